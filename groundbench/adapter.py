@@ -1,0 +1,208 @@
+"""What a model must be able to do to be measured: the `Adapter` protocol and the values it passes.
+
+Measurements import only this module, never transformers. Shapes: B rows of a batch, T positions,
+V vocabulary, H heads of one mixer, D head width, d model width. Layers are numbered from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from groundbench.testbed import Box, Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MixerKind = Literal["attention", "ssd"]
+Positions = Literal["all", "last"]
+Capability = Literal["prefix", "hidden", "tap"]
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """One token-mixing module with heads: o_q = sum_k W_qk v_k (protocol §8)."""
+
+    layer: int
+    kind: MixerKind
+    n_heads: int
+    d_head: int
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model before anything is measured.
+
+    `mixers` is empty for a model without heads (an LSTM): its head results are null, never 0.
+    `capabilities`: `prefix` (a shared prefix can be cached), `hidden` (hidden states), `tap` (head traces and edits).
+    """
+
+    name: str
+    family: str
+    architecture: str
+    parameters: int
+    dtype: str
+    fingerprint: str
+    tokenizer: str
+    vocab_size: int
+    max_length: int
+    n_layers: int
+    d_model: int
+    mixers: tuple[Mixer, ...] = ()
+    capabilities: frozenset[Capability] = frozenset()
+    attention: str = ""
+    bos: Literal["added", "none"] = "none"
+    device: str = "cpu"
+    step: int | None = None
+    seed: int | None = None
+    checkpoint: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_heads(self) -> int:
+        """Heads in all mixers together."""
+        return sum(m.n_heads for m in self.mixers)
+
+    @property
+    def head_index(self) -> tuple[tuple[int, int], ...]:
+        """(layer from 1, head from 0) of every head, in the order of a HeadEdit's columns."""
+        return tuple((m.layer, h) for m in self.mixers for h in range(m.n_heads))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt as the model reads it.
+
+    `env`: half-open token spans of the ENV form. `images` and `boxes` belong to image prompts.
+    `start`: how many tokens of `ids` a shared prefix already covers (0 without one).
+    """
+
+    ids: tuple[int, ...]
+    env: tuple[tuple[int, int], ...] = ()
+    images: tuple[Any, ...] = ()
+    boxes: tuple[Box | None, ...] = ()
+    start: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def env_positions(self) -> tuple[int, ...]:
+        """Every token position of the ENV form."""
+        return tuple(p for a, b in self.env for p in range(a, b))
+
+    def after(self, start: int) -> Encoded:
+        """The same row when the first `start` tokens are in a prefix."""
+        return replace(self, start=start)
+
+
+class Prefix(Protocol):
+    """The cached state of a shared prefix: `length` tokens; valid only under the edit it was made with."""
+
+    @property
+    def length(self) -> int:
+        """Tokens in the prefix."""
+        ...
+
+    @property
+    def logits(self) -> Tensor:
+        """[rows, V] fp32 logits at the prefix' last position, one row for each encoded row of the prefill."""
+        ...
+
+    def repeat(self, counts: int) -> Prefix:
+        """Each row of the prefix `counts` times, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class HeadEdit:
+    """A change of head outputs: o' = scale * o + (1 - scale) * replace (replace is 0 where None).
+
+    Zero ablation: scale 0. Mean and resample: scale 0 with `replace`. Strengthening: scale > 1 without.
+
+    Attributes:
+        scale: [R, heads] with R = 1 (the same for every row) or one row for each row of the batch.
+        replace: for each mixer [R, 1 or T, H, D], or None.
+        positions: every position, or only the last one (the place of the prediction).
+    """
+
+    scale: Tensor
+    replace: tuple[Tensor, ...] | None = None
+    positions: Positions = "all"
+
+    def rows(self, part: slice) -> HeadEdit:
+        """The edit of some rows of the batch, so that a batch halved for memory keeps its edits."""
+        if self.scale.shape[0] == 1:
+            return self
+        cut = None if self.replace is None else tuple(r if r.shape[0] == 1 else r[part] for r in self.replace)
+        return HeadEdit(self.scale[part], cut, self.positions)
+
+
+@runtime_checkable
+class Trace(Protocol):
+    """What one mixer did in a traced forward pass.
+
+    `output` [B, H, Tq, D] is in the autograd graph; `values` [B, H, Tk, D] (heads sharing key/value heads repeated).
+    """
+
+    mixer: Mixer
+    output: Tensor
+    values: Tensor
+
+    def weights(self, rows: slice) -> Tensor:
+        """[B, H, r, Tk]: the mixing weights of some query rows, computed on demand; nothing T x T is kept."""
+        ...
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The outcome of one forward pass: last-position logits [B, V] in fp32, and what was asked for besides.
+
+    `hidden` maps a layer (0 = embeddings, n_layers = last, before the final norm) to [B, T, d].
+    """
+
+    logits: Tensor
+    hidden: dict[int, Tensor] = field(default_factory=dict)
+    traces: tuple[Trace, ...] = ()
+
+
+class Adapter(Protocol):
+    """A model that can be measured."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of the model."""
+        ...
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
+        """Token ids and ENV spans. Raises BadInputError where a prompt is too long or a token crosses the ENV span."""
+        ...
+
+    def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
+        """The tokens of each word after a prompt. Raises BadInputError if the tokenizer merges across the join."""
+        ...
+
+    def prefill(self, rows: Sequence[Encoded], edit: HeadEdit | None = None) -> Prefix:
+        """Run rows of one length without a graph and keep their state. Needs the capability `prefix`."""
+        ...
+
+    def forward(
+        self,
+        rows: Sequence[Encoded],
+        *,
+        prefix: Prefix | None = None,
+        edit: HeadEdit | None = None,
+        hidden: Sequence[int] = (),
+        trace: bool = False,
+    ) -> Forward:
+        """Logits at each row's last position.
+
+        With `prefix`, each row's tokens after `row.start` go on from the prefix' rows (one prefix row for all,
+        or one for each). `trace` keeps the autograd graph; otherwise no graph is built.
+        """
+        ...
+
+    def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
+        """Logits [..., V] of hidden states [..., d]; `normed` says that the final norm was already applied."""
+        ...

@@ -1,0 +1,69 @@
+"""Adapters and testbeds by name: entry points of installed packages, ours registered the same way."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, cast
+
+from groundbench.adapter import Adapter
+from groundbench.errors import BadInputError
+from groundbench.testbed import Testbed
+
+TASKS = "groundbench.tasks"
+ADAPTERS = "groundbench.adapters"
+
+
+def testbed_names() -> list[str]:
+    """The names of all installed testbeds."""
+    return sorted({e.name for e in entry_points(group=TASKS)})
+
+
+def load_testbed(name: str, **options: Any) -> Testbed:
+    """The testbed of that name, or of a YAML file's path.
+
+    Raises:
+        BadInputError: there is no such testbed, or its package does not load.
+    """
+    if name.endswith((".yaml", ".yml")) or Path(name).is_dir():
+        from groundbench.tasks.text import load_yaml  # the one task module that reads users' own files
+
+        return load_yaml(Path(name))
+    for entry in entry_points(group=TASKS):
+        if entry.name == name:
+            return cast(Testbed, _load(entry)(**options))
+    known = testbed_names()
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise BadInputError(f"unknown testbed {name!r}: expected one of {', '.join(known)} or a YAML file{hint}")
+
+
+def open_model(model: str, **options: Any) -> Adapter:
+    """An adapter for a hub id, a folder, a `.gguf` file or `module:object`.
+
+    Each registered opener is asked in turn (third parties first) and returns None where the model is not its own.
+
+    Raises:
+        BadInputError: no adapter knows the model.
+    """
+    entries = sorted(
+        entry_points(group=ADAPTERS),
+        key=lambda e: (e.dist is not None and e.dist.name == "groundbench", e.name),
+    )
+    for entry in entries:
+        adapter = _load(entry)(model, **options)
+        if adapter is not None:
+            return cast(Adapter, adapter)
+    raise BadInputError(
+        f"{model}: not a model any adapter knows; expected a hub id, a folder with config.json, a .gguf file "
+        "or module:object"
+    )
+
+
+def _load(entry: EntryPoint) -> Callable[..., Any]:
+    try:
+        return cast(Callable[..., Any], entry.load())
+    except (ImportError, AttributeError) as error:
+        raise BadInputError(f"the plugin {entry.name!r} ({entry.value}) does not load: {error}") from error
