@@ -123,7 +123,10 @@ class GainRecord(Record):
 
 
 class HeadCount(Record):
-    """How often one head was detected, its mean share of saliency on the edge, and its lift over length."""
+    """How often one head was detected, its mean share of saliency on the edge, and its lift over length.
+
+    `effect` is the rise of the mean matched surprisal (nats) when this head alone is zeroed (protocol §11).
+    """
 
     layer: int = Field(ge=1)
     head: int = Field(ge=0)
@@ -131,6 +134,7 @@ class HeadCount(Record):
     share: float
     lift: float | None = None
     magnitude: float | None = None
+    effect: float | None = None
 
 
 class Stability(Record):
