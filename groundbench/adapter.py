@@ -143,15 +143,38 @@ class HeadEdit:
 class Trace(Protocol):
     """What one mixer did in a traced forward pass.
 
-    `output` [B, H, Tq, D] is in the autograd graph; `values` [B, H, Tk, D] (heads sharing key/value heads repeated).
+    Keys are right-aligned: the last of the Tk is the newest token (a sliding window's cache may hold fewer than all).
+
+    Attributes:
+        output: [B, H, Tq, D], in the autograd graph: o_q = sum_k W_qk v_k (+ skip * v_q).
+        values: [B, H, Tk, D]; heads that share key/value heads have them repeated.
+        site: [B, H, Tq, D], detached: what an edit acts on. For attention the output; for Mamba-2 the heads after the
+            gated norm.
+        skip: [H], Mamba-2's D, or None.
+        smear: over how many later positions a short convolution spreads a token before it is mixed (0 without one).
+        sinks: whether rows may sum to less than 1.
     """
 
-    mixer: Mixer
-    output: Tensor
-    values: Tensor
+    @property
+    def mixer(self) -> Mixer: ...  # noqa: D102
+    @property
+    def output(self) -> Tensor: ...  # noqa: D102
+    @property
+    def values(self) -> Tensor: ...  # noqa: D102
+    @property
+    def site(self) -> Tensor: ...  # noqa: D102
+    @property
+    def skip(self) -> Tensor | None: ...  # noqa: D102
+    @property
+    def smear(self) -> int: ...  # noqa: D102
+    @property
+    def sinks(self) -> bool: ...  # noqa: D102
 
-    def weights(self, rows: slice) -> Tensor:
-        """[B, H, r, Tk]: the mixing weights of some query rows, computed on demand; nothing T x T is kept."""
+    def weights(self, rows: slice, keys: int | None = None) -> Tensor:
+        """[B, H, r, keys]: the mixing weights of some query rows over the first `keys` keys (default all Tk).
+
+        Computed on demand; nothing T x T is kept.
+        """
         ...
 
 
