@@ -1,3 +1,39 @@
-"""groundbench: does a model's word depend on what it was shown, or only on the words around it?"""
+"""groundbench: does a model's word depend on what it was shown, or only on the words around it?
+
+The public face: `evaluate`, `load_testbed`, `open_model` and `Result`. Each is imported when first asked for,
+so that `import groundbench` costs nothing (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from groundbench.evaluate import evaluate as evaluate
+    from groundbench.registry import load_testbed as load_testbed
+    from groundbench.registry import open_model as open_model
+    from groundbench.result import Result as Result
 
 __version__ = "0.1.0"
+
+__all__ = ["Result", "__version__", "evaluate", "load_testbed", "open_model"]
+
+_HOME = {
+    "Result": "groundbench.result",
+    "evaluate": "groundbench.evaluate",
+    "load_testbed": "groundbench.registry",
+    "open_model": "groundbench.registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value  # the next look-up finds it here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

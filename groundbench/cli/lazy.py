@@ -1,0 +1,71 @@
+"""A command group that shows its help from a table and imports a command's module only when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, ClassVar, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.main import get_command
+
+
+class Command(NamedTuple):
+    """One command: its line in the help, the panel it stands in, and whether a second call goes on with a first."""
+
+    help: str
+    panel: str
+    resumes: bool = False
+
+
+class LazyGroup(TyperGroup):
+    """The commands of a subclass' `table`, each a placeholder until it is called or asked for its own help."""
+
+    table: ClassVar[Mapping[str, Command]] = {}
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, entry in self.table.items():
+            self.add_command(TyperCommand(name, short_help=entry.help, rich_help_panel=entry.panel))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The real command behind the name in `args[0]`. An unknown name is a usage error with suggestions."""
+        name, placeholder, rest = super().resolve_command(ctx, args)
+        if name is None or placeholder is None:  # shell completion of an unknown word
+            return name, placeholder, rest
+        if hasattr(ctx.obj, "resumes"):
+            ctx.obj.resumes = self.table[name].resumes
+        return name, load(name), rest
+
+
+def load(name: str) -> Any:
+    """The command of that name, from its module `groundbench.cli.NAME`.
+
+    The module has either an `app` (commands of its own) or a function of the command's name and an `EPILOG`.
+    """
+    module = import_module(f"groundbench.cli.{name}")
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        app.command(name, epilog=module.EPILOG)(getattr(module, name))
+    command = get_command(app)
+    command.name = name
+    return tidy(command)
+
+
+def tidy(command: Any) -> Any:
+    """The same command with a help page a person can read.
+
+    The variable of every option follows one rule that the main page states, so it is not repeated at each; a flag
+    shows no type; and a paragraph of the docstring is wrapped to the terminal, not to the source.
+    """
+    for param in command.params:
+        param.show_envvar = False
+        if isinstance(param, TyperOption) and param.is_flag:
+            param.metavar = ""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(line.strip() for line in p.split("\n")) for p in paragraphs)
+    for inner in getattr(command, "commands", {}).values():
+        tidy(inner)
+    return command

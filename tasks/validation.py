@@ -1,0 +1,146 @@
+"""What a testbed must fulfil for its numbers to mean what they say (protocol §4); the check behind `tasks validate`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from groundbench.errors import BadInputError
+from groundbench.testbed import EnvForm, EnvSegment, Frame, ImageSegment, Noun, Prompt, Testbed, TextSegment
+
+_ARTICLES = frozenset({"a", "an"})
+_WORD = re.compile(r"[^\W\d_]+")
+_TAG = re.compile(r"<[^>]*>")
+
+
+class Fault(NamedTuple):
+    """One broken rule: where, and what is wrong with it."""
+
+    where: str
+    what: str
+
+
+def find_faults(testbed: Testbed) -> list[Fault]:
+    """All broken rules of a testbed, in order; empty if it may be used."""
+    faults = list(_nouns(testbed))
+    names = [f.name for f in testbed.forms]
+    faults += [Fault(f"form {n!r}", "is there twice") for n in _repeated(names)]
+    if testbed.default_form not in names:
+        faults.append(Fault("default_form", f"is {testbed.default_form!r}; the forms are {', '.join(names)}"))
+    for form in testbed.forms:
+        faults += _form(testbed, form)
+    return faults
+
+
+def _nouns(testbed: Testbed) -> Iterator[Fault]:
+    if len(testbed.nouns) < 2:
+        yield Fault("nouns", f"there are {len(testbed.nouns)}; a gain needs at least 2")
+    for word in _repeated([n.word for n in testbed.nouns]):
+        yield Fault(f"noun {word!r}", "is there twice")
+    targets = {n.word: testbed.target(n) for n in testbed.nouns}
+    for target in _repeated(list(targets.values())):
+        same = ", ".join(w for w, t in targets.items() if t == target)
+        yield Fault(f"target {target!r}", f"is the target of several nouns: {same}")
+    for word, target in targets.items():
+        if not target or target != target.strip():
+            yield Fault(f"noun {word!r}", f"has the target {target!r}; expected a word without space around it")
+
+
+def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
+    nouns, frames = testbed.nouns_of(form), testbed.frames(form)
+    place = f"form {form.name!r}"
+    unknown = sorted(set(testbed.excluded(form)) - {n.word for n in testbed.nouns})
+    if unknown:
+        yield Fault(place, f"excludes {', '.join(unknown)}, not among the nouns")
+    if len(nouns) < 2 or not frames:
+        yield Fault(place, f"has {len(nouns)} nouns and {len(frames)} frames; expected at least 2 and 1")
+        return
+    for name in _repeated([f.id for f in frames]):
+        yield Fault(place, f"has two frames {name!r}")
+    yield from _frame_counts(testbed, place, nouns, frames)
+    prompts: list[tuple[Noun, Prompt]] = []
+    for frame in frames:
+        for noun in nouns:
+            try:
+                prompts.append((noun, testbed.prompt(frame, noun, form)))
+            except (KeyError, BadInputError) as error:
+                yield Fault(f"{place}, frame {frame.id!r}", f"cannot show {noun.word!r}: {error}")
+    words = inventory_words(testbed.nouns)
+    shows_itself = all(_shown_words(prompt) == [noun.word] for noun, prompt in prompts)
+    seen: dict[tuple[object, ...], str] = {}
+    for noun, prompt in prompts:
+        yield from _shown(prompt)
+        if not shows_itself:
+            yield from (
+                Fault(prompt.where, f"shows the word {word!r} itself")
+                for word in _shown_words(prompt)
+                if words.get(word) == noun.word
+            )
+        yield from _around(testbed, noun, prompt, words)
+        same = seen.setdefault(prompt.segments, prompt.where)
+        if same != prompt.where:
+            yield Fault(prompt.where, f"is the same prompt as {same}")
+
+
+def _frame_counts(testbed: Testbed, place: str, nouns: Sequence[Noun], frames: Sequence[Frame]) -> Iterator[Fault]:
+    own = Counter(f.noun for f in frames)
+    if testbed.frame_kind == "shared":
+        named = [f.id for f in frames if f.noun is not None]
+        if named:
+            yield Fault(place, f"has shared frames, but {named[0]!r} names a noun")
+        return
+    missing = [n.word for n in nouns if not own[n.word]]
+    if missing:
+        yield Fault(place, f"has no frame for {', '.join(missing[:5])}" + (" ..." if len(missing) > 5 else ""))
+    if None in own:
+        yield Fault(place, "has per-noun frames, but one of them names no noun")
+
+
+def inventory_words(nouns: Sequence[Noun]) -> dict[str, str]:
+    """Every singular and plural, lower case, with the noun it belongs to."""
+    return {form.lower(): n.word for n in nouns for form in (n.plural, n.word) if form}
+
+
+def _words(text: str) -> list[str]:
+    """Lower-case words, without tags such as <CHI> and :<ENV>."""
+    return _WORD.findall(_TAG.sub(" ", text.lower()))
+
+
+def _shown_words(prompt: Prompt) -> list[str]:
+    return [w for s in prompt.segments if isinstance(s, EnvSegment) for w in _words(s.text)]
+
+
+def _shown(prompt: Prompt) -> Iterator[Fault]:
+    shown = [s for s in prompt.segments if isinstance(s, EnvSegment | ImageSegment)]
+    if len(shown) != 1:
+        yield Fault(prompt.where, f"shows the noun {len(shown)} times; expected once")
+    if any(isinstance(s, EnvSegment) and not s.text.strip() for s in shown):
+        yield Fault(prompt.where, "shows nothing")
+    if prompt.join and prompt.text != prompt.text.rstrip():
+        yield Fault(prompt.where, f"ends in space, and {prompt.join!r} is put before the target")
+
+
+def _around(testbed: Testbed, noun: Noun, prompt: Prompt, words: dict[str, str]) -> Iterator[Fault]:
+    """No inventory noun beside the shown one; in shared frames no a/an before the slot or the cut (protocol §4)."""
+    for i, segment in enumerate(prompt.segments):
+        if not isinstance(segment, TextSegment):
+            continue
+        found = _words(segment.text)
+        for word in found:
+            if word in words:
+                yield Fault(prompt.where, f"has the inventory noun {word!r} besides the shown one")
+        last = i + 1 == len(prompt.segments)
+        before_slot = not last and isinstance(prompt.segments[i + 1], EnvSegment)
+        if not (last or before_slot) or not found or found[-1] not in _ARTICLES:
+            continue
+        if testbed.frame_kind == "shared":
+            place = "cut" if last else "slot"
+            yield Fault(prompt.where, f"has {found[-1]!r} before the {place}: it gives away the noun's first letter")
+        elif before_slot and found[-1] != noun.article:
+            yield Fault(prompt.where, f"has {found[-1]!r} before a noun that takes {noun.article!r}")
+
+
+def _repeated(values: Sequence[str]) -> list[str]:
+    return [v for v, n in Counter(values).items() if n > 1]
