@@ -1,0 +1,178 @@
+"""Two-way clustered test of a mean over nouns x frames (protocol §5): the one source of `p_cluster`.
+
+Why: a table of gains D[v, n] (noun v, frame n) is not V*N independent numbers. One noun's items share that noun's
+gain; one frame's items share what the frame does to every noun. An item-level t-test takes them for independent
+and rejects a true null in 13-50 % of tables, so this package has none.
+
+Estimate. The mean over nouns of each noun's mean over its frames: with n_v valid items of noun v and V nouns that
+have any, theta = sum_i w_i D_i, w_i = 1 / (V n_v). In a complete table that is the plain mean. Failed items (NaN)
+have no weight; they are counted by the caller, never taken as 0.
+
+Variance. With scores e_i = w_i (D_i - theta), Cameron, Gelbach and Miller ("Robust inference with multiway
+clustering", JBES 29(2), 2011, 238-249), for the regression on a constant:
+
+    Var = c_V sum_v (sum_n e_vn)^2  +  c_N sum_n (sum_v e_vn)^2  -  c_I sum_vn e_vn^2,      c_G = G / (G - 1),
+
+each of the three one-way terms with its own finite-sample factor: G counts nouns, frames, or items (the further
+factor (n-1)/(n-k) is 1 for one coefficient). R's fixest calls this the "conventional" cluster.df; sandwich::vcovCL
+does the same under `cadjust`.
+
+Test. theta / sqrt(Var) against Student's t with min(V, N) - 1 degrees of freedom, two-sided (Cameron and Miller
+2015, J. Human Resources 50(2), 317-372, on multi-way clustering). With one noun or one frame there is none: the
+p-value is None.
+
+A variance that is not positive. The third term may exceed the other two (at 100 x 10 in 0.1 % of tables of pure
+noise, at 20 x 6 in 3 %, at 12 x 4 in 7 %). Then the larger of the two one-way variances is used, the safe choice of
+MacKinnon, Nielsen and Webb (arXiv 2406.08880); `fallback` says so. Using that maximum always would be conservative
+(rejection 1.7 % at a nominal 5 % on pure noise at 100 x 10, against 5.4 %).
+
+No variation at all. If every item is the same number up to rounding, nothing can be estimated: p is 1 if that
+number is exactly 0 (a model blind to the ENV slot), else None.
+
+Per-noun frames. Each frame belongs to one noun, so frames nest in nouns and every frame holds one item: the second
+and third terms cancel and the formula IS one-way clustering by noun, with V - 1 degrees of freedom (`nested=True`).
+
+Paired differences (two models, ablated against control) are the same test on the difference of the item tables.
+
+What it measures out to, rejection of a true null at 5 % (6,000 simulated tables each; tests/stats holds it to 2-7 %
+at 100 x 10 and 20 x 6): noise only 5.4 and 5.8; noun variance 3.5 and 2.9; frame variance 5.6 and 5.4; both 3.5 and
+2.8; noun x frame products 4.6 and 3.9; both, skewed 5.5 and 4.7. With 4 frames (3 degrees of freedom) it is
+conservative, 0.7-5 %; with 10 x 10 it reaches 7.6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
+
+Floats = npt.NDArray[np.float64]
+
+ALPHA = 0.05
+POWER = 0.80
+_ROUNDING = 1e-12  # a spread below this share of the largest item is rounding, not variation
+
+
+@dataclass(frozen=True)
+class ClusteredMoments:
+    """Estimate, variance and degrees of freedom of many tables at once; each array has the shape of the batch.
+
+    `fallback` marks tables whose two-way variance was not positive. `df` below 1 means that there is no test.
+    """
+
+    mean: Floats
+    variance: Floats
+    df: npt.NDArray[np.int64]
+    fallback: npt.NDArray[np.bool_]
+
+    @property
+    def p(self) -> Floats:
+        """Two-sided p-values; NaN where there is no test."""
+        testable = (self.df >= 1) & (self.variance > 0)
+        t = np.abs(self.mean) / np.sqrt(np.where(testable, self.variance, 1.0))
+        p = 2.0 * special.stdtr(np.maximum(self.df, 1), -t)
+        blind = (self.df >= 1) & (self.variance == 0) & (self.mean == 0)
+        return np.where(testable, p, np.where(blind, 1.0, np.nan))
+
+
+@dataclass(frozen=True)
+class ClusteredMean:
+    """A mean with its clustered standard error and test; None where the design or the data allow none.
+
+    Attributes:
+        mean, se: in the unit of the items (nats).
+        p: two-sided, `df` degrees of freedom.
+        detectable: the smallest true mean found at 5 % with 80 % power, had it this standard error.
+        fallback: the two-way variance was not positive; the larger one-way variance stands in.
+    """
+
+    mean: float | None
+    se: float | None
+    df: int
+    p: float | None
+    detectable: float | None
+    n_items: int
+    fallback: bool = False
+
+
+def clustered_test(items: Floats, *, nested: bool = False) -> ClusteredMean:
+    """Test that the mean of a table of items is 0, clustered by noun and frame (protocol §5).
+
+    Args:
+        items: [V, N], one row for each noun, one column for each frame; NaN where an item failed or is absent.
+        nested: the columns are each noun's own frames (per-noun frames): cluster by noun alone.
+    """
+    moments = clustered_moments(items, nested=nested)
+    n_items = int((~np.isnan(items)).sum())
+    df, variance = int(moments.df), float(moments.variance)
+    if n_items == 0:
+        return ClusteredMean(None, None, df, None, None, 0)
+    mean, p = float(moments.mean), float(moments.p)
+    if df < 1:
+        return ClusteredMean(mean, None, df, None, None, n_items)
+    se = variance**0.5
+    return ClusteredMean(
+        mean=mean,
+        se=se,
+        df=df,
+        p=None if np.isnan(p) else p,
+        detectable=detectable_effect(se, df) if se > 0 else None,
+        n_items=n_items,
+        fallback=bool(moments.fallback),
+    )
+
+
+def clustered_moments(items: Floats, *, nested: bool = False) -> ClusteredMoments:
+    """Mean, clustered variance and degrees of freedom of tables [..., V, N]; vectorised over the leading axes."""
+    valid = ~np.isnan(items)
+    x = np.where(valid, items, 0.0)
+    per_noun = valid.sum(-1)
+    n_nouns = (per_noun > 0).sum(-1)
+    weight = valid / np.maximum(per_noun * n_nouns[..., None], 1)[..., None]
+    mean = (weight * x).sum((-2, -1))
+    score = weight * (x - mean[..., None, None])
+
+    by_noun = _one_way(score.sum(-1), n_nouns)
+    if nested:
+        variance, df, fallback = by_noun, n_nouns - 1, np.zeros(by_noun.shape, bool)
+    else:
+        n_frames = valid.any(-2).sum(-1)
+        by_frame = _one_way(score.sum(-2), n_frames)
+        by_item = _one_way(score.reshape(*score.shape[:-2], -1), valid.sum((-2, -1)))
+        two_way = by_noun + by_frame - by_item
+        fallback = two_way <= 0
+        variance = np.where(fallback, np.maximum(by_noun, by_frame), two_way)
+        df = np.minimum(n_nouns, n_frames) - 1
+
+    scale = np.abs(x).max((-2, -1), initial=0.0)
+    variance = np.where(variance <= (_ROUNDING * scale) ** 2, 0.0, variance)
+    return ClusteredMoments(mean, variance, df, fallback)
+
+
+def _one_way(scores: Floats, n_clusters: npt.NDArray[np.int64]) -> Floats:
+    """The one-way cluster variance of summed scores [..., G]; clusters without items have score 0."""
+    variance: Floats = (scores**2).sum(-1) * n_clusters / np.maximum(n_clusters - 1, 1)
+    return variance
+
+
+def detectable_effect(se: float, df: int) -> float:
+    """The smallest true mean that a two-sided t-test at 5 % finds with 80 % power, given its standard error."""
+    return se * _noncentrality(df)
+
+
+@lru_cache(maxsize=1024)
+def _noncentrality(df: int) -> float:
+    """The noncentrality at which |t| passes its critical value with probability `POWER`."""
+    critical = float(special.stdtrit(df, 1 - ALPHA / 2))
+
+    def shortfall(nc: float) -> float:
+        # the square of a noncentral t is a noncentral F; scipy's noncentral t is NaN in the far tail
+        return float(1 - special.ncfdtr(1, df, nc**2, critical**2) - POWER)
+
+    high = critical + 1.0
+    while shortfall(high) < 0:
+        high *= 2
+    return float(optimize.brentq(shortfall, 0.0, high))

@@ -1,0 +1,91 @@
+"""The statistics every measurement shares (protocol §5, §11); this module is the one to import them from.
+
+`clustered_test` tests a mean over nouns x frames (its variance estimator and sources: `groundbench.clustered`);
+`bootstrap_mean`, `bootstrap_ratio` and `signflip_p` resample nouns (`groundbench.resampling`); here stand the
+corrections and intervals over other units: checkpoints (Holm), control draws (rank), seeds (t).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from groundbench.clustered import (
+    ClusteredMean,
+    ClusteredMoments,
+    clustered_moments,
+    clustered_test,
+    detectable_effect,
+)
+from groundbench.resampling import (
+    LEVEL,
+    N_RESAMPLES,
+    Estimate,
+    bootstrap_counts,
+    bootstrap_mean,
+    bootstrap_ratio,
+    percentile_interval,
+    signflip_p,
+)
+
+__all__ = [
+    "LEVEL",
+    "N_RESAMPLES",
+    "ClusteredMean",
+    "ClusteredMoments",
+    "Estimate",
+    "bootstrap_counts",
+    "bootstrap_mean",
+    "bootstrap_ratio",
+    "clustered_moments",
+    "clustered_test",
+    "detectable_effect",
+    "holm",
+    "percentile_interval",
+    "rank_p",
+    "signflip_p",
+    "t_interval",
+]
+
+Floats = npt.NDArray[np.float64]
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down correction (Holm 1979) in the order given; a None (not tested) stays None and is not counted."""
+    tested = [(p, i) for i, p in enumerate(p_values) if p is not None]
+    corrected: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, i) in enumerate(sorted(tested)):
+        largest = max(largest, min(1.0, p * (len(tested) - rank)))
+        corrected[i] = largest
+    return corrected
+
+
+def rank_p(observed: float, draws: Sequence[float] | Floats) -> float | None:
+    """The rank p-value among control draws: (1 + draws at least as harmful) / (1 + draws) (protocol §11).
+
+    Args:
+        observed: the harm of the edit that is tested; larger is more harmful (gain lost, surprisal added).
+        draws: the harm of each control draw; failed draws (NaN) are left out. None if there are none.
+    """
+    harm = np.asarray(draws, dtype=np.float64)
+    harm = harm[~np.isnan(harm)]
+    if harm.size == 0 or np.isnan(observed):
+        return None
+    return (1 + int((harm >= observed).sum())) / (1 + harm.size)
+
+
+def t_interval(values: Sequence[float] | Floats) -> Estimate:
+    """The mean over seeds with its 95 % t-interval (n - 1 degrees of freedom); no interval with one seed."""
+    x = np.asarray(values, dtype=np.float64)
+    x = x[~np.isnan(x)]
+    if x.size == 0:
+        return Estimate(None, None, None, 0)
+    mean = float(x.mean())
+    if x.size == 1:
+        return Estimate(mean, None, None, 1)
+    half = float(special.stdtrit(x.size - 1, (1 + LEVEL) / 2) * x.std(ddof=1) / x.size**0.5)
+    return Estimate(mean, mean - half, mean + half, x.size)
