@@ -1,1 +1,1 @@
-"""groundbench."""
+"""Models that can be measured: one file per way of loading and running them."""

@@ -110,8 +110,8 @@ class Prefix(Protocol):
         """[rows, V] fp32 logits at the prefix' last position, one row for each encoded row of the prefill."""
         ...
 
-    def repeat(self, counts: int) -> Prefix:
-        """Each row of the prefix `counts` times, in order."""
+    def select(self, rows: Sequence[int]) -> Prefix:
+        """A prefix of these rows, in this order; a row may come several times."""
         ...
 
 
@@ -173,7 +173,7 @@ class Trace(Protocol):
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:
         """[B, H, r, keys]: the mixing weights of some query rows over the first `keys` keys (default all Tk).
 
-        Computed on demand; nothing T x T is kept.
+        Computed on demand, a fresh tensor each time; nothing T x T is kept.
         """
         ...
 
@@ -206,8 +206,11 @@ class Adapter(Protocol):
         """The tokens of each word after a prompt. Raises BadInputError if the tokenizer merges across the join."""
         ...
 
-    def prefill(self, rows: Sequence[Encoded], edit: HeadEdit | None = None) -> Prefix:
-        """Run rows of one length without a graph and keep their state. Needs the capability `prefix`."""
+    def prefill(self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None) -> Prefix:
+        """Run rows of one length without a graph and keep their state. Needs the capability `prefix`.
+
+        With `prefix`, only each row's tokens after `row.start` are run; it must have been made under the same edit.
+        """
         ...
 
     def forward(
@@ -223,6 +226,16 @@ class Adapter(Protocol):
 
         With `prefix`, each row's tokens after `row.start` go on from the prefix' rows (one prefix row for all,
         or one for each). `trace` keeps the autograd graph; otherwise no graph is built.
+        """
+        ...
+
+    def follow(
+        self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
+    ) -> Tensor:
+        """[B, paths, V] fp32 logits after each path of tokens that goes on from each row.
+
+        `prefix` holds the rows' states (one prefix row for each); None where the model has no cache. An edit is
+        applied at every position of a path, since each of them predicts a token of a target.
         """
         ...
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from groundbench.errors import BadInputError
@@ -168,6 +168,10 @@ class Testbed(ABC):
                 return noun
         raise BadInputError(f"testbed {self.name!r} has no noun {word!r} among its {len(self.nouns)}")
 
+    def ideal_gain(self, form: EnvForm) -> float | None:
+        """The ideal observer's gain in nats, where the generator of the training corpus is known; else None."""
+        return None
+
     def identity(self) -> dict[str, object]:
         """What besides the prompts tells two testbeds apart, e.g. a corpus' tier set; part of the hash."""
         return {}
@@ -211,11 +215,3 @@ def text_prompt(frame: Frame, env: Noun, form: str, shown: str, join: str = " ")
 
 def _empty(segment: Segment) -> bool:
     return isinstance(segment, TextSegment) and not segment.text
-
-
-@dataclass(frozen=True)
-class ShownTable:
-    """For one form, how each noun is shown; nouns that have no entry are excluded with a reason."""
-
-    shown: Mapping[str, str]
-    excluded: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,51 @@
+"""Where a transformers language model keeps its layers and its final norm: by structure, not by name of family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+FINAL_NORMS = ("ln_f", "norm_f", "final_layer_norm", "final_layernorm", "norm", "ln_out", "final_norm")
+
+
+def layer_list(model: PreTrainedModel) -> nn.ModuleList | None:
+    """The list of decoder layers: the longest ModuleList as long as the config says, outside any vision tower."""
+    depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    for name, module in model.named_modules():
+        if "vision" in name or "visual" in name:
+            continue
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return module
+    return None
+
+
+def final_norm(model: PreTrainedModel) -> nn.Module | None:
+    """The norm between the last layer and the unembedding, or None where there is none."""
+    layers = layer_list(model)
+    for _, module in model.named_modules():
+        if any(child is layers for child in module.children()):
+            for name in FINAL_NORMS:
+                norm = getattr(module, name, None)
+                if isinstance(norm, nn.Module):
+                    return norm
+    return None
+
+
+def unembed(model: PreTrainedModel, hidden: Tensor, *, normed: bool) -> Tensor:
+    """Logits of hidden states, through the final norm (unless `normed`), the head, and the family's scalings."""
+    norm = final_norm(model)
+    if not normed and norm is not None:
+        hidden = norm(hidden)
+    head = model.get_output_embeddings()
+    logits: Tensor = head(hidden)
+    config = model.config.get_text_config()
+    if getattr(config, "logits_scaling", None) and config.model_type.startswith("granite"):
+        logits = logits / config.logits_scaling
+    if getattr(config, "logit_scale", None) and config.model_type.startswith("cohere"):
+        logits = logits * config.logit_scale
+    cap = getattr(config, "final_logit_softcapping", None)
+    return logits if not cap else (logits / cap).tanh() * cap

@@ -1,0 +1,313 @@
+"""Hugging Face causal language models: hub ids, folders, GGUF files, and models already in memory."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+import groundbench.adapters.architectures  # noqa: F401  registers our own architectures with transformers
+from groundbench.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
+from groundbench.adapters import anatomy, following, loading
+from groundbench.adapters.cache import CachedPrefix
+from groundbench.adapters.encoding import BosPolicy, PromptEncoder
+from groundbench.adapters.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
+from groundbench.adapters.tap import Tap, attach
+from groundbench.errors import BadInputError, UnsupportedModelError
+from groundbench.testbed import Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+UNLIMITED = 1 << 20
+
+
+class HFCausal:
+    """A causal language model of transformers as an `Adapter` (see groundbench.adapter for the contract).
+
+    Rows of one batch have one length, so nothing is ever padded. The head tap is attached when it is first needed.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerFast,
+        *,
+        name: str,
+        fingerprint: str | None = None,
+        bos: BosPolicy = "auto",
+        notes: tuple[str, ...] = (),
+        training: dict[str, Any] | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.device = model.get_input_embeddings().weight.device
+        parameters = inspect.signature(type(model).forward).parameters
+        self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
+        self._has_cache = self._cache_name in parameters
+        self._keeps_logits = "logits_to_keep" in parameters
+        self._tree_works = False
+        self._tap: Tap | None = None
+        self._notes = notes
+        self.encoder = PromptEncoder(tokenizer, _max_length(model), name, bos)
+        self.info = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
+
+    def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
+        config = self.model.config.get_text_config()
+        notes = list(self._notes)
+        capabilities: set[Capability] = set()
+        if self._has_cache and self._prefix_works():
+            capabilities.add("prefix")
+            self._tree_works = self._follows_trees()
+        if self._lens_works():
+            capabilities.add("hidden")
+        mixers = ()
+        try:
+            self._tap = attach(self.model)
+            mixers = self._tap.mixers
+            if mixers:
+                capabilities.add("tap")
+        except UnsupportedModelError as error:
+            notes.append(str(error))
+        return ModelInfo(
+            name=name,
+            family=config.model_type,
+            architecture=type(self.model).__name__,
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            fingerprint=fingerprint,
+            tokenizer=tokenizer_fingerprint(self.tokenizer),
+            vocab_size=config.vocab_size,
+            max_length=self.encoder.max_length,
+            n_layers=config.num_hidden_layers,
+            d_model=config.hidden_size,
+            mixers=mixers,
+            capabilities=frozenset(capabilities),
+            attention=str(getattr(self.model.config, "_attn_implementation", "") or ""),
+            bos="added" if self.encoder.adds_bos else "none",
+            device=str(self.device),
+            step=training.get("step"),
+            seed=training.get("seed"),
+            checkpoint=training.get("checkpoint"),
+            notes=tuple(notes),
+        )
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
+        """Token ids and ENV spans; see `PromptEncoder.encode` for the errors."""
+        return self.encoder.encode(prompts)
+
+    def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
+        """The tokens of each word after a prompt; see `PromptEncoder.targets` for the errors."""
+        return self.encoder.targets(words, after)
+
+    def prefill(
+        self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None
+    ) -> CachedPrefix:
+        """Run rows of one length without a graph and keep their cache."""
+        more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
+        with torch.no_grad(), self._tapped(edit, trace=False):
+            out = self._call(self._ids(rows), use_cache=True, **more)
+        return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), out.logits[:, -1].float())
+
+    def forward(
+        self,
+        rows: Sequence[Encoded],
+        *,
+        prefix: Prefix | None = None,
+        edit: HeadEdit | None = None,
+        hidden: Sequence[int] = (),
+        trace: bool = False,
+    ) -> Forward:
+        """Last-position logits [B, V] in fp32, hidden states and head traces as asked for."""
+        more: dict[str, Any] = {}
+        if prefix is not None:
+            more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
+        elif self._has_cache:
+            more = {"use_cache": False}
+        ids = self._ids(rows)
+        with torch.set_grad_enabled(trace), self._tapped(edit, trace) as tapped:
+            states, out = self._with_hidden(ids, hidden, more)
+        traces = tuple(tapped.traces) if tapped is not None and trace else ()
+        return Forward(out.logits[:, -1].float(), states, traces)
+
+    def follow(
+        self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
+    ) -> Tensor:
+        """[B, paths, V] fp32 logits after each path; see `groundbench.adapters.following`."""
+        edit = None if edit is None else replace(edit, positions="all")
+        with torch.no_grad(), self._tapped(edit, trace=False):
+            if prefix is None:
+                return following.whole(self._run, [r.ids for r in rows], paths, self.device)
+            cached = cast(CachedPrefix, prefix)
+            if self._tree_works:
+                cache = cached.for_batch(len(rows))
+                return following.tree(self._run, cache, cached.length, paths, len(rows), self.device)
+            return following.each(self._run, cached, paths, self.device)
+
+    def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
+        """Logits [..., V] of hidden states [..., d]."""
+        return anatomy.unembed(self.model, hidden, normed=normed)
+
+    def _tapped(self, edit: HeadEdit | None, trace: bool) -> Any:
+        if edit is None and not trace:
+            return nullcontext()
+        if self._tap is None:
+            reason = "; ".join(self.info.notes) or "it has no heads"
+            raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {reason}")
+        return self._tap.active(edit, trace)
+
+    def _ids(self, rows: Sequence[Encoded]) -> Tensor:
+        ids = [r.ids[r.start :] for r in rows]
+        if len({len(i) for i in ids}) != 1:
+            raise ValueError("rows of one batch must have one length")
+        return torch.tensor(ids, device=self.device)
+
+    def _call(self, ids: Tensor, **more: Any) -> Any:
+        if self._keeps_logits:
+            more["logits_to_keep"] = 1
+        return self.model(input_ids=ids, return_dict=True, **more)
+
+    def _run(self, ids: Tensor, cache: Any | None, **more: Any) -> Tensor:
+        """Logits [B, T, V] of all new tokens, going on from a cache if there is one."""
+        if cache is not None:
+            more |= {self._cache_name: cache, "use_cache": True}
+        return cast(Tensor, self.model(input_ids=ids, return_dict=True, **more).logits)
+
+    def _with_hidden(self, ids: Tensor, layers: Sequence[int], more: dict[str, Any]) -> tuple[dict[int, Tensor], Any]:
+        """Hidden states by layer; the last one is caught before the final norm, which transformers applies."""
+        if not layers:
+            return {}, self._call(ids, **more)
+        caught: list[Tensor] = []
+        norm = anatomy.final_norm(self.model)
+        hook = None if norm is None else norm.register_forward_pre_hook(lambda _, args: caught.append(args[0]))
+        try:
+            out = self._call(ids, output_hidden_states=True, **more)
+        finally:
+            if hook is not None:
+                hook.remove()
+        states = list(out.hidden_states)
+        if caught:
+            states[-1] = caught[-1]
+        return {layer: states[layer] for layer in layers}, out
+
+    @torch.no_grad()
+    def _prefix_works(self) -> bool:
+        """Whether going on from a cache, one and several tokens, gives what one pass gives."""
+        ids = torch.arange(7, device=self.device)[None] % self.model.config.get_text_config().vocab_size
+        try:
+            whole = self._call(ids, use_cache=False).logits[:, -1].float()
+            for cut in (4, 6):
+                start = self._call(ids[:, :cut], use_cache=True)
+                prefix = CachedPrefix(start[self._cache_name], cut, 1, start.logits[:, -1])
+                again = self._call(ids[:, cut:], use_cache=True, **{self._cache_name: prefix.for_batch(1)})
+                scale = whole.abs().max().clamp(min=1.0)
+                if (again.logits[:, -1].float() - whole).abs().max() > self._tolerance() * scale:
+                    return False
+        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError):
+            return False  # a cache of another kind: every context is then run whole, which is right if slower
+        return True
+
+    @torch.no_grad()
+    def _follows_trees(self) -> bool:
+        """Whether many paths may be read in one pass under a tree mask (attention models without a window)."""
+        start = Encoded(tuple(i % self.model.config.get_text_config().vocab_size for i in range(5)))
+        paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
+        prefix = self.prefill([start])
+        try:
+            tree = following.tree(self._run, prefix.for_batch(1), prefix.length, paths, 1, self.device)
+        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, IndexError):
+            return False
+        each = following.each(self._run, prefix, paths, self.device)
+        return bool((tree - each).abs().max() <= self._tolerance() * each.abs().max().clamp(min=1.0))
+
+    @torch.no_grad()
+    def _lens_works(self) -> bool:
+        """Whether the last hidden state, unembedded, gives the model's own logits."""
+        ids = torch.arange(5, device=self.device)[None] % self.model.config.get_text_config().vocab_size
+        last = self.model.config.get_text_config().num_hidden_layers
+        try:
+            states, out = self._with_hidden(ids, [last], {"use_cache": False} if self._has_cache else {})
+            again = anatomy.unembed(self.model, states[last][:, -1], normed=False).float()
+        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, IndexError):
+            return False  # no lens then; everything else is still measured
+        whole = out.logits[:, -1].float()
+        return bool((again - whole).abs().max() <= self._tolerance() * whole.abs().max().clamp(min=1.0))
+
+    def _tolerance(self) -> float:
+        return 1e-4 if self.model.dtype == torch.float32 else 5e-2
+
+
+def open_causal(
+    model: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    device_map: str | None = None,
+    max_memory: dict[int | str, str] | None = None,
+    quantize: loading.Quantize | None = None,
+    bos: BosPolicy = "auto",
+    trust_remote_code: bool = False,
+) -> Adapter | None:
+    """The adapter of a causal language model (hub id, folder, .gguf file or `module:object`).
+
+    Raises:
+        BadInputError: the model does not exist or cannot be loaded.
+        UnsupportedModelError: it is no causal language model.
+    """
+    if ":" in model and not Path(model).exists():
+        return _from_object(model, bos)
+    source = loading.locate(model)
+    options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
+    options.resolved_dtype()
+    config = loading.load_config(source, trust_remote_code)
+    if hasattr(config, "vision_config"):
+        return None  # a vision-language model: another adapter's
+    loaded = loading.load_causal(source, config, options)
+    tokenizer = loading.load_tokenizer(source, trust_remote_code)
+    return HFCausal(
+        loaded,
+        tokenizer,
+        name=source.name,
+        fingerprint=weights_fingerprint(source, loaded),
+        bos=bos,
+        training=_training(source),
+    )
+
+
+def _from_object(spec: str, bos: BosPolicy) -> Adapter:
+    module, _, attribute = spec.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInputError(f"{spec}: cannot import {attribute!r} from {module!r}: {error}") from error
+    made = found() if callable(found) and not hasattr(found, "info") else found
+    if isinstance(made, tuple) and len(made) == 2:
+        return HFCausal(made[0], made[1], name=spec, bos=bos)
+    if not hasattr(made, "info") or not hasattr(made, "forward"):
+        raise BadInputError(f"{spec}: found {type(made).__name__}; expected an Adapter or a (model, tokenizer) pair")
+    return cast(Adapter, made)
+
+
+def _training(source: loading.Source) -> dict[str, Any]:
+    """Step and seed of one of our own checkpoints."""
+    if source.path is None or not (source.path / "training.json").is_file():
+        return {}
+    state = json.loads((source.path / "training.json").read_text())
+    return {"step": state.get("step"), "seed": state.get("seed"), "checkpoint": source.path.name}
+
+
+def _max_length(model: PreTrainedModel) -> int:
+    config = model.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return UNLIMITED

@@ -1,0 +1,213 @@
+"""From a hub id, a folder or a .gguf file to a model and its tokenizer; every failure is one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GgufConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as hf_logging
+
+from groundbench.errors import BadInputError, UnsupportedModelError
+
+Quantize = Literal["8bit", "4bit"]
+DTYPES: Mapping[str, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load a model.
+
+    Attributes:
+        dtype: `auto` is float32 on the CPU and the checkpoint's own type on an accelerator.
+        device: `auto` is the first accelerator, else the CPU.
+        device_map, max_memory: as in accelerate; with `device_map` the device is accelerate's choice.
+        quantize: load with bitsandbytes.
+        trust_remote_code: run code that comes with the weights; only when the user says so.
+    """
+
+    dtype: str = "auto"
+    device: str = "auto"
+    device_map: str | None = None
+    max_memory: dict[int | str, str] | None = None
+    quantize: Quantize | None = None
+    trust_remote_code: bool = False
+
+    def resolved_device(self) -> str:
+        """The device that `auto` stands for."""
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+    def resolved_dtype(self) -> torch.dtype | Literal["auto"]:
+        """The torch dtype that is asked for. Raises BadInputError for an unknown name."""
+        if self.dtype == "auto":
+            return torch.float32 if self.resolved_device() == "cpu" else "auto"
+        if self.dtype not in DTYPES:
+            raise BadInputError(f"unknown dtype {self.dtype!r}: expected auto, {', '.join(DTYPES)}")
+        return DTYPES[self.dtype]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from: `path` is a folder, or None for a hub id; `gguf` is a file name in the folder."""
+
+    name: str
+    where: str
+    path: Path | None
+    gguf: str | None = None
+
+
+def locate(model: str) -> Source:
+    """Tell a folder, a .gguf file and a hub id apart.
+
+    Raises:
+        BadInputError: the path does not exist or is no model, naming what was found.
+    """
+    path = Path(model).expanduser()
+    if model.endswith(".gguf"):
+        if not path.is_file():
+            raise BadInputError(f"{model}: no such file; expected a GGUF file")
+        if path.open("rb").read(4) != b"GGUF":
+            raise BadInputError(f"{model}: not a GGUF file (it does not begin with the letters GGUF)")
+        return Source(path.stem, str(path.parent), path.parent, path.name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
+            raise BadInputError(f"{model}: a folder without config.json is no model (found {found})")
+        return Source(_folder_name(path), str(path), path)
+    if path.exists():
+        raise BadInputError(f"{model}: a file that is no model; expected a folder, a .gguf file or a hub id")
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise BadInputError(f"{model}: no such folder; expected a model folder, a .gguf file or a hub id")
+    return Source(model, model, None)
+
+
+def _folder_name(path: Path) -> str:
+    """A readable name: `gpt2-mini/seed-42/step-001500` for our checkpoints, the folder's name otherwise."""
+    parts = path.resolve().parts
+    if parts[-1].startswith("step-") and len(parts) >= 3:
+        return "/".join(parts[-3:])
+    return parts[-1]
+
+
+def load_config(source: Source, trust_remote_code: bool) -> Any:
+    """The model's config; local files first, the network only where they are missing and it is not forbidden."""
+    if source.gguf is not None:
+        return _from_pretrained(AutoConfig, source, gguf_file=source.gguf)
+    return _from_pretrained(AutoConfig, source, trust_remote_code=trust_remote_code)
+
+
+def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokenizerFast:
+    """A tokenizer that tells character offsets. Raises BadInputError if there is none."""
+    more = {"gguf_file": source.gguf} if source.gguf else {"trust_remote_code": trust_remote_code}
+    tokenizer = _from_pretrained(AutoTokenizer, source, **more)
+    if not getattr(tokenizer, "is_fast", False):
+        raise BadInputError(
+            f"{source.name}: its tokenizer ({type(tokenizer).__name__}) gives no character offsets, which are needed "
+            "to find the ENV tokens; expected one with a tokenizer.json"
+        )
+    return tokenizer  # type: ignore[no-any-return]
+
+
+def load_causal(source: Source, config: Any, options: LoadOptions) -> PreTrainedModel:
+    """A causal language model in evaluation mode on its device.
+
+    Raises:
+        UnsupportedModelError: the architecture is no causal language model.
+        BadInputError: the weights cannot be loaded as asked.
+    """
+    if getattr(config, "is_encoder_decoder", False):
+        raise UnsupportedModelError(
+            f"{source.name}: a {config.model_type} model is an encoder-decoder; expected a causal language model"
+        )
+    if type(config) not in AutoModelForCausalLM._model_mapping and not hasattr(config, "auto_map"):
+        raise UnsupportedModelError(
+            f"{source.name}: transformers has no causal language model of type {config.model_type!r}"
+        )
+    if getattr(config, "is_decoder", None) is False and config.model_type in ENCODERS:
+        raise UnsupportedModelError(
+            f"{source.name}: a {config.model_type} model is an encoder; expected a causal language model"
+        )
+    more: dict[str, Any] = {"dtype": options.resolved_dtype()}
+    if source.gguf is not None:
+        more |= {"gguf_file": source.gguf, "quantization_config": GgufConfig(dequantize=True)}
+    else:
+        more |= {"trust_remote_code": options.trust_remote_code, "use_safetensors": _use_safetensors(source)}
+    if options.quantize is not None:
+        more["quantization_config"] = _quantization(source, options.quantize)
+    if options.device_map is not None:
+        more |= {"device_map": options.device_map, "max_memory": options.max_memory}
+    model = _from_pretrained(AutoModelForCausalLM, source, config=config, **more)
+    if options.device_map is None and options.quantize is None:
+        model = model.to(options.resolved_device())
+    return model.eval()  # type: ignore[no-any-return]
+
+
+ENCODERS = frozenset({"bert", "roberta", "distilbert", "albert", "electra", "deberta", "xlm-roberta", "camembert"})
+
+
+def _use_safetensors(source: Source) -> bool | None:
+    """Safetensors where there are any; otherwise transformers reads .bin files with weights_only."""
+    if source.path is not None and not any(source.path.glob("*.safetensors")):
+        return None
+    return True if source.path is not None else None
+
+
+def _quantization(source: Source, bits: Quantize) -> BitsAndBytesConfig:
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        raise BadInputError(
+            f"{source.name}: --quantize {bits} needs bitsandbytes; install groundbench[quant]"
+        ) from None
+    return BitsAndBytesConfig(load_in_8bit=True) if bits == "8bit" else BitsAndBytesConfig(load_in_4bit=True)
+
+
+def _from_pretrained(loader: Any, source: Source, **more: Any) -> Any:
+    """Local files first; then the network, unless the environment says offline."""
+    offline = source.path is not None or bool(os.environ.get("HF_HUB_OFFLINE"))
+    hf_logging.disable_progress_bar()
+    try:
+        try:
+            return loader.from_pretrained(source.where, local_files_only=True, **more)
+        except OSError:
+            if offline:
+                raise
+        return loader.from_pretrained(source.where, **more)
+    except (OSError, ValueError, KeyError, ImportError, json.JSONDecodeError, RuntimeError) as error:
+        raise BadInputError(_sentence(source, error)) from error
+
+
+def _sentence(source: Source, error: Exception) -> str:
+    text = " ".join(str(error).split())
+    lowered = text.lower()
+    if source.path is None and ("gated" in lowered or "401" in text or "403" in text):
+        return (
+            f"{source.name}: the repository is gated or private; log in with `hf auth login` after being given access"
+        )
+    if source.path is None and isinstance(error, OSError):
+        return (
+            f"{source.name}: not found in the local cache and not reachable on the hub; expected a hub id, a folder "
+            "with config.json or a .gguf file"
+        )
+    if "trust_remote_code" in text:
+        return f"{source.name}: the model brings its own code; pass --trust-remote-code if you trust it"
+    return f"{source.name}: cannot be loaded: {text[:300]}"

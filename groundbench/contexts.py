@@ -1,0 +1,137 @@
+"""Which contexts a table needs, and what stands after them: prompts encoded once, targets as token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.adapter import Adapter, Encoded
+from groundbench.errors import BadInputError
+from groundbench.gain import sample_mismatches
+from groundbench.testbed import EnvForm, Frame, Noun, Prompt, Testbed, TextSegment
+
+Ints = npt.NDArray[np.int64]
+Targets = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """The prompts of one form, and the targets that are read after each.
+
+    Attributes:
+        frame, env: [n] indices into `frames` and `nouns` of each context.
+        rows: [n] the encoded context.
+        unique: [n] index of the first context with the same tokens and the same targets; equal contexts run once.
+        targets: for each context the targets' token ids, in the order of `target_index`.
+        target_index: for each context the indices of its target nouns.
+    """
+
+    form: EnvForm
+    nouns: tuple[Noun, ...]
+    frames: tuple[Frame, ...]
+    frame_nouns: Ints
+    frame: Ints
+    env: Ints
+    prompts: tuple[Prompt, ...]
+    rows: tuple[Encoded, ...]
+    unique: Ints
+    targets: tuple[Targets, ...]
+    target_index: tuple[Ints, ...]
+    keep: npt.NDArray[np.bool_] | None
+    """[frame, env, target] pairs of a sample of mismatches, or None for all."""
+
+    @property
+    def distinct(self) -> Ints:
+        """The contexts that are run, each once."""
+        return np.unique(self.unique)
+
+
+def build_contexts(
+    adapter: Adapter,
+    testbed: Testbed,
+    form: EnvForm,
+    *,
+    nouns: Sequence[str] | None = None,
+    mismatches: int | None = None,
+    seed: int = 0,
+) -> Contexts:
+    """Prompts and targets of one form.
+
+    Args:
+        nouns: only these nouns (a limit); all by default.
+        mismatches: a seeded sample of M other nouns for each item instead of all (protocol §5).
+
+    Raises:
+        BadInputError: fewer than two nouns are left, or a prompt or target cannot be encoded.
+    """
+    chosen = tuple(n for n in testbed.nouns_of(form) if nouns is None or n.word in set(nouns))
+    if len(chosen) < 2:
+        raise BadInputError(
+            f"testbed {testbed.name!r}, form {form.name!r}: {len(chosen)} nouns are left, at least 2 are needed"
+        )
+    index = {n.word: i for i, n in enumerate(chosen)}
+    frames = tuple(f for f in testbed.frames(form) if f.noun is None or f.noun in index)
+    own = np.array([-1 if f.noun is None else index[f.noun] for f in frames])
+    keep = None
+    if mismatches is not None and mismatches < len(chosen) - 1:
+        keep = _kept(own, len(chosen), mismatches, seed)
+    pairs = [
+        (f, u)
+        for f in range(len(frames))
+        for u in range(len(chosen))
+        if keep is None or own[f] < 0 or keep[f, u, own[f]]
+    ]
+    prompts = tuple(testbed.prompt(frames[f], chosen[u], form) for f, u in pairs)
+    rows = tuple(adapter.encode(prompts))
+    words = [testbed.target(n) for n in chosen]
+    every = np.arange(len(chosen))
+    cache: dict[object, Targets] = {}
+    targets = tuple(
+        _targets(adapter, p, words if own[f] < 0 else [words[own[f]]], int(own[f]), cache)
+        for (f, _), p in zip(pairs, prompts, strict=True)
+    )
+    return Contexts(
+        form=form,
+        nouns=chosen,
+        frames=frames,
+        frame_nouns=own,
+        frame=np.array([f for f, _ in pairs]),
+        env=np.array([u for _, u in pairs]),
+        prompts=prompts,
+        rows=rows,
+        unique=_first_equal(rows, targets),
+        targets=targets,
+        target_index=tuple(every if own[f] < 0 else every[own[f] : own[f] + 1] for f, _ in pairs),
+        keep=keep,
+    )
+
+
+def _kept(own: Ints, n_nouns: int, mismatches: int, seed: int) -> npt.NDArray[np.bool_]:
+    """[frame, env, target]: matched pairs and the seeded sample of mismatches of every item."""
+    n_frames = len(own)
+    keep = np.zeros((n_frames, n_nouns, n_nouns), dtype=bool)
+    shared = bool((own < 0).all())
+    targets = np.tile(np.arange(n_nouns), n_frames) if shared else own
+    frames = np.repeat(np.arange(n_frames), n_nouns) if shared else np.arange(n_frames)
+    sample = sample_mismatches(targets, n_nouns, mismatches, seed)
+    keep[frames[:, None], sample, targets[:, None]] = True
+    keep[frames, targets, targets] = True
+    return keep
+
+
+def _targets(adapter: Adapter, prompt: Prompt, words: Sequence[str], own: int, cache: dict[object, Targets]) -> Targets:
+    """Targets after a prompt; contexts that end in the same text share them."""
+    last = prompt.segments[-1]
+    key = (last.text if isinstance(last, TextSegment) else prompt.text, prompt.join, own)
+    if key not in cache:
+        made = tuple(adapter.encode_targets(words, prompt))
+        cache[key] = cache.setdefault(made, made)  # equal targets are one object, so that frames share batches
+    return cache[key]
+
+
+def _first_equal(rows: Sequence[Encoded], targets: Sequence[Targets]) -> Ints:
+    first: dict[tuple[Encoded, int], int] = {}
+    return np.array([first.setdefault((r, id(t)), i) for i, (r, t) in enumerate(zip(rows, targets, strict=True))])

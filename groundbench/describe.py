@@ -1,0 +1,75 @@
+"""What a result says of its model, testbed and environment."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from groundbench.adapter import ModelInfo
+from groundbench.contexts import Contexts
+from groundbench.result import EnvironmentRecord, Excluded, MixerRecord, ModelRecord, TestbedRecord
+from groundbench.testbed import EnvForm, Testbed
+
+PACKAGES = ("groundbench", "torch", "transformers", "tokenizers", "numpy", "scipy", "accelerate")
+
+
+def model_record(info: ModelInfo) -> ModelRecord:
+    """The model's part of a result."""
+    return ModelRecord(
+        name=info.name,
+        family=info.family,
+        architecture=info.architecture,
+        parameters=info.parameters,
+        dtype=info.dtype,
+        fingerprint=info.fingerprint,
+        mixers=tuple(MixerRecord(layer=m.layer, kind=m.kind, n_heads=m.n_heads, d_head=m.d_head) for m in info.mixers),
+        step=info.step,
+        seed=info.seed,
+        checkpoint=info.checkpoint,
+    )
+
+
+def excluded_nouns(testbed: Testbed, form: EnvForm) -> tuple[Excluded, ...]:
+    """The nouns that a form leaves out, with reasons."""
+    return tuple(Excluded(noun=n, reason=r) for n, r in sorted(testbed.excluded(form).items()))
+
+
+def testbed_record(testbed: Testbed, contexts: Contexts) -> TestbedRecord:
+    """The testbed's part of a result; an item is a noun in a frame."""
+    shared = testbed.frame_kind == "shared"
+    return TestbedRecord(
+        name=testbed.name,
+        version=testbed.version,
+        hash=testbed.digest(),
+        frames=testbed.frame_kind,
+        env_form=contexts.form.name,
+        n_nouns=len(contexts.nouns),
+        n_items=len(contexts.frames) * (len(contexts.nouns) if shared else 1),
+        excluded=excluded_nouns(testbed, contexts.form),
+    )
+
+
+def environment_record(device: str, seeds: tuple[int, ...], seconds: float | None) -> EnvironmentRecord:
+    """Versions, device, seeds and time; the commit where the package runs from a git checkout."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return EnvironmentRecord(versions=versions, device=device, seeds=seeds, seconds=seconds, git=_commit())
+
+
+def _commit() -> str | None:
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,286 @@
+"""model x testbed -> Result: the order of the measurements, nothing else.
+
+`evaluate` is the same call as `groundbench run` on the command line.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundbench import __version__
+from groundbench.adapter import Adapter
+from groundbench.contexts import Contexts, build_contexts
+from groundbench.describe import environment_record, excluded_nouns, model_record, testbed_record
+from groundbench.errors import BadInputError
+from groundbench.gain import measure_gain
+from groundbench.items import write_items
+from groundbench.progress import Progress
+from groundbench.registry import load_testbed, open_model
+from groundbench.result import FormRecord, Result
+from groundbench.scoring import DEFAULT_BATCH_TOKENS, dry_plan, score
+from groundbench.store import RunStore
+from groundbench.table import SurprisalTable
+from groundbench.testbed import EnvForm, Testbed
+
+MEASURES = ("gain", "heads", "ablation", "lens")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure and how.
+
+    Attributes:
+        forms: names of ENV forms, `("all",)` for the whole ladder, or empty for the testbed's default.
+        measures: among gain, heads, ablation, lens; gain is always measured.
+        limit: only this many nouns, drawn by the seed.
+        mismatches: a seeded sample of this many other nouns for each item; all by default (protocol §5).
+        seed: of every sample, bootstrap and draw.
+        batch_tokens: token budget of one batch; changes no number.
+    """
+
+    forms: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ("gain",)
+    limit: int | None = None
+    mismatches: int | None = None
+    seed: int = 0
+    batch_tokens: int = DEFAULT_BATCH_TOKENS
+    mechanism: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for measure in self.measures:
+            if measure not in MEASURES:
+                raise BadInputError(f"unknown measure {measure!r}: expected some of {', '.join(MEASURES)}")
+        for name, low in (("limit", 2), ("mismatches", 1), ("batch_tokens", 1)):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise BadInputError(f"{name} is {value}; expected at least {low}")
+
+
+def evaluate(
+    model: str | Adapter,
+    testbed: str | Testbed | None = None,
+    *,
+    forms: Sequence[str] = (),
+    measures: Sequence[str] = ("gain",),
+    limit: int | None = None,
+    mismatches: int | None = None,
+    seed: int = 0,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    out: str | Path | None = None,
+    force: bool = False,
+    load: dict[str, Any] | None = None,
+) -> Result:
+    """Measure a model on a testbed.
+
+    Args:
+        model: a hub id, a folder, a `.gguf` file, `module:object`, or an Adapter.
+        testbed: a testbed or its name; by default `childworld` for our own checkpoints and `ladder` for all others.
+        out: a run directory: results are written as they come, and an interrupted run goes on from it.
+        force: start over where `out` holds another run.
+        load: options of loading (dtype, device, quantize, ...), see `groundbench.adapters.causal.open_causal`.
+
+    Raises:
+        BadInputError: model, testbed, form or option is unknown; or `out` holds another run.
+        GroundbenchError: a fault while running; what was computed is kept in `out`.
+    """
+    options = Options(tuple(forms), tuple(measures), limit, mismatches, seed, batch_tokens)
+    adapter = open_model(model, **(load or {})) if isinstance(model, str) else model
+    bed = choose_testbed(adapter, testbed)
+    started = time.perf_counter()
+    store = open_store(adapter, bed, options, None if out is None else Path(out), force)
+    chosen = choose_forms(bed, options.forms)
+    measured = [measure_form(adapter, bed, form, options, store) for form in chosen]
+    result = _result(adapter, bed, options, measured, time.perf_counter() - started)
+    if out is not None:
+        write_items(Path(out) / "items.parquet", [m.table for m in measured], result)
+        result.save(Path(out) / "result.json")
+    return result
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One form's contexts, table and record."""
+
+    contexts: Contexts
+    table: SurprisalTable
+    record: FormRecord
+
+
+def measure_form(
+    adapter: Adapter, testbed: Testbed, form: EnvForm, options: Options, store: RunStore | None
+) -> Measured:
+    """All measurements of one form, in order: scores, gain, heads, ablation, lens."""
+    contexts = build_contexts(
+        adapter,
+        testbed,
+        form,
+        nouns=limited_nouns(testbed, form, options),
+        mismatches=options.mismatches,
+        seed=options.seed,
+    )
+    with Progress(f"{adapter.info.name}: scoring {form.name}", len(contexts.distinct)) as bar:
+        table = score(
+            adapter,
+            contexts,
+            batch_tokens=options.batch_tokens,
+            store=store,
+            stage=f"scores/{form.name}",
+            advance=bar.advance,
+        )
+    gain = measure_gain(table, seed=options.seed, ideal=testbed.ideal_gain(form))
+    record = FormRecord(
+        env_form=form.name,
+        n_nouns=len(contexts.nouns),
+        excluded=excluded_nouns(testbed, form),
+        gain=gain,
+    )
+    return Measured(contexts, table, record)
+
+
+def choose_testbed(adapter: Adapter, testbed: str | Testbed | None) -> Testbed:
+    """The testbed asked for, or the one that fits the model."""
+    if testbed is None:
+        testbed = "childworld" if adapter.info.checkpoint is not None else "ladder"
+    return load_testbed(testbed) if isinstance(testbed, str) else testbed
+
+
+def choose_forms(testbed: Testbed, names: Sequence[str]) -> list[EnvForm]:
+    """The forms asked for: the testbed's default where none is named, all for `all`."""
+    if not names:
+        return [testbed.form(testbed.default_form)]
+    if "all" in names:
+        return list(testbed.forms)
+    return [testbed.form(name) for name in dict.fromkeys(names)]
+
+
+def limited_nouns(testbed: Testbed, form: EnvForm, options: Options) -> list[str] | None:
+    """The seeded sample of nouns that a limit leaves, in the testbed's order."""
+    words = [n.word for n in testbed.nouns_of(form)]
+    if options.limit is None or options.limit >= len(words):
+        return None
+    picked = np.random.default_rng(options.seed).permutation(len(words))[: options.limit]
+    return [words[i] for i in sorted(picked.tolist())]
+
+
+def open_store(adapter: Adapter, testbed: Testbed, options: Options, out: Path | None, force: bool) -> RunStore | None:
+    """The run directory under this run's key."""
+    if out is None:
+        return None
+    if force and (out / "parts").is_dir():
+        shutil.rmtree(out / "parts")
+        (out / "manifest.json").unlink(missing_ok=True)
+    return RunStore(out, run_key(adapter, testbed, options))
+
+
+def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, object]:
+    """Everything that decides a run's numbers."""
+    info = adapter.info
+    return {
+        "model": info.name,
+        "weights": info.fingerprint,
+        "tokenizer": info.tokenizer,
+        "dtype": info.dtype,
+        "attention": info.attention,
+        "bos": info.bos,
+        "testbed": testbed.name,
+        "testbed_hash": testbed.digest(),
+        "limit": options.limit,
+        "mismatches": options.mismatches,
+        "seed": options.seed,
+        "groundbench": __version__,
+    }
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would cost: forward passes (contexts), batches and tokens for each form."""
+
+    form: str
+    n_nouns: int
+    n_frames: int
+    contexts: int
+    batches: int
+    tokens: int
+    seconds: float
+    """An estimate from timing the first (longest) batch."""
+    cache_bytes: int
+
+
+def dry_run(
+    model: str | Adapter,
+    testbed: str | Testbed | None = None,
+    *,
+    forms: Sequence[str] = (),
+    limit: int | None = None,
+    mismatches: int | None = None,
+    seed: int = 0,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    load: dict[str, Any] | None = None,
+) -> list[DryRun]:
+    """How many forward passes a run takes, and about how long, from one timed batch; nothing is written."""
+    options = Options(tuple(forms), (), limit, mismatches, seed, batch_tokens)
+    adapter = open_model(model, **(load or {})) if isinstance(model, str) else model
+    bed = choose_testbed(adapter, testbed)
+    out = []
+    for form in choose_forms(bed, options.forms):
+        contexts = build_contexts(
+            adapter,
+            bed,
+            form,
+            nouns=limited_nouns(bed, form, options),
+            mismatches=options.mismatches,
+            seed=options.seed,
+        )
+        plan = dry_plan(adapter, contexts, options.batch_tokens)
+        first = plan.batches[0]
+        rows = [contexts.rows[i] for i in first.contexts[:16]]
+        adapter.forward(rows)
+        started = time.perf_counter()
+        adapter.forward(rows)
+        per_token = (time.perf_counter() - started) / (len(rows) * len(rows[0]))
+        width = sum(2 * m.n_heads * m.d_head for m in adapter.info.mixers) * 4
+        out.append(
+            DryRun(
+                form=form.name,
+                n_nouns=len(contexts.nouns),
+                n_frames=len(contexts.frames),
+                contexts=len(contexts.distinct),
+                batches=len(plan.batches),
+                tokens=plan.tokens,
+                seconds=per_token * plan.tokens,
+                cache_bytes=width * max(len(b.contexts) * len(contexts.rows[b.contexts[0]]) for b in plan.batches),
+            )
+        )
+    return out
+
+
+def _result(
+    adapter: Adapter, testbed: Testbed, options: Options, measured: Sequence[Measured], seconds: float
+) -> Result:
+    head = measured[0]
+    several = len(measured) > 1
+    return Result(
+        model=model_record(adapter.info),
+        testbed=testbed_record(testbed, head.contexts),
+        gain=head.record.gain,
+        heads=head.record.heads,
+        ablations=head.record.ablations,
+        lens=head.record.lens,
+        forms=tuple(m.record for m in measured) if several else (),
+        protocol={
+            "measures": list(options.measures),
+            "mismatches": options.mismatches if options.mismatches is not None else "all",
+            "limit": options.limit,
+            "bos": adapter.info.bos,
+            "attention": adapter.info.attention,
+            "units": "nats",
+        },
+        environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
+    )
