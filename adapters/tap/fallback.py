@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from groundbench.adapter import Mixer
@@ -46,7 +47,7 @@ class EagerTrace:
         """[B, H, r, keys] fp32: the weights of some query rows over the first `keys` keys (default all)."""
         if self.attention is None:
             raise UnsupportedModelError(f"layer {self.mixer.layer}: the model returned no attention weights")
-        return self.attention[:, :, rows, :keys].float()
+        return self.attention[:, :, rows, :keys].to(torch.float32, copy=True)
 
 
 def projection(module: nn.Module) -> nn.Module | None:

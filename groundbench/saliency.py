@@ -1,0 +1,221 @@
+"""Saliency of matched prompts, head by head (protocol §8): batches of one length, one backward pass each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from groundbench.adapter import Adapter, Encoded, Forward, Prefix, Trace
+from groundbench.errors import BadInputError, NonFiniteLogitsError, UnsupportedModelError
+from groundbench.flow import flow_matrix, gradients, row_flow, target_loss, total_flow
+from groundbench.head_saliency import HeadSaliency
+from groundbench.result import Denominator
+from groundbench.scoring import is_out_of_memory
+from groundbench.spans import env_mask, null_mask
+
+Loss = Literal["first", "all"]
+
+DEFAULT_BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class SaliencyItem:
+    """A matched prompt and its target's tokens; `noun` and `frame` label the item."""
+
+    row: Encoded
+    target: tuple[int, ...]
+    noun: str
+    frame: str
+
+    @property
+    def where(self) -> str:
+        """A name for messages."""
+        return f"frame {self.frame!r} with {self.noun!r} shown"
+
+
+@dataclass(frozen=True)
+class SaliencyOptions:
+    """How saliency is measured.
+
+    Attributes:
+        denominator: `row` measures the prediction position's row only, on a cached prefix where the model allows it;
+            `total` (the paper's) the whole of every head as well, which needs the whole prompt's graph.
+        loss: on the target's `first` token, or summed over `all` of them.
+        skip_on_diagonal: count Mamba-2's D x as flow from a token to itself.
+        seed: of the choice of null spans.
+        batch_tokens: most tokens of a batch; halved when memory runs out.
+    """
+
+    denominator: Denominator = "row"
+    loss: Loss = "first"
+    skip_on_diagonal: bool = False
+    seed: int = 0
+    batch_tokens: int = DEFAULT_BATCH_TOKENS
+
+
+def measure_saliency(
+    adapter: Adapter,
+    items: Sequence[SaliencyItem],
+    options: SaliencyOptions | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> HeadSaliency:
+    """The saliency of every head for every item, in the items' order.
+
+    Args:
+        progress: is told how many items each finished batch had.
+
+    Raises:
+        UnsupportedModelError: the model has no heads that can be read.
+        BadInputError: there is no item, or a prompt has no ENV token.
+        NonFiniteLogitsError: names the prompt.
+    """
+    options = options or SaliencyOptions()
+    if not adapter.info.mixers:
+        raise UnsupportedModelError(f"{adapter.info.name}: it has no heads whose saliency could be measured")
+    if not items:
+        raise BadInputError("no items: saliency needs at least one matched prompt")
+    order: list[int] = []
+    parts: list[HeadSaliency] = []
+    for batch in _batches(items, options):
+        for done in _with_halving(adapter, [items[i] for i in batch], options):
+            parts.append(done)
+            if progress is not None:
+                progress(len(done))
+        order += batch
+    return HeadSaliency.concat(parts).select(np.argsort(order))
+
+
+def flow_matrices(adapter: Adapter, item: SaliencyItem) -> list[tuple[int, Tensor]]:
+    """(layer, I [T, T]) for each mixer: the flow matrices of one prompt (protocol §8), for plots."""
+    out = adapter.forward([item.row], trace=True)
+    grads = gradients(_loss(out, [item], 0).sum(), out.traces)
+    return [(t.mixer.layer, flow_matrix(t, g)[0]) for t, g in zip(out.traces, grads, strict=True)]
+
+
+def _batches(items: Sequence[SaliencyItem], options: SaliencyOptions) -> Iterator[list[int]]:
+    """Items of one length (and, for the loss over all tokens, one number of them) under the token budget."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, item in enumerate(items):
+        groups.setdefault((len(item.row), _n_tokens(item, options)), []).append(i)
+    for (length, extra), group in sorted(groups.items()):
+        size = max(1, options.batch_tokens // (length + extra))
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
+
+
+def _n_tokens(item: SaliencyItem, options: SaliencyOptions) -> int:
+    return 1 if options.loss == "first" else len(item.target)
+
+
+def _with_halving(adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions) -> Iterator[HeadSaliency]:
+    try:
+        done = _measure(adapter, items, options)
+    except (RuntimeError, MemoryError) as error:
+        if len(items) == 1 or not is_out_of_memory(error):
+            raise
+        done = None
+    if done is not None:
+        yield done
+        return
+    middle = len(items) // 2
+    yield from _with_halving(adapter, items[:middle], options)
+    yield from _with_halving(adapter, items[middle:], options)
+
+
+def _measure(adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions) -> HeadSaliency:
+    traces, grads, surprisal = _backward(adapter, items, options)
+    rows = [item.row for item in items]
+    masks = {s: (env_mask(rows, s), null_mask(rows, s, options.seed)) for s in {t.smear for t in traces}}
+    columns: dict[str, list[Tensor]] = {}
+    for trace, gradient in zip(traces, grads, strict=True):
+        env, null = (m.to(gradient.device) for m in masks[trace.smear])
+        for name, values in _reduce(trace, gradient, env, null, options).items():
+            columns.setdefault(name, []).append(values.cpu())
+    per_mixer = ("span", "layer_edge", "layer_row", "layer_total", "layer_gathered")
+    arrays: dict[str, Any] = {
+        name: (torch.stack(v, 1) if name in per_mixer else torch.cat(v, 1)).numpy() for name, v in columns.items()
+    }
+    return HeadSaliency(
+        mixers=tuple(t.mixer for t in traces),
+        nouns=tuple(i.noun for i in items),
+        frames=tuple(i.frame for i in items),
+        length=np.array([len(r) for r in rows], np.int32),
+        surprisal=surprisal.detach().float().cpu().numpy(),
+        **arrays,
+    )
+
+
+def _reduce(trace: Trace, gradient: Tensor, env: Tensor, null: Tensor, options: SaliencyOptions) -> dict[str, Tensor]:
+    """What is kept of one mixer: [B, heads], or [B] for the sums of a layer's matrix."""
+    skip = options.skip_on_diagonal
+    flow = row_flow(trace, gradient, gradient.shape[2] - 1, skip_on_diagonal=skip)
+    # A sliding window's cache ends at the newest token but may not reach back to the first.
+    kept, kept_null = (m[:, None, -flow.shape[2] :].to(flow) for m in (env, null))
+    size, layer = flow.abs(), flow.sum(1).abs()
+    null_edge = (size * kept_null).sum(2).masked_fill(~null.any(1)[:, None], torch.nan)
+    kept_of = {
+        "span": env.sum(1).int(),
+        "edge": (size * kept).sum(2),
+        "null_edge": null_edge,
+        "row_sum": size.sum(2),
+        "row_offdiagonal": size[:, :, :-1].sum(2),
+        "signed_edge": (flow * kept).sum(2),
+        "signed_row": flow.sum(2),
+        "layer_edge": (layer * kept[:, 0]).sum(1),
+        "layer_row": layer.sum(1),
+    }
+    if options.denominator == "total":
+        whole = total_flow(trace, gradient, env, null, skip_on_diagonal=skip)
+        no_null = ~null.any(1)[:, None]
+        kept_of |= {
+            "total_sum": whole.total,
+            "total_offdiagonal": whole.offdiagonal,
+            "gathered": whole.gathered,
+            "null_gathered": whole.null_gathered.masked_fill(no_null, torch.nan),
+            "layer_total": whole.layer_total,
+            "layer_gathered": whole.layer_gathered,
+        }
+    return kept_of
+
+
+def _backward(
+    adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions
+) -> tuple[Sequence[Trace], list[Tensor], Tensor]:
+    """Traces, dL/do over the prompt's own positions, and the first token's surprisal [B]."""
+    rows = [item.row for item in items]
+    prefix, start = _prefix(adapter, rows, options)
+    first = adapter.forward([r.after(start) for r in rows], prefix=prefix, trace=True)
+    loss = _loss(first, items, 0)
+    grads = gradients(loss.sum(), first.traces)
+    for more in range(1, _n_tokens(items[0], options)):
+        longer = [replace(i.row, ids=(*i.row.ids, *i.target[:more]), start=start) for i in items]
+        out = adapter.forward(longer, prefix=prefix, trace=True)
+        extra = gradients(_loss(out, items, more).sum(), out.traces)
+        grads = [g + e[:, :, : g.shape[2]] for g, e in zip(grads, extra, strict=True)]
+    return first.traces, grads, loss
+
+
+def _prefix(adapter: Adapter, rows: Sequence[Encoded], options: SaliencyOptions) -> tuple[Prefix | None, int]:
+    """For `row`: everything before the prediction position, run without a graph.
+
+    The row is the same: in a causal model the last position's outputs reach the loss through the last position only.
+    Mamba-2's cached state has no weights over the tokens it holds, so there the whole prompt is run.
+    """
+    length = len(rows[0])
+    attention_only = all(m.kind == "attention" for m in adapter.info.mixers)
+    if options.denominator != "row" or length < 2 or "prefix" not in adapter.info.capabilities or not attention_only:
+        return None, 0
+    return adapter.prefill([replace(r, ids=r.ids[:-1]) for r in rows]), length - 1
+
+
+def _loss(out: Forward, items: Sequence[SaliencyItem], token: int) -> Tensor:
+    loss = target_loss(out.logits, [item.target[token] for item in items])
+    if not torch.isfinite(loss).all():
+        where = items[int((~torch.isfinite(loss)).nonzero()[0])].where
+        raise NonFiniteLogitsError(f"the model returned NaN or infinite logits for {where}")
+    return loss
