@@ -1,1 +1,5 @@
-"""groundbench."""
+"""The report: one run, or training runs side by side, as a self-contained HTML page of plots and tables."""
+
+from groundbench.report.page import render_run, render_trajectories
+
+__all__ = ["render_run", "render_trajectories"]

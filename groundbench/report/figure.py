@@ -1,0 +1,72 @@
+"""What a page is made of: tables, figures and sections, before any HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+Cell = str | None
+"""The text of a cell; None is shown as not measured."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data table; `text` are the columns set left, all others hold numbers."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    text: frozenset[int] = frozenset({0})
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot of one or several panels with its caption and the numbers behind it.
+
+    `narrow` panels stand in for `panels` on a phone where the plot is too wide for one.
+    """
+
+    title: str
+    panels: tuple[Markup, ...]
+    table: Table
+    caption: str = ""
+    legend: tuple[tuple[str, str], ...] = ()
+    """Pairs of a mark's CSS class and its label."""
+    narrow: tuple[Markup, ...] = ()
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: one sentence that says what was found, then figures and tables.
+
+    `missing` says why there is nothing to show; it is never shown as a number.
+    """
+
+    id: str
+    title: str
+    lead: str = ""
+    figures: tuple[Figure, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Stat:
+    """One number of a page's header; `missing` is what stands in its place where there is none."""
+
+    label: str
+    value: Cell
+    unit: str = ""
+    detail: str = ""
+    missing: str = "not measured"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Named facts, e.g. a model's card."""
+
+    title: str
+    rows: tuple[tuple[str, Cell], ...] = field(default=())

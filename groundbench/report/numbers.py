@@ -1,0 +1,82 @@
+"""How numbers are written: nats, intervals, p-values, shares. None stays None: not measured is never 0."""
+
+from __future__ import annotations
+
+import math
+
+MINUS = "\u2212"
+NOT_MEASURED = "not measured"
+
+
+def number(value: float | None, decimals: int = 2) -> str | None:
+    """A number with a true minus sign and no negative zero; None stays None."""
+    if value is None:
+        return None
+    text = f"{value:,.{decimals}f}".replace(",", "\u2009")
+    return text.replace("-", MINUS) if float(f"{value:.{decimals}f}") != 0 else f"{0:.{decimals}f}"
+
+
+def signed(value: float | None, decimals: int = 2) -> str | None:
+    """A difference with its sign."""
+    text = number(value, decimals)
+    if value is None or text is None:
+        return None
+    return f"+{text}" if value > 0 and text.strip("0.") else text
+
+
+def interval(low: float | None, high: float | None, decimals: int = 2) -> str | None:
+    """`low to high`; None unless both ends are known."""
+    if low is None or high is None:
+        return None
+    return f"{number(low, decimals)} to {number(high, decimals)}"
+
+
+def with_interval(value: float | None, low: float | None, high: float | None, decimals: int = 2) -> str | None:
+    """`value [low, high]`."""
+    if value is None:
+        return None
+    ends = "" if low is None or high is None else f" [{number(low, decimals)}, {number(high, decimals)}]"
+    return f"{number(value, decimals)}{ends}"
+
+
+def p_value(p: float | None) -> str | None:
+    """`0.034`, or `< 0.001`."""
+    if p is None:
+        return None
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_phrase(p: float | None) -> str:
+    """`p = 0.034`, `p < 0.001`, or nothing."""
+    text = p_value(p)
+    if text is None:
+        return ""
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def percent(share: float | None, decimals: int = 0) -> str | None:
+    """A share as a percentage."""
+    return None if share is None else f"{number(100 * share, decimals)}\u202f%"
+
+
+def count(value: int | None) -> str | None:
+    """An integer with thin spaces between thousands."""
+    return None if value is None else f"{value:,}".replace(",", "\u2009")
+
+
+def parameters(n: int) -> str:
+    """A model's size: 135 M, 0.9 M, 1.2 B."""
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if n >= size:
+            scaled = n / size
+            return f"{scaled:.0f}\u202f{unit}" if scaled >= 10 else f"{scaled:.1f}\u202f{unit}"
+    return str(n)
+
+
+def factor(nats: float) -> str:
+    """exp(nats) as words: how many times more probable; large factors are rounded to two digits."""
+    times = math.exp(min(nats, 50.0))
+    if times < 9.95:
+        return f"{times:.1f}"
+    digits = max(0, int(math.log10(times)) - 1)
+    return f"{round(times, -digits):,.0f}".replace(",", "\u2009")

@@ -1,0 +1,78 @@
+"""SVG by hand: elements as escaped markup, and the accessible frame around a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from markupsafe import Markup, escape
+
+Number = float | int
+
+
+def el(name: str, *children: Markup | str, **attributes: str | Number | None) -> Markup:
+    """An SVG element; strings are escaped, numbers rounded to 0.1 pixel, None attributes left out.
+
+    `class_` is written `class`, and `_` in other names becomes `-` (`text_anchor`).
+    """
+    parts = [f"<{name}"]
+    for key, value in attributes.items():
+        if value is None:
+            continue
+        text = px(value) if isinstance(value, int | float) else escape(value)
+        parts.append(f' {key.rstrip("_").replace("_", "-")}="{text}"')
+    if not children:
+        return Markup("".join(parts) + "/>")
+    inner = "".join(escape(c) for c in children)
+    return Markup(f"{''.join(parts)}>{inner}</{name}>")
+
+
+def px(value: Number) -> str:
+    """A coordinate with at most one decimal."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def text(x: Number, y: Number, label: str, class_: str = "", anchor: str | None = None) -> Markup:
+    """A text element; `anchor` is start (the default), middle or end."""
+    return el("text", label, x=x, y=y, class_=class_ or None, text_anchor=anchor)
+
+
+def line(x1: Number, y1: Number, x2: Number, y2: Number, class_: str) -> Markup:
+    """A straight line."""
+    return el("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+
+
+def dot(x: Number, y: Number, r: Number, class_: str, hint: str = "") -> Markup:
+    """A circle, with a hint shown under the pointer."""
+    return el("circle", *([el("title", hint)] if hint else []), cx=x, cy=y, r=r, class_=class_)
+
+
+def diamond(x: Number, y: Number, r: Number, class_: str, hint: str = "") -> Markup:
+    """A square on its corner: a mark that differs from a dot by shape, not by colour alone."""
+    d = f"M{px(x)} {px(y - r)}L{px(x + r)} {px(y)}L{px(x)} {px(y + r)}L{px(x - r)} {px(y)}Z"
+    return el("path", *([el("title", hint)] if hint else []), d=d, class_=class_)
+
+
+def path(points: Iterable[tuple[float, float]], class_: str, close: bool = False) -> Markup:
+    """A line through points, closed to an area if asked."""
+    d = "L".join(f"{px(x)} {px(y)}" for x, y in points)
+    return el("path", d=f"M{d}{'Z' if close else ''}", class_=class_)
+
+
+def canvas(
+    width: Number, height: Number, title: str, summary: str, parts: Iterable[Markup], class_: str = ""
+) -> Markup:
+    """The <svg> with role, title and description, scaled to its column."""
+    body = Markup("").join(parts)
+    mark = blake2b(f"{title}{summary}{width}{body}".encode(), digest_size=6).hexdigest()
+    return el(
+        "svg",
+        el("title", title, id=f"t{mark}"),
+        el("desc", summary, id=f"d{mark}"),
+        body,
+        class_=f"plot {class_}".strip(),
+        viewBox=f"0 0 {px(width)} {px(height)}",
+        role="img",
+        aria_labelledby=f"t{mark} d{mark}",
+        style=f"max-width:{px(width * 1.25)}px",
+    )
