@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,6 +95,8 @@ def root(
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code (contract 1); `args` default to the process' own."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # transformers' bars would fill a log
     session = Session()
     program = tidy(get_command(app))
     try:

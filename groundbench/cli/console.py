@@ -62,3 +62,17 @@ def nats(value: float | None, digits: int = 3) -> str:
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     """A 95 % interval, or nothing."""
     return "" if low is None or high is None else f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value; one that could not be tested is said."""
+    return "not testable" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
+
+from groundbench.errors import BadInputError
+
+LOADING, SIZE = "Loading the model", "Size"
 
 Model = Annotated[
     str,
@@ -17,7 +21,7 @@ Testbed = Annotated[
     str | None,
     typer.Option(
         help="A testbed's name (see `groundbench tasks list`) or a YAML file.",
-        show_default="childworld for checkpoints trained here, ladder for any other model",
+        show_default="childworld for a checkpoint trained here, ladder for any other model",
         metavar="NAME",
     ),
 ]
@@ -30,35 +34,142 @@ Forms = Annotated[
         metavar="FORM",
     ),
 ]
+Measures = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--measure",
+        help="What to measure: gain, heads, ablation, lens; separated by commas, or repeat it.",
+        show_default="gain,heads",
+        metavar="WHAT",
+    ),
+]
 Limit = Annotated[
-    int | None, typer.Option(help="Only this many nouns, drawn by the seed.", min=2, show_default="all", metavar="N")
+    int | None,
+    typer.Option(
+        help="Only this many nouns, drawn by the seed.",
+        min=2,
+        show_default="all",
+        metavar="N",
+        rich_help_panel=SIZE,
+    ),
 ]
 Mismatches = Annotated[
     int | None,
     typer.Option(
-        help="For each item only this many other nouns, drawn by the seed.", min=1, show_default="all", metavar="M"
+        help="For each item only this many other nouns, drawn by the seed.",
+        min=1,
+        show_default="all",
+        metavar="M",
+        rich_help_panel=SIZE,
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of every sample, bootstrap and draw.", metavar="S")]
 BatchTokens = Annotated[
-    int, typer.Option(help="Tokens in one batch; halved by itself where memory runs out.", min=1, metavar="N")
+    int,
+    typer.Option(
+        help="Tokens in one batch; halved by itself where memory runs out. Changes no number.",
+        min=1,
+        metavar="N",
+        rich_help_panel=SIZE,
+    ),
 ]
-Dtype = Annotated[
-    str | None,
-    typer.Option(help="Of the weights: float32, bfloat16, float16 or auto.", show_default="float32", metavar="TYPE"),
-]
-Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:1, mps.", show_default="the first accelerator, else cpu")
-]
+BATCH_TOKENS = 8192
+"""The default of `groundbench.scoring`, repeated so that help needs no torch; a test holds the two together."""
+
 Out = Annotated[
     Path | None,
-    typer.Option(help="The run directory: the same command goes on in it.", show_default=False, metavar="DIR"),
+    typer.Option(help="The run directory; the same command goes on in it.", show_default=False, metavar="DIR"),
 ]
-Force = Annotated[
-    bool,
-    typer.Option("--force/--resume", help="Start over in DIR, or go on with the run it holds.", show_default="resume"),
-]
+Force = Annotated[bool, typer.Option("--force", help="Start over where DIR holds another run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="float32, bfloat16 or float16; auto is float32 on the CPU and the checkpoint's own elsewhere.",
+        metavar="TYPE",
+        rich_help_panel=LOADING,
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="cpu, cuda, cuda:1, mps; auto is the first GPU, else the CPU.", metavar="DEVICE", rich_help_panel=LOADING
+    ),
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(
+        help="auto spreads a large model over devices and memory (accelerate).",
+        show_default=False,
+        metavar="MAP",
+        rich_help_panel=LOADING,
+    ),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        help="With --device-map: a bound for each device, e.g. 0=20GiB,cpu=60GiB.",
+        show_default=False,
+        metavar="BOUNDS",
+        rich_help_panel=LOADING,
+    ),
+]
+Quantize = Annotated[
+    Literal["8bit", "4bit"] | None,
+    typer.Option(help="Load with bitsandbytes.", show_default=False, rich_help_panel=LOADING),
+]
+Bos = Annotated[
+    Literal["auto", "yes", "no"],
+    typer.Option(
+        help="Begin each context with the BOS token; auto does as its tokenizer does.", rich_help_panel=LOADING
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option("--trust-remote-code", help="Run the code that comes with the weights.", rich_help_panel=LOADING),
+]
+
+
+def split(values: list[str] | None) -> tuple[str, ...]:
+    """Values given by repetition or separated by commas, each once, in order."""
+    parts = [part.strip() for value in values or () for part in value.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def parse_max_memory(text: str | None) -> dict[int | str, str] | None:
+    """`0=20GiB,cpu=60GiB` as accelerate wants it. Raises BadInputError."""
+    if text is None:
+        return None
+    bounds: dict[int | str, str] = {}
+    for part in text.split(","):
+        device, equals, size = (piece.strip() for piece in part.partition("="))
+        if not equals or not device or not size:
+            raise BadInputError(f"--max-memory {text!r}: found {part!r}; expected DEVICE=SIZE, e.g. 0=20GiB,cpu=60GiB")
+        bounds[int(device) if device.isdigit() else device] = size
+    return bounds
+
+
+def loading(
+    dtype: str,
+    device: str,
+    device_map: str | None,
+    max_memory: str | None,
+    quantize: str | None,
+    bos: str,
+    trust_remote_code: bool,
+) -> dict[str, Any]:
+    """What an adapter is told; only what was asked for, since an adapter need not know every option."""
+    options = {
+        "dtype": dtype,
+        "device": device,
+        "device_map": device_map,
+        "max_memory": parse_max_memory(max_memory),
+        "quantize": quantize,
+        "bos": bos,
+        "trust_remote_code": trust_remote_code,
+    }
+    return {name: value for name, value in options.items() if value not in (None, "auto", False)}
 
 
 def examples(*pairs: tuple[str, str]) -> str:

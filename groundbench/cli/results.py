@@ -1,0 +1,118 @@
+"""A result as tables in the terminal."""
+
+from __future__ import annotations
+
+from groundbench.cli import console
+from groundbench.cli.console import interval, nats, p_value
+from groundbench.result import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result
+
+
+def show_result(result: Result) -> None:
+    """Gain, heads, ablation and lens of every form that was measured."""
+    model, testbed = result.model, result.testbed
+    console.out().print(
+        f"[bold]{model.name}[/bold]  {model.architecture}, {model.parameters:,} parameters, {model.dtype}"
+        f"  on  [bold]{testbed.name}[/bold] {testbed.version} ({testbed.frames} frames, {testbed.n_items:,} items)"
+    )
+    forms = result.forms or (_only_form(result),)
+    _show_gains(forms)
+    for form in forms:
+        _show_heads(form.env_form, form.heads)
+        _show_ablations(form.env_form, form.ablations)
+        _show_lens(form.env_form, form.lens)
+    copied = result.copy_corrected
+    if copied is not None:
+        ratio = "none: G(word) is not told from 0" if copied.ratio is None else f"{copied.ratio:.3f}"
+        console.out().print(f"copy-corrected gain G(gloss)/G(word): {ratio} {interval(copied.ci_low, copied.ci_high)}")
+    for failure in result.failures:
+        console.note(f"failed: {failure.where}: {failure.reason}")
+
+
+def _only_form(result: Result) -> FormRecord:
+    return FormRecord(
+        env_form=result.testbed.env_form,
+        n_nouns=result.testbed.n_nouns,
+        excluded=result.testbed.excluded,
+        gain=result.gain,
+        heads=result.heads,
+        ablations=result.ablations,
+        lens=result.lens,
+    )
+
+
+def _show_gains(forms: tuple[FormRecord, ...]) -> None:
+    numbers = ("nouns", "gain", "same category", "matched", "mismatched", "p", "detectable", "failed")
+    rows = []
+    for form in forms:
+        gain = form.gain
+        if gain is None:
+            rows.append((form.env_form, str(form.n_nouns), "not measured", *[""] * 7))
+            continue
+        rows.append(
+            (
+                form.env_form,
+                str(form.n_nouns),
+                nats(gain.mean),
+                interval(gain.ci_low, gain.ci_high),
+                nats(gain.same_category),
+                nats(gain.matched),
+                nats(gain.mismatched),
+                p_value(gain.p_cluster),
+                nats(gain.detectable),
+                str(gain.n_failed),
+            )
+        )
+    columns = ("ENV form", "nouns", "gain", "95 %", *numbers[2:])
+    console.show_table(columns, rows, title="Grounding gain (nats)", right=numbers)
+
+
+def _show_heads(form: str, heads: tuple[HeadsRecord, ...]) -> None:
+    if not heads:
+        return
+    numbers = ("threshold", "heads", "other span", "untrained", "layer")
+    rows = [
+        (
+            h.kind,
+            h.denominator,
+            h.selection,
+            f"{h.threshold:.2f}",
+            nats(h.mean_count, 2),
+            interval(h.ci_low, h.ci_high, 2),
+            nats(h.null_count, 2),
+            nats(h.untrained_count, 2),
+            nats(h.mean_layer, 1),
+        )
+        for h in heads
+    ]
+    columns = ("kind", "share of", "selected by", "threshold", "heads", "95 %", "other span", "untrained", "layer")
+    console.show_table(columns, rows, title=f"Heads per item, {form}", right=numbers)
+
+
+def _show_ablations(form: str, ablations: tuple[AblationRecord, ...]) -> None:
+    if not ablations:
+        return
+    numbers = ("draws", "gain", "ablated", "control", "removed", "p rank", "p")
+    rows = [
+        (
+            f"{a.selection}, {a.denominator}",
+            f"{a.mode}, {a.positions}",
+            a.control,
+            str(a.n_draws),
+            nats(a.gain_original, 2),
+            nats(a.gain_ablated, 2),
+            nats(a.gain_control, 2),
+            "not defined" if a.gain_removed is None else f"{a.gain_removed:.0%}",
+            p_value(a.p_rank),
+            p_value(a.p_cluster),
+        )
+        for a in ablations
+    ]
+    columns = ("heads of", "edit", "control", *numbers)
+    console.show_table(columns, rows, title=f"Ablation, {form}: gain (nats) with heads cut", right=numbers)
+
+
+def _show_lens(form: str, lenses: tuple[LensRecord, ...]) -> None:
+    for lens in lenses:
+        rows = [(str(x.layer), nats(x.matched, 2), nats(x.mismatched, 2), nats(x.gain, 2)) for x in lens.layers]
+        columns = ("layer", "matched", "mismatched", "gain")
+        console.show_table(columns, rows, title=f"{lens.kind.capitalize()} lens, {form} (nats)", right=columns)

@@ -1,0 +1,126 @@
+"""`groundbench run MODEL`: measure a model on a testbed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundbench.cli import console
+from groundbench.cli.options import (
+    BATCH_TOKENS,
+    AsJson,
+    BatchTokens,
+    Bos,
+    Device,
+    DeviceMap,
+    Dtype,
+    Force,
+    Forms,
+    Limit,
+    MaxMemory,
+    Measures,
+    Mismatches,
+    Model,
+    Out,
+    Quantize,
+    Seed,
+    Testbed,
+    TrustRemoteCode,
+    examples,
+    loading,
+    split,
+)
+from groundbench.cli.results import show_result
+
+if TYPE_CHECKING:
+    from groundbench.evaluate import DryRun
+
+EPILOG = examples(
+    ("gain and heads on the model's own testbed", "groundbench run runs/demo/gpt2-mini/step-002000 --out runs/mine"),
+    ("every way of showing a noun, behaviour only", "groundbench run MODEL --env-form all --measure gain --out DIR"),
+    ("a quick look: 20 nouns, 5 mismatches", "groundbench run MODEL --limit 20 --mismatches 5"),
+    ("how long it will take", "groundbench run MODEL --env-form all --dry-run"),
+)
+
+
+def run(
+    model: Model,
+    testbed: Testbed = None,
+    env_form: Forms = None,
+    measure: Measures = None,
+    out: Out = None,
+    force: Force = False,
+    seed: Seed = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
+    as_json: AsJson = False,
+    limit: Limit = None,
+    mismatches: Mismatches = None,
+    batch_tokens: BatchTokens = BATCH_TOKENS,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    device_map: DeviceMap = None,
+    max_memory: MaxMemory = None,
+    quantize: Quantize = None,
+    bos: Bos = "auto",
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Measure a model: does a noun become less surprising when it was shown?
+
+    The gain is the mean surprisal (nats) of a noun after another noun was shown, minus after it was shown itself.
+    Results are written to --out as they come, and an interrupted run goes on from them to identical numbers.
+    """
+    asked: dict[str, Any] = {
+        "forms": split(env_form),
+        "limit": limit,
+        "mismatches": mismatches,
+        "seed": seed,
+        "batch_tokens": batch_tokens,
+        "load": loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code),
+    }
+    from groundbench.evaluate import dry_run as plan
+    from groundbench.evaluate import evaluate
+
+    if dry_run:
+        _show_plan(plan(model, testbed, **asked), as_json)
+        return
+    measures = split(measure) or ("gain", "heads")
+    result = evaluate(model, testbed, measures=measures, out=out, force=force, **asked)
+    if as_json:
+        typer.echo(result.model_dump_json(indent=1))
+    else:
+        show_result(result)
+    if out is None:
+        console.note("nothing was written: give --out DIR to keep the result and the table of items")
+    else:
+        console.note(f"wrote {out / 'result.json'} and items.parquet; a page: groundbench report {out}")
+
+
+def _show_plan(plans: list[DryRun], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        console.show_json([asdict(p) for p in plans])
+        return
+    console.show_table(
+        ("ENV form", "nouns", "frames", "contexts", "batches", "tokens", "about", "cache"),
+        [
+            (
+                p.form,
+                str(p.n_nouns),
+                str(p.n_frames),
+                f"{p.contexts:,}",
+                f"{p.batches:,}",
+                f"{p.tokens:,}",
+                console.duration(p.seconds),
+                f"{p.cache_bytes / 2**20:,.0f} MiB",
+            )
+            for p in plans
+        ],
+        title="Scoring: one forward pass for each context reads all targets",
+        right=("nouns", "frames", "contexts", "batches", "tokens", "about", "cache"),
+    )
+    total = sum(p.seconds for p in plans)
+    console.out().print(
+        f"gain: about {console.duration(total)} from one timed batch; heads, ablation and lens come on top"
+    )
