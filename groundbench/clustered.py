@@ -34,6 +34,10 @@ and third terms cancel and the formula IS one-way clustering by noun, with V - 1
 
 Paired differences (two models, ablated against control) are the same test on the difference of the item tables.
 
+What it does not cover: the choice of heads. Between two head sets the test asks whether THESE sets differ, over
+nouns and frames. Where heads differ in what they carry, two sets drawn at random do differ, and it says so (40 % of
+placebo pairs in a simulation); whether a set stands out among random ones is the question of `stats.rank_p`.
+
 What it measures out to, rejection of a true null at 5 % (6,000 simulated tables each; tests/stats holds it to 2-7 %
 at 100 x 10 and 20 x 6): noise only 5.4 and 5.8; noun variance 3.5 and 2.9; frame variance 5.6 and 5.4; both 3.5 and
 2.8; noun x frame products 4.6 and 3.9; both, skewed 5.5 and 4.7. With 4 frames (3 degrees of freedom) it is

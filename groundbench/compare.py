@@ -111,10 +111,15 @@ def compare_runs(
         n_nouns=overall.n,
         n_items=test.n_items,
         n_unpaired=len(table_a.surprisal) + len(table_b.surprisal) - 2 * len(paired_a.surprisal),
-        by_noun=tuple(
-            NounDifference(noun=n, category=c, a=_or_none(x), b=_or_none(y), difference=_or_none(d))
-            for n, c, x, y, d in zip(paired_a.nouns, paired_a.categories, gains_a, gains_b, by_noun, strict=True)
-        ),
+        by_noun=_by_noun(paired_a, gains_a, gains_b, by_noun),
+    )
+
+
+def _by_noun(table: SurprisalTable, gains_a: Floats, gains_b: Floats, difference: Floats) -> tuple[NounDifference, ...]:
+    columns = zip(table.nouns, table.categories, gains_a, gains_b, difference, strict=True)
+    return tuple(
+        NounDifference(noun=n, category=c, a=_or_none(a), b=_or_none(b), difference=_or_none(d))
+        for n, c, a, b, d in columns
     )
 
 

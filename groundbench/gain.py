@@ -137,10 +137,7 @@ def measure_gain(
         ideal=ideal,
         n_failed=table.n_failed,
         detectable=test.detectable,
-        by_noun=tuple(
-            NounGain(noun=n, category=c, gain=_or_none(g), matched=_or_none(m), mismatched=_or_none(u))
-            for n, c, g, m, u in zip(table.nouns, table.categories, by_noun, matched, mismatched, strict=True)
-        ),
+        by_noun=_by_noun(table, by_noun, matched, mismatched),
         by_category=_by_category(table.categories, by_noun),
     )
 
@@ -175,6 +172,14 @@ def _columns(table: SurprisalTable) -> tuple[Ints, int]:
     rank = np.empty(n_frames, dtype=np.int64)
     rank[order] = np.arange(n_frames) - first
     return rank, int(rank.max(initial=-1)) + 1
+
+
+def _by_noun(table: SurprisalTable, gains: Floats, matched: Floats, mismatched: Floats) -> tuple[NounGain, ...]:
+    columns = zip(table.nouns, table.categories, gains, matched, mismatched, strict=True)
+    return tuple(
+        NounGain(noun=n, category=c, gain=_or_none(g), matched=_or_none(m), mismatched=_or_none(u))
+        for n, c, g, m, u in columns
+    )
 
 
 def _by_category(categories: tuple[str, ...], by_noun: Floats) -> tuple[CategoryGain, ...]:

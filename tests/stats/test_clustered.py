@@ -65,13 +65,15 @@ def test_a_failed_item_is_left_out_not_zero() -> None:
 
 
 def test_a_negative_variance_falls_back_to_the_larger_one_way_variance() -> None:
-    items = np.array([[1.0, -1.0, 0.5], [-1.0, 1.0, 0.5], [0.5, 0.5, -1.0]])
+    items = np.array([[1.0, 2.0, -1.0, -2.0], [-1.0, 0.0, 0.0, -2.0], [1.0, -2.0, 1.0, 2.0]])
     moments = clustered_moments(items)
     assert pairwise_variance(items) < 0
     assert bool(moments.fallback)
     centred = items - items.mean()
-    one_way = [(centred.sum(axis) ** 2).sum() / 81 * 3 / 2 for axis in (0, 1)]
-    assert float(moments.variance) == pytest.approx(max(one_way))
+    by_noun, by_frame = (centred.sum(1) ** 2).sum() / 12**2 * 3 / 2, (centred.sum(0) ** 2).sum() / 12**2 * 4 / 3
+    assert by_noun > by_frame
+    assert float(moments.variance) == pytest.approx(by_noun)
+    assert float(clustered_moments(items.T).variance) == pytest.approx(by_noun)
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1), (1, 1)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats as scipy_stats
 from simulated_tables import per_noun_table, random_surprisals, shared_table
 
 from groundbench.gain import gain_items, item_gains, measure_gain, noun_gains, sample_mismatches
@@ -46,6 +47,13 @@ def test_per_noun_frames_are_grouped_by_their_noun() -> None:
         expected = [np.mean([s[f, u] for u in range(3) if u != v]) - s[f, v] for f in frames]
         assert items.gain[v, : len(frames)] == pytest.approx(expected)
         assert np.isnan(items.gain[v, len(frames) :]).all()
+
+
+def test_per_noun_frames_are_tested_over_nouns_alone() -> None:
+    owners = np.random.default_rng(20).permutation(np.arange(40) % 8)
+    record = measure_gain(table := per_noun_table(np.random.default_rng(21).normal(8, 1, (40, 8)), owners))
+    assert record.p_cluster == pytest.approx(scipy_stats.ttest_1samp(noun_gains(table), 0).pvalue)
+    assert record.per_frame_sd is None  # no two nouns share a frame
 
 
 def test_rows_of_another_target_are_no_items_of_a_per_noun_frame() -> None:

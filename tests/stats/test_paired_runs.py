@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from scipy import stats as scipy_stats
 from simulated_tables import per_noun_table, random_surprisals, result_of, shared_table
 from typer.testing import CliRunner
 
 from groundbench.cli.compare import EPILOG, compare
 from groundbench.compare import compare_runs
 from groundbench.errors import BadInputError
-from groundbench.gain import measure_gain
+from groundbench.gain import measure_gain, noun_gains
 from groundbench.items import write_items
 from groundbench.pairing import pair_rows
 from groundbench.table import SurprisalTable
@@ -79,6 +80,13 @@ def test_failed_items_drop_out_of_both(tmp_path, table) -> None:
     assert (c.a.n_failed, c.b.n_failed) == (1, 0)
 
 
+def test_a_row_that_failed_in_one_table_counts_in_neither(table) -> None:
+    broken = [table.surprisal.copy(), table.surprisal.copy()]
+    broken[0][5] = broken[1][9] = np.nan
+    for paired in pair_rows(*(replace(table, surprisal=s) for s in broken)):
+        assert np.flatnonzero(np.isnan(paired.surprisal)).tolist() == [5, 9]
+
+
 def test_rows_are_paired_by_name_not_by_position(table) -> None:
     rng = np.random.default_rng(2)
     nouns, frames = rng.permutation(12), rng.permutation(4)
@@ -99,6 +107,10 @@ def test_per_noun_frames_are_compared_by_noun(tmp_path) -> None:
     c = compare_runs(save(tmp_path / "a", lowered(table, 0.2)), save(tmp_path / "b", table))
     assert c.difference == pytest.approx(0.2)
     assert c.n_items == 20
+    other = replace(table, surprisal=np.random.default_rng(4).normal(8, 1, 100))
+    apart = compare_runs(tmp_path / "b", save(tmp_path / "c", other))
+    expected = scipy_stats.ttest_1samp(noun_gains(table) - noun_gains(other), 0).pvalue
+    assert apart.p_cluster == pytest.approx(expected)
 
 
 def test_runs_that_cannot_be_compared_are_refused(tmp_path, table) -> None:
