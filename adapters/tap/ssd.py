@@ -81,7 +81,7 @@ class Recorder:
                 stack.callback(mixer.register_forward_pre_hook(self._enter).remove)
                 projection: Any = mixer.out_proj
                 stack.callback(projection.register_forward_pre_hook(self._project).remove)
-            for name in {type(m).__module__ for m in mixers} if self._session.trace else ():
+            for name in {type(m).__module__ for m in mixers}:
                 scan = getattr(sys.modules[name], SCAN)
                 stack.callback(setattr, sys.modules[name], SCAN, scan)
                 setattr(sys.modules[name], SCAN, self._recording(scan))
@@ -122,8 +122,8 @@ class Recorder:
             if hidden_states.device.type == "cpu":  # the plain path pads to whole chunks; the maths is the same
                 chunk_size = min(chunk_size, hidden_states.shape[1])
             result = scan(hidden_states, dt, A, B, C, chunk_size=chunk_size, **options)
-            if options.get("initial_states") is not None:
-                return result  # no trace: refused before out_proj
+            if not self._session.trace or options.get("initial_states") is not None:
+                return result  # with a state to go on from there is no trace: refused before out_proj
             output, *state = result if isinstance(result, tuple) else (result,)
             heads = as_graph_root(output, trace=True).transpose(1, 2)
             self._scanned = self._trace(heads, (hidden_states, dt, A, B, C), options)

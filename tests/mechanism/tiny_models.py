@@ -22,7 +22,7 @@ LLAMA_LIKE = {
 }
 GQA = dict(**LLAMA_LIKE, num_key_value_heads=2)
 GPT2_LIKE = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 3, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0}
-SSD_HEADS = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 16}
+SSD_HEADS = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 16, "mamba_chunk_size": 4}
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": GPT2_LIKE,
@@ -80,6 +80,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "mamba_headdim": 8,
         "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"],
         "num_mem_blocks": 1,
+        "chunk_size": 4,
         "attention_head_dim": 16,
     },
     "falcon_h1": dict(**GQA, **SSD_HEADS, head_dim=8, mamba_d_ssm=64),
@@ -118,7 +119,7 @@ def tiny(family: str, seed: int = 0, **changes: Any) -> PreTrainedModel:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
-                parameter.mul_(3.0)
+                parameter.mul_(1.5 if family in SSD else 3.0)
     return model
 
 
