@@ -25,12 +25,12 @@ class Explanation(NamedTuple):
 
 def explain(error: BaseException) -> Explanation | None:
     """The sentence and exit code of an error, or None for a fault nobody foresaw: its traceback is wanted."""
+    if isinstance(error, GroundbenchError):
+        return Explanation(str(error), error.exit_code)
     full = next((e for e in _chain(error) if _is_disk_full(e)), None)
     if full is not None:
         place = getattr(full, "filename", None) or "the results"
         return Explanation(f"no space left on device while writing {place}; {_KEPT}", FAULT)
-    if isinstance(error, GroundbenchError):
-        return Explanation(str(error), error.exit_code)
     if _is_out_of_memory(error):
         return Explanation(f"out of memory; {_KEPT}: try a smaller --batch-tokens or --dtype bfloat16", FAULT)
     if isinstance(error, OSError) and error.filename is not None:

@@ -137,6 +137,14 @@ def split(values: list[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas. Raises BadInputError."""
+    try:
+        return tuple(int(part) for part in split([text]))
+    except ValueError:
+        raise BadInputError(f"{option} {text!r}: expected whole numbers separated by commas, e.g. 42,142") from None
+
+
 def parse_max_memory(text: str | None) -> dict[int | str, str] | None:
     """`0=20GiB,cpu=60GiB` as accelerate wants it. Raises BadInputError."""
     if text is None:

@@ -1,10 +1,13 @@
-"""A result as tables in the terminal."""
+"""Results and trajectories as tables in the terminal."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from groundbench.cli import console
 from groundbench.cli.console import interval, nats, p_value
 from groundbench.result import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result
+from groundbench.result_trajectory import Trajectory, TrajectoryPoint
 
 
 def show_result(result: Result) -> None:
@@ -116,3 +119,40 @@ def _show_lens(form: str, lenses: tuple[LensRecord, ...]) -> None:
         rows = [(str(x.layer), nats(x.matched, 2), nats(x.mismatched, 2), nats(x.gain, 2)) for x in lens.layers]
         columns = ("layer", "matched", "mismatched", "gain")
         console.show_table(columns, rows, title=f"{lens.kind.capitalize()} lens, {form} (nats)", right=columns)
+
+
+def show_trajectories(trajectories: Sequence[Trajectory]) -> None:
+    """Every measured checkpoint, a row each: losses, gain, heads and the headline ablation."""
+    numbers = ("step", "loss", "held-out", "gain", "matched", "mismatched", "heads", "cut", "control")
+    columns = (*numbers[:4], "95 %", *numbers[4:])
+    for trajectory in trajectories:
+        rows = [_row(point) for point in trajectory.points]
+        console.show_table(
+            columns, rows, title=f"{trajectory.name}: {trajectory.description}".rstrip(": "), right=numbers
+        )
+    console.out().print(
+        "loss, held-out: nats per token; gain, matched, mismatched: nats (95 % over nouns); heads: aggregate ones per\n"
+        "item; cut, control: the gain with the detected heads cut, and with as many others of the same layers cut"
+    )
+
+
+def _row(point: TrajectoryPoint) -> tuple[str, ...]:
+    gain = point.result.gain
+    heads, cuts = point.result.heads, point.result.ablations
+    return (
+        str(point.step),
+        _or_dash(point.train_loss),
+        _or_dash(point.heldout_loss),
+        _or_dash(gain and gain.mean),
+        interval(gain.ci_low, gain.ci_high, 2) if gain else "",
+        _or_dash(gain and gain.matched),
+        _or_dash(gain and gain.mismatched),
+        _or_dash(heads[0].mean_count if heads else None),
+        _or_dash(cuts[0].gain_ablated if cuts else None),
+        _or_dash(cuts[0].gain_control if cuts else None),
+    )
+
+
+def _or_dash(value: float | None) -> str:
+    """Two decimals; a dash for what was not measured."""
+    return "-" if value is None else f"{value:.2f}"

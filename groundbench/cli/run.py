@@ -34,7 +34,7 @@ from groundbench.cli.options import (
 from groundbench.cli.results import show_result
 
 if TYPE_CHECKING:
-    from groundbench.evaluate import DryRun
+    from groundbench.dryrun import DryRun
 
 EPILOG = examples(
     ("gain and heads on the model's own testbed", "groundbench run runs/demo/gpt2-mini/step-002000 --out runs/mine"),
@@ -78,12 +78,13 @@ def run(
         "batch_tokens": batch_tokens,
         "load": loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code),
     }
-    from groundbench.evaluate import dry_run as plan
-    from groundbench.evaluate import evaluate
-
     if dry_run:
+        from groundbench.dryrun import dry_run as plan
+
         _show_plan(plan(model, testbed, **asked), as_json)
         return
+    from groundbench.evaluate import evaluate
+
     measures = split(measure) or ("gain", "heads")
     result = evaluate(model, testbed, measures=measures, out=out, force=force, **asked)
     if as_json:

@@ -1,0 +1,94 @@
+"""`groundbench trajectory CHECKPOINTS`: the same measurements at every checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundbench.cli import console
+from groundbench.cli.options import (
+    AsJson,
+    Device,
+    Dtype,
+    Forms,
+    Limit,
+    Mismatches,
+    Seed,
+    Testbed,
+    examples,
+    loading,
+    split,
+)
+
+EPILOG = examples(
+    ("a model trained by `groundbench train`", "groundbench trajectory runs/gpt2/seed-42 --out runs/gpt2-measured"),
+    ("gain alone, at ten checkpoints", "groundbench trajectory CHECKPOINTS --measure gain --points 10 --out DIR"),
+    ("then the page", "groundbench report runs/gpt2-measured"),
+)
+
+
+def trajectory(
+    checkpoints: Annotated[
+        Path, typer.Argument(help="A folder of step-* folders.", show_default=False, metavar="CHECKPOINTS")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="For trajectory.json and a run directory for each checkpoint; the same command goes on in it.",
+            show_default=False,
+            metavar="DIR",
+        ),
+    ],
+    testbed: Testbed = None,
+    env_form: Forms = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--measure",
+            help="gain, heads, ablation, lens; separated by commas, or repeat it.",
+            show_default="all four",
+            metavar="WHAT",
+        ),
+    ] = None,
+    points: Annotated[
+        int | None,
+        typer.Option(help="At most this many checkpoints, evenly spaced.", min=1, show_default="all", metavar="N"),
+    ] = None,
+    costly_points: Annotated[
+        int, typer.Option(help="At most this many of them get ablation and lens.", min=1, metavar="N")
+    ] = 4,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    limit: Limit = None,
+    mismatches: Mismatches = None,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+) -> None:
+    """Measure every checkpoint of a training run: when grounding emerges, and what carries it.
+
+    Gain and heads at each checkpoint, ablation and lens at some, the regression on co-occurrence where the training
+    corpus is known, and tests corrected over the checkpoints.
+    """
+    from groundbench.cli.results import show_trajectories
+    from groundbench.trajectory import TrajectoryOptions
+    from groundbench.trajectory import trajectory as measure_all
+
+    given = {"measures": split(measure)} if measure else {}
+    options = TrajectoryOptions(
+        **given,
+        points=points,
+        costly_points=costly_points,
+        forms=split(env_form),
+        limit=limit,
+        mismatches=mismatches,
+        seed=seed,
+        load=loading(dtype, device, None, None, None, "auto", False),
+    )
+    done = measure_all(checkpoints, testbed, out=out, options=options)
+    if as_json:
+        typer.echo(done.model_dump_json(indent=1))
+    else:
+        show_trajectories([done])
+    console.note(f"wrote {out / 'trajectory.json'}; a page: groundbench report {out}")
