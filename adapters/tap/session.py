@@ -77,7 +77,7 @@ class Session:
         before, part = (output[:, :, :-1], output[:, :, -1:]) if last_only else (output[:, :, :0], output)
         new = part * scale
         if self._edit.replace is not None:
-            other = _positions(self._edit.replace[index], part.shape[2], total, last_only)
+            other = _positions(self._edit, index, part.shape[2], total)
             new = new + (1 - scale) * other.to(output).transpose(1, 2)
         return torch.cat([before, new], dim=2) if last_only else new
 
@@ -101,16 +101,26 @@ class Session:
         self._edited.append(False)
 
 
-def _positions(replace: Tensor, width: int, total: int | None, last_only: bool) -> Tensor:
-    """The positions of a replacement [R, 1 or T, H, D] that this call covers."""
+def _positions(edit: HeadEdit, index: int, width: int, total: int | None) -> Tensor:
+    """[R, 1 or width, H, D]: the part of a site's replacement that covers the last `width` positions of this call."""
+    assert edit.replace is not None
+    replace = edit.replace[index]
+    end = width if total is None else total
+    if edit.roles is not None:
+        roles = edit.roles.to(replace.device)[:, end - width : end]
+        if roles.shape[1] != width:
+            raise ValueError(f"the edit's roles cover {edit.roles.shape[1]} positions, expected at least {end}")
+        if replace.shape[0] == 1:
+            return replace[0, roles]
+        return replace[torch.arange(len(roles), device=replace.device)[:, None], roles]
     length = replace.shape[1]
-    if length in (1, width) and not last_only:
-        return replace
-    if last_only:
+    if edit.positions == "last":
         return replace[:, -1:]
-    if total is not None and length == total:
-        return replace[:, total - width :]
-    raise ValueError(f"the replacement covers {length} positions, expected 1 or {total or width}")
+    if length in (1, width):
+        return replace
+    if length == end:
+        return replace[:, end - width :]
+    raise ValueError(f"the replacement covers {length} positions, expected 1 or {end}")
 
 
 def as_graph_root(output: Tensor, trace: bool) -> Tensor:
