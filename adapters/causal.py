@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import json
@@ -155,6 +156,14 @@ class HFCausal:
     def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
         """Logits [..., V] of hidden states [..., d]."""
         return anatomy.unembed(self.model, hidden, normed=normed)
+
+    def untrained(self, seed: int) -> HFCausal:
+        """The same architecture with random weights (transformers' own initialisation)."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = type(self.model)(copy.deepcopy(self.model.config)).to(self.model.dtype).to(self.device)
+        bos: BosPolicy = "yes" if self.encoder.adds_bos else "no"
+        return HFCausal(model, self.tokenizer, name=f"{self.info.name} (untrained)", bos=bos)
 
     def _tapped(self, edit: HeadEdit | None, trace: bool) -> Any:
         if edit is None and not trace:

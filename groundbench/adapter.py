@@ -123,20 +123,42 @@ class HeadEdit:
 
     Attributes:
         scale: [R, heads] with R = 1 (the same for every row) or one row for each row of the batch.
-        replace: for each mixer [R, 1 or T, H, D], or None.
+        replace: for each mixer [R, P, H, D], or None; P is 1, the row's length T, or the number of roles.
         positions: every position, or only the last one (the place of the prediction).
+        roles: [R, T] which of the P replacements each position takes; None where P is 1 or T. Rows may be longer
+            than the prompt: what lies beyond it is not read.
     """
 
     scale: Tensor
     replace: tuple[Tensor, ...] | None = None
     positions: Positions = "all"
+    roles: Tensor | None = None
 
     def rows(self, part: slice) -> HeadEdit:
         """The edit of some rows of the batch, so that a batch halved for memory keeps its edits."""
-        if self.scale.shape[0] == 1:
-            return self
-        cut = None if self.replace is None else tuple(r if r.shape[0] == 1 else r[part] for r in self.replace)
-        return HeadEdit(self.scale[part], cut, self.positions)
+        return self.pick(range(*part.indices(max(t.shape[0] for t in self._tensors()))))
+
+    def pick(self, rows: Sequence[int]) -> HeadEdit:
+        """The edit of the rows with these numbers; what is the same for every row stays as it is."""
+        index = list(rows)
+
+        def cut(tensor: Tensor) -> Tensor:
+            return tensor if tensor.shape[0] == 1 else tensor[index]
+
+        return HeadEdit(
+            cut(self.scale),
+            None if self.replace is None else tuple(cut(r) for r in self.replace),
+            self.positions,
+            None if self.roles is None else cut(self.roles),
+        )
+
+    @property
+    def per_row(self) -> bool:
+        """Whether rows differ in any part of the edit."""
+        return any(t.shape[0] > 1 for t in self._tensors())
+
+    def _tensors(self) -> list[Tensor]:
+        return [self.scale, *(self.replace or ()), *(() if self.roles is None else (self.roles,))]
 
 
 @runtime_checkable
@@ -173,7 +195,7 @@ class Trace(Protocol):
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:
         """[B, H, r, keys]: the mixing weights of some query rows over the first `keys` keys (default all Tk).
 
-        Computed on demand, a fresh tensor each time; nothing T x T is kept.
+        `keys` must reach the last of the rows. Computed on demand, a fresh tensor each time; nothing T x T is kept.
         """
         ...
 
@@ -241,4 +263,13 @@ class Adapter(Protocol):
 
     def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
         """Logits [..., V] of hidden states [..., d]; `normed` says that the final norm was already applied."""
+        ...
+
+
+@runtime_checkable
+class Untrainable(Protocol):
+    """An adapter that can make the same architecture with random weights: a reference for head counts (§10)."""
+
+    def untrained(self, seed: int) -> Adapter:
+        """The same architecture, tokenizer and dtype with seeded random weights."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,47 @@ def build_contexts(
         targets=targets,
         target_index=tuple(every if own[f] < 0 else every[own[f] : own[f] + 1] for f, _ in pairs),
         keep=keep,
+    )
+
+
+def matched(contexts: Contexts) -> tuple[Ints, Ints]:
+    """The items: (context index, target noun) of every matched prompt, in order of frame and noun."""
+    target = np.where(contexts.frame_nouns[contexts.frame] < 0, contexts.env, contexts.frame_nouns[contexts.frame])
+    index = np.flatnonzero(contexts.env == target)
+    return index, contexts.env[index]
+
+
+def of_frames(contexts: Contexts, frames: Ints) -> Contexts:
+    """The contexts of some frames (indices); frames and nouns keep their numbers."""
+    return _take(contexts, np.flatnonzero(np.isin(contexts.frame, frames)), None)
+
+
+def of_pairs(contexts: Contexts, index: Ints, target: Ints) -> Contexts:
+    """One context for each pair (context index, target noun), with that target only; a pair is never merged."""
+    return _take(contexts, index, target)
+
+
+def _take(contexts: Contexts, index: Ints, target: Ints | None) -> Contexts:
+    rows = tuple(contexts.rows[i] for i in index)
+    targets = tuple(contexts.targets[i] for i in index)
+    target_index = tuple(contexts.target_index[i] for i in index)
+    unique = np.arange(len(index))
+    if target is None:
+        unique = _first_equal(rows, targets)
+    else:
+        at = [int(np.flatnonzero(t == v)[0]) for t, v in zip(target_index, target, strict=True)]
+        targets = tuple((t[k],) for t, k in zip(targets, at, strict=True))
+        target_index = tuple(np.array([v]) for v in target)
+    return replace(
+        contexts,
+        frame=contexts.frame[index],
+        env=contexts.env[index],
+        prompts=tuple(contexts.prompts[i] for i in index),
+        rows=rows,
+        unique=unique,
+        targets=targets,
+        target_index=target_index,
+        keep=contexts.keep if target is None else None,
     )
 
 

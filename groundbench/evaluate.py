@@ -20,11 +20,15 @@ from groundbench.contexts import Contexts, build_contexts
 from groundbench.describe import environment_record, excluded_nouns, model_record, testbed_record
 from groundbench.errors import BadInputError
 from groundbench.gain import measure_gain
+from groundbench.head_saliency import HeadSaliency
+from groundbench.heads_file import write_heads
 from groundbench.items import write_items
+from groundbench.lens import measure_lens
+from groundbench.mechanism import MechanismOptions, ablations_of, heads_of, probe_table, saliency_of
 from groundbench.progress import Progress
 from groundbench.registry import load_testbed, open_model
-from groundbench.result import FormRecord, Result
-from groundbench.scoring import DEFAULT_BATCH_TOKENS, dry_plan, score
+from groundbench.result import Failure, FormRecord, LensRecord, Result
+from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
 from groundbench.store import RunStore
 from groundbench.table import SurprisalTable
 from groundbench.testbed import EnvForm, Testbed
@@ -43,6 +47,7 @@ class Options:
         mismatches: a seeded sample of this many other nouns for each item; all by default (protocol §5).
         seed: of every sample, bootstrap and draw.
         batch_tokens: token budget of one batch; changes no number.
+        mechanism: how heads, ablation and lens are measured.
     """
 
     forms: tuple[str, ...] = ()
@@ -51,7 +56,7 @@ class Options:
     mismatches: int | None = None
     seed: int = 0
     batch_tokens: int = DEFAULT_BATCH_TOKENS
-    mechanism: dict[str, Any] = field(default_factory=dict)
+    mechanism: MechanismOptions = field(default_factory=MechanismOptions)
 
     def __post_init__(self) -> None:
         for measure in self.measures:
@@ -76,6 +81,7 @@ def evaluate(
     out: str | Path | None = None,
     force: bool = False,
     load: dict[str, Any] | None = None,
+    mechanism: MechanismOptions | None = None,
 ) -> Result:
     """Measure a model on a testbed.
 
@@ -85,12 +91,14 @@ def evaluate(
         out: a run directory: results are written as they come, and an interrupted run goes on from it.
         force: start over where `out` holds another run.
         load: options of loading (dtype, device, quantize, ...), see `groundbench.adapters.causal.open_causal`.
+        mechanism: how heads, ablation and lens are measured; the defaults depend on the model's size.
 
     Raises:
         BadInputError: model, testbed, form or option is unknown; or `out` holds another run.
         GroundbenchError: a fault while running; what was computed is kept in `out`.
     """
-    options = Options(tuple(forms), tuple(measures), limit, mismatches, seed, batch_tokens)
+    mechanism = mechanism or MechanismOptions(seed=seed, batch_tokens=batch_tokens)
+    options = Options(tuple(forms), tuple(measures), limit, mismatches, seed, batch_tokens, mechanism)
     adapter = open_model(model, **(load or {})) if isinstance(model, str) else model
     bed = choose_testbed(adapter, testbed)
     started = time.perf_counter()
@@ -100,17 +108,22 @@ def evaluate(
     result = _result(adapter, bed, options, measured, time.perf_counter() - started)
     if out is not None:
         write_items(Path(out) / "items.parquet", [m.table for m in measured], result)
+        salient = [(m.record.env_form, m.saliency) for m in measured if m.saliency is not None]
+        if salient:
+            write_heads(Path(out) / "heads.parquet", salient, result)
         result.save(Path(out) / "result.json")
     return result
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One form's contexts, table and record."""
+    """One form's contexts, table, saliency and record; `failures` are measurements that could not be made."""
 
     contexts: Contexts
     table: SurprisalTable
     record: FormRecord
+    saliency: HeadSaliency | None = None
+    failures: tuple[Failure, ...] = ()
 
 
 def measure_form(
@@ -134,14 +147,36 @@ def measure_form(
             stage=f"scores/{form.name}",
             advance=bar.advance,
         )
-    gain = measure_gain(table, seed=options.seed, ideal=testbed.ideal_gain(form))
+    headed = "tap" in adapter.info.capabilities and bool({"heads", "ablation"} & set(options.measures))
+    mechanism = options.mechanism
+    probe = probe_table(adapter, contexts, mechanism) if headed else None
+    saliency = saliency_of(adapter, contexts, mechanism, store) if headed else None
     record = FormRecord(
         env_form=form.name,
         n_nouns=len(contexts.nouns),
         excluded=excluded_nouns(testbed, form),
-        gain=gain,
+        gain=measure_gain(table, seed=options.seed, ideal=testbed.ideal_gain(form), probe=probe),
+        heads=() if saliency is None else heads_of(adapter, contexts, saliency, mechanism),
+        ablations=()
+        if saliency is None or "ablation" not in options.measures
+        else ablations_of(adapter, contexts, table, saliency, mechanism, store),
     )
-    return Measured(contexts, table, record)
+    lens: tuple[LensRecord, ...] = ()
+    failures = _unmeasured(adapter, options)
+    if "lens" in options.measures and "hidden" in adapter.info.capabilities:
+        lens = measure_lens(adapter, contexts, testbed, mechanism.lens, store)
+    return Measured(contexts, table, record.model_copy(update={"lens": lens}), saliency, failures)
+
+
+def _unmeasured(adapter: Adapter, options: Options) -> tuple[Failure, ...]:
+    """What was asked for and cannot be measured on this model, with the reason; never a zero."""
+    reasons = "; ".join(adapter.info.notes) or "the model has no heads"
+    missing = []
+    for measure, needs in (("heads", "tap"), ("ablation", "tap"), ("lens", "hidden")):
+        if measure in options.measures and needs not in adapter.info.capabilities:
+            why = reasons if needs == "tap" else "its hidden states, unembedded, do not give its own logits"
+            missing.append(Failure(where=measure, reason=f"{adapter.info.name}: {why}"))
+    return tuple(missing)
 
 
 def choose_testbed(adapter: Adapter, testbed: str | Testbed | None) -> Testbed:
@@ -198,69 +233,6 @@ def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, o
     }
 
 
-@dataclass(frozen=True)
-class DryRun:
-    """What a run would cost: forward passes (contexts), batches and tokens for each form."""
-
-    form: str
-    n_nouns: int
-    n_frames: int
-    contexts: int
-    batches: int
-    tokens: int
-    seconds: float
-    """An estimate from timing the first (longest) batch."""
-    cache_bytes: int
-
-
-def dry_run(
-    model: str | Adapter,
-    testbed: str | Testbed | None = None,
-    *,
-    forms: Sequence[str] = (),
-    limit: int | None = None,
-    mismatches: int | None = None,
-    seed: int = 0,
-    batch_tokens: int = DEFAULT_BATCH_TOKENS,
-    load: dict[str, Any] | None = None,
-) -> list[DryRun]:
-    """How many forward passes a run takes, and about how long, from one timed batch; nothing is written."""
-    options = Options(tuple(forms), (), limit, mismatches, seed, batch_tokens)
-    adapter = open_model(model, **(load or {})) if isinstance(model, str) else model
-    bed = choose_testbed(adapter, testbed)
-    out = []
-    for form in choose_forms(bed, options.forms):
-        contexts = build_contexts(
-            adapter,
-            bed,
-            form,
-            nouns=limited_nouns(bed, form, options),
-            mismatches=options.mismatches,
-            seed=options.seed,
-        )
-        plan = dry_plan(adapter, contexts, options.batch_tokens)
-        first = plan.batches[0]
-        rows = [contexts.rows[i] for i in first.contexts[:16]]
-        adapter.forward(rows)
-        started = time.perf_counter()
-        adapter.forward(rows)
-        per_token = (time.perf_counter() - started) / (len(rows) * len(rows[0]))
-        width = sum(2 * m.n_heads * m.d_head for m in adapter.info.mixers) * 4
-        out.append(
-            DryRun(
-                form=form.name,
-                n_nouns=len(contexts.nouns),
-                n_frames=len(contexts.frames),
-                contexts=len(contexts.distinct),
-                batches=len(plan.batches),
-                tokens=plan.tokens,
-                seconds=per_token * plan.tokens,
-                cache_bytes=width * max(len(b.contexts) * len(contexts.rows[b.contexts[0]]) for b in plan.batches),
-            )
-        )
-    return out
-
-
 def _result(
     adapter: Adapter, testbed: Testbed, options: Options, measured: Sequence[Measured], seconds: float
 ) -> Result:
@@ -274,6 +246,7 @@ def _result(
         ablations=head.record.ablations,
         lens=head.record.lens,
         forms=tuple(m.record for m in measured) if several else (),
+        failures=tuple(dict.fromkeys(f for m in measured for f in m.failures)),
         protocol={
             "measures": list(options.measures),
             "mismatches": options.mismatches if options.mismatches is not None else "all",

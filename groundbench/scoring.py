@@ -37,7 +37,7 @@ def score(
     """Surprisal of every target in every context.
 
     Args:
-        edit: a constant head edit (one row) under which everything is scored.
+        edit: a head edit under which everything is scored: one row for all contexts, or one for each.
         store: a run directory; finished batches are read from it and new ones written to it.
         advance: told the number of contexts of each finished batch.
 
@@ -45,7 +45,8 @@ def score(
         NonFiniteLogitsError: NaN logits, naming the prompt; finished batches are kept.
         GroundbenchError: one context alone does not fit into memory.
     """
-    prefixes = "prefix" in adapter.info.capabilities
+    constant = edit is None or not edit.per_row
+    prefixes = "prefix" in adapter.info.capabilities and (constant or (edit is not None and edit.positions == "last"))
     plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
     parts = None if store is None else store.stage(stage, plan.summary())
     engine = _Engine(adapter, contexts, batch_tokens, edit, parts)
@@ -59,10 +60,11 @@ def score(
         values.update(zip(batch.contexts, done, strict=True))
         if advance is not None:
             advance(len(batch.contexts))
-    return _table(contexts, values)
+    return table_of(contexts, values)
 
 
-def _table(contexts: Contexts, values: dict[int, Array]) -> SurprisalTable:
+def table_of(contexts: Contexts, values: dict[int, Array]) -> SurprisalTable:
+    """The table of surprisals [targets] of every distinct context."""
     sizes = [len(t) for t in contexts.target_index]
     frame, env = np.repeat(contexts.frame, sizes), np.repeat(contexts.env, sizes)
     target = np.concatenate(contexts.target_index)
@@ -115,24 +117,26 @@ class _Engine:
     def _run(self, batch: Batch) -> Array:
         rows = [self.contexts.rows[i].after(batch.start) for i in batch.contexts]
         prefix = self._shared(rows[0].ids[: batch.start])
+        edit = None if self.edit is None else self.edit.pick(batch.contexts)
         several = max(map(len, batch.targets)) > 1
         context = None
         if several and "prefix" in self.adapter.info.capabilities:
-            context = self.adapter.prefill(rows, self.edit, prefix)
+            context = self.adapter.prefill(rows, edit, prefix)
             logits = context.logits
         else:
-            logits = self.adapter.forward(rows, prefix=prefix, edit=self.edit).logits
+            logits = self.adapter.forward(rows, prefix=prefix, edit=edit).logits
         first = torch.tensor([t[0] for t in batch.targets], device=logits.device)
         total = torch.logsumexp(logits, -1, keepdim=True) - logits[:, first]
         if several:
-            self._add_later_tokens(total, rows, context, batch.targets)
+            self._add_later_tokens(total, rows, context, batch.targets, edit)
         return self._checked(batch, total)
 
     def _shared(self, ids: tuple[int, ...]) -> Prefix | None:
         if not ids:
             return None
         if ids != self.prefix_ids or self.prefix is None:
-            self.prefix = self.adapter.prefill([Encoded(ids)], self.edit)
+            everywhere = self.edit is not None and self.edit.positions == "all"
+            self.prefix = self.adapter.prefill([Encoded(ids)], self.edit if everywhere else None)
             self.prefix_ids = ids
         return self.prefix
 
@@ -146,7 +150,9 @@ class _Engine:
             )
         return surprisal.cpu().numpy().astype(np.float32)
 
-    def _add_later_tokens(self, total: Tensor, rows: list[Encoded], context: Prefix | None, targets: Targets) -> None:
+    def _add_later_tokens(
+        self, total: Tensor, rows: list[Encoded], context: Prefix | None, targets: Targets, edit: HeadEdit | None
+    ) -> None:
         """Add to `total` [rows, targets] the surprisal of each target's tokens after the first.
 
         Targets that begin alike share the pass that reads their common tokens.
@@ -154,7 +160,7 @@ class _Engine:
         paths, path, target, token = _continuations(targets)
         width = max(1, MAX_LOGITS // (len(rows) * self.adapter.info.vocab_size))
         for a in range(0, len(paths), width):
-            logits = self.adapter.follow(rows, context, paths[a : a + width], self.edit)
+            logits = self.adapter.follow(rows, context, paths[a : a + width], edit)
             here = ((path >= a) & (path < a + width)).nonzero()[:, 0].to(logits.device)
             at = path.to(logits.device)[here] - a
             more = torch.logsumexp(logits, -1)[:, at] - logits[:, at, token.to(logits.device)[here]]

@@ -11,7 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from groundbench.errors import BadInputError
 
@@ -188,6 +188,15 @@ class Testbed(ABC):
             first = self.frames(form)[0]
             parts.append([[n.word, self.target(n), _plain(self.prompt(first, n, form))] for n in nouns])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A testbed with a corpus that models can be trained on (a `groundbench.training.corpus.Corpus`)."""
+
+    def corpus(self, **options: Any) -> Any:
+        """The corpus under these options, e.g. its density."""
+        ...
 
 
 def _plain(prompt: Prompt) -> list[list[object]]:

@@ -1,0 +1,242 @@
+"""What is lost when aggregate heads are cut, and random ones are not: the cross-fitted headline (protocol §11).
+
+Heads detected in at least half of the items of the other half of nouns and frames are edited for this half; the edit
+is constant, so the whole table S, and with it every gain, costs one scoring pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.adapter import Adapter, HeadEdit
+from groundbench.contexts import Contexts, of_frames
+from groundbench.controls import draw_control
+from groundbench.edits import EditStyle, constant_edit, mean_edit, mean_outputs, resample_edit, resampled_outputs
+from groundbench.folds import Cell, make_cells
+from groundbench.gain import GainItems, gain_items, noun_means
+from groundbench.head_saliency import HeadSaliency
+from groundbench.heads import HeadRule, detected, headline_rule
+from groundbench.result import AblationRecord, Control
+from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
+from groundbench.stats import bootstrap_ratio, clustered_test, rank_p
+from groundbench.store import RunStore
+from groundbench.table import SurprisalTable
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+MIN_RATE = 0.5
+CONTROLS: tuple[Control, ...] = ("layer", "uniform", "saliency")
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """How heads are cut and what they are compared with.
+
+    Attributes:
+        rule: the definition by which heads are detected; None is the headline's.
+        draws: control draws of each random control (saliency-matched has one, without chance).
+        controls: which controls; the first is the headline's.
+    """
+
+    rule: HeadRule | None = None
+    style: EditStyle = field(default_factory=EditStyle)
+    draws: int = 20
+    controls: tuple[Control, ...] = CONTROLS
+    seed: int = 0
+    batch_tokens: int = DEFAULT_BATCH_TOKENS
+
+    def draws_of(self, control: Control) -> int:
+        """Draws of a control."""
+        return 1 if control == "saliency" else self.draws
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is ablated: a model, its contexts, the untouched table, and the saliency of the matched items."""
+
+    adapter: Adapter
+    contexts: Contexts
+    table: SurprisalTable
+    saliency: HeadSaliency
+    store: RunStore | None = None
+    advance: Callable[[int], None] | None = None
+
+
+def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord, ...]:
+    """One record for each control, cross-fitted.
+
+    Where no cell has a detected head nothing is cut: the records say so with `n_heads` 0 and null effects.
+    """
+    rule = options.rule or headline_rule(subject.saliency)
+    cells, lists = crossfit_lists(subject, rule, options.seed)
+    items = gain_items(subject.table)
+    base = AblationRecord(
+        selection="crossfit",
+        denominator=rule.denominator,
+        control=options.controls[0],
+        mode=options.style.mode,
+        positions=options.style.positions,
+        n_draws=0,
+        n_heads=float(np.mean([m.sum() for m in lists])),
+        n_no_head=sum(
+            len(c.nouns) * _frames_per_noun(subject, c) for c, m in zip(cells, lists, strict=True) if not m.any()
+        ),
+        original=mean(items.matched),
+        gain_original=mean(noun_means(items.gain)),
+    )
+    if not any(m.any() for m in lists):
+        note = "no head was detected in half of the items: nothing to cut"
+        return tuple(base.model_copy(update={"control": c, "note": note}) for c in options.controls)
+    tables = _Tables(subject, cells, options)
+    cut = gain_items(tables.under(lists))
+    return tuple(_against(control, base, items, cut, tables, lists, rule, options) for control in options.controls)
+
+
+def crossfit_lists(subject: Subject, rule: HeadRule, seed: int) -> tuple[tuple[Cell, ...], list[Bools]]:
+    """The cells and, for each, the heads detected in at least half of its fitting items."""
+    noun = {n.word: i for i, n in enumerate(subject.contexts.nouns)}
+    frame = {f.id: i for i, f in enumerate(subject.contexts.frames)}
+    item_noun = np.array([noun[n] for n in subject.saliency.nouns])
+    item_frame = np.array([frame[f] for f in subject.saliency.frames])
+    cells = make_cells(subject.contexts, item_noun, item_frame, seed)
+    found = detected(subject.saliency, rule)
+    return cells, [found[c.fit].mean(0) >= MIN_RATE if c.fit.any() else np.zeros(found.shape[1], bool) for c in cells]
+
+
+def control_lists(
+    control: Control, lists: Sequence[Bools], cells: Sequence[Cell], saliency: HeadSaliency, seed: int
+) -> tuple[list[Bools], int]:
+    """A control set for each cell; cells with the same heads share it. Returns also how many heads were borrowed."""
+    made: dict[bytes, tuple[Bools, int]] = {}
+    total = saliency.row_sum if saliency.total_sum is None else saliency.total_sum
+    for cell, chosen in zip(cells, lists, strict=True):
+        if chosen.tobytes() not in made:
+            rng = np.random.default_rng([seed, len(made)])
+            strength = total[cell.fit].astype(np.float64).mean(0) if cell.fit.any() else total.astype(float).mean(0)
+            layer = saliency.head_layer.astype(np.int64)
+            made[chosen.tobytes()] = draw_control(control, chosen, layer, strength, rng)
+    return [made[m.tobytes()][0] for m in lists], sum(b for _, b in made.values())
+
+
+def _against(
+    control: Control,
+    base: AblationRecord,
+    items: GainItems,
+    cut: GainItems,
+    tables: _Tables,
+    lists: list[Bools],
+    rule: HeadRule,
+    options: AblationOptions,
+) -> AblationRecord:
+    drawn: list[GainItems] = []
+    borrowed = 0
+    for d in range(options.draws_of(control)):
+        sets, lent = control_lists(control, lists, tables.cells, tables.subject.saliency, options.seed * 10_007 + d)
+        borrowed += lent
+        drawn.append(gain_items(tables.under(sets)))
+    gains = [mean(noun_means(g.gain)) for g in drawn]
+    surprisals = [mean(g.matched) for g in drawn]
+    control_items = np.mean([g.gain for g in drawn], axis=0)
+    ablated = mean(noun_means(cut.gain))
+    removed = bootstrap_ratio(noun_means(items.gain - cut.gain), noun_means(items.gain), seed=options.seed)
+    harm = np.array([-g for g in gains if g is not None])
+    return base.model_copy(
+        update={
+            "control": control,
+            "n_draws": len(drawn),
+            "n_borrowed": borrowed,
+            "ablated": mean(cut.matched),
+            "control_mean": _mean_of(surprisals),
+            "control_draws": tuple(s for s in surprisals if s is not None),
+            "gain_ablated": ablated,
+            "gain_control": _mean_of(gains),
+            "gain_control_draws": tuple(g for g in gains if g is not None),
+            "gain_removed": removed.value,
+            "gain_removed_ci_low": removed.low,
+            "gain_removed_ci_high": removed.high,
+            "p_cluster": clustered_test(cut.gain - control_items, nested=items.nested).p,
+            "p_rank": rank_p(-ablated, harm) if ablated is not None and len(drawn) > 1 else None,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """Surprisal tables in which every cell's items are scored under that cell's own set of heads.
+
+    A set that was scored in the same frames is not scored again: in small models few control sets differ.
+    """
+
+    subject: Subject
+    cells: tuple[Cell, ...]
+    options: AblationOptions
+    scored: dict[str, Floats] = field(default_factory=dict)
+
+    def under(self, sets: Sequence[Bools]) -> SurprisalTable:
+        """The whole table; cells of the same frames with the same heads share a scoring pass."""
+        table = self.subject.table
+        values = np.full_like(table.surprisal, np.nan)
+        for frames, chosen, members in self._passes(sets):
+            own = np.isin(table.frame, frames)
+            new = self._scored(frames, chosen, self.cells[members[0]]) if chosen.any() else table.surprisal[own]
+            nouns = np.concatenate([self.cells[m].nouns for m in members])
+            kept = np.isin(table.target[own], nouns)
+            values[np.flatnonzero(own)[kept]] = new[kept]
+        return replace(table, surprisal=values)
+
+    def _passes(self, sets: Sequence[Bools]) -> Iterator[tuple[npt.NDArray[np.int64], Bools, list[int]]]:
+        groups: dict[tuple[bytes, bytes, int], list[int]] = {}
+        for i, (cell, chosen) in enumerate(zip(self.cells, sets, strict=True)):
+            own_fit = i if self.options.style.mode == "mean" else -1  # its means come from the cell's own fit
+            groups.setdefault((cell.frames.tobytes(), chosen.tobytes(), own_fit), []).append(i)
+        for members in groups.values():
+            yield self.cells[members[0]].frames, sets[members[0]], members
+
+    def _scored(self, frames: npt.NDArray[np.int64], chosen: Bools, cell: Cell) -> Floats:
+        style = self.options.style
+        parts = [frames.tobytes(), chosen.tobytes(), repr((style, self.options.seed)).encode()]
+        parts += [cell.fit.tobytes()] if style.mode == "mean" else []
+        key = hashlib.sha256(b"|".join(parts)).hexdigest()[:16]
+        if key not in self.scored:
+            contexts = of_frames(self.subject.contexts, frames)
+            self.scored[key] = score(
+                self.subject.adapter,
+                contexts,
+                batch_tokens=self.options.batch_tokens,
+                edit=self._edit(contexts, chosen, cell),
+                store=self.subject.store,
+                stage=f"ablation/{self.subject.table.form}/{key}",
+            ).surprisal
+            if self.subject.advance is not None:
+                self.subject.advance(1)
+        return self.scored[key]
+
+    def _edit(self, contexts: Contexts, chosen: Bools, cell: Cell) -> HeadEdit:
+        adapter, budget = self.subject.adapter, self.options.batch_tokens
+        style = self.options.style
+        if style.mode == "mean":
+            means = mean_outputs(adapter, self.subject.contexts, np.flatnonzero(cell.fit), budget)
+            return mean_edit(chosen, means, contexts.rows, style.positions)
+        if style.mode == "resample":
+            return resample_edit(chosen, resampled_outputs(adapter, contexts, self.options.seed, budget))
+        return constant_edit(chosen, style)
+
+
+def _frames_per_noun(subject: Subject, cell: Cell) -> int:
+    shared = subject.table.frame_kind == "shared"
+    return len(cell.frames) if shared else len(cell.frames) // max(1, len(cell.nouns))
+
+
+def mean(values: Floats) -> float | None:
+    """Mean over what was measured; None if nothing was."""
+    return float(np.nanmean(values)) if (~np.isnan(values)).any() else None
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    kept = [v for v in values if v is not None]
+    return float(np.mean(kept)) if kept else None

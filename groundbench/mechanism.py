@@ -1,0 +1,170 @@
+"""Mechanism and cause for one ENV form: saliency, heads, ablation, lens, in that order (protocol §8-§11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from groundbench.ablation import CONTROLS, AblationOptions, Subject, crossfit
+from groundbench.adapter import Adapter, Untrainable
+from groundbench.contexts import Contexts, matched, of_frames
+from groundbench.edits import EditStyle, constant_edit
+from groundbench.errors import BadInputError
+from groundbench.head_saliency import HeadSaliency
+from groundbench.heads import all_head_records, headline_rule
+from groundbench.instance import instance
+from groundbench.lens_options import LensOptions
+from groundbench.progress import Progress
+from groundbench.result import AblationRecord, Control, Denominator, HeadsRecord, Selection
+from groundbench.saliency import SaliencyItem, SaliencyOptions, measure_saliency
+from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
+from groundbench.store import RunStore
+from groundbench.table import SurprisalTable
+
+SMALL = 30_000_000
+"""Models of fewer parameters get the costlier defaults: `total` saliency, both selections, 99 draws."""
+UNTRAINED_ITEMS = 200
+
+
+@dataclass(frozen=True)
+class MechanismOptions:
+    """What is measured of the heads; None stands for the default by the model's size.
+
+    Attributes:
+        denominator: `total` measures the whole of every head (and gather heads) besides the prediction row.
+        selections: `crossfit` (the headline) and `instance` (the paper's, selection-biased).
+        draws: control draws; 99 for small models, 20 for others; `instance_draws` for the `instance` selection.
+        style: what is done to the heads: zero, mean, resample or scale; at all positions or the last.
+    """
+
+    denominator: Denominator | None = None
+    selections: tuple[Selection, ...] | None = None
+    controls: tuple[Control, ...] = CONTROLS
+    draws: int | None = None
+    instance_draws: int = 20
+    style: EditStyle = field(default_factory=EditStyle)
+    lens: LensOptions = field(default_factory=LensOptions)
+    seed: int = 0
+    batch_tokens: int = DEFAULT_BATCH_TOKENS
+
+    def denominator_for(self, adapter: Adapter) -> Denominator:
+        """`total` for small models, `row` where size matters (protocol §8)."""
+        return self.denominator or ("total" if adapter.info.parameters < SMALL else "row")
+
+    def selections_for(self, adapter: Adapter) -> tuple[Selection, ...]:
+        """Both for small models; `instance` costs five scoring passes for each draw."""
+        if self.selections is not None:
+            return self.selections
+        cheap = adapter.info.parameters < SMALL and self.style.mode in ("zero", "scale")
+        return ("crossfit", "instance") if cheap else ("crossfit",)
+
+    def draws_for(self, adapter: Adapter) -> int:
+        """99 for small models, 20 for others (protocol §11)."""
+        return self.draws or (99 if adapter.info.parameters < SMALL else 20)
+
+
+def saliency_of(
+    adapter: Adapter, contexts: Contexts, options: MechanismOptions, store: RunStore | None
+) -> HeadSaliency:
+    """The saliency of every matched item; read from the run directory where it is there already."""
+    denominator = options.denominator_for(adapter)
+    path = None if store is None else _saliency_path(store, contexts, denominator)
+    if path is not None and path.exists():
+        return HeadSaliency.load(path)
+    items = matched_items(contexts)
+    with Progress(f"{adapter.info.name}: saliency of {contexts.form.name}", len(items)) as bar:
+        found = measure_saliency(
+            adapter, items, SaliencyOptions(denominator=denominator, seed=options.seed), bar.advance
+        )
+    if path is not None:
+        found.save(path)
+    return found
+
+
+def _saliency_path(store: RunStore, contexts: Contexts, denominator: Denominator) -> Path:
+    return store.directory / "parts" / "saliency" / f"{contexts.form.name}-{denominator}.npz"
+
+
+def matched_items(contexts: Contexts) -> list[SaliencyItem]:
+    """Every matched prompt with its own noun's tokens for target."""
+    index, noun = matched(contexts)
+    items = []
+    for i, v in zip(index.tolist(), noun.tolist(), strict=True):
+        place = int(np.flatnonzero(contexts.target_index[i] == v)[0])
+        frame = contexts.frames[contexts.frame[i]].id
+        items.append(SaliencyItem(contexts.rows[i], contexts.targets[i][place], contexts.nouns[v].word, frame))
+    return items
+
+
+def untrained_saliency(adapter: Adapter, contexts: Contexts, options: MechanismOptions) -> HeadSaliency | None:
+    """The same architecture with random weights, on a seeded sample of 200 items; None if it cannot be made."""
+    if not isinstance(adapter, Untrainable):
+        return None
+    items = matched_items(contexts)
+    chosen = np.sort(np.random.default_rng(options.seed).permutation(len(items))[:UNTRAINED_ITEMS])
+    with Progress(f"{adapter.info.name}: the same, untrained", len(chosen)) as bar:
+        return measure_saliency(
+            adapter.untrained(options.seed),
+            [items[i] for i in chosen],
+            SaliencyOptions(denominator=options.denominator_for(adapter), seed=options.seed),
+            bar.advance,
+        )
+
+
+def heads_of(
+    adapter: Adapter, contexts: Contexts, saliency: HeadSaliency, options: MechanismOptions
+) -> tuple[HeadsRecord, ...]:
+    """Head counts under every standard definition, the headline first, with their references (protocol §10)."""
+    return all_head_records(saliency, untrained_saliency(adapter, contexts, options))
+
+
+def ablations_of(
+    adapter: Adapter,
+    contexts: Contexts,
+    table: SurprisalTable,
+    saliency: HeadSaliency,
+    options: MechanismOptions,
+    store: RunStore | None,
+) -> tuple[AblationRecord, ...]:
+    """Cross-fitted records (the headline: layer-matched), then those by `total`, then the paper's `instance`."""
+    draws = options.draws_for(adapter)
+    base = AblationOptions(
+        style=options.style,
+        draws=draws,
+        controls=options.controls,
+        seed=options.seed,
+        batch_tokens=options.batch_tokens,
+    )
+    jobs = [
+        _job(selection, denominator, base, options)
+        for selection in options.selections_for(adapter)
+        for denominator in saliency.denominators
+    ]
+    with Progress(f"{adapter.info.name}: ablation of {contexts.form.name} (passes)", 0) as bar:
+        subject = Subject(adapter, contexts, table, saliency, store, bar.advance)
+        return tuple(record for job in jobs for record in job(subject))
+
+
+def _job(
+    selection: Selection, denominator: Denominator, base: AblationOptions, options: MechanismOptions
+) -> Callable[[Subject], tuple[AblationRecord, ...]]:
+    def run(subject: Subject) -> tuple[AblationRecord, ...]:
+        rule = replace(headline_rule(subject.saliency), denominator=denominator)
+        if selection == "crossfit":
+            controls = base.controls if denominator == "row" else base.controls[:1]
+            return crossfit(subject, replace(base, rule=rule, controls=controls))
+        return (instance(subject, replace(base, rule=rule, draws=min(base.draws, options.instance_draws))),)
+
+    return run
+
+
+def probe_table(adapter: Adapter, contexts: Contexts, options: MechanismOptions) -> SurprisalTable:
+    """One frame scored on the tapped path: what `probe_gap` compares with the scoring path."""
+    if "tap" not in adapter.info.capabilities:
+        raise BadInputError(f"{adapter.info.name} has no heads to probe")
+    one = of_frames(contexts, np.array([0]))
+    identity = constant_edit(np.zeros(adapter.info.n_heads, dtype=bool), EditStyle())
+    return score(adapter, one, batch_tokens=options.batch_tokens, edit=identity)
