@@ -99,6 +99,19 @@ def fake_gain(table: SurprisalTable) -> GainRecord:
     )
 
 
+def scaled(gain: GainRecord, share: float) -> GainRecord:
+    """The record of a form that keeps this share of the gain: every gain shrinks, what was mismatched stays."""
+    keys = ("mean", "ci_low", "ci_high", "same_category", "same_category_ci_low", "same_category_ci_high")
+    nouns = tuple(
+        n.model_copy(update={"gain": n.gain * share, "matched": n.mismatched - n.gain * share}) for n in gain.by_noun
+    )
+    return gain.model_copy(
+        update={k: getattr(gain, k) * share for k in keys}
+        | {"matched": gain.mismatched - gain.mean * share, "by_noun": nouns}
+        | {"by_category": tuple(c.model_copy(update={"gain": c.gain * share}) for c in gain.by_category)}
+    )
+
+
 def fake_heads(seed: int, mixers: tuple[MixerRecord, ...], kind: str = "aggregate") -> HeadsRecord:
     """Detection rates of every head, a few of them high."""
     rng = np.random.default_rng(seed)
@@ -223,14 +236,7 @@ def fake_result(
         if grounded
         else (),
         lens=fake_lens(record, layers) if grounded else (),
-        forms=tuple(
-            FormRecord(
-                env_form=f,
-                n_nouns=n_nouns,
-                gain=record.model_copy(update={k: getattr(record, k) * x for k in ("mean", "ci_low", "ci_high")}),
-            )
-            for f, x in forms
-        )
+        forms=tuple(FormRecord(env_form=f, n_nouns=n_nouns, gain=scaled(record, x)) for f, x in forms)
         if grounded
         else (),
         copy_corrected=CopyCorrected(ratio=0.62, ci_low=0.55, ci_high=0.68, gain_gloss=2.5, gain_word=4.0)
@@ -280,5 +286,5 @@ def write_run(folder: Path, seed: int = 0, gain: float = 4.0, **options: object)
     folder.mkdir(parents=True, exist_ok=True)
     result.save(folder / "result.json")
     table = fake_table(seed, gain, result.testbed.n_nouns)
-    write_items(folder / "items.parquet", table, model=result.model.name, step=result.model.step, testbed="childworld")
+    write_items(folder / "items.parquet", [table], result)
     return result

@@ -20,7 +20,7 @@ from groundbench.cli.failures import DONE, FAULT, INTERRUPTED, explain
 from groundbench.cli.lazy import Command, LazyGroup, tidy
 from groundbench.cli.options import examples
 
-MEASURE, MODELS_AND_DATA, SETUP = "Measure", "Models and testbeds", "This installation"
+MEASURE, SHARE, MODELS_AND_DATA, SETUP = "Measure", "Share", "Models and testbeds", "This installation"
 
 COMMANDS = {
     "demo": Command("Train small models, evaluate them and write a page: start here.", MEASURE, resumes=True),
@@ -28,6 +28,8 @@ COMMANDS = {
     "trajectory": Command("Measure every checkpoint of a training run.", MEASURE, resumes=True),
     "compare": Command("The paired, clustered difference between two results.", MEASURE),
     "report": Command("Write a run as one self-contained HTML page.", MEASURE),
+    "export": Command("Write a result for other tools: CSV, LaTeX, lm-eval, every-eval-ever, the Hub.", SHARE),
+    "leaderboard": Command("Check submissions and build the leaderboard's site.", SHARE),
     "train": Command("Train a model from scratch, with dense early checkpoints.", MODELS_AND_DATA, resumes=True),
     "tasks": Command("List, show and validate testbeds.", MODELS_AND_DATA),
     "models": Command("What can be measured on a model, and why not.", MODELS_AND_DATA),

@@ -128,4 +128,4 @@ def test_heat_map_shade_is_the_value_and_missing_heads_are_hollow():
 
 
 def test_strings_in_svg_are_escaped():
-    assert el("text", "<b>&", class_='"x') == '<text class="&#34;x">&lt;b&gt;&amp;</text>'
+    assert el("text", "<b>&", class_='"x') == '<text class="&quot;x">&lt;b&gt;&amp;</text>'

@@ -1,0 +1,217 @@
+"""The board's rows: one for each result, with the text and the sort value of every column."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from groundbench.leaderboard.cells import Cells
+from groundbench.leaderboard.ranks import Contender, Rank, rank_groups
+from groundbench.leaderboard.submission import Submission
+from groundbench.report import svg
+from groundbench.report.numbers import count, interval, number, p_value, parameters, percent
+from groundbench.report.scale import Scale
+from groundbench.result import AblationRecord, Result
+
+SIZES = ((1e7, "under 10 M"), (1e8, "10 M to 100 M"), (1e9, "100 M to 1 B"), (1e10, "1 B to 10 B"))
+LARGEST = "10 B and more"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One result of one submission; `final` unless a later checkpoint of the same run stands on the board."""
+
+    id: str
+    submission: Submission
+    run: str
+    result: Result
+    final: bool
+    cells: Cells | None = None
+
+
+@dataclass(frozen=True)
+class Value:
+    """A cell: its text (None: not measured), what it sorts by, a detail, and stars with their p-value in words."""
+
+    text: str | None
+    sort: float | str | None = None
+    detail: str = ""
+    stars: str = ""
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the board."""
+
+    entry: Entry
+    rank: Rank | None
+    cells: tuple[Value, ...]
+    bar: Markup
+    board: str
+    size: str
+    search: str
+
+
+COLUMNS = (
+    ("Rank", "number", "One plus the number of models significantly better on the same testbed and form"),
+    ("Model", "text", "Name and submitter"),
+    ("Family", "text", "Architecture family"),
+    ("Size", "number", "Parameters"),
+    ("Testbed", "text", "Testbed and the form in which a noun was shown"),
+    ("Step", "number", "Training step of a checkpoint"),
+    ("Gain", "number", "Grounding gain in nats, with its 95\u202f% interval"),
+    ("Copy-corrected", "number", "Gain with a definition over gain with the word itself"),
+    ("Heads", "number", "Aggregate heads, mean over items"),
+    ("Layer", "number", "Mean layer of the aggregate heads"),
+    ("Cut \u2212 control", "number", "Gain lost by cutting the heads beyond cutting equally many others, in nats"),
+    ("Removed", "number", "Share of the gain removed by cutting the heads"),
+    ("Image gain", "number", "Gain with pictures, in nats"),
+    ("Risk", "number", "Risk found by screening"),
+)
+
+
+def entries_of(submissions: Iterable[Submission]) -> list[Entry]:
+    """Every result of every submission."""
+    out = []
+    for s in submissions:
+        for run in s.runs:
+            for i, result in enumerate(run.results):
+                final = i == len(run.results) - 1
+                step = "" if final else f"~{result.model.step if result.model.step is not None else i}"
+                cells = run.cells if final else None
+                out.append(Entry(f"{s.slug}~{run.name}{step}", s, run.name, result, final, cells))
+    return out
+
+
+def rows_of(entries: list[Entry]) -> list[Row]:
+    """The rows, best gain first; ranks among the final results on one testbed in one form."""
+    ranks = _ranks(entries)
+    scale = _scale(entries)
+    rows = [_row(e, ranks.get(e.id), scale) for e in entries]
+    return sorted(rows, key=_order)
+
+
+def _order(row: Row) -> tuple[str, float]:
+    """Best gain first within a testbed and form; what has no gain comes last."""
+    gain = _gain(row.entry)
+    return row.board, math.inf if gain is None else -gain
+
+
+def board_key(result: Result) -> tuple[str, str, str, str]:
+    """What two results must share to be ranked together."""
+    bed = result.testbed
+    return bed.name, bed.version, bed.hash, bed.env_form
+
+
+def board_name(result: Result) -> str:
+    """The same in words."""
+    return f"{result.testbed.name} {result.testbed.version} · {result.testbed.env_form}"
+
+
+def _gain(e: Entry) -> float | None:
+    return None if e.result.gain is None else e.result.gain.mean
+
+
+def _ranks(entries: list[Entry]) -> dict[str, Rank]:
+    groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    for e in entries:
+        if e.final and _gain(e) is not None:
+            groups[board_key(e.result)].append(e)
+    out = {}
+    for members in groups.values():
+        found = rank_groups([_contender(e) for e in members])
+        out.update({e.id: rank for e, rank in zip(members, found, strict=True)})
+    return out
+
+
+def _contender(e: Entry) -> Contender:
+    g = e.result.gain
+    if g is None or g.mean is None:
+        raise ValueError(f"{e.id} has no gain to rank")
+    return Contender(g.mean, g.ci_low, g.ci_high, e.cells)
+
+
+def _scale(entries: list[Entry]) -> Scale:
+    ends = [v for e in entries if (g := e.result.gain) for v in (g.mean, g.ci_low, g.ci_high) if v is not None]
+    return Scale(min([0.0, *ends]), max([1.0, *ends]), 3, 107)
+
+
+def _row(e: Entry, rank: Rank | None, scale: Scale) -> Row:
+    r, card = e.result, e.submission.card
+    heads = r.heads[0] if r.heads else None
+    cut = r.ablations[0] if r.ablations else None
+    cells = (
+        Value(str(rank.rank), rank.rank, rank.method) if rank else Value(None),
+        Value(card.model, card.model.lower(), card.submitter),
+        Value(r.model.family, r.model.family.lower()),
+        Value(parameters(r.model.parameters), r.model.parameters),
+        Value(f"{r.testbed.name} · {r.testbed.env_form}", board_name(r)),
+        Value(count(r.model.step), r.model.step),
+        _with_interval(r),
+        _measured(r.copy_corrected.ratio if r.copy_corrected else None),
+        _measured(heads.mean_count if heads else None, 1),
+        _measured(heads.mean_layer if heads else None, 1),
+        _difference(cut),
+        Value(percent(cut.gain_removed), cut.gain_removed) if cut else Value(None),
+        _measured(image_gain(r)),
+        _measured(risk(r)),
+    )
+    words = (card.model, card.submitter, r.model.name, r.model.family, r.model.architecture, board_name(r))
+    return Row(e, rank, cells, _bar(r, scale), board_name(r), size_of(r.model.parameters), " ".join(words).lower())
+
+
+def _measured(value: float | None, decimals: int = 2) -> Value:
+    return Value(number(value, decimals), value)
+
+
+def _with_interval(result: Result) -> Value:
+    g = result.gain
+    if g is None:
+        return Value(None)
+    return Value(number(g.mean), g.mean, interval(g.ci_low, g.ci_high) or "")
+
+
+def _difference(cut: AblationRecord | None) -> Value:
+    """What cutting the heads costs beyond the controls, with the test's stars."""
+    if cut is None or cut.gain_control is None or cut.gain_ablated is None:
+        return Value(None)
+    p = cut.p_holm if cut.p_holm is not None else cut.p_cluster
+    stars = "" if p is None else "***" if p < 0.001 else "**" if p < 0.01 else "*" if p < 0.05 else ""
+    value = cut.gain_control - cut.gain_ablated
+    return Value(number(value), value, stars=stars, said="" if p is None else f"p {p_value(p)}")
+
+
+def image_gain(result: Result) -> float | None:
+    """The gain with pictures: of the run itself, or of its form `image`."""
+    if result.testbed.env_form == "image":
+        return None if result.gain is None else result.gain.mean
+    form = next((f for f in result.forms if f.env_form == "image"), None)
+    return None if form is None or form.gain is None else form.gain.mean
+
+
+def risk(result: Result) -> float | None:
+    """The number `risk` of the screening, if it was done."""
+    value = (result.screening or {}).get("risk")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def size_of(n: int) -> str:
+    """The size class of a number of parameters."""
+    return next((label for limit, label in SIZES if n < limit), LARGEST)
+
+
+def _bar(result: Result, scale: Scale) -> Markup:
+    """The interval drawn small, on one scale for the whole board."""
+    g = result.gain
+    if g is None or g.mean is None:
+        return Markup("")
+    parts = [svg.line(scale(0), 1, scale(0), 15, "zero")]
+    if g.ci_low is not None and g.ci_high is not None:
+        parts.append(svg.line(scale(g.ci_low), 8, scale(g.ci_high), 8, "whisker c1"))
+    parts.append(svg.dot(scale(g.mean), 8, 3.2, "mark c1"))
+    return svg.el("svg", *parts, class_="bar", viewBox="0 0 110 16", width=110, height=16, aria_hidden="true")
