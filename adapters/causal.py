@@ -114,7 +114,7 @@ class HFCausal:
     ) -> CachedPrefix:
         """Run rows of one length without a graph and keep their cache."""
         more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
-        with torch.no_grad(), self._tapped(edit, trace=False):
+        with torch.no_grad(), self._tapped(edit, prefix):
             out = self._call(self._ids(rows), use_cache=True, **more)
         return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), out.logits[:, -1].float())
 
@@ -134,7 +134,7 @@ class HFCausal:
         elif self._has_cache:
             more = {"use_cache": False}
         ids = self._ids(rows)
-        with torch.set_grad_enabled(trace), self._tapped(edit, trace) as tapped:
+        with torch.set_grad_enabled(trace), self._tapped(edit, prefix, trace) as tapped:
             states, out = self._with_hidden(ids, hidden, more)
         traces = tuple(tapped.traces) if tapped is not None and trace else ()
         return Forward(out.logits[:, -1].float(), states, traces)
@@ -144,7 +144,7 @@ class HFCausal:
     ) -> Tensor:
         """[B, paths, V] fp32 logits after each path; see `groundbench.adapters.following`."""
         edit = None if edit is None else replace(edit, positions="all")
-        with torch.no_grad(), self._tapped(edit, trace=False):
+        with torch.no_grad(), self._tapped(edit, prefix):
             if prefix is None:
                 return following.whole(self._run, [r.ids for r in rows], paths, self.device)
             cached = cast(CachedPrefix, prefix)
@@ -165,13 +165,13 @@ class HFCausal:
         bos: BosPolicy = "yes" if self.encoder.adds_bos else "no"
         return HFCausal(model, self.tokenizer, name=f"{self.info.name} (untrained)", bos=bos)
 
-    def _tapped(self, edit: HeadEdit | None, trace: bool) -> Any:
+    def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False) -> Any:
         if edit is None and not trace:
             return nullcontext()
         if self._tap is None:
             reason = "; ".join(self.info.notes) or "it has no heads"
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {reason}")
-        return self._tap.active(edit, trace)
+        return self._tap.active(edit, trace, start=0 if prefix is None else prefix.length)
 
     def _ids(self, rows: Sequence[Encoded]) -> Tensor:
         ids = [r.ids[r.start :] for r in rows]

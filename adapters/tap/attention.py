@@ -59,7 +59,7 @@ def tapped_attention(
         mixer = session.sites[index].mixer
         kept = (query.detach(), key.detach(), value.detach(), attention_mask)
         session.traces.append(AttentionTrace(mixer, heads, heads.detach(), module, *kept, options))
-    return session.edit(index, heads, key.shape[2]).transpose(1, 2).contiguous(), None
+    return session.edit(index, heads).transpose(1, 2).contiguous(), None
 
 
 def _attend(

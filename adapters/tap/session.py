@@ -24,19 +24,22 @@ class Site:
 
 
 class Session:
-    """One `active` block: which edit is applied and whether traces are kept.
+    """One `active` block: which edit is applied and whether traces are kept; `start` tokens stand in a cache already.
 
     Calls are matched to sites by their order in the forward pass, so that a module that is called in several layers
     (Zamba2's shared attention) has a site in each. While discovering, `sites` grows instead.
     """
 
-    def __init__(self, sites: Sequence[Site] | None, edit: HeadEdit | None, trace: bool) -> None:
+    def __init__(
+        self, sites: Sequence[Site] | None, edit: HeadEdit | None = None, trace: bool = False, start: int = 0
+    ) -> None:
         self.discovering = sites is None
         self.sites: list[Site] = list(sites or ())
         self.trace = trace
         self.traces: list[Trace] = []
         self.layer: int | None = None
         self._edit = edit
+        self._start = start
         self._modules = {id(s.module) for s in self.sites}
         self._next = 0
         self._edited = self._columns_that_change(edit)
@@ -63,11 +66,8 @@ class Session:
         """Whether the edit changes any head of this site."""
         return self._edit is not None and self._edited[index]
 
-    def edit(self, index: int, output: Tensor, total: int | None = None) -> Tensor:
-        """The edited head outputs of a site: [B, H, T, D] to the same shape.
-
-        `total` is the number of positions so far (with a cached prefix); a replacement that covers them all is cut.
-        """
+    def edit(self, index: int, output: Tensor) -> Tensor:
+        """The edited head outputs of a site: [B, H, T, D] to the same shape."""
         if self._edit is None or not self._edited[index]:
             return output
         scale = self._edit.scale[:, self.sites[index].columns].to(output)[:, :, None, None]
@@ -77,9 +77,28 @@ class Session:
         before, part = (output[:, :, :-1], output[:, :, -1:]) if last_only else (output[:, :, :0], output)
         new = part * scale
         if self._edit.replace is not None:
-            other = _positions(self._edit, index, part.shape[2], total)
+            other = self._replacement(self._edit, self._edit.replace[index], output.shape[2], part.shape[2])
             new = new + (1 - scale) * other.to(output).transpose(1, 2)
         return torch.cat([before, new], dim=2) if last_only else new
+
+    def _replacement(self, edit: HeadEdit, replace: Tensor, new: int, width: int) -> Tensor:
+        """[R, 1 or width, H, D]: a site's replacement for the last `width` of this call's `new` positions."""
+        end = self._start + new
+        if edit.roles is not None:
+            part = edit.roles.to(replace.device)[:, end - width : end]
+            if part.shape[1] != width:
+                raise ValueError(f"the edit's roles cover {edit.roles.shape[1]} positions, expected at least {end}")
+            if replace.shape[0] == 1:
+                return replace[0, part]
+            return replace[torch.arange(replace.shape[0], device=replace.device)[:, None], part]
+        length = replace.shape[1]
+        if edit.positions == "last":
+            return replace[:, -1:]
+        if length == 1:
+            return replace
+        if length == end:
+            return replace[:, end - width :]
+        raise ValueError(f"the replacement covers {length} positions, expected 1 or {end}")
 
     def _columns_that_change(self, edit: HeadEdit | None) -> list[bool]:
         if edit is None:
@@ -99,28 +118,6 @@ class Session:
         start = self.sites[-1].columns.stop if self.sites else 0
         self.sites.append(Site(module, Mixer(layer, kind, n_heads, d_head), slice(start, start + n_heads)))
         self._edited.append(False)
-
-
-def _positions(edit: HeadEdit, index: int, width: int, total: int | None) -> Tensor:
-    """[R, 1 or width, H, D]: the part of a site's replacement that covers the last `width` positions of this call."""
-    assert edit.replace is not None
-    replace = edit.replace[index]
-    end = width if total is None else total
-    if edit.roles is not None:
-        roles = edit.roles.to(replace.device)[:, end - width : end]
-        if roles.shape[1] != width:
-            raise ValueError(f"the edit's roles cover {edit.roles.shape[1]} positions, expected at least {end}")
-        if replace.shape[0] == 1:
-            return replace[0, roles]
-        return replace[torch.arange(len(roles), device=replace.device)[:, None], roles]
-    length = replace.shape[1]
-    if edit.positions == "last":
-        return replace[:, -1:]
-    if length in (1, width):
-        return replace
-    if length == end:
-        return replace[:, end - width :]
-    raise ValueError(f"the replacement covers {length} positions, expected 1 or {end}")
 
 
 def as_graph_root(output: Tensor, trace: bool) -> Tensor:

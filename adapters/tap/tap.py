@@ -36,17 +36,20 @@ class Tap:
         self._sites = sites
 
     @contextmanager
-    def active(self, edit: HeadEdit | None = None, trace: bool = False) -> Iterator[Session]:
+    def active(self, edit: HeadEdit | None = None, trace: bool = False, start: int = 0) -> Iterator[Session]:
         """Apply an edit to, and keep the traces of, the model calls made inside.
 
         Yields an object whose `traces` (one for each mixer, in order) are those of the last call. While tracing, the
         parameters take no gradient: the graph starts at the first mixer's output.
 
+        Args:
+            start: how many tokens each call goes on from in a cache; an edit that differs by position counts them.
+
         Raises:
             ValueError: the edit has another number of heads, mixers or rows.
             UnsupportedModelError: the call cannot be traced (a scan that goes on from a cached state).
         """
-        with _running(self._model, self._found, self._route, Session(self._sites, edit, trace)) as session:
+        with _running(self._model, self._found, self._route, Session(self._sites, edit, trace, start)) as session:
             yield session
 
 
@@ -79,7 +82,7 @@ def probe_ids(model: PreTrainedModel, length: int = 7) -> Tensor:
 
 def _probe(model: PreTrainedModel, found: Candidates, route: Route, ids: Tensor) -> tuple[Session, Tensor]:
     """One traced call, in which the sites are found."""
-    session = Session(None, None, trace=True)
+    session = Session(None, trace=True)
     try:
         with layers_counted(found.layers, session), _running(model, found, route, session):
             return session, model(input_ids=ids, use_cache=False, return_dict=True).logits

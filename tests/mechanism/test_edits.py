@@ -120,6 +120,23 @@ def test_edits_go_on_from_a_prefix_made_under_them(family):
         torch.testing.assert_close(again, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
 
 
+@pytest.mark.parametrize("family", ["llama", "mistral", "mamba2", "falcon_h1"])
+def test_replacements_by_position_and_by_role_count_the_prefix(family):
+    adapter = tiny_adapter(family)
+    rows = rows_of(2)
+    sites = [t.site.transpose(1, 2) for t in adapter.forward(rows, trace=True).traces]
+    shuffled = tuple(s.roll(3, 1).flip(0) for s in sites)
+    scale = torch.rand(1, adapter.info.n_heads, generator=torch.Generator().manual_seed(1))
+    roles = torch.arange(9)[None].expand(2, -1)  # position p takes replacement p: the same edit, said by roles
+    whole = adapter.forward(rows, edit=HeadEdit(scale, shuffled)).logits
+    by_role = HeadEdit(scale, shuffled, roles=roles)
+    torch.testing.assert_close(adapter.forward(rows, edit=by_role).logits, whole)
+    for cut in (5, 8):
+        prefix = adapter.prefill([replace(r, ids=r.ids[:cut]) for r in rows], by_role)
+        again = adapter.forward([r.after(cut) for r in rows], prefix=prefix, edit=by_role).logits
+        torch.testing.assert_close(again, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
+
+
 def test_the_rows_of_an_edit_follow_a_halved_batch():
     adapter = tiny_adapter("llama")
     rows = rows_of(4)
