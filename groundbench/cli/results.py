@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from groundbench.cli import console
 from groundbench.cli.console import interval, nats, p_value
-from groundbench.result import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result
+from groundbench.result import AblationRecord, FormRecord, GainRecord, HeadsRecord, LensRecord, Result
 from groundbench.result_trajectory import Trajectory, TrajectoryPoint
 
 
@@ -78,16 +78,17 @@ def _show_heads(form: str, heads: tuple[HeadsRecord, ...]) -> None:
             h.kind,
             h.denominator,
             h.selection,
+            "with" if h.diagonal else "without",
             f"{h.threshold:.2f}",
-            nats(h.mean_count, 2),
+            _or_dash(h.mean_count),
             interval(h.ci_low, h.ci_high, 2),
-            nats(h.null_count, 2),
-            nats(h.untrained_count, 2),
-            nats(h.mean_layer, 1),
+            _or_dash(h.null_count),
+            _or_dash(h.untrained_count),
+            _or_dash(h.mean_layer),
         )
         for h in heads
     ]
-    columns = ("kind", "share of", "selected by", "threshold", "heads", "95 %", "other span", "untrained", "layer")
+    columns = ("kind", "share of", "selected by", "diagonal", "threshold", "heads", "95 %", "other span", "untrained", "layer")
     console.show_table(columns, rows, title=f"Heads per item, {form}", right=numbers)
 
 
@@ -137,16 +138,16 @@ def show_trajectories(trajectories: Sequence[Trajectory]) -> None:
 
 
 def _row(point: TrajectoryPoint) -> tuple[str, ...]:
-    gain = point.result.gain
+    gain = point.result.gain or GainRecord(mean=None)
     heads, cuts = point.result.heads, point.result.ablations
     return (
         str(point.step),
         _or_dash(point.train_loss),
         _or_dash(point.heldout_loss),
-        _or_dash(gain and gain.mean),
-        interval(gain.ci_low, gain.ci_high, 2) if gain else "",
-        _or_dash(gain and gain.matched),
-        _or_dash(gain and gain.mismatched),
+        _or_dash(gain.mean),
+        interval(gain.ci_low, gain.ci_high, 2),
+        _or_dash(gain.matched),
+        _or_dash(gain.mismatched),
         _or_dash(heads[0].mean_count if heads else None),
         _or_dash(cuts[0].gain_ablated if cuts else None),
         _or_dash(cuts[0].gain_control if cuts else None),

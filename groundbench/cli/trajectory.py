@@ -75,9 +75,8 @@ def trajectory(
     from groundbench.trajectory import TrajectoryOptions
     from groundbench.trajectory import trajectory as measure_all
 
-    given = {"measures": split(measure)} if measure else {}
     options = TrajectoryOptions(
-        **given,
+        measures=split(measure) or TrajectoryOptions.measures,
         points=points,
         costly_points=costly_points,
         forms=split(env_form),
