@@ -15,7 +15,7 @@ def load() -> Childworld:
 
 
 def corpus(density: str = "dense", shuffle_env: bool = False) -> ChildworldCorpus:
-    """The training corpus. Densities: `dense` (400 ENV tiers per 1,000 utterances), `childes-like` (80) and
+    """The training corpus. Densities: `dense` (470 ENV tiers per 1,000 utterances), `childes-like` (80) and
     `childes-like-strict` (37). `shuffle_env` exchanges ENV tiers across transcripts: the null corpus.
 
     Raises:

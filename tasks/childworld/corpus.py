@@ -31,7 +31,7 @@ class ChildworldCorpus:
         if density not in densities:
             raise BadInputError(f"childworld: unknown density {density!r}, expected one of {', '.join(densities)}")
         self.density, self.shuffle_env = density, shuffle_env
-        self._generator = Generator(grammar(), compiled(), densities[density])
+        self._generator = Generator(grammar(), compiled(), grammar().described(density))
 
     def identity(self) -> dict[str, object]:
         """The options that decide its bytes."""

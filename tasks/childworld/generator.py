@@ -80,22 +80,23 @@ class Generator:
 
     def tokens(self, scenes: Scenes) -> Ids:
         """[B] tokens of the utterances alone: a lower bound of what `write` has to lay out."""
-        return self._lengths(scenes, self._templates(scenes, scenes))[..., 1:].sum(axis=(1, 2))
+        template = self._templates(scenes, scenes)
+        return self._lengths(scenes, scenes, template)[..., 1:].sum(axis=(1, 2))
 
     def write(self, scenes: Scenes, shown: Scenes, length: int) -> Ids:
-        """Token ids [B, length]: the scenes' utterances behind ENV tiers that show the objects of `shown`.
+        """Token ids [B, length]: the utterances of `scenes` behind the ENV tiers of `shown`.
 
         A row ends with the last whole sentence that fits; the rest is `<pad>`.
         """
         template = self._templates(scenes, shown)
-        words = self._fill(template, scenes, shown)
+        words, lengths = self._fill(template, scenes, shown), self._lengths(scenes, shown, template)
         b = len(template)
-        return _lay_out(words.reshape(b, -1, words.shape[-1]), self._lengths(scenes, template).reshape(b, -1), length)
+        return _lay_out(words.reshape(b, -1, words.shape[-1]), lengths.reshape(b, -1), length)
 
-    def _lengths(self, scenes: Scenes, template: Ids) -> Ids:
+    def _lengths(self, scenes: Scenes, shown: Scenes, template: Ids) -> Ids:
         """[B, K, 1 + M] tokens of every sentence, 0 for those that are not there."""
         used = np.arange(self._most) < scenes.count[..., None]
-        used = np.concatenate([scenes.described[..., None], used], axis=-1)
+        used = np.concatenate([shown.described[..., None], used], axis=-1)
         return np.where(used, self._c.lengths[template], 0)
 
     def _templates(self, scenes: Scenes, shown: Scenes) -> Ids:

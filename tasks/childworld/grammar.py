@@ -49,6 +49,7 @@ class Grammar:
 
     Attributes:
         sentences: for each of TIERS its templates; weights of a kind sum to 1.
+        densities: for each density its ENV tiers per 1,000 utterances.
         frequency: for each noun of the inventory the chance that it is the object of a scene (sums to 1).
         relevance: for each noun the chance that a noun said while it is there is this noun.
     """
@@ -65,6 +66,11 @@ class Grammar:
     sentences: Mapping[str, tuple[Sentence, ...]]
     frequency: tuple[float, ...]
     relevance: tuple[float, ...]
+
+    def described(self, density: str) -> float:
+        """The chance that a scene begins with an ENV tier."""
+        per_scene = fsum(n * share for n, share in self.utterances.items())
+        return self.densities[density] * per_scene / 1000
 
 
 @cache

@@ -1,1 +1,13 @@
-"""groundbench."""
+"""ladder: 100 nouns shown to pretrained models in several ENV forms, from the word itself to what cannot be copied."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+
+from groundbench.tasks.text import TextTestbed, load_yaml
+
+
+def load() -> TextTestbed:
+    """The testbed: ten shared frames in plain English; its forms are those of testbed.yaml."""
+    with as_file(files(__package__)) as folder:
+        return load_yaml(folder)

@@ -45,7 +45,7 @@ def nouns_in(sentence: list[str]) -> list[str]:
 
 
 def scenes(batch: np.ndarray) -> list[tuple[list[str], list[list[str]]]]:
-    """Described scenes: the nouns of the tier, and those of each utterance that follows it."""
+    """For each tier its nouns, and those of each utterance up to the next one (the first is surely of its scene)."""
     found: list[tuple[list[str], list[list[str]]]] = []
     for row in batch:
         for k, sentence in enumerate(sentences(row)):
@@ -59,9 +59,9 @@ def scenes(batch: np.ndarray) -> list[tuple[list[str], list[list[str]]]]:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, "0ba1a8ead3556342"),
-        ({"shuffle_env": True}, "78b991ef0f26edcb"),
-        ({"density": "childes-like"}, "80f07b800924854b"),
+        ({}, "682d7e5cca91fa3f"),
+        ({"shuffle_env": True}, "0edac78c1044473f"),
+        ({"density": "childes-like"}, "4e316fa648a3a840"),
     ],
 )
 def test_same_bytes_on_every_machine(options: dict[str, object], expected: str) -> None:
@@ -142,14 +142,12 @@ def test_every_word_carries_its_tier_and_a_tier_is_led_by_the_next_speaker() -> 
                 assert not is_tier(found[k + 1])
 
 
-@pytest.mark.parametrize(
-    ("density", "low", "high"), [("dense", 300, 500), ("childes-like", 72, 88), ("childes-like-strict", 32, 42)]
-)
-def test_densities(density: str, low: float, high: float) -> None:
-    batch = corpus(density).batch(0, seed=5, batch_size=1500, length=128)
+@pytest.mark.parametrize(("density", "rate"), [("dense", 470), ("childes-like", 80), ("childes-like-strict", 37)])
+def test_densities(density: str, rate: float) -> None:
+    batch = corpus(density).batch(0, seed=5, batch_size=500, length=512)
     found = [s for row in batch for s in sentences(row)]
     tiers = sum(map(is_tier, found))
-    assert low < 1000 * tiers / (len(found) - tiers) < high
+    assert 1000 * tiers / (len(found) - tiers) == pytest.approx(rate, rel=0.05)
 
 
 def test_vocabulary_is_all_in_use() -> None:
@@ -168,7 +166,7 @@ def test_every_noun_is_frequent_enough_and_follows_its_frequency(dense: np.ndarr
     counts = np.bincount(dense.ravel(), minlength=len(WORDS))[shown]
     share = counts / counts.sum()
     assert min(g.frequency) > 0.003
-    assert max(g.frequency) / min(g.frequency) > 4
+    assert max(g.frequency) / min(g.frequency) > 3
     assert np.corrcoef(share, g.frequency)[0, 1] > 0.97
 
 
@@ -187,7 +185,7 @@ def test_a_noun_said_is_the_one_there_with_its_relevance(dense: np.ndarray) -> N
         if len(shown) != 1:
             continue
         v = NOUNS.index(shown[0])
-        said = [n for u in utterances for n in u]
+        said = [n for u in utterances[:1] for n in u]
         all_said[v] += len(said)
         hits[v] += said.count(shown[0])
         expected[v] += len(said) * (g.relevance[v] + (1 - g.relevance[v]) * g.frequency[v])
@@ -204,7 +202,9 @@ def test_shuffling_keeps_what_is_shown_and_said_but_not_together(dense: np.ndarr
         of = [i for i, w in enumerate(WORDS) if w.endswith(suffix) and w.split(":")[0] in NOUNS]
         a, b = count[0][of], count[1][of]
         assert (abs(a - b) < 6 * np.sqrt(a + b)).all()
-    together = [np.mean([s[0] in u for s, rest in scenes(x) if len(s) == 1 for u in rest if u]) for x in (dense, null)]
+    together = [
+        np.mean([s[0] in u for s, rest in scenes(x) if len(s) == 1 for u in rest[:1] if u]) for x in (dense, null)
+    ]
     chance = float(np.square(grammar().frequency).sum())
     assert together[0] > 0.6
     assert abs(together[1] - chance) < 0.004

@@ -14,6 +14,7 @@ from groundbench.tasks.childworld.compiled import compiled
 from groundbench.tasks.childworld.grammar import TIERS, frame_texts, grammar
 from groundbench.tasks.childworld.patterns import contains
 from groundbench.tasks.nouns import inventory
+from groundbench.tasks.validation import find_faults
 from groundbench.testbed import EnvSegment
 
 WORDS = np.array(compiled().vocabulary)
@@ -114,7 +115,7 @@ def test_ideal_gain_under_its_falsifiers() -> None:
 
 
 def test_noun_probabilities_in_the_corpus_are_the_ideal_observers() -> None:
-    """The closed form against the stream itself: P(said | shown), pooled over nouns."""
+    """The closed form against the stream itself: P(said | shown) in the utterance after a tier, pooled over nouns."""
     batch = np.concatenate([corpus().batch(s, seed=21, batch_size=2048, length=64) for s in range(4)])
     index = {n.word: i for i, n in enumerate(inventory())}
     g = grammar()
@@ -127,11 +128,18 @@ def test_noun_probabilities_in_the_corpus_are_the_ideal_observers() -> None:
             nouns = [index[w.split(":")[0]] for w in words if w.split(":")[0] in index]
             if words[0].endswith(":<ENV>"):
                 shown = nouns[0] if len(nouns) == 1 else None
-            elif shown is not None and nouns:
+            elif not nouns:
+                shown = None
+            elif shown is not None:
                 predicted.append(r[shown] * (nouns[0] == shown) + (1 - r[shown]) * q[nouns[0]])
                 hits.append(nouns[0] == shown)
+                shown = None
     own = np.eye(100)
     p = r[:, None] * own + (1 - r[:, None]) * q
     entropy = float(-(q[:, None] * p * np.log(p)).sum())
     assert len(hits) > 10_000
     assert np.mean(-np.log(predicted)) == pytest.approx(entropy, rel=0.03)
+
+
+def test_testbed_keeps_the_rules_of_the_protocol() -> None:
+    assert find_faults(Childworld()) == []
