@@ -36,7 +36,7 @@ def test_frames_share_their_first_line_and_have_several_layouts() -> None:
     frames = [f.template for f in bed.frames(bed.form("word"))]
     shared = frames[0].partition("\n")[0]
     assert all(f.startswith(f"{shared}\n") for f in frames)
-    layouts = {next(c for c in f[len(shared) :] if not c.isalpha() and c != " ") for f in frames}
+    layouts = {next(c for c in f[len(shared) + 1 :] if not c.isalpha() and c != " ") for f in frames}
     assert len(layouts) >= 3
 
 
