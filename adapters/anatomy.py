@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -33,6 +35,34 @@ def final_norm(model: PreTrainedModel) -> nn.Module | None:
                 if isinstance(norm, nn.Module):
                     return norm
     return None
+
+
+@contextmanager
+def caught(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
+    """Catch, in the call made inside, the residuals [B, T, d] after these layers (0: the embeddings).
+
+    Raises:
+        AttributeError: the model's layers or its final norm were not found.
+    """
+    modules, norm = layer_list(model), final_norm(model)
+    if modules is None or norm is None:
+        raise AttributeError(f"{model.config.model_type}: layers or final norm not found")
+    states: dict[int, Tensor] = {}
+
+    def keep(number: int) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
+        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            states[number] = args[0] if args else kwargs["hidden_states"]
+
+        return hook
+
+    handles = [
+        (modules[n] if n < len(modules) else norm).register_forward_pre_hook(keep(n), with_kwargs=True) for n in layers
+    ]
+    try:
+        yield states
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def unembed(model: PreTrainedModel, hidden: Tensor, *, normed: bool) -> Tensor:

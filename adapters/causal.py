@@ -21,6 +21,7 @@ from groundbench.adapters import anatomy, following, loading
 from groundbench.adapters.cache import CachedPrefix
 from groundbench.adapters.encoding import BosPolicy, PromptEncoder
 from groundbench.adapters.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
+from groundbench.adapters.restart import entering_at
 from groundbench.adapters.tap import Tap, attach
 from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.testbed import Prompt
@@ -157,6 +158,17 @@ class HFCausal:
         """Logits [..., V] of hidden states [..., d]."""
         return anatomy.unembed(self.model, hidden, normed=normed)
 
+    def restart(
+        self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
+    ) -> Tensor:
+        """Last-position logits [B, V] from a layer's saved residual; see `Restartable`."""
+        more: dict[str, Any] = {"use_cache": False} if self._has_cache else {}
+        if prefix is not None:
+            more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
+        ids = self._ids(rows)
+        with torch.no_grad(), self._tapped(edit, prefix, layer=layer), entering_at(self.model, layer, residual):
+            return cast(Tensor, self._call(ids, **more).logits[:, -1].float())
+
     def untrained(self, seed: int) -> HFCausal:
         """The same architecture with random weights (transformers' own initialisation)."""
         with torch.random.fork_rng(devices=[]):
@@ -165,13 +177,13 @@ class HFCausal:
         bos: BosPolicy = "yes" if self.encoder.adds_bos else "no"
         return HFCausal(model, self.tokenizer, name=f"{self.info.name} (untrained)", bos=bos)
 
-    def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False) -> Any:
+    def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
         if edit is None and not trace:
             return nullcontext()
         if self._tap is None:
             reason = "; ".join(self.info.notes) or "it has no heads"
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {reason}")
-        return self._tap.active(edit, trace, start=0 if prefix is None else prefix.length)
+        return self._tap.active(edit, trace, start=0 if prefix is None else prefix.length, layer=layer)
 
     def _ids(self, rows: Sequence[Encoded]) -> Tensor:
         ids = [r.ids[r.start :] for r in rows]
@@ -191,21 +203,15 @@ class HFCausal:
         return cast(Tensor, self.model(input_ids=ids, return_dict=True, **more).logits)
 
     def _with_hidden(self, ids: Tensor, layers: Sequence[int], more: dict[str, Any]) -> tuple[dict[int, Tensor], Any]:
-        """Hidden states by layer; the last one is caught before the final norm, which transformers applies."""
+        """Residuals by layer: what enters the next layer, and for the last one what enters the final norm.
+
+        Caught by hooks: families disagree on what their `hidden_states` begin with and whether the last is normed.
+        """
         if not layers:
             return {}, self._call(ids, **more)
-        caught: list[Tensor] = []
-        norm = anatomy.final_norm(self.model)
-        hook = None if norm is None else norm.register_forward_pre_hook(lambda _, args: caught.append(args[0]))
-        try:
-            out = self._call(ids, output_hidden_states=True, **more)
-        finally:
-            if hook is not None:
-                hook.remove()
-        states = list(out.hidden_states)
-        if caught:
-            states[-1] = caught[-1]
-        return {layer: states[layer] for layer in layers}, out
+        with anatomy.caught(self.model, layers) as states:
+            out = self._call(ids, **more)
+        return states, out
 
     @torch.no_grad()
     def _prefix_works(self) -> bool:

@@ -273,3 +273,18 @@ class Untrainable(Protocol):
     def untrained(self, seed: int) -> Adapter:
         """The same architecture, tokenizer and dtype with seeded random weights."""
         ...
+
+
+@runtime_checkable
+class Restartable(Protocol):
+    """An adapter that can go on from a layer's saved residual: single-head sweeps then skip the layers before."""
+
+    def restart(
+        self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
+    ) -> Tensor:
+        """Last-position logits [B, V] in fp32 of layers `layer` (from 1) to the last.
+
+        Args:
+            residual: [B, T, d], the state that enters `layer` (`Forward.hidden[layer - 1]`) for each row's new tokens.
+        """
+        ...

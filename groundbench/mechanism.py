@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from groundbench.ablation import CONTROLS, AblationOptions, Subject, crossfit
-from groundbench.adapter import Adapter, Untrainable
+from groundbench.adapter import Adapter, Restartable, Untrainable
 from groundbench.contexts import Contexts, matched, of_frames
 from groundbench.edits import EditStyle, constant_edit
 from groundbench.errors import BadInputError
@@ -22,11 +22,13 @@ from groundbench.result import AblationRecord, Control, Denominator, HeadsRecord
 from groundbench.saliency import SaliencyItem, SaliencyOptions, measure_saliency
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
 from groundbench.store import RunStore
+from groundbench.sweep import sweep_heads
 from groundbench.table import SurprisalTable
 
 SMALL = 30_000_000
 """Models of fewer parameters get the costlier defaults: `total` saliency, both selections, 99 draws."""
 UNTRAINED_ITEMS = 200
+SWEPT_ITEMS = 64
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,11 @@ def untrained_saliency(adapter: Adapter, contexts: Contexts, options: MechanismO
     """The same architecture with random weights, on a seeded sample of 200 items; None if it cannot be made."""
     if not isinstance(adapter, Untrainable):
         return None
-    items = matched_items(contexts)
-    chosen = np.sort(np.random.default_rng(options.seed).permutation(len(items))[:UNTRAINED_ITEMS])
-    with Progress(f"{adapter.info.name}: the same, untrained", len(chosen)) as bar:
+    items = _sample(matched_items(contexts), UNTRAINED_ITEMS, options.seed)
+    with Progress(f"{adapter.info.name}: the same, untrained", len(items)) as bar:
         return measure_saliency(
             adapter.untrained(options.seed),
-            [items[i] for i in chosen],
+            items,
             SaliencyOptions(denominator=options.denominator_for(adapter), seed=options.seed),
             bar.advance,
         )
@@ -117,8 +118,33 @@ def untrained_saliency(adapter: Adapter, contexts: Contexts, options: MechanismO
 def heads_of(
     adapter: Adapter, contexts: Contexts, saliency: HeadSaliency, options: MechanismOptions
 ) -> tuple[HeadsRecord, ...]:
-    """Head counts under every standard definition, the headline first, with their references (protocol §10)."""
-    return all_head_records(saliency, untrained_saliency(adapter, contexts, options))
+    """Head counts under every standard definition, the headline first, with their references (protocol §10).
+
+    The headline's heads also carry what each does alone (`effect`), at the prediction position, on 64 seeded items.
+    """
+    headline, *others = all_head_records(saliency, untrained_saliency(adapter, contexts, options))
+    effects = single_head_effects(adapter, contexts, options)
+    if effects is not None:
+        by_head = tuple(c.model_copy(update={"effect": effects[c.layer, c.head]}) for c in headline.by_head)
+        headline = headline.model_copy(update={"by_head": by_head})
+    return (headline, *others)
+
+
+def single_head_effects(
+    adapter: Adapter, contexts: Contexts, options: MechanismOptions
+) -> dict[tuple[int, int], float] | None:
+    """(layer, head) -> mean rise of matched surprisal when it alone is zeroed; None if the model cannot be swept."""
+    if not isinstance(adapter, Restartable) or "hidden" not in adapter.info.capabilities:
+        return None
+    items = _sample(matched_items(contexts), SWEPT_ITEMS, options.seed)
+    with Progress(f"{adapter.info.name}: single heads", len(items)) as bar:
+        effects = sweep_heads(adapter, items, batch_tokens=options.batch_tokens, advance=bar.advance).mean(0)
+    return dict(zip(adapter.info.head_index, effects.tolist(), strict=True))
+
+
+def _sample(items: list[SaliencyItem], most: int, seed: int) -> list[SaliencyItem]:
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(items))[:most])
+    return [items[i] for i in chosen]
 
 
 def ablations_of(

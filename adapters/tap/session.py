@@ -24,14 +24,20 @@ class Site:
 
 
 class Session:
-    """One `active` block: which edit is applied and whether traces are kept; `start` tokens stand in a cache already.
+    """One `active` block: which edit is applied and whether traces are kept; `start` tokens stand in a cache already,
+    and calls begin at `layer`.
 
     Calls are matched to sites by their order in the forward pass, so that a module that is called in several layers
     (Zamba2's shared attention) has a site in each. While discovering, `sites` grows instead.
     """
 
     def __init__(
-        self, sites: Sequence[Site] | None, edit: HeadEdit | None = None, trace: bool = False, start: int = 0
+        self,
+        sites: Sequence[Site] | None,
+        edit: HeadEdit | None = None,
+        trace: bool = False,
+        start: int = 0,
+        layer: int = 1,
     ) -> None:
         self.discovering = sites is None
         self.sites: list[Site] = list(sites or ())
@@ -41,7 +47,8 @@ class Session:
         self._edit = edit
         self._start = start
         self._modules = {id(s.module) for s in self.sites}
-        self._next = 0
+        self._first = next((i for i, s in enumerate(self.sites) if s.mixer.layer >= layer), len(self.sites))
+        self._next = self._first
         self._edited = self._columns_that_change(edit)
 
     def claim(self, module: nn.Module, kind: MixerKind, n_heads: int, d_head: int) -> int | None:
@@ -52,7 +59,7 @@ class Session:
         if id(module) not in self._modules:
             return None
         if self._next == len(self.sites):
-            self._next, self.traces = 0, []
+            self._next, self.traces = self._first, []
         index = self._next
         site = self.sites[index]
         if site.module is not module or (site.mixer.n_heads, site.mixer.d_head) != (n_heads, d_head):

@@ -36,7 +36,9 @@ class Tap:
         self._sites = sites
 
     @contextmanager
-    def active(self, edit: HeadEdit | None = None, trace: bool = False, start: int = 0) -> Iterator[Session]:
+    def active(
+        self, edit: HeadEdit | None = None, trace: bool = False, start: int = 0, layer: int = 1
+    ) -> Iterator[Session]:
         """Apply an edit to, and keep the traces of, the model calls made inside.
 
         Yields an object whose `traces` (one for each mixer, in order) are those of the last call. While tracing, the
@@ -44,12 +46,14 @@ class Tap:
 
         Args:
             start: how many tokens each call goes on from in a cache; an edit that differs by position counts them.
+            layer: the first layer that the calls run (a pass restarted from a later layer's residual).
 
         Raises:
             ValueError: the edit has another number of heads, mixers or rows.
             UnsupportedModelError: the call cannot be traced (a scan that goes on from a cached state).
         """
-        with _running(self._model, self._found, self._route, Session(self._sites, edit, trace, start)) as session:
+        session = Session(self._sites, edit, trace, start, layer)
+        with _running(self._model, self._found, self._route, session):
             yield session
 
 

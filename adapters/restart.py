@@ -1,0 +1,78 @@
+"""Going on from a layer's saved residual: the layers before it are stepped over for one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from groundbench.adapters import anatomy
+from groundbench.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class _SteppedOver(nn.Module):
+    """Stands in for a layer: gives the saved residual (the last one stepped over) or what it was given.
+
+    Models ask their layers for attributes (which mask, which rotary embedding); those are the layer's own.
+    """
+
+    def __init__(self, layer: nn.Module, residual: Tensor | None) -> None:
+        super().__init__()
+        object.__setattr__(self, "layer", layer)  # no submodule: its parameters are not ours
+        object.__setattr__(self, "residual", residual)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(object.__getattribute__(self, "layer"), name)
+
+    def forward(self, hidden: Tensor, *_: Any, **__: Any) -> Tensor:
+        """The residual that enters the next layer."""
+        saved: Tensor | None = object.__getattribute__(self, "residual")
+        return hidden if saved is None else saved
+
+
+@contextmanager
+def entering_at(model: PreTrainedModel, layer: int, residual: Tensor) -> Iterator[None]:
+    """Inside, calls of the model enter `layer` (from 1) with `residual` [B, T, d] and skip the layers before it.
+
+    Raises:
+        UnsupportedModelError: the model's layers cannot be found.
+    """
+    layers = anatomy.layer_list(model)
+    if layers is None:
+        raise UnsupportedModelError(f"{model.config.model_type}: its list of layers was not found, so no restart")
+    kept = [layers[i] for i in range(layer - 1)]
+    try:
+        for i, own in enumerate(kept):
+            layers[i] = _SteppedOver(own, residual if i == layer - 2 else None)
+        if layer > 1:
+            yield
+        else:
+            with _first_input(layers[0], residual):
+                yield
+    finally:
+        for i, own in enumerate(kept):
+            layers[i] = own
+
+
+@contextmanager
+def _first_input(layer: nn.Module, residual: Tensor) -> Iterator[None]:
+    """Give the first layer the residual in place of the embeddings."""
+
+    def replace(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (residual, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": residual}
+
+    handle = layer.register_forward_pre_hook(replace, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
