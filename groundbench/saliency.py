@@ -204,13 +204,23 @@ def _prefix(adapter: Adapter, rows: Sequence[Encoded], options: SaliencyOptions)
     """For `row`: everything before the prediction position, run without a graph.
 
     The row is the same: in a causal model the last position's outputs reach the loss through the last position only.
-    Mamba-2's cached state has no weights over the tokens it holds, so there the whole prompt is run.
     """
     length = len(rows[0])
-    attention_only = all(m.kind == "attention" for m in adapter.info.mixers)
-    if options.denominator != "row" or length < 2 or "prefix" not in adapter.info.capabilities or not attention_only:
+    if options.denominator != "row" or length < 2 or not _rows_can_be_cached(adapter):
         return None, 0
     return adapter.prefill([replace(r, ids=r.ids[:-1]) for r in rows]), length - 1
+
+
+def _rows_can_be_cached(adapter: Adapter) -> bool:
+    """Whether every layer is attention with a cache.
+
+    A state-space layer's cache has no weights over the tokens it holds, and is written in place, which breaks the
+    graph: there the whole prompt is run.
+    """
+    info = adapter.info
+    attention = {m.layer for m in info.mixers if m.kind == "attention"}
+    others = any(m.kind != "attention" for m in info.mixers)
+    return "prefix" in info.capabilities and not others and len(attention) == info.n_layers
 
 
 def _loss(out: Forward, items: Sequence[SaliencyItem], token: int) -> Tensor:

@@ -37,6 +37,13 @@ def test_rows_on_a_cached_prefix_equal_rows_of_the_whole_prompt(family):
     assert_same(measure_saliency(adapter, items), measure_saliency(adapter, items, SaliencyOptions("total")))
 
 
+@pytest.mark.parametrize("family", ["mamba2", "jamba", "falcon_h1"])
+def test_where_states_are_cached_the_whole_prompt_is_run(family):
+    adapter = tiny_adapter(family)
+    items = random_items(3)
+    assert_same(measure_saliency(adapter, items), measure_saliency(adapter, items, SaliencyOptions("total")))
+
+
 def test_only_the_last_token_is_traced_on_a_cached_prefix(monkeypatch):
     adapter = tiny_adapter("llama")
     lengths = []

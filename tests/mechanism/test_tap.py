@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_models import BY_ITSELF, INTERFACE, SSD, random_items, tiny, tiny_adapter
-from transformers import AttentionInterface, AttentionMaskInterface, LlavaConfig, LlavaForConditionalGeneration
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
 from transformers.masking_utils import bidirectional_mask_function, sdpa_mask
 
 from groundbench.adapter import HeadEdit, Trace
@@ -84,9 +91,21 @@ def test_the_graph_starts_at_the_first_mixer():
     assert all(p.requires_grad for p in adapter.model.parameters())
 
 
-@pytest.mark.parametrize("family", ["mamba"])
-def test_a_model_without_heads_has_no_mixers(family):
-    assert attach(tiny(family)).mixers == ()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("family", ["gpt2", "gemma2", "gpt_oss", "mamba2", "bloom"])
+def test_half_precision_models_are_read_with_weights_in_full_precision(family, dtype):
+    model = tiny(family).to(dtype)
+    tap = attach(model)
+    with tap.active(trace=True) as session:
+        model(input_ids=torch.tensor([[5, 6, 7, 8]]))
+    for trace in session.traces:
+        assert trace.weights(slice(None)).dtype == torch.float32
+
+
+def test_a_model_without_heads_has_no_mixers():
+    assert attach(tiny("mamba")).mixers == ()
+    lstm = AutoModelForCausalLM.from_config(AutoConfig.for_model("groundbench_lstm", vocab_size=64))
+    assert attach(lstm.eval()).mixers == ()
 
 
 def test_a_family_that_cannot_be_read_is_refused_by_name():
