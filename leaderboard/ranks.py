@@ -88,8 +88,10 @@ def pairwise_p(cells: Sequence[Cells]) -> Floats:
     """[n, n] two-sided p-values of the paired difference in gain of every two models with the same items.
 
     The clustered variance of a difference is a sum of squares of a linear function of both tables, so every pair's
-    is a squared distance: no loop over pairs. Frames that belong to one noun each are averaged first, and nouns are
-    then the only clusters. NaN where a pair differs nowhere, or there is one noun or frame only.
+    is a squared distance: no loop over pairs. Of the two-way and the two one-way variances the largest is taken: with
+    as many tests as a board has, the plain two-way test is too liberal in its tail. On simulated boards of five equal
+    models it parts some on up to 11 % of them, this one on 0 to 5 %. Frames that belong to one noun each are averaged
+    first, and nouns are then the only clusters. NaN where a pair differs nowhere, or there is one noun or frame only.
     """
     nested = cells[0].nested
     tables = np.stack([c.by_noun[:, None] if nested else c.gain for c in cells])
@@ -101,8 +103,7 @@ def pairwise_p(cells: Sequence[Cells]) -> Floats:
     if not nested:
         by_frame = _squared_distances(score.sum(1)) * _factor(frames)
         by_item = _squared_distances(score.reshape(n, -1)) * _factor(nouns * frames)
-        two_way = variance + by_frame - by_item
-        variance = np.where(two_way > 0, two_way, np.maximum(variance, by_frame))
+        variance = np.maximum(variance + by_frame - by_item, np.maximum(variance, by_frame))
         df = min(nouns, frames) - 1
     difference = np.abs(mean[:, None] - mean[None, :])
     rounding = (1e-7 * np.abs(tables).max(initial=0.0)) ** 2

@@ -1,0 +1,226 @@
+"""The built site: complete, self-contained, hostile strings inert, strangers' faults left out and named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import threading
+import urllib.request
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from fake_results import fake_result, fake_trajectory
+from submissions import CARD, board_at, digest, edit, write_submission
+
+from groundbench.cli import leaderboard as command
+from groundbench.cli import main
+from groundbench.errors import BadInputError
+from groundbench.leaderboard import RefusedError, build_site, open_board
+from groundbench.leaderboard.serve import server
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A board of six models, one of them a trajectory, one hostile in every string, one refused."""
+    root = tmp_path_factory.mktemp("board")
+    board = board_at(root)
+    for i, gain in enumerate((5.0, 4.9, 2.0, 0.0)):
+        write_submission(board.entries, f"m{i}", i, items=i < 2, gain=gain, n_nouns=30)
+    curve = write_submission(board.entries, "curve", 5)
+    (curve / "run" / "result.json").unlink()
+    fake_trajectory(5).save(curve / "run" / "trajectory.json")
+    evil = write_submission(board.entries, "evil", 7, gain=1.5, n_nouns=30)
+    (evil / "card.yaml").write_text(
+        "".join(f"{k}: {json.dumps(EVIL)}\n" for k in ("model", "licence", "hardware", "submitter", "notes"))
+        + "commit: abcdef1\nweights: https://example.org/weights\n"
+    )
+    for path in ("model.name", "model.family", "model.architecture", "model.dtype", "gain.by_noun.0.noun"):
+        edit(evil, path, EVIL)
+    edit(evil, "protocol", {EVIL: EVIL})
+    edit(evil, "failures", [{"where": EVIL, "reason": EVIL}])
+    edit(evil, "screening", {EVIL: EVIL, "risk": 0.25})
+    refused = write_submission(board.entries, "wrong", 3)
+    edit(refused, "gain.mean", 99.0)
+    left_out = build_site(open_board(root, digest), root / "site")
+    return root / "site", left_out
+
+
+def pages(site):
+    return sorted(site.rglob("*.html"))
+
+
+def test_what_is_refused_is_left_out_and_named(site):
+    folder, left_out = site
+    assert [str(e).split("/")[0] for e in left_out] == ["wrong"]
+    assert not (folder / "models" / "wrong.html").exists()
+    assert "wrong" not in (folder / "index.html").read_text()
+
+
+def test_every_reference_stays_on_the_site_and_exists(site):
+    folder, _ = site
+    outward = []
+    for page in pages(folder):
+        found = Page(page.read_text())
+        for tag, attributes in found.elements:
+            for key in ("src", "href"):
+                ref = attributes.get(key)
+                if ref is None or ref.startswith(("#", "data:")):
+                    continue
+                if urlsplit(ref).scheme:
+                    outward.append((tag, ref))
+                    continue
+                assert (page.parent / unquote(urlsplit(ref).path)).is_file(), f"{page}: {ref}"
+    assert outward == [("a", "https://example.org/weights")]  # a link to follow, nothing that is loaded
+
+
+def test_hostile_strings_are_inert_everywhere(site):
+    folder, _ = site
+    for page in pages(folder):
+        found = Page(page.read_text())
+        scripts = [a for t, a in found.elements if t == "script"]
+        assert all(set(a) <= {"src", "defer"} and not urlsplit(a["src"]).scheme for a in scripts)
+        assert not [t for t, _ in found.elements if t in ("img", "iframe", "object", "embed")]
+        assert not [k for _, a in found.elements for k in a if k.startswith("on")]
+    assert "alert(1)" in Page((folder / "models" / "evil.html").read_text()).text
+    for script in (folder / "data").glob("*.js"):
+        text = script.read_text()
+        assert "<" not in text
+        assert re.fullmatch(r"groundbench(Index|Entry)\(.*\);\n", text)
+        json.loads(text[text.index("(") + 1 : -3])
+
+
+def test_the_table_says_what_the_results_say(site):
+    folder, _ = site
+    rows = list(csv.DictReader((folder / "board.csv").open(encoding="utf-8")))
+    by_id = {r["id"]: r for r in rows}
+    assert len(rows) == 6
+    for i, gain in enumerate((5.0, 4.9, 2.0, 0.0)):
+        result = fake_result(i, gain=gain, n_nouns=30)
+        assert float(by_id[f"m{i}~run"]["gain"]) == result.gain.mean
+    assert by_id["m3~run"]["cut_minus_control"] == ""
+    assert by_id["m3~run"]["removed"] == ""
+    assert float(by_id["evil~run"]["risk"]) == 0.25
+    assert {by_id[f"m{i}~run"]["risk"] for i in range(4)} == {""}
+    gains = [float(r["gain"]) for r in rows]
+    assert gains == sorted(gains, reverse=True)
+    assert by_id["m3~run"]["rank"] == "6"
+
+
+def test_only_the_last_checkpoint_is_ranked_and_the_others_are_hidden(site):
+    folder, _ = site
+    found = Page((folder / "index.html").read_text())
+    rows = [a for t, a in found.elements if t == "tr" and a.get("id", "").startswith("curve~")]
+    assert len(rows) == 10
+    assert sum("hidden" in a for a in rows) == 9
+    assert "Grounding gain over training" in (folder / "models" / "curve.html").read_text()
+
+
+def test_a_second_build_replaces_the_first_and_nobody_elses_files(tmp_path):
+    board = board_at(tmp_path)
+    folder = write_submission(board.entries, "one", 1, n_nouns=20)
+    build_site(board, tmp_path / "site")
+    folder.rename(board.entries / "two")
+    build_site(board, tmp_path / "site")
+    assert [p.name for p in (tmp_path / "site" / "models").iterdir()] == ["two.html"]
+    other = tmp_path / "home"
+    other.mkdir()
+    (other / "thesis.txt").write_text("x")
+    with pytest.raises(BadInputError, match="is not empty"):
+        build_site(board, other)
+    assert [p.name for p in other.iterdir()] == ["thesis.txt"]
+
+
+def test_a_build_gives_the_same_bytes(tmp_path):
+    board = board_at(tmp_path)
+    write_submission(board.entries, "one", 1, n_nouns=20)
+    for out in ("a", "b"):
+        build_site(board, tmp_path / out)
+    for page in sorted((tmp_path / "a").rglob("*.*")):
+        if page.is_file():
+            assert page.read_bytes() == (tmp_path / "b" / page.relative_to(tmp_path / "a")).read_bytes()
+
+
+def test_an_empty_board_builds(tmp_path):
+    assert build_site(board_at(tmp_path), tmp_path / "site") == []
+    assert "No entry yet." in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_results_of_other_testbeds_are_not_ranked_together(tmp_path):
+    board = board_at(tmp_path)
+    write_submission(board.entries, "one", 1, gain=5.0, n_nouns=20)
+    write_submission(board.entries, "two", 2, gain=1.0, n_nouns=20)
+    edit(board.entries / "two", "testbed.env_form", "word")
+    edit(board.entries / "two", "forms", [])
+    build_site(board, tmp_path / "site")
+    rows = csv.DictReader((tmp_path / "site" / "board.csv").open(encoding="utf-8"))
+    assert [r["rank"] for r in rows] == ["1", "1"]
+
+
+def test_the_server_serves_this_machine_only(site):
+    folder, _ = site
+    with server(folder, 0) as running:
+        assert running.server_address[0] == "127.0.0.1"
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{running.server_port}/index.html") as answer:
+                assert answer.read() == (folder / "index.html").read_bytes()
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+# The command
+
+
+@pytest.fixture
+def known_testbed(monkeypatch):
+    monkeypatch.setattr(command, "_digest", digest)
+
+
+def test_add_validate_build(tmp_path, capsys, known_testbed):
+    run = tmp_path / "run"
+    fake_result(1, n_nouns=20).save(run / "result.json")
+    (tmp_path / "card.yaml").write_text(CARD.format(name="My Model 1.0"))
+    board = tmp_path / "board"
+    board.mkdir()
+    on = ["--board", str(board)]
+    assert main(["leaderboard", "add", str(run), "--card", str(tmp_path / "card.yaml"), *on]) == 0
+    assert main(["leaderboard", "validate", *on]) == 0
+    assert "my-model-1-0: valid, 1 run" in capsys.readouterr().out
+    assert main(["leaderboard", "build", *on, "--out", str(tmp_path / "site")]) == 0
+    assert (tmp_path / "site" / "models" / "my-model-1-0.html").is_file()
+
+
+def test_validate_ends_with_two_where_one_is_refused(tmp_path, capsys, known_testbed):
+    board = board_at(tmp_path)
+    write_submission(board.entries, "good", 1, n_nouns=20)
+    edit(write_submission(board.entries, "bad", 1, n_nouns=20), "gain.mean", 99)
+    assert main(["leaderboard", "validate", "--board", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert "good: valid" in said.out
+    assert "refused: bad/run: gain.mean is 99" in said.err
+    assert main(["leaderboard", "validate", "good", "--board", str(tmp_path)]) == 0
+    assert main(["leaderboard", "validate", "absent", "--board", str(tmp_path)]) == 2
+
+
+def test_a_refusal_is_bad_input():
+    assert RefusedError("x").exit_code == 2
