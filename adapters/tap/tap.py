@@ -79,9 +79,13 @@ def attach(model: PreTrainedModel) -> Tap:
 
 
 def probe_ids(model: PreTrainedModel, length: int = 7) -> Tensor:
-    """A short prompt of ordinary token ids, [1, length]."""
-    vocabulary = model.config.get_text_config().vocab_size
-    return (torch.arange(2, 2 + length, device=model.get_input_embeddings().weight.device) % vocabulary)[None]
+    """A short prompt of ordinary token ids, [1, length]: none that stands for an image, a pad or an end."""
+    text = model.config.get_text_config()
+    named = {**vars(model.config), **vars(text)}.items()
+    special = {v for k, v in named if k.endswith(("_token_id", "_token_index")) and isinstance(v, int)}
+    ordinary = [i for i in range(min(text.vocab_size, 64)) if i not in special] or [0]
+    ids = [ordinary[(2 + i) % len(ordinary)] for i in range(length)]
+    return torch.tensor([ids], device=model.get_input_embeddings().weight.device)
 
 
 def _probe(model: PreTrainedModel, found: Candidates, route: Route, ids: Tensor) -> tuple[Session, Tensor]:
