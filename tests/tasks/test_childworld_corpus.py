@@ -59,9 +59,9 @@ def scenes(batch: np.ndarray) -> list[tuple[list[str], list[list[str]]]]:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, "682d7e5cca91fa3f"),
-        ({"shuffle_env": True}, "0edac78c1044473f"),
-        ({"density": "childes-like"}, "4e316fa648a3a840"),
+        ({}, "830d4bd94d5cdebd"),
+        ({"shuffle_env": True}, "270de54035396f98"),
+        ({"density": "childes-like"}, "98e0389137728cdc"),
     ],
 )
 def test_same_bytes_on_every_machine(options: dict[str, object], expected: str) -> None:
@@ -165,8 +165,8 @@ def test_every_noun_is_frequent_enough_and_follows_its_frequency(dense: np.ndarr
     shown = np.array([WORDS.tolist().index(f"{w}:<ENV>") for w in NOUNS])
     counts = np.bincount(dense.ravel(), minlength=len(WORDS))[shown]
     share = counts / counts.sum()
-    assert min(g.frequency) > 0.003
-    assert max(g.frequency) / min(g.frequency) > 3
+    assert min(g.frequency) > 0.0025
+    assert max(g.frequency) / min(g.frequency) > 10
     assert np.corrcoef(share, g.frequency)[0, 1] > 0.97
 
 
@@ -190,7 +190,7 @@ def test_a_noun_said_is_the_one_there_with_its_relevance(dense: np.ndarray) -> N
         hits[v] += said.count(shown[0])
         expected[v] += len(said) * (g.relevance[v] + (1 - g.relevance[v]) * g.frequency[v])
     z = (hits - expected) / np.sqrt(expected * (1 - expected / all_said))
-    assert all_said.min() > 100
+    assert all_said.min() > 80
     assert abs(z).max() < 4.5
     assert 0.8 < z.std() < 1.25
 
