@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from planted import PLANTED, PlantedTestbed, matched_items
+from planted import HEAD_WIDTH, PLANTED, PlantedTestbed, matched_items
 
 from groundbench.adapter import HeadEdit
 from groundbench.adapters.causal import open_causal
@@ -119,3 +119,13 @@ def test_saved_saliency_comes_back(case, tmp_path: Path):
     assert again.nouns == saliency.nouns
     np.testing.assert_array_equal(again.edge, saliency.edge)
     np.testing.assert_array_equal(again.null_gathered, saliency.null_gathered)
+
+
+@pytest.mark.parametrize(("name", "elsewhere"), [("single_head", set()), ("with_distractor", {(1, 3)})])
+def test_a_removed_head_is_found_elsewhere_or_nowhere(name, elsewhere, tmp_path: Path):
+    adapter = open_causal(str(PLANTED[name](tmp_path / name).folder))
+    with torch.no_grad():
+        adapter.model.transformer.h[1].attn.c_proj.weight[HEAD_WIDTH : 2 * HEAD_WIDTH] = 0.0  # head (2, 1)
+    saliency = measure_saliency(adapter, matched_items(adapter, PlantedTestbed()), SaliencyOptions("total"))
+    assert found_in(saliency, MATTERS) == elsewhere  # what is left of the model is all there is to compare with
+    assert abs(gain(scores(adapter))) < 1e-3
