@@ -109,6 +109,15 @@ def slug_of(card: Path) -> str:
     return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:64]
 
 
+def _sources(run: Path) -> dict[str, Path]:
+    """The result files of a run directory; of a trajectory's, the items of its last checkpoint stand for the board."""
+    found = {f: run / f for f in RUN_FILES if (run / f).is_file()}
+    if "trajectory.json" in found:
+        last = max((p.parent for p in run.glob("step-*/result.json")), default=run, key=lambda p: p.name)
+        found |= {f: last / f for f in ("items.parquet", "heads.parquet") if (last / f).is_file()}
+    return found
+
+
 def add_run(board: Board, run: Path, card: Path, slug: str, run_name: str | None = None) -> Submission:
     """Copy a run's result files into a submission, new or not, and check it.
 
@@ -124,8 +133,8 @@ def add_run(board: Board, run: Path, card: Path, slug: str, run_name: str | None
     check_name(slug, "--name")
     check_name(name, str(run))
     read_card(read_bytes(card, CARD.bytes, str(card)), str(card))
-    present = [f for f in RUN_FILES if (run / f).is_file()]
-    if not present:
+    sources = _sources(run)
+    if not sources:
         raise BadInputError(f"{run}: holds neither result.json nor trajectory.json; expected a run directory")
     target = board.entries / slug
     if (target / name).exists():
@@ -137,8 +146,8 @@ def add_run(board: Board, run: Path, card: Path, slug: str, run_name: str | None
         staged.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(card, staged / CARD_FILE)
         (staged / name).mkdir()
-        for file in present:
-            shutil.copyfile(run / file, staged / name / file)
+        for file, source in sources.items():
+            shutil.copyfile(source, staged / name / file)
         submission = read_submission(staged, board.hashes_of)
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(card, target / CARD_FILE)

@@ -13,6 +13,16 @@ from groundbench.result_trajectory import Trajectory, TrajectoryPoint
 Trajectories = Sequence[Trajectory]
 Read = Callable[[TrajectoryPoint], float | None]
 STEP = "training step"
+TWO, THREE = 420, 340
+
+
+def _columns(runs: Trajectories) -> int:
+    """Three panels beside each other where there is one for each of three runs."""
+    return 3 if len(runs) % 3 == 0 else 2
+
+
+def _width(runs: Trajectories) -> int:
+    return THREE if _columns(runs) == 3 else TWO
 
 
 def _gain(point: TrajectoryPoint) -> GainRecord | None:
@@ -112,7 +122,7 @@ def surprisal_section(runs: Trajectories) -> Section:
             Series(label, [p.step for p in t.points], [_field(_gain, label)(p) for p in t.points], colour=colour)
             for label, colour in (("matched", 1), ("mismatched", 2))
         ]
-        axes = Axes(STEP, "surprisal (nats)", y_range=(0.0, max(known) * 1.04), zero=True, height=230)
+        axes = Axes(STEP, "surprisal (nats)", _width(runs), y_range=(0.0, max(known) * 1.04), zero=True, height=230)
         last = t.last.gain
         summary = "" if last is None else f"At the end {number(last.matched)} matched, {number(last.mismatched)} not."
         table = Table(
@@ -122,7 +132,7 @@ def surprisal_section(runs: Trajectories) -> Section:
         )
         figures.append(Figure(t.name, (line_chart(pair, axes, f"{t.name}: surprisal over training", summary),), table))
     lead = "Where the lines part, the word has come to depend on the noun shown; where both fall, only on the text."
-    return Section("surprisal", "Matched and mismatched", lead, tuple(figures))
+    return Section("surprisal", "Matched and mismatched", lead, tuple(figures), columns=_columns(runs))
 
 
 def training_section(runs: Trajectories) -> Section:

@@ -51,6 +51,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
     missing: str = ""
+    columns: int = 2
 
 
 @dataclass(frozen=True)

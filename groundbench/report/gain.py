@@ -61,7 +61,8 @@ def noun_section(gain: GainRecord) -> Section:
 
 def _noun_figure(nouns: list[NounGain]) -> Figure:
     rows = [Row(n.noun, n.matched, other=n.mismatched) for n in nouns]
-    x_range = value_range(rows)
+    low, high = value_range(rows, ())
+    x_range = (low, high) if low > 0.4 * high else value_range(rows)
     panels = []
     n = min(COLUMNS, -(-len(rows) // 8))
     for start, stop in pairwise(round(len(rows) * i / n) for i in range(n + 1)):

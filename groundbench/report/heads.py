@@ -43,7 +43,7 @@ def heads_section(model: ModelRecord, heads: tuple[HeadsRecord, ...]) -> Section
 def _counts(heads: tuple[HeadsRecord, ...]) -> Table:
     rows = tuple(
         (
-            f"{h.kind}, {h.selection}",
+            f"{h.kind}, {h.selection}{'' if h.diagonal else ', without the diagonal'}",
             f"{h.denominator}, {percent(h.threshold)}",
             number(h.mean_count),
             interval(h.ci_low, h.ci_high),
@@ -61,11 +61,18 @@ def _strongest(headline: HeadsRecord) -> tuple[Table, ...]:
     top = sorted(headline.by_head, key=lambda h: (h.rate, h.share), reverse=True)[:TOP]
     if not top:
         return ()
+    swept = any(h.effect is not None for h in top)
     rows = tuple(
-        (f"{h.layer}.{h.head}", percent(h.rate), percent(h.share, 1), number(h.lift, 1), number(h.effect, 3))
+        (
+            f"{h.layer}.{h.head}",
+            percent(h.rate),
+            percent(h.share, 1),
+            number(h.lift, 1),
+            *((number(h.effect, 3),) if swept else ()),
+        )
         for h in top
     )
-    head = ("Layer.head", "Detected in", "Share on the edge", "Lift", "Effect when cut (nats)")
+    head = ("Layer.head", "Detected in", "Share on the edge", "Lift", *(("Effect when cut (nats)",) if swept else ()))
     return (Table(f"The {len(top)} heads detected most often", head, rows),)
 
 

@@ -21,7 +21,8 @@ def lens_section(lenses: tuple[LensRecord, ...]) -> Section:
         half = known[-1][1] / 2
         layer = next((n for n, g in known if g >= half), known[-1][0])
         lead += f" Half of the final gain is there from layer {layer} of {known[-1][0]} on." if half > 0 else ""
-    return Section("lens", LENS, lead, figures=tuple(f for f in (_surprisals(main), _gains(lenses)) if f))
+    notes = tuple(dict.fromkeys(x.note for x in lenses if x.note))
+    return Section("lens", LENS, lead, tuple(f for f in (_surprisals(main), _gains(lenses)) if f), notes=notes)
 
 
 def _axes(layers: list[int], label: str) -> Axes:

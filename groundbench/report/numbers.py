@@ -16,6 +16,12 @@ def number(value: float | None, decimals: int = 2) -> str | None:
     return text.replace("-", MINUS) if float(f"{value:.{decimals}f}") != 0 else f"{0:.{decimals}f}"
 
 
+def decimals_for(*values: float | None) -> int:
+    """2 decimals, or 4 where all the values together would round to nothing."""
+    known = [abs(v) for v in values if v is not None]
+    return 4 if known and max(known) < 0.05 else 2
+
+
 def signed(value: float | None, decimals: int = 2) -> str | None:
     """A difference with its sign."""
     text = number(value, decimals)

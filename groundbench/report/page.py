@@ -13,7 +13,7 @@ from markupsafe import Markup
 import groundbench
 from groundbench.report import ablation, about, curves, gain, heads, lens
 from groundbench.report.figure import Facts, Section, Stat
-from groundbench.report.numbers import count, interval, number, parameters, percent
+from groundbench.report.numbers import count, decimals_for, interval, number, parameters, percent
 from groundbench.report.words import CI, gain_phrase, gain_sentence
 from groundbench.result import Result
 from groundbench.result_trajectory import Trajectory
@@ -57,8 +57,11 @@ def render_run(result: Result) -> str:
     )
 
 
-def render_trajectories(trajectories: Sequence[Trajectory], title: str = "How grounding emerges") -> str:
+def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> str:
     """Training runs beside each other as a self-contained HTML page: gain over steps first.
+
+    Args:
+        title: the page's heading; by default the run's name, or what several of them show together.
 
     Raises:
         ValueError: there is none.
@@ -75,7 +78,7 @@ def render_trajectories(trajectories: Sequence[Trajectory], title: str = "How gr
     ]
     return _render(
         "trajectories.html.j2",
-        title=title,
+        title=title or (trajectories[0].name if len(trajectories) == 1 else "How grounding emerges"),
         about=_together(trajectories),
         hero=curves.hero(trajectories),
         runs=[_run(t) for t in trajectories],
@@ -90,14 +93,22 @@ def _run(t: Trajectory) -> dict[str, Any]:
         "description": t.description,
         "sentence": gain_sentence(t.last.gain, t.last.testbed.env_form),
         "phrase": gain_phrase(t.last.gain),
-        "gain": None if t.last.gain is None else number(t.last.gain.mean),
-        "interval": None if t.last.gain is None else interval(t.last.gain.ci_low, t.last.gain.ci_high),
+        **_gain(t.last),
         "loss": number(t.points[-1].heldout_loss),
         "step": count(t.points[-1].step),
         "checkpoints": curves.checkpoints_table(t),
         "sections": run_sections(t.last),
         "facts": run_facts(t.last),
     }
+
+
+def _gain(result: Result) -> dict[str, str | None]:
+    """The gain and its interval in as many decimals as they need."""
+    g = result.gain
+    if g is None:
+        return {"gain": None, "interval": None}
+    places = decimals_for(g.mean, g.ci_low, g.ci_high)
+    return {"gain": number(g.mean, places), "interval": interval(g.ci_low, g.ci_high, places)}
 
 
 def _together(trajectories: Sequence[Trajectory]) -> str:
@@ -132,12 +143,12 @@ def run_stats(result: Result) -> list[Stat]:
     """The numbers of a page's header."""
     g, h = result.gain, result.heads[0] if result.heads else None
     a = result.ablations[0] if result.ablations else None
-    ends = interval(g.ci_low, g.ci_high) if g else None
+    gain, ends = _gain(result).values()
     total = sum(m.n_heads for m in result.model.mixers)
     removed = percent(a.gain_removed) if a else None
     missing = "not measured" if total else "no heads"
     return [
-        Stat("Grounding gain", number(g.mean) if g else None, "nats", f"{CI} {ends}" if ends else ""),
+        Stat("Grounding gain", gain, "nats", f"{CI} {ends}" if ends else ""),
         Stat("Surprisal, own noun", number(g.matched) if g else None, "nats"),
         Stat("Surprisal, another", number(g.mismatched) if g else None, "nats"),
         Stat("Aggregate heads", number(h.mean_count, 1) if h else None, f"of {total}", missing=missing),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from groundbench.report.numbers import factor, interval, number, p_phrase, percent
+import math
+
+from groundbench.report.numbers import decimals_for, factor, interval, number, p_phrase, percent
 from groundbench.result import AblationRecord, GainRecord, HeadsRecord, Result
 
 FORMS = {
@@ -28,21 +30,29 @@ def gain_sentence(gain: GainRecord | None, form: str) -> str:
     """The headline: the gain, its interval and what it means."""
     if gain is None or gain.mean is None:
         return "The grounding gain was not measured."
-    ends = interval(gain.ci_low, gain.ci_high)
+    places = decimals_for(gain.mean, gain.ci_low, gain.ci_high)
+    ends = interval(gain.ci_low, gain.ci_high, places)
     p = p_phrase(gain.p_cluster)
     proof = f"{f'{CI} {ends}' if ends else 'no interval'}{', ' + p if p else ''}"
-    size = f"a grounding gain of {number(gain.mean)} nats ({proof})"
+    size = f"{number(gain.mean, places)} nats ({proof})"
     sign = direction(gain)
     if sign is None:
-        return f"Showing a noun as {shown(form)} changes its word's surprisal by {size}."
+        return f"Showing a noun as {shown(form)} lowers its word's surprisal by {size}."
     if sign:
-        side = "more" if sign > 0 else "less"
         return (
-            f"Showing a noun as {shown(form)} makes its word {factor(abs(gain.mean))} times {side} probable than "
-            f"showing another noun: {size}."
+            f"Showing a noun as {shown(form)} makes its word {times_as_probable(gain.mean)} showing another noun does: "
+            f"a grounding gain of {size}."
         )
     found = "" if gain.detectable is None else f" This design finds gains from {number(gain.detectable)} nats on."
-    return f"No grounding was found: a gain of {number(gain.mean)} nats ({proof}) cannot be told from 0.{found}"
+    return f"No grounding was found: a gain of {size} cannot be told from 0.{found}"
+
+
+def times_as_probable(nats: float) -> str:
+    """The ratio exp(nats) in words that lead on to what it is compared with: `120 times as probable as`."""
+    if nats >= math.log(2):
+        return f"{factor(nats)} times as probable as"
+    change = 100 * math.expm1(nats)
+    return f"{abs(change):.2g}\u202f% {'more' if nats > 0 else 'less'} probable than"
 
 
 def direction(gain: GainRecord) -> int | None:
@@ -63,8 +73,7 @@ def gain_phrase(gain: GainRecord | None) -> str:
         return "The gain has no interval."
     if sign == 0:
         return "The word does not measurably depend on what was shown."
-    side = "more" if sign > 0 else "less"
-    return f"A word is {factor(abs(gain.mean))} times {side} probable when its own noun was shown."
+    return f"Its own noun makes a word {times_as_probable(gain.mean)} another noun does."
 
 
 def heads_sentence(heads: HeadsRecord, total: int) -> str:

@@ -67,7 +67,7 @@ def test_a_trajectory_is_a_run(tmp_path):
         ("ablations.0.p_rank", 0.001, "with 20 draws it cannot be below"),
         ("ablations.0.p_holm", 1e-9, "below the p_cluster"),
         ("ablations.0.gain_control", 1.0, "its draws' mean is"),
-        ("ablations.0.n_draws", 21, "has 20 draws, n_draws is 21"),
+        ("ablations.0.n_draws", 19, "has 20 draws, n_draws is 19"),
         ("ablations.0.gain_original", 9.0, "but"),
         ("ablations.0.selection", "instance", "the headline is crossfit/layer"),
         ("copy_corrected.ratio", 0.99, "but gain_gloss / gain_word is 0.625"),
@@ -265,6 +265,19 @@ def test_add_copies_only_result_files(tmp_path):
     files = sorted(str(p.relative_to(board.entries)) for p in board.entries.rglob("*") if p.is_file())
     assert files == ["my-model/card.yaml", "my-model/first/items.parquet", "my-model/first/result.json"]
     assert not list(board.root.glob(".adding*"))
+
+
+def test_a_trajectory_comes_with_the_items_of_its_last_checkpoint(tmp_path):
+    run = tmp_path / "curve"
+    trajectory = fake_trajectory(1)
+    for point in trajectory.points[-2:]:
+        step = run / f"step-{point.step:06d}"
+        write_run(step, 1 + point.step, point.result.gain.mean, n_nouns=40)
+    last = write_run(step, 3, n_nouns=40, step=2000)
+    points = (*trajectory.points[:-1], trajectory.points[-1].model_copy(update={"result": last}))
+    trajectory.model_copy(update={"points": points}).save(run / "trajectory.json")
+    (added,) = add_run(board_at(tmp_path / "board"), run, card_file(tmp_path), "my-model").runs
+    assert added.cells.mean == pytest.approx(last.gain.mean)
 
 
 def test_a_refused_run_changes_nothing(tmp_path):

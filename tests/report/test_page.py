@@ -21,8 +21,8 @@ from groundbench.result import (
     HeadsRecord,
     ModelRecord,
     Result,
-    TestbedRecord,
 )
+from groundbench.result import TestbedRecord as BedRecord
 from groundbench.result_trajectory import Trajectory
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
@@ -64,7 +64,7 @@ def bare(**parts: object) -> Result:
     """A result in which nothing was measured, but for the parts given."""
     return Result(
         model=ModelRecord(name="m", family="f", architecture="A", parameters=1000, dtype="float32", fingerprint="x"),
-        testbed=TestbedRecord(name="t", version="1", hash="h", frames="shared", env_form="word", n_nouns=7, n_items=9),
+        testbed=BedRecord(name="t", version="1", hash="h", frames="shared", env_form="word", n_nouns=7, n_items=9),
         environment=EnvironmentRecord(versions={}, device="cpu"),
         **parts,
     )
@@ -187,7 +187,7 @@ def test_a_gain_that_the_clustered_test_does_not_find_is_not_claimed():
     text = Reader(render_run(bare(gain=wide))).text
     assert "No grounding was found" in text
     sure = wide.model_copy(update={"p_cluster": 0.01})
-    assert "1.5 times more probable" in Reader(render_run(bare(gain=sure))).text
+    assert "49\u202f% more probable" in Reader(render_run(bare(gain=sure))).text
 
 
 def test_failures_are_listed_not_scored():
