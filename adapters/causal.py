@@ -52,6 +52,7 @@ class HFCausal:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.device = model.get_input_embeddings().weight.device
+        _shorten_chunks(model, self.device)
         parameters = inspect.signature(type(model).forward).parameters
         self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
         self._has_cache = self._cache_name in parameters
@@ -144,7 +145,8 @@ class HFCausal:
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
         """[B, paths, V] fp32 logits after each path; see `groundbench.adapters.following`."""
-        edit = None if edit is None else replace(edit, positions="all")
+        if edit is not None and prefix is not None:
+            edit = replace(edit, positions="all")  # of the path: the cached context is as it was edited
         with torch.no_grad(), self._tapped(edit, prefix):
             if prefix is None:
                 return following.whole(self._run, [r.ids for r in rows], paths, self.device)
@@ -326,3 +328,15 @@ def _max_length(model: PreTrainedModel) -> int:
         if isinstance(value, int) and value > 0:
             return value
     return UNLIMITED
+
+
+CPU_CHUNK = 32
+
+
+def _shorten_chunks(model: PreTrainedModel, device: torch.device) -> None:
+    """On the CPU a state-space scan pads every prompt to a whole chunk: shorter ones compute the same in less time."""
+    if device.type != "cpu":
+        return
+    for module in model.modules():
+        if isinstance(getattr(module, "chunk_size", None), int):
+            module.chunk_size = min(module.chunk_size, CPU_CHUNK)

@@ -128,4 +128,4 @@ def _outputs(
             part = members[a : a + size]
             batch = [rows[i] for i in part]
             traces = adapter.forward(batch, trace=True).traces
-            yield part, batch, [t.output.detach().transpose(1, 2).cpu() for t in traces]
+            yield part, batch, [t.site.detach().transpose(1, 2).cpu() for t in traces]
