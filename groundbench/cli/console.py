@@ -27,10 +27,15 @@ def note(message: str) -> None:
 
 
 def show_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None, right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str | None = None,
+    right: Sequence[str] = (),
+    lines: bool = False,
 ) -> None:
-    """A table on stdout; `right` names the columns that are numbers. Cells are text, not markup."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    """A table on stdout; `right` names the columns that are numbers, `lines` parts the rows. Cells are no markup."""
+    table = Table(title=title, title_justify="left", title_style="bold", show_lines=lines)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:

@@ -42,7 +42,10 @@ def models() -> None:
 @app.command(
     epilog=examples(
         ("a checkpoint trained here", "groundbench models check runs/demo/gpt2-mini/step-002000"),
-        ("a model's prompts in another form", "groundbench models check MODEL --testbed ladder --env-form gloss"),
+        (
+            "whether a testbed of your own can be asked of it",
+            "groundbench models check MODEL --testbed my-testbed.yaml",
+        ),
     )
 )
 def check(

@@ -88,7 +88,7 @@ def _show_heads(form: str, heads: tuple[HeadsRecord, ...]) -> None:
         )
         for h in heads
     ]
-    columns = ("kind", "share of", "selected by", "diagonal", "threshold", "heads", "95 %", "other span", "untrained", "layer")
+    columns = ("kind", "share of", "selected by", "diagonal", *numbers[:2], "95 %", *numbers[2:])
     console.show_table(columns, rows, title=f"Heads per item, {form}", right=numbers)
 
 

@@ -99,7 +99,7 @@ def show(
         right=("nouns", "frames"),
     )
     console.show_table(("category", "nouns"), [[c, ", ".join(w)] for c, w in identity["categories"].items()])
-    console.show_table(("prompt (the ENV form in «»)", "target"), shown, title=f"{form.name}")
+    console.show_table(("prompt (the ENV form in «»)", "target"), shown, title=form.name, lines=True)
 
 
 def _identity(bed: Bed) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Toy:
             dtype="float32",
             fingerprint="toy-1",
             tokenizer="words",
-            vocab_size=64,
+            vocab_size=512,
             max_length=32,
             n_layers=0,
             d_model=0,
@@ -65,6 +65,11 @@ class Toy:
 
     def unembed(self, hidden: torch.Tensor, *, normed: bool) -> torch.Tensor:
         raise NotImplementedError("the toy has no capability `hidden`")
+
+
+def one() -> Toy:
+    """For `groundbench_toy.model:one`."""
+    return Toy("one")
 
 
 def open_toy(model: str, **options: Any) -> Toy | None:
