@@ -57,7 +57,7 @@ class ChildworldCorpus:
         return self._rows(key_of("childworld", "heldout"), np.arange(rows, dtype=np.int64), length)
 
     def _rows(self, key: np.uint64, transcripts: Ids, length: int) -> Ids:
-        n_scenes = 2 + length // 12
+        n_scenes = 4 + length // 8
         while True:
             scenes = self._generator.scenes(key, transcripts, n_scenes)
             if int(self._generator.tokens(scenes).min()) > length:

@@ -81,7 +81,8 @@ class Generator:
     def tokens(self, scenes: Scenes) -> Ids:
         """[B] tokens of the utterances alone: a lower bound of what `write` has to lay out."""
         template = self._templates(scenes, scenes)
-        return self._lengths(scenes, scenes, template)[..., 1:].sum(axis=(1, 2))
+        total: Ids = self._lengths(scenes, scenes, template)[..., 1:].sum(axis=(1, 2))
+        return total
 
     def write(self, scenes: Scenes, shown: Scenes, length: int) -> Ids:
         """Token ids [B, length]: the utterances of `scenes` behind the ENV tiers of `shown`.
