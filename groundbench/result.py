@@ -203,19 +203,24 @@ class AblationRecord(Record):
 
 
 class LensLayer(Record):
-    """Lens surprisal at one layer: matched, mismatched and their difference (protocol §9), in nats."""
+    """Lens surprisal at one layer: matched, mismatched and their difference (protocol §9), in nats.
+
+    `kl` is the mean over prompts of KL(model || lens): how well this lens reads this layer, 0 at the last.
+    """
 
     layer: int = Field(ge=0)
     matched: float
     mismatched: float | None = None
     gain: float | None = None
+    kl: float | None = None
 
 
 class LensRecord(Record):
-    """One lens read at every layer."""
+    """One lens read at every layer; `note` says what it was trained on and what it reads."""
 
     kind: Literal["tuned", "logit"]
     layers: tuple[LensLayer, ...]
+    note: str | None = None
 
 
 class Regression(Record):
