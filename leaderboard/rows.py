@@ -96,21 +96,23 @@ def rows_of(entries: list[Entry]) -> list[Row]:
     return sorted(rows, key=_order)
 
 
-def _order(row: Row) -> tuple[str, float]:
-    """Best gain first within a testbed and form; what has no gain comes last."""
+def _order(row: Row) -> tuple[float, str]:
+    """Best gain first; what has no gain comes last."""
     gain = _gain(row.entry)
-    return row.board, math.inf if gain is None else -gain
+    return math.inf if gain is None else -gain, row.entry.id
 
 
-def board_key(result: Result) -> tuple[str, str, str, str]:
-    """What two results must share to be ranked together."""
+def board_key(result: Result) -> tuple[str, ...]:
+    """What two results must share to be ranked together: testbed, form, nouns, and how mismatches were drawn."""
     bed = result.testbed
-    return bed.name, bed.version, bed.hash, bed.env_form
+    mismatches = str(result.protocol.get("mismatches", "all"))
+    return bed.name, bed.version, bed.hash, bed.env_form, str(bed.n_nouns), mismatches
 
 
 def board_name(result: Result) -> str:
     """The same in words."""
-    return f"{result.testbed.name} {result.testbed.version} · {result.testbed.env_form}"
+    bed = result.testbed
+    return f"{bed.name} {bed.version} · {bed.env_form} · {bed.n_nouns} nouns"
 
 
 def _gain(e: Entry) -> float | None:

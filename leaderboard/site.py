@@ -12,7 +12,7 @@ from typing import Any
 import groundbench
 from groundbench.errors import BadInputError
 from groundbench.leaderboard.board import Board
-from groundbench.leaderboard.rows import COLUMNS, Entry, Row, board_name, entries_of, rows_of
+from groundbench.leaderboard.rows import COLUMNS, Entry, Row, board_key, board_name, entries_of, rows_of
 from groundbench.leaderboard.strict import RefusedError
 from groundbench.leaderboard.submission import Submission
 from groundbench.report.curves import hero
@@ -108,8 +108,8 @@ def _model(s: Submission, rows: Sequence[Row]) -> dict[str, Any]:
     runs = []
     for i, run in enumerate(s.runs):
         row = ranks[f"{s.slug}~{run.name}"]
-        peers = sum(r.board == row.board and r.entry.final for r in rows)
         last = run.last
+        peers = sum(r.entry.final and board_key(r.entry.result) == board_key(last) for r in rows)
         runs.append(
             {
                 "id": row.entry.id,

@@ -95,6 +95,9 @@ def parse(value: Any, where: str, model: type[M]) -> M:
 def _check(result: Result, where: str, hashes_of: HashesOf) -> None:
     at = where if result.model.step is None else f"{where}, step {result.model.step}"
     _check_testbed(result.testbed, at, hashes_of)
+    limit = result.protocol.get("limit")
+    if limit is not None:
+        raise RefusedError(f"{at}: was limited to {shorten(str(limit))} nouns; the board takes whole testbeds only")
     fault = implausible(result)
     if fault is not None:
         raise RefusedError(f"{at}: {fault}")

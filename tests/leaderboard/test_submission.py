@@ -75,6 +75,7 @@ def test_a_trajectory_is_a_run(tmp_path):
         ("model.fingerprint", "", "no fingerprint"),
         ("gain.extra", 1, "Extra inputs are not permitted"),
         ("schema_version", "2.0", "schema_version"),
+        ("protocol.limit", 100, "the board takes whole testbeds only"),
         ("gain.p_cluster", 1.5, "less than or equal to 1"),
         ("model.name", "x" * 5000, "a text of 5,000 characters"),
     ],
