@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -83,8 +84,7 @@ def frame_texts() -> dict[str, FrameText]:
 @cache
 def grammar() -> Grammar:
     """The grammar that ships with the package, without the wordings of the evaluation frames."""
-    text = _read("grammar.yaml")
-    raw: dict[str, Any] = yaml.safe_load(text)
+    raw: dict[str, Any] = yaml.safe_load(_read("grammar.yaml"))
     classes = {name: tuple(words) for name, words in raw["classes"].items()}
     held_out = [wording for frame in frame_texts().values() for wording in frame.wordings]
     words = [n.word for n in inventory()]
@@ -94,7 +94,7 @@ def grammar() -> Grammar:
     total = fsum(inverse)
     return Grammar(
         version=raw["version"],
-        digest=hashlib.sha256((text + _read("frames.yaml")).encode()).hexdigest()[:16],
+        digest=_digest(raw),
         densities=raw["densities"],
         utterances=_shares(raw["utterances"]),
         second_object=raw["second_object"],
@@ -110,6 +110,12 @@ def grammar() -> Grammar:
 
 def _read(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _digest(raw: dict[str, Any]) -> str:
+    """A hash of what the files say (not of their comments): grammar, frames and nouns."""
+    said = [raw, {k: f.wordings for k, f in frame_texts().items()}, [(n.word, n.article) for n in inventory()]]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
 def _ranks(key: str, words: list[str]) -> list[int]:
