@@ -6,10 +6,18 @@ what is said), and the paper's LSTM. What comes out is shown as measured.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
+import torch
+
+from groundbench.errors import GroundbenchError
+from groundbench.progress import Progress
 from groundbench.report.source import page_of
 from groundbench.result import write_atomic
 from groundbench.result_trajectory import Trajectory
@@ -51,6 +59,7 @@ def demo(
     steps: int | None = None,
     points: int = 10,
     costly_points: int = 4,
+    jobs: int | None = None,
 ) -> list[Trajectory]:
     """Train the parts, measure their checkpoints and write `report.html`; the same call goes on where it stopped.
 
@@ -59,6 +68,8 @@ def demo(
         steps: training steps in place of the presets'.
         points: at most this many checkpoints of each model are measured.
         costly_points: at most this many of them get the ablation and the lens.
+        jobs: models trained and measured side by side, one thread each; as many as there are cores by default.
+            A script that calls this needs `if __name__ == "__main__":`.
 
     Raises:
         BadInputError: `out` holds another run.
@@ -66,21 +77,70 @@ def demo(
     """
     folder = Path(out)
     options = TrajectoryOptions(points=points, costly_points=costly_points)
-    done = []
-    for part in PARTS:
-        trained = folder / "training" / part.name
-        train(part.preset, part.corpus, trained, seeds=seeds, steps=steps)
-        for seed in seeds:
-            name = part.name if len(seeds) == 1 else f"{part.name}-seed-{seed}"
-            done.append(
-                trajectory(
-                    trained / f"seed-{seed}",
-                    TESTBED,
-                    out=folder / name,
-                    options=options,
-                    name=name,
-                    description=part.description,
-                )
-            )
+    runs = [
+        Run(part, part.name if len(seeds) == 1 else f"{part.name}-seed-{seed}", folder, seed, steps, options)
+        for seed in seeds
+        for part in PARTS
+    ]
+    carry_out(runs, max(1, jobs or os.cpu_count() or 1))
     write_atomic(folder / PAGE, page_of(folder))
-    return done
+    return [Trajectory.load(folder / run.name) for run in runs]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One part with one seed: its training and its trajectory."""
+
+    part: Part
+    name: str
+    folder: Path
+    seed: int
+    steps: int | None
+    options: TrajectoryOptions
+
+    @property
+    def trained(self) -> Path:
+        """Where its checkpoints go."""
+        return self.folder / "training" / self.part.name / f"seed-{self.seed}"
+
+    def progress(self) -> tuple[int, int]:
+        """Steps trained and checkpoints measured so far, as the folder tells."""
+        steps = [int(p.name.removeprefix("step-")) for p in self.trained.glob("step-*")]
+        return max(steps, default=0), len(list((self.folder / self.name).glob("step-*/result.json")))
+
+
+def carry_out(runs: Sequence[Run], jobs: int) -> None:
+    """Do all runs in `jobs` processes of one thread each; the first failure is raised once all have ended."""
+    with ProcessPoolExecutor(min(jobs, len(runs)), get_context("spawn")) as pool:
+        futures = [pool.submit(do, run) for run in runs]
+        with Progress("", len(runs)) as bar:
+            waiting = set(futures)
+            while waiting:
+                ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+                bar.advance(len(ended))
+                bar.describe("; ".join(_told(run) for run, f in zip(runs, futures, strict=True) if f.running()))
+    try:
+        for future in futures:
+            future.result()
+    except BrokenProcessPool as error:
+        raise GroundbenchError("a process ended abruptly (out of memory?); the same command goes on") from error
+
+
+def _told(run: Run) -> str:
+    steps, measured = run.progress()
+    return f"{run.name}: {measured} measured" if measured else f"{run.name}: step {steps}"
+
+
+def do(run: Run) -> None:
+    """Train and measure one run in this process, on one thread."""
+    torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    train(run.part.preset, run.part.corpus, run.trained.parent, seeds=(run.seed,), steps=run.steps, threads=1)
+    trajectory(
+        run.trained,
+        TESTBED,
+        out=run.folder / run.name,
+        options=run.options,
+        name=run.name,
+        description=run.part.description,
+    )

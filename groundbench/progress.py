@@ -42,3 +42,8 @@ class Progress:
         """Move the bar."""
         if self._bar is not None:
             self._bar.advance(self._task, steps)
+
+    def describe(self, text: str) -> None:
+        """Replace the words in front of the bar."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=text)

@@ -1,1 +1,27 @@
-"""groundbench."""
+"""Training models from scratch: corpus, batches, checkpoints (protocol §6)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from groundbench.training.corpora import load_corpus as load_corpus
+    from groundbench.training.presets import Preset as Preset
+    from groundbench.training.presets import load_preset as load_preset
+    from groundbench.training.seeds import train as train
+
+__all__ = ["Preset", "load_corpus", "load_preset", "train"]
+
+_HOME = {
+    "Preset": "groundbench.training.presets",
+    "load_corpus": "groundbench.training.corpora",
+    "load_preset": "groundbench.training.presets",
+    "train": "groundbench.training.seeds",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -1,0 +1,166 @@
+"""Presets: what is trained and how, as data. `presets.yaml` beside this module holds ours (protocol §6)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, JsonValue, PositiveInt, ValidationError
+
+from groundbench.errors import BadInputError
+from groundbench.result import Record, first_fault
+
+OURS = Path(__file__).with_name("presets.yaml")
+
+
+class Optimisation(Record):
+    """AdamW with linear warm-up, gradient clipping and a schedule; the defaults are protocol §6's."""
+
+    lr: float = Field(gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_steps: int = Field(ge=0)
+    schedule: Literal["linear", "constant"] = "linear"
+    clip: float = Field(default=1.0, gt=0)
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of step `step` (from 0) of `steps`: up to `lr`, then down to 0 if linear."""
+        if step < self.warmup_steps:
+            return self.lr * step / self.warmup_steps
+        if self.schedule == "constant":
+            return self.lr
+        return self.lr * max(0, steps - step) / max(1, steps - self.warmup_steps)
+
+
+class Stretch(Record):
+    """Part of a checkpoint schedule: at multiples of `every`, up to step `until` (the end if None)."""
+
+    every: PositiveInt
+    until: PositiveInt | None = None
+
+
+class Preset(Record):
+    """One training recipe.
+
+    Attributes:
+        architecture, config: a `model_type` of transformers and the values of its config.
+        batch_size, length: rows of one update, and their length in tokens.
+        accumulation: parts in which a batch is computed where memory is short; the update is the same.
+        precision: `fp32`, or `bf16` for mixed precision.
+        checkpoints: stretches in order; step 0 and the last step are always checkpoints.
+        resume_every: steps between two savings of the state from which an interrupted run goes on.
+        heldout_rows: rows of the held-out text on which every checkpoint's loss is measured.
+    """
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    architecture: str = Field(min_length=1)
+    config: dict[str, JsonValue] = Field(default_factory=dict)
+    optimisation: Optimisation
+    steps: PositiveInt
+    batch_size: PositiveInt
+    length: int = Field(ge=2)
+    accumulation: PositiveInt = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    checkpoints: tuple[Stretch, ...] = Field(min_length=1)
+    resume_every: PositiveInt = 250
+    heldout_rows: PositiveInt = 128
+
+    def checkpoint_steps(self) -> tuple[int, ...]:
+        """The steps after which a checkpoint is written: 0 first, the last step last."""
+        found, start = {0, self.steps}, 0
+        for stretch in self.checkpoints:
+            until = self.steps if stretch.until is None else min(stretch.until, self.steps)
+            first = (start // stretch.every + 1) * stretch.every
+            found.update(range(first, until + 1, stretch.every))
+            start = max(start, until)
+        return tuple(sorted(found))
+
+    def override(self, values: Mapping[str, object]) -> Preset:
+        """The preset with other values; a key may be dotted, as in `optimisation.lr` or `config.n_layer`.
+
+        Raises:
+            BadInputError: no such key, or a value of the wrong kind.
+        """
+        data: dict[str, Any] = self.model_dump()
+        for key, value in values.items():
+            *outer, last = key.split(".")
+            place = data
+            for name in outer:
+                place = place.get(name, {})
+                if not isinstance(place, dict):
+                    raise BadInputError(f"preset {self.name}: {key!r} is no key of a preset")
+            if last not in place and outer != ["config"]:
+                raise BadInputError(f"preset {self.name}: {key!r} is no key of a preset")
+            place[last] = value
+        return _validated(data, f"preset {self.name}")
+
+
+def preset_names() -> list[str]:
+    """The names of our presets."""
+    return sorted(_ours())
+
+
+def load_preset(preset: str | Path | Preset) -> Preset:
+    """One of our presets by name, the one preset in a YAML file of the same form, or a Preset as it is.
+
+    Raises:
+        BadInputError: no such preset or file, or a file that breaks the schema (names file and key).
+    """
+    if isinstance(preset, Preset):
+        return preset
+    if str(preset).endswith((".yaml", ".yml")):
+        found = read_presets(Path(preset))
+        if len(found) != 1:
+            raise BadInputError(f"{preset}: holds {len(found)} presets ({', '.join(found)}); expected one")
+        return next(iter(found.values()))
+    if str(preset) not in _ours():
+        near = difflib.get_close_matches(str(preset), _ours(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadInputError(
+            f"unknown preset {str(preset)!r}: expected one of {', '.join(preset_names())} or a YAML file{hint}"
+        )
+    return _ours()[str(preset)]
+
+
+def read_presets(path: Path) -> dict[str, Preset]:
+    """The presets of a YAML file by name. Top-level keys with a leading dot are fragments for YAML's `<<`.
+
+    Raises:
+        BadInputError: not readable, not YAML (names the line), or a key that breaks the schema (names it).
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise BadInputError(f"{path}: cannot be read: {reason}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f" line {mark.line + 1}:"
+        raise BadInputError(f"{path}:{line} not YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):
+        raise BadInputError(f"{path}: expected a mapping from preset names to presets, found {type(data).__name__}")
+    presets: dict[str, Preset] = {}
+    for name, values in data.items():
+        if name.startswith("."):
+            continue
+        if not isinstance(values, dict):
+            raise BadInputError(f"{path}: {name}: expected a preset, found {type(values).__name__}")
+        presets[name] = _validated({"name": name, **values}, f"{path}: {name}")
+    return presets
+
+
+def _validated(data: Mapping[str, object], where: str) -> Preset:
+    try:
+        return Preset.model_validate(data)
+    except ValidationError as error:
+        raise BadInputError(f"{where}: {first_fault(error)}") from None
+
+
+@cache
+def _ours() -> dict[str, Preset]:
+    return read_presets(OURS)
