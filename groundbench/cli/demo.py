@@ -25,6 +25,10 @@ def demo(
     steps: Annotated[
         int | None, typer.Option(help="Training steps.", min=1, show_default="the presets'", metavar="N")
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Models trained and measured side by side.", min=1, show_default="the cores", metavar="N"),
+    ] = None,
 ) -> None:
     """Train a Transformer, its null and an LSTM on a made-up world, measure them, and write a page.
 
@@ -36,5 +40,5 @@ def demo(
     from groundbench.demo import PAGE
     from groundbench.demo import demo as run_demo
 
-    show_trajectories(run_demo(out, seeds=chosen, steps=steps))
+    show_trajectories(run_demo(out, seeds=chosen, steps=steps, jobs=jobs))
     console.note(f"wrote {out / PAGE}")

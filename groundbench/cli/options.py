@@ -9,7 +9,7 @@ import typer
 
 from groundbench.errors import BadInputError
 
-LOADING, SIZE = "Loading the model", "Size"
+LOADING, SIZE, CAUSE = "Loading the model", "Size", "Heads and ablation"
 
 Model = Annotated[
     str,
@@ -80,8 +80,48 @@ Out = Annotated[
     Path | None,
     typer.Option(help="The run directory; the same command goes on in it.", show_default=False, metavar="DIR"),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Start over where DIR holds another run.")]
+Force = Annotated[
+    bool, typer.Option("--force/--resume", help="Start over where DIR holds another run, or go on with its own.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+ByDenominator = Annotated[
+    Literal["row", "total"] | None,
+    typer.Option(
+        "--denominator",
+        help="A head's share is of the prediction row, or of all its saliency too.",
+        show_default="total up to 30 M parameters, else row",
+        rich_help_panel=CAUSE,
+    ),
+]
+BySelection = Annotated[
+    Literal["crossfit", "instance"] | None,
+    typer.Option(
+        "--selection",
+        help="Cut the heads detected in the other half, or in the item itself (the paper's, selection-biased).",
+        show_default="both up to 30 M parameters, else crossfit",
+        rich_help_panel=CAUSE,
+    ),
+]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        help="Random head sets to compare with.",
+        min=1,
+        show_default="99 up to 30 M parameters, else 20",
+        metavar="N",
+        rich_help_panel=CAUSE,
+    ),
+]
+Edit = Annotated[
+    Literal["zero", "mean", "resample", "scale"],
+    typer.Option(help="What is done to a head's output; scale multiplies it by --factor.", rich_help_panel=CAUSE),
+]
+Factor = Annotated[float, typer.Option(help="Of --edit scale.", metavar="X", rich_help_panel=CAUSE)]
+AtPositions = Annotated[
+    Literal["all", "last"],
+    typer.Option("--positions", help="Edit every position, or only that of the prediction.", rich_help_panel=CAUSE),
+]
 
 Dtype = Annotated[
     str,

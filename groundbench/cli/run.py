@@ -10,11 +10,17 @@ from groundbench.cli import console
 from groundbench.cli.options import (
     BATCH_TOKENS,
     AsJson,
+    AtPositions,
     BatchTokens,
     Bos,
+    ByDenominator,
+    BySelection,
     Device,
     DeviceMap,
+    Draws,
     Dtype,
+    Edit,
+    Factor,
     Force,
     Forms,
     Limit,
@@ -37,7 +43,10 @@ if TYPE_CHECKING:
     from groundbench.dryrun import DryRun
 
 EPILOG = examples(
-    ("gain and heads on the model's own testbed", "groundbench run runs/demo/gpt2-mini/step-002000 --out runs/mine"),
+    (
+        "gain and heads on the model's own testbed",
+        "groundbench run runs/demo/training/gpt2-mini/seed-42/step-002000 --out runs/mine",
+    ),
     ("every way of showing a noun, behaviour only", "groundbench run MODEL --env-form all --measure gain --out DIR"),
     ("a quick look: 20 nouns, 5 mismatches", "groundbench run MODEL --limit 20 --mismatches 5"),
     ("how long it will take", "groundbench run MODEL --env-form all --dry-run"),
@@ -57,6 +66,12 @@ def run(
     limit: Limit = None,
     mismatches: Mismatches = None,
     batch_tokens: BatchTokens = BATCH_TOKENS,
+    draws: Draws = None,
+    selection: BySelection = None,
+    denominator: ByDenominator = None,
+    edit: Edit = "zero",
+    factor: Factor = 0.0,
+    positions: AtPositions = "all",
     dtype: Dtype = "auto",
     device: Device = "auto",
     device_map: DeviceMap = None,
@@ -83,8 +98,18 @@ def run(
 
         _show_plan(plan(model, testbed, **asked), as_json)
         return
+    from groundbench.edits import EditStyle
     from groundbench.evaluate import evaluate
+    from groundbench.mechanism import MechanismOptions
 
+    asked["mechanism"] = MechanismOptions(
+        denominator=denominator,
+        selections=(selection,) if selection else None,
+        draws=draws,
+        style=EditStyle(edit, positions, factor),
+        seed=seed,
+        batch_tokens=batch_tokens,
+    )
     measures = split(measure) or ("gain", "heads")
     result = evaluate(model, testbed, measures=measures, out=out, force=force, **asked)
     if as_json:
