@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import groundbench.adapters.architectures  # noqa: F401  registers our own architectures with transformers
-from groundbench.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
+from groundbench.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, Mixer, ModelInfo, Prefix
 from groundbench.adapters import anatomy, following, loading
 from groundbench.adapters.cache import CachedPrefix
 from groundbench.adapters.encoding import BosPolicy, PromptEncoder
@@ -72,7 +72,7 @@ class HFCausal:
             self._tree_works = self._follows_trees()
         if self._lens_works():
             capabilities.add("hidden")
-        mixers = ()
+        mixers: tuple[Mixer, ...] = ()
         try:
             self._tap = attach(self.model)
             mixers = self._tap.mixers

@@ -124,7 +124,7 @@ def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokeniz
             f"{source.name}: its tokenizer ({type(tokenizer).__name__}) gives no character offsets, which are needed "
             "to find the ENV tokens; expected one with a tokenizer.json"
         )
-    return tokenizer  # type: ignore[no-any-return]
+    return tokenizer
 
 
 def load_causal(source: Source, config: Any, options: LoadOptions) -> PreTrainedModel:
@@ -158,7 +158,7 @@ def load_causal(source: Source, config: Any, options: LoadOptions) -> PreTrained
     model = _from_pretrained(AutoModelForCausalLM, source, config=config, **more)
     if options.device_map is None and options.quantize is None:
         model = model.to(options.resolved_device())
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 ENCODERS = frozenset({"bert", "roberta", "distilbert", "albert", "electra", "deberta", "xlm-roberta", "camembert"})

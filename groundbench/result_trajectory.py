@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -57,7 +58,7 @@ class Trajectory(Record):
     def _in_order(self) -> Trajectory:
         for what, rows in (("points", self.points), ("curve", self.curve)):
             steps = [r.step for r in rows]
-            if any(a >= b for a, b in zip(steps, steps[1:], strict=False)):
+            if any(a >= b for a, b in pairwise(steps)):
                 raise ValueError(f"{what} must have rising steps, found {steps[:20]}")
         if not self.points:
             raise ValueError("a trajectory needs at least one checkpoint")

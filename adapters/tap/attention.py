@@ -73,6 +73,7 @@ def _attend(
     options: dict[str, Any],
 ) -> Tensor:
     if all(options.get(name) is None for name in BEYOND_SDPA):
+        output: Tensor
         output, _ = sdpa_attention_forward(module, query, key, value, mask, dropout=dropout, scaling=scaling, **options)
         return output
     added = additive_mask(mask, slice(0, query.shape[2]), query, key.shape[2], options, module)

@@ -87,7 +87,7 @@ class EagerRecorder:
             if index is None or not (session.trace or session.changes(index)):
                 return None
             merged = as_graph_root(args[0], session.trace)
-            heads = merged.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+            heads = merged.view(*merged.shape[:-1], n_heads, -1).transpose(1, 2)
             if session.trace:
                 session.traces.append(EagerTrace(session.sites[index].mixer, heads, heads.detach()))
             return (session.edit(index, heads).transpose(1, 2).flatten(2), *args[1:])

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -144,7 +144,7 @@ class Recorder:
             mixer=self._session.sites[index].mixer,
             output=heads,
             site=heads.detach(),
-            smear=mixer.conv1d.kernel_size[0] - 1,
+            smear=int(cast(Any, mixer).conv1d.kernel_size[0]) - 1,
             skip=None if skip is None else skip.detach().float(),
             values=x.transpose(1, 2),
             decay=a,
