@@ -17,7 +17,7 @@ def show_result(result: Result) -> None:
         f"[bold]{model.name}[/bold]  {model.architecture}, {model.parameters:,} parameters, {model.dtype}"
         f"  on  [bold]{testbed.name}[/bold] {testbed.version} ({testbed.frames} frames, {testbed.n_items:,} items)"
     )
-    forms = result.forms or (_only_form(result),)
+    forms = (_headline(result), *(f for f in result.forms if f.env_form != testbed.env_form))
     _show_gains(forms)
     for form in forms:
         _show_heads(form.env_form, form.heads)
@@ -31,7 +31,8 @@ def show_result(result: Result) -> None:
         console.note(f"failed: {failure.where}: {failure.reason}")
 
 
-def _only_form(result: Result) -> FormRecord:
+def _headline(result: Result) -> FormRecord:
+    """What stands at the top of the result, as one of its forms."""
     return FormRecord(
         env_form=result.testbed.env_form,
         n_nouns=result.testbed.n_nouns,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import sys
@@ -11,6 +12,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -123,6 +125,40 @@ def test_nan_logits_name_the_prompt(say: Say, bed: str, tmp_path: Path, monkeypa
     assert "frame 'f1'" in err
     assert len(err.strip().splitlines()) == 1
     assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_full_disk_loses_nothing(say: Say, bed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third part does not fit: one sentence, exit code 1; with room again only the missing parts are run."""
+    from groundbench_toy.model import Toy
+
+    words = ["run", MODEL, "--testbed", bed, "--measure", "gain", "--batch-tokens", "1", "--json"]
+    whole = json.loads(say(*words)[1])
+    words += ["--out", str(tmp_path / "run")]
+    saved, save = [], np.save
+
+    def until_full(file: Any, array: Any) -> None:
+        if len(saved) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved.append(file)
+        save(file, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", until_full)
+        code, out, err = say(*words)
+    assert (code, out) == (1, "")
+    assert err.startswith("groundbench: no space left on device")
+    assert "kept" in err
+    runs: list[int] = []
+    forward = Toy.forward
+
+    def counted(self: Toy, rows: list[Encoded], **more: Any) -> Forward:
+        runs.append(len(rows))
+        return forward(self, rows, **more)
+
+    monkeypatch.setattr(Toy, "forward", counted)
+    resumed = json.loads(say(*words)[1])
+    assert sum(runs) == 6 - 2
+    assert resumed["gain"] == whole["gain"]
 
 
 def test_dry_run_counts_the_passes_and_writes_nothing(say: Say, bed: str, tmp_path: Path) -> None:
