@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,7 +90,13 @@ def example_lines(command: Any) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip().startswith("groundbench ")]
 
 
-EXAMPLES = sorted({line for _, command in every_command() for line in example_lines(command)})
+def readme_lines() -> set[str]:
+    """The command lines of README.md's code blocks, without their remarks."""
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    return {line.partition(" #")[0].strip() for line in text.splitlines() if line.startswith("groundbench ")}
+
+
+EXAMPLES = sorted({line for _, command in every_command() for line in example_lines(command)} | readme_lines())
 
 
 @pytest.mark.parametrize("line", EXAMPLES)
