@@ -18,7 +18,7 @@ from groundbench.contexts import Contexts
 from groundbench.errors import GroundbenchError, NonFiniteLogitsError
 from groundbench.lens_training import PASS_STATES, kl_divergence, require_hidden
 from groundbench.plan import Batch, make_plan
-from groundbench.scoring import DEFAULT_BATCH_TOKENS, is_out_of_memory, table_of
+from groundbench.scoring import DEFAULT_BATCH_TOKENS, first_tokens, is_out_of_memory, picked, table_of
 from groundbench.store import Array, RunStore
 from groundbench.table import SurprisalTable
 from groundbench.tuned_lens import TunedLens
@@ -140,7 +140,7 @@ class _Reader:
     def _run(self, batch: Batch) -> Array:
         rows = [self.contexts.rows[i].after(batch.start) for i in batch.contexts]
         out = self.adapter.forward(rows, prefix=self._shared(rows[0].ids[: batch.start]), hidden=self.layers)
-        first = torch.tensor([t[0] for t in batch.targets], device=out.logits.device)
+        first = first_tokens(self.contexts, batch)
         model = _columns(out.logits, out.logits, first)
         read = []
         for lens in self.lenses:
@@ -173,7 +173,7 @@ class _Reader:
 
 def _columns(model: Tensor, lens: Tensor, first: Tensor) -> Tensor:
     """[B, targets + 1]: surprisal of each target's first token under `lens` logits [B, V], and KL(model || lens)."""
-    surprisal = torch.logsumexp(lens, -1, keepdim=True) - lens[:, first]
+    surprisal = torch.logsumexp(lens, -1, keepdim=True) - picked(lens, first)
     kl = kl_divergence(model.log_softmax(-1), lens.log_softmax(-1))
     return torch.cat([surprisal, kl[:, None]], 1)
 

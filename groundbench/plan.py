@@ -22,11 +22,13 @@ MIN_SAVING = 0.25
 
 @dataclass(frozen=True)
 class Batch:
-    """Contexts (indices) of one length and with the same targets, after a shared prefix of `start` tokens."""
+    """Contexts (indices) of one length, after a shared prefix of `start` tokens, each with as many targets.
+
+    Where a target has several tokens, all contexts of the batch have the same targets.
+    """
 
     contexts: tuple[int, ...]
     start: int
-    targets: Targets
 
 
 @dataclass(frozen=True)
@@ -56,20 +58,28 @@ def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, prefixes: boo
         vocab_size: bounds the rows so that [rows, V] logits stay under 2^25 numbers.
         prefixes: whether the model can go on from a shared prefix.
     """
-    groups: dict[tuple[int, int, tuple[int, ...], Targets], list[int]] = defaultdict(list)
+    groups: dict[tuple[int, int, tuple[int, ...], tuple[int, Targets]], list[int]] = defaultdict(list)
     starts = _prefix_lengths(contexts) if prefixes else [0] * len(contexts.rows)
     for i in contexts.distinct.tolist():
         row, start = contexts.rows[i], starts[i]
-        groups[len(row), start, row.ids[:start], contexts.targets[i]].append(i)
+        groups[len(row), start, row.ids[:start], _together(contexts.targets[i])].append(i)
     batches = []
     tokens = 0
-    for (length, start, _, targets), members in sorted(groups.items(), key=lambda g: (-g[0][0], -g[0][1], g[1][0])):
+    for (length, start, _, _), members in sorted(groups.items(), key=lambda g: (-g[0][0], -g[0][1], g[1][0])):
         rows = max(1, min(budget // (length - start), MAX_LOGITS // vocab_size))
-        batches += [Batch(tuple(members[a : a + rows]), start, targets) for a in range(0, len(members), rows)]
+        batches += [Batch(tuple(members[a : a + rows]), start) for a in range(0, len(members), rows)]
         tokens += (length - start) * len(members) + start
-    ids = [[b.start, b.targets, [contexts.rows[i].ids for i in b.contexts]] for b in batches]
-    digest = hashlib.sha256(json.dumps([ids, budget]).encode()).hexdigest()[:16]
+    number: dict[Targets, int] = {}
+    for targets in contexts.targets:
+        number.setdefault(targets, len(number))
+    ids = [[b.start, [(contexts.rows[i].ids, number[contexts.targets[i]]) for i in b.contexts]] for b in batches]
+    digest = hashlib.sha256(json.dumps([ids, list(number), budget]).encode()).hexdigest()[:16]
     return Plan(tuple(batches), tokens, budget, digest)
+
+
+def _together(targets: Targets) -> tuple[int, Targets]:
+    """What contexts of one batch have in common: how many targets, and the targets if any has several tokens."""
+    return len(targets), targets if max(map(len, targets)) > 1 else ()
 
 
 def _prefix_lengths(contexts: Contexts) -> list[int]:

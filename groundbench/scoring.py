@@ -112,23 +112,23 @@ class _Engine:
         if self.parts is not None:
             self.parts.halved(number, n)
         cuts = (batch.contexts[: n // 2], batch.contexts[n // 2 :])
-        return np.concatenate([self.run(number, Batch(c, batch.start, batch.targets)) for c in cuts])
+        return np.concatenate([self.run(number, Batch(c, batch.start)) for c in cuts])
 
     def _run(self, batch: Batch) -> Array:
         rows = [self.contexts.rows[i].after(batch.start) for i in batch.contexts]
         prefix = self._shared(rows[0].ids[: batch.start])
         edit = None if self.edit is None else self.edit.pick(batch.contexts)
-        several = max(map(len, batch.targets)) > 1
+        targets = self.contexts.targets[batch.contexts[0]]
+        several = max(map(len, targets)) > 1
         context = None
         if several and "prefix" in self.adapter.info.capabilities:
             context = self.adapter.prefill(rows, edit, prefix)
             logits = context.logits
         else:
             logits = self.adapter.forward(rows, prefix=prefix, edit=edit).logits
-        first = torch.tensor([t[0] for t in batch.targets], device=logits.device)
-        total = torch.logsumexp(logits, -1, keepdim=True) - logits[:, first]
+        total = torch.logsumexp(logits, -1, keepdim=True) - picked(logits, first_tokens(self.contexts, batch))
         if several:
-            self._add_later_tokens(total, rows, context, batch.targets, edit)
+            self._add_later_tokens(total, rows, context, targets, edit)
         return self._checked(batch, total)
 
     def _shared(self, ids: tuple[int, ...]) -> Prefix | None:
@@ -165,6 +165,20 @@ class _Engine:
             at = path.to(logits.device)[here] - a
             more = torch.logsumexp(logits, -1)[:, at] - logits[:, at, token.to(logits.device)[here]]
             total.index_add_(1, target.to(logits.device)[here], more)
+
+
+def first_tokens(contexts: Contexts, batch: Batch) -> Tensor:
+    """[rows, targets]: the id of each target's first token; [1, targets] where all rows have the same targets."""
+    targets = [contexts.targets[i] for i in batch.contexts]
+    if all(t is targets[0] for t in targets):
+        targets = targets[:1]
+    return torch.tensor([[t[0] for t in row] for row in targets])
+
+
+def picked(logits: Tensor, ids: Tensor) -> Tensor:
+    """[rows, targets]: the entries of [rows, V] at `first_tokens`' ids."""
+    ids = ids.to(logits.device)
+    return logits[:, ids[0]] if len(ids) == 1 else logits.gather(1, ids)
 
 
 def _continuations(targets: Targets) -> tuple[list[tuple[int, ...]], Tensor, Tensor, Tensor]:

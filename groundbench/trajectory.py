@@ -66,7 +66,8 @@ def trajectory(
     Options(options.forms, options.measures, options.limit, options.mismatches)  # checks them before any work
     found = find_checkpoints(Path(checkpoints))
     chosen = found if options.points is None else spread(found, options.points)
-    costly = {c.step for c in spread(chosen, options.costly_points)}
+    later = [c for c in chosen if c.step > 0] or chosen  # an untrained model has nothing to cut
+    costly = {c.step for c in spread(later, options.costly_points)}
     bed = choose_testbed(open_model(str(chosen[-1].path), **options.load), testbed)
     counts: tuple[Cooccurrence, ...] | None = None
     points = []
