@@ -25,12 +25,13 @@ ALLOWED = {
     "registry": {"errors", "testbed", "adapter", "tasks.text"},
     "training": {*CORE, "groundbench", "progress", "registry", "adapters.architectures"},
     "report": {"groundbench", "errors", "result", "result_trajectory"},
+    "export": {"groundbench", "errors", "result", "result_trajectory"},
     "leaderboard": {"groundbench", "errors", "result", "result_trajectory", "report"},
 }
 IN_ORDER = {"evaluate", "dryrun", "trajectory"}
 """What puts the measurements in order also opens models and testbeds, through the registry and never directly."""
 TOP = {"cli", "demo", "integrations", "__main__"}
-ABOVE_MEASUREMENT = IN_ORDER | TOP | {"registry", "report", "training", "leaderboard", "adapters", "tasks"}
+ABOVE_MEASUREMENT = IN_ORDER | TOP | {"registry", "report", "export", "training", "leaderboard", "adapters", "tasks"}
 
 
 def room(module: str) -> str:
