@@ -38,13 +38,14 @@ class MechanismOptions:
     Attributes:
         denominator: `total` measures the whole of every head (and gather heads) besides the prediction row.
         selections: `crossfit` (the headline) and `instance` (the paper's, selection-biased).
+        controls: which control sets; the first is the headline's.
         draws: control draws; 99 for small models, 20 for others; `instance_draws` for the `instance` selection.
         style: what is done to the heads: zero, mean, resample or scale; at all positions or the last.
     """
 
     denominator: Denominator | None = None
     selections: tuple[Selection, ...] | None = None
-    controls: tuple[Control, ...] = CONTROLS
+    controls: tuple[Control, ...] | None = None
     draws: int | None = None
     instance_draws: int = 20
     style: EditStyle = field(default_factory=EditStyle)
@@ -62,6 +63,12 @@ class MechanismOptions:
             return self.selections
         cheap = adapter.info.parameters < SMALL and self.style.mode in ("zero", "scale")
         return ("crossfit", "instance") if cheap else ("crossfit",)
+
+    def controls_for(self, adapter: Adapter) -> tuple[Control, ...]:
+        """All three for small models; for others layer-matched (the headline) and saliency-matched (one draw)."""
+        if self.controls is not None:
+            return self.controls
+        return CONTROLS if adapter.info.parameters < SMALL else ("layer", "saliency")
 
     def draws_for(self, adapter: Adapter) -> int:
         """99 for small models, 20 for others (protocol §11)."""
@@ -160,7 +167,7 @@ def ablations_of(
     base = AblationOptions(
         style=options.style,
         draws=draws,
-        controls=options.controls,
+        controls=options.controls_for(adapter),
         seed=options.seed,
         batch_tokens=options.batch_tokens,
     )
