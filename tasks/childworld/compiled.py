@@ -36,8 +36,8 @@ class Compiled:
         templates: [S, W] token ids, or -1 - slot where the word is drawn; position 0 is the speaker's slot.
         lengths: [S] words of each template, the speaker tag included.
         kinds: where each of TIERS stands in `templates`.
-        slots: names of the slots in order: speaker, NOUN, OTHER, A (the article), then the classes.
-        nouns, articles: [2, 100] ids of each noun and of its article, in the ENV (row 0) and LAN (row 1) tier.
+        slots: names of the slots in order: speaker, NOUN, OTHER, then the classes.
+        nouns: [2, 100] ids of each noun in the ENV (row 0) and LAN (row 1) tier.
         classes: for each class [2, n] ids of its words in either tier; UNK where the tier never uses the class.
     """
 
@@ -47,7 +47,6 @@ class Compiled:
     kinds: dict[str, Kind]
     slots: tuple[str, ...]
     nouns: Ids
-    articles: Ids
     classes: tuple[Ids, ...]
     speakers: Ids
 
@@ -62,7 +61,7 @@ def compile_grammar(g: Grammar) -> Compiled:
     """Number the vocabulary and lay all sentences out in one table."""
     vocabulary = _vocabulary(g)
     ids = {word: i for i, word in enumerate(vocabulary)}
-    slots = ("speaker", "NOUN", "OTHER", "A", *(f"@{name}" for name in g.classes))
+    slots = ("speaker", "NOUN", "OTHER", *(f"@{name}" for name in g.classes))
     rows: list[list[int]] = []
     kinds: dict[str, Kind] = {}
     for tier in TIERS:
@@ -72,15 +71,13 @@ def compile_grammar(g: Grammar) -> Compiled:
             words = (-1 - slots.index(w) if w in slots else ids[w + suffix] for w in sentence.words)
             rows.append([-1, *words])
     width = max(map(len, rows))
-    nouns = inventory()
     return Compiled(
         vocabulary=vocabulary,
         templates=np.array([row + [ids[PAD]] * (width - len(row)) for row in rows], dtype=np.int64),
         lengths=np.array([len(row) for row in rows], dtype=np.int64),
         kinds=kinds,
         slots=slots,
-        nouns=_both(ids, [n.word for n in nouns]),
-        articles=_both(ids, [n.article for n in nouns]),
+        nouns=_both(ids, [n.word for n in inventory()]),
         classes=tuple(_both(ids, words) for words in g.classes.values()),
         speakers=np.array([ids[f"<{name}>"] for name in g.speakers], dtype=np.int64),
     )
@@ -92,7 +89,7 @@ def _vocabulary(g: Grammar) -> tuple[str, ...]:
         suffix = _suffix(tier)
         words |= {w + suffix for s in g.sentences[tier] for w in _words(s, g)}
     for noun in inventory():
-        words |= {w + suffix for w in (noun.word, noun.article) for suffix in (ENV, LAN)}
+        words |= {noun.word + suffix for suffix in (ENV, LAN)}
     return (PAD, UNK, *(f"<{name}>" for name in g.speakers), *sorted(words))
 
 
@@ -101,7 +98,7 @@ def _words(sentence: Sentence, g: Grammar) -> list[str]:
     for word in sentence.words:
         if word.startswith("@"):
             found += g.classes[word[1:]]
-        elif word not in ("NOUN", "OTHER", "A"):
+        elif word not in ("NOUN", "OTHER"):
             found.append(word)
     return found
 

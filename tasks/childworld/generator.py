@@ -124,7 +124,6 @@ class Generator:
             np.concatenate([speaker[..., :1], speaker], axis=-1),
             self._c.nouns[tier, noun],
             np.where(lan, 0, self._c.nouns[0, np.maximum(shown.second, 0)][..., None]),
-            self._c.articles[tier, noun],
         ]
         for i, words in enumerate(self._c.classes):
             choice = pick_even(words.shape[1], noise[..., len(SENTENCE_DRAWS) + i])

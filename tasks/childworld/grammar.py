@@ -114,7 +114,7 @@ def _read(name: str) -> str:
 
 def _digest(raw: dict[str, Any]) -> str:
     """A hash of what the files say (not of their comments): grammar, frames and nouns."""
-    said = [raw, {k: f.wordings for k, f in frame_texts().items()}, [(n.word, n.article) for n in inventory()]]
+    said = [raw, {k: f.wordings for k, f in frame_texts().items()}, [n.word for n in inventory()]]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 

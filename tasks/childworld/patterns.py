@@ -40,7 +40,7 @@ def _matches(slot: str, word: str, classes: Mapping[str, Words]) -> bool:
         return word in classes[slot[1:]]
     if word == "NOUN":
         return slot in ("NOUN", "OTHER")
-    return slot == word or (slot == "A" and word in ("a", "an"))
+    return slot == word
 
 
 def _macro(name: str, macros: Mapping[str, str], pattern: str) -> str:
