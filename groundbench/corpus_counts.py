@@ -24,11 +24,9 @@ def corpus_counts(testbed: Testbed, result: Result, training: Mapping[str, Any])
     Returns:
         Nothing where the testbed has no corpus or the checkpoint does not say which it saw.
     """
-    identity = training.get("corpus")
-    if not isinstance(testbed, Trainable) or not isinstance(identity, Mapping) or result.gain is None:
+    corpus = trained_on(testbed, training)
+    if corpus is None or result.gain is None:
         return ()
-    known = inspect.signature(testbed.corpus).parameters
-    corpus = testbed.corpus(**{k: v for k, v in identity.items() if k in known})
     vocabulary: dict[str, int] = corpus.tokenizer().get_vocab()
     nouns = [testbed.noun(g.noun) for g in result.gain.by_noun]
     form = testbed.form(result.testbed.env_form)
@@ -44,6 +42,15 @@ def corpus_counts(testbed: Testbed, result: Result, training: Mapping[str, Any])
     return tuple(
         count_cooccurrence(rows, env, lan, tags, window, scene_ids=scene) for window in ("chunk", "utterances")
     )
+
+
+def trained_on(testbed: Testbed, training: Mapping[str, Any]) -> Any | None:
+    """The corpus that a checkpoint's training.json names; None where the testbed has none or nothing is named."""
+    identity = training.get("corpus")
+    if not isinstance(testbed, Trainable) or not isinstance(identity, Mapping):
+        return None
+    known = inspect.signature(testbed.corpus).parameters
+    return testbed.corpus(**{k: v for k, v in identity.items() if k in known})
 
 
 def _shown(testbed: Testbed, noun: Noun, form: EnvForm) -> str:

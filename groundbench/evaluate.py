@@ -18,7 +18,7 @@ from groundbench import __version__
 from groundbench.adapter import Adapter
 from groundbench.contexts import Contexts, build_contexts
 from groundbench.describe import environment_record, excluded_nouns, model_record, testbed_record
-from groundbench.errors import BadInputError
+from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.gain import measure_gain
 from groundbench.head_saliency import HeadSaliency
 from groundbench.heads_file import write_heads
@@ -48,6 +48,7 @@ class Options:
         seed: of every sample, bootstrap and draw.
         batch_tokens: token budget of one batch; changes no number.
         mechanism: how heads, ablation and lens are measured.
+        corpus: whose held-out text the tuned lens is trained on.
     """
 
     forms: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Options:
     seed: int = 0
     batch_tokens: int = DEFAULT_BATCH_TOKENS
     mechanism: MechanismOptions = field(default_factory=MechanismOptions)
+    corpus: Any = None
 
     def __post_init__(self) -> None:
         for measure in self.measures:
@@ -82,6 +84,7 @@ def evaluate(
     force: bool = False,
     load: dict[str, Any] | None = None,
     mechanism: MechanismOptions | None = None,
+    corpus: Any = None,
 ) -> Result:
     """Measure a model on a testbed.
 
@@ -92,13 +95,14 @@ def evaluate(
         force: start over where `out` holds another run.
         load: options of loading (dtype, device, quantize, ...), see `groundbench.adapters.causal.open_causal`.
         mechanism: how heads, ablation and lens are measured; the defaults depend on the model's size.
+        corpus: whose held-out text the tuned lens is trained on; by default the testbed's own, where it has one.
 
     Raises:
         BadInputError: model, testbed, form or option is unknown; or `out` holds another run.
         GroundbenchError: a fault while running; what was computed is kept in `out`.
     """
     mechanism = mechanism or MechanismOptions(seed=seed, batch_tokens=batch_tokens)
-    options = Options(tuple(forms), tuple(measures), limit, mismatches, seed, batch_tokens, mechanism)
+    options = Options(tuple(forms), tuple(measures), limit, mismatches, seed, batch_tokens, mechanism, corpus)
     adapter = open_model(model, **(load or {})) if isinstance(model, str) else model
     bed = choose_testbed(adapter, testbed)
     started = time.perf_counter()
@@ -161,11 +165,21 @@ def measure_form(
         if saliency is None or "ablation" not in options.measures
         else ablations_of(adapter, contexts, table, saliency, mechanism, store),
     )
-    lens: tuple[LensRecord, ...] = ()
-    failures = _unmeasured(adapter, options)
-    if "lens" in options.measures and "hidden" in adapter.info.capabilities:
-        lens = measure_lens(adapter, contexts, testbed, mechanism.lens, store)
+    lens, failures = _lens(adapter, contexts, testbed, options, store)
     return Measured(contexts, table, record.model_copy(update={"lens": lens}), saliency, failures)
+
+
+def _lens(
+    adapter: Adapter, contexts: Contexts, testbed: Testbed, options: Options, store: RunStore | None
+) -> tuple[tuple[LensRecord, ...], tuple[Failure, ...]]:
+    """The lens records, and everything asked for that cannot be measured on this model."""
+    failures = _unmeasured(adapter, options)
+    if "lens" not in options.measures or "hidden" not in adapter.info.capabilities:
+        return (), failures
+    try:
+        return measure_lens(adapter, contexts, testbed, options.mechanism.lens, store, options.corpus), failures
+    except UnsupportedModelError as error:
+        return (), (*failures, Failure(where="lens", reason=str(error)))
 
 
 def _unmeasured(adapter: Adapter, options: Options) -> tuple[Failure, ...]:

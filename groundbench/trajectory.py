@@ -10,7 +10,7 @@ from typing import Any
 from groundbench.adapter import Adapter
 from groundbench.checkpoints import Checkpoint, find_checkpoints, spread, training_curve
 from groundbench.cooccurrence import Cooccurrence, measure_cooccurrence
-from groundbench.corpus_counts import corpus_counts
+from groundbench.corpus_counts import corpus_counts, trained_on
 from groundbench.evaluate import Options, choose_testbed, evaluate
 from groundbench.items import read_items
 from groundbench.mechanism import MechanismOptions
@@ -106,6 +106,7 @@ def _measure(
         seed=options.seed,
         out=folder,
         mechanism=replace(options.mechanism, seed=options.seed),
+        corpus=trained_on(bed, checkpoint.training),
     )
 
 
