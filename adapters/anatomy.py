@@ -42,11 +42,11 @@ def caught(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, 
     """Catch, in the call made inside, the residuals [B, T, d] after these layers (0: the embeddings).
 
     Raises:
-        AttributeError: the model's layers or its unembedding were not found.
+        AttributeError: the model's layers or its final norm were not found.
     """
-    modules, last = layer_list(model), final_norm(model) or model.get_output_embeddings()
-    if modules is None or last is None:
-        raise AttributeError(f"{model.config.model_type}: its layers or its unembedding were not found")
+    modules, norm = layer_list(model), final_norm(model)
+    if modules is None or norm is None:  # an unembedding's input is cut to the last position: no residual of it
+        raise AttributeError(f"{model.config.model_type}: its layers or its final norm were not found")
     states: dict[int, Tensor] = {}
 
     def keep(number: int) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
@@ -56,7 +56,7 @@ def caught(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, 
         return hook
 
     handles = [
-        (modules[n] if n < len(modules) else last).register_forward_pre_hook(keep(n), with_kwargs=True) for n in layers
+        (modules[n] if n < len(modules) else norm).register_forward_pre_hook(keep(n), with_kwargs=True) for n in layers
     ]
     try:
         yield states

@@ -7,6 +7,7 @@ what is said), and the paper's LSTM. What comes out is shown as measured.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,9 +16,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+import yaml
 
+from groundbench import __version__
 from groundbench.errors import GroundbenchError
+from groundbench.leaderboard import add_run, build_site, open_board
 from groundbench.progress import Progress
+from groundbench.registry import testbed_digest
 from groundbench.report.source import page_of
 from groundbench.result import write_atomic
 from groundbench.result_trajectory import Trajectory
@@ -86,6 +91,7 @@ def demo(
     ]
     carry_out(runs, max(1, jobs or os.cpu_count() or 1))
     write_atomic(folder / PAGE, page_of(folder))
+    write_site(folder, runs)
     return [Trajectory.load(folder / run.name) for run in runs]
 
 
@@ -109,6 +115,29 @@ class Run:
         """Steps trained and checkpoints measured so far, as the folder tells."""
         steps = [int(p.name.removeprefix("step-")) for p in self.trained.glob("step-*")]
         return max(steps, default=0), len(list((self.folder / self.name).glob("step-*/result.json")))
+
+
+def write_site(folder: Path, runs: Sequence[Run]) -> None:
+    """The leaderboard of these models under `site`, each a submission like anybody's, checked like anybody's."""
+    shutil.rmtree(folder / "board", ignore_errors=True)
+    (folder / "board" / "entries").mkdir(parents=True)
+    board = open_board(folder / "board", testbed_digest)
+    for run in runs:
+        environment = Trajectory.load(folder / run.name).last.environment
+        card = {
+            "model": run.name,
+            "licence": "Apache-2.0",
+            "hardware": f"{os.cpu_count()} CPU cores",
+            "submitter": "groundbench demo",
+            "commit": environment.git or f"v{__version__}",
+            "notes": run.part.description,
+        }
+        path = folder / "board" / "cards" / f"{run.name}.yaml"
+        write_atomic(path, yaml.safe_dump(card, sort_keys=False))
+        add_run(board, folder / run.name, path, run.name, TESTBED)
+    refused = build_site(board, folder / "site")
+    if refused:
+        raise GroundbenchError(f"the demo's own submission was refused: {refused[0]}")
 
 
 def carry_out(runs: Sequence[Run], jobs: int) -> None:

@@ -40,6 +40,14 @@ def load_testbed(name: str, **options: Any) -> Testbed:
     raise BadInputError(f"unknown testbed {name!r}: expected one of {', '.join(known)} or a YAML file{hint}")
 
 
+def testbed_digest(name: str, version: str) -> str | None:
+    """The hash of an installed testbed of that name and version; None if it is not installed."""
+    if name not in testbed_names():
+        return None
+    testbed = load_testbed(name)
+    return testbed.digest() if testbed.version == version else None
+
+
 def open_model(model: str, **options: Any) -> Adapter:
     """An adapter for a hub id, a folder, a `.gguf` file or `module:object`.
 

@@ -17,7 +17,7 @@ class Card(BaseModel):
 
     Attributes:
         model: the name shown; `licence`: of the weights, e.g. an SPDX name; `hardware`: what it ran on.
-        submitter: a person or group; `commit`: of groundbench, 7 to 40 hex digits.
+        submitter: a person or group; `commit`: of groundbench, 7 to 40 hex digits, or its release, e.g. v0.1.0.
         weights: an https address of the weights, if they are public; `notes`: anything a reader must know.
     """
 
@@ -27,7 +27,7 @@ class Card(BaseModel):
     licence: Line
     hardware: Line
     submitter: Line
-    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")]
+    commit: Annotated[str, Field(pattern=r"^([0-9a-f]{7,40}|v[0-9][0-9a-z.]{0,20})$")]
     weights: Annotated[str, Field(max_length=300)] | None = None
     notes: Annotated[str, Field(max_length=1000)] = ""
 

@@ -39,4 +39,4 @@ def demo(
     from groundbench.demo import demo as run_demo
 
     show_trajectories(run_demo(out, seeds=chosen, steps=steps, jobs=jobs))
-    console.note(f"wrote {out / PAGE}")
+    console.note(f"wrote {out / PAGE} and the leaderboard {out / 'site' / 'index.html'}")

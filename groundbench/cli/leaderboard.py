@@ -29,18 +29,9 @@ SITE = Path("build/leaderboard")
 
 def _open(folder: Path) -> Board:
     from groundbench.leaderboard import open_board
+    from groundbench.registry import testbed_digest
 
-    return open_board(folder, _digest)
-
-
-def _digest(name: str, version: str) -> str | None:
-    """The hash of an installed testbed of that name and version."""
-    from groundbench.registry import load_testbed, testbed_names
-
-    if name not in testbed_names():
-        return None
-    testbed = load_testbed(name)
-    return testbed.digest() if testbed.version == version else None
+    return open_board(folder, testbed_digest)
 
 
 @app.command(
