@@ -1,13 +1,13 @@
 """What is lost when aggregate heads are cut, and random ones are not: the cross-fitted headline (protocol §11).
 
-Heads detected in at least half of the items of the other half of nouns and frames are edited for this half; the edit
-is constant, so the whole table S, and with it every gain, costs one scoring pass.
+Heads detected in at least half of the items of the other half of nouns and frames are edited for this half, whose nouns
+are each other's mismatches; the edit is constant, so every gain of a set of heads costs one scoring pass.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -74,7 +74,7 @@ def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord
     """
     rule = options.rule or headline_rule(subject.saliency)
     cells, lists = crossfit_lists(subject, rule, options.seed)
-    items = gain_items(subject.table)
+    items = gain_items(within_cells(subject.table, cells))
     base = AblationRecord(
         selection="crossfit",
         denominator=rule.denominator,
@@ -95,6 +95,17 @@ def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord
     tables = _Tables(subject, cells, options)
     cut = gain_items(tables.under(lists))
     return tuple(_against(control, base, items, cut, tables, lists, rule, options) for control in options.controls)
+
+
+def cell_rows(table: SurprisalTable, cell: Cell) -> Bools:
+    """[rows] whether both the noun shown and the noun asked for, and the frame, are the cell's."""
+    return np.isin(table.frame, cell.frames) & np.isin(table.env, cell.nouns) & np.isin(table.target, cell.nouns)
+
+
+def within_cells(table: SurprisalTable, cells: Sequence[Cell]) -> SurprisalTable:
+    """The untouched table with the rows that no cell holds left out: mismatches then come from the noun's own half."""
+    kept = np.any([cell_rows(table, cell) for cell in cells], axis=0)
+    return replace(table, surprisal=np.where(kept, table.surprisal, np.nan))
 
 
 def crossfit_lists(subject: Subject, rule: HeadRule, seed: int) -> tuple[tuple[Cell, ...], list[Bools]]:
@@ -169,41 +180,35 @@ def _against(
 class _Tables:
     """Surprisal tables in which every cell's items are scored under that cell's own set of heads.
 
-    A set that was scored in the same frames is not scored again: in small models few control sets differ.
+    A cell holds its own nouns only, shown and asked for, so all cells together cost one scoring pass. A set that was
+    scored in the same cell is not scored again: in small models few control sets differ.
     """
 
     subject: Subject
     cells: tuple[Cell, ...]
     options: AblationOptions
-    scored: dict[str, Floats] = field(default_factory=dict)
+    scored: dict[str, SurprisalTable] = field(default_factory=dict)
 
     def under(self, sets: Sequence[Bools]) -> SurprisalTable:
-        """The whole table; cells of the same frames with the same heads share a scoring pass."""
+        """The table of all cells, each under its own set; without a set, a cell's rows are the untouched ones."""
         table = self.subject.table
         values = np.full_like(table.surprisal, np.nan)
-        for frames, chosen, members in self._passes(sets):
-            own = np.isin(table.frame, frames)
-            new = self._scored(frames, chosen, self.cells[members[0]]) if chosen.any() else table.surprisal[own]
-            nouns = np.concatenate([self.cells[m].nouns for m in members])
-            kept = np.isin(table.target[own], nouns)
-            values[np.flatnonzero(own)[kept]] = new[kept]
+        for cell, chosen in zip(self.cells, sets, strict=True):
+            own = cell_rows(table, cell)
+            if chosen.any():
+                scored = self._scored(cell, chosen)
+                values[own] = scored.surprisal[np.isin(scored.target, cell.nouns)]
+            else:
+                values[own] = table.surprisal[own]
         return replace(table, surprisal=values)
 
-    def _passes(self, sets: Sequence[Bools]) -> Iterator[tuple[npt.NDArray[np.int64], Bools, list[int]]]:
-        groups: dict[tuple[bytes, bytes, int], list[int]] = {}
-        for i, (cell, chosen) in enumerate(zip(self.cells, sets, strict=True)):
-            own_fit = i if self.options.style.mode == "mean" else -1  # its means come from the cell's own fit
-            groups.setdefault((cell.frames.tobytes(), chosen.tobytes(), own_fit), []).append(i)
-        for members in groups.values():
-            yield self.cells[members[0]].frames, sets[members[0]], members
-
-    def _scored(self, frames: npt.NDArray[np.int64], chosen: Bools, cell: Cell) -> Floats:
+    def _scored(self, cell: Cell, chosen: Bools) -> SurprisalTable:
         style = self.options.style
-        parts = [frames.tobytes(), chosen.tobytes(), repr((style, self.options.seed)).encode()]
-        parts += [cell.fit.tobytes()] if style.mode == "mean" else []
+        parts = [cell.frames.tobytes(), cell.nouns.tobytes(), chosen.tobytes()]
+        parts.append(repr((style, self.options.seed)).encode())
         key = hashlib.sha256(b"|".join(parts)).hexdigest()[:16]
         if key not in self.scored:
-            contexts = of_frames(self.subject.contexts, frames)
+            contexts = of_frames(self.subject.contexts, cell.frames, cell.nouns)
             self.scored[key] = score(
                 self.subject.adapter,
                 contexts,
@@ -211,7 +216,7 @@ class _Tables:
                 edit=self._edit(contexts, chosen, cell),
                 store=self.subject.store,
                 stage=f"ablation/{self.subject.table.form}/{key}",
-            ).surprisal
+            )
             if self.subject.advance is not None:
                 self.subject.advance(1)
         return self.scored[key]

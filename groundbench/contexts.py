@@ -116,9 +116,12 @@ def matched(contexts: Contexts) -> tuple[Ints, Ints]:
     return index, contexts.env[index]
 
 
-def of_frames(contexts: Contexts, frames: Ints) -> Contexts:
-    """The contexts of some frames (indices); frames and nouns keep their numbers."""
-    return _take(contexts, np.flatnonzero(np.isin(contexts.frame, frames)), None)
+def of_frames(contexts: Contexts, frames: Ints, env: Ints | None = None) -> Contexts:
+    """The contexts of some frames (indices), with only some nouns (indices) shown if given; numbers stay as they are."""
+    kept = np.isin(contexts.frame, frames)
+    if env is not None:
+        kept &= np.isin(contexts.env, env)
+    return _take(contexts, np.flatnonzero(kept), None)
 
 
 def of_pairs(contexts: Contexts, index: Ints, target: Ints) -> Contexts:
