@@ -117,7 +117,7 @@ def matched(contexts: Contexts) -> tuple[Ints, Ints]:
 
 
 def of_frames(contexts: Contexts, frames: Ints, env: Ints | None = None) -> Contexts:
-    """The contexts of some frames (indices), with only some nouns (indices) shown if given; numbers stay as they are."""
+    """The contexts of some frames (indices), with only some nouns (indices) shown if given; numbers stay."""
     kept = np.isin(contexts.frame, frames)
     if env is not None:
         kept &= np.isin(contexts.env, env)
