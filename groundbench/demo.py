@@ -31,7 +31,7 @@ from groundbench.trajectory import TrajectoryOptions, trajectory
 
 TESTBED = "childworld"
 PAGE = "report.html"
-STEPS = 1250
+STEPS = 1500
 """Enough for the Transformer to ground with every seed we tried, with room to spare."""
 
 

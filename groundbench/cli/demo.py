@@ -22,7 +22,7 @@ def demo(
         Path, typer.Option(help="Where everything goes; the same command goes on in it.", metavar="DIR")
     ] = Path("runs/demo"),
     seeds: Annotated[str, typer.Option(help="Seeds of the initial weights and the order of the data.")] = "42",
-    steps: Annotated[int, typer.Option(help="Training steps of each model.", min=1, metavar="N")] = 1250,
+    steps: Annotated[int, typer.Option(help="Training steps of each model.", min=1, metavar="N")] = 1500,
     jobs: Annotated[
         int | None,
         typer.Option(help="Models trained and measured side by side.", min=1, show_default="the cores", metavar="N"),
