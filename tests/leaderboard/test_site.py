@@ -14,7 +14,6 @@ import pytest
 from fake_results import fake_result, fake_trajectory
 from submissions import CARD, board_at, digest, edit, write_submission
 
-from groundbench.cli import leaderboard as command
 from groundbench.cli import main
 from groundbench.errors import BadInputError
 from groundbench.leaderboard import RefusedError, build_site, open_board
@@ -194,7 +193,7 @@ def test_the_server_serves_this_machine_only(site):
 
 @pytest.fixture
 def known_testbed(monkeypatch):
-    monkeypatch.setattr(command, "_digest", digest)
+    monkeypatch.setattr("groundbench.registry.testbed_digest", digest)
 
 
 def test_add_validate_build(tmp_path, capsys, known_testbed):

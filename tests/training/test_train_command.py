@@ -32,7 +32,10 @@ def mine(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_command_is_the_function(mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_is_the_function(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "500")  # a long path is cut where the line ends
     words = ["train", str(mine), "--out", str(tmp_path / "cli"), "--seeds", "7,8", "--corpus", "childworld:shuffled"]
     words += ["--density", "childes-like", "--lr", "0.5", "--set", "optimisation.clip=0.25", "--device", "cpu"]
     assert main(words) == 0
