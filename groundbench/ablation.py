@@ -92,7 +92,7 @@ def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord
     if not any(m.any() for m in lists):
         note = "no head was detected in half of the items: nothing to cut"
         return tuple(base.model_copy(update={"control": c, "note": note}) for c in options.controls)
-    tables = _Tables(subject, cells, options)
+    tables = CellTables(subject, cells, options)
     cut = gain_items(tables.under(lists))
     return tuple(_against(control, base, items, cut, tables, lists, rule, options) for control in options.controls)
 
@@ -139,7 +139,7 @@ def _against(
     base: AblationRecord,
     items: GainItems,
     cut: GainItems,
-    tables: _Tables,
+    tables: CellTables,
     lists: list[Bools],
     rule: HeadRule,
     options: AblationOptions,
@@ -177,7 +177,7 @@ def _against(
 
 
 @dataclass(frozen=True)
-class _Tables:
+class CellTables:
     """Surprisal tables in which every cell's items are scored under that cell's own set of heads.
 
     A cell holds its own nouns only, shown and asked for, so all cells together cost one scoring pass. A set that was

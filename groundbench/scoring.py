@@ -157,7 +157,7 @@ class _Engine:
 
         Targets that begin alike share the pass that reads their common tokens.
         """
-        paths, path, target, token = _continuations(targets)
+        paths, path, target, token = continuations(targets)
         width = max(1, MAX_LOGITS // (len(rows) * self.adapter.info.vocab_size))
         for a in range(0, len(paths), width):
             logits = self.adapter.follow(rows, context, paths[a : a + width], edit)
@@ -181,7 +181,7 @@ def picked(logits: Tensor, ids: Tensor) -> Tensor:
     return logits[:, ids[0]] if len(ids) == 1 else logits.gather(1, ids)
 
 
-def _continuations(targets: Targets) -> tuple[list[tuple[int, ...]], Tensor, Tensor, Tensor]:
+def continuations(targets: Targets) -> tuple[list[tuple[int, ...]], Tensor, Tensor, Tensor]:
     """Every proper beginning of a target, once; and for each later token of a target which beginning it follows,
     which target it belongs to, and the token itself."""
     paths = sorted({t[:d] for t in targets for d in range(1, len(t))})
