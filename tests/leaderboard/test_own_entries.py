@@ -1,0 +1,103 @@
+"""The board's own entries: each valid, each from a recipe of scripts/leaderboard, which changes no number."""
+
+from __future__ import annotations
+
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+
+import numpy as np
+import pytest
+from fake_results import fake_result, fake_trajectory, write_run
+from submissions import digest
+
+from groundbench.items import read_items
+from groundbench.leaderboard import Submission, build_site, open_board
+from groundbench.registry import testbed_digest as installed_digest
+from groundbench.result import Result
+from groundbench.result_trajectory import Trajectory
+
+
+@pytest.fixture
+def script(root, monkeypatch):
+    loader = SourceFileLoader("own_entries", str(root / "scripts" / "leaderboard"))
+    module = module_from_spec(spec_from_loader("own_entries", loader))
+    monkeypatch.setitem(__import__("sys").modules, "own_entries", module)  # dataclasses look their module up
+    loader.exec_module(module)
+    monkeypatch.setattr(module, "testbed_digest", digest)
+    return module
+
+
+def test_every_committed_entry_is_valid_and_has_a_recipe(root, script, tmp_path):
+    board = open_board(root / "leaderboard", installed_digest)
+    found = list(board.read())
+    assert [str(e) for e in found if not isinstance(e, Submission)] == []
+    assert {"gpt2-mini", "gpt2-mini-shuffled", "lstm-4l-mini"} <= set(board.slugs) <= set(script.RECIPES)
+    for entry in found:
+        recipe = script.RECIPES[entry.slug]
+        assert entry.card.model == recipe.model
+        assert entry.card.notes.endswith(f"Measured with: groundbench {recipe.command}")
+        assert [run.name for run in entry.runs] == [recipe.run]
+        assert entry.runs[0].last.protocol["measures"] == list(recipe.measures)
+    assert build_site(board, tmp_path / "site") == []
+
+
+def measured(result: Result, measures=("gain", "heads", "ablation", "lens")) -> Result:
+    return result.model_copy(update={"protocol": {**result.protocol, "measures": list(measures)}})
+
+
+def finished_demo(run):
+    """A trajectory folder such as the demo leaves, with the items of its last checkpoint."""
+    curve = fake_trajectory(1)
+    last = measured(write_run(run / "step-002000", 3, n_nouns=40, step=2000))
+    points = (*curve.points[:-1], curve.points[-1].model_copy(update={"result": last}))
+    curve.model_copy(update={"points": points}).save(run / "trajectory.json")
+    return Trajectory.load(run)
+
+
+def test_a_finished_run_becomes_an_entry_without_loss(script, tmp_path):
+    run, board = tmp_path / "gpt2-mini", tmp_path / "board"
+    expected = finished_demo(run)
+    options = ["--entry", "gpt2-mini", "--run", str(run), "--board", str(board)]
+    for _ in range(2):  # the second takes the place of the first
+        assert script.main(options) == 0
+    kept = board / "entries" / "gpt2-mini" / "childworld"
+    assert Trajectory.load(kept) == expected
+    again, before = (read_items(f / "items.parquet") for f in (kept, run / "step-002000"))
+    assert np.array_equal(again.dense(), before.dense())
+    assert (again.nouns, again.frames, again.form) == (before.nouns, before.frames, before.form)
+    assert sorted(p.name for p in board.iterdir()) == ["entries"]
+    (entry,) = open_board(board, digest).read()
+    assert entry.card.commit == expected.last.environment.git
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "message"),
+    [
+        ("smollm2", {"measures": ["gain"]}, "smollm2 has ['gain', 'heads', 'ablation']"),
+        ("smollm2", {"forms": ()}, "smollm2 has the whole ladder"),
+    ],
+)
+def test_a_run_of_another_command_is_refused(script, tmp_path, capsys, name, run, message):
+    result = measured(fake_result(1), run.get("measures", ["gain", "heads", "ablation"]))
+    result.model_copy(update={k: v for k, v in run.items() if k == "forms"}).save(tmp_path / "run" / "result.json")
+    options = ["--entry", name, "--run", str(tmp_path / "run"), "--board", str(tmp_path / "board")]
+    assert script.main(options) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "board" / "entries").exists()
+
+
+def test_weights_that_come_in_no_package_are_asked_for(script, tmp_path, capsys):
+    assert script.main(["--entry", "stories260k", "--runs", str(tmp_path), "--board", str(tmp_path / "b")]) == 2
+    assert "name them with --model" in capsys.readouterr().err
+
+
+def test_every_recipe_is_a_command_of_ours(script, capsys):
+    from groundbench.cli.lazy import load
+
+    assert script.main(["--list"]) == 0
+    said = capsys.readouterr().out
+    for name, recipe in script.RECIPES.items():
+        assert f"{name}\n    groundbench {recipe.command}\n" in said
+        verb, *words = recipe.command.split()
+        options = {o for p in load(verb).params for o in p.opts}
+        assert {w for w in words if w.startswith("--")} <= options
