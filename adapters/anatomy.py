@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from groundbench.errors import UnsupportedModelError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FINAL_NORMS = ("ln_f", "norm_f", "final_layer_norm", "final_layernorm", "norm", "ln_out", "final_norm")
+FINAL_NORMS = ("ln_f", "norm_f", "final_layer_norm", "final_layernorm", "norm", "ln_out", "final_norm", "layer_norm")
 
 
 def layer_list(model: PreTrainedModel) -> nn.ModuleList | None:
@@ -42,11 +44,11 @@ def caught(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, 
     """Catch, in the call made inside, the residuals [B, T, d] after these layers (0: the embeddings).
 
     Raises:
-        AttributeError: the model's layers or its final norm were not found.
+        UnsupportedModelError: the model's layers or its final norm were not found.
     """
     modules, norm = layer_list(model), final_norm(model)
     if modules is None or norm is None:  # an unembedding's input is cut to the last position: no residual of it
-        raise AttributeError(f"{model.config.model_type}: its layers or its final norm were not found")
+        raise UnsupportedModelError(f"{model.config.model_type}: its layers or its final norm were not found")
     states: dict[int, Tensor] = {}
 
     def keep(number: int) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:

@@ -7,21 +7,21 @@ import importlib
 import inspect
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import torch
 from torch import Tensor
 
 import groundbench.adapters.architectures  # noqa: F401  registers our own architectures with transformers
-from groundbench.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, Mixer, ModelInfo, Prefix
-from groundbench.adapters import anatomy, following, loading
+from groundbench.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
+from groundbench.adapters import anatomy, following, loading, probing
 from groundbench.adapters.cache import CachedPrefix
 from groundbench.adapters.encoding import BosPolicy, PromptEncoder
 from groundbench.adapters.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
-from groundbench.adapters.restart import entering_at
+from groundbench.adapters.restart import entering_at, layers_are_packed
 from groundbench.adapters.tap import Tap, attach
 from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.testbed import Prompt
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 UNLIMITED = 1 << 20
+CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
 
 
 class HFCausal:
@@ -59,27 +60,16 @@ class HFCausal:
         self._keeps_logits = "logits_to_keep" in parameters
         self._tree_works = False
         self._tap: Tap | None = None
+        self._packed: bool | None = None
         self._notes = notes
         self.encoder = PromptEncoder(tokenizer, _max_length(model), name, bos)
         self.info = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
 
     def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
         config = self.model.config.get_text_config()
-        notes = list(self._notes)
-        capabilities: set[Capability] = set()
-        if self._has_cache and self._prefix_works():
-            capabilities.add("prefix")
-            self._tree_works = self._follows_trees()
-        if self._lens_works():
-            capabilities.add("hidden")
-        mixers: tuple[Mixer, ...] = ()
-        try:
-            self._tap = attach(self.model)
-            mixers = self._tap.mixers
-            if mixers:
-                capabilities.add("tap")
-        except UnsupportedModelError as error:
-            notes.append(str(error))
+        lacks = self._tried()
+        mixers = () if self._tap is None else self._tap.mixers
+        notes = self._notes if self._tap is None else (*self._notes, *self._tap.notes)
         return ModelInfo(
             name=name,
             family=config.model_type,
@@ -93,18 +83,36 @@ class HFCausal:
             n_layers=config.num_hidden_layers,
             d_model=config.hidden_size,
             mixers=mixers,
-            capabilities=frozenset(capabilities),
+            capabilities=frozenset(c for c in CAPABILITIES if c not in lacks),
+            lacks=tuple(lacks.items()),
             attention=str(getattr(self.model.config, "_attn_implementation", "") or ""),
             bos="added" if self.encoder.adds_bos else "none",
             device=str(self.device),
             step=training.get("step"),
             seed=training.get("seed"),
             checkpoint=training.get("checkpoint"),
-            notes=tuple(notes),
+            notes=notes,
         )
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
         """Token ids and ENV spans; see `PromptEncoder.encode` for the errors."""
+    def _tried(self) -> dict[Capability, str]:
+        """What the model cannot do, with the reason."""
+        no_prefix = probing.no_prefix(self) if self._has_cache else "its forward pass takes no cache"
+        if no_prefix is None:
+            self._tree_works = self._follows_trees()
+        found: dict[Capability, str | None] = {
+            "prefix": no_prefix,
+            "hidden": probing.no_lens(self),
+            "restart": probing.no_restart(self, cached=no_prefix is None),
+        }
+        try:
+            self._tap = attach(self.model)
+            found["tap"] = None if self._tap.mixers else "the model has no heads"
+        except UnsupportedModelError as error:
+            found["tap"] = str(error)
+        return {name: why for name, why in found.items() if why is not None}
+
         return self.encoder.encode(prompts)
 
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
@@ -168,7 +176,7 @@ class HFCausal:
         if prefix is not None:
             more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
         ids = self._ids(rows)
-        with torch.no_grad(), self._tapped(edit, prefix, layer=layer), entering_at(self.model, layer, residual):
+        with torch.no_grad(), self._tapped(edit, prefix, layer=layer), self._entering(layer, residual):
             return cast(Tensor, self._call(ids, **more).logits[:, -1].float())
 
     def untrained(self, seed: int) -> HFCausal:
@@ -182,9 +190,8 @@ class HFCausal:
     def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
         if edit is None and not trace:
             return nullcontext()
-        if self._tap is None:
-            reason = "; ".join(self.info.notes) or "it has no heads"
-            raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {reason}")
+        if self._tap is None or not self._tap.mixers:
+            raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
         return self._tap.active(edit, trace, start=0 if prefix is None else prefix.length, layer=layer)
 
     def _ids(self, rows: Sequence[Encoded]) -> Tensor:
@@ -216,26 +223,9 @@ class HFCausal:
         return states, out
 
     @torch.no_grad()
-    def _prefix_works(self) -> bool:
-        """Whether going on from a cache, one and several tokens, gives what one pass gives."""
-        ids = torch.arange(7, device=self.device)[None] % self.model.config.get_text_config().vocab_size
-        try:
-            whole = self._call(ids, use_cache=False).logits[:, -1].float()
-            for cut in (4, 6):
-                start = self._call(ids[:, :cut], use_cache=True)
-                prefix = CachedPrefix(start[self._cache_name], cut, 1, start.logits[:, -1])
-                again = self._call(ids[:, cut:], use_cache=True, **{self._cache_name: prefix.for_batch(1)})
-                scale = whole.abs().max().clamp(min=1.0)
-                if (again.logits[:, -1].float() - whole).abs().max() > self._tolerance() * scale:
-                    return False
-        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError):
-            return False  # a cache of another kind: every context is then run whole, which is right if slower
-        return True
-
-    @torch.no_grad()
     def _follows_trees(self) -> bool:
         """Whether many paths may be read in one pass under a tree mask (attention models without a window)."""
-        start = Encoded(tuple(i % self.model.config.get_text_config().vocab_size for i in range(5)))
+        start = probing.probe_row(self.vocab_size, 5)
         paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
         prefix = self.prefill([start])
         try:
@@ -243,22 +233,16 @@ class HFCausal:
         except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, IndexError):
             return False
         each = following.each(self._run, prefix, paths, self.device)
-        return bool((tree - each).abs().max() <= self._tolerance() * each.abs().max().clamp(min=1.0))
+        return probing.relative(tree, each) <= self.tolerance
 
-    @torch.no_grad()
-    def _lens_works(self) -> bool:
-        """Whether the last hidden state, unembedded, gives the model's own logits."""
-        ids = torch.arange(5, device=self.device)[None] % self.model.config.get_text_config().vocab_size
-        last = self.model.config.get_text_config().num_hidden_layers
-        try:
-            states, out = self._with_hidden(ids, [last], {"use_cache": False} if self._has_cache else {})
-            again = anatomy.unembed(self.model, states[last][:, -1], normed=False).float()
-        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, IndexError):
-            return False  # no lens then; everything else is still measured
-        whole = out.logits[:, -1].float()
-        return bool((again - whole).abs().max() <= self._tolerance() * whole.abs().max().clamp(min=1.0))
+    @property
+    def vocab_size(self) -> int:
+        """Entries of the vocabulary."""
+        return int(self.model.config.get_text_config().vocab_size)
 
-    def _tolerance(self) -> float:
+    @property
+    def tolerance(self) -> float:
+        """Largest difference of logits, relative to the largest, between two ways to compute them."""
         return 1e-4 if self.model.dtype == torch.float32 else 5e-2
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 class _SteppedOver(nn.Module):
     """Stands in for a layer: gives the saved residual (the last one stepped over) or what it was given.
 
-    Models ask their layers for attributes (which mask, which rotary embedding); those are the layer's own.
+    Models ask their layers for attributes (which mask, which rotary embedding); those are the layer's own. `packed`: in
+    this family a layer returns a tuple, of which the residual is the first.
     """
 
-    def __init__(self, layer: nn.Module, residual: Tensor | None) -> None:
+    def __init__(self, layer: nn.Module, residual: Tensor | None, packed: bool) -> None:
         super().__init__()
+        self.packed = packed
         object.__setattr__(self, "layer", layer)  # no submodule: its parameters are not ours
         object.__setattr__(self, "residual", residual)
 
@@ -32,15 +34,37 @@ class _SteppedOver(nn.Module):
         except AttributeError:
             return getattr(object.__getattribute__(self, "layer"), name)
 
-    def forward(self, hidden: Tensor, *_: Any, **__: Any) -> Tensor:
+    def forward(self, hidden: Tensor, *_: Any, **__: Any) -> Tensor | tuple[Tensor, None]:
         """The residual that enters the next layer."""
         saved: Tensor | None = object.__getattribute__(self, "residual")
-        return hidden if saved is None else saved
+        out = hidden if saved is None else saved
+        return (out, None) if self.packed else out
+
+
+def layers_are_packed(model: PreTrainedModel, call: Callable[[], Any]) -> bool:
+    """Whether the first layer returns a tuple, seen in one call; False where there is no list of layers."""
+    layers = anatomy.layer_list(model)
+    seen: list[bool] = []
+
+    def look(_: nn.Module, __: Any, output: Any) -> None:
+        seen.append(isinstance(output, tuple))
+
+    handle = layers[0].register_forward_hook(look) if layers is not None else None
+    if handle is None:
+        return False
+    try:
+        call()
+    finally:
+        handle.remove()
+    return bool(seen) and seen[0]
 
 
 @contextmanager
-def entering_at(model: PreTrainedModel, layer: int, residual: Tensor) -> Iterator[None]:
+def entering_at(model: PreTrainedModel, layer: int, residual: Tensor, packed: bool = False) -> Iterator[None]:
     """Inside, calls of the model enter `layer` (from 1) with `residual` [B, T, d] and skip the layers before it.
+
+    Args:
+        packed: see `layers_are_packed`.
 
     Raises:
         UnsupportedModelError: the model's layers cannot be found.
@@ -51,7 +75,7 @@ def entering_at(model: PreTrainedModel, layer: int, residual: Tensor) -> Iterato
     kept = [layers[i] for i in range(layer - 1)]
     try:
         for i, own in enumerate(kept):
-            layers[i] = _SteppedOver(own, residual if i == layer - 2 else None)
+            layers[i] = _SteppedOver(own, residual if i == layer - 2 else None, packed)
         if layer > 1:
             yield
         else:

@@ -1,4 +1,4 @@
-"""What can be measured on a model, tried out on one prompt of a testbed: behaviour, heads, ablation, lens."""
+"""What can be measured on a model, tried out on one prompt of a testbed: behaviour, heads, ablation, lens, sweep."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import torch
 
-from groundbench.adapter import Adapter, Encoded, HeadEdit
+from groundbench.adapter import Adapter, Capability, Encoded, HeadEdit, Restartable
 from groundbench.contexts import Contexts, build_contexts
+from groundbench.sweep import NEEDED as SWEEP_NEEDS
 from groundbench.testbed import EnvForm, Testbed
 
 UNCHANGED = 1e-3
@@ -36,6 +37,7 @@ def find_abilities(adapter: Adapter, testbed: Testbed, form: EnvForm) -> list[Ab
         _prefix(adapter),
         _heads(adapter, row),
         _ablation(adapter, row, logits),
+        _sweep(adapter, row, logits),
         _lens(adapter, row, logits),
     ]
 
@@ -55,21 +57,22 @@ def _behaviour(adapter: Adapter, contexts: Contexts, row: Encoded, logits: torch
 def _prefix(adapter: Adapter) -> Ability:
     if "prefix" in adapter.info.capabilities:
         return Ability("shared prefix", True, "contexts that begin alike share their cache")
-    return Ability("shared prefix", False, "every context is run whole")
+    return Ability("shared prefix", False, f"every context is run whole: {adapter.info.why_not('prefix')}")
 
 
 def _heads(adapter: Adapter, row: Encoded) -> Ability:
     if "tap" not in adapter.info.capabilities:
-        return Ability("heads", False, "; ".join(adapter.info.notes) or "it has no heads: their results are null")
+        return Ability("heads", False, f"their results are null: {adapter.info.why_not('tap')}")
     traces = adapter.forward([row], trace=True).traces
     kinds = sorted({t.mixer.kind for t in traces})
     layers = len({t.mixer.layer for t in traces})
-    return Ability("heads", True, f"{adapter.info.n_heads} heads in {layers} layers ({', '.join(kinds)})")
+    found = f"{adapter.info.n_heads} heads in {layers} of {adapter.info.n_layers} layers ({', '.join(kinds)})"
+    return Ability("heads", True, "; ".join((found, *adapter.info.notes)))
 
 
 def _ablation(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
     if "tap" not in adapter.info.capabilities:
-        return Ability("ablation", False, "heads cannot be edited")
+        return Ability("ablation", False, f"heads cannot be edited: {adapter.info.why_not('tap')}")
     scale = torch.ones(1, adapter.info.n_heads, device=logits.device)
     same = _change(adapter, row, logits, scale)
     if same > UNCHANGED:
@@ -80,17 +83,33 @@ def _ablation(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
     )
 
 
+def _sweep(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
+    """Single heads are swept from the edited layer on: here from the middle one, with nothing edited."""
+    missing: list[Capability] = [c for c in SWEEP_NEEDS if c not in adapter.info.capabilities]
+    if missing or not isinstance(adapter, Restartable):
+        why = adapter.info.why_not(missing[0] if missing else "restart")
+        return Ability("single heads", False, f"what each head does alone is null: {why}")
+    layer = 1 + adapter.info.n_layers // 2
+    residual = adapter.forward([row], hidden=[layer - 1]).hidden[layer - 1]
+    gap = _relative(adapter.restart([row], residual, layer, prefix=None, edit=None), logits)
+    return Ability("single heads", gap < UNCHANGED, f"going on from layer {layer} differs from the model by {gap:.0e}")
+
+
 def _change(adapter: Adapter, row: Encoded, logits: torch.Tensor, scale: torch.Tensor) -> float:
     edited = adapter.forward([row], edit=HeadEdit(scale)).logits
-    return float((edited - logits).abs().max() / logits.abs().max())
+    return _relative(edited, logits)
+
+
+def _relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((found - wanted).abs().max() / wanted.abs().max())
 
 
 def _lens(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
     if "hidden" not in adapter.info.capabilities:
-        return Ability("lens", False, "its hidden states cannot be read out")
+        return Ability("lens", False, f"its hidden states cannot be read out: {adapter.info.why_not('hidden')}")
     last = adapter.info.n_layers
     hidden = adapter.forward([row], hidden=[last]).hidden[last][:, -1]
     with torch.no_grad():
         read = adapter.unembed(hidden, normed=False).float()
-    gap = float((read - logits).abs().max() / logits.abs().max())
+    gap = _relative(read, logits)
     return Ability("lens", gap < UNCHANGED, f"{last} layers; the last one read out differs from the model by {gap:.0e}")

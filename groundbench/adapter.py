@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 MixerKind = Literal["attention", "ssd"]
 Positions = Literal["all", "last"]
-Capability = Literal["prefix", "hidden", "tap"]
+Capability = Literal["prefix", "hidden", "tap", "restart"]
+NO_REASON: dict[Capability, str] = {
+    "prefix": "its adapter keeps no cache",
+    "hidden": "its hidden states, unembedded, do not give its own logits",
+    "tap": "the model has no heads",
+    "restart": "it cannot go on from a layer's saved residual",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class ModelInfo:
     """What is known of a model before anything is measured.
 
     `mixers` is empty for a model without heads (an LSTM): its head results are null, never 0.
-    `capabilities`: `prefix` (a shared prefix can be cached), `hidden` (hidden states), `tap` (head traces and edits).
+    `capabilities`: `prefix` (a shared prefix can be cached), `hidden` (hidden states), `tap` (head traces and edits),
+    `restart` (see `Restartable`). `lacks` says why one is missing, see `why_not`.
     """
 
     name: str
@@ -51,6 +58,7 @@ class ModelInfo:
     d_model: int
     mixers: tuple[Mixer, ...] = ()
     capabilities: frozenset[Capability] = frozenset()
+    lacks: tuple[tuple[Capability, str], ...] = ()
     attention: str = ""
     bos: Literal["added", "none"] = "none"
     device: str = "cpu"
@@ -277,7 +285,10 @@ class Untrainable(Protocol):
 
 @runtime_checkable
 class Restartable(Protocol):
-    """An adapter that can go on from a layer's saved residual: single-head sweeps then skip the layers before."""
+    """An adapter that can go on from a layer's saved residual: single-head sweeps then skip the layers before.
+
+    Whether the model bears it is its capability `restart`.
+    """
 
     def restart(
         self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None

@@ -14,12 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.adapter import Adapter, Encoded, HeadEdit, Mixer, Positions, Prefix, Restartable
+from groundbench.adapter import Adapter, Capability, Encoded, HeadEdit, Mixer, Positions, Prefix, Restartable
 from groundbench.errors import UnsupportedModelError
 from groundbench.saliency import SaliencyItem
 from groundbench.scoring import DEFAULT_BATCH_TOKENS
 
 Floats = npt.NDArray[np.float64]
+NEEDED: tuple[Capability, ...] = ("tap", "hidden", "restart")
 
 
 def sweep_heads(
@@ -38,8 +39,11 @@ def sweep_heads(
     Raises:
         UnsupportedModelError: the model cannot be restarted from a layer.
     """
-    if not isinstance(adapter, Restartable) or not {"tap", "hidden"} <= adapter.info.capabilities:
-        raise UnsupportedModelError(f"{adapter.info.name}: single heads cannot be swept: it has no tap or no residuals")
+    info = adapter.info
+    missing: list[Capability] = [c for c in NEEDED if c not in info.capabilities]
+    if missing or not isinstance(adapter, Restartable):
+        why = info.why_not(missing[0] if missing else "restart")
+        raise UnsupportedModelError(f"{info.name}: single heads cannot be swept: {why}")
     effects = np.full((len(items), adapter.info.n_heads), np.nan)
     widest = max(m.n_heads for m in adapter.info.mixers)
     for part in _batches(items, positions, widest, batch_tokens):

@@ -35,6 +35,13 @@ class Tap:
         self._route = route
         self._sites = sites
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how heads are read."""
+        if self._route == "eager":
+            return ("heads are read from returned attention weights: memory grows with the square of the prompt",)
+        return ()
+
     @contextmanager
     def active(
         self, edit: HeadEdit | None = None, trace: bool = False, start: int = 0, layer: int = 1

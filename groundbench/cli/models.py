@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,10 @@ from groundbench.cli.options import (
     loading,
 )
 from groundbench.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from groundbench.abilities import Ability
+    from groundbench.adapter import ModelInfo
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,9 +66,12 @@ def check(
     bos: Bos = "auto",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Try out on one prompt what can be measured: behaviour, heads, ablation, lens. Exit code 2 if nothing can."""
+    """Try out on one prompt what can be measured, and say why not: behaviour, heads, ablation, single heads, lens.
+
+    Exit code 2 if nothing can. Which families were verified, and how: docs/families.md.
+    """
     from groundbench.abilities import find_abilities
-    from groundbench.evaluate import choose_testbed
+    from groundbench.choices import choose_testbed
     from groundbench.registry import open_model
 
     load = loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code)
@@ -72,13 +80,27 @@ def check(
     found = find_abilities(adapter, bed, bed.form(env_form or bed.default_form))
     info = adapter.info
     if as_json:
-        abilities = {a.name: {"works": a.works, "detail": a.detail} for a in found}
-        console.show_json({"model": info.name, "family": info.family, "testbed": bed.name, "abilities": abilities})
+        console.show_json(_as_json(info, bed.name, found))
     else:
         console.out().print(
             f"[bold]{info.name}[/bold]  {info.family}: {info.architecture}, {info.parameters:,} parameters, "
-            f"{info.n_layers} layers, {info.dtype} on {info.device}"
+            f"{info.n_layers} layers, {info.dtype} on {info.device}",
+            soft_wrap=True,
         )
         console.show_list(f"on {bed.name}", [("+" if a.works else "-", a.name, a.detail) for a in found])
     if not found[0].works:
         raise UnsupportedModelError(f"{info.name}: behaviour cannot be measured: {found[0].detail}")
+
+
+def _as_json(info: ModelInfo, testbed: str, found: Sequence[Ability]) -> dict[str, object]:
+    return {
+        "model": info.name,
+        "family": info.family,
+        "architecture": info.architecture,
+        "parameters": info.parameters,
+        "layers": info.n_layers,
+        "dtype": info.dtype,
+        "device": info.device,
+        "testbed": testbed,
+        "abilities": {a.name: {"works": a.works, "detail": a.detail} for a in found},
+    }

@@ -174,7 +174,13 @@ def test_models_check_says_what_works(say: Say, bed: str) -> None:
     code, out, _ = say("models", "check", MODEL, "--testbed", bed, "--json")
     assert code == 0
     works = {name: a["works"] for name, a in json.loads(out)["abilities"].items()}
-    assert works == {"behaviour": True, "shared prefix": False, "heads": False, "ablation": False, "lens": False}
+    assert works.pop("behaviour")
+    assert list(works) == ["shared prefix", "heads", "ablation", "single heads", "lens"]
+    assert not any(works.values())
+    assert (
+        "heads         their results are null: the model has no heads"
+        in say("models", "check", MODEL, "--testbed", bed)[1]
+    )
 
 
 def test_models_check_refuses_a_model_without_logits(say: Say, bed: str, monkeypatch: pytest.MonkeyPatch) -> None:

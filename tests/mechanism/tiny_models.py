@@ -22,6 +22,9 @@ LLAMA_LIKE = {
 }
 GQA = dict(**LLAMA_LIKE, num_key_value_heads=2)
 GPT2_LIKE = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 3, "n_head": 4, "bos_token_id": 0, "eos_token_id": 0}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+WINDOW = "sliding_attention"
 SSD_HEADS = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 16, "mamba_chunk_size": 4}
 
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -85,6 +88,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "falcon_h1": dict(**GQA, **SSD_HEADS, head_dim=8, mamba_d_ssm=64),
     "jamba": dict(**GQA, attn_layer_period=2, attn_layer_offset=1, num_experts=2, mamba_dt_rank=4),
+    "qwen2": GQA,
+    "qwen3": dict(**GQA, head_dim=8),
+    "qwen2_moe": dict(**GQA, **EXPERTS, shared_expert_intermediate_size=16),
+    "qwen3_moe": dict(**GQA, **EXPERTS, head_dim=8),
+    "mixtral": dict(**GQA, num_local_experts=4, num_experts_per_tok=2),
+    "gemma3_text": dict(**GQA, head_dim=8, sliding_window=4, layer_types=[WINDOW, "full_attention", WINDOW]),
+    "smollm3": dict(**GQA, **SPECIAL, no_rope_layer_interval=2),
+    "phi": LLAMA_LIKE,
+    "phi3": dict(**GQA, pad_token_id=0),
     # Families that never call transformers' attention interface.
     "bloom": {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 3, "n_head": 4},
     "gpt_neo": {
@@ -102,9 +114,18 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "falcon": {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4},
     "mpt": {"vocab_size": VOCABULARY, "d_model": 32, "n_layers": 3, "n_heads": 4},
     "codegen": dict(**GPT2_LIKE, rotary_dim=4),
+    "xglm": {
+        "vocab_size": VOCABULARY,
+        "d_model": 32,
+        "num_layers": 3,
+        "attention_heads": 4,
+        "ffn_dim": 48,
+        "max_position_embeddings": 64,
+    },
     # No heads, or none that can be read.
     "mamba": {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2},
     "rwkv": {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "attention_hidden_size": 32},
+    "groundbench_lstm": {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2},
 }
 INTERFACE = ("gpt2", "llama", "gpt_neox", "opt", "gemma2", "mistral", "gpt_oss", "deepseek_v3")
 BY_ITSELF = ("bloom", "gpt_neo", "gptj", "falcon", "mpt", "codegen")
