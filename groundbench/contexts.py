@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from groundbench.adapter import Adapter, Encoded
-from groundbench.errors import BadInputError
+from groundbench.errors import BadInputError, UnencodableError
 from groundbench.gain import sample_mismatches
 from groundbench.testbed import EnvForm, Frame, Noun, Prompt, Testbed, TextSegment
 
 Ints = npt.NDArray[np.int64]
 Targets = tuple[tuple[int, ...], ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Contexts:
         unique: [n] index of the first context with the same tokens and the same targets; equal contexts run once.
         targets: for each context the targets' token ids, in the order of `target_index`.
         target_index: for each context the indices of its target nouns.
+        left_out: nouns that the model's tokenizer does not set apart in this form, with the reason.
     """
 
     form: EnvForm
@@ -41,12 +44,21 @@ class Contexts:
     targets: tuple[Targets, ...]
     target_index: tuple[Ints, ...]
     keep: npt.NDArray[np.bool_] | None
-    """[frame, env, target] pairs of a sample of mismatches, or None for all."""
+    """[frame, env, target] what the table holds (a sample of mismatches, or all but what is no mismatch); None: all."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def distinct(self) -> Ints:
         """The contexts that are run, each once."""
         return np.unique(self.unique)
+
+
+class EmptyFormError(BadInputError):
+    """Fewer than two nouns of a form can be measured; `left_out`: those the tokenizer does not set apart, and why."""
+
+    def __init__(self, message: str, left_out: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.left_out = dict(left_out)
 
 
 def build_contexts(
@@ -60,24 +72,41 @@ def build_contexts(
 ) -> Contexts:
     """Prompts and targets of one form.
 
+    A noun whose form or word the tokenizer merges with what stands beside it is left out where any model may read
+    the testbed (natural language); elsewhere the model does not fit the testbed, which is refused.
+
     Args:
         nouns: only these nouns (a limit); all by default.
         mismatches: a seeded sample of M other nouns for each item instead of all (protocol §5).
 
     Raises:
-        BadInputError: fewer than two nouns are left, or a prompt or target cannot be encoded.
+        EmptyFormError: fewer than two nouns are left.
+        BadInputError: a prompt or target cannot be encoded, e.g. is longer than the model's context.
     """
     chosen = tuple(n for n in testbed.nouns_of(form) if nouns is None or n.word in set(nouns))
-    if len(chosen) < 2:
-        raise BadInputError(
-            f"testbed {testbed.name!r}, form {form.name!r}: {len(chosen)} nouns are left, at least 2 are needed"
-        )
+    left_out: dict[str, str] = {}
+    while len(kept := tuple(n for n in chosen if n.word not in left_out)) >= 2:
+        try:
+            return replace(_contexts(adapter, testbed, form, kept, mismatches, seed), left_out=left_out)
+        except UnencodableError as error:
+            if not testbed.natural_language:
+                raise
+            left_out |= {kept[i].word: why for i, why in error.faults.items()}
+    first = next((f"; {why}" for why in left_out.values()), "")
+    raise EmptyFormError(
+        f"testbed {testbed.name!r}, form {form.name!r}: {len(kept)} nouns are left, at least 2 are needed{first}",
+        left_out,
+    )
+
+
+def _contexts(
+    adapter: Adapter, testbed: Testbed, form: EnvForm, chosen: tuple[Noun, ...], mismatches: int | None, seed: int
+) -> Contexts:
+    """The contexts of these nouns; what cannot be encoded is an UnencodableError by their indices."""
     index = {n.word: i for i, n in enumerate(chosen)}
     frames = tuple(f for f in testbed.frames(form) if f.noun is None or f.noun in index)
     own = np.array([-1 if f.noun is None else index[f.noun] for f in frames])
-    keep = None
-    if mismatches is not None and mismatches < len(chosen) - 1:
-        keep = _kept(own, len(chosen), mismatches, seed)
+    keep = _kept(testbed, form, chosen, own, mismatches, seed)
     pairs = [
         (f, u)
         for f in range(len(frames))
@@ -85,8 +114,8 @@ def build_contexts(
         if keep is None or own[f] < 0 or keep[f, u, own[f]]
     ]
     prompts = tuple(testbed.prompt(frames[f], chosen[u], form) for f, u in pairs)
-    rows = tuple(adapter.encode(prompts))
-    words = [testbed.target(n) for n in chosen]
+    rows = tuple(_by_noun(lambda: adapter.encode(prompts), lambda i: pairs[i][1]))
+    words = [testbed.target_in(n, form) for n in chosen]
     every = np.arange(len(chosen))
     cache: dict[object, Targets] = {}
     targets = tuple(
@@ -153,7 +182,23 @@ def _take(contexts: Contexts, index: Ints, target: Ints | None) -> Contexts:
     )
 
 
-def _kept(own: Ints, n_nouns: int, mismatches: int, seed: int) -> npt.NDArray[np.bool_]:
+def _kept(
+    testbed: Testbed, form: EnvForm, nouns: tuple[Noun, ...], own: Ints, mismatches: int | None, seed: int
+) -> npt.NDArray[np.bool_] | None:
+    """[frame, env, target]: what the table holds; None if everything."""
+    index = {n.word: i for i, n in enumerate(nouns)}
+    none = [(index[u], index[v]) for u, v in testbed.not_mismatched(form) if u != v and {u, v} <= index.keys()]
+    keep = None
+    if mismatches is not None and mismatches < len(nouns) - 1:
+        keep = _sampled(own, len(nouns), mismatches, seed)
+    if none:
+        keep = np.ones((len(own), len(nouns), len(nouns)), dtype=bool) if keep is None else keep
+        env, target = np.array(none).T
+        keep[:, env, target] = False
+    return keep
+
+
+def _sampled(own: Ints, n_nouns: int, mismatches: int, seed: int) -> npt.NDArray[np.bool_]:
     """[frame, env, target]: matched pairs and the seeded sample of mismatches of every item."""
     n_frames = len(own)
     keep = np.zeros((n_frames, n_nouns, n_nouns), dtype=bool)
@@ -171,9 +216,20 @@ def _targets(adapter: Adapter, prompt: Prompt, words: Sequence[str], own: int, c
     last = prompt.segments[-1]
     key = (last.text if isinstance(last, TextSegment) else prompt.text, prompt.join, own)
     if key not in cache:
-        made = tuple(adapter.encode_targets(words, prompt))
+        made = tuple(_by_noun(lambda: adapter.encode_targets(words, prompt), lambda i: i if own < 0 else own))
         cache[key] = cache.setdefault(made, made)  # equal targets are one object, so that frames share batches
     return cache[key]
+
+
+def _by_noun(encode: Callable[[], Sequence[T]], noun: Callable[[int], int]) -> Sequence[T]:
+    """What `encode` gives; of an error's faults the first of each noun, by the noun's index."""
+    try:
+        return encode()
+    except UnencodableError as error:
+        faults: dict[int, str] = {}
+        for i, why in error.faults.items():
+            faults.setdefault(noun(i), why)
+        raise UnencodableError(faults) from None
 
 
 def _first_equal(rows: Sequence[Encoded], targets: Sequence[Targets]) -> Ints:

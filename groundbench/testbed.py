@@ -130,6 +130,8 @@ class Testbed(ABC):
     frame_kind: FrameKind
     natural_language: bool
     """True if any pretrained model can read the prompts; False if they need a vocabulary of ENV and LAN tokens."""
+    ladder: bool = False
+    """True if the forms are the rungs of one ladder (protocol §13): measured together unless some are named."""
 
     @abstractmethod
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
@@ -143,9 +145,22 @@ class Testbed(ABC):
     def target(self, noun: Noun) -> str:
         """The language form of the noun: the word whose surprisal is measured."""
 
+    def target_in(self, noun: Noun, form: EnvForm) -> str:
+        """What `target` is in this form; the same in all forms unless a testbed says otherwise."""
+        return self.target(noun)
+
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
         """Nouns left out of this form, with the reason."""
         return {}
+
+    def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
+        """Pairs (noun shown, noun asked for) that are no mismatch though the nouns differ, e.g. synonyms."""
+        return frozenset()
+
+    @property
+    def default_forms(self) -> tuple[EnvForm, ...]:
+        """What is measured where no form is named: all of a ladder, else the default form."""
+        return self.forms if self.ladder else (self.form(self.default_form),)
 
     def nouns_of(self, form: EnvForm) -> tuple[Noun, ...]:
         """The nouns that have this form."""
@@ -186,7 +201,9 @@ class Testbed(ABC):
                 shown = self.prompt(frame, env, form)
                 parts.append([form.name, frame.id, frame.noun, _plain(shown)])
             first = self.frames(form)[0]
-            parts.append([[n.word, self.target(n), _plain(self.prompt(first, n, form))] for n in nouns])
+            parts.append([[n.word, self.target_in(n, form), _plain(self.prompt(first, n, form))] for n in nouns])
+            if pairs := sorted(self.not_mismatched(form)):
+                parts.append(["not mismatched", pairs])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -7,8 +7,9 @@ frame_kind: shared              # or per-noun
 nouns: inventory                # the 100 nouns, or a list: of their words, or of
                                 # {word: zebra, category: animals, article: a, plural: zebras}
 default_form: word              # optional: else the first form
+ladder: true                    # optional: the forms are rungs of one ladder, measured together by default
 join: " "                       # optional: what stands between the prompt and the target
-target: "{noun}"                # optional: the word that is asked for
+target: "{noun}"                # optional: the word that is asked for; a form may bring its own
 forms:
   word: {description: the word itself, template: "{noun}"}
   gloss: {description: a definition, table: gloss.yaml}    # or the table itself, noun by noun:
@@ -30,17 +31,18 @@ from groundbench.tasks.nouns import inventory
 from groundbench.testbed import EnvForm, Frame, FrameKind, Noun, Prompt, Testbed, text_prompt
 
 REQUIRED = ("name", "version", "natural_language", "frame_kind", "nouns", "forms", "frames")
-OPTIONAL = ("default_form", "join", "target")
+OPTIONAL = ("default_form", "join", "target", "ladder")
 
 
 @dataclass(frozen=True)
 class TextForm:
-    """One ENV form: the text each noun is shown as, why other nouns have none, and the frames."""
+    """One ENV form: the text each noun is shown as, why other nouns have none, the frames, and its own target if any."""
 
     form: EnvForm
     shown: Mapping[str, str]
     excluded: Mapping[str, str]
     frames: tuple[Frame, ...]
+    target: str | None = None
 
 
 class TextTestbed(Testbed):
@@ -48,6 +50,7 @@ class TextTestbed(Testbed):
 
     Args:
         target: the language form, with `{noun}` for the word.
+        ladder: whether the forms are the rungs of one ladder (see `Testbed.ladder`).
         join: what stands between the prompt and the target.
     """
 
@@ -63,8 +66,10 @@ class TextTestbed(Testbed):
         default_form: str | None = None,
         join: str = " ",
         target: str = "{noun}",
+        ladder: bool = False,
     ) -> None:
         self.name, self.version = name, version
+        self.ladder = ladder
         self.nouns = tuple(nouns)
         self.forms = tuple(f.form for f in forms)
         self.default_form = default_form or self.forms[0].name
@@ -83,6 +88,11 @@ class TextTestbed(Testbed):
     def target(self, noun: Noun) -> str:
         """The language form of the noun."""
         return self._target.replace("{noun}", noun.word)
+
+    def target_in(self, noun: Noun, form: EnvForm) -> str:
+        """The word asked for in this form."""
+        own = self._forms[form.name].target
+        return self.target(noun) if own is None else own.replace("{noun}", noun.word)
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
         """Nouns that the form cannot show, with the reason."""
@@ -107,12 +117,14 @@ def load_yaml(path: Path) -> TextTestbed:
     forms = [_form(name, node, kind, nouns, frames) for name, node in fields["forms"].mapping().items()]
     if not forms:
         raise fields["forms"].error("forms is empty, expected at least one form")
-    options: dict[str, Any] = {k: fields[k].text(empty=k == "join") for k in OPTIONAL if k in fields}
+    options: dict[str, Any] = {
+        k: fields[k].flag() if k == "ladder" else fields[k].text(empty=k == "join") for k in OPTIONAL if k in fields
+    }
     names = [f.form.name for f in forms]
     if options.get("default_form", names[0]) not in names:
         fields["default_form"].choice(names)
-    if "{noun}" not in options.get("target", "{noun}"):
-        raise fields["target"].error(f"target is {options['target']!r}, expected a text with '{{noun}}' in it")
+    if "target" in fields:
+        options["target"] = _target(fields["target"])
     return TextTestbed(
         name=fields["name"].text(),
         version=fields["version"].text(),
@@ -183,8 +195,14 @@ def _template(node: Marked, slot: str) -> str:
     return text
 
 
+def _target(node: Marked) -> str:
+    if "{noun}" not in node.text():
+        raise node.error(f"{node.name} is {node.text()!r}, expected a text with '{{noun}}' in it")
+    return node.text()
+
+
 def _form(name: str, node: Marked, kind: FrameKind, nouns: Sequence[Noun], frames: tuple[Frame, ...]) -> TextForm:
-    fields = node.fields((), ("description", "template", "table", "frames"))
+    fields = node.fields((), ("description", "template", "table", "frames", "target"))
     if ("template" in fields) == ("table" in fields):
         raise node.error(f"{node.name} has both or none of template and table, expected one of them")
     excluded: dict[str, str] = {}
@@ -195,7 +213,8 @@ def _form(name: str, node: Marked, kind: FrameKind, nouns: Sequence[Noun], frame
         shown, excluded = _table(fields["table"], nouns)
     description = fields["description"].text() if "description" in fields else ""
     own = _frames(fields["frames"], kind, nouns) if "frames" in fields else frames
-    return TextForm(EnvForm(name, description), shown, excluded, own)
+    target = _target(fields["target"]) if "target" in fields else None
+    return TextForm(EnvForm(name, description), shown, excluded, own, target)
 
 
 def _table(node: Marked, nouns: Sequence[Noun]) -> tuple[dict[str, str], dict[str, str]]:

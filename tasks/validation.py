@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from groundbench.errors import BadInputError
+from groundbench.tasks.contexts import ContextTestbed
+from groundbench.tasks.contexts_check import context_faults
 from groundbench.testbed import EnvForm, EnvSegment, Frame, ImageSegment, Noun, Prompt, Testbed, TextSegment
 
 _ARTICLES = frozenset({"a", "an"})
@@ -31,6 +33,8 @@ def find_faults(testbed: Testbed) -> list[Fault]:
         faults.append(Fault("default_form", f"is {testbed.default_form!r}; the forms are {', '.join(names)}"))
     for form in testbed.forms:
         faults += _form(testbed, form)
+    if isinstance(testbed, ContextTestbed):
+        faults += [Fault(*fault) for fault in context_faults(testbed)]
     return faults
 
 
@@ -39,13 +43,14 @@ def _nouns(testbed: Testbed) -> Iterator[Fault]:
         yield Fault("nouns", f"there are {len(testbed.nouns)}; a gain needs at least 2")
     for word in _repeated([n.word for n in testbed.nouns]):
         yield Fault(f"noun {word!r}", "is there twice")
-    targets = {n.word: testbed.target(n) for n in testbed.nouns}
-    for target in _repeated(list(targets.values())):
-        same = ", ".join(w for w, t in targets.items() if t == target)
-        yield Fault(f"target {target!r}", f"is the target of several nouns: {same}")
-    for word, target in targets.items():
-        if not target or target != target.strip():
-            yield Fault(f"noun {word!r}", f"has the target {target!r}; expected a word without space around it")
+    words = [n.word for n in testbed.nouns]
+    for targets in dict.fromkeys(tuple(testbed.target_in(n, f) for n in testbed.nouns) for f in testbed.forms):
+        for target in _repeated(targets):
+            same = ", ".join(w for w, t in zip(words, targets, strict=True) if t == target)
+            yield Fault(f"target {target!r}", f"is the target of several nouns: {same}")
+        for word, target in zip(words, targets, strict=True):
+            if not target or target != target.strip():
+                yield Fault(f"noun {word!r}", f"has the target {target!r}; expected a word without space around it")
 
 
 def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
@@ -123,7 +128,7 @@ def _shown(prompt: Prompt) -> Iterator[Fault]:
 
 
 def _around(testbed: Testbed, noun: Noun, prompt: Prompt, words: dict[str, str]) -> Iterator[Fault]:
-    """No inventory noun beside the shown one; in shared frames no a/an before the slot or the cut (protocol §4)."""
+    """No inventory noun beside the shown one; no a/an before the cut, nor before a shared slot (protocol §4)."""
     for i, segment in enumerate(prompt.segments):
         if not isinstance(segment, TextSegment):
             continue
@@ -135,10 +140,10 @@ def _around(testbed: Testbed, noun: Noun, prompt: Prompt, words: dict[str, str])
         before_slot = not last and isinstance(prompt.segments[i + 1], EnvSegment)
         if not (last or before_slot) or not found or found[-1] not in _ARTICLES:
             continue
-        if testbed.frame_kind == "shared":
+        if last or testbed.frame_kind == "shared":
             place = "cut" if last else "slot"
             yield Fault(prompt.where, f"has {found[-1]!r} before the {place}: it gives away the noun's first letter")
-        elif before_slot and found[-1] != noun.article:
+        elif found[-1] != noun.article:
             yield Fault(prompt.where, f"has {found[-1]!r} before a noun that takes {noun.article!r}")
 
 

@@ -132,7 +132,7 @@ def _prompts(bed: Bed, form: EnvForm, word: str | None, limit: int) -> list[tupl
         raise BadInputError(f"testbed {bed.name!r} has no {form.name} form of {word!r}: {bed.excluded(form)[word]}")
     chosen = bed.nouns_of(form)[0] if word is None else bed.noun(word)
     frames = [f for f in bed.frames(form) if f.noun in (None, chosen.word)]
-    return [(_marked(bed, frame, chosen, form), bed.target(chosen)) for frame in frames[:limit]]
+    return [(_marked(bed, frame, chosen, form), bed.target_in(chosen, form)) for frame in frames[:limit]]
 
 
 def _marked(bed: Bed, frame: Frame, noun: Noun, form: EnvForm) -> str:

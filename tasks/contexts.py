@@ -1,0 +1,152 @@
+"""Testbeds of contexts written noun by noun, sentence by sentence (protocol §4): `childes` and `caption-dialogue`.
+
+The file is plain text in YAML; marks and tags are added here. One line is one context: what is shown, with the noun's
+place as {env}, then what is said, cut right before the noun. Punctuation stands in the form `plain` only.
+
+book:
+- "asked for a new {env} | I love this"                    # said by the layout's first speaker
+- "MOT: holds up the {env} | come and sit by me with your"  # by another
+- "a man looks at an old {env} | is he alone? | yes, with the"   # two turns: the speakers alternate
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundbench.tasks.marked import Marked, read_marked
+from groundbench.tasks.nouns import inventory
+from groundbench.tasks.text import TextForm, TextTestbed
+from groundbench.testbed import EnvForm, Frame, Noun
+
+ENV, LAN, SLOT = ":<ENV>", ":<LAN>", "{env}"
+TOKEN = EnvForm("token", "the noun's ENV token in a full ENV sentence, for models trained on the imported corpus")
+SIMPLE = EnvForm("simple", "the noun's ENV token alone, for the same models")
+PLAIN = EnvForm("plain", "the same sentences as ordinary text, for any pretrained model")
+_PUNCTUATION = re.compile(r"[.,?!;:]+(?=\s|$)")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How contexts of one kind are laid out.
+
+    Attributes:
+        roles: the speakers' tags with their names in plain text; the first speaks unless a line names another, and
+            turns after the first alternate.
+        lead: the tag before what is shown; None for the first speaker's own, whose utterance it annotates (§2.1).
+        shown: how `plain` sets off what is shown, with {shown} for it.
+    """
+
+    roles: Mapping[str, str]
+    lead: str | None
+    shown: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """One written context: what is shown, with the slot, and the turns (tag, text), the last of them cut."""
+
+    noun: str
+    number: int
+    shown: str
+    turns: tuple[tuple[str, str], ...]
+
+    @property
+    def id(self) -> str:
+        """The frame's name, e.g. `book-3`."""
+        return f"{self.noun}-{self.number}"
+
+    @property
+    def cut(self) -> str:
+        """The utterance that the noun would end."""
+        return self.turns[-1][1]
+
+
+class ContextTestbed(TextTestbed):
+    """A testbed of per-noun contexts in the forms `token`, `simple` and `plain`."""
+
+    def __init__(self, name: str, version: str, nouns: Sequence[Noun], contexts: Sequence[Context], layout: Layout):
+        marked = {n.word: n.word + ENV for n in nouns}
+        words = {n.word: n.word for n in nouns}
+        lan = "{noun}" + LAN
+        token = tuple(Frame(c.id, _token(c, c.shown, layout), c.noun) for c in contexts)
+        simple = tuple(Frame(c.id, _token(c, SLOT, layout), c.noun) for c in contexts)
+        plain = tuple(Frame(c.id, _plain(c, layout), c.noun) for c in contexts)
+        super().__init__(
+            name=name,
+            version=version,
+            nouns=nouns,
+            forms=(
+                TextForm(TOKEN, marked, {}, token),
+                TextForm(SIMPLE, marked, {}, simple),
+                TextForm(PLAIN, words, {}, plain, target="{noun}"),
+            ),
+            frame_kind="per-noun",
+            natural_language=False,
+            target=lan,
+        )
+        self.contexts = tuple(contexts)
+
+
+def load_contexts(path: Path, layout: Layout, *, name: str, version: str) -> ContextTestbed:
+    """The testbed of a file of contexts; its nouns are those of the inventory that the file has.
+
+    Raises:
+        BadInputError: naming file and line, what was found and what was expected.
+    """
+    file = read_marked(path)
+    known = {n.word: n for n in inventory()}
+    contexts: list[Context] = []
+    rows = file.mapping()
+    for word, node in rows.items():
+        if word not in known:
+            raise node.error(f"{word!r} is not a noun of the inventory")
+        contexts += (_context(word, i, row, layout) for i, row in enumerate(node.sequence(), 1))
+    if len(rows) < 2:
+        raise file.error(f"the file has {len(rows)} nouns, expected at least 2")
+    return ContextTestbed(name, version, [n for w, n in known.items() if w in rows], contexts, layout)
+
+
+def _context(noun: str, number: int, node: Marked, layout: Layout) -> Context:
+    shown, *said = (part.strip() for part in node.text().split("|"))
+    tags = list(layout.roles)
+    speaker, colon, rest = shown.partition(": ")
+    if colon:
+        if speaker not in tags:
+            raise node.error(f"{node.name} begins with {speaker!r}:, expected one of {', '.join(tags)}")
+        shown, tags = rest, tags[tags.index(speaker) :] + tags[: tags.index(speaker)]
+    if shown.split().count(SLOT) != 1 or shown.count("{") != 1:
+        raise node.error(f"{node.name} shows {shown!r}, expected a sentence with the word {SLOT} exactly once")
+    if not said or not all(said):
+        raise node.error(f"{node.name} says nothing, expected 'what is shown | what is said'")
+    if any("{" in turn for turn in said):
+        raise node.error(f"{node.name} has a slot in what is said, expected none: it is cut before the noun")
+    if said[-1] != _bare(said[-1]):
+        raise node.error(
+            f"{node.name} says {said[-1]!r}, expected no punctuation at its end: it is cut before the noun"
+        )
+    return Context(noun, number, shown, tuple((tags[i % len(tags)], turn) for i, turn in enumerate(said)))
+
+
+def _bare(text: str) -> str:
+    """The text without sentence punctuation at its end."""
+    return text.rstrip(".,?!;:")
+
+
+def corpus_words(text: str) -> list[str]:
+    """The words as they stand in an imported corpus: split at white space, sentence punctuation deleted (§2.1)."""
+    return _PUNCTUATION.sub("", text).split()
+
+
+def _token(context: Context, shown: str, layout: Layout) -> str:
+    lead = layout.lead or context.turns[0][0]
+    env = [w if w == SLOT else w + ENV for w in corpus_words(shown)]
+    said = (word for tag, text in context.turns for word in (f"<{tag}>", *(w + LAN for w in corpus_words(text))))
+    return " ".join([f"<{lead}>", *env, *said])
+
+
+def _plain(context: Context, layout: Layout) -> str:
+    said = (f"{layout.roles[tag]}: {text}" for tag, text in context.turns)
+    return "\n".join([layout.shown.replace("{shown}", context.shown), *said])
