@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from groundbench.adapter import Encoded
-from groundbench.errors import BadInputError
+from groundbench.adapters.chat import chat_opening
+from groundbench.errors import BadInputError, UnencodableError
 from groundbench.testbed import EnvSegment, ImageSegment, Prompt
 
 if TYPE_CHECKING:
@@ -15,30 +16,58 @@ if TYPE_CHECKING:
 BosPolicy = Literal["auto", "yes", "no"]
 
 
+class _NotApartError(BadInputError):
+    """The tokenizer gives the ENV form no tokens of its own."""
+
+
 class PromptEncoder:
     """Tokenizes prompts and targets for one model; never truncates.
 
     Args:
-        bos: `auto` does what the tokenizer itself does; `yes` and `no` force it. The outcome is `adds_bos`.
+        bos: `auto` does what the tokenizer itself does (with `chat`: what its template does); `yes` and `no` force it.
         max_length: the model's context in tokens.
+        chat: put prompts into the tokenizer's chat template (see `groundbench.adapters.chat`).
+
+    Attributes:
+        opening: what stands before every prompt: nothing, or what the chat template puts there.
+        adds_bos: whether a BOS token is put before `opening`.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, max_length: int, name: str, bos: BosPolicy = "auto") -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        max_length: int,
+        name: str,
+        bos: BosPolicy = "auto",
+        chat: bool = False,
+    ) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.name = name
+        self.bos, self.chat = bos, chat
         self._joins: dict[tuple[str, str], tuple[int, ...]] = {}
-        own = tokenizer("a")["input_ids"]
-        self.adds_bos = bos == "yes" or (bos == "auto" and bool(own) and own[0] == tokenizer.bos_token_id)
-        if self.adds_bos and tokenizer.bos_token_id is None:
+        self._not_apart: dict[tuple[str, str], str] = {}
+        if bos == "yes" and tokenizer.bos_token_id is None:
             raise BadInputError(f"{name}: BOS was asked for, but its tokenizer has no BOS token")
+        self.opening = chat_opening(tokenizer, name) if chat else ""
+        own = tokenizer("a")["input_ids"]
+        by_itself = not chat and bool(own) and own[0] == tokenizer.bos_token_id
+        self.adds_bos = bos == "yes" or (bos == "auto" and by_itself)
+        if chat and bos != "auto" and tokenizer.bos_token:
+            self.opening = self.opening.removeprefix(tokenizer.bos_token)
+
+    @property
+    def begins_with_bos(self) -> bool:
+        """Whether every context begins with BOS, put there by us or by the chat template."""
+        bos = self.tokenizer.bos_token
+        return self.adds_bos or bool(bos and self.opening.startswith(bos))
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
         """Token ids with ENV spans.
 
         Raises:
-            BadInputError: a prompt holds an image, is longer than the model's context (nothing is ever cut off),
-                or a token covers both ENV and other text.
+            BadInputError: a prompt holds an image, or is longer than the model's context (nothing is ever cut off).
+            UnencodableError: in some prompts a token covers both ENV and other text.
         """
         if not prompts:
             return []
@@ -46,19 +75,27 @@ class PromptEncoder:
             if any(isinstance(s, ImageSegment) for s in prompt.segments):
                 raise BadInputError(f"{self.name} reads text only, but {prompt.where} holds an image")
         batch = self.tokenizer(
-            [p.text for p in prompts],
+            [self.opening + p.text for p in prompts],
             add_special_tokens=False,
             return_offsets_mapping=True,
             return_attention_mask=False,
             verbose=False,
         )
-        return [
-            self._encoded(p, ids, offsets)
-            for p, ids, offsets in zip(prompts, batch["input_ids"], batch["offset_mapping"], strict=True)
-        ]
+        rows: list[Encoded] = []
+        faults: dict[int, str] = {}
+        for i, (prompt, ids, offsets) in enumerate(
+            zip(prompts, batch["input_ids"], batch["offset_mapping"], strict=True)
+        ):
+            try:
+                rows.append(self._encoded(prompt, ids, offsets))
+            except _NotApartError as error:
+                faults[i] = str(error)
+        if faults:
+            raise UnencodableError(faults)
+        return rows
 
     def _encoded(self, prompt: Prompt, ids: list[int], offsets: list[tuple[int, int]]) -> Encoded:
-        shift = 1 if self.adds_bos else 0
+        before, shift = len(self.opening), int(self.adds_bos)
         if len(ids) + shift >= self.max_length:
             raise BadInputError(
                 f"{prompt.where}: {len(ids) + shift} tokens do not fit {self.name}'s context of {self.max_length} "
@@ -67,7 +104,7 @@ class PromptEncoder:
         if not ids:
             raise BadInputError(f"{prompt.where}: the prompt is empty after tokenization by {self.name}")
         spans = []
-        at = 0
+        at = before
         for segment in prompt.segments:
             if isinstance(segment, ImageSegment):
                 continue
@@ -82,12 +119,12 @@ class PromptEncoder:
     def _span(self, prompt: Prompt, offsets: list[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
         inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start]
         if not inside:
-            raise BadInputError(f"{prompt.where}: {self.name}'s tokenizer gives the ENV form no token")
-        text = prompt.text
+            raise _NotApartError(f"{prompt.where}: {self.name}'s tokenizer gives the ENV form no token")
+        text = self.opening + prompt.text
         for i in (inside[0], inside[-1]):
             a, b = offsets[i]
             if text[a:start].strip() or text[end:b].strip():
-                raise BadInputError(
+                raise _NotApartError(
                     f"{prompt.where}: the tokenizer merges ENV with its surroundings in {text[a:b]!r}; "
                     "set the ENV form apart by a space"
                 )
@@ -97,16 +134,20 @@ class PromptEncoder:
         """The tokens of each word after `after`, cached by the prompt's last words.
 
         Raises:
-            BadInputError: the tokenizer merges across the join (text and tokens are shown), or does not know the word.
+            UnencodableError: the tokenizer merges across the join (text and tokens are shown), or does not know a word.
         """
         tail = after.text[-48:] + after.join
         missing = [w for w in dict.fromkeys(words) if (tail, w) not in self._joins]
         if missing:
             self._join(missing, after, tail)
+        faults = {i: self._not_apart[tail, w] for i, w in enumerate(words) if (tail, w) in self._not_apart}
+        if faults:
+            raise UnencodableError(faults)
         return [self._joins[tail, w] for w in words]
 
     def _join(self, words: list[str], after: Prompt, tail: str) -> None:
-        texts = [after.text, *(after.text + after.join + w for w in words)]
+        text = self.opening + after.text
+        texts = [text, *(text + after.join + w for w in words)]
         context, *joined = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)[
             "input_ids"
         ]
@@ -114,13 +155,14 @@ class PromptEncoder:
             target = tuple(ids[len(context) :])
             if ids[: len(context)] != context or not target:
                 shown = self.tokenizer.convert_ids_to_tokens(ids[max(0, len(context) - 2) :])
-                raise BadInputError(
+                self._not_apart[tail, word] = (
                     f"{after.where}: the tokenizer merges the context's end {after.text[-12:]!r} with the target "
                     f"{word!r} (tokens {shown}); a target must begin a token of its own"
                 )
-            if self.tokenizer.unk_token_id is not None and self.tokenizer.unk_token_id in target:
-                raise BadInputError(
+            elif self.tokenizer.unk_token_id is not None and self.tokenizer.unk_token_id in target:
+                self._not_apart[tail, word] = (
                     f"{after.where}: the target {word!r} is unknown to {self.name}'s tokenizer; "
                     "does the testbed fit the model?"
                 )
-            self._joins[tail, word] = target
+            else:
+                self._joins[tail, word] = target

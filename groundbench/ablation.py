@@ -41,12 +41,14 @@ class AblationOptions:
         rule: the definition by which heads are detected; None is the headline's.
         draws: control draws of each random control (saliency-matched has one, without chance).
         controls: which controls; the first is the headline's.
+        nouns: cross-fitting tests the heads on a seeded sample of this many nouns; None: on all.
     """
 
     rule: HeadRule | None = None
     style: EditStyle = field(default_factory=EditStyle)
     draws: int = 20
     controls: tuple[Control, ...] = CONTROLS
+    nouns: int | None = None
     seed: int = 0
     batch_tokens: int = DEFAULT_BATCH_TOKENS
 
@@ -73,7 +75,8 @@ def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord
     Where no cell has a detected head nothing is cut: the records say so with `n_heads` 0 and null effects.
     """
     rule = options.rule or headline_rule(subject.saliency)
-    cells, lists = crossfit_lists(subject, rule, options.seed)
+    cells, lists = crossfit_lists(subject, rule, options.seed, options.nouns)
+    tested, note = _sampled(subject, cells, options)
     items = gain_items(within_cells(subject.table, cells))
     base = AblationRecord(
         selection="crossfit",
@@ -88,10 +91,13 @@ def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord
         ),
         original=mean(items.matched),
         gain_original=mean(noun_means(items.gain)),
+        nouns=tested,
+        note=note,
     )
     if not any(m.any() for m in lists):
-        note = "no head was detected in half of the items: nothing to cut"
-        return tuple(base.model_copy(update={"control": c, "note": note}) for c in options.controls)
+        none = "no head was detected in half of the items: nothing to cut"
+        base = base.model_copy(update={"note": f"{note}; {none}" if note else none})
+        return tuple(base.model_copy(update={"control": c}) for c in options.controls)
     tables = CellTables(subject, cells, options)
     cut = gain_items(tables.under(lists))
     return tuple(_against(control, base, items, cut, tables, lists, rule, options) for control in options.controls)
@@ -108,13 +114,28 @@ def within_cells(table: SurprisalTable, cells: Sequence[Cell]) -> SurprisalTable
     return replace(table, surprisal=np.where(kept, table.surprisal, np.nan))
 
 
-def crossfit_lists(subject: Subject, rule: HeadRule, seed: int) -> tuple[tuple[Cell, ...], list[Bools]]:
-    """The cells and, for each, the heads detected in at least half of its fitting items."""
+def _sampled(subject: Subject, cells: Sequence[Cell], options: AblationOptions) -> tuple[tuple[str, ...], str | None]:
+    """The words of the nouns that are tested and how they were chosen; nothing where all are."""
+    nouns = subject.contexts.nouns
+    tested = np.unique(np.concatenate([c.nouns for c in cells]))
+    if len(tested) == len(nouns):
+        return (), None
+    words = tuple(nouns[i].word for i in tested)
+    return words, f"tested on {len(words)} of {len(nouns)} nouns, a sample drawn by seed {options.seed}"
+
+
+def crossfit_lists(
+    subject: Subject, rule: HeadRule, seed: int, nouns: int | None = None
+) -> tuple[tuple[Cell, ...], list[Bools]]:
+    """The cells and, for each, the heads detected in at least half of its fitting items.
+
+    `nouns`: only a seeded sample of this many nouns is in cells; heads are detected with all of the other half.
+    """
     noun = {n.word: i for i, n in enumerate(subject.contexts.nouns)}
     frame = {f.id: i for i, f in enumerate(subject.contexts.frames)}
     item_noun = np.array([noun[n] for n in subject.saliency.nouns])
     item_frame = np.array([frame[f] for f in subject.saliency.frames])
-    cells = make_cells(subject.contexts, item_noun, item_frame, seed)
+    cells = make_cells(subject.contexts, item_noun, item_frame, seed, nouns)
     found = detected(subject.saliency, rule)
     return cells, [found[c.fit].mean(0) >= MIN_RATE if c.fit.any() else np.zeros(found.shape[1], bool) for c in cells]
 

@@ -66,6 +66,12 @@ class ModelInfo:
     seed: int | None = None
     checkpoint: str | None = None
     notes: tuple[str, ...] = ()
+    chat: str | None = None
+    """What a chat template puts before every prompt; None where prompts stand alone."""
+
+    def why_not(self, capability: Capability) -> str:
+        """Why the model lacks a capability, for messages."""
+        return dict(self.lacks).get(capability, NO_REASON[capability])
 
     @property
     def n_heads(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -31,9 +32,9 @@ def model_record(info: ModelInfo) -> ModelRecord:
     )
 
 
-def excluded_nouns(testbed: Testbed, form: EnvForm) -> tuple[Excluded, ...]:
-    """The nouns that a form leaves out, with reasons."""
-    return tuple(Excluded(noun=n, reason=r) for n, r in sorted(testbed.excluded(form).items()))
+def excluded_nouns(testbed: Testbed, form: EnvForm, left_out: Mapping[str, str]) -> tuple[Excluded, ...]:
+    """The nouns that a form leaves out and those that the tokenizer does not set apart in it, with reasons."""
+    return tuple(Excluded(noun=n, reason=r) for n, r in sorted({**testbed.excluded(form), **left_out}.items()))
 
 
 def testbed_record(testbed: Testbed, contexts: Contexts) -> TestbedRecord:
@@ -47,7 +48,7 @@ def testbed_record(testbed: Testbed, contexts: Contexts) -> TestbedRecord:
         env_form=contexts.form.name,
         n_nouns=len(contexts.nouns),
         n_items=len(contexts.frames) * (len(contexts.nouns) if shared else 1),
-        excluded=excluded_nouns(testbed, contexts.form),
+        excluded=excluded_nouns(testbed, contexts.form, contexts.left_out),
     )
 
 

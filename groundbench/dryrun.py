@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundbench.adapter import Adapter
+from groundbench.choices import Options, choose_forms, limited_nouns, subject_of
 from groundbench.contexts import build_contexts
-from groundbench.evaluate import Options, choose_forms, choose_testbed, limited_nouns
-from groundbench.registry import open_model
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, dry_plan
 from groundbench.testbed import Testbed
 
@@ -40,11 +39,12 @@ def dry_run(
     seed: int = 0,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     load: dict[str, Any] | None = None,
+    shuffle_forms: bool = False,
+    random_weights: bool = False,
 ) -> list[DryRun]:
     """How many forward passes a run takes, and about how long, from one timed batch; nothing is written."""
     options = Options(tuple(forms), (), limit, mismatches, seed, batch_tokens)
-    adapter = open_model(model, **(load or {})) if isinstance(model, str) else model
-    bed = choose_testbed(adapter, testbed)
+    adapter, bed = subject_of(model, testbed, load, seed, shuffle_forms, random_weights)
     out = []
     for form in choose_forms(bed, options.forms):
         contexts = build_contexts(

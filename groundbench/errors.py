@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class GroundbenchError(Exception):
     """A fault while running (exit code 1): nothing already computed is lost."""
@@ -13,6 +15,17 @@ class BadInputError(GroundbenchError):
     """The user's input cannot be used (exit code 2): names the file, line or field, what was found and expected."""
 
     exit_code = 2
+
+
+class UnencodableError(BadInputError):
+    """Some prompts or targets cannot be told apart from their surroundings in a tokenizer's tokens.
+
+    `faults`: for each of them its place among those that were given, and why (one sentence).
+    """
+
+    def __init__(self, faults: Mapping[int, str]) -> None:
+        super().__init__(next(iter(faults.values())))
+        self.faults = dict(faults)
 
 
 class UnsupportedModelError(BadInputError):

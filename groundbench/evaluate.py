@@ -8,66 +8,33 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from pydantic import JsonValue
 
 from groundbench import __version__
-from groundbench.adapter import Adapter
-from groundbench.contexts import Contexts, build_contexts
+from groundbench.adapter import Adapter, Capability
+from groundbench.choices import Options, choose_forms, choose_measures, limited_nouns, subject_of
+from groundbench.contexts import Contexts, EmptyFormError, build_contexts
 from groundbench.describe import environment_record, excluded_nouns, model_record, testbed_record
-from groundbench.errors import BadInputError, UnsupportedModelError
+from groundbench.errors import UnsupportedModelError
 from groundbench.gain import measure_gain
 from groundbench.head_saliency import HeadSaliency
 from groundbench.heads_file import write_heads
 from groundbench.items import write_items
+from groundbench.ladder import copy_corrected, head_forms
 from groundbench.lens import measure_lens
-from groundbench.mechanism import MechanismOptions, ablations_of, heads_of, probe_table, saliency_of
+from groundbench.mechanism import MechanismOptions, Reference, ablations_of, heads_of, probe_table, saliency_of
 from groundbench.progress import Progress
-from groundbench.registry import load_testbed, open_model
 from groundbench.result import Failure, FormRecord, LensRecord, Result
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
 from groundbench.store import RunStore
 from groundbench.table import SurprisalTable
 from groundbench.testbed import EnvForm, Testbed
 
-MEASURES = ("gain", "heads", "ablation", "lens")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to measure and how.
-
-    Attributes:
-        forms: names of ENV forms, `("all",)` for the whole ladder, or empty for the testbed's default.
-        measures: among gain, heads, ablation, lens; gain is always measured.
-        limit: only this many nouns, drawn by the seed.
-        mismatches: a seeded sample of this many other nouns for each item; all by default (protocol §5).
-        seed: of every sample, bootstrap and draw.
-        batch_tokens: token budget of one batch; changes no number.
-        mechanism: how heads, ablation and lens are measured.
-        corpus: whose held-out text the tuned lens is trained on.
-    """
-
-    forms: tuple[str, ...] = ()
-    measures: tuple[str, ...] = ("gain",)
-    limit: int | None = None
-    mismatches: int | None = None
-    seed: int = 0
-    batch_tokens: int = DEFAULT_BATCH_TOKENS
-    mechanism: MechanismOptions = field(default_factory=MechanismOptions)
-    corpus: Any = None
-
-    def __post_init__(self) -> None:
-        for measure in self.measures:
-            if measure not in MEASURES:
-                raise BadInputError(f"unknown measure {measure!r}: expected some of {', '.join(MEASURES)}")
-        for name, low in (("limit", 2), ("mismatches", 1), ("batch_tokens", 1)):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                raise BadInputError(f"{name} is {value}; expected at least {low}")
+NEEDS: dict[str, Capability] = {"heads": "tap", "ablation": "tap", "lens": "hidden"}
 
 
 def evaluate(
@@ -75,7 +42,7 @@ def evaluate(
     testbed: str | Testbed | None = None,
     *,
     forms: Sequence[str] = (),
-    measures: Sequence[str] = ("gain",),
+    measures: Sequence[str] | None = None,
     limit: int | None = None,
     mismatches: int | None = None,
     seed: int = 0,
@@ -85,31 +52,38 @@ def evaluate(
     load: dict[str, Any] | None = None,
     mechanism: MechanismOptions | None = None,
     corpus: Any = None,
+    shuffle_forms: bool = False,
+    random_weights: bool = False,
 ) -> Result:
     """Measure a model on a testbed.
 
     Args:
         model: a hub id, a folder, a `.gguf` file, `module:object`, or an Adapter.
         testbed: a testbed or its name; by default `childworld` for our own checkpoints and `ladder` for all others.
+        forms: names of ENV forms, or `("all",)`; by default all of a ladder, else the testbed's default form.
+        measures: among gain, heads, ablation, lens; by default gain and heads, and of a ladder the ablation too.
         out: a run directory: results are written as they come, and an interrupted run goes on from it.
         force: start over where `out` holds another run.
         load: options of loading (dtype, device, quantize, ...), see `groundbench.adapters.causal.open_causal`.
         mechanism: how heads, ablation and lens are measured; the defaults depend on the model's size.
         corpus: whose held-out text the tuned lens is trained on; by default the testbed's own, where it has one.
+        shuffle_forms: a falsifier: every noun is shown in another noun's form, so that the gain must be 0.
+        random_weights: a falsifier: the model's architecture with fresh random weights, so that the gain must be 0.
 
     Raises:
         BadInputError: model, testbed, form or option is unknown; or `out` holds another run.
         GroundbenchError: a fault while running; what was computed is kept in `out`.
     """
     mechanism = mechanism or MechanismOptions(seed=seed, batch_tokens=batch_tokens)
-    options = Options(tuple(forms), tuple(measures), limit, mismatches, seed, batch_tokens, mechanism, corpus)
-    adapter = open_model(model, **(load or {})) if isinstance(model, str) else model
-    bed = choose_testbed(adapter, testbed)
+    asked = None if measures is None else tuple(measures)
+    options = Options(tuple(forms), asked, limit, mismatches, seed, batch_tokens, mechanism, corpus)
+    adapter, bed = subject_of(model, testbed, load, seed, shuffle_forms, random_weights)
+    options = replace(options, measures=choose_measures(bed, asked))
     started = time.perf_counter()
     store = open_store(adapter, bed, options, None if out is None else Path(out), force)
-    chosen = choose_forms(bed, options.forms)
-    measured = [measure_form(adapter, bed, form, options, store) for form in chosen]
-    result = _result(adapter, bed, options, measured, time.perf_counter() - started)
+    rungs = measure_forms(adapter, bed, choose_forms(bed, options.forms), options, store)
+    measured = [r for r in rungs if isinstance(r, Measured)]
+    result = _result(adapter, bed, options, rungs, time.perf_counter() - started)
     if out is not None:
         write_items(Path(out) / "items.parquet", [m.table for m in measured], result)
         salient = [(m.record.env_form, m.saliency) for m in measured if m.saliency is not None]
@@ -130,10 +104,47 @@ class Measured:
     failures: tuple[Failure, ...] = ()
 
 
+@dataclass(frozen=True)
+class Unmeasured:
+    """A form of which fewer than two nouns are left: its record says which were left out, its failure why."""
+
+    record: FormRecord
+    failures: tuple[Failure, ...]
+
+
+def measure_forms(
+    adapter: Adapter, testbed: Testbed, forms: Sequence[EnvForm], options: Options, store: RunStore | None
+) -> list[Measured | Unmeasured]:
+    """All measurements of each form; a form that the model cannot read does not keep the others from being measured.
+
+    Raises:
+        EmptyFormError: none of the forms has two nouns that the model can read.
+    """
+    reference = Reference(adapter, options.mechanism.seed)
+    rungs: list[Measured | Unmeasured] = []
+    empty: list[EmptyFormError] = []
+    for form in forms:
+        try:
+            rungs.append(measure_form(adapter, testbed, form, options, store, reference))
+        except EmptyFormError as error:
+            empty.append(error)
+            record = FormRecord(env_form=form.name, n_nouns=0, excluded=excluded_nouns(testbed, form, error.left_out))
+            rungs.append(Unmeasured(record, (Failure(where=f"form {form.name}", reason=str(error)),)))
+    if len(empty) == len(rungs):
+        raise empty[0]
+    return rungs
+
+
 def measure_form(
-    adapter: Adapter, testbed: Testbed, form: EnvForm, options: Options, store: RunStore | None
+    adapter: Adapter,
+    testbed: Testbed,
+    form: EnvForm,
+    options: Options,
+    store: RunStore | None,
+    reference: Reference,
 ) -> Measured:
     """All measurements of one form, in order: scores, gain, heads, ablation, lens."""
+    measures = options.measures or ()
     contexts = build_contexts(
         adapter,
         testbed,
@@ -151,18 +162,18 @@ def measure_form(
             stage=f"scores/{form.name}",
             advance=bar.advance,
         )
-    headed = "tap" in adapter.info.capabilities and bool({"heads", "ablation"} & set(options.measures))
+    headed = "tap" in adapter.info.capabilities and bool({"heads", "ablation"} & set(measures))
     mechanism = options.mechanism
     probe = probe_table(adapter, contexts, mechanism) if headed else None
     saliency = saliency_of(adapter, contexts, mechanism, store) if headed else None
     record = FormRecord(
         env_form=form.name,
         n_nouns=len(contexts.nouns),
-        excluded=excluded_nouns(testbed, form),
+        excluded=excluded_nouns(testbed, form, contexts.left_out),
         gain=measure_gain(table, seed=options.seed, ideal=testbed.ideal_gain(form), probe=probe),
-        heads=() if saliency is None else heads_of(adapter, contexts, saliency, mechanism),
+        heads=() if saliency is None else heads_of(adapter, contexts, saliency, mechanism, reference),
         ablations=()
-        if saliency is None or "ablation" not in options.measures
+        if saliency is None or "ablation" not in measures
         else ablations_of(adapter, contexts, table, saliency, mechanism, store),
     )
     lens, failures = _lens(adapter, contexts, testbed, options, store)
@@ -174,7 +185,7 @@ def _lens(
 ) -> tuple[tuple[LensRecord, ...], tuple[Failure, ...]]:
     """The lens records, and everything asked for that cannot be measured on this model."""
     failures = _unmeasured(adapter, options)
-    if "lens" not in options.measures or "hidden" not in adapter.info.capabilities:
+    if "lens" not in (options.measures or ()) or "hidden" not in adapter.info.capabilities:
         return (), failures
     try:
         return measure_lens(adapter, contexts, testbed, options.mechanism.lens, store, options.corpus), failures
@@ -184,38 +195,12 @@ def _lens(
 
 def _unmeasured(adapter: Adapter, options: Options) -> tuple[Failure, ...]:
     """What was asked for and cannot be measured on this model, with the reason; never a zero."""
-    reasons = "; ".join(adapter.info.notes) or "the model has no heads"
-    missing = []
-    for measure, needs in (("heads", "tap"), ("ablation", "tap"), ("lens", "hidden")):
-        if measure in options.measures and needs not in adapter.info.capabilities:
-            why = reasons if needs == "tap" else "its hidden states, unembedded, do not give its own logits"
-            missing.append(Failure(where=measure, reason=f"{adapter.info.name}: {why}"))
-    return tuple(missing)
-
-
-def choose_testbed(adapter: Adapter, testbed: str | Testbed | None) -> Testbed:
-    """The testbed asked for, or the one that fits the model."""
-    if testbed is None:
-        testbed = "childworld" if adapter.info.checkpoint is not None else "ladder"
-    return load_testbed(testbed) if isinstance(testbed, str) else testbed
-
-
-def choose_forms(testbed: Testbed, names: Sequence[str]) -> list[EnvForm]:
-    """The forms asked for: the testbed's default where none is named, all for `all`."""
-    if not names:
-        return [testbed.form(testbed.default_form)]
-    if "all" in names:
-        return list(testbed.forms)
-    return [testbed.form(name) for name in dict.fromkeys(names)]
-
-
-def limited_nouns(testbed: Testbed, form: EnvForm, options: Options) -> list[str] | None:
-    """The seeded sample of nouns that a limit leaves, in the testbed's order."""
-    words = [n.word for n in testbed.nouns_of(form)]
-    if options.limit is None or options.limit >= len(words):
-        return None
-    picked = np.random.default_rng(options.seed).permutation(len(words))[: options.limit]
-    return [words[i] for i in sorted(picked.tolist())]
+    info = adapter.info
+    return tuple(
+        Failure(where=measure, reason=f"{info.name}: {info.why_not(needs)}")
+        for measure, needs in NEEDS.items()
+        if measure in (options.measures or ()) and needs not in info.capabilities
+    )
 
 
 def open_store(adapter: Adapter, testbed: Testbed, options: Options, out: Path | None, force: bool) -> RunStore | None:
@@ -238,6 +223,7 @@ def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, o
         "dtype": info.dtype,
         "attention": info.attention,
         "bos": info.bos,
+        "chat": info.chat,
         "testbed": testbed.name,
         "testbed_hash": testbed.digest(),
         "limit": options.limit,
@@ -248,10 +234,11 @@ def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, o
 
 
 def _result(
-    adapter: Adapter, testbed: Testbed, options: Options, measured: Sequence[Measured], seconds: float
+    adapter: Adapter, testbed: Testbed, options: Options, rungs: Sequence[Measured | Unmeasured], seconds: float
 ) -> Result:
-    head = measured[0]
-    several = len(measured) > 1
+    measured = [r for r in rungs if isinstance(r, Measured)]
+    head, several = measured[0], len(rungs) > 1
+    records = tuple(r.record for r in rungs)
     return Result(
         model=model_record(adapter.info),
         testbed=testbed_record(testbed, head.contexts),
@@ -259,15 +246,27 @@ def _result(
         heads=head.record.heads,
         ablations=head.record.ablations,
         lens=head.record.lens,
-        forms=tuple(m.record for m in measured) if several else (),
-        failures=tuple(dict.fromkeys(f for m in measured for f in m.failures)),
-        protocol={
-            "measures": list(options.measures),
-            "mismatches": options.mismatches if options.mismatches is not None else "all",
-            "limit": options.limit,
-            "bos": adapter.info.bos,
-            "attention": adapter.info.attention,
-            "units": "nats",
-        },
+        forms=records if several else (),
+        head_forms=head_forms(records) if several else (),
+        copy_corrected=copy_corrected([m.table for m in measured], seed=options.seed),
+        failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
+        protocol=_protocol(adapter, options),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
     )
+
+
+def _protocol(adapter: Adapter, options: Options) -> dict[str, JsonValue]:
+    """The choices of this run, as they stand in its result."""
+    found: dict[str, JsonValue] = {
+        "measures": list(options.measures or ()),
+        "mismatches": options.mismatches if options.mismatches is not None else "all",
+        "limit": options.limit,
+        "bos": adapter.info.bos,
+        "attention": adapter.info.attention,
+        "units": "nats",
+    }
+    if adapter.info.chat is not None:
+        found["chat"] = adapter.info.chat
+    if "ablation" in (options.measures or ()) and "tap" in adapter.info.capabilities:
+        found["ablation_nouns"] = options.mechanism.nouns_for(adapter) or "all"
+    return found

@@ -23,23 +23,35 @@ class Cell:
     """[items] of the saliency that the heads are detected in."""
 
 
-def make_cells(contexts: Contexts, item_noun: Ints, item_frame: Ints, seed: int) -> tuple[Cell, ...]:
+def make_cells(
+    contexts: Contexts, item_noun: Ints, item_frame: Ints, seed: int, most: int | None = None
+) -> tuple[Cell, ...]:
     """Split items into cells by seeded halves of nouns and of frames.
 
     Shared frames make four cells (noun half x frame half), each fitted on the opposite one, so that every item is
     tested once on heads found with other nouns in other frames. Per-noun frames nest in nouns: two cells.
+
+    `most`: cells hold a seeded sample of this many nouns, half of it from each half; what they are fitted on stays.
     """
     rng = np.random.default_rng(seed)
     nouns = _halves(len(contexts.nouns), rng)
+    tested = nouns if most is None else _sample(nouns, most, seed)
     if (contexts.frame_nouns >= 0).all():
-        frames = [np.flatnonzero(np.isin(contexts.frame_nouns, half)) for half in nouns]
-        return tuple(Cell(nouns[h], frames[h], np.isin(item_noun, nouns[1 - h])) for h in (0, 1))
+        frames = [np.flatnonzero(np.isin(contexts.frame_nouns, half)) for half in tested]
+        return tuple(Cell(tested[h], frames[h], np.isin(item_noun, nouns[1 - h])) for h in (0, 1))
     frames = _halves(len(contexts.frames), rng)
     return tuple(
-        Cell(nouns[a], frames[b], np.isin(item_noun, nouns[1 - a]) & np.isin(item_frame, frames[1 - b]))
+        Cell(tested[a], frames[b], np.isin(item_noun, nouns[1 - a]) & np.isin(item_frame, frames[1 - b]))
         for a in (0, 1)
         for b in (0, 1)
     )
+
+
+def _sample(halves: list[Ints], most: int, seed: int) -> list[Ints]:
+    """Of each half a seeded sample, together at most `most`."""
+    rng = np.random.default_rng([seed, most])
+    sizes = (most // 2, most - most // 2)
+    return [np.sort(rng.permutation(half)[:size]) for half, size in zip(halves, sizes, strict=True)]
 
 
 def _halves(n: int, rng: np.random.Generator) -> list[Ints]:

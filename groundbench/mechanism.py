@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -26,9 +28,14 @@ from groundbench.sweep import sweep_heads
 from groundbench.table import SurprisalTable
 
 SMALL = 30_000_000
-"""Models of fewer parameters get the costlier defaults: `total` saliency, both selections, 99 draws."""
+"""Models of fewer parameters get the costlier defaults: `total` saliency, both selections, 99 draws, all nouns."""
 UNTRAINED_ITEMS = 200
 SWEPT_ITEMS = 64
+SWEPT_ITEMS_OF_LARGE = 32
+ABLATION_NOUNS = 40
+"""Of models that are not small, heads are cut on a sample of this many nouns."""
+MIN_ABLATION_NOUNS = 4
+"""Two in each half: a gain needs a mismatch."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class MechanismOptions:
         selections: `crossfit` (the headline) and `instance` (the paper's, selection-biased).
         controls: which control sets; the first is the headline's.
         draws: control draws; 99 for small models, 20 for others; `instance_draws` for the `instance` selection.
+        ablation_nouns: cross-fitted heads are cut on a seeded sample of this many nouns, or on `all`; all for small
+            models, 40 for others.
         style: what is done to the heads: zero, mean, resample or scale; at all positions or the last.
     """
 
@@ -48,10 +57,17 @@ class MechanismOptions:
     controls: tuple[Control, ...] | None = None
     draws: int | None = None
     instance_draws: int = 20
+    ablation_nouns: int | Literal["all"] | None = None
     style: EditStyle = field(default_factory=EditStyle)
     lens: LensOptions = field(default_factory=LensOptions)
     seed: int = 0
     batch_tokens: int = DEFAULT_BATCH_TOKENS
+
+    def __post_init__(self) -> None:
+        if isinstance(self.ablation_nouns, int) and self.ablation_nouns < MIN_ABLATION_NOUNS:
+            raise BadInputError(
+                f"ablation_nouns is {self.ablation_nouns}; expected at least {MIN_ABLATION_NOUNS} or all"
+            )
 
     def denominator_for(self, adapter: Adapter) -> Denominator:
         """`total` for small models, `row` where size matters (protocol §8)."""
@@ -73,6 +89,24 @@ class MechanismOptions:
     def draws_for(self, adapter: Adapter) -> int:
         """99 for small models, 20 for others (protocol §11)."""
         return self.draws or (99 if adapter.info.parameters < SMALL else 20)
+
+    def nouns_for(self, adapter: Adapter) -> int | None:
+        """The size of the sample of nouns that cross-fitted heads are cut on; None for all."""
+        if self.ablation_nouns is not None:
+            return None if self.ablation_nouns == "all" else self.ablation_nouns
+        return None if adapter.info.parameters < SMALL else ABLATION_NOUNS
+
+
+class Reference:
+    """The same architecture with random weights, made when it is first needed and then kept for all forms."""
+
+    def __init__(self, adapter: Adapter, seed: int) -> None:
+        self.of, self.seed = adapter, seed
+
+    @cached_property
+    def adapter(self) -> Adapter | None:
+        """The untrained model; None if it cannot be made."""
+        return self.of.untrained(self.seed) if isinstance(self.of, Untrainable) else None
 
 
 def saliency_of(
@@ -108,28 +142,31 @@ def matched_items(contexts: Contexts) -> list[SaliencyItem]:
     return items
 
 
-def untrained_saliency(adapter: Adapter, contexts: Contexts, options: MechanismOptions) -> HeadSaliency | None:
+def untrained_saliency(reference: Reference, contexts: Contexts, options: MechanismOptions) -> HeadSaliency | None:
     """The same architecture with random weights, on a seeded sample of 200 items; None if it cannot be made."""
-    if not isinstance(adapter, Untrainable):
+    adapter = reference.adapter
+    if adapter is None:
         return None
     items = _sample(matched_items(contexts), UNTRAINED_ITEMS, options.seed)
-    with Progress(f"{adapter.info.name}: the same, untrained", len(items)) as bar:
+    denominator = options.denominator_for(reference.of)
+    with Progress(f"{reference.of.info.name}: the same, untrained", len(items)) as bar:
         return measure_saliency(
-            adapter.untrained(options.seed),
+            adapter,
             items,
-            SaliencyOptions(denominator=options.denominator_for(adapter), seed=options.seed),
+            SaliencyOptions(denominator=denominator, seed=options.seed),
             bar.advance,
         )
 
 
 def heads_of(
-    adapter: Adapter, contexts: Contexts, saliency: HeadSaliency, options: MechanismOptions
+    adapter: Adapter, contexts: Contexts, saliency: HeadSaliency, options: MechanismOptions, reference: Reference
 ) -> tuple[HeadsRecord, ...]:
     """Head counts under every standard definition, the headline first, with their references (protocol §10).
 
-    The headline's heads also carry what each does alone (`effect`), at the prediction position, on 64 seeded items.
+    The headline's heads also carry what each does alone (`effect`), at the prediction position, on 64 seeded items
+    (32 of a model that is not small).
     """
-    headline, *others = all_head_records(saliency, untrained_saliency(adapter, contexts, options))
+    headline, *others = all_head_records(saliency, untrained_saliency(reference, contexts, options))
     effects = single_head_effects(adapter, contexts, options)
     if effects is not None:
         by_head = tuple(c.model_copy(update={"effect": effects[c.layer, c.head]}) for c in headline.by_head)
@@ -141,9 +178,10 @@ def single_head_effects(
     adapter: Adapter, contexts: Contexts, options: MechanismOptions
 ) -> dict[tuple[int, int], float] | None:
     """(layer, head) -> mean rise of matched surprisal when it alone is zeroed; None if the model cannot be swept."""
-    if not isinstance(adapter, Restartable) or "hidden" not in adapter.info.capabilities:
+    if not isinstance(adapter, Restartable) or not {"hidden", "restart"} <= adapter.info.capabilities:
         return None
-    items = _sample(matched_items(contexts), SWEPT_ITEMS, options.seed)
+    most = SWEPT_ITEMS if adapter.info.parameters < SMALL else SWEPT_ITEMS_OF_LARGE
+    items = _sample(matched_items(contexts), most, options.seed)
     with Progress(f"{adapter.info.name}: single heads", len(items)) as bar:
         effects = sweep_heads(adapter, items, batch_tokens=options.batch_tokens, advance=bar.advance).mean(0)
     return dict(zip(adapter.info.head_index, effects.tolist(), strict=True))
@@ -168,6 +206,7 @@ def ablations_of(
         style=options.style,
         draws=draws,
         controls=options.controls_for(adapter),
+        nouns=options.nouns_for(adapter),
         seed=options.seed,
         batch_tokens=options.batch_tokens,
     )

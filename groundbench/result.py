@@ -174,6 +174,7 @@ class AblationRecord(Record):
         gain_*: the gain in the same conditions; `gain_removed` = 1 - gain_ablated / gain_original.
         p_cluster: paired, clustered test of ablated against the mean control; `p_rank`: rank among the draws;
             `p_holm`: p_cluster corrected over checkpoints.
+        nouns: the seeded sample of nouns that was tested; empty where all were.
     """
 
     selection: Selection
@@ -199,6 +200,7 @@ class AblationRecord(Record):
     p_cluster: float | None = Field(default=None, ge=0, le=1)
     p_rank: float | None = Field(default=None, ge=0, le=1)
     p_holm: float | None = Field(default=None, ge=0, le=1)
+    nouns: tuple[str, ...] = ()
     note: str | None = None
 
 
@@ -243,13 +245,25 @@ class CooccurrenceRecord(Record):
 
 
 class CopyCorrected(Record):
-    """G(gloss) / G(word), both against same-category mismatches (protocol §13)."""
+    """G(gloss) / G(word), both against same-category mismatches, on the nouns that both forms have (protocol §13).
+
+    `ratio` is null where the interval of G(word) touches 0; gains in nats over the same `n_nouns` nouns.
+    """
 
     ratio: float | None
     ci_low: float | None = None
     ci_high: float | None = None
     gain_gloss: float | None = None
     gain_word: float | None = None
+    n_nouns: int | None = Field(default=None, ge=0)
+
+
+class HeadForms(Record):
+    """The ENV forms in whose headline list a head stands: detected in at least half of the form's items."""
+
+    layer: int = Field(ge=1)
+    head: int = Field(ge=0)
+    forms: tuple[str, ...]
 
 
 class FormRecord(Record):
@@ -292,6 +306,7 @@ class Result(Record):
     ablations: tuple[AblationRecord, ...] = ()
     lens: tuple[LensRecord, ...] = ()
     forms: tuple[FormRecord, ...] = ()
+    head_forms: tuple[HeadForms, ...] = ()
     copy_corrected: CopyCorrected | None = None
     cooccurrence: CooccurrenceRecord | None = None
     image: dict[str, JsonValue] | None = None

@@ -9,9 +9,10 @@ from typing import Any
 
 from groundbench.adapter import Adapter
 from groundbench.checkpoints import Checkpoint, find_checkpoints, spread, training_curve
+from groundbench.choices import Options, choose_testbed
 from groundbench.cooccurrence import Cooccurrence, measure_cooccurrence
 from groundbench.corpus_counts import corpus_counts, trained_on
-from groundbench.evaluate import Options, choose_testbed, evaluate
+from groundbench.evaluate import evaluate
 from groundbench.items import read_items
 from groundbench.mechanism import MechanismOptions
 from groundbench.progress import Progress

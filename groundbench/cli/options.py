@@ -9,7 +9,7 @@ import typer
 
 from groundbench.errors import BadInputError
 
-LOADING, SIZE, CAUSE = "Loading the model", "Size", "Heads and ablation"
+LOADING, SIZE, CAUSE, FALSIFIERS = "Loading the model", "Size", "Heads and ablation", "Falsifiers"
 
 Model = Annotated[
     str,
@@ -30,7 +30,7 @@ Forms = Annotated[
     typer.Option(
         "--env-form",
         help="How the noun is shown, e.g. word or gloss; repeat it for several, or give all.",
-        show_default="the testbed's own",
+        show_default="all of a ladder, else the testbed's own",
         metavar="FORM",
     ),
 ]
@@ -39,7 +39,7 @@ Measures = Annotated[
     typer.Option(
         "--measure",
         help="What to measure: gain, heads, ablation, lens; separated by commas, or repeat it.",
-        show_default="gain,heads",
+        show_default="gain,heads; of a ladder ablation too",
         metavar="WHAT",
     ),
 ]
@@ -113,6 +113,15 @@ Draws = Annotated[
         rich_help_panel=CAUSE,
     ),
 ]
+AblationNouns = Annotated[
+    str | None,
+    typer.Option(
+        help="Cut cross-fitted heads on a sample of this many nouns, drawn by the seed, or on all.",
+        show_default="all up to 30 M parameters, else 40",
+        metavar="N|all",
+        rich_help_panel=CAUSE,
+    ),
+]
 Edit = Annotated[
     Literal["zero", "mean", "resample", "scale"],
     typer.Option(help="What is done to a head's output; scale multiplies it by --factor.", rich_help_panel=CAUSE),
@@ -121,6 +130,23 @@ Factor = Annotated[float, typer.Option(help="Of --edit scale.", metavar="X", ric
 AtPositions = Annotated[
     Literal["all", "last"],
     typer.Option("--positions", help="Edit every position, or only that of the prediction.", rich_help_panel=CAUSE),
+]
+
+ShuffleForms = Annotated[
+    bool,
+    typer.Option(
+        "--shuffle-forms",
+        help="Show every noun in another noun's form: the gain must be 0.",
+        rich_help_panel=FALSIFIERS,
+    ),
+]
+RandomWeights = Annotated[
+    bool,
+    typer.Option(
+        "--random-weights",
+        help="The same architecture with random weights, drawn by the seed: the gain must be 0.",
+        rich_help_panel=FALSIFIERS,
+    ),
 ]
 
 Dtype = Annotated[
@@ -165,6 +191,14 @@ Bos = Annotated[
         help="Begin each context with the BOS token; auto does as its tokenizer does.", rich_help_panel=LOADING
     ),
 ]
+Chat = Annotated[
+    bool,
+    typer.Option(
+        "--chat",
+        help="Put prompts into the tokenizer's chat template, as an assistant's turn.",
+        rich_help_panel=LOADING,
+    ),
+]
 TrustRemoteCode = Annotated[
     bool,
     typer.Option("--trust-remote-code", help="Run the code that comes with the weights.", rich_help_panel=LOADING),
@@ -175,6 +209,15 @@ def split(values: list[str] | None) -> tuple[str, ...]:
     """Values given by repetition or separated by commas, each once, in order."""
     parts = [part.strip() for value in values or () for part in value.split(",")]
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def number_or_all(option: str, text: str | None) -> int | Literal["all"] | None:
+    """A whole number, or `all`. Raises BadInputError."""
+    if text is None or text == "all":
+        return text
+    if not text.isdecimal():
+        raise BadInputError(f"{option} {text!r}: expected a whole number or all")
+    return int(text)
 
 
 def numbers(option: str, text: str) -> tuple[int, ...]:
@@ -206,6 +249,7 @@ def loading(
     quantize: str | None,
     bos: str,
     trust_remote_code: bool,
+    chat: bool = False,
 ) -> dict[str, Any]:
     """What an adapter is told; only what was asked for, since an adapter need not know every option."""
     options = {
@@ -216,6 +260,7 @@ def loading(
         "quantize": quantize,
         "bos": bos,
         "trust_remote_code": trust_remote_code,
+        "chat": chat,
     }
     return {name: value for name, value in options.items() if value not in (None, "auto", False)}
 

@@ -9,12 +9,14 @@ import typer
 from groundbench.cli import console
 from groundbench.cli.options import (
     BATCH_TOKENS,
+    AblationNouns,
     AsJson,
     AtPositions,
     BatchTokens,
     Bos,
     ByDenominator,
     BySelection,
+    Chat,
     Device,
     DeviceMap,
     Draws,
@@ -30,11 +32,14 @@ from groundbench.cli.options import (
     Model,
     Out,
     Quantize,
+    RandomWeights,
     Seed,
+    ShuffleForms,
     Testbed,
     TrustRemoteCode,
     examples,
     loading,
+    number_or_all,
     split,
 )
 from groundbench.cli.results import show_result
@@ -47,9 +52,20 @@ EPILOG = examples(
         "gain and heads on the model's own testbed",
         "groundbench run runs/demo/training/gpt2-mini/seed-42/step-002000 --out runs/mine",
     ),
-    ("every way of showing a noun, behaviour only", "groundbench run MODEL --env-form all --measure gain --out DIR"),
-    ("a quick look: 20 nouns, 5 mismatches", "groundbench run MODEL --limit 20 --mismatches 5"),
-    ("how long it will take", "groundbench run MODEL --env-form all --dry-run"),
+    (
+        "the whole ladder of a pretrained model: gain, heads and ablation of every form",
+        "groundbench run MODEL --out DIR",
+    ),
+    ("behaviour only", "groundbench run MODEL --measure gain --out DIR"),
+    (
+        "a quick look: one form, 20 nouns, 5 mismatches",
+        "groundbench run MODEL --env-form word --limit 20 --mismatches 5",
+    ),
+    (
+        "the ladder's falsifier: every noun in another noun's form",
+        "groundbench run MODEL --shuffle-forms --measure gain",
+    ),
+    ("how long it will take", "groundbench run MODEL --dry-run"),
 )
 
 
@@ -67,17 +83,21 @@ def run(
     mismatches: Mismatches = None,
     batch_tokens: BatchTokens = BATCH_TOKENS,
     draws: Draws = None,
+    ablation_nouns: AblationNouns = None,
     selection: BySelection = None,
     denominator: ByDenominator = None,
     edit: Edit = "zero",
     factor: Factor = 0.0,
     positions: AtPositions = "all",
+    shuffle_forms: ShuffleForms = False,
+    random_weights: RandomWeights = False,
     dtype: Dtype = "auto",
     device: Device = "auto",
     device_map: DeviceMap = None,
     max_memory: MaxMemory = None,
     quantize: Quantize = None,
     bos: Bos = "auto",
+    chat: Chat = False,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Measure a model: does a noun become less surprising when it was shown?
@@ -91,7 +111,9 @@ def run(
         "mismatches": mismatches,
         "seed": seed,
         "batch_tokens": batch_tokens,
-        "load": loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code),
+        "load": loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, chat),
+        "shuffle_forms": shuffle_forms,
+        "random_weights": random_weights,
     }
     if dry_run:
         from groundbench.dryrun import dry_run as plan
@@ -106,12 +128,12 @@ def run(
         denominator=denominator,
         selections=(selection,) if selection else None,
         draws=draws,
+        ablation_nouns=number_or_all("--ablation-nouns", ablation_nouns),
         style=EditStyle(edit, positions, factor),
         seed=seed,
         batch_tokens=batch_tokens,
     )
-    measures = split(measure) or ("gain", "heads")
-    result = evaluate(model, testbed, measures=measures, out=out, force=force, **asked)
+    result = evaluate(model, testbed, measures=split(measure) or None, out=out, force=force, **asked)
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
     else:

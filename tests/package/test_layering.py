@@ -28,7 +28,7 @@ ALLOWED = {
     "export": {"groundbench", "errors", "result", "result_trajectory"},
     "leaderboard": {"groundbench", "errors", "result", "result_trajectory", "report"},
 }
-IN_ORDER = {"evaluate", "dryrun", "trajectory"}
+IN_ORDER = {"choices", "evaluate", "dryrun", "trajectory"}
 """What puts the measurements in order also opens models and testbeds, through the registry and never directly."""
 TOP = {"cli", "demo", "integrations", "__main__"}
 ABOVE_MEASUREMENT = IN_ORDER | TOP | {"registry", "report", "export", "training", "leaderboard", "adapters", "tasks"}
@@ -64,7 +64,7 @@ def allowed(importer: str, imported: str) -> bool:
         return any(below == a or below.startswith(a + ".") for a in ALLOWED[here])
     if there in CORE | {"progress", "groundbench"} or is_measurement(there):
         return True
-    return here in IN_ORDER and there in {"registry", "evaluate"}
+    return here in IN_ORDER and there in {"registry", "choices", "evaluate"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))
