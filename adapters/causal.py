@@ -47,6 +47,7 @@ class HFCausal:
         name: str,
         fingerprint: str | None = None,
         bos: BosPolicy = "auto",
+        chat: bool = False,
         notes: tuple[str, ...] = (),
         training: dict[str, Any] | None = None,
     ) -> None:
@@ -59,10 +60,10 @@ class HFCausal:
         self._has_cache = self._cache_name in parameters
         self._keeps_logits = "logits_to_keep" in parameters
         self._tree_works = False
-        self._tap: Tap | None = None
         self._packed: bool | None = None
+        self._tap: Tap | None = None
         self._notes = notes
-        self.encoder = PromptEncoder(tokenizer, _max_length(model), name, bos)
+        self.encoder = PromptEncoder(tokenizer, _max_length(model), name, bos, chat)
         self.info = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
 
     def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
@@ -86,7 +87,8 @@ class HFCausal:
             capabilities=frozenset(c for c in CAPABILITIES if c not in lacks),
             lacks=tuple(lacks.items()),
             attention=str(getattr(self.model.config, "_attn_implementation", "") or ""),
-            bos="added" if self.encoder.adds_bos else "none",
+            bos="added" if self.encoder.begins_with_bos else "none",
+            chat=self.encoder.opening if self.encoder.chat else None,
             device=str(self.device),
             step=training.get("step"),
             seed=training.get("seed"),
@@ -94,8 +96,6 @@ class HFCausal:
             notes=notes,
         )
 
-    def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Token ids and ENV spans; see `PromptEncoder.encode` for the errors."""
     def _tried(self) -> dict[Capability, str]:
         """What the model cannot do, with the reason."""
         no_prefix = probing.no_prefix(self) if self._has_cache else "its forward pass takes no cache"
@@ -113,6 +113,8 @@ class HFCausal:
             found["tap"] = str(error)
         return {name: why for name, why in found.items() if why is not None}
 
+    def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
+        """Token ids and ENV spans; see `PromptEncoder.encode` for the errors."""
         return self.encoder.encode(prompts)
 
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
@@ -184,8 +186,19 @@ class HFCausal:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = type(self.model)(copy.deepcopy(self.model.config)).to(self.model.dtype).to(self.device)
-        bos: BosPolicy = "yes" if self.encoder.adds_bos else "no"
-        return HFCausal(model, self.tokenizer, name=f"{self.info.name} (untrained)", bos=bos)
+        return HFCausal(
+            model,
+            self.tokenizer,
+            name=f"{self.info.name} (untrained)",
+            bos=self.encoder.bos,
+            chat=self.encoder.chat,
+        )
+
+    def _entering(self, layer: int, residual: Tensor) -> AbstractContextManager[None]:
+        if self._packed is None:
+            row = probing.probe_row(self.vocab_size, 2)
+            self._packed = layers_are_packed(self.model, lambda: self.forward([row]))
+        return entering_at(self.model, layer, residual, self._packed)
 
     def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
         if edit is None and not trace:
@@ -255,16 +268,20 @@ def open_causal(
     max_memory: dict[int | str, str] | None = None,
     quantize: loading.Quantize | None = None,
     bos: BosPolicy = "auto",
+    chat: bool = False,
     trust_remote_code: bool = False,
 ) -> Adapter | None:
     """The adapter of a causal language model (hub id, folder, .gguf file or `module:object`).
+
+    Args:
+        chat: put prompts into the tokenizer's chat template (see `groundbench.adapters.chat`).
 
     Raises:
         BadInputError: the model does not exist or cannot be loaded.
         UnsupportedModelError: it is no causal language model.
     """
     if ":" in model and not Path(model).exists():
-        return _from_object(model, bos)
+        return _from_object(model, bos, chat)
     source = loading.locate(model)
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
@@ -279,11 +296,12 @@ def open_causal(
         name=source.name,
         fingerprint=weights_fingerprint(source, loaded),
         bos=bos,
+        chat=chat,
         training=_training(source),
     )
 
 
-def _from_object(spec: str, bos: BosPolicy) -> Adapter:
+def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter:
     module, _, attribute = spec.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -291,9 +309,11 @@ def _from_object(spec: str, bos: BosPolicy) -> Adapter:
         raise BadInputError(f"{spec}: cannot import {attribute!r} from {module!r}: {error}") from error
     made = found() if callable(found) and not hasattr(found, "info") else found
     if isinstance(made, tuple) and len(made) == 2:
-        return HFCausal(made[0], made[1], name=spec, bos=bos)
+        return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
     if not hasattr(made, "info") or not hasattr(made, "forward"):
         raise BadInputError(f"{spec}: found {type(made).__name__}; expected an Adapter or a (model, tokenizer) pair")
+    if chat:
+        raise BadInputError(f"{spec}: --chat was asked for, but an Adapter of its own encodes its prompts by itself")
     return cast(Adapter, made)
 
 

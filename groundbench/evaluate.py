@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from groundbench import __version__
+from groundbench import __version__, processes
 from groundbench.adapter import Adapter, Capability
 from groundbench.choices import Options, choose_forms, choose_measures, limited_nouns, subject_of
 from groundbench.contexts import Contexts, EmptyFormError, build_contexts
@@ -62,7 +62,8 @@ def evaluate(
         testbed: a testbed or its name; by default `childworld` for our own checkpoints and `ladder` for all others.
         forms: names of ENV forms, or `("all",)`; by default all of a ladder, else the testbed's default form.
         measures: among gain, heads, ablation, lens; by default gain and heads, and of a ladder the ablation too.
-        out: a run directory: results are written as they come, and an interrupted run goes on from it.
+        out: a run directory: results are written as they come, and an interrupted run goes on from it. Inside
+            `groundbench.processes.joined` the batches are spread over a launcher's processes and the first one writes.
         force: start over where `out` holds another run.
         load: options of loading (dtype, device, quantize, ...), see `groundbench.adapters.causal.open_causal`.
         mechanism: how heads, ablation and lens are measured; the defaults depend on the model's size.
@@ -84,13 +85,17 @@ def evaluate(
     rungs = measure_forms(adapter, bed, choose_forms(bed, options.forms), options, store)
     measured = [r for r in rungs if isinstance(r, Measured)]
     result = _result(adapter, bed, options, rungs, time.perf_counter() - started)
-    if out is not None:
-        write_items(Path(out) / "items.parquet", [m.table for m in measured], result)
-        salient = [(m.record.env_form, m.saliency) for m in measured if m.saliency is not None]
-        if salient:
-            write_heads(Path(out) / "heads.parquet", salient, result)
-        result.save(Path(out) / "result.json")
+    if out is not None and processes.current().first:
+        _write(Path(out), measured, result)
     return result
+
+
+def _write(out: Path, measured: Sequence[Measured], result: Result) -> None:
+    write_items(out / "items.parquet", [m.table for m in measured], result)
+    salient = [(m.record.env_form, m.saliency) for m in measured if m.saliency is not None]
+    if salient:
+        write_heads(out / "heads.parquet", salient, result)
+    result.save(out / "result.json")
 
 
 @dataclass(frozen=True)
@@ -207,10 +212,15 @@ def open_store(adapter: Adapter, testbed: Testbed, options: Options, out: Path |
     """The run directory under this run's key."""
     if out is None:
         return None
-    if force and (out / "parts").is_dir():
+    if force:
+        processes.current().from_first(lambda: _clear(out))
+    return RunStore(out, run_key(adapter, testbed, options))
+
+
+def _clear(out: Path) -> None:
+    if (out / "parts").is_dir():
         shutil.rmtree(out / "parts")
         (out / "manifest.json").unlink(missing_ok=True)
-    return RunStore(out, run_key(adapter, testbed, options))
 
 
 def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, object]:

@@ -7,6 +7,7 @@ from functools import reduce
 
 import numpy as np
 
+from groundbench import processes
 from groundbench.adapter import Adapter
 from groundbench.contexts import Contexts, of_frames
 from groundbench.gain import gain_items, noun_means
@@ -90,16 +91,21 @@ def trained_lens(
 ) -> TunedLens:
     """The lens of one fold; read from the run directory where one trained alike is there already."""
     path = None if store is None else store.directory / "lens" / f"{form}-{fold.name}.safetensors"
-    if path is not None and path.exists():
-        lens = TunedLens.load(path, adapter.info)
-        if lens.training == training_key(fold.rows, options):
-            if advance is not None:
-                advance(options.steps)
-            return lens
-    lens = train_lens(adapter, fold.rows, options, advance)
-    if path is not None:
-        lens.save(path)
-    return lens
+
+    def trained() -> TunedLens:
+        if path is not None and path.exists():
+            lens = TunedLens.load(path, adapter.info)
+            if lens.training == training_key(fold.rows, options):
+                if advance is not None:
+                    advance(options.steps)
+                return lens
+        lens = train_lens(adapter, fold.rows, options, advance)
+        if path is not None:
+            lens.save(path)
+        return lens
+
+    # Several processes: the first trains it, the others wait; each reads it on its own device.
+    return processes.current().from_first(lambda: trained().to("cpu")).to(adapter.info.device)
 
 
 def lens_layers(reading: LensReading) -> tuple[LensLayer, ...]:

@@ -13,12 +13,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from groundbench import processes
 from groundbench.adapter import Adapter, Encoded, Prefix
 from groundbench.contexts import Contexts
 from groundbench.errors import GroundbenchError, NonFiniteLogitsError
 from groundbench.lens_training import PASS_STATES, kl_divergence, require_hidden
 from groundbench.plan import Batch, make_plan
-from groundbench.scoring import DEFAULT_BATCH_TOKENS, first_tokens, is_out_of_memory, picked, table_of
+from groundbench.scoring import (
+    DEFAULT_BATCH_TOKENS,
+    by_context,
+    first_tokens,
+    is_out_of_memory,
+    n_contexts,
+    picked,
+    table_of,
+)
 from groundbench.store import Array, RunStore
 from groundbench.table import SurprisalTable
 from groundbench.tuned_lens import TunedLens
@@ -84,16 +93,17 @@ def read_lenses(
     marks = ["logit" if lens is None else lens.digest() for lens in lenses]
     parts = None if store is None else store.stage(stage, {**plan.summary(), "lenses": marks, "layers": list(layers)})
     reader = _Reader(adapter, contexts, lenses, tuple(layers))
-    read: dict[int, Array] = {}
-    for number, batch in enumerate(plan.batches):
+
+    def finished(number: int, batch: Batch) -> Array:
         done = None if parts is None else parts.load(number)
         if done is None or len(done) != len(batch.contexts):
             done = reader.run(batch)
             if parts is not None:
                 parts.write(number, done)
-        read.update(zip(batch.contexts, done, strict=True))
-        if advance is not None:
-            advance(len(batch.contexts))
+        return done
+
+    arrays = processes.current().spread(plan.batches, finished, size=n_contexts, advance=advance)
+    read = by_context(plan.batches, arrays)
     return tuple(_reading(contexts, read, k, (*layers, info.n_layers)) for k in range(len(lenses)))
 
 

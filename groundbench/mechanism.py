@@ -10,11 +10,12 @@ from typing import Literal
 
 import numpy as np
 
+from groundbench import processes
 from groundbench.ablation import CONTROLS, AblationOptions, Subject, crossfit
 from groundbench.adapter import Adapter, Restartable, Untrainable
 from groundbench.contexts import Contexts, matched, of_frames
 from groundbench.edits import EditStyle, constant_edit
-from groundbench.errors import BadInputError
+from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.head_saliency import HeadSaliency
 from groundbench.heads import all_head_records, headline_rule
 from groundbench.instance import instance
@@ -105,8 +106,11 @@ class Reference:
 
     @cached_property
     def adapter(self) -> Adapter | None:
-        """The untrained model; None if it cannot be made."""
-        return self.of.untrained(self.seed) if isinstance(self.of, Untrainable) else None
+        """The untrained model; None if it cannot be made (a quantized model's weights cannot be drawn)."""
+        try:
+            return self.of.untrained(self.seed) if isinstance(self.of, Untrainable) else None
+        except UnsupportedModelError:
+            return None
 
 
 def saliency_of(
@@ -115,14 +119,16 @@ def saliency_of(
     """The saliency of every matched item; read from the run directory where it is there already."""
     denominator = options.denominator_for(adapter)
     path = None if store is None else _saliency_path(store, contexts, denominator)
-    if path is not None and path.exists():
-        return HeadSaliency.load(path)
+    team = processes.current()
+    kept = team.from_first(lambda: HeadSaliency.load(path) if path is not None and path.exists() else None)
+    if kept is not None:
+        return kept
     items = matched_items(contexts)
     with Progress(f"{adapter.info.name}: saliency of {contexts.form.name}", len(items)) as bar:
         found = measure_saliency(
             adapter, items, SaliencyOptions(denominator=denominator, seed=options.seed), bar.advance
         )
-    if path is not None:
+    if path is not None and team.first:
         found.save(path)
     return found
 

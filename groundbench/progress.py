@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
 
@@ -15,7 +16,7 @@ class Progress:
 
     def __init__(self, description: str, total: int) -> None:
         self._bar: RichProgress | None = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":  # of several processes the first one shows it
             self._bar = RichProgress(
                 TextColumn("{task.description}"),
                 BarColumn(),

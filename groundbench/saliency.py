@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from groundbench import processes
 from groundbench.adapter import Adapter, Encoded, Forward, Prefix, Trace
 from groundbench.errors import BadInputError, NonFiniteLogitsError, UnsupportedModelError
 from groundbench.flow import flow_matrix, gradients, row_flow, target_loss, total_flow
@@ -79,15 +80,13 @@ def measure_saliency(
         raise UnsupportedModelError(f"{adapter.info.name}: it has no heads whose saliency could be measured")
     if not items:
         raise BadInputError("no items: saliency needs at least one matched prompt")
-    order: list[int] = []
-    parts: list[HeadSaliency] = []
-    for batch in _batches(items, options):
-        for done in _with_halving(adapter, [items[i] for i in batch], options):
-            parts.append(done)
-            if progress is not None:
-                progress(len(done))
-        order += batch
-    return HeadSaliency.concat(parts).select(np.argsort(order))
+    batches = list(_batches(items, options))
+
+    def measured(_: int, batch: list[int]) -> HeadSaliency:
+        return HeadSaliency.concat(list(_with_halving(adapter, [items[i] for i in batch], options)))
+
+    parts = processes.current().spread(batches, measured, advance=progress)
+    return HeadSaliency.concat(parts).select(np.argsort([i for batch in batches for i in batch]))
 
 
 def flow_matrices(adapter: Adapter, item: SaliencyItem) -> list[tuple[int, Tensor]]:

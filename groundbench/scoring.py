@@ -6,13 +6,14 @@ the cached context. Surprisals are -log P(target | context) in nats, softmax in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from groundbench import processes
 from groundbench.adapter import Adapter, Encoded, HeadEdit, Prefix
 from groundbench.contexts import Contexts, Targets
 from groundbench.errors import GroundbenchError, NonFiniteLogitsError
@@ -50,17 +51,29 @@ def score(
     plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
     parts = None if store is None else store.stage(stage, plan.summary())
     engine = _Engine(adapter, contexts, batch_tokens, edit, parts)
-    values: dict[int, Array] = {}
-    for i, batch in enumerate(plan.batches):
-        done = None if parts is None else parts.load(i)
+
+    def finished(number: int, batch: Batch) -> Array:
+        done = None if parts is None else parts.load(number)
         if done is None or len(done) != len(batch.contexts):
-            done = engine.run(i, batch)
+            done = engine.run(number, batch)
             if parts is not None:
-                parts.write(i, done)
-        values.update(zip(batch.contexts, done, strict=True))
-        if advance is not None:
-            advance(len(batch.contexts))
-    return table_of(contexts, values)
+                parts.write(number, done)
+        return done
+
+    arrays = processes.current().spread(plan.batches, finished, size=n_contexts, advance=advance)
+    return table_of(contexts, by_context(plan.batches, arrays))
+
+
+def n_contexts(batch: Batch) -> int:
+    """How many contexts a batch has."""
+    return len(batch.contexts)
+
+
+def by_context(batches: Sequence[Batch], arrays: Sequence[Array]) -> dict[int, Array]:
+    """What was measured of each context, from the arrays of the batches."""
+    return {
+        i: a for batch, array in zip(batches, arrays, strict=True) for i, a in zip(batch.contexts, array, strict=True)
+    }
 
 
 def table_of(contexts: Contexts, values: dict[int, Array]) -> SurprisalTable:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from groundbench import processes
 from groundbench.errors import BadInputError, StoreMismatchError
 from groundbench.result import write_atomic
 
@@ -23,7 +24,7 @@ Array = npt.NDArray[np.float32]
 
 
 class RunStore:
-    """A run directory opened under one key.
+    """A run directory opened under one key. Of several processes the first keeps the manifest; each writes its parts.
 
     Raises:
         StoreMismatchError: the directory holds results under another key; names the first differing field.
@@ -34,12 +35,15 @@ class RunStore:
         self.directory = directory
         self.key = dict(key)
         self.path = directory / MANIFEST
-        self._manifest: dict[str, object] = {"key": self.key, "stages": {}, "halvings": []}
+        self._manifest: dict[str, object] = processes.current().from_first(self._opened)
+
+    def _opened(self) -> dict[str, object]:
         if self.path.exists():
-            self._manifest = self._read()
-        else:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._write()
+            return self._read()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._manifest = {"key": self.key, "stages": {}, "halvings": []}
+        self._write()
+        return self._manifest
 
     def _read(self) -> dict[str, object]:
         try:
@@ -65,19 +69,24 @@ class RunStore:
             name: e.g. `scores/word`; a folder under `parts`.
             plan: what the batches are a function of, with a hash; stands in the manifest.
         """
+        folder = self.directory / "parts" / name
+        processes.current().from_first(lambda: self._prepare(folder, name, plan))
+        folder.mkdir(parents=True, exist_ok=True)
+        return Stage(folder, self, name)
+
+    def _prepare(self, folder: Path, name: str, plan: Mapping[str, object]) -> None:
         stages = self._manifest["stages"]
         assert isinstance(stages, dict)
-        folder = self.directory / "parts" / name
         if stages.get(name) != dict(plan):
             for old in folder.glob("*.npy"):
                 old.unlink()
             stages[name] = dict(plan)
             self._write()
-        folder.mkdir(parents=True, exist_ok=True)
-        return Stage(folder, self, name)
 
     def record_halving(self, stage: str, batch: int, rows: int) -> None:
-        """Note that a batch was halved for memory (its numbers do not depend on it)."""
+        """Note that a batch was halved for memory (its numbers do not depend on it); by the first process only."""
+        if not processes.current().first:
+            return
         halvings = self._manifest["halvings"]
         assert isinstance(halvings, list)
         halvings.append({"stage": stage, "batch": batch, "rows": rows})

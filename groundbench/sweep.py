@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from groundbench import processes
 from groundbench.adapter import Adapter, Capability, Encoded, HeadEdit, Mixer, Positions, Prefix, Restartable
 from groundbench.errors import UnsupportedModelError
 from groundbench.saliency import SaliencyItem
@@ -46,10 +47,13 @@ def sweep_heads(
         raise UnsupportedModelError(f"{info.name}: single heads cannot be swept: {why}")
     effects = np.full((len(items), adapter.info.n_heads), np.nan)
     widest = max(m.n_heads for m in adapter.info.mixers)
-    for part in _batches(items, positions, widest, batch_tokens):
-        effects[part] = _sweep(adapter, [items[i] for i in part], positions)
-        if advance is not None:
-            advance(len(part))
+    batches = list(_batches(items, positions, widest, batch_tokens))
+
+    def swept(_: int, batch: list[int]) -> Floats:
+        return _sweep(adapter, [items[i] for i in batch], positions)
+
+    for batch, found in zip(batches, processes.current().spread(batches, swept, advance=advance), strict=True):
+        effects[batch] = found
     return effects
 
 

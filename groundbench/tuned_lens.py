@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -51,6 +51,10 @@ class TunedLens:
         k = self.layers.index(layer)
         hidden = hidden.float()
         return hidden + hidden @ self.weight[k] + self.bias[k]
+
+    def to(self, device: str) -> TunedLens:
+        """The same lens with its tensors on a device."""
+        return replace(self, weight=self.weight.to(device), bias=self.bias.to(device))
 
     def digest(self) -> str:
         """16 hex digits for the translators."""

@@ -120,7 +120,9 @@ def _say(error: Exception, session: Session) -> int:
     if found is None:
         typer.echo(f"groundbench: unforeseen {type(error).__name__}, please report it: {error}", err=True)
         return FAULT
-    typer.echo(f"groundbench: {found.sentence}", err=True)
+    # Every process of a launcher says why it ends: the launcher stops the others as soon as one has.
+    rank = os.environ.get("RANK", "0")
+    typer.echo(f"groundbench{'' if rank == '0' else f' (process {rank})'}: {found.sentence}", err=True)
     return found.exit_code
 
 

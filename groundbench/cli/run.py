@@ -45,7 +45,10 @@ from groundbench.cli.options import (
 from groundbench.cli.results import show_result
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from groundbench.dryrun import DryRun
+    from groundbench.result import Result
 
 EPILOG = examples(
     (
@@ -104,6 +107,7 @@ def run(
 
     The gain is the mean surprisal (nats) of a noun after another noun was shown, minus after it was shown itself.
     Results are written to --out as they come, and an interrupted run goes on from them to identical numbers.
+    Under `accelerate launch -m groundbench run …` or `torchrun` the items are spread over the processes.
     """
     asked: dict[str, Any] = {
         "forms": split(env_form),
@@ -120,6 +124,7 @@ def run(
 
         _show_plan(plan(model, testbed, **asked), as_json)
         return
+    from groundbench import processes
     from groundbench.edits import EditStyle
     from groundbench.evaluate import evaluate
     from groundbench.mechanism import MechanismOptions
@@ -133,7 +138,13 @@ def run(
         seed=seed,
         batch_tokens=batch_tokens,
     )
-    result = evaluate(model, testbed, measures=split(measure) or None, out=out, force=force, **asked)
+    with processes.joined() as team:  # one process, unless a launcher started several
+        result = evaluate(model, testbed, measures=split(measure) or None, out=out, force=force, **asked)
+    if team.first:
+        _show(result, out, as_json)
+
+
+def _show(result: Result, out: Path | None, as_json: bool) -> None:
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
     else:
