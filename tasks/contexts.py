@@ -118,7 +118,7 @@ def _context(noun: str, number: int, node: Marked, layout: Layout) -> Context:
             raise node.error(f"{node.name} begins with {speaker!r}:, expected one of {', '.join(tags)}")
         shown, tags = rest, tags[tags.index(speaker) :] + tags[: tags.index(speaker)]
     if shown.split().count(SLOT) != 1 or shown.count("{") != 1:
-        raise node.error(f"{node.name} shows {shown!r}, expected a sentence with the word {SLOT} exactly once")
+        raise node.error(f"{node.name} shows {shown!r}, expected a sentence with {SLOT} exactly once, as a word of its own")
     if not said or not all(said):
         raise node.error(f"{node.name} says nothing, expected 'what is shown | what is said'")
     if any("{" in turn for turn in said):
