@@ -9,9 +9,11 @@ from groundbench.cli.console import interval, nats, p_value
 from groundbench.result import AblationRecord, FormRecord, GainRecord, HeadsRecord, LensRecord, Result
 from groundbench.result_trajectory import Trajectory, TrajectoryPoint
 
+SHOWN_HEADS = 12
+
 
 def show_result(result: Result) -> None:
-    """Gain, heads, ablation and lens of every form that was measured."""
+    """Gain and lens of every form that was measured, all records of the first, and of a ladder a row for each rung."""
     model, testbed = result.model, result.testbed
     console.out().print(
         f"[bold]{model.name}[/bold]  {model.architecture}, {model.parameters:,} parameters, {model.dtype}"
@@ -19,14 +21,13 @@ def show_result(result: Result) -> None:
     )
     forms = (_headline(result), *(f for f in result.forms if f.env_form != testbed.env_form))
     _show_gains(forms)
+    _show_heads(forms[0].env_form, forms[0].heads)
+    _show_ablations(forms[0].env_form, forms[0].ablations)
+    if any(form.heads or form.ablations for form in forms[1:]):
+        _show_rungs(forms)
     for form in forms:
-        _show_heads(form.env_form, form.heads)
-        _show_ablations(form.env_form, form.ablations)
         _show_lens(form.env_form, form.lens)
-    copied = result.copy_corrected
-    if copied is not None:
-        ratio = "none: G(word) is not told from 0" if copied.ratio is None else f"{copied.ratio:.3f}"
-        console.out().print(f"copy-corrected gain G(gloss)/G(word): {ratio} {interval(copied.ci_low, copied.ci_high)}")
+    _show_together(result)
     for failure in result.failures:
         console.note(f"failed: {failure.where}: {failure.reason}")
 
@@ -45,17 +46,18 @@ def _headline(result: Result) -> FormRecord:
 
 
 def _show_gains(forms: tuple[FormRecord, ...]) -> None:
-    numbers = ("nouns", "gain", "same category", "matched", "mismatched", "p", "detectable", "failed")
+    numbers = ("nouns", "left out", "gain", "same category", "matched", "mismatched", "p", "detectable", "failed")
     rows = []
     for form in forms:
         gain = form.gain
         if gain is None:
-            rows.append((form.env_form, str(form.n_nouns), "not measured", *[""] * 7))
+            rows.append((form.env_form, str(form.n_nouns), str(len(form.excluded)), "not measured", *[""] * 7))
             continue
         rows.append(
             (
                 form.env_form,
                 str(form.n_nouns),
+                str(len(form.excluded)),
                 nats(gain.mean),
                 interval(gain.ci_low, gain.ci_high),
                 nats(gain.same_category),
@@ -66,7 +68,7 @@ def _show_gains(forms: tuple[FormRecord, ...]) -> None:
                 str(gain.n_failed),
             )
         )
-    columns = ("ENV form", "nouns", "gain", "95 %", *numbers[2:])
+    columns = ("ENV form", *numbers[:3], "95 %", *numbers[3:])
     console.show_table(columns, rows, title="Grounding gain (nats)", right=numbers)
 
 
@@ -114,6 +116,45 @@ def _show_ablations(form: str, ablations: tuple[AblationRecord, ...]) -> None:
     ]
     columns = ("heads of", "edit", "control", *numbers)
     console.show_table(columns, rows, title=f"Ablation, {form}: gain (nats) with heads cut", right=numbers)
+
+
+def _show_rungs(forms: tuple[FormRecord, ...]) -> None:
+    """The first record of heads and of ablation of every form, a row each."""
+    numbers = ("heads", "other span", "untrained", "cut on", "gain", "ablated", "control", "removed", "p rank")
+    rows = []
+    for form in forms:
+        heads = form.heads[0] if form.heads else None
+        cut = form.ablations[0] if form.ablations else None
+        counts = (None, None, None) if heads is None else (heads.mean_count, heads.null_count, heads.untrained_count)
+        row = (form.env_form, "" if heads is None else heads.selection, *map(_or_dash, counts))
+        if cut is None:
+            rows.append((*row, *["-"] * 6))
+            continue
+        removed = "not defined" if cut.gain_removed is None else f"{cut.gain_removed:.0%}"
+        gains = map(_or_dash, (cut.gain_original, cut.gain_ablated, cut.gain_control))
+        rows.append((*row, f"{len(cut.nouns) or form.n_nouns} nouns", *gains, removed, p_value(cut.p_rank)))
+    columns = ("ENV form", "selected by", *numbers)
+    console.show_table(columns, rows, title="The ladder: heads per item, gain (nats) with heads cut", right=numbers)
+
+
+def _show_together(result: Result) -> None:
+    """What the forms say together: the copy-corrected gain and the heads of several forms."""
+    copied = result.copy_corrected
+    if copied is not None:
+        ratio = "none: G(word) is not told from 0" if copied.ratio is None else f"{copied.ratio:.3f}"
+        ends = interval(copied.ci_low, copied.ci_high)
+        nouns = "" if copied.n_nouns is None else f" on {copied.n_nouns} nouns"
+        console.out().print(
+            f"copy-corrected gain G(gloss)/G(word): {ratio} {ends}".rstrip()
+            + f" ({nats(copied.gain_gloss, 2)} of {nats(copied.gain_word, 2)} nats within categories{nouns})"
+        )
+    several = [h for h in result.head_forms if len(h.forms) > 1]
+    if several:
+        shown = "; ".join(f"{h.layer}.{h.head} ({', '.join(h.forms)})" for h in several[:SHOWN_HEADS])
+        more = f"; {len(several) - SHOWN_HEADS} more" if len(several) > SHOWN_HEADS else ""
+        console.out().print(f"heads (layer.head) that serve several forms: {shown}{more}")
+    elif result.head_forms:
+        console.out().print("no head stands in the lists of several forms")
 
 
 def _show_lens(form: str, lenses: tuple[LensRecord, ...]) -> None:

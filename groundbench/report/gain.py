@@ -1,4 +1,4 @@
-"""The sections on behaviour: the gain, per noun and per category, and the ladder of ENV forms."""
+"""The sections on behaviour: the gain, per noun and per category."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from groundbench.report.dots import Layout, Row, dot_plot, value_range
 from groundbench.report.figure import Figure, Section, Table
-from groundbench.report.numbers import count, interval, number, p_value, percent, signed
+from groundbench.report.numbers import count, interval, number, p_value, signed
 from groundbench.report.words import COPYING
-from groundbench.result import FormRecord, GainRecord, NounGain, Result
+from groundbench.result import GainRecord, NounGain
 
 COLUMNS = 3
 MATCHED_LEGEND = (("mark c1", "its own noun was shown (matched)"), ("ring c2", "another noun was shown (mismatched)"))
@@ -98,51 +98,3 @@ def _category_figure(gain: GainRecord) -> Figure:
     )
     legend = (("mark c1", "mean of the category"), ("cloud c1", "one noun"))
     return Figure("By category", (dot_plot(rows, layout, "Gain by category", summary),), table, "", legend)
-
-
-def ladder_section(result: Result) -> Section:
-    """The gain with every way of showing a noun (protocol §13)."""
-    if not result.forms:
-        why = f"Only the form “{result.testbed.env_form}” was measured."
-        return Section("ladder", "Ladder of forms", missing=why)
-    rows = [_form_row(f) for f in result.forms]
-    summary = "; ".join(f"{f.env_form} {number(_mean(f)) or 'not measured'}" for f in result.forms)
-    chart = dot_plot(rows, Layout("gain (nats)", 420, 30, 92), "Gain by the form shown", f"Gain in nats: {summary}.")
-    table = Table(
-        "The ladder of forms (nats)",
-        ("Form", "Nouns", "Gain", "95 % interval", "Within category", "Excluded"),
-        tuple(_form_cells(f) for f in result.forms),
-    )
-    figure = Figure("How the noun was shown", (chart,), table, "From copying alone (word) to seeing (image).")
-    return Section("ladder", "Ladder of forms", _copy_sentence(result), figures=(figure,))
-
-
-def _mean(form: FormRecord) -> float | None:
-    return None if form.gain is None else form.gain.mean
-
-
-def _form_row(form: FormRecord) -> Row:
-    if form.gain is None:
-        return Row(form.env_form, None)
-    return Row(form.env_form, form.gain.mean, form.gain.ci_low, form.gain.ci_high)
-
-
-def _form_cells(form: FormRecord) -> tuple[str | None, ...]:
-    gain = form.gain
-    if gain is None:
-        return (form.env_form, count(form.n_nouns), None, None, None, count(len(form.excluded)))
-    ends = interval(gain.ci_low, gain.ci_high)
-    within = number(gain.same_category)
-    return (form.env_form, count(form.n_nouns), number(gain.mean), ends, within, count(len(form.excluded)))
-
-
-def _copy_sentence(result: Result) -> str:
-    copy = result.copy_corrected
-    if copy is None or copy.ratio is None:
-        return "The copy-corrected gain (definition over word) was not measured."
-    ends = interval(copy.ci_low, copy.ci_high)
-    within = f" (95 % interval {ends})" if ends else ""
-    return (
-        f"Shown a definition instead of the word, {percent(copy.ratio)} of the gain remains: a copy-corrected gain of "
-        f"{number(copy.ratio)}{within}, {number(copy.gain_gloss)} of {number(copy.gain_word)} nats."
-    )

@@ -11,7 +11,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import groundbench
-from groundbench.report import ablation, about, curves, gain, heads, lens
+from groundbench.report import ablation, about, curves, gain, heads, ladder, lens
 from groundbench.report.figure import Facts, Section, Stat
 from groundbench.report.numbers import count, decimals_for, interval, number, parameters, percent
 from groundbench.report.words import CI, gain_phrase, gain_sentence
@@ -126,7 +126,7 @@ def run_sections(result: Result) -> list[Section]:
         gain.noun_section(result.gain)
         if result.gain
         else Section("nouns", "Noun by noun", missing="The gain was not measured."),
-        gain.ladder_section(result),
+        ladder.ladder_section(result),
         heads.heads_section(result.model, result.heads),
         ablation.ablation_section(result.model, result.ablations),
         lens.lens_section(result.lens),

@@ -46,7 +46,7 @@ def test_what_was_not_measured_is_said(capsys: pytest.CaptureFixture[str]) -> No
     show_result(bare)
     row = next(line for line in shown(capsys).splitlines() if re.match(rf"│ {full.testbed.env_form} ", line))
     cells = [cell.strip() for cell in row.strip("│").split("│")]
-    assert cells[2:] == ["not measured", "", *["not measured"] * 3, "not testable", "not measured", "0"]
+    assert cells[2:] == ["0", "not measured", "", *["not measured"] * 3, "not testable", "not measured", "0"]
     show_result(bare.model_copy(update={"gain": None}))
     assert "not measured" in shown(capsys)
 

@@ -15,9 +15,12 @@ from groundbench.report import render_run, render_trajectories
 from groundbench.report.source import page_of
 from groundbench.result import (
     AblationRecord,
+    CopyCorrected,
     EnvironmentRecord,
+    Excluded,
     Failure,
     GainRecord,
+    HeadForms,
     HeadsRecord,
     ModelRecord,
     Result,
@@ -235,3 +238,31 @@ def test_steps_of_a_trajectory_must_rise(tmp_path):
     path.write_text(json.dumps(data))
     with pytest.raises(BadInputError, match="points must have rising steps"):
         Trajectory.load(path)
+
+
+def test_the_ladder_shows_every_rung_with_heads_and_ablation():
+    result = fake_result(1)
+    word, gloss, *others = result.forms
+    cut = result.ablations[0].model_copy(update={"nouns": ("cup", "dog"), "note": "tested on 2 of 100 nouns"})
+    gloss = gloss.model_copy(
+        update={"heads": result.heads, "ablations": (cut,), "excluded": (Excluded(noun="egg", reason="no gloss"),)}
+    )
+    shared = (HeadForms(layer=3, head=1, forms=("word", "gloss")), HeadForms(layer=1, head=0, forms=("word",)))
+    result = result.model_copy(update={"forms": (word, gloss, *others), "head_forms": shared})
+    text = Reader(render_run(result)).text
+    ladder = text[text.index("Heads and ablation by rung") :]
+    row = ladder[ladder.index("gloss") :]
+    for number in (result.heads[0].mean_count, result.heads[0].null_count, cut.gain_original, cut.gain_ablated):
+        assert f"{number:.2f}" in row
+    assert "Heads that serve several forms" in ladder
+    assert "3.1" in ladder[ladder.index("Heads that serve several forms") :]
+    assert "2 heads are detected in at least half of the items of some form, 1 of them of several forms." in text
+    assert "“gloss” leaves out egg; result.json gives the reasons." in text
+    assert "Ablation (gloss): tested on 2 of 100 nouns." in text
+
+
+def test_a_copy_corrected_gain_that_does_not_exist_is_no_number():
+    result = fake_result(1)
+    none = result.model_copy(update={"copy_corrected": CopyCorrected(ratio=None, gain_gloss=1.0, gain_word=0.1)})
+    assert "There is no copy-corrected gain" in Reader(render_run(none)).text
+    assert "a copy-corrected gain of 0.62" in Reader(render_run(result)).text

@@ -1,0 +1,111 @@
+"""`groundbench run` on a ladder: the whole of it by default, its table, its falsifiers, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from groundbench.cli import main
+
+SCORING = Path(__file__).resolve().parent.parent / "scoring"
+sys.path.insert(0, str(SCORING))
+
+from ladder_bed import GLUED, LADDER  # noqa: E402
+from small_models import Home, tiny_llama  # noqa: E402
+
+from groundbench.evaluate import evaluate  # noqa: E402
+from groundbench.registry import load_testbed  # noqa: E402
+
+MODEL = "small_models:tiny_llama"
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main(words)
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> str:
+    path = tmp_path / "rungs.yaml"
+    path.write_text(LADDER)
+    return str(path)
+
+
+def test_the_whole_ladder_by_default_as_evaluate_does(say: Say, bed: str, tmp_path: Path) -> None:
+    quick = ("--draws", "1", "--denominator", "row", "--selection", "crossfit")
+    code, out, err = say("run", MODEL, "--testbed", bed, *quick, "--out", str(tmp_path / "run"))
+    assert code == 0, err
+    assert "The ladder: heads per item" in out
+    assert "copy-corrected gain G(gloss)/G(word)" in out
+    shown = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert [f["env_form"] for f in shown["forms"]] == ["word", "gloss", "name"]
+    assert all(f["gain"] and f["heads"] and f["ablations"] for f in shown["forms"])
+    gains = evaluate(tiny_llama(), load_testbed(bed), measures=["gain"]).forms
+    assert [f["gain"]["mean"] for f in shown["forms"]] == pytest.approx([f.gain.mean for f in gains if f.gain])
+
+
+def test_the_defaults_of_the_command_are_those_of_the_function(say: Say, bed: str) -> None:
+    one = json.loads(say("run", MODEL, "--testbed", bed, "--env-form", "name", "--draws", "1", "--json")[1])
+    assert one["protocol"]["measures"] == ["gain", "heads", "ablation"]
+    assert one["forms"] == []
+    flat = bed.replace("rungs", "flat")
+    Path(flat).write_text(LADDER.replace("ladder: true\n", ""))
+    other = json.loads(say("run", MODEL, "--testbed", flat, "--json")[1])
+    python = evaluate(tiny_llama(), load_testbed(flat))
+    assert other["protocol"] == python.protocol
+    assert (other["forms"], other["ablations"]) == ([], [])
+    assert other["gain"]["mean"] == pytest.approx(python.gain.mean if python.gain else None)
+    assert evaluate(tiny_llama(), Home()).protocol["measures"] == python.protocol["measures"]
+
+
+def test_dry_run_is_of_the_whole_ladder(say: Say, bed: str) -> None:
+    code, out, _ = say("run", MODEL, "--testbed", bed, "--dry-run", "--json")
+    assert code == 0
+    assert [p["form"] for p in json.loads(out)] == ["word", "gloss", "name"]
+
+
+def test_the_falsifiers_have_names_of_their_own(say: Say, bed: str) -> None:
+    words = ("run", MODEL, "--testbed", bed, "--measure", "gain", "--json")
+    plain, shuffled, random = (
+        json.loads(say(*words, *more)[1]) for more in ((), ("--shuffle-forms",), ("--random-weights", "--seed", "7"))
+    )
+    assert [r["testbed"]["name"] for r in (plain, shuffled, random)] == ["rungs", "rungs-shuffled", "rungs"]
+    assert [r["model"]["name"] for r in (plain, shuffled, random)] == ["tiny-llama"] * 2 + ["tiny-llama (untrained)"]
+    assert len({r["testbed"]["hash"] for r in (plain, shuffled)}) == 2
+    assert len({r["model"]["fingerprint"] for r in (plain, random)}) == 2
+
+
+def test_what_is_left_out_is_counted_in_its_row(say: Say, bed: str) -> None:
+    Path(bed).write_text(GLUED)
+    code, out, _ = say("run", MODEL, "--testbed", bed, "--measure", "gain")
+    assert code == 0
+    rows = [[c.strip() for c in line.strip("│").split("│")] for line in out.splitlines() if line.startswith("│")]
+    assert [row[:3] for row in rows] == [["word", "8", "0"], ["gloss", "7", "1"], ["name", "6", "2"]]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--ablation-nouns", "few"), "--ablation-nouns 'few': expected a whole number or all"),
+        (("--ablation-nouns", "3"), "ablation_nouns is 3; expected at least 4 or all"),
+        (("--chat",), "--chat was asked for"),
+        (("--env-form", "smell"), "has no ENV form 'smell'"),
+    ],
+)
+def test_bad_input_is_one_sentence(say: Say, bed: str, words: tuple[str, ...], message: str) -> None:
+    code, out, err = say("run", MODEL, "--testbed", bed, *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
