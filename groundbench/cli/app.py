@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": Command("The paired, clustered difference between two results.", MEASURE),
     "report": Command("Write a run as one self-contained HTML page.", MEASURE),
     "export": Command("Write a result for other tools: CSV, LaTeX, lm-eval, every-eval-ever, the Hub.", SHARE),
+    "lm-eval": Command("lm-evaluation-harness with our tasks and models.", SHARE),
     "leaderboard": Command("Check submissions and build the leaderboard's site.", SHARE),
     "train": Command("Train a model from scratch, with dense early checkpoints.", MODELS_AND_DATA, resumes=True),
     "tasks": Command("List, show and validate testbeds.", MODELS_AND_DATA),

@@ -49,6 +49,8 @@ def to_lm_eval(result: Result, *, date: float) -> dict[str, Any]:
             "model_num_parameters": result.model.parameters,
             "model_dtype": result.model.dtype,
             "model_sha": result.model.fingerprint,
+            "model_family": result.model.family,
+            "model_architecture": result.model.architecture,
             "device": result.environment.device,
         },
         "git_hash": result.environment.git,
@@ -60,7 +62,10 @@ def to_lm_eval(result: Result, *, date: float) -> dict[str, Any]:
 
 
 def _metadata(result: Result, form: str) -> dict[str, Any]:
-    return {"version": result.testbed.version, "hash": result.testbed.hash, "env_form": form}
+    """What `groundbench.integrations.lm_eval.convert` needs to read the task back."""
+    bed = result.testbed
+    nouns = next(n for name, n, _ in forms(result) if name == form)
+    return {"version": bed.version, "testbed": bed.name, "env_form": form, "hash": bed.hash, "n_nouns": nouns}
 
 
 def to_hub(result: Result, *, dataset: str, date: str | None = None, source: str | None = None) -> str:

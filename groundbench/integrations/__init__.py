@@ -1,0 +1,1 @@
+"""groundbench inside other evaluation harnesses, one folder for each."""

@@ -1,0 +1,63 @@
+"""lm-eval's own command line in this process, with our models, tasks and architectures known to it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import yaml
+
+from groundbench.errors import BadInputError
+from groundbench.integrations.lm_eval import include_path
+from groundbench.integrations.lm_eval.full import REQUEST
+
+
+def run(args: Sequence[str]) -> int:
+    """`lm-eval ARGS`, returning its exit code.
+
+    Known besides what lm-eval knows itself: `--model groundbench`, our task files (beside any `--include_path`), and
+    the architectures that we train from scratch, for `--model hf`.
+
+    Raises:
+        BadInputError: a task that does not exist, or one of the full tasks on another model than `groundbench`.
+    """
+    for module in ("groundbench.adapters.architectures", "groundbench.integrations.lm_eval.model"):
+        import_module(module)  # each registers what it holds
+    harness: Any = import_module("lm_eval.__main__")
+    harness.setup_logging()
+    before, sys.argv = sys.argv, ["lm-eval", *args]  # its parser reads nothing else
+    try:
+        program = harness.HarnessCLI()
+        options = program.parse_args()
+        if hasattr(options, "include_path"):
+            options.include_path = [str(include_path()), *_users_folders(options)]
+        program.execute(options)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except AttributeError as error:
+        if REQUEST not in str(error):
+            raise
+        raise BadInputError("the groundbench_full tasks need --model groundbench: no other model has heads") from error
+    except ValueError as error:
+        if not str(error).startswith("Tasks not found"):
+            raise
+        raise BadInputError(f"lm-eval: {error} (`groundbench lm-eval ls tasks` lists them)") from error
+    finally:
+        sys.argv = before
+    return 0
+
+
+def _users_folders(options: Any) -> list[str]:
+    """The user's own `--include_path`, or the one of their `--config` file."""
+    if options.include_path:
+        return [options.include_path]
+    if getattr(options, "config", None) is None:
+        return []
+    try:
+        with open(options.config, encoding="utf-8") as file:
+            named = yaml.safe_load(file)
+    except yaml.YAMLError as error:
+        raise BadInputError(f"{options.config}: not YAML: {' '.join(str(error).split())}") from error
+    return [named["include_path"]] if isinstance(named, dict) and named.get("include_path") else []

@@ -1,0 +1,192 @@
+"""`--model groundbench` against lm-eval's own backend, and the full tasks against `groundbench.evaluate`."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+lm_eval = pytest.importorskip("lm_eval", reason="lm-eval is not installed")
+huggingface = pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval's hf backend is not installed")
+
+import tiny_backends as tiny  # noqa: E402
+from lm_eval.api.instance import Instance  # noqa: E402
+from lm_eval.api.registry import get_model  # noqa: E402
+
+import groundbench  # noqa: E402
+from groundbench.errors import BadInputError, UnsupportedModelError  # noqa: E402
+from groundbench.evaluate import MechanismOptions  # noqa: E402
+from groundbench.integrations.lm_eval.model import GroundbenchLM  # noqa: E402
+from groundbench.registry import load_testbed  # noqa: E402
+
+logging.getLogger("lm_eval").setLevel(logging.ERROR)
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    return huggingface.HFLM(pretrained=tiny.gpt2(), tokenizer=tiny.english(), batch_size=8, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return GroundbenchLM(tiny.adapter())
+
+
+def requests(pairs):
+    return [Instance("loglikelihood", {}, pair, i, metadata=("any", i, 1)) for i, pair in enumerate(pairs)]
+
+
+PAIRS = [
+    ("The girl looks at the", " cup"),
+    ("The girl looks at the", " necklace of the giraffe"),
+    ("The girl looks at the", " cup"),
+    ("Mother: What do you think of that", " dog and the cat"),
+    ("Mother: What do you think of that ", "dog"),
+    ("x", "y z"),
+    ("", "The girl looks at the cup"),
+]
+
+
+def test_log_likelihoods_are_those_of_lm_evals_backend(ours, theirs):
+    for (a, greedy_a), (b, greedy_b), pair in zip(
+        ours.loglikelihood(requests(PAIRS)),
+        theirs.loglikelihood(requests(PAIRS), disable_tqdm=True),
+        PAIRS,
+        strict=True,
+    ):
+        assert a == pytest.approx(b, abs=1e-4), pair
+        assert greedy_a == greedy_b, pair
+
+
+def test_greedy_continuations_are_known_for_such(ours, theirs):
+    """What the model itself would write, one and several tokens; and the same with another last token."""
+    tokenizer, model = tiny.english(), tiny.gpt2()
+    pairs = []
+    for context in ("The girl looks at the", "Mother: Oh, you mean the"):
+        ids = tokenizer(context, return_tensors="pt")["input_ids"]
+        for length in (1, 3):
+            written = model.generate(ids, max_new_tokens=length, do_sample=False, pad_token_id=0)[0, ids.shape[1] :]
+            text = tokenizer.decode(written)
+            if tokenizer(context + text)["input_ids"] == ids[0].tolist() + written.tolist():
+                pairs += [(context, text), (context, text + " cup")]
+    assert pairs
+    answers = ours.loglikelihood(requests(pairs))
+    assert [g for _, g in answers] == [g for _, g in theirs.loglikelihood(requests(pairs), disable_tqdm=True)]
+    assert {g for _, g in answers} == {True, False}
+
+
+def test_a_context_runs_once_whatever_is_asked_after_it(ours, monkeypatch):
+    rows = []
+    for name in ("prefill", "forward"):
+        original = getattr(tiny.adapter(), name)
+
+        def counted(batch, *args, _original=original, **more):
+            rows.extend(r.ids for r in batch if len(r) > 12)
+            return _original(batch, *args, **more)
+
+        monkeypatch.setattr(tiny.adapter(), name, counted)
+    bed = load_testbed("ladder")
+    form = bed.form("word")
+    texts = [bed.prompt(bed.frames(form)[0], n, form).text for n in bed.nouns[:6]]
+    ours.loglikelihood(requests([(t, f" {n.word}") for t in texts for n in bed.nouns]))
+    contexts = {r for r in rows if tiny.english().decode(r) in texts}
+    assert len(contexts) == 6
+    assert len([r for r in rows if r in contexts]) == 6
+
+
+def test_text_that_the_model_cannot_hold_is_refused_and_never_cut(ours):
+    with pytest.raises(BadInputError, match=r"task any, document 0.*nothing is truncated"):
+        ours.loglikelihood(requests([("the cup " * 200, "dog")]))
+
+
+def test_what_it_does_not_do_is_refused_in_one_sentence(ours):
+    with pytest.raises(UnsupportedModelError, match="generated text; --model groundbench gives log-likelihoods only"):
+        ours.generate_until(requests([("a", {})]))
+    with pytest.raises(UnsupportedModelError, match="rolling log-likelihoods"):
+        ours.loglikelihood_rolling(requests([("a",)]))
+    with pytest.raises(BadInputError, match="no chat template"):
+        ours.apply_chat_template([])
+
+
+def test_lm_eval_finds_it_by_name_and_opens_a_folder(tmp_path):
+    lm = get_model("groundbench").create_from_arg_string(
+        f"pretrained={tiny.save_gpt2(tmp_path)},dtype=float32", {"batch_size": 4, "device": "cuda:0"}
+    )
+    assert isinstance(lm, GroundbenchLM)
+    assert lm.get_model_info()["model_num_parameters"] == tiny.adapter().info.parameters
+    assert lm.adapter.info.bos == "none"
+    forced = get_model("groundbench").create_from_arg_string(f"pretrained={tmp_path},add_bos_token=True", {})
+    assert forced.adapter.info.bos == "added"
+
+
+# Short prompts: in a random model some heads then pass for aggregate heads, so that there is something to cut.
+OWN = """\
+name: own
+version: "1"
+natural_language: true
+frame_kind: shared
+nouns: [cup, dog, cow, bed, car, pig, cat, ear]
+forms: {word: {template: "{noun}"}}
+frames: {f1: "the {env} , my", f2: "a {env} ! the", f3: "my {env} . that", f4: "one {env} , this"}
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    path = tmp_path_factory.mktemp("own") / "own.yaml"
+    path.write_text(OWN)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def full(ours, own):
+    """A full task on a testbed of the user's, put in by metadata."""
+    manager = tiny.our_tasks(testbed=own, env_form="word", hash=None, draws=3)
+    return lm_eval.simple_evaluate(model=ours, tasks=["groundbench_full_word"], task_manager=manager)
+
+
+@pytest.fixture(scope="module")
+def direct(own):
+    return groundbench.evaluate(
+        tiny.adapter(),
+        own,
+        measures=["gain", "heads", "ablation"],
+        mechanism=MechanismOptions(draws=3, selections=("crossfit",), controls=("layer",)),
+    )
+
+
+def test_full_tasks_give_the_numbers_of_a_run(full, direct):
+    found = full["results"]["groundbench_full_word"]
+    heads, cut = direct.heads[0], direct.ablations[0]
+    assert cut.ablated is not None, "a head was to be cut, or the test tests nothing"
+    assert heads.mean_count > 0
+    for name, value in {
+        "grounding_gain": direct.gain.mean,
+        "same_category_gain": direct.gain.same_category,
+        "matched_surprisal": direct.gain.matched,
+        "mismatched_surprisal": direct.gain.mismatched,
+        "aggregate_heads": heads.mean_count,
+        "aggregate_heads_null": heads.null_count,
+        "ablation_surprisal_delta": cut.ablated - cut.original,
+        "ablation_gain_delta": cut.gain_ablated - cut.gain_original,
+        "control_surprisal_delta": cut.control_mean - cut.original,
+        "control_gain_delta": cut.gain_control - cut.gain_original,
+    }.items():
+        assert found[f"{name},none"] == pytest.approx(value, abs=1e-6), name
+        assert isinstance(found[f"{name}_stderr,none"], float)
+
+
+def test_full_samples_are_items(full):
+    samples = full["samples"]["groundbench_full_word"]
+    assert len({(s["doc"]["noun"], s["doc"]["frame"]) for s in samples}) == 32
+    assert all(float(s["aggregate_heads"]).is_integer() for s in samples)
+
+
+def test_a_model_without_heads_has_no_head_metrics(tmp_path):
+    lm = GroundbenchLM(str(tiny.save_lstm(tmp_path)))
+    run = lm_eval.simple_evaluate(
+        model=lm, tasks=["groundbench_full_childworld_token"], task_manager=tiny.our_tasks(limit_nouns=4)
+    )
+    found = run["results"]["groundbench_full_childworld_token"]
+    assert "grounding_gain,none" in found
+    assert not [k for k in found if "heads" in k or "delta" in k]
