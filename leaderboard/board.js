@@ -7,7 +7,7 @@
   const rows = Array.from(body.rows);
   const heads = Array.from(table.tHead.rows[0].cells);
   const byId = (id) => document.getElementById(id);
-  const filters = { board: "board-filter", form: "form-filter", family: "family-filter", size: "size-filter" };
+  const filters = { board: "board-filter", family: "family-filter", size: "size-filter" };
   const state = new URLSearchParams(location.hash.slice(1));
   const keys = new Map(rows.map((row) => [row, Array.from(row.cells, (cell) => cell.dataset.v ?? "")]));
 
@@ -26,11 +26,14 @@
 
   function filter() {
     const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const all = byId("step-filter")?.value === "all";
+    const steps = byId("step-filter")?.value === "all";
+    const form = byId("form-filter").value; // "": each result's headline form, "*": every form
+    const place = byId("board-filter").value; // naming a board names its form
     let shown = 0;
     for (const row of rows) {
       const fits =
-        (all || !row.classList.contains("checkpoint")) &&
+        (steps || !row.classList.contains("checkpoint")) &&
+        (form === "" ? place || !row.classList.contains("form") : form === "*" || row.dataset.form === form) &&
         words.every((w) => row.dataset.search.includes(w)) &&
         Object.entries(filters).every(([key, id]) => !byId(id).value || row.dataset[key] === byId(id).value);
       row.hidden = !fits;
@@ -41,7 +44,7 @@
 
   function remember() {
     const parts = new URLSearchParams();
-    for (const id of ["search", "step-filter", ...Object.values(filters)]) {
+    for (const id of ["search", "form-filter", "step-filter", ...Object.values(filters)]) {
       const value = byId(id)?.value;
       if (value) parts.set(id, value);
     }

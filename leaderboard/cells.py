@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from groundbench.leaderboard.strict import RefusedError, shorten
 
 Floats = npt.NDArray[np.float64]
-COLUMNS = ("form", "frame", "env", "target", "condition", "surprisal")
+TEXTS = ("form", "frame", "env", "target", "condition")
+COLUMNS = (*TEXTS, "surprisal")
 MOST_ROWS = 5_000_000
-MOST_UNPACKED = 512 << 20
+MOST_UNPACKED = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -52,28 +53,40 @@ class Cells:
 
 
 def read_cells(raw: bytes, where: str, form: str) -> Cells:
-    """The gains of one ENV form.
+    """The gains of one ENV form. Raises RefusedError as `read_forms` does."""
+    return read_forms(raw, where, form)[form]
+
+
+def read_forms(raw: bytes, where: str, form: str, others: Sequence[str] = ()) -> dict[str, Cells]:
+    """The gains of a form, and of those of the others that the file holds.
 
     Args:
         raw: the file, already limited in size.
 
     Raises:
         RefusedError: not Parquet, a column is missing or of another type, more rows than a result has, a surprisal
-            that is negative or infinite, or no rows of the form.
+            that is negative or infinite, or no rows of `form`.
     """
-    rows = _rows(raw, where, form)
-    surprisal = rows["surprisal"].to_numpy(zero_copy_only=False).astype(np.float64)
-    if np.isinf(surprisal).any() or (surprisal < 0).any():
+    table = _open(raw, where)
+    found = {f: rows for f in (form, *others) if (rows := _of_form(table, where, f)) is not None}
+    if form not in found:
+        raise _no_items(where, form)
+    return {f: _cells(rows, where) for f, rows in found.items()}
+
+
+def _cells(rows: _Rows, where: str) -> Cells:
+    if np.isinf(rows.surprisal).any() or (rows.surprisal < 0).any():
         raise RefusedError(f"{where}: holds a surprisal that is negative or infinite")
-    frames, frame = _codes(rows, "frame", where)
-    targets, target = _codes(rows, "target", where)
-    conditions, condition = _codes(rows, "condition", where)
-    if not set(conditions) <= {"matched", "mismatched"}:
+    (frames, frame), (targets, target) = _ordered(rows.frame), _ordered(rows.target)
+    conditions, condition = rows.condition
+    if not {conditions[i] for i in np.unique(condition)} <= {"matched", "mismatched"}:
         raise RefusedError(f"{where}: the column 'condition' holds more than 'matched' and 'mismatched'")
-    matched = np.array([c == "matched" for c in conditions])[condition]
+    matched = np.array([c == "matched" for c in conditions], dtype=bool)[condition]
     shape = (len(targets), len(frames))
-    gain = _mean(surprisal, target, frame, ~matched, shape) - _mean(surprisal, target, frame, matched, shape)
-    return Cells(tuple(targets), tuple(frames), gain)
+    if len(targets) * len(frames) > MOST_ROWS:
+        raise RefusedError(f"{where}: names {len(targets):,} nouns in {len(frames):,} frames, more than it has rows")
+    means = [_mean(rows.surprisal, target, frame, keep, shape) for keep in (~matched, matched)]
+    return Cells(tuple(targets), tuple(frames), means[0] - means[1])
 
 
 class Item(NamedTuple):
@@ -87,25 +100,52 @@ class Item(NamedTuple):
 
 def sample_items(raw: bytes, where: str, form: str, n: int, seed: int) -> list[Item]:
     """A seeded sample of the scored rows of one form, without repeats. Raises RefusedError as `read_cells` does."""
-    rows = _rows(raw, where, form)
-    known = np.flatnonzero(rows["surprisal"].is_valid().to_numpy(zero_copy_only=False))
+    rows = _of_form(_open(raw, where), where, form)
+    if rows is None:
+        raise _no_items(where, form)
+    known = np.flatnonzero(~np.isnan(rows.surprisal))
     picked = np.sort(np.random.default_rng(seed).permutation(known)[:n])
-    part = {c: (_text(rows, c, where) if c != "surprisal" else rows[c]).take(picked) for c in Item._fields}
-    return [Item(*values) for values in zip(*(part[c].to_pylist() for c in Item._fields), strict=True)]
+    texts = ([names[i] for i in codes[picked]] for names, codes in (rows.frame, rows.env, rows.target))
+    return [Item(*values) for values in zip(*texts, rows.surprisal[picked].tolist(), strict=True)]
 
 
-def _rows(raw: bytes, where: str, form: str) -> pa.Table:
-    """The rows of one form."""
+Coded = tuple[list[str], npt.NDArray[np.int64]]
+"""The distinct texts of a column, and each row's place among them."""
+
+
+class _Rows(NamedTuple):
+    """The rows of one form. Texts stay coded: a small file can name one long text in each of millions of rows."""
+
+    frame: Coded
+    env: Coded
+    target: Coded
+    condition: Coded
+    surprisal: Floats
+
+
+def _open(raw: bytes, where: str) -> pa.Table:
+    """The columns of a file that is small enough, its texts coded."""
     try:
-        file = pq.ParquetFile(io.BytesIO(raw))
+        file = pq.ParquetFile(io.BytesIO(raw), read_dictionary=list(TEXTS))
         _check_shape(file, where)
-        rows = file.read(columns=list(COLUMNS), use_threads=False)
+        return file.read(columns=list(COLUMNS), use_threads=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise RefusedError(f"{where}: not a readable Parquet file ({shorten(str(error))})") from None
-    rows = rows.filter(pc.equal(_text(rows, "form", where), form))
-    if not rows.num_rows:
-        raise RefusedError(f"{where}: holds no items of the form {form!r} that result.json reports")
-    return rows
+
+
+def _of_form(table: pa.Table, where: str, form: str) -> _Rows | None:
+    """The rows of one form, if there are any."""
+    names, codes = _codes(table, "form", where)
+    keep = codes == (names.index(form) if form in names else -1)
+    if not keep.any():
+        return None
+    coded = [_codes(table, c, where) for c in TEXTS if c != "form"]
+    surprisal = table["surprisal"].to_numpy().astype(np.float64)[keep]
+    return _Rows(*((names, codes[keep]) for names, codes in coded), surprisal)
+
+
+def _no_items(where: str, form: str) -> RefusedError:
+    return RefusedError(f"{where}: holds no items of the form {form!r} that result.json reports")
 
 
 def _check_shape(file: pq.ParquetFile, where: str) -> None:
@@ -123,30 +163,31 @@ def _check_shape(file: pq.ParquetFile, where: str) -> None:
     )
     if unpacked > MOST_UNPACKED:
         raise RefusedError(f"{where}: would unpack to more than {MOST_UNPACKED >> 20} MiB")
-    if not pa.types.is_floating(file.schema_arrow.field("surprisal").type):
-        raise RefusedError(
-            f"{where}: the column 'surprisal' is {file.schema_arrow.field('surprisal').type}, not a number"
-        )
+    for column in COLUMNS:
+        kind = file.schema_arrow.field(column).type
+        if column in TEXTS and not (
+            pa.types.is_dictionary(kind) and kind.value_type in (pa.string(), pa.large_string())
+        ):
+            raise RefusedError(f"{where}: the column {column!r} is {kind}, not text")
+        if column not in TEXTS and not pa.types.is_floating(kind):
+            raise RefusedError(f"{where}: the column {column!r} is {kind}, not a number")
 
 
-def _text(rows: pa.Table, column: str, where: str) -> pa.ChunkedArray:
-    kind = rows[column].type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise RefusedError(f"{where}: the column {column!r} is {kind}, not text")
-    return rows[column].cast(pa.string())
-
-
-def _codes(rows: pa.Table, column: str, where: str) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The sorted distinct texts of a column, and each row's place among them."""
-    coded = _text(rows, column, where).combine_chunks().dictionary_encode()
+def _codes(table: pa.Table, column: str, where: str) -> Coded:
+    """The distinct texts of a column, and each row's place among them."""
+    coded = table[column].unify_dictionaries().combine_chunks()
     if coded.null_count:
         raise RefusedError(f"{where}: the column {column!r} has empty places")
-    names = coded.dictionary.to_pylist()
-    order = sorted(range(len(names)), key=names.__getitem__)
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
+
+
+def _ordered(coded: Coded) -> Coded:
+    """The texts that occur, in order of their letters."""
+    names, codes = coded
+    used = sorted(np.unique(codes).tolist(), key=names.__getitem__)
     place = np.empty(len(names), dtype=np.int64)
-    place[order] = np.arange(len(names))
-    return [names[i] for i in order], place[coded.indices.to_numpy(zero_copy_only=False)]
+    place[used] = np.arange(len(used))
+    return [names[i] for i in used], place[codes]
 
 
 def _mean(

@@ -57,6 +57,7 @@ function chooser(choices, wanted) {
 
 const sign = (text) => text.replace("-", "\u2212");
 const fixed = (value, digits = 2) => (value === null || value === undefined ? null : sign(value.toFixed(digits)));
+const digits = (...values) => (Math.max(...values.map((v) => Math.abs(v ?? 0))) < 0.05 ? 4 : 2); // as on the board
 const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
 
 function size(n) {
@@ -99,15 +100,27 @@ function table(caption, head, body) {
       make("tbody", {}, ...body.map((row) => make("tr", {}, ...row.map(cell))))));
 }
 
+const gain = ([value, low, high]) => {
+  if (value === null) return null;
+  const n = digits(value, low, high);
+  return low === null || high === null ? fixed(value, n) : `${fixed(value, n)} [${fixed(low, n)}, ${fixed(high, n)}]`;
+};
+const chance = (p) => (p === null ? "" : p < 0.001 ? " (p < 0.001)" : ` (p = ${p.toFixed(3)})`);
+const percent = (share) => (share === null ? null : `${fixed(100 * share, 0)}\u202f%`);
+
 function headline(entries) {
+  const ofHeads = (read) => (e) => (e.has_heads ? read(e) : "no heads");
   const rows = [
-    ["Gain (nats)", (e) => e.gain && `${fixed(e.gain[0])} [${fixed(e.gain[1])}, ${fixed(e.gain[2])}]`],
+    ["Gain (nats)", (e) => e.gain && gain(e.gain)],
     ["Surprisal, own noun shown", (e) => fixed(e.matched)],
     ["Surprisal, another noun shown", (e) => fixed(e.mismatched)],
     ["Copy-corrected gain", (e) => fixed(e.copy)],
-    ["Aggregate heads", (e) => fixed(e.heads, 1)],
-    ["Their mean layer", (e) => fixed(e.layer, 1)],
-    ["Gain removed by cutting them", (e) => (e.removed === null ? null : `${fixed(100 * e.removed, 0)}\u202f%`)],
+    ["Aggregate heads", ofHeads((e) => fixed(e.heads, 1))],
+    ["Their mean layer", ofHeads((e) => fixed(e.layer, 1))],
+    ["Gain lost to cutting them, beyond controls", ofHeads((e) => (e.lost === null ? null : fixed(e.lost) + chance(e.p)))],
+    ["Share of the gain removed", ofHeads((e) => percent(e.removed))],
+    ["Image gain", (e) => fixed(e.image)],
+    ["Risk", (e) => fixed(e.risk)],
     ["Family", (e) => e.family],
     ["Parameters", (e) => size(e.parameters)],
     ["Testbed and form", (e) => e.board],
@@ -115,20 +128,24 @@ function headline(entries) {
   return table("The models side by side", ["", ...entries.map((e) => e.model)], rows.map(([name, read]) => [name, ...entries.map(read)]));
 }
 
+const alike = (a, b) => a.hash === b.hash && a.form === b.form;
+
 function differences(first, others) {
   const rows = [];
   for (const other of others) {
-    if (other.hash !== first.hash || other.form !== first.form) {
-      rows.push([other.model, "measured on another testbed or form", null, null]);
+    if (!alike(first, other)) {
+      rows.push([other.model, "on another testbed or form", "\u2013", "\u2013", "\u2013"]);
       continue;
     }
     const shared = Object.keys(first.nouns).filter((n) => n in other.nouns);
-    if (shared.length < 2) { rows.push([other.model, null, null, String(shared.length)]); continue; }
+    if (shared.length < 2) { rows.push([other.model, null, null, null, String(shared.length)]); continue; }
     const d = shared.map((n) => first.nouns[n] - other.nouns[n]);
     const [low, high] = bootstrap(d);
-    rows.push([other.model, fixed(mean(d)), `${fixed(low)} to ${fixed(high)}`, String(shared.length)]);
+    const n = digits(mean(d), low, high);
+    const above = d.filter((v) => v > 0).length;
+    rows.push([other.model, fixed(mean(d), n), `${fixed(low, n)} to ${fixed(high, n)}`, String(above), String(shared.length)]);
   }
-  return table(`Gain of ${first.model} minus gain of the other, paired by noun (nats)`, ["Other model", "Difference", "95\u202f% interval", "Nouns"], rows);
+  return table(`Gain of ${first.model} minus gain of the other, paired by noun (nats)`, ["Other model", "Difference", "95\u202f% interval", "Nouns above 0", "Nouns"], rows);
 }
 
 const SHAPES = [
@@ -190,8 +207,12 @@ function nounFigure(entries) {
   for (let i = 0; i < columns; i += 1) panels.append(panel(entries, nouns.slice(i * each, (i + 1) * each), range, i));
   const legend = make("ul", { class: "legend" }, ...entries.map((e, k) =>
     make("li", {}, make("svg", { viewBox: "0 0 14 14", width: "14", height: "14", "aria-hidden": "true" }, mark(k, 7, 7)), e.model)));
-  const data = make("details", {}, make("summary", {}, "Data"),
-    table("Gain of each noun (nats)", ["Noun", ...entries.map((e) => e.model)], nouns.map((n) => [n, ...entries.map((e) => fixed(e.nouns[n]))])));
+  const paired = entries.slice(1).filter((e) => alike(first, e));
+  const minus = (e, n) => (n in first.nouns && n in e.nouns ? fixed(first.nouns[n] - e.nouns[n]) : null);
+  const data = make("details", {}, make("summary", {}, "Data and differences"),
+    table("Gain of each noun, and the paired differences (nats)",
+      ["Noun", ...entries.map((e) => e.model), ...paired.map((e) => `${first.model} \u2212 ${e.model}`)],
+      nouns.map((n) => [n, ...entries.map((e) => fixed(e.nouns[n])), ...paired.map((e) => minus(e, n))])));
   return make("figure", { class: "wide" }, make("h2", {}, "Gain of each noun"), legend, panels, data);
 }
 

@@ -6,6 +6,7 @@ They find slips and clumsy forgeries. A consistent forgery passes: only scoring 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 from groundbench.result import (
@@ -24,6 +25,9 @@ FAILED_TOLERANCE = 0.1
 THRESHOLD = 0.30
 """The share of saliency that the headline count asks of a head (protocol §10)."""
 
+FORM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+"""A form's name is part of an address on the site."""
+
 Faults = Iterator[str]
 
 
@@ -39,6 +43,13 @@ def _faults(result: Result) -> Faults:
         yield "the weights have no fingerprint"
     for form in result.forms:
         yield from _form(form, result)
+    sizes = {m.layer: m.n_heads for m in result.model.mixers}
+    stray = next((h for h in result.head_forms if h.head >= sizes.get(h.layer, 0)), None)
+    if stray is not None:
+        yield f"head_forms names head {stray.head} of layer {stray.layer}, which the model does not have"
+    names = [f.env_form for f in result.forms]
+    if len(set(names)) != len(names):
+        yield "forms names a form twice"
     copy = result.copy_corrected
     if copy and None not in (copy.ratio, copy.gain_gloss, copy.gain_word) and copy.gain_word:
         expected = (copy.gain_gloss or 0.0) / copy.gain_word
@@ -54,6 +65,9 @@ def _testbed(testbed: TestbedRecord) -> Faults:
 
 
 def _form(form: FormRecord, result: Result) -> Faults:
+    if not FORM.fullmatch(form.env_form):
+        yield f"a form is called {form.env_form[:40]!a}; expected up to 40 letters, digits, '_' and '-'"
+        return
     where = f"forms[{form.env_form}]."
     bed = result.testbed.model_copy(update={"n_nouns": form.n_nouns})
     yield from _part(where, result.model, bed, form.gain, form.heads, form.ablations)
@@ -159,6 +173,14 @@ def _heads(h: HeadsRecord, model: ModelRecord) -> Faults:
         yield f"mean_count is {h.mean_count:g}, but the heads' rates add up to {rates:g}"
 
 
+def _mean_gain(gain: GainRecord, nouns: Sequence[str]) -> float | None:
+    """The gain over some nouns; over all where none is named."""
+    if not nouns:
+        return gain.mean
+    known = [n.gain for n in gain.by_noun if n.noun in set(nouns) and n.gain is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
 def _ablation(a: AblationRecord, model: ModelRecord, gain: GainRecord | None) -> Faults:
     total = sum(m.n_heads for m in model.mixers)
     if a.n_heads is not None and not 0 <= a.n_heads <= total:
@@ -181,10 +203,11 @@ def _ablation(a: AblationRecord, model: ModelRecord, gain: GainRecord | None) ->
         yield f"p_rank is {a.p_rank:g}; with {a.n_draws} draws it cannot be below {floor:g}"
     if a.p_holm is not None and a.p_cluster is not None and a.p_holm < a.p_cluster - 1e-9:
         yield f"p_holm is {a.p_holm:g}, below the p_cluster {a.p_cluster:g} that it corrects"
-    if a.selection == "crossfit" and gain and gain.mean is not None and a.gain_original is not None:
-        slack = 0.05 + 0.02 * abs(gain.mean) + abs(gain.probe_gap or 0.0)
-        if not _near(a.gain_original, gain.mean, slack):
-            yield f"gain_original is {a.gain_original:g}, but the gain measured is {gain.mean:g}"
+    expected = None if gain is None else _mean_gain(gain, a.nouns)
+    if a.selection == "crossfit" and gain and expected is not None and a.gain_original is not None:
+        slack = 0.05 + 0.02 * abs(expected) + abs(gain.probe_gap or 0.0)
+        if not _near(a.gain_original, expected, slack):
+            yield f"gain_original is {a.gain_original:g}, but the gain measured is {expected:g}"
 
 
 def _around(name: str, value: float | None, low: float | None, high: float | None) -> Faults:

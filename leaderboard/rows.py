@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from markupsafe import Markup
 
 from groundbench.leaderboard.cells import Cells
 from groundbench.leaderboard.ranks import Contender, Rank, rank_groups
-from groundbench.leaderboard.submission import Submission
+from groundbench.leaderboard.submission import Run, Submission
 from groundbench.report import svg
-from groundbench.report.numbers import count, interval, number, p_value, parameters, percent
+from groundbench.report.numbers import count, decimals_for, interval, number, p_value, parameters, percent
 from groundbench.report.scale import Scale
-from groundbench.result import AblationRecord, Result
+from groundbench.result import AblationRecord, FormRecord, Result
 
 SIZES = ((1e7, "under 10 M"), (1e8, "10 M to 100 M"), (1e9, "100 M to 1 B"), (1e10, "1 B to 10 B"))
 LARGEST = "10 B and more"
@@ -23,14 +24,23 @@ LARGEST = "10 B and more"
 
 @dataclass(frozen=True)
 class Entry:
-    """One result of one submission; `final` unless a later checkpoint of the same run stands on the board."""
+    """One line of the board: a result of a submission, or one of its other ENV forms, or an earlier checkpoint.
+
+    `result` is what was measured in this form at this step; `whole` the result it is a part of.
+    """
 
     id: str
     submission: Submission
     run: str
     result: Result
-    final: bool
+    whole: Result
+    kind: Literal["headline", "form", "checkpoint"] = "headline"
     cells: Cells | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether it is ranked and can be compared."""
+        return self.kind != "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -76,16 +86,29 @@ COLUMNS = (
 
 
 def entries_of(submissions: Iterable[Submission]) -> list[Entry]:
-    """Every result of every submission."""
-    out = []
-    for s in submissions:
-        for run in s.runs:
-            for i, result in enumerate(run.results):
-                final = i == len(run.results) - 1
-                step = "" if final else f"~{result.model.step if result.model.step is not None else i}"
-                cells = run.cells if final else None
-                out.append(Entry(f"{s.slug}~{run.name}{step}", s, run.name, result, final, cells))
-    return out
+    """Every result of every submission, and the last one's other forms."""
+    return [e for s in submissions for run in s.runs for e in _entries(s, run)]
+
+
+def _entries(s: Submission, run: Run) -> Iterator[Entry]:
+    at, last = f"{s.slug}~{run.name}", run.last
+    for i, result in enumerate(run.results[:-1]):
+        step = i if result.model.step is None else result.model.step
+        yield Entry(f"{at}~{step}", s, run.name, result, result, "checkpoint")
+    yield Entry(at, s, run.name, last, last, cells=run.cells)
+    for form in last.forms:
+        name = form.env_form
+        if name != last.testbed.env_form and form.gain is not None and form.gain.mean is not None:
+            yield Entry(f"{at}~{name}", s, run.name, in_form(last, form), last, "form", run.forms.get(name))
+
+
+def in_form(result: Result, form: FormRecord) -> Result:
+    """What a result says of one of its forms, as a result of its own."""
+    bed = result.testbed
+    items = round(form.n_nouns * bed.n_items / bed.n_nouns) if bed.n_nouns else 0
+    about = {"env_form": form.env_form, "n_nouns": form.n_nouns, "n_items": items, "excluded": form.excluded}
+    parts = {"gain": form.gain, "heads": form.heads, "ablations": form.ablations, "lens": form.lens}
+    return result.model_copy(update={**parts, "testbed": bed.model_copy(update=about), "forms": (), "head_forms": ()})
 
 
 def rows_of(entries: list[Entry]) -> list[Row]:
@@ -155,13 +178,13 @@ def _row(e: Entry, rank: Rank | None, scale: Scale) -> Row:
         Value(f"{r.testbed.name} · {r.testbed.env_form}", board_name(r)),
         Value(count(r.model.step), r.model.step),
         _with_interval(r),
-        _measured(r.copy_corrected.ratio if r.copy_corrected else None),
+        _measured(e.whole.copy_corrected.ratio if e.whole.copy_corrected else None),
         _measured(heads.mean_count if heads else None, 1),
         _measured(heads.mean_layer if heads else None, 1),
         _difference(cut),
         Value(percent(cut.gain_removed), cut.gain_removed) if cut else Value(None),
-        _measured(image_gain(r)),
-        _measured(risk(r)),
+        _measured(image_gain(e.whole)),
+        _measured(risk(e.whole)),
     )
     words = (card.model, card.submitter, r.model.name, r.model.family, r.model.architecture, board_name(r))
     return Row(e, rank, cells, _bar(r, scale), board_name(r), size_of(r.model.parameters), " ".join(words).lower())
@@ -175,16 +198,23 @@ def _with_interval(result: Result) -> Value:
     g = result.gain
     if g is None:
         return Value(None)
-    return Value(number(g.mean), g.mean, interval(g.ci_low, g.ci_high) or "")
+    places = decimals_for(g.mean, g.ci_low, g.ci_high)
+    return Value(number(g.mean, places), g.mean, interval(g.ci_low, g.ci_high, places) or "")
+
+
+def lost_to_cut(cut: AblationRecord | None) -> tuple[float | None, float | None]:
+    """What cutting the heads costs beyond the controls (nats), and its p-value."""
+    if cut is None or cut.gain_control is None or cut.gain_ablated is None:
+        return None, None
+    return cut.gain_control - cut.gain_ablated, cut.p_holm if cut.p_holm is not None else cut.p_cluster
 
 
 def _difference(cut: AblationRecord | None) -> Value:
     """What cutting the heads costs beyond the controls, with the test's stars."""
-    if cut is None or cut.gain_control is None or cut.gain_ablated is None:
+    value, p = lost_to_cut(cut)
+    if value is None:
         return Value(None)
-    p = cut.p_holm if cut.p_holm is not None else cut.p_cluster
     stars = "" if p is None else "***" if p < 0.001 else "**" if p < 0.01 else "*" if p < 0.05 else ""
-    value = cut.gain_control - cut.gain_ablated
     return Value(number(value), value, stars=stars, said="" if p is None else f"p {p_value(p)}")
 
 

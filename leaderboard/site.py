@@ -6,21 +6,21 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import groundbench
 from groundbench.errors import BadInputError
 from groundbench.leaderboard.board import Board
-from groundbench.leaderboard.rows import COLUMNS, Entry, Row, board_key, board_name, entries_of, rows_of
+from groundbench.leaderboard.comparable import choice, comparable
+from groundbench.leaderboard.files import RUN_FILES, read_bytes
+from groundbench.leaderboard.model_page import Places, model_page
+from groundbench.leaderboard.rows import COLUMNS, Row, entries_of, rows_of
 from groundbench.leaderboard.strict import RefusedError
 from groundbench.leaderboard.submission import Submission
-from groundbench.report.curves import hero
-from groundbench.report.figure import Facts, Figure
-from groundbench.report.page import environment, run_facts, run_sections, run_stats, stylesheet
-from groundbench.report.words import CI, gain_sentence, verdict
-from groundbench.result import Result, write_atomic
-from groundbench.result_trajectory import Trajectory, TrajectoryPoint
+from groundbench.report.page import environment, stylesheet
+from groundbench.result import write_atomic
 
 HERE = Path(__file__).parent
 MARKER = ".groundbench-site"
@@ -41,15 +41,27 @@ def build_site(board: Board, out: Path) -> list[RefusedError]:
     finals = [r for r in rows if r.entry.final]
     _write(out / "index.html", "index.html.j2", **_index(board, rows, finals))
     _write(out / "compare.html", "compare.html.j2", title="Compare models", root="", nav="compare")
-    write_atomic(out / "data" / "index.js", _script("groundbenchIndex", [_choice(r.entry) for r in finals]))
+    write_atomic(out / "data" / "index.js", _script("groundbenchIndex", [choice(r.entry) for r in finals]))
     write_atomic(out / "board.csv", board_csv(finals))
+    by_submission = {slug: list(group) for slug, group in groupby(entries, key=lambda e: e.submission.slug)}
+    places = Places.of(rows)
     for s in submissions:
-        _write(out / "models" / f"{s.slug}.html", "model.html.j2", **_model(s, rows))
+        _write(out / "models" / f"{s.slug}.html", "model.html.j2", **model_page(s, by_submission[s.slug], places))
+        _downloads(board.entries / s.slug, s, out / "data")
     for e in entries:
         if e.final:
             write_atomic(out / "data" / f"{e.id}.js", _script("groundbenchEntry", comparable(e)))
-        write_atomic(out / "data" / f"{e.id}.json", e.result.model_dump_json(indent=1) + "\n")
+        if e.kind != "form":
+            write_atomic(out / "data" / f"{e.id}.json", e.result.model_dump_json(indent=1) + "\n")
     return [r for r in read if isinstance(r, RefusedError)]
+
+
+def _downloads(folder: Path, s: Submission, out: Path) -> None:
+    """The items that were checked, as they came."""
+    for run in s.runs:
+        if run.forms:
+            raw = read_bytes(folder / run.name / "items.parquet", RUN_FILES["items.parquet"], folder.name)
+            (out / f"{s.slug}~{run.name}.parquet").write_bytes(raw)
 
 
 def _prepare(out: Path) -> None:
@@ -58,7 +70,7 @@ def _prepare(out: Path) -> None:
         raise BadInputError(f"{out}: is not empty and no site of ours; expected a new or empty folder")
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).touch()
-    for folder, pattern in (("models", "*.html"), ("data", "*.js"), ("data", "*.json")):
+    for folder, pattern in (("models", "*.html"), ("data", "*.js"), ("data", "*.json"), ("data", "*.parquet")):
         (out / folder).mkdir(exist_ok=True)
         for old in (out / folder).glob(pattern):
             old.unlink()
@@ -93,94 +105,14 @@ def _index(board: Board, rows: Sequence[Row], finals: Sequence[Row]) -> dict[str
         "columns": COLUMNS,
         "rows": rows,
         "n_models": len({r.entry.submission.slug for r in finals}),
-        "n_results": len(finals),
+        "n_results": sum(r.entry.kind == "headline" for r in rows),
         "checkpoints": len(rows) - len(finals),
+        "other_forms": any(r.entry.kind == "form" for r in rows),
         "boards": boards,
         "families": sorted({r.entry.result.model.family for r in finals}),
         "forms": sorted({r.entry.result.testbed.env_form for r in finals}),
         "sizes": sorted({r.size: r.entry.result.model.parameters for r in finals}.items(), key=lambda s: s[1]),
         "methods": methods,
-    }
-
-
-def _model(s: Submission, rows: Sequence[Row]) -> dict[str, Any]:
-    ranks = {r.entry.id: r for r in rows}
-    runs = []
-    for i, run in enumerate(s.runs):
-        row = ranks[f"{s.slug}~{run.name}"]
-        last = run.last
-        peers = sum(r.entry.final and board_key(r.entry.result) == board_key(last) for r in rows)
-        runs.append(
-            {
-                "id": row.entry.id,
-                "title": board_name(last),
-                "sentence": gain_sentence(last.gain, last.testbed.env_form),
-                "verdict": verdict(last),
-                "rank": row.rank,
-                "peers": peers,
-                "stats": run_stats(last),
-                "sections": run_sections(last),
-                "facts": run_facts(last),
-                "prefix": f"r{i}-",
-                "hero": _hero(run.results, run.trajectory, s.card.model),
-            }
-        )
-    card = Facts(
-        "Card",
-        (
-            ("Licence", s.card.licence),
-            ("Hardware", s.card.hardware),
-            ("Submitter", s.card.submitter),
-            ("groundbench commit", s.card.commit),
-        ),
-    )
-    return {
-        "title": s.card.model,
-        "root": "../",
-        "nav": "",
-        "card": card,
-        "weights": s.card.weights,
-        "notes": s.card.notes,
-        "runs": runs,
-        "ci": CI,
-    }
-
-
-def _hero(results: Sequence[Result], trajectory: Trajectory | None, name: str) -> Figure | None:
-    """The gain over the checkpoints of a run that has several."""
-    if len(results) < 2:
-        return None
-    if trajectory is None:
-        points = tuple(TrajectoryPoint(step=r.model.step or 0, result=r) for r in results)
-        trajectory = Trajectory(name=name, points=points)
-    return hero([trajectory.model_copy(update={"name": name})])
-
-
-def _choice(e: Entry) -> dict[str, str]:
-    return {"id": e.id, "model": e.submission.card.model, "board": board_name(e.result)}
-
-
-def comparable(e: Entry) -> dict[str, Any]:
-    """What the compare page needs of a result; None where it was not measured."""
-    r = e.result
-    g, h, a = r.gain, r.heads[0] if r.heads else None, r.ablations[0] if r.ablations else None
-    return {
-        "id": e.id,
-        "slug": e.submission.slug,
-        "model": e.submission.card.model,
-        "family": r.model.family,
-        "parameters": r.model.parameters,
-        "board": board_name(r),
-        "hash": r.testbed.hash,
-        "form": r.testbed.env_form,
-        "gain": [g.mean, g.ci_low, g.ci_high] if g else None,
-        "matched": g.matched if g else None,
-        "mismatched": g.mismatched if g else None,
-        "copy": r.copy_corrected.ratio if r.copy_corrected else None,
-        "heads": h.mean_count if h else None,
-        "layer": h.mean_layer if h else None,
-        "removed": a.gain_removed if a else None,
-        "nouns": {n.noun: round(n.gain, 4) for n in g.by_noun if n.gain is not None} if g else {},
     }
 
 

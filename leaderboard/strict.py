@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +44,8 @@ def read_json(raw: bytes, where: str, limits: Limits) -> Any:
             twice, a control character or an overlong string, or is no JSON.
     """
     _check_size(raw, where, limits)
+    if raw.count(b",") > limits.values:  # before anything is built of them
+        raise RefusedError(f"{where}: holds more than {limits.values:,} values")
 
     def number(text: str) -> float:
         value = float(text)
@@ -128,24 +129,24 @@ def _check_size(raw: bytes, where: str, limits: Limits) -> None:
 
 def check_values(value: Any, where: str, limits: Limits) -> None:
     """Refuse too many or too deep values, overlong strings, and characters that could hide what a page says."""
-    for count, (item, depth) in enumerate(_walk(value), start=1):
+    layer, count, depth = [value], 0, 0
+    while layer:
         if depth > limits.depth:
             raise RefusedError(f"{where}: is nested more than {limits.depth} levels deep")
+        count += len(layer)
         if count > limits.values:
             raise RefusedError(f"{where}: holds more than {limits.values:,} values")
-        if isinstance(item, str) and not (len(item) <= limits.string and item.isascii() and item.isprintable()):
-            check_text(item, where, limits.string)
-
-
-def _walk(value: Any) -> Iterator[tuple[Any, int]]:
-    stack = [(value, 0)]
-    while stack:
-        item, depth = stack.pop()
-        yield item, depth
-        if isinstance(item, dict):
-            stack += [(part, depth + 1) for pair in item.items() for part in pair]
-        elif isinstance(item, list):
-            stack += [(part, depth + 1) for part in item]
+        inner: list[Any] = []
+        for item in layer:
+            if isinstance(item, str):
+                if not (len(item) <= limits.string and item.isascii() and item.isprintable()):
+                    check_text(item, where, limits.string)
+            elif isinstance(item, dict):
+                inner += item
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        layer, depth = inner, depth + 1
 
 
 def check_text(text: str, where: str, longest: int) -> None:

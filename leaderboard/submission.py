@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from groundbench.leaderboard.card import Card, read_card
-from groundbench.leaderboard.cells import Cells, read_cells
+from groundbench.leaderboard.cells import Cells, read_forms
 from groundbench.leaderboard.files import CARD_FILE, RUN_FILES, read_bytes, survey
 from groundbench.leaderboard.plausibility import TOLERANCE, implausible
 from groundbench.leaderboard.strict import CARD, RESULT, TRAJECTORY, Limits, RefusedError, read_json, shorten
@@ -25,12 +25,21 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a submission: its results in the order of their steps (one, without a trajectory)."""
+    """One run of a submission: its results in the order of their steps (one, without a trajectory).
+
+    `forms` holds the per-item gains of each ENV form of the last result that came with its items.
+    """
 
     name: str
     results: tuple[Result, ...]
     trajectory: Trajectory | None = None
-    cells: Cells | None = None
+    forms: Mapping[str, Cells] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> Cells | None:
+        """The per-item gains of the headline form."""
+        return self.forms.get(self.last.testbed.env_form)
 
     @property
     def last(self) -> Result:
@@ -73,7 +82,7 @@ def _read_run(folder: Path, where: str, files: tuple[str, ...], hashes_of: Hashe
         results = (_read_model(folder / "result.json", f"{where}/result.json", Result, RESULT),)
     for result in results:
         _check(result, where, hashes_of)
-    return Run(folder.name, results, trajectory, _read_cells(folder, where, files, results[-1]))
+    return Run(folder.name, results, trajectory, _read_cells(folder, where, files, results[-1]), files)
 
 
 def _read_model(path: Path, where: str, model: type[M], limits: Limits) -> M:
@@ -117,16 +126,18 @@ def _check_testbed(bed: TestbedRecord, where: str, hashes_of: HashesOf) -> None:
         )
 
 
-def _read_cells(folder: Path, where: str, files: tuple[str, ...], result: Result) -> Cells | None:
-    """The per-item gains beside a result, which must give the gain that the result reports."""
+def _read_cells(folder: Path, where: str, files: tuple[str, ...], result: Result) -> dict[str, Cells]:
+    """The per-item gains beside a result, by ENV form; they must give the gains that the result reports."""
     if "items.parquet" not in files:
-        return None
+        return {}
     at = f"{where}/items.parquet"
-    cells = read_cells(
-        read_bytes(folder / "items.parquet", RUN_FILES["items.parquet"], at), at, result.testbed.env_form
-    )
-    stated = None if result.gain is None else result.gain.mean
-    if stated is not None and (cells.mean is None or abs(cells.mean - stated) > TOLERANCE):
-        found = "no gain" if cells.mean is None else f"a gain of {cells.mean:.4f}"
-        raise RefusedError(f"{at}: its items give {found}, but result.json reports {stated:.4f}")
-    return cells
+    stated = {f.env_form: f.gain for f in result.forms} | {result.testbed.env_form: result.gain}
+    raw = read_bytes(folder / "items.parquet", RUN_FILES["items.parquet"], at)
+    found = read_forms(raw, at, result.testbed.env_form, [f.env_form for f in result.forms])
+    for form, cells in found.items():
+        gain = stated[form]
+        mean = None if gain is None else gain.mean
+        if mean is not None and (cells.mean is None or abs(cells.mean - mean) > TOLERANCE):
+            items = "no gain" if cells.mean is None else f"a gain of {cells.mean:.4f}"
+            raise RefusedError(f"{at}: its items of the form {form!r} give {items}, but {mean:.4f} is reported")
+    return found

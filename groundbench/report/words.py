@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from groundbench.report.numbers import decimals_for, factor, interval, number, p_phrase, percent
-from groundbench.result import AblationRecord, GainRecord, HeadsRecord, Result
+from groundbench.result import AblationRecord, GainRecord, HeadsRecord
 
 FORMS = {
     "token": "its environment token",
@@ -116,11 +116,3 @@ def ablation_sentence(record: AblationRecord) -> str:
     tests += [f"Holm-corrected {p_phrase(record.p_holm)}"] if record.p_holm is not None else []
     bias = " The mask was chosen with the label in hand: selection-biased." if record.selection == "instance" else ""
     return f"{done} {which}{heads} {body}{' (' + ', '.join(tests) + ')' if tests else ''}.{bias}"
-
-
-def verdict(result: Result) -> str:
-    """A few words for a table: what the interval says."""
-    if result.gain is None or result.gain.mean is None:
-        return "not measured"
-    words = {None: "no interval", 0: "not told from 0", 1: "follows what is shown", -1: "avoids what is shown"}
-    return words[direction(result.gain)]

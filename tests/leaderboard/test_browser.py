@@ -152,6 +152,16 @@ def test_search_and_filters_narrow_the_table(browser, site, width, dark):
     type_into(browser, "#family-filter", "")
     type_into(browser, "#step-filter", "all")
     assert len(visible(browser)) == 14 + 9
+    type_into(browser, "#step-filter", "")
+    type_into(browser, "#form-filter", "gloss")
+    glosses = set(visible(browser))
+    assert glosses
+    assert all(row.endswith("~gloss") for row in glosses)
+    assert column(browser, "Gain") == sorted(column(browser, "Gain"), key=float, reverse=True)
+    type_into(browser, "#form-filter", "token")
+    assert len(visible(browser)) == 14
+    type_into(browser, "#form-filter", "*")
+    assert len(visible(browser)) == 14 + 4 * len(glosses)
 
 
 def test_what_was_chosen_is_in_the_address(browser, site):
@@ -193,7 +203,8 @@ def test_two_models_compare_with_their_paired_difference(browser, site, width, d
     assert float(cells[1]) == pytest.approx(difference, abs=0.005)
     low, high = (float(v.replace("\u2212", "-")) for v in cells[2].split(" to "))
     assert low < difference < high
-    assert cells[3] == "30"
+    above = sum(x.gain > y.gain for x, y in zip(a.by_noun, b.by_noun, strict=True))
+    assert cells[3:] == [str(above), "30"]
     marks = browser.execute_script("return document.querySelectorAll('#compared .panels .mark').length")
     assert marks == 2 * 30
 

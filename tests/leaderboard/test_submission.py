@@ -72,6 +72,10 @@ def test_a_trajectory_is_a_run(tmp_path):
         ("ablations.0.selection", "instance", "the headline is crossfit/layer"),
         ("copy_corrected.ratio", 0.99, "but gain_gloss / gain_word is 0.625"),
         ("forms.1.gain.mean", 4.0, "forms[gloss].gain.mean is 4"),
+        ("forms.1.env_form", "../../up", "a form is called '../../up'"),
+        ("forms.1.env_form", "word", "forms names a form twice"),
+        ("head_forms", [{"layer": 4, "head": 4, "forms": ["word"]}], "head_forms names head 4 of layer 4"),
+        ("ablations.0.nouns", ["airplane"], "but the gain measured is"),
         ("model.fingerprint", "", "no fingerprint"),
         ("gain.extra", 1, "Extra inputs are not permitted"),
         ("schema_version", "2.0", "schema_version"),
@@ -89,7 +93,17 @@ def test_a_tampered_result_is_refused(tmp_path, path, value, message):
 def test_a_consistent_gain_that_its_items_contradict_is_refused(tmp_path):
     folder = write_submission(tmp_path, "mine", 1, items=True, n_nouns=20)
     fake_result(1, gain=6.0, n_nouns=20).save(folder / "run" / "result.json")
-    assert "its items give a gain of" in refusal(folder)
+    assert "give a gain of 4.0881, but 5.9666 is reported" in refusal(folder)
+
+
+def test_an_ablation_on_some_nouns_is_held_to_their_gain(tmp_path):
+    folder = write_submission(tmp_path, "mine", 1)
+    nouns = fake_result(1).gain.by_noun[:5]
+    mean = sum(n.gain for n in nouns) / 5
+    edit(folder, "ablations.0.nouns", [n.noun for n in nouns])
+    edit(folder, "ablations.0.gain_original", mean)
+    edit(folder, "ablations.0.gain_ablated", 0.1 * mean)
+    assert read_submission(folder, hashes).runs[0].last.ablations[0].gain_original == mean
 
 
 def test_a_model_without_mixers_has_no_heads(tmp_path):
