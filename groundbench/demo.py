@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import torch
 import yaml
 
 from groundbench import __version__
 from groundbench.errors import GroundbenchError
 from groundbench.leaderboard import add_run, build_site, open_board
+from groundbench.machine import begin_worker
 from groundbench.progress import Progress
 from groundbench.registry import testbed_digest
 from groundbench.report.source import page_of
@@ -142,7 +142,7 @@ def write_site(folder: Path, runs: Sequence[Run]) -> None:
 
 def carry_out(runs: Sequence[Run], jobs: int) -> None:
     """Do all runs in `jobs` processes of one thread each; the first failure is raised once all have ended."""
-    with ProcessPoolExecutor(min(jobs, len(runs)), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(jobs, len(runs)), get_context("spawn"), begin_worker, (os.getpid(), 1)) as pool:
         futures = [pool.submit(do, run) for run in runs]
         with Progress("", len(runs)) as bar:
             waiting = set(futures)
@@ -163,9 +163,7 @@ def _told(run: Run) -> str:
 
 
 def do(run: Run) -> None:
-    """Train and measure one run in this process, on one thread."""
-    torch.set_num_threads(1)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    """Train and measure one run in this process."""
     train(run.part.preset, run.part.corpus, run.trained.parent, seeds=(run.seed,), steps=run.steps, threads=1)
     trajectory(
         run.trained,

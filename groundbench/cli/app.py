@@ -19,6 +19,7 @@ import groundbench
 from groundbench.cli.failures import DONE, FAULT, INTERRUPTED, explain
 from groundbench.cli.lazy import Command, LazyGroup, tidy
 from groundbench.cli.options import examples
+from groundbench.machine import keep_freed_memory
 
 MEASURE, SHARE, MODELS_AND_DATA, SETUP = "Measure", "Share", "Models and testbeds", "This installation"
 
@@ -32,7 +33,7 @@ COMMANDS = {
     "lm-eval": Command("lm-evaluation-harness with our tasks and models.", SHARE),
     "leaderboard": Command("Check submissions and build the leaderboard's site.", SHARE),
     "train": Command("Train a model from scratch, with dense early checkpoints.", MODELS_AND_DATA, resumes=True),
-    "tasks": Command("List, show and validate testbeds.", MODELS_AND_DATA),
+    "tasks": Command("List, show and validate testbeds; import corpora.", MODELS_AND_DATA),
     "models": Command("What can be measured on a model, and why not.", MODELS_AND_DATA),
     "doctor": Command("Versions, devices, memory, optional extras, data and caches.", SETUP),
 }
@@ -100,6 +101,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code (contract 1); `args` default to the process' own."""
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # transformers' bars would fill a log
+    keep_freed_memory()
     session = Session()
     program = tidy(get_command(app))
     try:

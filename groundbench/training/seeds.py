@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from groundbench.errors import BadInputError, GroundbenchError
+from groundbench.machine import begin_worker
 from groundbench.training.corpora import load_corpus
 from groundbench.training.folder import SeedFolder, refuse_other_run
 from groundbench.training.loop import train_seed
@@ -140,13 +141,11 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(lines: Any, parent: int, threads: int) -> None:
-    torch.set_num_threads(threads)
-    _worker.update(lines=lines, parent=parent)
+    begin_worker(parent, threads)
+    _worker.update(lines=lines)
 
 
 def _tell_parent(seed: int, record: Mapping[str, Any]) -> None:
-    if os.getppid() != _worker["parent"]:  # it was killed: nobody may be left training unseen
-        raise SystemExit(1)
     _worker["lines"].put((seed, dict(record)))
 
 

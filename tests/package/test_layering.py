@@ -20,10 +20,11 @@ ALLOWED = {
     "result": {"errors"},
     "result_trajectory": {"errors", "result"},
     "progress": set(),
-    "tasks": {"errors", "testbed"},
+    "machine": set(),
+    "tasks": {"groundbench", "errors", "testbed", "progress"},
     "adapters": {"errors", "testbed", "adapter"},
     "registry": {"errors", "testbed", "adapter", "tasks.text"},
-    "training": {*CORE, "groundbench", "progress", "registry", "adapters.architectures"},
+    "training": {*CORE, "tasks.importers", "groundbench", "progress", "machine", "registry", "adapters.architectures"},
     "report": {"groundbench", "errors", "result", "result_trajectory"},
     "export": {"groundbench", "errors", "result", "result_trajectory"},
     "leaderboard": {"groundbench", "errors", "result", "result_trajectory", "report"},
@@ -41,7 +42,7 @@ def room(module: str) -> str:
 
 
 def is_measurement(name: str) -> bool:
-    return name not in CORE | ABOVE_MEASUREMENT | {"groundbench", "progress"}
+    return name not in CORE | ABOVE_MEASUREMENT | {"groundbench", "progress", "machine"}
 
 
 def ours(name: str) -> dict[str, bool]:
@@ -62,7 +63,7 @@ def allowed(importer: str, imported: str) -> bool:
         return there != "cli" or here in {"cli", "__main__"}
     if here in ALLOWED:
         return any(below == a or below.startswith(a + ".") for a in ALLOWED[here])
-    if there in CORE | {"progress", "groundbench"} or is_measurement(there):
+    if there in CORE | {"progress", "machine", "groundbench"} or is_measurement(there):
         return True
     return here in IN_ORDER and there in {"registry", "choices", "evaluate"}
 
