@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from groundbench.cli import console
+from groundbench.cli import console, imports
 from groundbench.cli.options import AsJson, examples
 from groundbench.errors import BadInputError
 from groundbench.registry import TASKS, load_testbed
@@ -23,15 +23,18 @@ app = typer.Typer(
         ("the installed testbeds", "groundbench tasks list"),
         ("what one of them asks", "groundbench tasks show childworld"),
         ("check one you wrote", "groundbench tasks validate my-testbed.yaml"),
+        ("a corpus to train on, of transcripts you have", "groundbench tasks import childes Brown.zip --out DIR"),
     ),
 )
+app.add_typer(imports.app, name="import")
+app.command("select-nouns", epilog=imports.SELECT_EPILOG)(imports.select_nouns)
 
 Name = Annotated[str, typer.Argument(help="A testbed's name or YAML file.", show_default=False, metavar="NAME")]
 
 
 @app.callback()
 def tasks() -> None:
-    """List, show and validate testbeds."""
+    """List, show and validate testbeds; import corpora."""
 
 
 @app.command(

@@ -15,6 +15,7 @@ EPILOG = examples(
     ("train, with the checkpoints in runs/gpt2/seed-42", "groundbench train gpt2-mini --out runs/gpt2"),
     ("five seeds, two at a time", "groundbench train gpt2-mini --out runs/five --seeds 42,142,242,342,442 --jobs 2"),
     ("the null: what is shown says nothing of what is said", "groundbench train gpt2-mini --out DIR --shuffle-env"),
+    ("on transcripts you imported", "groundbench train gpt2-mini --corpus corpora/brown --vocabulary 8000 --out DIR"),
     ("any value of the preset", "groundbench train gpt2-mini --out DIR --lr 3e-3 --set config.n_layer=6"),
     ("what there is to train", "groundbench train --list"),
 )
@@ -44,7 +45,12 @@ def train(
         ),
     ],
     corpus: Annotated[
-        str, typer.Option(help="A testbed with a training corpus.", metavar="NAME", rich_help_panel=CORPUS)
+        str,
+        typer.Option(
+            help="A testbed with a training corpus, or the folder of an imported one.",
+            metavar="CORPUS",
+            rich_help_panel=CORPUS,
+        ),
     ] = "childworld",
     density: Annotated[
         str | None,
@@ -52,6 +58,16 @@ def train(
             help="How often something is shown: dense, childes-like, childes-like-strict.",
             metavar="NAME",
             show_default="dense",
+            rich_help_panel=CORPUS,
+        ),
+    ] = None,
+    vocabulary: Annotated[
+        int | None,
+        typer.Option(
+            help="Words of an imported corpus to keep, the rest is <unk>: 8000 suits the -mini sizes.",
+            min=1,
+            metavar="N",
+            show_default="all",
             rich_help_panel=CORPUS,
         ),
     ] = None,
@@ -117,7 +133,7 @@ def train(
     chosen = numbers("--seeds", seeds)
     from groundbench.training.corpora import load_corpus
 
-    text = load_corpus(corpus, density=density, shuffle_env=True if shuffle_env else None)
+    text = load_corpus(corpus, density=density, vocabulary=vocabulary, shuffle_env=True if shuffle_env else None)
     from groundbench.training.seeds import train as train_seeds
 
     paths = train_seeds(

@@ -21,7 +21,7 @@ ALLOWED = {
     "result_trajectory": {"errors", "result"},
     "progress": set(),
     "machine": set(),
-    "tasks": {"groundbench", "errors", "testbed", "progress"},
+    "tasks": {"groundbench", "errors", "testbed", "progress", "machine"},
     "adapters": {"errors", "testbed", "adapter"},
     "registry": {"errors", "testbed", "adapter", "tasks.text"},
     "training": {*CORE, "tasks.importers", "groundbench", "progress", "machine", "registry", "adapters.architectures"},

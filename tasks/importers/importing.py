@@ -1,0 +1,160 @@
+"""The importers as functions: files in, a corpus folder out (protocol §2.1, §2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from groundbench.errors import BadInputError
+from groundbench.progress import Progress
+from groundbench.tasks.importers.batches import Reader
+from groundbench.tasks.importers.childes import read_childes
+from groundbench.tasks.importers.coco import read_coco
+from groundbench.tasks.importers.faults import Fault, FaultError, summary
+from groundbench.tasks.importers.manifest import Manifest
+from groundbench.tasks.importers.merge import Merged
+from groundbench.tasks.importers.parallel import cores, read_all
+from groundbench.tasks.importers.segments import tier_set
+from groundbench.tasks.importers.sources import NOTICE_BYTES, Source, find_sources, total_size
+from groundbench.tasks.importers.visdial import read_visdial
+from groundbench.tasks.importers.writer import new_folder, write_corpus
+
+HELDOUT = 0.02
+"""The share of transcripts that no model is trained on."""
+
+Paths = str | Path | Sequence[str | Path]
+
+
+def import_childes(
+    files: Paths,
+    out: str | Path,
+    *,
+    tiers: str = "core",
+    fold_case: bool = False,
+    heldout: float = HELDOUT,
+    jobs: int | None = None,
+    keep_going: bool = False,
+) -> Manifest:
+    """Make a corpus folder of TalkBank CHAT (.cha) and XML transcripts (protocol §2.1).
+
+    Args:
+        files: files, folders, zip or tar archives.
+        out: the folder to make; it must be new or empty, and is written whole or not at all.
+        tiers: `strict` (%act %sit %gpx) or `core` (also %exp, %par, scoped comments, @Situation, @Activities).
+        fold_case: lower case throughout.
+        heldout: the share of transcripts held out.
+        jobs: processes that read; None is one for each core. A script that calls this with several needs
+            `if __name__ == "__main__":`.
+        keep_going: leave files out that cannot be read, and list them in the manifest's `faults`.
+
+    Raises:
+        BadInputError: a path that is not there, nothing to read, an unknown tier set; without `keep_going` the first
+            file that cannot be read, with line and reason (FaultError).
+    """
+    tier_set(tiers)
+    read = partial(read_childes, tiers=tiers, fold_case=fold_case)
+    run = _Import("childes", (".cha", ".xml"), read, heldout, jobs, keep_going)
+    return run(files, out, tiers=tiers, fold_case=fold_case)
+
+
+def import_visdial(
+    files: Paths,
+    out: str | Path,
+    *,
+    fold_case: bool = True,
+    heldout: float = HELDOUT,
+    jobs: int | None = None,
+    keep_going: bool = False,
+) -> Manifest:
+    """Make a corpus folder of Visual Dialog JSON, native 1.0 or flat (protocol §2.2). Arguments as `import_childes`.
+
+    With `keep_going`, a dialogue with a mistake costs that dialogue only.
+    """
+    run = _Import("visdial", (".json",), partial(read_visdial, fold_case=fold_case), heldout, jobs, keep_going)
+    return run(files, out, tiers=None, fold_case=fold_case)
+
+
+def import_coco(
+    files: Paths,
+    out: str | Path,
+    *,
+    fold_case: bool = True,
+    heldout: float = HELDOUT,
+    jobs: int | None = None,
+    keep_going: bool = False,
+) -> Manifest:
+    """Make a corpus folder of COCO captions: caption -> caption pairs of one image. Arguments as `import_visdial`."""
+    run = _Import("coco", (".json",), partial(read_coco, fold_case=fold_case), heldout, jobs, keep_going)
+    return run(files, out, tiers=None, fold_case=fold_case)
+
+
+class _Import:
+    """What the importers share."""
+
+    def __init__(
+        self,
+        source: str,
+        suffixes: Sequence[str],
+        read: Callable[..., Iterable[object]],
+        heldout: float,
+        jobs: int | None,
+        keep_going: bool,
+    ) -> None:
+        if not 0 < heldout < 1:
+            raise BadInputError(f"heldout: expected a share between 0 and 1, found {heldout}")
+        if jobs is not None and jobs < 1:
+            raise BadInputError(f"jobs: expected at least 1, found {jobs}")
+        self.source, self.suffixes, self.heldout, self.keep_going = source, suffixes, heldout, keep_going
+        self.read: Reader = read  # type: ignore[assignment]
+        self.jobs = jobs or cores()
+        self.notices: dict[str, str] = {}
+
+    def __call__(self, files: Paths, out: str | Path, *, tiers: str | None, fold_case: bool) -> Manifest:
+        given = [Path(f) for f in ([files] if isinstance(files, str | Path) else files)]
+        size = total_size(given)
+        with new_folder(Path(out)) as folder:
+            merged = Merged(folder / "tokens.raw")
+            merged.raw.touch()
+            found: list[Fault] = []  # of archives: known once their damage is met
+            with Progress(f"reading {self.source} (kB)", size >> 10) as bar:
+                done = 0
+                for batch in read_all(
+                    self._transcripts(find_sources(given, self.suffixes, found)), self.read, self.jobs
+                ):
+                    merged.add(batch)
+                    bar.advance((done + batch.size >> 10) - (done >> 10))
+                    done += batch.size
+                    self._refuse(merged.faults)
+            merged.faults += found
+            self._refuse(merged.faults)
+            if not merged.transcripts:
+                raise _nothing(given, self.suffixes, merged.faults)
+            return write_corpus(
+                folder,
+                merged,
+                source=self.source,
+                tiers=tiers,
+                fold_case=fold_case,
+                heldout=self.heldout,
+                notices=self.notices,
+            )
+
+    def _transcripts(self, sources: Iterable[Source]) -> Iterator[Source]:
+        """The sources without the notices, which are kept."""
+        for source in sources:
+            if source.suffix in self.suffixes and not source.is_notice:
+                yield source
+            else:
+                self.notices[source.name] = source.read()[:NOTICE_BYTES].decode("utf-8", "replace")
+
+    def _refuse(self, faults: Sequence[Fault]) -> None:
+        if faults and not self.keep_going:
+            raise FaultError(faults[0])
+
+
+def _nothing(given: Sequence[Path], suffixes: Sequence[str], faults: Sequence[Fault]) -> BadInputError:
+    named = ", ".join(map(str, given))
+    if faults:
+        return BadInputError(f"{named}: no file could be read:\n{summary(faults)}")
+    return BadInputError(f"{named}: no {' or '.join(suffixes)} file; expected at least two")
