@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from html import escape as html_escape
 
@@ -20,12 +21,23 @@ def el(name: str, *children: Markup | str, **attributes: str | Number | None) ->
     for key, value in attributes.items():
         if value is None:
             continue
-        text = px(value) if isinstance(value, int | float) else html_escape(value)
-        parts.append(f' {key.rstrip("_").replace("_", "-")}="{text}"')
+        text = px(value) if isinstance(value, int | float) else _quoted(value)
+        parts.append(f' {_written(key)}="{text}"')
     if not children:
         return _trusted("".join(parts) + "/>")
     inner = "".join([c if isinstance(c, Markup) else html_escape(c) for c in children])
     return _trusted(f"{''.join(parts)}>{inner}</{name}>")
+
+
+@lru_cache(4096)
+def _quoted(text: str) -> str:
+    """Text inside quotes; attributes hold the same few classes and anchors thousands of times."""
+    return html_escape(text)
+
+
+@lru_cache(256)
+def _written(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
 
 
 def _trusted(text: str) -> Markup:
@@ -45,12 +57,14 @@ def text(x: Number, y: Number, label: str, class_: str = "", anchor: str | None 
 
 def line(x1: Number, y1: Number, x2: Number, y2: Number, class_: str) -> Markup:
     """A straight line."""
-    return el("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+    ends = f'x1="{px(x1)}" y1="{px(y1)}" x2="{px(x2)}" y2="{px(y2)}"'
+    return _trusted(f'<line {ends} class="{_quoted(class_)}"/>')
 
 
 def dot(x: Number, y: Number, r: Number, class_: str, hint: str = "") -> Markup:
     """A circle, with a hint shown under the pointer."""
-    return el("circle", *([el("title", hint)] if hint else []), cx=x, cy=y, r=r, class_=class_)
+    start = f'<circle cx="{px(x)}" cy="{px(y)}" r="{px(r)}" class="{_quoted(class_)}"'
+    return _trusted(f"{start}><title>{html_escape(hint)}</title></circle>" if hint else f"{start}/>")
 
 
 def diamond(x: Number, y: Number, r: Number, class_: str, hint: str = "") -> Markup:
