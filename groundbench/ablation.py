@@ -23,13 +23,15 @@ from groundbench.head_saliency import HeadSaliency
 from groundbench.heads import HeadRule, detected, headline_rule
 from groundbench.result import AblationRecord, Control
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
-from groundbench.stats import bootstrap_ratio, clustered_test, rank_p
+from groundbench.stats import beyond_draws_p, bootstrap_ratio, clustered_test, joint_p, rank_p
 from groundbench.store import RunStore
 from groundbench.table import SurprisalTable
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 MIN_RATE = 0.5
+PATIENCE = 1_000
+"""After so many draws in a row that came before, a control has no others."""
 CONTROLS: tuple[Control, ...] = ("layer", "uniform", "saliency")
 
 
@@ -41,7 +43,8 @@ class AblationOptions:
         rule: the definition by which heads are detected; None is the headline's.
         draws: control draws of each random control (saliency-matched has one, without chance).
         controls: which controls; the first is the headline's.
-        nouns: cross-fitting tests the heads on a seeded sample of this many nouns; None: on all.
+        nouns: cross-fitting tests the heads on a seeded sample: this many nouns, each in one half of the shared
+            frames; None: on all items.
     """
 
     rule: HeadRule | None = None
@@ -83,6 +86,7 @@ def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord
         denominator=rule.denominator,
         control=options.controls[0],
         mode=options.style.mode,
+        factor=options.style.factor,
         positions=options.style.positions,
         n_draws=0,
         n_heads=float(np.mean([m.sum() for m in lists])),
@@ -115,13 +119,14 @@ def within_cells(table: SurprisalTable, cells: Sequence[Cell]) -> SurprisalTable
 
 
 def _sampled(subject: Subject, cells: Sequence[Cell], options: AblationOptions) -> tuple[tuple[str, ...], str | None]:
-    """The words of the nouns that are tested and how they were chosen; nothing where all are."""
-    nouns = subject.contexts.nouns
-    tested = np.unique(np.concatenate([c.nouns for c in cells]))
-    if len(tested) == len(nouns):
+    """The words of the nouns that are tested and how they were chosen; nothing where all items are."""
+    if options.nouns is None:
         return (), None
-    words = tuple(nouns[i].word for i in tested)
-    return words, f"tested on {len(words)} of {len(nouns)} nouns, a sample drawn by seed {options.seed}"
+    nouns = subject.contexts.nouns
+    words = tuple(nouns[i].word for i in np.unique(np.concatenate([c.nouns for c in cells])))
+    n_items = sum(len(c.nouns) * _frames_per_noun(subject, c) for c in cells)
+    sample = f"tested on {len(words)} of {len(nouns)} nouns and {n_items} of {len(subject.saliency)} items"
+    return words, f"{sample}, drawn by seed {options.seed}"
 
 
 def crossfit_lists(
@@ -129,7 +134,7 @@ def crossfit_lists(
 ) -> tuple[tuple[Cell, ...], list[Bools]]:
     """The cells and, for each, the heads detected in at least half of its fitting items.
 
-    `nouns`: only a seeded sample of this many nouns is in cells; heads are detected with all of the other half.
+    `nouns`: cells hold a seeded sample of this many nouns; heads are detected in all items of the other half.
     """
     noun = {n.word: i for i, n in enumerate(subject.contexts.nouns)}
     frame = {f.id: i for i, f in enumerate(subject.contexts.frames)}
@@ -155,6 +160,26 @@ def control_lists(
     return [made[m.tobytes()][0] for m in lists], sum(b for _, b in made.values())
 
 
+def control_draws(
+    control: Control, lists: Sequence[Bools], cells: Sequence[Cell], saliency: HeadSaliency, draws: int, seed: int
+) -> tuple[list[list[Bools]], int]:
+    """Up to `draws` different control draws (see `control_lists`), and how many heads were borrowed in all of them.
+
+    A draw that came before is drawn again: where there are fewer different ones than asked for (one head of a layer of
+    four has three), each comes once, so that a rank among them is not made small by counting the same set often.
+    """
+    found: dict[bytes, list[Bools]] = {}
+    borrowed = repeats = n = 0
+    while len(found) < draws and repeats < PATIENCE:
+        sets, lent = control_lists(control, lists, cells, saliency, seed * 10_007 + n)
+        key = b"".join(chosen.tobytes() for chosen in sets)
+        repeats = repeats + 1 if key in found else 0
+        borrowed += 0 if key in found else lent
+        found.setdefault(key, sets)
+        n += 1
+    return list(found.values()), borrowed
+
+
 def _against(
     control: Control,
     base: AblationRecord,
@@ -165,18 +190,18 @@ def _against(
     rule: HeadRule,
     options: AblationOptions,
 ) -> AblationRecord:
-    drawn: list[GainItems] = []
-    borrowed = 0
-    for d in range(options.draws_of(control)):
-        sets, lent = control_lists(control, lists, tables.cells, tables.subject.saliency, options.seed * 10_007 + d)
-        borrowed += lent
-        drawn.append(gain_items(tables.under(sets)))
+    wanted = options.draws_of(control)
+    draws, borrowed = control_draws(control, lists, tables.cells, tables.subject.saliency, wanted, options.seed)
+    drawn = [gain_items(tables.under(sets)) for sets in draws]
     gains = [mean(noun_means(g.gain)) for g in drawn]
     surprisals = [mean(g.matched) for g in drawn]
     control_items = np.mean([g.gain for g in drawn], axis=0)
     ablated = mean(noun_means(cut.gain))
     removed = bootstrap_ratio(noun_means(items.gain - cut.gain), noun_means(items.gain), seed=options.seed)
-    harm = np.array([-g for g in gains if g is not None])
+    known = [g for g in gains if g is not None]
+    paired = clustered_test(cut.gain - control_items, nested=items.nested).p
+    apart = None if ablated is None else beyond_draws_p(ablated, known)
+    few = None if len(draws) == wanted else f"there are only {len(draws)} different control sets"
     return base.model_copy(
         update={
             "control": control,
@@ -187,12 +212,13 @@ def _against(
             "control_draws": tuple(s for s in surprisals if s is not None),
             "gain_ablated": ablated,
             "gain_control": _mean_of(gains),
-            "gain_control_draws": tuple(g for g in gains if g is not None),
+            "gain_control_draws": tuple(known),
             "gain_removed": removed.value,
             "gain_removed_ci_low": removed.low,
             "gain_removed_ci_high": removed.high,
-            "p_cluster": clustered_test(cut.gain - control_items, nested=items.nested).p,
-            "p_rank": rank_p(-ablated, harm) if ablated is not None and len(drawn) > 1 else None,
+            "p_cluster": joint_p(paired, apart),
+            "p_rank": rank_p(-ablated, [-g for g in known]) if ablated is not None and wanted > 1 else None,
+            "note": "; ".join(n for n in (base.note, few) if n) or None,
         }
     )
 

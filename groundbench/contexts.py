@@ -145,12 +145,25 @@ def matched(contexts: Contexts) -> tuple[Ints, Ints]:
     return index, contexts.env[index]
 
 
-def of_frames(contexts: Contexts, frames: Ints, env: Ints | None = None) -> Contexts:
-    """The contexts of some frames (indices), with only some nouns (indices) shown if given; numbers stay."""
+def of_frames(contexts: Contexts, frames: Ints, nouns: Ints | None = None) -> Contexts:
+    """The contexts of some frames (indices), with only some nouns (indices) shown and asked for; numbers stay."""
     kept = np.isin(contexts.frame, frames)
-    if env is not None:
-        kept &= np.isin(contexts.env, env)
-    return _take(contexts, np.flatnonzero(kept), None)
+    if nouns is None:
+        return _take(contexts, np.flatnonzero(kept), None)
+    return _asking(_take(contexts, np.flatnonzero(kept & np.isin(contexts.env, nouns)), None), nouns)
+
+
+def _asking(contexts: Contexts, nouns: Ints) -> Contexts:
+    """The same contexts with only these nouns for targets; contexts that shared their targets still do."""
+    made: dict[tuple[int, bytes], tuple[Targets, Ints]] = {}
+    pairs = []
+    for targets, index in zip(contexts.targets, contexts.target_index, strict=True):
+        key = id(targets), index.tobytes()
+        if key not in made:
+            kept = np.flatnonzero(np.isin(index, nouns))
+            made[key] = tuple(targets[k] for k in kept), index[kept]
+        pairs.append(made[key])
+    return replace(contexts, targets=tuple(t for t, _ in pairs), target_index=tuple(i for _, i in pairs))
 
 
 def of_pairs(contexts: Contexts, index: Ints, target: Ints) -> Contexts:

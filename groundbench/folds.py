@@ -31,7 +31,8 @@ def make_cells(
     Shared frames make four cells (noun half x frame half), each fitted on the opposite one, so that every item is
     tested once on heads found with other nouns in other frames. Per-noun frames nest in nouns: two cells.
 
-    `most`: cells hold a seeded sample of this many nouns, half of it from each half; what they are fitted on stays.
+    `most`: cells hold a seeded sample of this many nouns, half of it from each half, and each noun is tested in one
+    half of the (shared) frames only: two cells, each fitted on the other's whole half.
     """
     rng = np.random.default_rng(seed)
     nouns = _halves(len(contexts.nouns), rng)
@@ -44,6 +45,7 @@ def make_cells(
         Cell(tested[a], frames[b], np.isin(item_noun, nouns[1 - a]) & np.isin(item_frame, frames[1 - b]))
         for a in (0, 1)
         for b in (0, 1)
+        if most is None or a == b
     )
 
 

@@ -34,7 +34,7 @@ UNTRAINED_ITEMS = 200
 SWEPT_ITEMS = 64
 SWEPT_ITEMS_OF_LARGE = 32
 ABLATION_NOUNS = 40
-"""Of models that are not small, heads are cut on a sample of this many nouns."""
+"""Of models that are not small, heads are cut on a sample of this many nouns, each in half of the frames."""
 MIN_ABLATION_NOUNS = 4
 """Two in each half: a gain needs a mismatch."""
 
@@ -48,8 +48,8 @@ class MechanismOptions:
         selections: `crossfit` (the headline) and `instance` (the paper's, selection-biased).
         controls: which control sets; the first is the headline's.
         draws: control draws; 99 for small models, 20 for others; `instance_draws` for the `instance` selection.
-        ablation_nouns: cross-fitted heads are cut on a seeded sample of this many nouns, or on `all`; all for small
-            models, 40 for others.
+        ablation_nouns: cross-fitted heads are cut on a seeded sample of this many nouns, each in one half of the shared
+            frames, or on `all` items; all for small models, 40 nouns for others.
         style: what is done to the heads: zero, mean, resample or scale; at all positions or the last.
     """
 

@@ -172,15 +172,19 @@ class AblationRecord(Record):
         original, ablated, control_mean: matched surprisal untouched, with the detected heads edited, with the
             controls edited (mean over draws; `control_draws` are the draws).
         gain_*: the gain in the same conditions; `gain_removed` = 1 - gain_ablated / gain_original.
-        p_cluster: paired, clustered test of ablated against the mean control; `p_rank`: rank among the draws;
-            `p_holm`: p_cluster corrected over checkpoints.
-        nouns: the seeded sample of nouns that was tested; empty where all were.
+        factor: of the mode `scale`; null for the others.
+        n_draws: different control sets; fewer than were asked for where there are no more (the note says so).
+        p_cluster: of ablated against the controls, two-sided: the larger of the paired test against their mean,
+            clustered by noun and frame, and of the test against the spread of the draws (two random sets of heads
+            differ too); `p_rank`: rank among the draws; `p_holm`: p_cluster corrected over checkpoints.
+        nouns: the seeded sample of nouns that was tested; empty where all items were.
     """
 
     selection: Selection
     denominator: Denominator = "row"
     control: Control
     mode: Literal["zero", "mean", "resample", "scale"]
+    factor: float | None = None
     positions: Literal["all", "last"]
     n_draws: int = Field(ge=0)
     n_heads: float | None = None

@@ -15,6 +15,7 @@ from groundbench.adapter import Adapter, Encoded, Forward, Prefix, Trace
 from groundbench.errors import BadInputError, NonFiniteLogitsError, UnsupportedModelError
 from groundbench.flow import flow_matrix, gradients, row_flow, target_loss, total_flow
 from groundbench.head_saliency import HeadSaliency
+from groundbench.plan import MIN_PREFIX, common_prefix
 from groundbench.result import Denominator
 from groundbench.scoring import is_out_of_memory
 from groundbench.spans import env_mask, null_mask
@@ -207,7 +208,12 @@ def _prefix(adapter: Adapter, rows: Sequence[Encoded], options: SaliencyOptions)
     length = len(rows[0])
     if options.denominator != "row" or length < 2 or not _rows_can_be_cached(adapter):
         return None, 0
-    return adapter.prefill([replace(r, ids=r.ids[:-1]) for r in rows]), length - 1
+    before = [replace(r, ids=r.ids[:-1]) for r in rows]
+    shared = common_prefix(before) if len(rows) > 1 else 0
+    if shared < MIN_PREFIX:
+        return adapter.prefill(before), length - 1
+    start = adapter.prefill([Encoded(before[0].ids[:shared])])
+    return adapter.prefill([r.after(shared) for r in before], prefix=start), length - 1
 
 
 def _rows_can_be_cached(adapter: Adapter) -> bool:

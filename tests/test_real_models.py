@@ -28,6 +28,7 @@ def test_smollm2_knows_what_it_was_shown(smollm2, tmp_path):
     result = evaluate(
         smollm2,
         "ladder",
+        forms=("word",),
         measures=("gain", "heads", "ablation"),
         limit=12,
         out=tmp_path,
@@ -52,7 +53,7 @@ def test_batches_and_caches_change_nothing_on_smollm2(smollm2):
 def test_stories260k_runs_with_its_bos_and_many_tokens_a_noun(shared_data):
     adapter = open_model(str(shared_data / "models" / "stories260k"))
     assert adapter.info.bos == "added"
-    result = evaluate(adapter, "ladder", limit=10)
+    result = evaluate(adapter, "ladder", forms=("word",), measures=("gain",), limit=10)
     assert result.gain.mean is not None
     assert result.gain.n_failed == 0
     assert result.testbed.n_items == 10 * 10

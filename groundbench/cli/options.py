@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -116,7 +117,7 @@ Draws = Annotated[
 AblationNouns = Annotated[
     str | None,
     typer.Option(
-        help="Cut cross-fitted heads on a sample of this many nouns, drawn by the seed, or on all.",
+        help="Cut cross-fitted heads on this many nouns, each in half of the frames, drawn by the seed, or on all.",
         show_default="all up to 30 M parameters, else 40",
         metavar="N|all",
         rich_help_panel=CAUSE,
@@ -228,6 +229,9 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         raise BadInputError(f"{option} {text!r}: expected whole numbers separated by commas, e.g. 42,142") from None
 
 
+SIZE_OF_MEMORY = re.compile(r"\d+(\.\d+)?([KMG]I?B)", re.IGNORECASE)
+
+
 def parse_max_memory(text: str | None) -> dict[int | str, str] | None:
     """`0=20GiB,cpu=60GiB` as accelerate wants it. Raises BadInputError."""
     if text is None:
@@ -235,7 +239,7 @@ def parse_max_memory(text: str | None) -> dict[int | str, str] | None:
     bounds: dict[int | str, str] = {}
     for part in text.split(","):
         device, equals, size = (piece.strip() for piece in part.partition("="))
-        if not equals or not device or not size:
+        if not equals or not device or not SIZE_OF_MEMORY.fullmatch(size):
             raise BadInputError(f"--max-memory {text!r}: found {part!r}; expected DEVICE=SIZE, e.g. 0=20GiB,cpu=60GiB")
         bounds[int(device) if device.isdigit() else device] = size
     return bounds

@@ -22,7 +22,10 @@ CONTROLS = {"layer": "of the same layers", "uniform": "drawn uniformly", "salien
 
 
 def shown(form: str) -> str:
-    """How a noun was shown, in words."""
+    """How a noun was shown, in words; `translation-fr` is a translation into one language."""
+    kind, _, language = form.partition("-")
+    if kind == "translation" and language:
+        return f"{FORMS[kind]} ({language})"
     return FORMS.get(form, f"its form “{form}”")
 
 

@@ -11,7 +11,7 @@ from planted import PlantedTestbed, single_head
 
 from groundbench.ablation import AblationOptions, Subject, crossfit, crossfit_lists, within_cells
 from groundbench.adapters.causal import open_causal
-from groundbench.contexts import build_contexts
+from groundbench.contexts import build_contexts, of_frames
 from groundbench.errors import BadInputError
 from groundbench.evaluate import evaluate
 from groundbench.gain import gain_items, noun_means
@@ -37,46 +37,63 @@ def subject(adapter):
     return Subject(adapter, contexts, score(adapter, contexts), saliency)
 
 
-def test_the_heads_are_those_of_all_nouns_and_only_the_sample_is_tested(subject):
+def test_the_heads_are_those_of_all_items_and_only_the_sample_is_tested(subject):
     whole, lists = crossfit_lists(subject, RULE, 3)
     cells, again = crossfit_lists(subject, RULE, 3, 6)
-    assert all((a == b).all() for a, b in zip(lists, again, strict=True))
-    for cell, full in zip(cells, whole, strict=True):
+    assert len(cells) == 2
+    for cell, full, a, b in zip(cells, (whole[0], whole[3]), (lists[0], lists[3]), again, strict=True):
+        assert (a == b).all()
         assert len(cell.nouns) == 3
         assert set(cell.nouns) <= set(full.nouns)
         assert (cell.fit == full.fit).all()
         assert (cell.frames == full.frames).all()
+    assert not set(cells[0].frames) & set(cells[1].frames)
 
 
-def test_the_record_is_that_of_the_sampled_nouns_and_names_them(subject):
+def test_the_record_is_that_of_the_sample_and_names_it(subject):
     options = AblationOptions(rule=RULE, draws=3, controls=("layer",), seed=3, nouns=6)
     (record,) = crossfit(subject, options)
     cells, _ = crossfit_lists(subject, RULE, 3, 6)
     words = [n.word for n in subject.contexts.nouns]
     assert set(record.nouns) == {words[i] for c in cells for i in c.nouns}
     assert len(record.nouns) == 6
-    assert record.note == "tested on 6 of 12 nouns, a sample drawn by seed 3"
-    untouched = noun_means(gain_items(within_cells(subject.table, cells)).gain)
-    assert np.isnan(untouched).sum() == 6
-    assert record.gain_original == pytest.approx(np.nanmean(untouched))
+    assert record.note == "tested on 6 of 12 nouns and 12 of 48 items, drawn by seed 3"
+    untouched = gain_items(within_cells(subject.table, cells)).gain
+    assert (~np.isnan(untouched)).sum() == 12
+    assert record.gain_original == pytest.approx(np.nanmean(noun_means(untouched)))
     assert abs(record.gain_ablated) < 1e-3
     assert record.gain_removed == pytest.approx(1, abs=1e-3)
     assert record.p_cluster is not None
 
 
-def test_another_seed_draws_other_nouns_and_enough_nouns_draw_all(subject):
+def test_another_seed_draws_other_nouns_and_more_nouns_than_there_are_draw_all(subject):
     def tested(**more):
         (record,) = crossfit(subject, AblationOptions(rule=RULE, draws=1, controls=("layer",), **more))
         return record.nouns, record.note
 
     assert tested(nouns=6, seed=0) != tested(nouns=6, seed=1)
     assert tested(nouns=6, seed=0) == tested(nouns=6, seed=0)
-    assert tested(nouns=12) == tested(nouns=40) == tested() == ((), None)
+    assert tested(nouns=40) == tested(nouns=12)
+    assert tested(nouns=12)[1] == "tested on 12 of 12 nouns and 24 of 48 items, drawn by seed 0"
+    assert tested() == ((), None)
 
 
 def test_the_sample_is_said_where_nothing_was_cut(subject):
     options = AblationOptions(rule=replace(RULE, threshold=1.01), controls=("layer",), nouns=6)
-    assert crossfit(subject, options)[0].note.startswith("tested on 6 of 12 nouns, a sample drawn by seed 0; no head")
+    assert crossfit(subject, options)[0].note == (
+        "tested on 6 of 12 nouns and 12 of 48 items, drawn by seed 0; "
+        "no head was detected in half of the items: nothing to cut"
+    )
+
+
+def test_a_cell_is_scored_on_its_own_targets_only_and_gives_the_tables_numbers(subject):
+    frames, nouns = np.array([1, 3]), np.array([0, 4, 7])
+    few = of_frames(subject.contexts, frames, nouns)
+    assert {t for index in few.target_index for t in index} == {0, 4, 7}
+    table = score(subject.adapter, few)
+    assert len(table.surprisal) == 2 * 3 * 3
+    expected = subject.table.dense()[np.ix_(frames, nouns, nouns)]
+    np.testing.assert_allclose(table.dense()[np.ix_(frames, nouns, nouns)], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(("parameters", "expected"), [(1_000_000, None), (135_000_000, 40)])

@@ -14,10 +14,12 @@ from groundbench.dryrun import dry_run
 from groundbench.errors import BadInputError, UnencodableError
 from groundbench.evaluate import evaluate
 from groundbench.gain import measure_gain
+from groundbench.head_saliency import HeadSaliency
 from groundbench.items import read_items
 from groundbench.ladder import copy_corrected, head_forms
-from groundbench.mechanism import MechanismOptions
+from groundbench.mechanism import MechanismOptions, matched_items
 from groundbench.result import Result
+from groundbench.saliency import SaliencyOptions, measure_saliency
 from groundbench.scoring import score
 
 QUICK = MechanismOptions(denominator="row", selections=("crossfit",), controls=("layer",), draws=2)
@@ -167,3 +169,13 @@ def test_random_weights_have_a_fingerprint_and_a_name_of_their_own(tmp_path):
     assert again.model.fingerprint == result.model.fingerprint
     assert again.gain == result.gain
     assert not np.isclose(result.gain.mean, evaluate(model, bed, measures=["gain"]).gain.mean)
+
+
+def test_a_batch_of_prompts_that_begin_alike_has_the_saliency_of_each_alone(tmp_path):
+    bed = ladder(tmp_path)
+    adapter = tiny_llama()
+    items = matched_items(build_contexts(adapter, bed, bed.form("gloss")))
+    together = measure_saliency(adapter, items, SaliencyOptions(denominator="row"))
+    alone = HeadSaliency.concat([measure_saliency(adapter, [i], SaliencyOptions(denominator="row")) for i in items])
+    for name in ("edge", "row_sum", "signed_row", "surprisal"):
+        np.testing.assert_allclose(getattr(together, name), getattr(alone, name), rtol=1e-3, atol=1e-6)
