@@ -35,12 +35,10 @@ class Layout:
     Attributes:
         roles: the speakers' tags with their names in plain text; the first speaks unless a line names another, and
             turns after the first alternate.
-        lead: the tag before what is shown; None for the first speaker's own, whose utterance it annotates (§2.1).
         shown: how `plain` sets off what is shown, with {shown} for it.
     """
 
     roles: Mapping[str, str]
-    lead: str | None
     shown: str
 
 
@@ -67,12 +65,12 @@ class Context:
 class ContextTestbed(TextTestbed):
     """A testbed of per-noun contexts in the forms `token`, `simple` and `plain`."""
 
-    def __init__(self, name: str, version: str, nouns: Sequence[Noun], contexts: Sequence[Context], layout: Layout):
-        marked = {n.word: n.word + ENV for n in nouns}
-        words = {n.word: n.word for n in nouns}
-        lan = "{noun}" + LAN
-        token = tuple(Frame(c.id, _token(c, c.shown, layout), c.noun) for c in contexts)
-        simple = tuple(Frame(c.id, _token(c, SLOT, layout), c.noun) for c in contexts)
+    def __init__(
+        self, name: str, version: str, nouns: Sequence[Noun], contexts: Sequence[Context], layout: Layout
+    ) -> None:
+        marked, words = {n.word: n.word + ENV for n in nouns}, {n.word: n.word for n in nouns}
+        token = tuple(Frame(c.id, _token(c, c.shown), c.noun) for c in contexts)
+        simple = tuple(Frame(c.id, _token(c, SLOT), c.noun) for c in contexts)
         plain = tuple(Frame(c.id, _plain(c, layout), c.noun) for c in contexts)
         super().__init__(
             name=name,
@@ -85,7 +83,7 @@ class ContextTestbed(TextTestbed):
             ),
             frame_kind="per-noun",
             natural_language=False,
-            target=lan,
+            target="{noun}" + LAN,
         )
         self.contexts = tuple(contexts)
 
@@ -118,7 +116,9 @@ def _context(noun: str, number: int, node: Marked, layout: Layout) -> Context:
             raise node.error(f"{node.name} begins with {speaker!r}:, expected one of {', '.join(tags)}")
         shown, tags = rest, tags[tags.index(speaker) :] + tags[: tags.index(speaker)]
     if shown.split().count(SLOT) != 1 or shown.count("{") != 1:
-        raise node.error(f"{node.name} shows {shown!r}, expected a sentence with {SLOT} exactly once, as a word of its own")
+        raise node.error(
+            f"{node.name} shows {shown!r}, expected a sentence with {SLOT} exactly once, as a word of its own"
+        )
     if not said or not all(said):
         raise node.error(f"{node.name} says nothing, expected 'what is shown | what is said'")
     if any("{" in turn for turn in said):
@@ -140,11 +140,11 @@ def corpus_words(text: str) -> list[str]:
     return _PUNCTUATION.sub("", text).split()
 
 
-def _token(context: Context, shown: str, layout: Layout) -> str:
-    lead = layout.lead or context.turns[0][0]
+def _token(context: Context, shown: str) -> str:
+    """What is shown, led by the tag of the speaker whose utterance it annotates, then the turns (§2.1)."""
     env = [w if w == SLOT else w + ENV for w in corpus_words(shown)]
     said = (word for tag, text in context.turns for word in (f"<{tag}>", *(w + LAN for w in corpus_words(text))))
-    return " ".join([f"<{lead}>", *env, *said])
+    return " ".join([f"<{context.turns[0][0]}>", *env, *said])
 
 
 def _plain(context: Context, layout: Layout) -> str:

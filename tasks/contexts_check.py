@@ -1,4 +1,4 @@
-"""What written contexts must fulfil besides the rules of every testbed (protocol §4), and which words a corpus lacks."""
+"""What written contexts must fulfil besides the rules of every testbed (protocol §4), and words a corpus lacks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations
+from pathlib import Path
 
+from groundbench.errors import BadInputError
 from groundbench.tasks.contexts import SLOT, Context, ContextTestbed, corpus_words
 from groundbench.testbed import EnvForm, Testbed
 
@@ -43,6 +45,19 @@ def unknown_words(testbed: Testbed, form: EnvForm, vocabulary: Collection[str]) 
             words = {*testbed.prompt(frame, noun, form).text.split(), testbed.target_in(noun, form)}
             found.update(word for word in words if word not in vocabulary)
     return found
+
+
+def read_vocabulary(path: Path) -> frozenset[str]:
+    """The words of a corpus folder's `vocabulary.txt`, or of such a file: one a line.
+
+    Raises:
+        BadInputError: there is no such file, or it is not UTF-8 text.
+    """
+    file = path / "vocabulary.txt" if path.is_dir() else path
+    try:
+        return frozenset(file.read_text(encoding="utf-8").split("\n")) - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{file}: not a vocabulary with one word a line: {error}") from None
 
 
 def _article(context: Context) -> Iterator[tuple[str, str]]:

@@ -36,7 +36,7 @@ OPTIONAL = ("default_form", "join", "target", "ladder")
 
 @dataclass(frozen=True)
 class TextForm:
-    """One ENV form: the text each noun is shown as, why other nouns have none, the frames, and its own target if any."""
+    """One ENV form: the text each noun is shown as, why others have none, the frames, and its own target if any."""
 
     form: EnvForm
     shown: Mapping[str, str]

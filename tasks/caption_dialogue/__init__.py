@@ -6,7 +6,7 @@ from pathlib import Path
 
 from groundbench.tasks.contexts import ContextTestbed, Layout, load_contexts
 
-LAYOUT = Layout(roles={"Q": "Question", "A": "Answer"}, lead=None, shown="Caption: {shown}")
+LAYOUT = Layout(roles={"Q": "Question", "A": "Answer"}, shown="Caption: {shown}")
 CONTEXTS = Path(__file__).parent / "contexts.yaml"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from groundbench.tasks.contexts import ContextTestbed, Layout, load_contexts
 
-LAYOUT = Layout(roles={"CHI": "Child", "MOT": "Mother"}, lead=None, shown="[{shown}]")
+LAYOUT = Layout(roles={"CHI": "Child", "MOT": "Mother"}, shown="[{shown}]")
 CONTEXTS = Path(__file__).parent / "contexts.yaml"
 
 
