@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from groundbench.cooccurrence import Cooccurrence, count_cooccurrence
 from groundbench.result import Result
-from groundbench.testbed import EnvForm, EnvSegment, Noun, Testbed, Trainable
+from groundbench.testbed import EnvForm, EnvSegment, Noun, Testbed
 
 COUNTED_ROWS = 4096
 ROWS_AT_ONCE = 64
+LENGTH = 64
+"""Tokens of a row where the checkpoint does not say."""
 ENV_SUFFIX = ":<ENV>"
 
 
-def corpus_counts(testbed: Testbed, result: Result, training: Mapping[str, Any]) -> tuple[Cooccurrence, ...]:
+def corpus_counts(
+    testbed: Testbed, result: Result, training: Mapping[str, Any], corpus: Any | None
+) -> tuple[Cooccurrence, ...]:
     """Counts in both windows over 4,096 of the rows that the run's own seed was trained on.
 
     Args:
-        training: what the checkpoint's training.json says; its `corpus` holds the corpus' options.
+        training: what the checkpoint's training.json says.
+        corpus: the corpus that it names (`groundbench.registry.trained_on`).
 
     Returns:
-        Nothing where the testbed has no corpus or the checkpoint does not say which it saw.
+        Nothing where there is no corpus. A noun that the corpus never has counts 0.
     """
-    corpus = trained_on(testbed, training)
     if corpus is None or result.gain is None:
         return ()
     vocabulary: dict[str, int] = corpus.tokenizer().get_vocab()
     nouns = [testbed.noun(g.noun) for g in result.gain.by_noun]
     form = testbed.form(result.testbed.env_form)
-    env = [vocabulary[_shown(testbed, n, form)] for n in nouns]
-    lan = [vocabulary[testbed.target(n)] for n in nouns]
+    env = _ids([_shown(testbed, n, form) for n in nouns], vocabulary)
+    lan = _ids([testbed.target_in(n, form) for n in nouns], vocabulary)
     tags = [i for t, i in vocabulary.items() if t.startswith("<") and t[1:2].isupper()]
     scene = [i for t, i in vocabulary.items() if t.endswith(ENV_SUFFIX)]
-    seed, length = int(training.get("seed", 0)), int(training.get("length", 64))
+    seed, length = int(training.get("seed", 0)), int(training.get("preset", {}).get("length", LENGTH))
     rows = [
         corpus.batch(step, seed=seed, batch_size=ROWS_AT_ONCE, length=length)
         for step in range(COUNTED_ROWS // ROWS_AT_ONCE)
@@ -44,13 +47,9 @@ def corpus_counts(testbed: Testbed, result: Result, training: Mapping[str, Any])
     )
 
 
-def trained_on(testbed: Testbed, training: Mapping[str, Any]) -> Any | None:
-    """The corpus that a checkpoint's training.json names; None where the testbed has none or nothing is named."""
-    identity = training.get("corpus")
-    if not isinstance(testbed, Trainable) or not isinstance(identity, Mapping):
-        return None
-    known = inspect.signature(testbed.corpus).parameters
-    return testbed.corpus(**{k: v for k, v in identity.items() if k in known})
+def _ids(tokens: list[str], vocabulary: Mapping[str, int]) -> list[int]:
+    """Their ids; a token that is not in the vocabulary gets an id of its own that no row has."""
+    return [vocabulary.get(token, len(vocabulary) + i) for i, token in enumerate(tokens)]
 
 
 def _shown(testbed: Testbed, noun: Noun, form: EnvForm) -> str:

@@ -11,12 +11,12 @@ from groundbench.adapter import Adapter
 from groundbench.checkpoints import Checkpoint, find_checkpoints, spread, training_curve
 from groundbench.choices import Options, choose_testbed
 from groundbench.cooccurrence import Cooccurrence, measure_cooccurrence
-from groundbench.corpus_counts import corpus_counts, trained_on
+from groundbench.corpus_counts import corpus_counts
 from groundbench.evaluate import evaluate
 from groundbench.items import read_items
 from groundbench.mechanism import MechanismOptions
 from groundbench.progress import Progress
-from groundbench.registry import open_model
+from groundbench.registry import open_model, trained_on
 from groundbench.result import Result
 from groundbench.result_trajectory import FILE_NAME, HolmTest, Trajectory, TrajectoryPoint
 from groundbench.stats import holm
@@ -77,7 +77,7 @@ def trajectory(
             measures = [m for m in options.measures if checkpoint.step in costly or m not in options.costly]
             result = _measure(checkpoint, bed, Path(out), measures, options)
             if counts is None:
-                counts = corpus_counts(bed, result, checkpoint.training)
+                counts = corpus_counts(bed, result, checkpoint.training, trained_on(bed, checkpoint.training))
             points.append(_point(checkpoint, _with_cooccurrence(result, Path(out), checkpoint, counts, options)))
             bar.advance()
     done = _corrected(

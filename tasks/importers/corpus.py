@@ -12,7 +12,7 @@ import numpy.typing as npt
 from groundbench.errors import BadInputError
 from groundbench.tasks.importers.chunks import Ids, cut
 from groundbench.tasks.importers.manifest import PAD, PAD_ID, UNK, UNK_ID, Manifest, load_manifest
-from groundbench.tasks.importers.shuffle import exchange, gather
+from groundbench.tasks.importers.shuffle import exchange, exchangeable, gather
 from groundbench.tasks.importers.writer import HELDOUT, offsets
 
 if TYPE_CHECKING:
@@ -113,18 +113,19 @@ class ImportedCorpus:
 
     def _chunks(self, length: int, *, heldout: bool) -> Ids:
         """[C, 2] first token and end of each chunk of the split."""
-        if length not in self._cut:
+        if (length, heldout) not in self._cut:
             start, end, owner = cut(self._text[1], self._array("transcripts"), length)
-            self._cut[length] = np.stack([start, end], axis=1), self._split[owner]
-        chunks, out = self._cut[length]
-        found: Ids = chunks[out == heldout]
+            out, chunks = self._split[owner], np.stack([start, end], axis=1)
+            self._cut[length, True], self._cut[length, False] = chunks[out], chunks[~out]
+        found = self._cut[length, heldout]
         if not len(found):
             which = "held-out" if heldout else "training"
             raise BadInputError(f"{self.folder}: its {which} transcripts hold no text")
         return found
 
     @cached_property
-    def _cut(self) -> dict[int, tuple[Ids, npt.NDArray[np.bool_]]]:
+    def _cut(self) -> dict[tuple[int, bool], Ids]:
+        """Chunks by length and split."""
         return {}
 
     @cached_property
@@ -144,16 +145,21 @@ class ImportedCorpus:
         return gather(np.asarray(tokens), segments[:-1][source], lengths), offsets([lengths])[utterances]
 
     def _exchanged(self, segments: Ids) -> Ids:
-        """[S] which segment stands at each place: ENV from another transcript of the same split, LAN its own."""
+        """[S] which segment stands at each place: ENV from another transcript of the same split, LAN its own.
+
+        In a held-out split of which one transcript has more than half, ENV comes from another place of the split.
+        """
         transcripts = np.diff(self._array("transcripts"))
         owner = np.repeat(np.repeat(np.arange(len(transcripts)), transcripts), segments)
         source = np.arange(len(owner))
         is_env = self._array("kinds") == 1
         for out in (False, True):
             places = np.flatnonzero(is_env & (self._split[owner] == out))
-            if len(places):
-                where = f"{self.folder}, {'held-out' if out else 'training'} split"
-                source[places] = places[exchange(owner[places], where)]
+            from_whom = owner[places]
+            if out and not exchangeable(from_whom):
+                from_whom = np.arange(len(places))
+            if len(places) > 1 or not out:
+                source[places] = places[exchange(from_whom, str(self.folder))]
         return source
 
     def _array(self, name: str, *, in_memory: bool = True) -> Any:

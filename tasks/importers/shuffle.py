@@ -23,7 +23,7 @@ def exchange(owner: Ids, where: str) -> Ids:
         BadInputError: one transcript holds more than half of them, so there is no such permutation.
     """
     n = len(owner)
-    if n and np.bincount(owner).max() * 2 > n:
+    if not exchangeable(owner):
         raise BadInputError(
             f"{where}: one transcript holds more than half of the {n} ENV segments, which cannot be exchanged between "
             "transcripts; expected more transcripts"
@@ -39,6 +39,11 @@ def exchange(owner: Ids, where: str) -> Ids:
             if owner[order[j]] != owner[i] and owner[order[i]] != owner[j]:
                 order[i], order[j] = order[j], order[i]
     return _rotated(owner, rng)
+
+
+def exchangeable(owner: Ids) -> bool:
+    """Whether no transcript holds more than half of the segments."""
+    return len(owner) == 0 or int(np.bincount(owner).max()) * 2 <= len(owner)
 
 
 def _rotated(owner: Ids, rng: np.random.Generator) -> Ids:

@@ -23,7 +23,7 @@ ALLOWED = {
     "machine": set(),
     "tasks": {"groundbench", "errors", "testbed", "progress", "machine"},
     "adapters": {"errors", "testbed", "adapter"},
-    "registry": {"errors", "testbed", "adapter", "tasks.text"},
+    "registry": {"errors", "testbed", "adapter", "tasks.text", "tasks.importers"},
     "training": {*CORE, "tasks.importers", "groundbench", "progress", "machine", "registry", "adapters.architectures"},
     "report": {"groundbench", "errors", "result", "result_trajectory"},
     "export": {"groundbench", "errors", "result", "result_trajectory"},
