@@ -23,7 +23,8 @@ from groundbench.export import (
     to_model_card,
 )
 from groundbench.export.metrics import metrics
-from groundbench.result import GainRecord
+from groundbench.result import GainRecord, Result
+from groundbench.result_trajectory import Trajectory
 
 SCHEMA = Path(__file__).parent / "every_eval_ever-0.3.0.schema.json"
 RESULT = fake_result(1)
@@ -42,6 +43,31 @@ def unmeasured():
 
 def record(result=RESULT):
     return to_every_eval_ever(result, retrieved=1_700_000_000, organization="us", relationship="third_party")
+
+
+def of_the_board() -> list:
+    """The results of the repository's own entries: measured ones."""
+    entries = Path(__file__).resolve().parents[2] / "leaderboard" / "entries"
+    runs = [Trajectory.load(p).last for p in sorted(entries.glob("*/*/trajectory.json"))]
+    return runs + [Result.load(p) for p in sorted(entries.glob("*/*/result.json"))]
+
+
+MEASURED = of_the_board()
+
+
+@pytest.mark.parametrize("result", MEASURED, ids=lambda r: r.model.name)
+def test_measured_results_export_to_every_format(result):
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is in the test extra")
+    validator = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text()))
+    assert not list(validator.iter_errors(record(result)))
+    assert record(result)["evaluation_results"]
+    json.dumps(to_lm_eval(result, date=0.0), allow_nan=False)
+    (first, *_) = yaml.safe_load(to_hub(result, dataset="org/name"))
+    assert first["value"] == pytest.approx(result.gain.mean, abs=1e-4)
+    (row, *_) = csv.DictReader(io.StringIO(to_csv([result])))
+    assert float(row["grounding_gain"]) == result.gain.mean
+    shown = f"{result.gain.mean:.2f}"
+    assert all(shown in text for text in (to_markdown([result]), to_latex([result]), to_model_card(result)))
 
 
 @pytest.mark.parametrize("result", [RESULT, HEADLESS, unmeasured()], ids=["full", "headless", "unmeasured"])

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from fake_results import write_run
+from fake_results import fake_result, write_run
+
+from groundbench.adapter import Mixer
+from groundbench.head_saliency import HeadSaliency
+from groundbench.heads_file import write_heads
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -38,15 +44,47 @@ def test_duckdb_queries(run, root):
     assert len(ask("confusions")) == 20
 
 
+def saliency() -> HeadSaliency:
+    """Two items, two layers of two heads: head 0 of layer 1 holds 60 % of its row in the first, 20 % in the second."""
+    share = np.array([[0.6, 0.1, 0.0, 0.4], [0.2, 0.1, 0.0, 0.4]], dtype=np.float32)
+    ones, layers = np.ones_like(share), np.ones((2, 2), dtype=np.float32)
+    return HeadSaliency(
+        mixers=(Mixer(layer=1, kind="attention", n_heads=2, d_head=4), Mixer(2, "attention", 2, 4)),
+        nouns=("ball", "cup"),
+        frames=("f0", "f0"),
+        length=np.array([5, 5], dtype=np.int32),
+        span=np.ones((2, 2), dtype=np.int32),
+        surprisal=np.ones(2, dtype=np.float32),
+        edge=share,
+        null_edge=0 * share,
+        row_sum=ones,
+        row_offdiagonal=ones,
+        signed_edge=share,
+        signed_row=ones,
+        layer_edge=layers,
+        layer_row=layers,
+    )
+
+
 def test_duckdb_head_query(tmp_path, root):
     duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {"layer": [1, 1, 2], "head": [0, 0, 1], "detected": [True, False, False], "share_row": [0.5, 0.1, 0.2]}
-    pq.write_table(pa.table(columns), tmp_path / "heads.parquet")
+    write_heads(tmp_path / "heads.parquet", [("gloss", saliency()), ("word", saliency())], fake_result(1))
     query = documented(root, "sql", "detection").replace("'heads.parquet'", f"'{tmp_path}/heads.parquet'")
-    assert duckdb.sql(query).fetchall() == [(1, 0, 0.5, pytest.approx(0.3)), (2, 1, 0.0, 0.2)]
+    expected = [(2, 1, 1.0, 0.4), (1, 0, 0.5, 0.4), (1, 1, 0.0, 0.1), (2, 0, 0.0, 0.0)]
+    assert [r[1:4] for r in duckdb.sql(query).fetchall()] == [e[:3] for e in expected * 2]
+    assert [r[4] for r in duckdb.sql(query).fetchall()] == pytest.approx([e[3] for e in expected * 2], abs=1e-6)
+
+
+def test_the_documented_columns_are_the_written_ones(run, root, tmp_path):
+    folder, result = run
+    write_heads(tmp_path / "heads.parquet", [("word", saliency())], result)
+    text = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    of_items, of_heads = text.split("## heads.parquet")
+    table = re.findall(r"^\| ([a-z, ]+) \| (?:text|integer|number) \|", of_items, re.M)
+    assert set(", ".join(table).split(", ")) == set(pq.read_schema(folder / "items.parquet").names)
+    prose = of_heads.split("How often")[0]
+    named = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([a-z_, ]+)`", prose))))
+    assert named == set(pq.read_schema(tmp_path / "heads.parquet").names)
 
 
 def test_pandas_query(run, root, monkeypatch):
