@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from groundbench.errors import UnsupportedModelError
@@ -25,6 +26,29 @@ def layer_list(model: PreTrainedModel) -> nn.ModuleList | None:
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
     return None
+
+
+def input_device(model: PreTrainedModel) -> torch.device:
+    """Where token ids go: the embeddings' device, or where accelerate brings them if they are kept elsewhere."""
+    embeddings = model.get_input_embeddings()
+    device: torch.device = embeddings.weight.device
+    if device.type == "meta":
+        device = torch.device(embeddings._hf_hook.execution_device)
+    return device
+
+
+def is_spread(model: PreTrainedModel) -> bool:
+    """Whether accelerate keeps the weights on several devices or on disk."""
+    places = set((getattr(model, "hf_device_map", None) or {}).values())
+    return len(places) > 1 or "disk" in places
+
+
+def parameter_count(model: PreTrainedModel) -> int:
+    """Parameters, packed ones unpacked; tied ones count once, also where accelerate keeps them apart on disk."""
+    own = dict(model.named_parameters())
+    tied: dict[str, str] = getattr(model, "all_tied_weights_keys", None) or {}
+    twice = sum(own[a].numel() for a, b in tied.items() if a in own and b in own)
+    return int(model.num_parameters()) - twice
 
 
 def final_norm(model: PreTrainedModel) -> nn.Module | None:
@@ -73,6 +97,8 @@ def unembed(model: PreTrainedModel, hidden: Tensor, *, normed: bool) -> Tensor:
     if not normed and norm is not None:
         hidden = norm(hidden)
     head = model.get_output_embeddings()
+    if head.weight.is_floating_point():  # some norms give fp32
+        hidden = hidden.to(head.weight.dtype)
     logits: Tensor = head(hidden)
     config = model.config.get_text_config()
     if getattr(config, "logits_scaling", None) and config.model_type.startswith("granite"):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import groundbench.adapters.architectures  # noqa: F401  registers our own architectures with transformers
 from groundbench.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
-from groundbench.adapters import anatomy, following, loading, probing
+from groundbench.adapters import anatomy, following, loading, probing, quantization
 from groundbench.adapters.cache import CachedPrefix
 from groundbench.adapters.encoding import BosPolicy, PromptEncoder
 from groundbench.adapters.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
@@ -53,7 +53,7 @@ class HFCausal:
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.device = model.get_input_embeddings().weight.device
+        self.device = anatomy.input_device(model)
         _shorten_chunks(model, self.device)
         parameters = inspect.signature(type(model).forward).parameters
         self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
@@ -75,8 +75,8 @@ class HFCausal:
             name=name,
             family=config.model_type,
             architecture=type(self.model).__name__,
-            parameters=sum(p.numel() for p in self.model.parameters()),
-            dtype=str(self.model.dtype).removeprefix("torch."),
+            parameters=anatomy.parameter_count(self.model),
+            dtype=loading.dtype_label(self.model),
             fingerprint=fingerprint,
             tokenizer=tokenizer_fingerprint(self.tokenizer),
             vocab_size=config.vocab_size,
@@ -182,7 +182,15 @@ class HFCausal:
             return cast(Tensor, self._call(ids, **more).logits[:, -1].float())
 
     def untrained(self, seed: int) -> HFCausal:
-        """The same architecture with random weights (transformers' own initialisation)."""
+        """The same architecture with random weights (transformers' own initialisation).
+
+        Raises:
+            UnsupportedModelError: the weights are quantized, or lie on several devices.
+        """
+        if quantization.method_of(self.model) or anatomy.is_spread(self.model):
+            raise UnsupportedModelError(
+                f"{self.info.name}: random weights are drawn on one device and not quantized; no untrained reference"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = type(self.model)(copy.deepcopy(self.model.config)).to(self.model.dtype).to(self.device)
@@ -266,7 +274,7 @@ def open_causal(
     device: str = "auto",
     device_map: str | None = None,
     max_memory: dict[int | str, str] | None = None,
-    quantize: loading.Quantize | None = None,
+    quantize: quantization.Quantize | None = None,
     bos: BosPolicy = "auto",
     chat: bool = False,
     trust_remote_code: bool = False,
@@ -289,6 +297,7 @@ def open_causal(
     if hasattr(config, "vision_config"):
         return None  # a vision-language model: another adapter's
     loaded = loading.load_causal(source, config, options)
+    probing.require_causal(loaded, source.name)
     tokenizer = loading.load_tokenizer(source, trust_remote_code)
     return HFCausal(
         loaded,

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import json
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
-    BitsAndBytesConfig,
     GgufConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from transformers.utils import logging as hf_logging
 
+from groundbench.adapters import quantization
+from groundbench.adapters.quantization import Quantize
 from groundbench.errors import BadInputError, UnsupportedModelError
 
-Quantize = Literal["8bit", "4bit"]
 DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -54,7 +57,10 @@ class LoadOptions:
         """The device that `auto` stands for."""
         if self.device != "auto":
             return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if not torch.cuda.is_available():
+            return "cpu"
+        # A launcher's processes share a machine's accelerators: each has its own.
+        return f"cuda:{int(os.environ['LOCAL_RANK'])}" if launched() else "cuda"
 
     def resolved_dtype(self) -> torch.dtype | Literal["auto"]:
         """The torch dtype that is asked for. Raises BadInputError for an unknown name."""
@@ -63,6 +69,11 @@ class LoadOptions:
         if self.dtype not in DTYPES:
             raise BadInputError(f"unknown dtype {self.dtype!r}: expected auto, {', '.join(DTYPES)}")
         return DTYPES[self.dtype]
+
+
+def launched() -> bool:
+    """Whether a launcher (accelerate launch, torchrun) started this process with others."""
+    return os.environ.get("WORLD_SIZE", "1") != "1" and "LOCAL_RANK" in os.environ
 
 
 @dataclass(frozen=True)
@@ -142,26 +153,57 @@ def load_causal(source: Source, config: Any, options: LoadOptions) -> PreTrained
         raise UnsupportedModelError(
             f"{source.name}: transformers has no causal language model of type {config.model_type!r}"
         )
-    if getattr(config, "is_decoder", None) is False and config.model_type in ENCODERS:
-        raise UnsupportedModelError(
-            f"{source.name}: a {config.model_type} model is an encoder; expected a causal language model"
-        )
+    quantization.require_known(config, source.name)
     more: dict[str, Any] = {"dtype": options.resolved_dtype()}
     if source.gguf is not None:
         more |= {"gguf_file": source.gguf, "quantization_config": GgufConfig(dequantize=True)}
     else:
         more |= {"trust_remote_code": options.trust_remote_code, "use_safetensors": _use_safetensors(source)}
+    more |= _placement(source, options)
     if options.quantize is not None:
-        more["quantization_config"] = _quantization(source, options.quantize)
-    if options.device_map is not None:
-        more |= {"device_map": options.device_map, "max_memory": options.max_memory}
+        more["quantization_config"] = quantization.asked_for(source.name, source.gguf, config, options.quantize)
     model = _from_pretrained(AutoModelForCausalLM, source, config=config, **more)
-    if options.device_map is None and options.quantize is None:
-        model = model.to(options.resolved_device())
+    if "device_map" not in more:
+        model = _moved(model, source, options)
+    if options.quantize is not None:
+        quantization.make_ready(model, source.name, options.quantize)
     return model.eval()
 
 
-ENCODERS = frozenset({"bert", "roberta", "distilbert", "albert", "electra", "deberta", "xlm-roberta", "camembert"})
+def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:
+    """Where the weights go, as from_pretrained wants it. Raises BadInputError for what cannot go together."""
+    if options.device_map is None:
+        if options.max_memory is not None:
+            raise BadInputError(f"{source.name}: --max-memory bounds a device map; give --device-map auto too")
+        return {"device_map": {"": options.resolved_device()}} if options.quantize is not None else {}
+    if options.device != "auto":
+        raise BadInputError(f"{source.name}: --device-map chooses the devices; leave out --device {options.device}")
+    if launched():
+        raise BadInputError(
+            f"{source.name}: --device-map spreads one model over all devices, but a launcher started several "
+            "processes with a model each; use one of the two"
+        )
+    folder = tempfile.mkdtemp(prefix="groundbench-offload-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return {"device_map": options.device_map, "max_memory": options.max_memory, "offload_folder": folder}
+
+
+def _moved(model: PreTrainedModel, source: Source, options: LoadOptions) -> PreTrainedModel:
+    device = options.resolved_device()
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        if "out of memory" in str(error).lower():
+            raise
+        first = str(error).splitlines()[0]
+        raise BadInputError(f"{source.name}: cannot be put on the device {device!r}: {first}") from error
+
+
+def dtype_label(model: PreTrainedModel) -> str:
+    """`float32`, or `4bit+float32` where the weights are quantized: nothing computed of one serves the other."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    quantized = quantization.method_of(model)
+    return dtype if quantized is None else f"{quantized}+{dtype}"
 
 
 def _use_safetensors(source: Source) -> bool | None:
@@ -169,16 +211,6 @@ def _use_safetensors(source: Source) -> bool | None:
     if source.path is not None and not any(source.path.glob("*.safetensors")):
         return None
     return True if source.path is not None else None
-
-
-def _quantization(source: Source, bits: Quantize) -> BitsAndBytesConfig:
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError:
-        raise BadInputError(
-            f"{source.name}: --quantize {bits} needs bitsandbytes; install groundbench[quant]"
-        ) from None
-    return BitsAndBytesConfig(load_in_8bit=True) if bits == "8bit" else BitsAndBytesConfig(load_in_4bit=True)
 
 
 def _from_pretrained(loader: Any, source: Source, **more: Any) -> Any:
@@ -192,7 +224,7 @@ def _from_pretrained(loader: Any, source: Source, **more: Any) -> Any:
             if offline:
                 raise
         return loader.from_pretrained(source.where, **more)
-    except (OSError, ValueError, KeyError, ImportError, json.JSONDecodeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise BadInputError(_sentence(source, error)) from error
 
 

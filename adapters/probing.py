@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from groundbench.adapter import Encoded
+from groundbench.adapters.anatomy import input_device
 from groundbench.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from groundbench.adapters.causal import HFCausal
 
 LENGTH = 7
@@ -41,6 +44,18 @@ def _said(check: Check[P]) -> Check[P]:
             return f"{type(error).__name__}: {first[:160]}"
 
     return checked
+
+
+@torch.no_grad()
+def require_causal(model: PreTrainedModel, name: str) -> None:
+    """Raises UnsupportedModelError where what a model says at a position depends on later tokens: an encoder."""
+    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]]) % model.config.get_text_config().vocab_size
+    logits = model(input_ids=ids.to(input_device(model)), return_dict=True).logits.float()
+    if relative(logits[1, :-1], logits[0, :-1]) > 1e-2:
+        raise UnsupportedModelError(
+            f"{name}: a {model.config.model_type} model that reads ahead is an encoder; "
+            "expected a causal language model"
+        )
 
 
 def probe_row(vocab_size: int, length: int = LENGTH) -> Encoded:

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from groundbench.adapter import HeadEdit, Mixer
+from groundbench.adapters.anatomy import input_device
 from groundbench.adapters.tap import attention, selfcheck
 from groundbench.adapters.tap.discovery import Candidates, candidates, layers_counted
 from groundbench.adapters.tap.fallback import EagerRecorder
@@ -92,7 +93,7 @@ def probe_ids(model: PreTrainedModel, length: int = 7) -> Tensor:
     special = {v for k, v in named if k.endswith(("_token_id", "_token_index")) and isinstance(v, int)}
     ordinary = [i for i in range(min(text.vocab_size, 64)) if i not in special] or [0]
     ids = [ordinary[(2 + i) % len(ordinary)] for i in range(length)]
-    return torch.tensor([ids], device=model.get_input_embeddings().weight.device)
+    return torch.tensor([ids], device=input_device(model))
 
 
 def _probe(model: PreTrainedModel, found: Candidates, route: Route, ids: Tensor) -> tuple[Session, Tensor]:

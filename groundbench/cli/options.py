@@ -266,7 +266,8 @@ def loading(
         "trust_remote_code": trust_remote_code,
         "chat": chat,
     }
-    return {name: value for name, value in options.items() if value not in (None, "auto", False)}
+    default = {"dtype": "auto", "device": "auto", "bos": "auto"}  # of a device map `auto` is a choice
+    return {n: v for n, v in options.items() if v is not None and v is not False and v != default.get(n)}
 
 
 def examples(*pairs: tuple[str, str]) -> str:
