@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from groundbench.choices import Options, choose_testbed
 from groundbench.cooccurrence import Cooccurrence, measure_cooccurrence
 from groundbench.corpus_counts import corpus_counts
 from groundbench.evaluate import evaluate
+from groundbench.finished import finished, measurement_key, note_finished
 from groundbench.items import read_items
 from groundbench.mechanism import MechanismOptions
 from groundbench.progress import Progress
-from groundbench.registry import open_model, trained_on
+from groundbench.registry import load_testbed, open_model, trained_on
 from groundbench.result import Result
 from groundbench.result_trajectory import FILE_NAME, HolmTest, Trajectory, TrajectoryPoint
 from groundbench.stats import holm
@@ -53,12 +54,16 @@ def trajectory(
     options: TrajectoryOptions | None = None,
     name: str | None = None,
     description: str = "",
+    force: bool = False,
 ) -> Trajectory:
     """Measure the checkpoints of one training run; resumable, since every checkpoint has a run directory of its own.
+
+    A checkpoint that was measured under the same options is taken as it is, without opening its model.
 
     Args:
         checkpoints: a folder of `step-*` folders (or of one `seed-*` folder that holds them).
         out: where `trajectory.json` and a folder for each checkpoint go.
+        force: measure every checkpoint anew, also where `out` holds another run.
 
     Raises:
         BadInputError: no checkpoints, or `out` holds another run.
@@ -69,18 +74,14 @@ def trajectory(
     chosen = found if options.points is None else spread(found, options.points)
     later = [c for c in chosen if c.step > 0] or chosen  # an untrained model has nothing to cut
     costly = {c.step for c in spread(later, options.costly_points)}
-    bed = choose_testbed(open_model(str(chosen[-1].path), **options.load), testbed)
-    counts: tuple[Cooccurrence, ...] | None = None
+    run = _Run(_testbed(testbed, chosen[-1], options), Path(out), options, force)
     points = []
     with Progress(f"{name or Path(checkpoints).name}: checkpoints", len(chosen)) as bar:
         for checkpoint in chosen:
             measures = [m for m in options.measures if checkpoint.step in costly or m not in options.costly]
-            result = _measure(checkpoint, bed, Path(out), measures, options)
-            if counts is None:
-                counts = corpus_counts(bed, result, checkpoint.training, trained_on(bed, checkpoint.training))
-            points.append(_point(checkpoint, _with_cooccurrence(result, Path(out), checkpoint, counts, options)))
+            points.append(_point(checkpoint, run.result(checkpoint, measures)))
             bar.advance()
-    done = _corrected(
+    done = corrected(
         Trajectory(
             name=name or points[-1].result.model.name,
             description=description,
@@ -92,37 +93,67 @@ def trajectory(
     return done
 
 
-def _measure(
-    checkpoint: Checkpoint, bed: Testbed, out: Path, measures: Sequence[str], options: TrajectoryOptions
-) -> Result:
-    folder = out / checkpoint.path.name
-    adapter: Adapter = open_model(str(checkpoint.path), **options.load)
-    return evaluate(
-        adapter,
-        bed,
-        forms=options.forms,
-        measures=measures,
-        limit=options.limit,
-        mismatches=options.mismatches,
-        seed=options.seed,
-        out=folder,
-        mechanism=replace(options.mechanism, seed=options.seed),
-        corpus=trained_on(bed, checkpoint.training),
-    )
+def _testbed(asked: str | Testbed | None, last: Checkpoint, options: TrajectoryOptions) -> Testbed:
+    if asked is None:
+        return choose_testbed(open_model(str(last.path), **options.load), None)
+    return load_testbed(asked) if isinstance(asked, str) else asked
 
 
-def _with_cooccurrence(
-    result: Result, out: Path, checkpoint: Checkpoint, counts: Iterable[Cooccurrence], options: TrajectoryOptions
-) -> Result:
-    counts = tuple(counts)
-    if not counts:
+@dataclass
+class _Run:
+    """The checkpoints of one training run on one testbed; the corpus is counted once, and only if one is measured."""
+
+    bed: Testbed
+    out: Path
+    options: TrajectoryOptions
+    force: bool
+    counts: tuple[Cooccurrence, ...] | None = None
+
+    def result(self, checkpoint: Checkpoint, measures: Sequence[str]) -> Result:
+        """A checkpoint's result: the finished one under these options, or measured now."""
+        folder = self.out / checkpoint.path.name
+        key = measurement_key(checkpoint, self.bed, self._asked(measures))
+        kept = None if self.force else finished(folder, key)
+        if kept is not None:
+            return kept
+        result = self._with_cooccurrence(self._measured(checkpoint, folder, measures), checkpoint, folder)
+        note_finished(folder, key)
         return result
-    folder = out / checkpoint.path.name
-    table = read_items(folder / "items.parquet", form=result.testbed.env_form)
-    record = measure_cooccurrence(table, counts, seed=options.seed, n_resamples=2_000)
-    result = result.model_copy(update={"cooccurrence": record})
-    result.save(folder / "result.json")
-    return result
+
+    def _asked(self, measures: Sequence[str]) -> dict[str, object]:
+        """The options that decide one checkpoint's numbers; which checkpoints are measured does not."""
+        asked = {k: v for k, v in asdict(self.options).items() if k not in ("points", "costly_points", "costly")}
+        return asked | {"measures": list(measures)}
+
+    def _measured(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str]) -> Result:
+        options = self.options
+        adapter: Adapter = open_model(str(checkpoint.path), **options.load)
+        return evaluate(
+            adapter,
+            self.bed,
+            forms=options.forms,
+            measures=measures,
+            limit=options.limit,
+            mismatches=options.mismatches,
+            seed=options.seed,
+            out=folder,
+            force=self.force,
+            mechanism=replace(options.mechanism, seed=options.seed),
+            corpus=trained_on(self.bed, checkpoint.training),
+        )
+
+    def _with_cooccurrence(self, result: Result, checkpoint: Checkpoint, folder: Path) -> Result:
+        if self.counts is None:
+            self.counts = corpus_counts(
+                self.bed, result, checkpoint.training, trained_on(self.bed, checkpoint.training)
+            )
+        if not self.counts:
+            return result
+        table = read_items(folder / "items.parquet", form=result.testbed.env_form)
+        record = measure_cooccurrence(table, self.counts, seed=self.options.seed, n_resamples=2_000)
+        result = result.model_copy(update={"cooccurrence": record})
+        result.save(folder / "result.json")
+        return result
 
 
 def _point(checkpoint: Checkpoint, result: Result) -> TrajectoryPoint:
@@ -136,7 +167,7 @@ def _point(checkpoint: Checkpoint, result: Result) -> TrajectoryPoint:
     )
 
 
-def _corrected(trajectory: Trajectory) -> Trajectory:
+def corrected(trajectory: Trajectory) -> Trajectory:
     """Holm over the checkpoints, for the headline ablation's clustered test and for the gain's."""
     points = list(trajectory.points)
     tests: list[HolmTest] = []

@@ -12,6 +12,7 @@ from groundbench.cli.options import (
     AsJson,
     Device,
     Dtype,
+    Force,
     Forms,
     Limit,
     Mismatches,
@@ -59,6 +60,7 @@ def trajectory(
     costly_points: Annotated[
         int, typer.Option(help="At most this many of them get ablation and lens.", min=1, metavar="N")
     ] = 4,
+    force: Force = False,
     seed: Seed = 0,
     as_json: AsJson = False,
     limit: Limit = None,
@@ -85,7 +87,7 @@ def trajectory(
         seed=seed,
         load=loading(dtype, device, None, None, None, "auto", False),
     )
-    done = measure_all(checkpoints, testbed, out=out, options=options)
+    done = measure_all(checkpoints, testbed, out=out, options=options, force=force)
     if as_json:
         typer.echo(done.model_dump_json(indent=1))
     else:
