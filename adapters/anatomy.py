@@ -47,7 +47,7 @@ def parameter_count(model: PreTrainedModel) -> int:
     """Parameters, packed ones unpacked; tied ones count once, also where accelerate keeps them apart on disk."""
     own = dict(model.named_parameters())
     tied: dict[str, str] = getattr(model, "all_tied_weights_keys", None) or {}
-    twice = sum(own[a].numel() for a, b in tied.items() if a in own and b in own)
+    twice: int = sum(own[a].numel() for a, b in tied.items() if a in own and b in own)
     return int(model.num_parameters()) - twice
 
 

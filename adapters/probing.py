@@ -33,7 +33,7 @@ def _said(check: Check[P]) -> Check[P]:
     """A check whose failures are reasons, without a graph."""
 
     @wraps(check)
-    def checked(adapter: HFCausal, *args: P.args, **kwargs: P.kwargs) -> str | None:
+    def checked(adapter: HFCausal, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
         try:
             with torch.no_grad():
                 return check(adapter, *args, **kwargs)

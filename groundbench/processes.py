@@ -1,8 +1,11 @@
 """Several processes that measure one model together, as `accelerate launch` and `torchrun` start them.
 
 Each process loads the model. The batches of a measurement are dealt out in turn, and every process gathers the numbers
-of all of them: whatever is computed from numbers is then the same everywhere, and only the first process writes results
-and prints. A batch is what it is in a single process, so the numbers are too.
+of all of them: whatever is computed from numbers is then the same everywhere, and only the first process writes the
+result and prints. A batch is what it is in a single process, so the numbers are too.
+
+Spread: scoring (so every ablation too), saliency, single-head sweeps, lens readings. The first process alone: training a
+lens, while the others wait for it. Each process for itself: the means and samples that replace a head's output.
 """
 
 from __future__ import annotations

@@ -7,9 +7,11 @@ import tiny_models
 from family_checks import COLUMNS, TOLERANCE, checked, refusals
 from family_page import PAGE, TEST, page, row
 from family_table import FAMILIES, Family
+from lens_testbed import WordTestbed
 from tiny_models import tiny_adapter
 
 from groundbench.adapter import Capability
+from groundbench.evaluate import evaluate
 
 CAPABILITY: dict[str, Capability] = {"cache": "prefix", "heads": "tap", "ablation": "tap", "lens": "hidden"}
 
@@ -32,6 +34,15 @@ def test_what_is_missing_is_refused_by_name(family):
         assert adapter.info.why_not(CAPABILITY[column])
     for sentence in refusals(adapter, family.lacks):
         assert family.model_type in sentence
+
+
+@pytest.mark.parametrize("model_type", ["mamba", "rwkv", "groundbench_lstm"])
+def test_without_heads_behaviour_is_measured_and_the_rest_is_null(model_type):
+    result = evaluate(tiny_adapter(model_type), WordTestbed(), measures=("gain", "heads", "ablation"))
+    assert result.gain.mean is not None
+    assert (result.heads, result.ablations) == ((), ())
+    assert [f.where for f in result.failures] == ["heads", "ablation"]
+    assert all(f.reason.startswith(f"{model_type}: ") for f in result.failures)
 
 
 def rows_of_the_page() -> dict[str, str]:
