@@ -76,6 +76,7 @@ def _run(s: Submission, run: Run, i: int, entries: Sequence[Entry], places: Plac
     last = run.last
     headline = next(e for e in entries if e.kind == "headline")
     curve = _curve(run.results, run.trajectory, s.card.model)
+    *evidence, failures = run_sections(last)
     training = [] if curve is None else _training(curve)
     return {
         "id": headline.id,
@@ -86,7 +87,7 @@ def _run(s: Submission, run: Run, i: int, entries: Sequence[Entry], places: Plac
         "with_items": bool(run.forms),
         "stats": run_stats(last),
         "hero": None if curve is None else curves.hero([curve]),
-        "sections": [*run_sections(last), *training],
+        "sections": [*evidence, *training, failures],
         "facts": run_facts(last),
         "prefix": f"r{i}-",
     }

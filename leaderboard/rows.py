@@ -242,7 +242,7 @@ def _bar(result: Result, scale: Scale) -> Markup:
     g = result.gain
     if g is None or g.mean is None:
         return Markup("")
-    parts = [svg.line(scale(0), 1, scale(0), 15, "zero")]
+    parts = [svg.line(scale(0), 8, scale(g.mean), 8, "stem"), svg.line(scale(0), 1, scale(0), 15, "zero")]
     if g.ci_low is not None and g.ci_high is not None:
         parts.append(svg.line(scale(g.ci_low), 8, scale(g.ci_high), 8, "whisker c1"))
     parts.append(svg.dot(scale(g.mean), 8, 3.2, "mark c1"))

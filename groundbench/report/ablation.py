@@ -23,7 +23,8 @@ def ablation_section(model: ModelRecord, ablations: tuple[AblationRecord, ...]) 
     if not ablations:
         return Section("ablation", TITLE, missing="Ablations were not measured in this run.")
     figures = [f for f in (_gain_figure(ablations), _surprisal_figure(ablations)) if f]
-    notes = tuple(dict.fromkeys(a.note for a in ablations if a.note))
+    noted = dict.fromkeys(a.note for a in ablations if a.note)
+    notes = tuple(f"{'; '.join(name(a) for a in ablations if a.note == note)}: {note}." for note in noted)
     return Section(
         "ablation", TITLE, ablation_sentence(ablations[0]), tuple(figures), (_table(ablations),), notes=notes
     )
