@@ -1,7 +1,8 @@
 """Testbeds of contexts written noun by noun, sentence by sentence (protocol §4): `childes` and `caption-dialogue`.
 
 The file is plain text in YAML; marks and tags are added here. One line is one context: what is shown, with the noun's
-place as {env}, then what is said, cut right before the noun. Punctuation stands in the form `plain` only.
+place as {env}, then what is said, cut right before the noun. The words are those that an import makes of such
+text, so punctuation stands in the form `plain` only.
 
 book:
 - "asked for a new {env} | I love this"                    # said by the layout's first speaker
@@ -11,21 +12,21 @@ book:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundbench.tasks.importers.segments import ENV, LAN
+from groundbench.tasks.importers.words import plain
 from groundbench.tasks.marked import Marked, read_marked
 from groundbench.tasks.nouns import inventory
 from groundbench.tasks.text import TextForm, TextTestbed
 from groundbench.testbed import EnvForm, Frame, Noun
 
-ENV, LAN, SLOT = ":<ENV>", ":<LAN>", "{env}"
+SLOT = "{env}"
 TOKEN = EnvForm("token", "the noun's ENV token in a full ENV sentence, for models trained on the imported corpus")
 SIMPLE = EnvForm("simple", "the noun's ENV token alone, for the same models")
 PLAIN = EnvForm("plain", "the same sentences as ordinary text, for any pretrained model")
-_PUNCTUATION = re.compile(r"[.,?!;:]+(?=\s|$)")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class ContextTestbed(TextTestbed):
         marked, words = {n.word: n.word + ENV for n in nouns}, {n.word: n.word for n in nouns}
         token = tuple(Frame(c.id, _token(c, c.shown), c.noun) for c in contexts)
         simple = tuple(Frame(c.id, _token(c, SLOT), c.noun) for c in contexts)
-        plain = tuple(Frame(c.id, _plain(c, layout), c.noun) for c in contexts)
+        text = tuple(Frame(c.id, _text(c, layout), c.noun) for c in contexts)
         super().__init__(
             name=name,
             version=version,
@@ -79,7 +80,7 @@ class ContextTestbed(TextTestbed):
             forms=(
                 TextForm(TOKEN, marked, {}, token),
                 TextForm(SIMPLE, marked, {}, simple),
-                TextForm(PLAIN, words, {}, plain, target="{noun}"),
+                TextForm(PLAIN, words, {}, text, target="{noun}"),
             ),
             frame_kind="per-noun",
             natural_language=False,
@@ -135,18 +136,13 @@ def _bare(text: str) -> str:
     return text.rstrip(".,?!;:")
 
 
-def corpus_words(text: str) -> list[str]:
-    """The words as they stand in an imported corpus: split at white space, sentence punctuation deleted (§2.1)."""
-    return _PUNCTUATION.sub("", text).split()
-
-
 def _token(context: Context, shown: str) -> str:
     """What is shown, led by the tag of the speaker whose utterance it annotates, then the turns (§2.1)."""
-    env = [w if w == SLOT else w + ENV for w in corpus_words(shown)]
-    said = (word for tag, text in context.turns for word in (f"<{tag}>", *(w + LAN for w in corpus_words(text))))
+    env = [w if w == SLOT else w + ENV for w in plain(shown)]
+    said = (word for tag, text in context.turns for word in (f"<{tag}>", *(w + LAN for w in plain(text))))
     return " ".join([f"<{context.turns[0][0]}>", *env, *said])
 
 
-def _plain(context: Context, layout: Layout) -> str:
+def _text(context: Context, layout: Layout) -> str:
     said = (f"{layout.roles[tag]}: {text}" for tag, text in context.turns)
     return "\n".join([layout.shown.replace("{shown}", context.shown), *said])

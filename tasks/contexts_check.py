@@ -9,7 +9,8 @@ from itertools import combinations
 from pathlib import Path
 
 from groundbench.errors import BadInputError
-from groundbench.tasks.contexts import SLOT, Context, ContextTestbed, corpus_words
+from groundbench.tasks.contexts import SLOT, Context, ContextTestbed
+from groundbench.tasks.importers.words import plain
 from groundbench.testbed import EnvForm, Testbed
 
 PER_NOUN = 10
@@ -61,7 +62,7 @@ def read_vocabulary(path: Path) -> frozenset[str]:
 
 
 def _article(context: Context) -> Iterator[tuple[str, str]]:
-    shown = [w.lower() for w in corpus_words(context.shown)]
+    shown = [w.lower() for w in plain(context.shown)]
     before = shown[shown.index(SLOT) - 1] if shown[0] != SLOT else ""
     if before in _ARTICLES:
         yield f"frame {context.id!r}", f"has {before!r} before the slot: it would have to change with the noun"
@@ -71,7 +72,7 @@ def _repeated(contexts: Sequence[Context]) -> Iterator[tuple[str, str]]:
     seen: dict[str, str] = {}
     for context in contexts:
         for text in (context.shown, context.turns[-1][1]):
-            first = seen.setdefault(" ".join(corpus_words(text.lower())), context.id)
+            first = seen.setdefault(" ".join(plain(text.lower())), context.id)
             if first != context.id:
                 yield f"frame {context.id!r}", f"has the words of {first!r}: {text!r}"
     for one, other in combinations(contexts, 2):
@@ -84,5 +85,5 @@ def _repeated(contexts: Sequence[Context]) -> Iterator[tuple[str, str]]:
 
 def _overlap(one: str, other: str) -> float:
     """Shared words as a fraction of all words of the two."""
-    a, b = (set(corpus_words(text.lower())) for text in (one, other))
+    a, b = (set(plain(text.lower())) for text in (one, other))
     return len(a & b) / len(a | b)

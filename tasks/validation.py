@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from groundbench.errors import BadInputError
@@ -108,9 +109,10 @@ def inventory_words(nouns: Sequence[Noun]) -> dict[str, str]:
     return {form.lower(): n.word for n in nouns for form in (n.plural, n.word) if form}
 
 
-def _words(text: str) -> list[str]:
+@lru_cache(maxsize=1 << 12)  # a frame's text comes once for every noun
+def _words(text: str) -> tuple[str, ...]:
     """Lower-case words, without tags such as <CHI> and :<ENV>."""
-    return _WORD.findall(_TAG.sub(" ", text.lower()))
+    return tuple(_WORD.findall(_TAG.sub(" ", text.lower())))
 
 
 def _shown_words(prompt: Prompt) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 from itertools import groupby
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -152,9 +153,17 @@ def _marked(bed: Bed, frame: Frame, noun: Noun, form: EnvForm) -> str:
     epilog=examples(
         ("a testbed of an installed package", "groundbench tasks validate childworld"),
         ("one you are writing", "groundbench tasks validate my-testbed.yaml"),
+        ("and whether a corpus has its words", "groundbench tasks validate childes --vocabulary corpus/"),
     )
 )
-def validate(name: Name, as_json: AsJson = False) -> None:
+def validate(
+    name: Name,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(help="Report words that this corpus folder, or vocabulary.txt, lacks.", show_default="none"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check the rules a testbed's numbers depend on; exit code 2 names what is broken.
 
     Prompts are all distinct, each shows its noun once, no other noun of the inventory occurs, no article gives the
@@ -163,9 +172,11 @@ def validate(name: Name, as_json: AsJson = False) -> None:
     from groundbench.tasks.validation import find_faults
 
     bed = load_testbed(name)
+    unknown = None if vocabulary is None else _unknown(bed, vocabulary)
     faults = find_faults(bed)
     if as_json:
-        console.show_json({"testbed": bed.name, "hash": bed.digest(), "faults": [f._asdict() for f in faults]})
+        found = [f._asdict() for f in faults]
+        console.show_json({"testbed": bed.name, "hash": bed.digest(), "faults": found, "unknown_words": unknown})
     elif faults:
         console.show_table(("where", "what is wrong"), [(f.where, f.what) for f in faults])
     if faults:
@@ -174,3 +185,14 @@ def validate(name: Name, as_json: AsJson = False) -> None:
     if not as_json:
         prompts = sum(len(bed.frames(f)) * len(bed.nouns_of(f)) for f in bed.forms)
         console.out().print(f"{bed.name} {bed.version}: {len(bed.forms)} forms, {prompts} prompts, no faults")
+    if unknown is not None and not as_json:
+        console.out().print(f"{len(unknown)} of the words in form {bed.default_form!r} are not in {vocabulary}")
+        if unknown:
+            console.show_table(("word", "prompts"), [(w, str(n)) for w, n in unknown.items()], right=("prompts",))
+
+
+def _unknown(bed: Bed, vocabulary: Path) -> dict[str, int]:
+    """Words of the default form that a vocabulary lacks, most frequent first, with the prompts they stand in."""
+    from groundbench.tasks.contexts_check import read_vocabulary, unknown_words
+
+    return dict(unknown_words(bed, bed.form(bed.default_form), read_vocabulary(vocabulary)).most_common())
