@@ -25,21 +25,15 @@ from groundbench.result import Result  # noqa: E402
 SMALL = ["--metadata", "limit_nouns=5", "--device", "cpu", "--log_samples"]
 
 
-@pytest.fixture
-def every_task() -> None:
-    """Asks for lm-eval's own task files too."""
-
-
 @pytest.fixture(autouse=True)
-def _quiet_and_few(monkeypatch, request):
-    """lm-eval reads its own ten thousand task files at every start; one test does so, the others see only ours."""
-    if "every_task" not in request.fixturenames:
-        original = manager.TaskManager.__init__
-        monkeypatch.setattr(
-            manager.TaskManager,
-            "__init__",
-            lambda self, *args, **more: original(self, *args, **{**more, "include_defaults": False}),
-        )
+def _quiet_and_few(monkeypatch):
+    """lm-eval reads its own ten thousand task files at every start, for 14 seconds: here it sees ours only."""
+    original = manager.TaskManager.__init__
+    monkeypatch.setattr(
+        manager.TaskManager,
+        "__init__",
+        lambda self, *args, **more: original(self, *args, **{**more, "include_defaults": False}),
+    )
     level = logging.getLogger("lm_eval").level
     yield
     logging.getLogger("lm_eval").setLevel(level)
@@ -65,7 +59,7 @@ def test_lm_evals_own_command_runs_the_group(folder, tmp_path, monkeypatch, caps
     cli_evaluate()
     assert "groundbench_word" in capsys.readouterr().out
     path, n_samples = written(tmp_path)
-    ladder = groundbench.evaluate(tiny.adapter(), "ladder", forms=["all"], limit=5)
+    ladder = groundbench.evaluate(tiny.adapter(), "ladder", forms=["all"], limit=5, measures=["gain"])
     assert n_samples == len(ladder.forms)
     found = read_lm_eval(path)
     assert [f.env_form for f in found.forms] == [f.env_form for f in ladder.forms]
@@ -88,21 +82,22 @@ def test_ours_runs_on_our_engine_and_its_results_convert(folder, tmp_path, capsy
     assert main(["lm-eval", "--convert", str(path), "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'result.json'}\n"
     found = Result.load(tmp_path)
-    direct = groundbench.evaluate(tiny.adapter(), "ladder", forms=["word"], limit=5)
+    direct = groundbench.evaluate(tiny.adapter(), "ladder", forms=["word"], limit=5, measures=["gain"])
     assert found.gain.mean == pytest.approx(direct.gain.mean, abs=1e-6)
-    assert found.gain.p_cluster == pytest.approx(direct.gain.p_cluster, abs=1e-6)
+    assert found.gain.p_cluster == pytest.approx(direct.gain.p_cluster, abs=1e-4)
     assert found.model.parameters == direct.model.parameters
     assert found.model.family == "gpt2"
     assert found.protocol["backend"] == "groundbench"
 
 
 def test_an_lstm_of_ours_runs_under_lm_evals_hf(tmp_path, capsys):
+    """It has neither BOS nor EOS, and a type that transformers knows only once groundbench is imported."""
     lstm = tiny.save_lstm(tmp_path / "lstm")
     args = ["lm-eval", "run", "--model", "hf", "--model_args", f"pretrained={lstm}", *SMALL]
     code = main([*args, "--tasks", "groundbench_childworld_token", "--output_path", str(tmp_path / "out")])
     assert code == 0, capsys.readouterr().err
     found = read_lm_eval(written(tmp_path / "out")[0])
-    direct = groundbench.evaluate(str(lstm), "childworld", limit=5)
+    direct = groundbench.evaluate(str(lstm), "childworld", limit=5, measures=["gain"])
     assert found.gain.mean == pytest.approx(direct.gain.mean, abs=1e-5)
     assert found.testbed.name == "childworld"
 
@@ -124,8 +119,7 @@ def test_a_users_own_task_folder_stays(folder, tmp_path, capsys):
     assert "groundbench_word" in shown
 
 
-@pytest.mark.usefixtures("every_task")
-def test_unknown_tasks_are_one_sentence_and_lm_evals_own_are_there(capsys):
+def test_unknown_tasks_are_one_sentence(capsys):
     assert main(["lm-eval", "--model", "groundbench", "--tasks", "groundbench_smell"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "groundbench: lm-eval: Tasks not found: groundbench_smell (`groundbench lm-eval ls tasks` lists them)"
@@ -156,7 +150,7 @@ def test_without_lm_eval_one_sentence_says_what_to_install(monkeypatch, capsys):
 
 
 def test_our_results_go_to_lm_evals_json_and_back():
-    ours = groundbench.evaluate(tiny.adapter(), "ladder", forms=["all"], limit=5)
+    ours = groundbench.evaluate(tiny.adapter(), "ladder", forms=["word", "gloss"], limit=5, measures=["gain"])
     again = from_lm_eval(json.loads(json.dumps(to_lm_eval(ours, date=0.0))))
     assert again.testbed == ours.testbed.model_copy(update={"excluded": ()})
     for name in ("name", "family", "architecture", "parameters", "dtype", "fingerprint"):

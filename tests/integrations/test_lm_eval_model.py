@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import tomllib
+from importlib.metadata import EntryPoint
 
 import pytest
 
@@ -190,3 +192,9 @@ def test_a_model_without_heads_has_no_head_metrics(tmp_path):
     found = run["results"]["groundbench_full_childworld_token"]
     assert "grounding_gain,none" in found
     assert not [k for k in found if "heads" in k or "delta" in k]
+
+
+def test_the_entry_point_names_the_model(root):
+    """What lm-eval's main branch reads."""
+    declared = tomllib.loads((root / "pyproject.toml").read_text())["project"]["entry-points"]["lm_eval.models"]
+    assert EntryPoint("groundbench", declared["groundbench"], "lm_eval.models").load() is GroundbenchLM

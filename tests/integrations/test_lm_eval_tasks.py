@@ -91,7 +91,7 @@ def run():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_group_gives_the_gain_of_groundbench(run, form):
-    ours = groundbench.evaluate(tiny.adapter(), LADDER, forms=[form], limit=9).gain
+    ours = groundbench.evaluate(tiny.adapter(), LADDER, forms=[form], limit=9, measures=["gain"]).gain
     theirs = run["results"][f"groundbench_{form}"]
     for name, value in (
         ("grounding_gain", ours.mean),
@@ -179,7 +179,7 @@ def test_a_document_that_was_not_measured_is_an_error():
 
 def test_documents_take_the_nouns_that_run_takes():
     rows = contexts(testbed="ladder", env_form="word", limit_nouns=5, noun_seed=3, pretrained="ignored")["test"]
-    ours = groundbench.evaluate(tiny.adapter(), LADDER, forms=["word"], limit=5, seed=3).gain
+    ours = groundbench.evaluate(tiny.adapter(), LADDER, forms=["word"], limit=5, seed=3, measures=["gain"]).gain
     assert list(dict.fromkeys(rows["shown"])) == [n.noun for n in ours.by_noun]
 
 

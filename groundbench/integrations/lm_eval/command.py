@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -12,6 +14,8 @@ import yaml
 from groundbench.errors import BadInputError
 from groundbench.integrations.lm_eval import include_path
 from groundbench.integrations.lm_eval.full import REQUEST
+
+HF = ("hf", "hf-auto", "huggingface")
 
 
 def run(args: Sequence[str]) -> int:
@@ -33,6 +37,8 @@ def run(args: Sequence[str]) -> int:
         options = program.parse_args()
         if hasattr(options, "include_path"):
             options.include_path = [str(include_path()), *_users_folders(options)]
+        if getattr(options, "model", None) in HF:
+            options.model_args = _with_prefix_token(options.model_args or {})
         program.execute(options)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -47,6 +53,19 @@ def run(args: Sequence[str]) -> int:
     finally:
         sys.argv = before
     return 0
+
+
+def _with_prefix_token(model_args: dict[str, Any]) -> dict[str, Any]:
+    """lm-eval's `hf` needs the id of a BOS or EOS token, or `prefix_token_id`, even where no text begins with it.
+
+    Word-level tokenizers of models trained here have neither: token 0 is named for them. It would stand before empty
+    contexts only, of which our tasks have none.
+    """
+    settings = Path(str(model_args.get("tokenizer") or model_args.get("pretrained"))) / "tokenizer_config.json"
+    if "prefix_token_id" in model_args or not settings.is_file():
+        return model_args
+    known = json.loads(settings.read_text(encoding="utf-8"))
+    return model_args if known.get("bos_token") or known.get("eos_token") else {**model_args, "prefix_token_id": 0}
 
 
 def _users_folders(options: Any) -> list[str]:

@@ -103,14 +103,14 @@ def read_lm_eval(path: Path) -> Result:
 
 
 def _tasks(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Task -> metadata of every task of ours that was measured; where a form has two (full and portable), the first."""
-    found: dict[str, Mapping[str, Any]] = {}
+    """Task -> metadata of every task of ours that was measured; the portable one where a form has a full one too."""
+    of_form: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for task, metrics in results["results"].items():
         metadata = results["configs"].get(task, {}).get("metadata") or {}
         ours = {"testbed", "env_form", "hash", "version"} <= metadata.keys() and "grounding_gain,none" in metrics
-        if ours and metadata["env_form"] not in {m["env_form"] for m in found.values()}:
-            found[task] = metadata
-    return found
+        if ours and (metadata["env_form"] not in of_form or "acc,none" in metrics):
+            of_form[metadata["env_form"]] = (task, metadata)
+    return dict(of_form.values())
 
 
 def _n_nouns(metadata: Mapping[str, Any]) -> int:

@@ -58,7 +58,7 @@ class GroundbenchLM(LM):
 
     def loglikelihood(self, requests: Sequence[Instance]) -> list[Answer]:
         """(log P(continuation | context) in nats, is greedy) of every request; see `pairs` for the errors."""
-        pairs = [Pair(*r.args[:2], where=f"task {r.task_name}, document {r.doc_id}") for r in requests]
+        pairs = [Pair(r.args[0], r.args[1], f"task {r.task_name}, document {r.doc_id}") for r in requests]
         with Progress(f"{self.adapter.info.name}: log-likelihoods", len(pairs)) as bar:
             answers = log_likelihoods(self.adapter, pairs, batch_tokens=self.batch_tokens, advance=bar.advance)
         for request, answer in zip(requests, answers, strict=True):

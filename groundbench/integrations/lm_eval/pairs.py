@@ -56,8 +56,8 @@ def log_likelihoods(
         asked.setdefault(row, set()).add(target)
     contexts = _contexts(list(asked), [tuple(sorted(t)) for t in asked.values()])
     waiting: dict[tuple[Encoded, Tokens], list[int]] = {}
-    for i, pair in enumerate(encoded):
-        waiting.setdefault(pair, []).append(i)
+    for i, what in enumerate(encoded):
+        waiting.setdefault(what, []).append(i)
     answers: list[Answer] = [(float("nan"), False)] * len(pairs)
     prefixes = "prefix" in adapter.info.capabilities
     plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
@@ -98,7 +98,8 @@ def _read(adapter: Adapter, contexts: Contexts, batch: Batch, prefix: Prefix | N
     total = chosen - torch.logsumexp(logits, -1, keepdim=True)
     greedy = chosen >= logits.amax(-1, keepdim=True)
     if several:
-        paths, path, target, token = (x if isinstance(x, list) else x.to(logits.device) for x in continuations(targets))
+        paths, *indices = continuations(targets)
+        path, target, token = (x.to(logits.device) for x in indices)
         width = max(1, MAX_LOGITS // (len(rows) * adapter.info.vocab_size))
         for a in range(0, len(paths), width):
             after = adapter.follow(rows, state, paths[a : a + width], None)

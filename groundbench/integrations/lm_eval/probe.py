@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from groundbench.ablation import (
     AblationOptions,
     CellTables,
     Subject,
-    control_lists,
+    control_draws,
     crossfit_lists,
     within_cells,
 )
@@ -37,7 +36,8 @@ def probe_form(adapter: Adapter, spec: Mapping[str, Any], batch_tokens: int) -> 
     Always measured: the item's gain, gain within the category, and surprisals. On a model whose heads can be read:
     `aggregate_heads` (headline definition, protocol §10) and `aggregate_heads_null`, the same count for an equally
     long span of other words. Where some head is detected in half of the items: what zeroing the cross-fitted heads
-    adds to matched surprisal and gain, and what layer-matched controls of equal size add (protocol §11).
+    adds to matched surprisal and gain, and what layer-matched controls of equal size add (protocol §11); on models
+    that are not small for a sample of the items, as in `groundbench run`.
 
     Args:
         spec: a full document: testbed, env_form, limit_nouns, seed, draws.
@@ -84,20 +84,17 @@ def _heads(contexts: Contexts, saliency: HeadSaliency) -> dict[str, Items]:
 
 def _ablation(subject: Subject, mechanism: MechanismOptions) -> dict[str, Items]:
     """[V, K] what cutting the cross-fitted heads, or their controls, adds; empty where no head is to be cut."""
-    draws = mechanism.draws_for(subject.adapter)
-    options = AblationOptions(draws=draws, seed=mechanism.seed, batch_tokens=mechanism.batch_tokens)
-    rule = headline_rule(subject.saliency)
-    cells, lists = crossfit_lists(subject, rule, mechanism.seed)
+    adapter, saliency = subject.adapter, subject.saliency
+    draws, seed, rule = mechanism.draws_for(adapter), mechanism.seed, headline_rule(saliency)
+    cells, lists = crossfit_lists(subject, rule, seed, mechanism.nouns_for(adapter))
     if not any(m.any() for m in lists):
         return {}
-    tables = CellTables(subject, cells, replace(options, rule=rule))
+    options = AblationOptions(rule=rule, draws=draws, seed=seed, batch_tokens=mechanism.batch_tokens)
+    tables = CellTables(subject, cells, options)
     before = gain_items(within_cells(subject.table, cells))
-    drawn = []
-    for d in range(draws):
-        sets, _ = control_lists("layer", lists, cells, subject.saliency, options.seed * 10_007 + d)
-        drawn.append(tables.under(sets))
+    controls, _ = control_draws("layer", lists, cells, saliency, draws, seed)
     cut = _added(before, [tables.under(lists)])
-    control = _added(before, drawn)
+    control = _added(before, [tables.under(sets) for sets in controls])
     return {
         "ablation_surprisal_delta": cut[0],
         "ablation_gain_delta": cut[1],
