@@ -13,7 +13,7 @@ from groundbench.leaderboard.submission import Run, Submission
 from groundbench.report import curves
 from groundbench.report.figure import Facts, Section, Table
 from groundbench.report.numbers import count, decimals_for, interval, number
-from groundbench.report.page import run_facts, run_sections, run_stats
+from groundbench.report.page import run_facts, run_sections, run_stats, training_sections
 from groundbench.report.words import gain_sentence
 from groundbench.result import Result
 from groundbench.result_trajectory import Trajectory, TrajectoryPoint
@@ -118,13 +118,5 @@ def _curve(results: Sequence[Result], trajectory: Trajectory | None, name: str) 
 
 def _training(curve: Trajectory) -> list[Section]:
     """What was measured of the run at its checkpoints."""
-    found = [
-        curves.training_section([curve]),
-        curves.surprisal_section([curve]),
-        curves.heads_section([curve]),
-        curves.ablation_section([curve]),
-        curves.lens_over_training([curve]),
-        curves.cooccurrence_over_training([curve]),
-    ]
     table = Section("checkpoints", "Every checkpoint", tables=(curves.checkpoints_table(curve),))
-    return [*(s for s in found if not s.missing), table]
+    return [*(s for s in training_sections([curve]) if not s.missing), table]

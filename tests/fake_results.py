@@ -141,6 +141,8 @@ def fake_heads(seed: int, mixers: tuple[MixerRecord, ...], kind: str = "aggregat
         null_count=count * 0.12,
         untrained_count=count * 0.03,
         mean_layer=float((rate * layers).sum() / rate.sum()),
+        mean_layer_ci_low=float((rate * layers).sum() / rate.sum()) - 0.1,
+        mean_layer_ci_high=float((rate * layers).sum() / rate.sum()) + 0.1,
         n_items=1000,
         by_head=heads,
         stability=tuple(Stability(threshold=t, mean_count=count * (1.6 - 2 * t)) for t in (0.1, 0.2, 0.3, 0.4, 0.5)),
@@ -188,6 +190,29 @@ def fake_lens(gain: GainRecord, layers: int) -> tuple[LensRecord, ...]:
             rows.append(LensLayer(layer=n, matched=matched, mismatched=gain.mismatched, gain=gain.mean * share))
         out.append(LensRecord(kind=kind, layers=tuple(rows)))
     return tuple(out)
+
+
+def fake_regressions(seed: int, n_nouns: int) -> tuple[Regression, ...]:
+    """Every window, statistic and unit, each with an R² of its own."""
+    cells = [
+        (window, statistic, unit)
+        for window in ("chunk", "utterances")
+        for statistic in ("log-count", "pmi")
+        for unit in ("noun", "pair")
+    ]
+    r2 = np.random.default_rng(seed).uniform(0.05, 0.5, len(cells))
+    return tuple(
+        Regression(
+            window=window,
+            statistic=statistic,
+            unit=unit,
+            r2_adjusted=float(r),
+            ci_low=float(r) - 0.15,
+            ci_high=float(r) + 0.2,
+            n=n_nouns if unit == "noun" else n_nouns**2,
+        )
+        for (window, statistic, unit), r in zip(cells, r2, strict=True)
+    )
 
 
 def fake_result(
@@ -243,17 +268,7 @@ def fake_result(
         if grounded
         else None,
         cooccurrence=CooccurrenceRecord(
-            regressions=(
-                Regression(
-                    window="chunk",
-                    statistic="log-count",
-                    unit="noun",
-                    r2_adjusted=0.21,
-                    ci_low=0.05,
-                    ci_high=0.4,
-                    n=n_nouns,
-                ),
-            ),
+            regressions=fake_regressions(seed, n_nouns),
             gain_variance=0.8,
         )
         if grounded

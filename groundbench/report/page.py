@@ -11,7 +11,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import groundbench
-from groundbench.report import ablation, about, curves, gain, heads, ladder, lens
+from groundbench.report import ablation, about, curves, curves_cause, curves_reading, gain, heads, ladder, lens
 from groundbench.report.figure import Facts, Section, Stat
 from groundbench.report.numbers import count, decimals_for, interval, number, parameters, percent
 from groundbench.report.words import CI, gain_phrase, gain_sentence
@@ -68,22 +68,26 @@ def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> 
     """
     if not trajectories:
         raise ValueError("render_trajectories needs at least one trajectory")
-    sections = [
-        curves.training_section(trajectories),
-        curves.surprisal_section(trajectories),
-        curves.heads_section(trajectories),
-        curves.ablation_section(trajectories),
-        curves.lens_over_training(trajectories),
-        curves.cooccurrence_over_training(trajectories),
-    ]
     return _render(
         "trajectories.html.j2",
         title=title or (trajectories[0].name if len(trajectories) == 1 else "How grounding emerges"),
         about=_together(trajectories),
         hero=curves.hero(trajectories),
         runs=[_run(t) for t in trajectories],
-        sections=sections,
+        sections=training_sections(trajectories),
     )
+
+
+def training_sections(trajectories: Sequence[Trajectory]) -> list[Section]:
+    """What was measured along the way, run beside run; a section says so where nothing was."""
+    return [
+        curves.training_section(trajectories),
+        curves.surprisal_section(trajectories),
+        curves.heads_section(trajectories),
+        curves_cause.ablation_section(trajectories),
+        curves_reading.lens_over_training(trajectories),
+        curves_reading.cooccurrence_over_training(trajectories),
+    ]
 
 
 def _run(t: Trajectory) -> dict[str, Any]:

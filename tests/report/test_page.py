@@ -76,7 +76,7 @@ def bare(**parts: object) -> Result:
 def evil(value: object) -> object:
     """The same JSON with every free string made hostile; enumerations and numbers stay."""
     keep = {"1.0", "shared", "attention", "row", "share", "crossfit", "instance", "layer", "zero", "all", "tuned"}
-    keep |= {"logit", "aggregate", "gather", "noun", "chunk", "log-count"}
+    keep |= {"logit", "aggregate", "gather", "noun", "pair", "chunk", "utterances", "log-count", "pmi"}
     if isinstance(value, dict):
         return {k: evil(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -266,3 +266,44 @@ def test_a_copy_corrected_gain_that_does_not_exist_is_no_number():
     none = result.model_copy(update={"copy_corrected": CopyCorrected(ratio=None, gain_gloss=1.0, gain_word=0.1)})
     assert "There is no copy-corrected gain" in Reader(render_run(none)).text
     assert "a copy-corrected gain of 0.62" in Reader(render_run(result)).text
+
+
+def chart_named(page: str, title: str) -> ElementTree.Element:
+    """The one plot of that title."""
+    (found,) = [s for s in svgs(page) if s.find("title").text == title]
+    return found
+
+
+def lines_of(svg: ElementTree.Element, kind: str = "line c") -> list[str]:
+    return [e.get("class") for e in svg.iter() if (e.get("class") or "").startswith(kind)]
+
+
+def test_a_trajectory_shows_matched_surprisal_with_heads_cut_beside_the_gain(together):
+    run = fake_trajectory(0)
+    for what in ("gain", "matched surprisal"):
+        plot = chart_named(together, f"gpt2-mini: {what} with heads cut")
+        assert lines_of(plot) == ["line c1", "line c2", "line c3 dashed"]
+        assert lines_of(plot, "band") == ["band c3"]  # the spread of the control draws
+    text = Reader(together).text
+    table = text[text.index("gpt2-mini: matched surprisal (nats), as in the paper's table") :]
+    for point in run.points:
+        for cut in point.result.ablations:
+            row = f"{cut.n_heads:.2f}{point.result.heads[0].mean_layer:.1f}"
+            assert f"{row}{cut.ablated:.2f}{cut.control_mean:.2f}{cut.original:.2f}" in table
+    assert "instance (selection-biased)" in table
+
+
+def test_a_trajectory_shows_the_lens_by_layer_and_every_regression_with_its_interval(together):
+    for what in ("gain", "matched surprisal"):
+        assert len(lines_of(chart_named(together, f"gpt2-mini: {what} by layer"))) == 6
+    last = fake_trajectory(0).last.cooccurrence
+    names = {"log-count": "log count", "pmi": "PMI", "chunk": "within a chunk", "utterances": "within 5 utterances"}
+    for r in last.regressions:
+        title = f"Adjusted R²: {names[r.statistic]}, {names[r.window]}"
+        assert "band c1" in lines_of(chart_named(together, title), "band")
+        found = f"{r.r2_adjusted:.2f} [{r.ci_low:.2f}, {r.ci_high:.2f}]".replace("-", "\u2212")
+        assert found in Reader(together).text
+
+
+def test_the_mean_layer_of_a_trajectory_has_its_interval(together):
+    assert lines_of(chart_named(together, "Their mean layer"), "band") == ["band c1", "band c2"]
