@@ -139,9 +139,12 @@ def _of_form(table: pa.Table, where: str, form: str) -> _Rows | None:
     keep = codes == (names.index(form) if form in names else -1)
     if not keep.any():
         return None
-    coded = [_codes(table, c, where) for c in TEXTS if c != "form"]
-    surprisal = table["surprisal"].to_numpy().astype(np.float64)[keep]
-    return _Rows(*((names, codes[keep]) for names, codes in coded), surprisal)
+    kept: dict[str, Coded] = {}
+    for column in TEXTS:
+        names, codes = _codes(table, column, where)
+        kept[column] = names, codes[keep]
+    surprisal: Floats = table["surprisal"].to_numpy().astype(np.float64)[keep]
+    return _Rows(kept["frame"], kept["env"], kept["target"], kept["condition"], surprisal)
 
 
 def _no_items(where: str, form: str) -> RefusedError:

@@ -112,7 +112,30 @@ def test_only_the_last_checkpoint_is_ranked_and_the_others_are_hidden(site):
     }
     assert sum(a.get("class") == "checkpoint" for a in rows) == 9
     assert [a["id"] for a in rows if "hidden" not in a] == ["curve~run"]
-    assert "Grounding gain over training" in (folder / "models" / "curve.html").read_text()
+    page = (folder / "models" / "curve.html").read_text()
+    for title in ("Grounding gain over training", "Held-out loss", "Heads over training", "Every checkpoint"):
+        assert title in page
+    assert "Every checkpoint" not in (folder / "models" / "m0.html").read_text()
+
+
+def test_a_gain_near_nothing_keeps_its_digits(tmp_path):
+    board = board_at(tmp_path)
+    folder = write_submission(board.entries, "one", 1, gain=0.0, n_nouns=20)
+    gain = Result.load(folder / "run").gain
+    small = {"mean": 0.0038, "ci_low": 0.0014, "ci_high": 0.0064, "matched": 5.0, "mismatched": 5.0038}
+    nouns = [
+        n.model_copy(update={"gain": 0.0038 + d, "matched": 5.0, "mismatched": 5.0038 + d})
+        for n, d in zip(gain.by_noun, [0.01, -0.01] * 10, strict=True)
+    ]
+    for key, value in small.items():
+        edit(folder, f"gain.{key}", value)
+    edit(folder, "gain.by_noun", [n.model_dump() for n in nouns])
+    edit(folder, "gain.by_category", [])
+    edit(folder, "gain.same_category", None)
+    assert build_site(board, tmp_path / "site") == []
+    text = Page((tmp_path / "site" / "index.html").read_text()).text
+    assert "0.0038" in text
+    assert "0.0014 to 0.0064" in text
 
 
 def test_every_form_of_a_result_is_a_line_with_its_own_rank(tmp_path):
