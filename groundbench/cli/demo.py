@@ -34,7 +34,7 @@ def demo(
     were shuffled cannot; the LSTM is shown as measured. Every number on the page is computed in this run.
     """
     chosen = numbers("--seeds", seeds)
-    from groundbench.cli.results import show_trajectories
+    from groundbench.cli.trajectories import show_trajectories
     from groundbench.demo import PAGE
     from groundbench.demo import demo as run_demo
 

@@ -1,13 +1,10 @@
-"""Results and trajectories as tables in the terminal."""
+"""A result as tables in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from groundbench.cli import console
 from groundbench.cli.console import interval, nats, p_value
-from groundbench.result import AblationRecord, FormRecord, GainRecord, HeadsRecord, LensRecord, Result
-from groundbench.result_trajectory import Trajectory, TrajectoryPoint
+from groundbench.result import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result
 
 SHOWN_HEADS = 12
 
@@ -83,11 +80,11 @@ def _show_heads(form: str, heads: tuple[HeadsRecord, ...]) -> None:
             h.selection,
             "with" if h.diagonal else "without",
             f"{h.threshold:.2f}",
-            _or_dash(h.mean_count),
+            or_dash(h.mean_count),
             interval(h.ci_low, h.ci_high, 2),
-            _or_dash(h.null_count),
-            _or_dash(h.untrained_count),
-            _or_dash(h.mean_layer),
+            or_dash(h.null_count),
+            or_dash(h.untrained_count),
+            or_dash(h.mean_layer),
         )
         for h in heads
     ]
@@ -126,12 +123,12 @@ def _show_rungs(forms: tuple[FormRecord, ...]) -> None:
         heads = form.heads[0] if form.heads else None
         cut = form.ablations[0] if form.ablations else None
         counts = (None, None, None) if heads is None else (heads.mean_count, heads.null_count, heads.untrained_count)
-        row = (form.env_form, "" if heads is None else heads.selection, *map(_or_dash, counts))
+        row = (form.env_form, "" if heads is None else heads.selection, *map(or_dash, counts))
         if cut is None:
             rows.append((*row, *["-"] * 6))
             continue
         removed = "not defined" if cut.gain_removed is None else f"{cut.gain_removed:.0%}"
-        gains = map(_or_dash, (cut.gain_original, cut.gain_ablated, cut.gain_control))
+        gains = map(or_dash, (cut.gain_original, cut.gain_ablated, cut.gain_control))
         rows.append((*row, f"{len(cut.nouns) or form.n_nouns} nouns", *gains, removed, p_value(cut.p_rank)))
     columns = ("ENV form", "selected by", *numbers)
     console.show_table(columns, rows, title="The ladder: heads per item, gain (nats) with heads cut", right=numbers)
@@ -164,38 +161,6 @@ def _show_lens(form: str, lenses: tuple[LensRecord, ...]) -> None:
         console.show_table(columns, rows, title=f"{lens.kind.capitalize()} lens, {form} (nats)", right=columns)
 
 
-def show_trajectories(trajectories: Sequence[Trajectory]) -> None:
-    """Every measured checkpoint, a row each: losses, gain, heads and the headline ablation."""
-    numbers = ("step", "loss", "held-out", "gain", "matched", "mismatched", "heads", "cut", "control")
-    columns = (*numbers[:4], "95 %", *numbers[4:])
-    for trajectory in trajectories:
-        rows = [_row(point) for point in trajectory.points]
-        console.show_table(
-            columns, rows, title=f"{trajectory.name}: {trajectory.description}".rstrip(": "), right=numbers
-        )
-    console.out().print(
-        "loss, held-out: nats per token; gain, matched, mismatched: nats (95 % over nouns); heads: aggregate ones per\n"
-        "item; cut, control: the gain with the detected heads cut, and with as many others of the same layers cut"
-    )
-
-
-def _row(point: TrajectoryPoint) -> tuple[str, ...]:
-    gain = point.result.gain or GainRecord(mean=None)
-    heads, cuts = point.result.heads, point.result.ablations
-    return (
-        str(point.step),
-        _or_dash(point.train_loss),
-        _or_dash(point.heldout_loss),
-        _or_dash(gain.mean),
-        interval(gain.ci_low, gain.ci_high, 2),
-        _or_dash(gain.matched),
-        _or_dash(gain.mismatched),
-        _or_dash(heads[0].mean_count if heads else None),
-        _or_dash(cuts[0].gain_ablated if cuts else None),
-        _or_dash(cuts[0].gain_control if cuts else None),
-    )
-
-
-def _or_dash(value: float | None) -> str:
+def or_dash(value: float | None) -> str:
     """Two decimals; a dash for what was not measured."""
     return "-" if value is None else f"{value:.2f}"

@@ -73,7 +73,7 @@ def trajectory(
     Gain and heads at each checkpoint, ablation and lens at some, the regression on co-occurrence where the training
     corpus is known, and tests corrected over the checkpoints.
     """
-    from groundbench.cli.results import show_trajectories
+    from groundbench.cli.trajectories import show_trajectories
     from groundbench.trajectory import TrajectoryOptions
     from groundbench.trajectory import trajectory as measure_all
 

@@ -7,7 +7,8 @@ import re
 import pytest
 from fake_results import fake_result, fake_trajectory
 
-from groundbench.cli.results import show_result, show_trajectories
+from groundbench.cli.results import show_result
+from groundbench.cli.trajectories import show_trajectories
 from groundbench.result import GainRecord, Result
 
 
@@ -51,13 +52,57 @@ def test_what_was_not_measured_is_said(capsys: pytest.CaptureFixture[str]) -> No
     assert "not measured" in shown(capsys)
 
 
+def table_rows(text: str, title: str) -> list[list[str]]:
+    """The cells of the table under a title."""
+    table = text[text.index(title) :]
+    lines = table[: table.index("└")].splitlines()
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+
+
+def dashed(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
 @pytest.mark.usefixtures("wide")
 def test_a_trajectory_has_a_row_for_every_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
     run = fake_trajectory()
     show_trajectories([run])
-    rows = [line for line in shown(capsys).splitlines() if re.match(r"│ +\d+ │", line)]
-    assert [int(row.split("│")[1]) for row in rows] == [p.step for p in run.points]
+    rows = table_rows(shown(capsys), run.name)
+    assert [int(row[0]) for row in rows] == [p.step for p in run.points]
     for row, point in zip(rows, run.points, strict=True):
-        cut = row.split("│")[9].strip()
-        ablations = point.result.ablations
-        assert cut == (f"{ablations[0].gain_ablated:.2f}" if ablations else "-")
+        ablations, heads, gain = point.result.ablations, point.result.heads, point.result.gain
+        assert row[5:7] == [dashed(gain.matched), dashed(gain.mismatched)] if gain else ["-", "-"]
+        assert row[7] == dashed(heads[0].mean_count)
+        assert row[8] == dashed(ablations[0].gain_ablated if ablations else None)
+        assert row[10] == dashed(heads[0].mean_layer)
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_trajectory_shows_the_cuts_the_lens_and_the_regressions(capsys: pytest.CaptureFixture[str]) -> None:
+    run = fake_trajectory()
+    show_trajectories([run])
+    text = shown(capsys)
+    cuts = [(p.step, a) for p in run.points for a in p.result.ablations]
+    rows = table_rows(text, "matched surprisal and gain (nats) with heads cut")
+    assert sorted(r[:6] for r in rows) == sorted(
+        [str(s), a.selection, *map(dashed, (a.n_heads, a.original, a.ablated, a.control_mean))] for s, a in cuts
+    )
+    lens = table_rows(text, "gain (nats) by layer, tuned lens")
+    read = [p.result.lens[0] for p in run.points if p.result.lens]
+    assert [row[1:] for row in lens] == [[dashed(x.layers[n].gain) for x in read] for n in range(len(read[0].layers))]
+    regressions = table_rows(text, "adjusted R² of the gain on co-occurrence")
+    for row, point in zip(regressions, [p for p in run.points if p.result.cooccurrence], strict=True):
+        over_nouns = [r for r in point.result.cooccurrence.regressions if r.unit == "noun"]  # type: ignore[union-attr]
+        assert row == [
+            str(point.step),
+            *(f"{r.r2_adjusted:.2f} [{r.ci_low:.2f}, {r.ci_high:.2f}]" for r in over_nouns),
+            "0.80",
+        ]
+
+
+@pytest.mark.usefixtures("wide")
+def test_what_a_run_has_not_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show_trajectories([fake_trajectory(7, name="lstm", final=0.4, layers=0)])
+    text = shown(capsys)
+    assert all(row[7:] == ["-"] * 4 for row in table_rows(text, "lstm"))
+    assert text.count("└") == 1
