@@ -127,7 +127,9 @@ Edit = Annotated[
     Literal["zero", "mean", "resample", "scale"],
     typer.Option(help="What is done to a head's output; scale multiplies it by --factor.", rich_help_panel=CAUSE),
 ]
-Factor = Annotated[float, typer.Option(help="Of --edit scale.", metavar="X", rich_help_panel=CAUSE)]
+Factor = Annotated[
+    float | None, typer.Option(help="Of --edit scale.", show_default=False, metavar="X", rich_help_panel=CAUSE)
+]
 AtPositions = Annotated[
     Literal["all", "last"],
     typer.Option("--positions", help="Edit every position, or only that of the prediction.", rich_help_panel=CAUSE),
@@ -214,8 +216,10 @@ def split(values: list[str] | None) -> tuple[str, ...]:
 
 def number_or_all(option: str, text: str | None) -> int | Literal["all"] | None:
     """A whole number, or `all`. Raises BadInputError."""
-    if text is None or text == "all":
-        return text
+    if text is None:
+        return None
+    if text == "all":
+        return "all"
     if not text.isdecimal():
         raise BadInputError(f"{option} {text!r}: expected a whole number or all")
     return int(text)

@@ -90,7 +90,7 @@ def run(
     selection: BySelection = None,
     denominator: ByDenominator = None,
     edit: Edit = "zero",
-    factor: Factor = 0.0,
+    factor: Factor = None,
     positions: AtPositions = "all",
     shuffle_forms: ShuffleForms = False,
     random_weights: RandomWeights = False,
