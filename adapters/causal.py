@@ -121,6 +121,10 @@ class HFCausal:
         """The tokens of each word after a prompt; see `PromptEncoder.targets` for the errors."""
         return self.encoder.targets(words, after)
 
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text, spaces included."""
+        return [str(self.tokenizer.decode([i])) for i in ids]
+
     def prefill(
         self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None
     ) -> CachedPrefix:

@@ -305,3 +305,12 @@ class Restartable(Protocol):
             residual: [B, T, d], the state that enters `layer` (`Forward.hidden[layer - 1]`) for each row's new tokens.
         """
         ...
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """An adapter that can show token ids as text, for plots."""
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text, spaces included."""
+        ...

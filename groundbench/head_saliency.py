@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from groundbench.adapter import Mixer
 from groundbench.errors import BadInputError
+from groundbench.npz import write_npz
 from groundbench.result import Denominator
 
 Floats32 = npt.NDArray[np.float32]
@@ -119,11 +120,7 @@ class HeadSaliency:
         mixers = [[m.layer, m.kind, m.n_heads, m.d_head] for m in self.mixers]
         header = json.dumps({"mixers": mixers, "nouns": self.nouns, "frames": self.frames})
         arrays = {n: v for n, v in self._parts().items() if n not in ITEM_FIELDS}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, header=np.array(header), **arrays)
-        temporary.replace(path)
+        write_npz(path, header=np.array(header), **arrays)
 
     @classmethod
     def load(cls, path: Path) -> HeadSaliency:

@@ -90,11 +90,15 @@ def measure_saliency(
     return HeadSaliency.concat(parts).select(np.argsort([i for batch in batches for i in batch]))
 
 
-def flow_matrices(adapter: Adapter, item: SaliencyItem) -> list[tuple[int, Tensor]]:
-    """(layer, I [T, T]) for each mixer: the flow matrices of one prompt (protocol §8), for plots."""
-    out = adapter.forward([item.row], trace=True)
-    grads = gradients(_loss(out, [item], 0).sum(), out.traces)
-    return [(t.mixer.layer, flow_matrix(t, g)[0]) for t, g in zip(out.traces, grads, strict=True)]
+def flow_matrices(adapter: Adapter, item: SaliencyItem, loss: Loss = "first") -> tuple[list[tuple[int, Tensor]], float]:
+    """The flow matrices of one prompt (protocol §8), for plots, and its target's first surprisal in nats.
+
+    Returns:
+        (layer, I [T, T]) for each mixer, where I[q, k] flows into q from k.
+    """
+    traces, grads, surprisal = _backward(adapter, [item], SaliencyOptions(denominator="total", loss=loss))
+    found = [(t.mixer.layer, flow_matrix(t, g)[0]) for t, g in zip(traces, grads, strict=True)]
+    return found, float(surprisal[0].detach())
 
 
 def _batches(items: Sequence[SaliencyItem], options: SaliencyOptions) -> Iterator[list[int]]:

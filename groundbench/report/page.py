@@ -11,7 +11,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import groundbench
-from groundbench.report import ablation, about, curves, curves_cause, curves_reading, gain, heads, ladder, lens
+from groundbench.report import ablation, about, curves, curves_cause, curves_reading, flow, gain, heads, ladder, lens
 from groundbench.report.figure import Facts, Section, Stat
 from groundbench.report.numbers import count, decimals_for, interval, number, parameters, percent
 from groundbench.report.words import CI, gain_phrase, gain_sentence
@@ -88,6 +88,18 @@ def training_sections(trajectories: Sequence[Trajectory]) -> list[Section]:
         curves_reading.lens_over_training(trajectories),
         curves_reading.cooccurrence_over_training(trajectories),
     ]
+
+
+def render_flow(page: flow.FlowPage) -> str:
+    """The saliency flow of one prompt as a self-contained HTML page: a map of tokens for each layer."""
+    return _render(
+        "flow.html.j2",
+        title=page.title,
+        about=page.about,
+        sentence=page.sentence,
+        section=flow.flow_section(page),
+        facts=flow.flow_facts(page),
+    )
 
 
 def _run(t: Trajectory) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_flow_matrices_are_the_layers_sum_over_heads():
     item = random_items(1)[0]
     adapter = tiny_adapter("llama")
     total = measure_saliency(adapter, [item], SaliencyOptions("total"))
-    matrices = flow_matrices(adapter, item)
+    matrices, _ = flow_matrices(adapter, item)
     assert [layer for layer, _ in matrices] == [1, 2, 3]
     start, stop = item.row.env[0]
     for i, (_, matrix) in enumerate(matrices):
