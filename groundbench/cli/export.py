@@ -17,6 +17,7 @@ EPILOG = examples(
     ("a table for a paper", "groundbench export runs/mine --to latex"),
     ("for the every-eval-ever database", "groundbench export runs/mine --to every-eval-ever --out record.json"),
     ("for a model's page on the Hub", "groundbench export runs/mine --to hub --dataset ORG/NAME"),
+    ("what a result.json may hold, as JSON Schema", "groundbench export --schema > result.schema.json"),
 )
 
 
@@ -41,6 +42,15 @@ class Relationship(StrEnum):
     OTHER = "other"
 
 
+def _print_schema(asked: bool) -> None:
+    if asked:
+        from groundbench.cli import console
+        from groundbench.result import json_schema
+
+        console.show_json(json_schema())
+        raise typer.Exit()
+
+
 def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory or a trajectory directory.")],
     to: Annotated[Format, typer.Option(help="The format to write.")] = Format.CSV,
@@ -50,6 +60,12 @@ def export(
     relationship: Annotated[
         Relationship, typer.Option(help="every-eval-ever: the evaluator's relationship to the model.")
     ] = Relationship.THIRD,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema", callback=_print_schema, is_eager=True, help="Print result.json's JSON Schema and stop."
+        ),
+    ] = False,
 ) -> None:
     """Write a result in the format of another tool, or as a table.
 

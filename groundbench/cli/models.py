@@ -33,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     epilog=examples(
-        ("a folder", "groundbench models check runs/demo/training/gpt2-mini/seed-42/step-002000"),
+        ("a folder", "groundbench models check runs/demo/training/gpt2-mini/seed-42/step-001500"),
         ("a hub id, for a program", "groundbench models check HuggingFaceTB/SmolLM2-135M --json"),
     ),
 )
@@ -46,7 +46,7 @@ def models() -> None:
 
 @app.command(
     epilog=examples(
-        ("a checkpoint trained here", "groundbench models check runs/demo/training/gpt2-mini/seed-42/step-002000"),
+        ("a checkpoint trained here", "groundbench models check runs/demo/training/gpt2-mini/seed-42/step-001500"),
         (
             "whether a testbed of your own can be asked of it",
             "groundbench models check MODEL --testbed my-testbed.yaml",

@@ -1,0 +1,117 @@
+"""`groundbench run` with --edit, --factor and --positions; a merged target; a folder that holds another model's run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from groundbench.cli import main
+
+SCORING = Path(__file__).resolve().parent.parent / "scoring"
+sys.path.insert(0, str(SCORING))
+
+from ladder_bed import LADDER  # noqa: E402
+from small_models import tiny_gpt2  # noqa: E402, F401  named below as a model
+
+MODEL, OTHER = "small_models:tiny_llama", "small_models:tiny_gpt2"
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main(words)
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> str:
+    path = tmp_path / "rungs.yaml"
+    path.write_text(LADDER)
+    return str(path)
+
+
+def ablations(say: Say, bed: str, *words: str) -> list[dict[str, Any]]:
+    quick = ("--env-form", "word", "--measure", "ablation", "--draws", "1", "--selection", "crossfit", "--json")
+    code, out, err = say("run", MODEL, "--testbed", bed, *quick, *words)
+    assert code == 0, err
+    return json.loads(out)["ablations"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("words", "mode", "positions", "factor"),
+    [
+        ((), "zero", "all", None),
+        (("--edit", "mean", "--positions", "last"), "mean", "last", None),
+        (("--edit", "resample", "--positions", "last"), "resample", "last", None),
+        (("--edit", "scale", "--factor", "2"), "scale", "all", 2.0),
+    ],
+)
+def test_the_record_says_what_was_done(
+    say: Say, bed: str, words: tuple[str, ...], mode: str, positions: str, factor: float | None
+) -> None:
+    found = ablations(say, bed, *words)
+    assert {(a["mode"], a["positions"], a["selection"]) for a in found} == {(mode, positions, "crossfit")}
+    assert {a["factor"] for a in found} == {factor}
+
+
+def test_a_factor_of_one_changes_nothing_and_zero_is_the_default_edit(say: Say, bed: str) -> None:
+    cut, zero, same = (
+        ablations(say, bed, *words)
+        for words in ((), ("--edit", "scale", "--factor", "0"), ("--edit", "scale", "--factor", "1"))
+    )
+    assert [a["n_heads"] for a in cut] == [a["n_heads"] for a in same]
+    assert any(a["gain_ablated"] is not None for a in cut)
+    for c, z, s in zip(cut, zero, same, strict=True):
+        assert z["gain_ablated"] == pytest.approx(c["gain_ablated"], abs=1e-6)
+        assert s["gain_ablated"] in (None, pytest.approx(s["gain_original"], abs=1e-5))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--edit", "resample"), "resample needs positions 'last'"),
+        (("--edit", "mean", "--selection", "instance"), "cannot mean heads"),
+        (("--edit", "cut"), "'cut' is not one of 'zero', 'mean', 'resample', 'scale'"),
+    ],
+)
+def test_an_edit_that_cannot_be_made_is_one_sentence(say: Say, bed: str, words: tuple[str, ...], said: str) -> None:
+    code, out, err = say("run", MODEL, "--testbed", bed, "--env-form", "word", "--measure", "ablation", *words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_target_that_the_tokenizer_merges_is_one_sentence(say: Say, bed: str) -> None:
+    """The frames are cut in the middle of a word that is one token."""
+    glued = LADDER.replace("natural_language: true", "natural_language: false")
+    glued = glued.replace("Look at that", "Look at th").replace("Do you want the", "Do you want th")
+    Path(bed).write_text(f'{glued}join: ""\ntarget: "e {{noun}}"\n')
+    code, out, err = say("run", MODEL, "--testbed", bed, "--env-form", "word", "--measure", "gain")
+    assert (code, out) == (2, "")
+    assert "the tokenizer merges the context's end" in err
+    assert "(tokens [" in err
+    assert "a target must begin a token of its own" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_folder_of_another_models_run_is_refused(say: Say, bed: str, tmp_path: Path) -> None:
+    words = ("--testbed", bed, "--measure", "gain", "--out", str(tmp_path / "run"))
+    assert say("run", MODEL, *words)[0] == 0
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    code, out, err = say("run", OTHER, *words)
+    assert (code, out) == (2, "")
+    assert "holds a run with model 'tiny-llama', but this run has 'tiny-gpt2'; choose another --out" in err
+    assert len(err.strip().splitlines()) == 1
+    assert (tmp_path / "run" / "result.json").read_bytes() == before
+    assert say("run", OTHER, *words, "--force")[0] == 0
