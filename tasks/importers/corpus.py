@@ -166,7 +166,7 @@ class ImportedCorpus:
         path = self.folder / f"{name}.npy"
         try:
             return np.load(path, mmap_mode=None if in_memory else "r")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise BadInputError(f"{path}: cannot be read: {error}; import the corpus again") from None
 
 

@@ -34,7 +34,7 @@ _PUNCTUATION = ".,?!;:"
 _SPOKEN = str.maketrans("", "", _CONTROLS + _BRACKETS + _QUOTES + _PROSODY + "():^")
 _TEXT = str.maketrans("", "", _CONTROLS + _BRACKETS + _QUOTES)
 _BULLET = re.compile("\x15[^\x15]*\x15?")
-_SCOPE = re.compile(r"<(?:[\s\d.,$=+uUwWl-]|aft(?:er)?|bef(?:ore)?|dur|and)+>")
+_SCOPE = re.compile(r"<(?:[\s\d.,$=+uUwW-]|aft(?:er)?|bef(?:ore)?|dur|and)+>")
 _PAUSE = re.compile(r"\((?:\.+|[\d.:]+)\)")
 
 
