@@ -48,13 +48,14 @@ def _panel(t: Trajectory, fields: tuple[str, str, str, str], unit: str) -> Figur
     values = {key: [getattr(a, key) for _, a in kept] for key in keys}
     spread = [getattr(a, draws) for _, a in kept]
     low, high = [min(d, default=None) for d in spread], [max(d, default=None) for d in spread]
-    series = [
-        Series(label, steps, values[key], *((low, high) if colour == 3 else ()), colour=colour, dashed=colour == 3)
-        for key, (label, colour) in zip(keys, LINES, strict=True)
-    ]
+    series = []
+    for key, (label, colour) in zip(keys, LINES, strict=True):
+        control = colour == 3
+        ends = {"low": low, "high": high} if control else {}
+        series.append(Series(label, steps, values[key], **ends, colour=colour, dashed=control))
     last = kept[-1][1]
-    before, after, control = (number(getattr(last, key)) for key in keys)
-    summary = f"At the end {before} nats, {after} with the heads cut, {control} with others cut."
+    before, after, others = (number(getattr(last, key)) for key in keys)
+    summary = f"At the end {before} nats, {after} with the heads cut, {others} with others cut."
     what = unit.removesuffix(" (nats)")
     table = Table(
         f"{t.name}: {unit}",
@@ -85,7 +86,8 @@ def _paper_table(t: Trajectory) -> Table | None:
 
 
 def _paper_rows(point: TrajectoryPoint) -> list[tuple[Cell, ...]]:
-    heads, seen, rows = heads_of(point), set(), []
+    heads, seen = heads_of(point), set[str]()
+    rows: list[tuple[Cell, ...]] = []
     for a in point.result.ablations:
         if a.selection in seen or a.ablated is None:
             continue
