@@ -59,4 +59,5 @@ def gather(tokens: npt.NDArray[np.unsignedinteger], starts: Ids, lengths: Ids) -
     """The tokens of segments, one segment after another."""
     total = int(lengths.sum())
     shift = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-    return tokens[np.arange(total) + shift]
+    found: npt.NDArray[np.unsignedinteger] = tokens[np.arange(total) + shift]
+    return found

@@ -14,6 +14,8 @@ from groundbench.tasks.importers.words import plain
 
 Turns = list[tuple[str, str]]
 """Questions with their answers; an answer that the file withholds (test split) is empty."""
+_Read = Callable[[Any, str, str], tuple[str, str, Turns]]
+"""Image, caption and turns of a dialogue; takes it with the file's name and its place there."""
 
 
 def read_visdial(data: bytes, source: Source, faults: list[Fault], *, fold_case: bool) -> Iterator[Record]:
@@ -26,7 +28,8 @@ def read_visdial(data: bytes, source: Source, faults: list[Fault], *, fold_case:
     """
     value, name = parse(data, source.name), source.name
     if isinstance(value, list):
-        dialogs, read = value, _flat
+        dialogs = value
+        read: _Read = _flat
     else:
         tables = member(value, "data", dict, name, "")
         dialogs = member(tables, "dialogs", list, name, "data")
@@ -41,7 +44,7 @@ def read_visdial(data: bytes, source: Source, faults: list[Fault], *, fold_case:
         yield _record(f"{name}#{image}", caption, turns, fold_case)
 
 
-def _native(tables: dict[str, Any], name: str) -> Callable[[Any, str, str], tuple[str, str, Turns]]:
+def _native(tables: dict[str, Any], name: str) -> _Read:
     questions, answers = (member(tables, key, list, name, "data") for key in ("questions", "answers"))
 
     def text(table: Sequence[Any], which: str, row: Any, place: str) -> str:

@@ -138,10 +138,11 @@ def test_nouns_of_the_chat_files(whole: tuple[Manifest, Path], shared_data: Path
     assert found == {("strict", 100): 62, ("strict", 50): 84, ("core", 100): 74, ("core", 50): 91}
     ours = select_nouns(whole[1], 100)
     assert len(ours.kept) == 72
-    for verdict in ours.verdicts:
-        assert 0.75 * naive["core"][verdict.noun] <= verdict.env <= naive["core"][verdict.noun]
-        # fewer: repetitions, other case; more: `(air)plane` and `[: airplane]`, which a plain match misses
-        assert 0.6 * naive["said"][verdict.noun] <= verdict.lan <= 1.25 * naive["said"][verdict.noun]
+    # A plain match also finds `Big_Bird` and `Duck`; ours also `(re)frigerator` and `fridge [: refrigerator]`.
+    assert all(v.env <= naive["core"][v.noun] for v in ours.verdicts)
+    for form, naive_counts in (("env", naive["core"]), ("lan", naive["said"])):
+        exact = sum(getattr(v, form) for v in ours.verdicts)
+        assert 0.9 < exact / sum(naive_counts[v.noun] for v in ours.verdicts) < 1.0
 
 
 def raw_matches(shared_data: Path) -> dict[str, Counter[str]]:
