@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from groundbench.adapter import Adapter, HeadEdit
 from groundbench.contexts import Contexts, of_frames
-from groundbench.controls import draw_control
+from groundbench.controls import draw_control, set_variance
 from groundbench.edits import EditStyle, constant_edit, mean_edit, mean_outputs, resample_edit, resampled_outputs
 from groundbench.folds import Cell, make_cells
 from groundbench.gain import GainItems, gain_items, noun_means
@@ -23,7 +23,7 @@ from groundbench.head_saliency import HeadSaliency
 from groundbench.heads import HeadRule, detected, headline_rule
 from groundbench.result import AblationRecord, Control
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
-from groundbench.stats import beyond_draws_p, bootstrap_ratio, clustered_test, joint_p, rank_p
+from groundbench.stats import beyond_draws_p, bootstrap_ratio, clustered_test, rank_p
 from groundbench.store import RunStore
 from groundbench.table import SurprisalTable
 
@@ -200,7 +200,7 @@ def _against(
     removed = bootstrap_ratio(noun_means(items.gain - cut.gain), noun_means(items.gain), seed=options.seed)
     known = [g for g in gains if g is not None]
     paired = clustered_test(cut.gain - control_items, nested=items.nested).p
-    apart = None if ablated is None else beyond_draws_p(ablated, known)
+    apart = None if ablated is None else _beyond(ablated, known, control, lists, tables.subject.saliency)
     few = None if len(draws) == wanted else f"there are only {len(draws)} different control sets"
     return base.model_copy(
         update={
@@ -216,11 +216,21 @@ def _against(
             "gain_removed": removed.value,
             "gain_removed_ci_low": removed.low,
             "gain_removed_ci_high": removed.high,
-            "p_cluster": joint_p(paired, apart),
+            "p_cluster": paired,
+            "p_draws": apart,
             "p_rank": rank_p(-ablated, [-g for g in known]) if ablated is not None and wanted > 1 else None,
             "note": "; ".join(n for n in (base.note, few) if n) or None,
         }
     )
+
+
+def _beyond(
+    ablated: float, draws: Sequence[float], control: Control, lists: Sequence[Bools], saliency: HeadSaliency
+) -> float | None:
+    """The p of the gain under the detected sets against the spread of random sets; None where they have no spread."""
+    different = list({chosen.tobytes(): chosen for chosen in lists if chosen.any()}.values())
+    ratio, df = set_variance(control, different, saliency.head_layer.astype(np.int64))
+    return beyond_draws_p(ablated, draws, ratio=ratio, df=df) if np.isfinite(ratio) else None
 
 
 @dataclass(frozen=True)

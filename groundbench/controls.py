@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -35,6 +37,31 @@ def draw_control(
         picked[others[np.argsort(-saliency[others], kind="stable")[:size]]] = True
         return picked, 0
     return _layer_matched(chosen, layer, rng)
+
+
+def set_variance(kind: Control, lists: Sequence[Bools], layer: Ints) -> tuple[float, int]:
+    """How the variance of the detected sets' effect relates to that of control draws, were the sets random too.
+
+    Control draws overlap each other, and none overlaps the detected set, so draws vary less around their mean than a
+    random set varies around it: with k heads of a layer detected and m others, by (1 - k/m) to (1 + k/m).
+
+    Args:
+        lists: the different sets of detected heads, each [heads].
+
+    Returns:
+        The ratio of the variances (at least 1; infinite where a draw has no choice at all) and the degrees of freedom
+        that the choice of heads leaves.
+    """
+    of_set = of_draw = 0.0
+    df = 0
+    for chosen in lists:
+        strata = [np.ones_like(chosen)] if kind == "uniform" else [layer == k for k in np.unique(layer[chosen])]
+        for stratum in strata:
+            k, m = int((chosen & stratum).sum()), int((~chosen & stratum).sum())
+            of_set += k * (1 + k / m) if m else k
+            of_draw += k * (1 - k / m) if m > k else 0.0
+            df += max(0, m - 1)
+    return (of_set / of_draw if of_draw else np.inf), df
 
 
 def _layer_matched(chosen: Bools, layer: Ints, rng: np.random.Generator) -> tuple[Bools, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -31,13 +32,18 @@ class EditStyle:
             matched prompts; `resample`: its output on the same frame with a seeded other noun, at the last position;
             `scale` by `factor`.
         positions: every position, or the prediction position only.
+        factor: of `scale`, and of no other mode; 1 changes nothing, 0 is `zero`.
     """
 
     mode: Mode = "zero"
     positions: Positions = "all"
-    factor: float = 0.0
+    factor: float | None = None
 
     def __post_init__(self) -> None:
+        if self.mode == "scale" and (self.factor is None or not math.isfinite(self.factor)):
+            raise BadInputError(f"the edit 'scale' has the factor {self.factor}; expected a finite number")
+        if self.mode != "scale" and self.factor is not None:
+            raise BadInputError(f"the factor {self.factor} is of the edit 'scale', found the edit {self.mode!r}")
         if self.mode == "resample" and self.positions != "last":
             raise BadInputError(
                 "resample needs positions 'last': the other noun's prompt may have another number of tokens"
@@ -46,7 +52,7 @@ class EditStyle:
 
 def constant_edit(chosen: Bools, style: EditStyle) -> HeadEdit:
     """Zero or scale these heads ([heads], or [rows, heads]) in every context alike."""
-    factor = style.factor if style.mode == "scale" else 0.0
+    factor = 0.0 if style.factor is None else style.factor
     rows = np.atleast_2d(chosen)
     return HeadEdit(torch.tensor(np.where(rows, factor, 1.0), dtype=torch.float32), None, style.positions)
 

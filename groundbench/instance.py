@@ -53,7 +53,9 @@ def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
     pairs = _pairs(subject, options.seed)
 
     def under(masks: Bools, pairs: _Pairs, stage: str) -> tuple[Floats, Floats]:
-        where = f"ablation/{subject.table.form}/instance/{rule.denominator}/{stage}"
+        style = options.style
+        how = f"{style.mode}-{style.positions}" if style.factor is None else f"scale-{style.factor:g}-{style.positions}"
+        where = f"ablation/{subject.table.form}/instance/{rule.denominator}/{how}/{stage}"
         return _measure(subject, pairs, masks, options, where)
 
     before, before_gain = under(np.zeros_like(found), pairs, "original")
@@ -68,19 +70,21 @@ def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
         gains += [gain] if d < GAIN_DRAWS else []
     control = np.mean(surprisals, axis=0)
     harm = np.array([np.nanmean(s) for s in surprisals])
+    cut = float(np.nanmean(after))
     removed = bootstrap_ratio(noun_means(before_gain - after_gain), noun_means(before_gain), seed=options.seed)
     return AblationRecord(
         selection="instance",
         denominator=rule.denominator,
         control="layer",
         mode=options.style.mode,
+        factor=options.style.factor,
         positions=options.style.positions,
         n_draws=len(surprisals),
         n_heads=float(found.sum(1).mean()),
         n_no_head=int((~found.any(1)).sum()),
         n_borrowed=borrowed,
         original=mean(before),
-        ablated=mean(after),
+        ablated=cut,
         control_mean=mean(control),
         control_draws=tuple(float(h) for h in harm),
         gain_original=mean(noun_means(before_gain)),
@@ -91,7 +95,7 @@ def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
         gain_removed_ci_low=removed.low,
         gain_removed_ci_high=removed.high,
         p_cluster=clustered_test(after - control, nested=pairs.nested).p,
-        p_rank=rank_p(float(np.nanmean(after)), harm),
+        p_rank=rank_p(cut, harm),
         note=NOTE,
     )
 

@@ -174,9 +174,10 @@ class AblationRecord(Record):
         gain_*: the gain in the same conditions; `gain_removed` = 1 - gain_ablated / gain_original.
         factor: of the mode `scale`; null for the others.
         n_draws: different control sets; fewer than were asked for where there are no more (the note says so).
-        p_cluster: of ablated against the controls, two-sided: the larger of the paired test against their mean,
-            clustered by noun and frame, and of the test against the spread of the draws (two random sets of heads
-            differ too); `p_rank`: rank among the draws; `p_holm`: p_cluster corrected over checkpoints.
+        p_cluster: paired test of ablated against the mean control, clustered by noun and frame: whether these two
+            differ on other nouns and frames. Two random sets of heads differ too, so a claim about the detected ones
+            needs `p_draws`, the two-sided test of their gain against the spread of the control draws, or `p_rank`,
+            the rank among the draws. `p_holm`: p_cluster corrected over checkpoints.
         nouns: the seeded sample of nouns that was tested; empty where all items were.
     """
 
@@ -202,6 +203,7 @@ class AblationRecord(Record):
     gain_removed_ci_low: float | None = None
     gain_removed_ci_high: float | None = None
     p_cluster: float | None = Field(default=None, ge=0, le=1)
+    p_draws: float | None = Field(default=None, ge=0, le=1)
     p_rank: float | None = Field(default=None, ge=0, le=1)
     p_holm: float | None = Field(default=None, ge=0, le=1)
     nouns: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 `clustered_test` tests a mean over nouns x frames (its variance estimator and sources: `groundbench.clustered`);
 `bootstrap_mean`, `bootstrap_ratio` and `signflip_p` resample nouns (`groundbench.resampling`); here stand the
-corrections and intervals over other units: checkpoints (Holm), control draws (rank), seeds (t).
+corrections and intervals over other units: checkpoints (Holm), control draws (rank, spread), seeds (t).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ __all__ = [
     "ClusteredMean",
     "ClusteredMoments",
     "Estimate",
+    "beyond_draws_p",
     "bootstrap_counts",
     "bootstrap_mean",
     "bootstrap_ratio",
@@ -76,6 +77,31 @@ def rank_p(observed: float, draws: Sequence[float] | Floats) -> float | None:
     if harm.size == 0 or np.isnan(observed):
         return None
     return (1 + int((harm >= observed).sum())) / (1 + harm.size)
+
+
+def beyond_draws_p(
+    observed: float, draws: Sequence[float] | Floats, *, ratio: float = 1.0, df: int | None = None
+) -> float | None:
+    """Two-sided t-test of a value against the spread of control draws.
+
+    Args:
+        ratio: the variance of the value, as one more random set, over that of a draw (`controls.set_variance`).
+        df: degrees of freedom of the draws' variance where draws overlap; at most, and by default, their number - 1.
+
+    Returns:
+        None with fewer than two draws or no degree of freedom. Where all draws are equal, 0 for any other value and 1
+        for the same one.
+    """
+    x = np.asarray(draws, dtype=np.float64)
+    x = x[~np.isnan(x)]
+    df = x.size - 1 if df is None else min(df, x.size - 1)
+    if df < 1 or np.isnan(observed):
+        return None
+    off = abs(observed - float(x.mean()))
+    spread = float(x.std(ddof=1)) * (ratio + 1 / x.size) ** 0.5
+    if spread == 0:
+        return float(off == 0)
+    return float(2 * special.stdtr(df, -off / spread))
 
 
 def t_interval(values: Sequence[float] | Floats) -> Estimate:

@@ -95,7 +95,7 @@ def _show_heads(form: str, heads: tuple[HeadsRecord, ...]) -> None:
 def _show_ablations(form: str, ablations: tuple[AblationRecord, ...]) -> None:
     if not ablations:
         return
-    numbers = ("draws", "gain", "ablated", "control", "removed", "p rank", "p")
+    numbers = ("draws", "gain", "ablated", "control", "removed", "p rank", "p draws", "p")
     rows = [
         (
             f"{a.selection}, {a.denominator}",
@@ -107,6 +107,7 @@ def _show_ablations(form: str, ablations: tuple[AblationRecord, ...]) -> None:
             nats(a.gain_control, 2),
             "not defined" if a.gain_removed is None else f"{a.gain_removed:.0%}",
             p_value(a.p_rank),
+            p_value(a.p_draws),
             p_value(a.p_cluster),
         )
         for a in ablations

@@ -115,6 +115,7 @@ def ablation_sentence(record: AblationRecord) -> str:
     else:
         return f"{done} {which}: not measured."
     tests = [f"rank p = {number(record.p_rank, 3)}"] if record.p_rank is not None else []
+    tests += [f"against the spread of draws {p_phrase(record.p_draws)}"] if record.p_draws is not None else []
     tests += [f"clustered {p_phrase(record.p_cluster)}"] if record.p_cluster is not None else []
     tests += [f"Holm-corrected {p_phrase(record.p_holm)}"] if record.p_holm is not None else []
     bias = " The mask was chosen with the label in hand: selection-biased." if record.selection == "instance" else ""

@@ -86,8 +86,22 @@ def test_p_rank_is_at_its_floor(case):
     if planted.gather:
         pytest.skip("a control that hits the gather head does as much harm")
     record = crossfit(subject, AblationOptions(rule=RULE, draws=19, controls=("uniform",)))[0]
-    assert record.p_rank == pytest.approx(1 / 20)
+    assert record.p_rank == pytest.approx(1 / (1 + record.n_draws))
     assert record.p_cluster < 0.01
+    assert record.p_draws < 0.01
+
+
+def test_no_control_set_is_counted_twice(case):
+    """One head is detected: of its layer, or of all others, there are only so many different ones."""
+    planted, subject = case
+    layer, uniform, strongest = crossfit(subject, AblationOptions(rule=RULE, draws=99))
+    heads = subject.adapter.info.head_index
+    (one,) = planted.aggregate
+    own = [h for h in heads if h[0] == one[0] and h != one]
+    assert (layer.n_draws, uniform.n_draws, strongest.n_draws) == (len(own), len(heads) - 1, 1)
+    assert layer.note == f"there are only {len(own)} different control sets"
+    assert strongest.note is None
+    assert strongest.p_rank is None
 
 
 def test_scale_one_is_the_model_and_mean_and_resample_cut_the_noun(case):

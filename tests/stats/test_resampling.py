@@ -12,6 +12,7 @@ from scipy import stats as scipy_stats
 
 from groundbench.stats import (
     Estimate,
+    beyond_draws_p,
     bootstrap_counts,
     bootstrap_mean,
     bootstrap_ratio,
@@ -113,6 +114,17 @@ def test_rank_counts_draws_at_least_as_harmful() -> None:
     assert rank_p(2.0, [np.nan, 3.0]) == 1.0
     assert rank_p(2.0, []) is None
     assert rank_p(math.nan, [1.0]) is None
+
+
+def test_a_value_is_tested_against_the_spread_of_draws() -> None:
+    draws = np.random.default_rng(3).normal(size=20)
+    t = (2.5 - draws.mean()) / (draws.std(ddof=1) * math.sqrt(1 + 1 / 20))
+    assert beyond_draws_p(2.5, draws) == pytest.approx(2 * scipy_stats.t.sf(abs(t), 19))
+    assert beyond_draws_p(float(draws.mean()), draws) == pytest.approx(1)
+    assert beyond_draws_p(1.0, [2.0, 2.0]) == 0.0
+    assert beyond_draws_p(2.0, [2.0, 2.0]) == 1.0
+    assert beyond_draws_p(1.0, [2.0]) is None
+    assert beyond_draws_p(1.0, [2.0, np.nan]) is None
 
 
 def test_seeds_get_a_t_interval() -> None:
