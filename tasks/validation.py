@@ -76,6 +76,7 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
     words = inventory_words(testbed.nouns)
     shows_itself = all(_shown_words(prompt) == [noun.word] for noun, prompt in prompts)
     seen: dict[tuple[object, ...], str] = {}
+    told: set[tuple[str, str]] = set()
     for noun, prompt in prompts:
         yield from _shown(prompt)
         if not shows_itself:
@@ -84,7 +85,10 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
                 for word in _shown_words(prompt)
                 if words.get(word) == noun.word
             )
-        yield from _around(testbed, noun, prompt, words)
+        for fault in _around(testbed, noun, prompt, words):
+            if (prompt.frame, fault.what) not in told:  # once for a frame, not for every noun shown in it
+                told.add((prompt.frame, fault.what))
+                yield fault
         same = seen.setdefault(prompt.segments, prompt.where)
         if same != prompt.where:
             yield Fault(prompt.where, f"is the same prompt as {same}")

@@ -232,7 +232,20 @@ def test_validate_shows_all_faults_and_fails(say: Say, tmp_path: Path) -> None:
     assert code == 2
     assert "besides the shown one" in out
     assert "before the cut" in out
-    assert "(and 5 more)" in err
+    assert "(and 1 more)" in err  # each once for its frame, not for every noun shown in it
+
+
+def test_validate_reports_words_that_a_corpus_lacks(say: Say, tmp_path: Path) -> None:
+    path = tmp_path / "toybox.yaml"
+    path.write_text(TOYBOX)
+    words = ["there", "is", "the", "ball", "doll", "egg", ".", "look", ",", "she", "holds", "that"]
+    (tmp_path / "vocabulary.txt").write_text("".join(f"{w}\n" for w in words))
+    code, out, _ = say("tasks", "validate", str(path), "--vocabulary", str(tmp_path), "--json")
+    assert code == 0
+    assert json.loads(out)["unknown_words"] == {"my": 3}
+    code, _, err = say("tasks", "validate", str(path), "--vocabulary", str(tmp_path / "none"))
+    assert code == 2
+    assert "not a vocabulary with one word a line" in err
 
 
 def test_show_marks_what_is_shown(say: Say, bed: str) -> None:
