@@ -26,7 +26,8 @@ from groundbench.heads_file import write_heads
 from groundbench.items import write_items
 from groundbench.ladder import copy_corrected, head_forms
 from groundbench.lens import measure_lens
-from groundbench.mechanism import MechanismOptions, Reference, ablations_of, heads_of, probe_table, saliency_of
+from groundbench.mechanism import MechanismOptions, Reference, ablations_of, heads_of, saliency_of
+from groundbench.probe import probe_table
 from groundbench.progress import Progress
 from groundbench.result import Failure, FormRecord, LensRecord, Result
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
@@ -169,7 +170,7 @@ def measure_form(
         )
     headed = "tap" in adapter.info.capabilities and bool({"heads", "ablation"} & set(measures))
     mechanism = options.mechanism
-    probe = probe_table(adapter, contexts, mechanism) if headed else None
+    probe = probe_table(adapter, contexts) if headed else None
     saliency = saliency_of(adapter, contexts, mechanism, store) if headed else None
     record = FormRecord(
         env_form=form.name,
@@ -218,9 +219,13 @@ def open_store(adapter: Adapter, testbed: Testbed, options: Options, out: Path |
 
 
 def _clear(out: Path) -> None:
-    if (out / "parts").is_dir():
-        shutil.rmtree(out / "parts")
-        (out / "manifest.json").unlink(missing_ok=True)
+    """Remove what a run wrote, and nothing else; a folder without a run's manifest is left as it is."""
+    if not (out / "manifest.json").exists():
+        return
+    for folder in ("parts", "lens"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    for name in ("result.json", "items.parquet", "heads.parquet", "manifest.json"):
+        (out / name).unlink(missing_ok=True)
 
 
 def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, object]:
@@ -277,6 +282,6 @@ def _protocol(adapter: Adapter, options: Options) -> dict[str, JsonValue]:
     }
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
-    if "ablation" in (options.measures or ()) and "tap" in adapter.info.capabilities:
-        found["ablation_nouns"] = options.mechanism.nouns_for(adapter) or "all"
+    if {"heads", "ablation"} & set(options.measures or ()) and "tap" in adapter.info.capabilities:
+        found |= options.mechanism.record_for(adapter)
     return found

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import JsonValue
 
 from groundbench import processes
 from groundbench.ablation import CONTROLS, AblationOptions, Subject, crossfit
 from groundbench.adapter import Adapter, Restartable, Untrainable
-from groundbench.contexts import Contexts, matched, of_frames
-from groundbench.edits import EditStyle, constant_edit
+from groundbench.contexts import Contexts, matched
+from groundbench.edits import EditStyle
 from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.head_saliency import HeadSaliency
 from groundbench.heads import all_head_records, headline_rule
@@ -22,8 +23,8 @@ from groundbench.instance import instance
 from groundbench.lens_options import LensOptions
 from groundbench.progress import Progress
 from groundbench.result import AblationRecord, Control, Denominator, HeadsRecord, Selection
-from groundbench.saliency import SaliencyItem, SaliencyOptions, measure_saliency
-from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
+from groundbench.saliency import Loss, SaliencyItem, SaliencyOptions, measure_saliency
+from groundbench.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.store import RunStore
 from groundbench.sweep import sweep_heads
 from groundbench.table import SurprisalTable
@@ -50,6 +51,7 @@ class MechanismOptions:
         draws: control draws; 99 for small models, 20 for others; `instance_draws` for the `instance` selection.
         ablation_nouns: cross-fitted heads are cut on a seeded sample of this many nouns, each in one half of the shared
             frames, or on `all` items; all for small models, 40 nouns for others.
+        loss: saliency is of the surprisal of the target's `first` token, or of `all` of them.
         style: what is done to the heads: zero, mean, resample or scale; at all positions or the last.
     """
 
@@ -59,12 +61,18 @@ class MechanismOptions:
     draws: int | None = None
     instance_draws: int = 20
     ablation_nouns: int | Literal["all"] | None = None
+    loss: Loss = "first"
     style: EditStyle = field(default_factory=EditStyle)
     lens: LensOptions = field(default_factory=LensOptions)
     seed: int = 0
     batch_tokens: int = DEFAULT_BATCH_TOKENS
 
     def __post_init__(self) -> None:
+        for control in self.controls or ():
+            if control not in CONTROLS:
+                raise BadInputError(f"unknown control {control!r}: expected some of {', '.join(CONTROLS)}")
+        if self.selections == ("instance",) and self.style.mode not in ("zero", "scale"):
+            raise BadInputError(f"the selection 'instance' cannot {self.style.mode} heads: expected zero or scale")
         if isinstance(self.ablation_nouns, int) and self.ablation_nouns < MIN_ABLATION_NOUNS:
             raise BadInputError(
                 f"ablation_nouns is {self.ablation_nouns}; expected at least {MIN_ABLATION_NOUNS} or all"
@@ -73,6 +81,26 @@ class MechanismOptions:
     def denominator_for(self, adapter: Adapter) -> Denominator:
         """`total` for small models, `row` where size matters (protocol §8)."""
         return self.denominator or ("total" if adapter.info.parameters < SMALL else "row")
+
+    def saliency_for(self, adapter: Adapter) -> SaliencyOptions:
+        """How the saliency of this model is measured."""
+        return SaliencyOptions(denominator=self.denominator_for(adapter), loss=self.loss, seed=self.seed)
+
+    def record_for(self, adapter: Adapter) -> dict[str, JsonValue]:
+        """The choices that decide the numbers of heads and ablations, as they stand in a result's `protocol`."""
+        return {
+            "denominator": self.denominator_for(adapter),
+            "loss": self.loss,
+            "selections": list(self.selections_for(adapter)),
+            "controls": list(self.controls_for(adapter)),
+            "draws": self.draws_for(adapter),
+            "instance_draws": min(self.draws_for(adapter), self.instance_draws),
+            "ablation_nouns": self.nouns_for(adapter) or "all",
+            "edit": self.style.mode,
+            "factor": self.style.factor,
+            "positions": self.style.positions,
+            "seed": self.seed,
+        }
 
     def selections_for(self, adapter: Adapter) -> tuple[Selection, ...]:
         """Both for small models; `instance` costs five scoring passes for each draw."""
@@ -117,24 +145,23 @@ def saliency_of(
     adapter: Adapter, contexts: Contexts, options: MechanismOptions, store: RunStore | None
 ) -> HeadSaliency:
     """The saliency of every matched item; read from the run directory where it is there already."""
-    denominator = options.denominator_for(adapter)
-    path = None if store is None else _saliency_path(store, contexts, denominator)
+    path = None if store is None else _saliency_path(store, contexts, options.saliency_for(adapter))
     team = processes.current()
     kept = team.from_first(lambda: HeadSaliency.load(path) if path is not None and path.exists() else None)
     if kept is not None:
         return kept
     items = matched_items(contexts)
     with Progress(f"{adapter.info.name}: saliency of {contexts.form.name}", len(items)) as bar:
-        found = measure_saliency(
-            adapter, items, SaliencyOptions(denominator=denominator, seed=options.seed), bar.advance
-        )
+        found = measure_saliency(adapter, items, options.saliency_for(adapter), bar.advance)
     if path is not None and team.first:
         found.save(path)
     return found
 
 
-def _saliency_path(store: RunStore, contexts: Contexts, denominator: Denominator) -> Path:
-    return store.directory / "parts" / "saliency" / f"{contexts.form.name}-{denominator}.npz"
+def _saliency_path(store: RunStore, contexts: Contexts, options: SaliencyOptions) -> Path:
+    how = [options.denominator, *(["all-tokens"] if options.loss == "all" else [])]
+    how += [f"seed-{options.seed}"] if options.seed else []
+    return store.directory / "parts" / "saliency" / f"{'-'.join([contexts.form.name, *how])}.npz"
 
 
 def matched_items(contexts: Contexts) -> list[SaliencyItem]:
@@ -154,12 +181,11 @@ def untrained_saliency(reference: Reference, contexts: Contexts, options: Mechan
     if adapter is None:
         return None
     items = _sample(matched_items(contexts), UNTRAINED_ITEMS, options.seed)
-    denominator = options.denominator_for(reference.of)
     with Progress(f"{reference.of.info.name}: the same, untrained", len(items)) as bar:
         return measure_saliency(
             adapter,
             items,
-            SaliencyOptions(denominator=denominator, seed=options.seed),
+            options.saliency_for(reference.of),
             bar.advance,
         )
 
@@ -237,12 +263,3 @@ def _job(
         return (instance(subject, replace(base, rule=rule, draws=min(base.draws, options.instance_draws))),)
 
     return run
-
-
-def probe_table(adapter: Adapter, contexts: Contexts, options: MechanismOptions) -> SurprisalTable:
-    """One frame scored on the tapped path: what `probe_gap` compares with the scoring path."""
-    if "tap" not in adapter.info.capabilities:
-        raise BadInputError(f"{adapter.info.name} has no heads to probe")
-    one = of_frames(contexts, np.array([0]))
-    identity = constant_edit(np.zeros(adapter.info.n_heads, dtype=bool), EditStyle())
-    return score(adapter, one, batch_tokens=options.batch_tokens, edit=identity)

@@ -5,7 +5,6 @@ Unmeasured is null, never 0. Surprisals and gains are in nats; layers are number
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -359,8 +358,3 @@ def write_atomic(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def write_json_schema(path: Path) -> None:
-    """Export the JSON Schema of result.json."""
-    write_atomic(path, json.dumps(json_schema(), indent=1) + "\n")

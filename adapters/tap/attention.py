@@ -48,8 +48,9 @@ def tapped_attention(
 
     Query [B, H, Tq, d], key and value [B, H_kv, Tk, d]; returns [B, Tq, H, D] and no weights.
     """
-    output = _attend(module, query, key, value, attention_mask, scaling, dropout, kwargs)
     session = current()
+    attend = _attend_in_fp32 if session is not None and session.trace else _attend
+    output = attend(module, query, key, value, attention_mask, scaling, dropout, kwargs)
     index = None if session is None else session.claim(module, "attention", query.shape[1], value.shape[-1])
     if session is None or index is None:
         return output, None
@@ -80,6 +81,15 @@ def _attend(
     more = options if scaling is None else {"scaling": scaling, **options}
     result: Tensor = eager_function(module)(module, query, key, value, added, dropout=dropout, **more)[0]
     return result
+
+
+def _attend_in_fp32(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *rest: Any
+) -> Tensor:
+    """The same with the products and the softmax in fp32, whatever the weights are: where heads are read (§8)."""
+    if mask is not None and mask.is_floating_point():
+        mask = mask.float()
+    return _attend(module, query.float(), key.float(), value.float(), mask, *rest).to(query.dtype)
 
 
 def eager_function(module: nn.Module) -> Callable[..., Any]:

@@ -104,6 +104,20 @@ BySelection = Annotated[
         rich_help_panel=CAUSE,
     ),
 ]
+ByControl = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--control",
+        help="What the detected heads are compared with: layer, uniform, saliency; the first is the headline's.",
+        show_default="all up to 30 M parameters, else layer,saliency",
+        metavar="WHICH",
+        rich_help_panel=CAUSE,
+    ),
+]
+ByLoss = Annotated[
+    Literal["first", "all"],
+    typer.Option("--loss", help="Saliency of the target's first token, or of all of them.", rich_help_panel=CAUSE),
+]
 Draws = Annotated[
     int | None,
     typer.Option(

@@ -14,7 +14,9 @@ from groundbench.cli.options import (
     AtPositions,
     BatchTokens,
     Bos,
+    ByControl,
     ByDenominator,
+    ByLoss,
     BySelection,
     Chat,
     Device,
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 EPILOG = examples(
     (
         "gain and heads on the model's own testbed",
-        "groundbench run runs/demo/training/gpt2-mini/seed-42/step-002000 --out runs/mine",
+        "groundbench run runs/demo/training/gpt2-mini/seed-42/step-001500 --out runs/mine",
     ),
     (
         "the whole ladder of a pretrained model: gain, heads and ablation of every form",
@@ -89,6 +91,8 @@ def run(
     ablation_nouns: AblationNouns = None,
     selection: BySelection = None,
     denominator: ByDenominator = None,
+    control: ByControl = None,
+    loss: ByLoss = "first",
     edit: Edit = "zero",
     factor: Factor = None,
     positions: AtPositions = "all",
@@ -132,6 +136,8 @@ def run(
     asked["mechanism"] = MechanismOptions(
         denominator=denominator,
         selections=(selection,) if selection else None,
+        controls=split(control) or None,  # type: ignore[arg-type]  # checked there
+        loss=loss,
         draws=draws,
         ablation_nouns=number_or_all("--ablation-nouns", ablation_nouns),
         style=EditStyle(edit, positions, factor),

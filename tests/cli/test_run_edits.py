@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -115,3 +116,37 @@ def test_a_folder_of_another_models_run_is_refused(say: Say, bed: str, tmp_path:
     assert len(err.strip().splitlines()) == 1
     assert (tmp_path / "run" / "result.json").read_bytes() == before
     assert say("run", OTHER, *words, "--force")[0] == 0
+
+
+def test_the_controls_and_the_loss_are_the_users_choice(say: Say, bed: str) -> None:
+    found = ablations(say, bed, "--control", "uniform,layer")
+    assert [a["control"] for a in found if a["denominator"] == "row"] == ["uniform", "layer"]
+    ask = ("run", MODEL, "--testbed", bed, "--env-form", "word", "--measure", "heads", "--json")
+    results = [json.loads(say(*ask, "--loss", loss)[1]) for loss in ("first", "all")]
+    assert [r["protocol"]["loss"] for r in results] == ["first", "all"]
+    shares = [[c["share"] for c in r["heads"][0]["by_head"]] for r in results]
+    assert shares[0] != shares[1]
+    code, _, err = say(*ask, "--control", "strongest")
+    assert code == 2
+    assert "unknown control 'strongest': expected some of layer, uniform, saliency" in err
+
+
+def test_force_clears_a_run_that_never_began_and_one_with_a_lens(say: Say, bed: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ("--testbed", bed, "--env-form", "word", "--measure", "gain", "--out", str(out))
+    assert say("run", OTHER, *words)[0] == 0
+    shutil.rmtree(out / "parts")  # as if it had been stopped before its first part
+    (out / "lens").mkdir()
+    (out / "lens" / "word.safetensors").write_bytes(b"another model's")
+    (out / "notes.txt").write_text("mine")
+    assert say("run", MODEL, *words)[0] == 2
+    assert say("run", MODEL, *words, "--force")[0] == 0
+    assert not (out / "lens").exists()
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_force_leaves_a_folder_that_holds_no_run(say: Say, bed: str, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "thesis.txt").write_text("mine")
+    say("run", MODEL, "--testbed", bed, "--env-form", "word", "--measure", "gain", "--out", str(tmp_path), "--force")
+    assert (tmp_path / "parts" / "thesis.txt").read_text() == "mine"
