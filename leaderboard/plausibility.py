@@ -181,6 +181,13 @@ def _mean_gain(gain: GainRecord, nouns: Sequence[str]) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
+def _sampling(gain: GainRecord, nouns: Sequence[str]) -> float:
+    """How far the gain of a sample, in part of the frames and mismatches, may be from that of its nouns (nats)."""
+    if not nouns or gain.ci_low is None or gain.ci_high is None:
+        return 0.0
+    return (gain.ci_high - gain.ci_low) / 2 * math.sqrt(max(1.0, len(gain.by_noun) / len(nouns)))
+
+
 def _ablation(a: AblationRecord, model: ModelRecord, gain: GainRecord | None) -> Faults:
     total = sum(m.n_heads for m in model.mixers)
     if a.n_heads is not None and not 0 <= a.n_heads <= total:
@@ -205,7 +212,7 @@ def _ablation(a: AblationRecord, model: ModelRecord, gain: GainRecord | None) ->
         yield f"p_holm is {a.p_holm:g}, below the p_cluster {a.p_cluster:g} that it corrects"
     expected = None if gain is None else _mean_gain(gain, a.nouns)
     if a.selection == "crossfit" and gain and expected is not None and a.gain_original is not None:
-        slack = 0.05 + 0.02 * abs(expected) + abs(gain.probe_gap or 0.0)
+        slack = 0.05 + 0.02 * abs(expected) + abs(gain.probe_gap or 0.0) + _sampling(gain, a.nouns)
         if not _near(a.gain_original, expected, slack):
             yield f"gain_original is {a.gain_original:g}, but the gain measured is {expected:g}"
 
