@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from groundbench.cli import main
-
 SCORING = Path(__file__).resolve().parent.parent / "scoring"
 sys.path.insert(0, str(SCORING))
 
@@ -21,25 +19,6 @@ from small_models import tiny_gpt2  # noqa: E402, F401  named below as a model
 
 MODEL, OTHER = "small_models:tiny_llama", "small_models:tiny_gpt2"
 Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        code = main(words)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
-
-
-@pytest.fixture
-def bed(tmp_path: Path) -> str:
-    path = tmp_path / "rungs.yaml"
-    path.write_text(LADDER)
-    return str(path)
 
 
 def ablations(say: Say, bed: str, *words: str) -> list[dict[str, Any]]:

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from groundbench.cli import main
-
 SCORING = Path(__file__).resolve().parent.parent / "scoring"
 sys.path.insert(0, str(SCORING))
 
@@ -22,25 +20,6 @@ from groundbench.registry import load_testbed  # noqa: E402
 
 MODEL = "small_models:tiny_llama"
 Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        code = main(words)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
-
-
-@pytest.fixture
-def bed(tmp_path: Path) -> str:
-    path = tmp_path / "rungs.yaml"
-    path.write_text(LADDER)
-    return str(path)
 
 
 def test_the_whole_ladder_by_default_as_evaluate_does(say: Say, bed: str, tmp_path: Path) -> None:
