@@ -116,7 +116,9 @@ class _Run:
         kept = None if self.force else finished(folder, key)
         if kept is not None:
             return kept
-        result = self._with_cooccurrence(self._measured(checkpoint, folder, measures), checkpoint, folder)
+        corpus = trained_on(self.bed, checkpoint.training)
+        measured = self._measured(checkpoint, folder, measures, corpus)
+        result = self._with_cooccurrence(measured, checkpoint, folder, corpus)
         note_finished(folder, key)
         return result
 
@@ -125,7 +127,7 @@ class _Run:
         asked = {k: v for k, v in asdict(self.options).items() if k not in ("points", "costly_points", "costly")}
         return asked | {"measures": list(measures)}
 
-    def _measured(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str]) -> Result:
+    def _measured(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str], corpus: Any | None) -> Result:
         options = self.options
         adapter: Adapter = open_model(str(checkpoint.path), **options.load)
         return evaluate(
@@ -139,14 +141,12 @@ class _Run:
             out=folder,
             force=self.force,
             mechanism=replace(options.mechanism, seed=options.seed),
-            corpus=trained_on(self.bed, checkpoint.training),
+            corpus=corpus,
         )
 
-    def _with_cooccurrence(self, result: Result, checkpoint: Checkpoint, folder: Path) -> Result:
+    def _with_cooccurrence(self, result: Result, checkpoint: Checkpoint, folder: Path, corpus: Any | None) -> Result:
         if self.counts is None:
-            self.counts = corpus_counts(
-                self.bed, result, checkpoint.training, trained_on(self.bed, checkpoint.training)
-            )
+            self.counts = corpus_counts(self.bed, result, checkpoint.training, corpus)
         if not self.counts:
             return result
         table = read_items(folder / "items.parquet", form=result.testbed.env_form)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from context_rules import check_plain_prompts_end_tokens
 
 from groundbench.tasks.caption_dialogue import CONTEXTS, load
 from groundbench.tasks.nouns import inventory
@@ -74,10 +75,4 @@ def test_no_noun_of_the_inventory_stands_in_the_written_lines() -> None:
 
 
 def test_plain_prompts_end_where_a_real_tokenizer_ends_a_token(shared_data: Path) -> None:
-    tokenizers = pytest.importorskip("tokenizers")
-    tokenizer = tokenizers.Tokenizer.from_file(str(shared_data / "models/tokenizers/gpt2/tokenizer.json"))
-    for context in BED.contexts:
-        text = prompt("plain", context.id, context.noun).text
-        ids = tokenizer.encode(text).ids
-        assert len(ids) <= 50
-        assert tokenizer.encode(f"{text} {context.noun}").ids[: len(ids)] == ids
+    check_plain_prompts_end_tokens(BED, shared_data)

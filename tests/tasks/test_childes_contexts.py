@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from context_rules import check_plain_prompts_end_tokens
 
 from groundbench.errors import BadInputError
 from groundbench.tasks.childes import CONTEXTS, LAYOUT, load
@@ -174,10 +175,4 @@ def test_words_that_a_corpus_lacks_are_counted(tmp_path: Path) -> None:
 
 
 def test_plain_prompts_end_where_a_real_tokenizer_ends_a_token(shared_data: Path) -> None:
-    tokenizers = pytest.importorskip("tokenizers")
-    tokenizer = tokenizers.Tokenizer.from_file(str(shared_data / "models/tokenizers/gpt2/tokenizer.json"))
-    for context in BED.contexts:
-        text = prompt("plain", context.id, context.noun).text
-        ids = tokenizer.encode(text).ids
-        assert len(ids) <= 50
-        assert tokenizer.encode(f"{text} {context.noun}").ids[: len(ids)] == ids
+    check_plain_prompts_end_tokens(BED, shared_data)
