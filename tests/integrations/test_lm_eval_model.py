@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import EntryPoint
 
@@ -198,3 +200,14 @@ def test_the_entry_point_names_the_model(root):
     """What lm-eval's main branch reads."""
     declared = tomllib.loads((root / "pyproject.toml").read_text())["project"]["entry-points"]["lm_eval.models"]
     assert EntryPoint("groundbench", declared["groundbench"], "lm_eval.models").load() is GroundbenchLM
+
+
+def test_lm_evals_own_models_are_still_found_beside_ours() -> None:
+    """In a process of its own: here something else has imported them already."""
+    code = (
+        "import groundbench.integrations.lm_eval.model\n"
+        "from lm_eval.api.registry import get_model\n"
+        "print(get_model('groundbench').__name__, get_model('hf').__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "GroundbenchLM HFLM\n", done.stderr

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import lm_eval.models  # noqa: F401  first: lm-eval looks for its own models only while no other is registered
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
