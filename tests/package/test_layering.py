@@ -8,20 +8,21 @@ import pytest
 from source_tree import imports, modules
 
 MODULES = modules()
-CORE = {"errors", "testbed", "adapter", "table", "result", "result_trajectory"}
+CORE = {"errors", "testbed", "question", "adapter", "table", "result", "result_trajectory"}
 # What may be imported, by module or package (its own package always may). Everything else in groundbench/*.py is a
 # measurement; the modules of TOP may import all but `cli`.
 ALLOWED = {
     "groundbench": set(),
     "errors": set(),
     "testbed": {"errors"},
+    "question": {"errors", "testbed"},
     "adapter": {"errors", "testbed"},
     "table": {"testbed"},
     "result": {"errors"},
     "result_trajectory": {"errors", "result"},
     "progress": set(),
     "machine": set(),
-    "tasks": {"groundbench", "errors", "testbed", "progress", "machine"},
+    "tasks": {"groundbench", "errors", "testbed", "question", "progress", "machine"},
     "adapters": {"errors", "testbed", "adapter"},
     "registry": {"errors", "testbed", "adapter", "tasks.text", "tasks.importers"},
     "training": {*CORE, "tasks.importers", "groundbench", "progress", "machine", "registry", "adapters.architectures"},
