@@ -23,18 +23,18 @@ def testbed_names() -> list[str]:
 
 
 def load_testbed(name: str, **options: Any) -> Testbed:
-    """The testbed of that name, or of a YAML file's path.
+    """The testbed of that name, or of a YAML file's path. A folder that happens to have a testbed's name hides none.
 
     Raises:
         BadInputError: there is no such testbed, or its package does not load.
     """
+    for entry in entry_points(group=TASKS):
+        if entry.name == name:
+            return cast(Testbed, _load(entry)(**options))
     if name.endswith((".yaml", ".yml")) or Path(name).is_dir():
         from groundbench.tasks.text import load_yaml  # the one task module that reads users' own files
 
         return load_yaml(Path(name))
-    for entry in entry_points(group=TASKS):
-        if entry.name == name:
-            return cast(Testbed, _load(entry)(**options))
     known = testbed_names()
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -217,3 +217,9 @@ def test_a_damaged_file_loads_or_names_itself(tmp_path: Path, data: st.DataObjec
     except BadInputError as error:
         said = str(error)
     assert not said or (str(path) in said and "\n" not in said)
+
+
+def test_a_folder_of_a_testbeds_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "childes").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_testbed("childes").name == "childes"
