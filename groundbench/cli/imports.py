@@ -36,6 +36,14 @@ Jobs = Annotated[
     typer.Option(help="Processes that read.", min=1, metavar="N", show_default="one for each core"),
 ]
 KeepGoing = Annotated[bool, typer.Option("--keep-going", help="Leave out what cannot be read, and list it at the end.")]
+MinEnvShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Keep only transcripts of which at least this share of the words is ENV: the action-rich part.",
+        show_default="all transcripts",
+        metavar="SHARE",
+    ),
+]
 FoldCase = Annotated[bool, typer.Option("--fold-case/--keep-case", help="Write every word in lower case.")]
 
 
@@ -48,6 +56,7 @@ def importing() -> None:
     epilog=examples(
         ("a downloaded corpus", "groundbench tasks import childes Brown.zip --out corpora/brown"),
         ("a folder, with the paper's tiers", "groundbench tasks import childes Eng-NA/ --tiers strict --out DIR"),
+        ("the action-rich part", "groundbench tasks import childes Eng-NA/ --min-env-share 0.1 --out DIR"),
         ("leave out what is damaged", "groundbench tasks import childes *.cha --keep-going --out DIR"),
     )
 )
@@ -59,6 +68,7 @@ def childes(
     heldout: Heldout = 0.02,
     jobs: Jobs = None,
     keep_going: KeepGoing = False,
+    min_env_share: MinEnvShare = None,
     as_json: AsJson = False,
 ) -> None:
     """Import TalkBank transcripts: CHAT (.cha) and XML.
@@ -70,7 +80,14 @@ def childes(
 
     _run(
         lambda: import_childes(
-            files, out, tiers=tiers, fold_case=fold_case, heldout=heldout, jobs=jobs, keep_going=keep_going
+            files,
+            out,
+            tiers=tiers,
+            fold_case=fold_case,
+            heldout=heldout,
+            jobs=jobs,
+            keep_going=keep_going,
+            min_env_share=min_env_share,
         ),
         out,
         as_json,
@@ -156,6 +173,12 @@ def _show(manifest: Manifest, out: Path) -> None:
     page.print(f"{manifest.types:,} word types; {manifest.heldout_transcripts} transcripts held out", markup=False)
     if manifest.duplicates:
         page.print(f"{manifest.duplicates} transcripts were there twice and are left out once", markup=False)
+    if manifest.min_env_share is not None:
+        page.print(
+            f"{manifest.poor_transcripts} transcripts left out: less than {manifest.min_env_share:g} of their words is "
+            "ENV",
+            markup=False,
+        )
     page.print(select_nouns(out).describe(), markup=False)
     page.print(f"Licence: {manifest.licence}", markup=False, soft_wrap=True)
     page.print(f"{out}: train on it with groundbench train PRESET --corpus {out}", markup=False, soft_wrap=True)

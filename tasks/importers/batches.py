@@ -55,6 +55,12 @@ class Coded:
     kinds: npt.NDArray[np.uint8]
     segments: Ints
 
+    @property
+    def env_share(self) -> float:
+        """The share of its words that is ENV; tags are no words. 0 for a transcript without a word."""
+        words = self.lengths - 1
+        return float(words[self.kinds == 1].sum()) / max(1, int(words.sum()))
+
 
 @dataclass
 class Batch:

@@ -71,6 +71,7 @@ class ImportedCorpus:
             "folder": str(self.folder),
             "digest": self.manifest.digest,
             "tiers": self.manifest.tiers,
+            "min_env_share": self.manifest.min_env_share,
             "vocabulary": self.vocabulary,
             "shuffle_env": self.shuffle_env,
         }

@@ -35,6 +35,7 @@ def import_childes(
     heldout: float = HELDOUT,
     jobs: int | None = None,
     keep_going: bool = False,
+    min_env_share: float | None = None,
 ) -> Manifest:
     """Make a corpus folder of TalkBank CHAT (.cha) and XML transcripts (protocol §2.1).
 
@@ -47,6 +48,8 @@ def import_childes(
         jobs: processes that read; None is one for each core. A script that calls this with several needs
             `if __name__ == "__main__":`.
         keep_going: leave files out that cannot be read, and list them in the manifest's `faults`.
+        min_env_share: keep only transcripts of which at least this share of the words is ENV, the action-rich part of
+            a collection; None keeps all.
 
     Raises:
         BadInputError: a path that is not there, nothing to read, an unknown tier set; without `keep_going` the first
@@ -54,7 +57,7 @@ def import_childes(
     """
     tier_set(tiers)
     read = partial(read_childes, tiers=tiers, fold_case=fold_case)
-    run = _Import("childes", (".cha", ".xml"), read, heldout, jobs, keep_going)
+    run = _Import("childes", (".cha", ".xml"), read, heldout, jobs, keep_going, min_env_share)
     return run(files, out, tiers=tiers, fold_case=fold_case)
 
 
@@ -100,21 +103,25 @@ class _Import:
         heldout: float,
         jobs: int | None,
         keep_going: bool,
+        min_env_share: float | None = None,
     ) -> None:
         if not 0 < heldout < 1:
             raise BadInputError(f"heldout: expected a share between 0 and 1, found {heldout}")
+        if min_env_share is not None and not 0 < min_env_share <= 1:
+            raise BadInputError(f"min_env_share: expected a share above 0 and at most 1, found {min_env_share}")
         if jobs is not None and jobs < 1:
             raise BadInputError(f"jobs: expected at least 1, found {jobs}")
         self.source, self.suffixes, self.heldout, self.keep_going = source, suffixes, heldout, keep_going
         self.read: Reader = read  # type: ignore[assignment]
         self.jobs = jobs or cores()
+        self.min_env_share = min_env_share or 0.0
         self.notices: dict[str, str] = {}
 
     def __call__(self, files: Paths, out: str | Path, *, tiers: str | None, fold_case: bool) -> Manifest:
         given = [Path(f) for f in ([files] if isinstance(files, str | Path) else files)]
         size = total_size(given)
         with new_folder(Path(out)) as folder:
-            merged = Merged(folder / "tokens.raw")
+            merged = Merged(folder / "tokens.raw", self.min_env_share)
             merged.raw.touch()
             found: list[Fault] = []  # of archives: known once their damage is met
             with Progress(f"reading {self.source} (kB)", size >> 10) as bar:
@@ -128,7 +135,7 @@ class _Import:
                     self._refuse(merged.faults)
             merged.faults += found
             self._refuse(merged.faults)
-            if not merged.transcripts:
+            if not merged.transcripts and not merged.poor:
                 raise _nothing(given, self.suffixes, merged.faults)
             return write_corpus(
                 folder,

@@ -71,6 +71,8 @@ class Manifest(_Model):
         lines: lines of each kind in the files read: `*` main lines, `%act` tiers ...
         corpora: counts by corpus, as the files name it.
         duplicates: transcripts that were there already, and left out.
+        min_env_share: the smallest share of ENV words with which a transcript was kept; None: all were.
+        poor_transcripts: how many had a smaller one, and were left out.
         notices: texts found beside the transcripts that say whose they are, by file.
     """
 
@@ -88,6 +90,8 @@ class Manifest(_Model):
     totals: Counts
     heldout_transcripts: int
     duplicates: int
+    min_env_share: float | None = None
+    poor_transcripts: int = 0
     lines: dict[str, int]
     corpora: dict[str, Counts]
     nouns: dict[str, tuple[int, int]]

@@ -37,10 +37,12 @@ class Inputs:
 class Merged:
     """What has been read so far; the tokens, by provisional ids, stand in a file.
 
-    `add` takes batches in order; `rank` gives the final ids.
+    `add` takes batches in order; `rank` gives the final ids. Transcripts of which less than `min_env_share` of the
+    words is ENV are counted (`poor`) and left out.
     """
 
     raw: Path
+    min_env_share: float = 0.0
     vocabulary: dict[str, int] = field(default_factory=dict)
     counts: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     transcripts: list[Coded] = field(default_factory=list)
@@ -48,10 +50,11 @@ class Merged:
     inputs: dict[str, Inputs] = field(default_factory=dict)
     lines: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
+    poor: int = 0
     seen: set[str] = field(default_factory=set)
 
     def add(self, batch: Batch) -> None:
-        """Append a batch's transcripts; one whose content was there already is counted and left out."""
+        """Append a batch's transcripts; one whose content was there already, or too poor in ENV, is left out."""
         self.faults += batch.faults
         for given, sha256 in batch.inputs:
             self.inputs.setdefault(given, Inputs()).add(sha256)
@@ -64,6 +67,9 @@ class Merged:
                     self.duplicates += 1
                     continue
                 self.seen.add(coded.digest)
+                if coded.env_share < self.min_env_share:
+                    self.poor += 1
+                    continue
                 self.lines.update(coded.lines)
                 tokens = to_global[coded.tokens]
                 grown += np.bincount(tokens, minlength=len(grown))

@@ -62,7 +62,10 @@ def write_corpus(
     """
     transcripts = merged.transcripts
     if len(transcripts) < 2:
-        raise BadInputError(f"{len(transcripts)} transcripts were read; expected at least 2, since one is held out")
+        poor = f" and {merged.poor} have fewer ENV words than {merged.min_env_share:g} of all" if merged.poor else ""
+        raise BadInputError(
+            f"{len(transcripts)} transcripts were read{poor}; expected at least 2, since one is held out"
+        )
     words, counts, ids, protected = rank(merged)
     (folder / "vocabulary.txt").write_text("".join(w + "\n" for w in words), encoding="utf-8")
     np.save(folder / "counts.npy", counts)
@@ -90,6 +93,8 @@ def write_corpus(
             "totals": _totals(transcripts),
             "heldout_transcripts": int(split.sum()),
             "duplicates": merged.duplicates,
+            "min_env_share": merged.min_env_share or None,
+            "poor_transcripts": merged.poor,
             "lines": dict(sorted(merged.lines.items())),
             "corpora": by_corpus,
             "nouns": {n.word: (count.get(n.word + ENV, 0), count.get(n.word + LAN, 0)) for n in inventory()},

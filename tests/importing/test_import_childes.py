@@ -15,7 +15,14 @@ from fixtures import chat, decoded, small_corpus, xml
 
 from groundbench.cli import main
 from groundbench.errors import BadInputError
-from groundbench.tasks.importers import Manifest, import_childes, load_manifest, parallel, select_nouns
+from groundbench.tasks.importers import (
+    ImportedCorpus,
+    Manifest,
+    import_childes,
+    load_manifest,
+    parallel,
+    select_nouns,
+)
 from groundbench.tasks.importers.faults import FaultError
 
 ARRAYS = (
@@ -261,3 +268,42 @@ def test_a_manifest_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"format: .*; expected groundbench-corpus version 1"):
         load_manifest(tmp_path)
     assert Manifest.model_config["extra"] == "forbid"
+
+
+def rich_and_poor(folder: Path) -> Path:
+    """Twelve transcripts of which half the words are ENV, and three of which a hundredth is."""
+    small_corpus(folder)
+    for i in range(3):
+        lines = [f"*MOT:\twe talk of many things today number{i} ." for _ in range(14)]
+        (folder / f"z{i}.cha").write_bytes(chat(*lines, "%act:\tnods", corpus="poor"))
+    return folder
+
+
+def test_only_transcripts_rich_in_env_are_kept_and_the_manifest_says_so(tmp_path: Path) -> None:
+    folder = rich_and_poor(tmp_path / "in")
+    every = import_childes(folder, tmp_path / "all")
+    rich = import_childes(folder, tmp_path / "rich", min_env_share=0.1)
+    assert (every.totals.transcripts, every.min_env_share, every.poor_transcripts) == (15, None, 0)
+    assert (rich.totals.transcripts, rich.min_env_share, rich.poor_transcripts) == (12, 0.1, 3)
+    assert {*every.corpora} - {*rich.corpora} == {"poor"}
+    alone = import_childes(small_corpus(tmp_path / "only"), tmp_path / "alone")
+    assert (rich.digest, rich.lines) == (alone.digest, alone.lines)  # nothing of the others is left
+    assert ImportedCorpus(tmp_path / "rich").identity()["min_env_share"] == 0.1
+
+
+def test_the_share_is_of_words_and_the_bound_is_kept(tmp_path: Path) -> None:
+    for name in "abcd":  # 2 of 8 words are ENV
+        (tmp_path / f"{name}.cha").write_bytes(chat(f"*MOT:\tone two three four five {name} .", "%act:\tpoints up"))
+    assert import_childes(tmp_path, tmp_path / "at", min_env_share=0.25).totals.transcripts == 4
+    with pytest.raises(BadInputError, match=r"0 transcripts were read and 4 have fewer ENV words than 0\.26"):
+        import_childes(tmp_path, tmp_path / "above", min_env_share=0.26)
+    with pytest.raises(BadInputError, match="min_env_share: expected a share above 0"):
+        import_childes(tmp_path, tmp_path / "none", min_env_share=0.0)
+
+
+def test_the_command_prints_how_many_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = rich_and_poor(tmp_path / "in")
+    assert (
+        main(["tasks", "import", "childes", str(folder), "--min-env-share", "0.1", "--out", str(tmp_path / "o")]) == 0
+    )
+    assert "3 transcripts left out: less than 0.1 of their words is ENV" in capsys.readouterr().out
