@@ -138,6 +138,34 @@ def _contexts(
     )
 
 
+def of_prompts(
+    prompts: Sequence[Prompt], rows: Sequence[Encoded], targets: Sequence[Targets], frames: Sequence[str]
+) -> Contexts:
+    """Contexts of single prompts, each with targets of its own, for the scoring engine.
+
+    Args:
+        frames: what each prompt belongs to; those of one frame begin alike and may share a cache.
+    """
+    same: dict[Targets, Targets] = {}
+    shared = tuple(same.setdefault(t, t) for t in targets)  # equal targets are one object: their contexts merge
+    number = {name: i for i, name in enumerate(dict.fromkeys(frames))}
+    none = np.zeros(0, dtype=np.int64)
+    return Contexts(
+        form=EnvForm("prompts"),
+        nouns=(),
+        frames=(),
+        frame_nouns=none,
+        frame=np.array([number[f] for f in frames], dtype=np.int64),
+        env=np.zeros(len(prompts), dtype=np.int64),
+        prompts=tuple(prompts),
+        rows=tuple(rows),
+        unique=_first_equal(rows, shared),
+        targets=shared,
+        target_index=tuple(np.arange(len(t)) for t in shared),
+        keep=None,
+    )
+
+
 def matched(contexts: Contexts) -> tuple[Ints, Ints]:
     """The items: (context index, target noun) of every matched prompt, in order of frame and noun."""
     target = np.where(contexts.frame_nouns[contexts.frame] < 0, contexts.env, contexts.frame_nouns[contexts.frame])

@@ -35,7 +35,24 @@ def score(
     stage: str = "scores",
     advance: Advance | None = None,
 ) -> SurprisalTable:
-    """Surprisal of every target in every context.
+    """Surprisal of every target in every context, as a table; see `surprisals` for the arguments and errors."""
+    found = surprisals(
+        adapter, contexts, batch_tokens=batch_tokens, edit=edit, store=store, stage=stage, advance=advance
+    )
+    return table_of(contexts, found)
+
+
+def surprisals(
+    adapter: Adapter,
+    contexts: Contexts,
+    *,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    edit: HeadEdit | None = None,
+    store: RunStore | None = None,
+    stage: str = "scores",
+    advance: Advance | None = None,
+) -> dict[int, Array]:
+    """[targets] surprisal of every target (nats), by distinct context.
 
     Args:
         edit: a head edit under which everything is scored: one row for all contexts, or one for each.
@@ -61,7 +78,7 @@ def score(
         return done
 
     arrays = processes.current().spread(plan.batches, finished, size=n_contexts, advance=advance)
-    return table_of(contexts, by_context(plan.batches, arrays))
+    return by_context(plan.batches, arrays)
 
 
 def n_contexts(batch: Batch) -> int:

@@ -8,7 +8,7 @@ import pytest
 from source_tree import imports, modules
 
 MODULES = modules()
-CORE = {"errors", "testbed", "question", "adapter", "table", "result", "result_trajectory"}
+CORE = {"errors", "testbed", "question", "adapter", "table", "result", "result_trajectory", "result_screening"}
 # What may be imported, by module or package (its own package always may). Everything else in groundbench/*.py is a
 # measurement; the modules of TOP may import all but `cli`.
 ALLOWED = {
@@ -20,17 +20,18 @@ ALLOWED = {
     "table": {"testbed"},
     "result": {"errors"},
     "result_trajectory": {"errors", "result"},
+    "result_screening": {"errors", "result"},
     "progress": set(),
     "machine": set(),
     "tasks": {"groundbench", "errors", "testbed", "question", "progress", "machine"},
     "adapters": {"errors", "testbed", "adapter"},
     "registry": {"errors", "testbed", "adapter", "tasks.text", "tasks.importers"},
     "training": {*CORE, "tasks.importers", "groundbench", "progress", "machine", "registry", "adapters.architectures"},
-    "report": {"groundbench", "errors", "result", "result_trajectory"},
+    "report": {"groundbench", "errors", "result", "result_trajectory", "result_screening"},
     "export": {"groundbench", "errors", "result", "result_trajectory"},
     "leaderboard": {"groundbench", "errors", "result", "result_trajectory", "report"},
 }
-IN_ORDER = {"choices", "evaluate", "dryrun", "trajectory"}
+IN_ORDER = {"choices", "evaluate", "dryrun", "trajectory", "screen", "screener"}
 """What puts the measurements in order also opens models and testbeds, through the registry and never directly."""
 TOP = {"cli", "demo", "integrations", "__main__"}
 ABOVE_MEASUREMENT = IN_ORDER | TOP | {"registry", "report", "export", "training", "leaderboard", "adapters", "tasks"}

@@ -1,0 +1,247 @@
+"""Questions answered by likelihood: every candidate after every prompt, through the scoring engine.
+
+No text is generated and none is parsed: the answer is the candidate with the least surprisal, all its tokens counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.adapter import Adapter, Encoded, HeadEdit
+from groundbench.contexts import Contexts, Targets, of_prompts
+from groundbench.errors import BadInputError, UnencodableError
+from groundbench.question import Question
+from groundbench.result import Failure
+from groundbench.scoring import DEFAULT_BATCH_TOKENS, surprisals
+from groundbench.store import RunStore
+from groundbench.testbed import EnvSegment, ImageSegment, Prompt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Questions as a model reads them.
+
+    Attributes:
+        contexts: of every question its prompt, then (where asked for) the one without evidence, then the mismatched.
+        shown: [questions] where each question's own prompt stands in `contexts`.
+        without: [questions] the same of the prompt without evidence; -1 where there is none.
+        mismatched: for each question where its prompts with other evidence stand.
+        failures: questions that the model's tokenizer cannot read, left out.
+    """
+
+    questions: tuple[Question, ...]
+    contexts: Contexts
+    shown: Ints
+    without: Ints
+    mismatched: tuple[Ints, ...]
+    failures: tuple[Failure, ...] = ()
+
+    def row(self, question: int) -> Encoded:
+        """A question's own prompt."""
+        return self.contexts.rows[self.shown[question]]
+
+    def answer(self, question: int, answer: int) -> tuple[int, ...]:
+        """The tokens of one of a question's candidates."""
+        return self.contexts.targets[self.shown[question]][answer]
+
+    def only(self, chosen: Ints, *, others: bool = False) -> Asked:
+        """Some of the questions; with their own prompts only unless `others` are wanted too."""
+        return _laid_out([_Read.of(self, int(q), others) for q in chosen], ())
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Surprisals (nats) of the candidates; NaN beyond a question's own number of candidates, and where not asked.
+
+    Attributes:
+        shown: [questions, A] after the prompt with the evidence.
+        without: [questions, A] after the one without.
+        mismatched: [questions, K, A] after those with other evidence.
+    """
+
+    questions: tuple[Question, ...]
+    shown: Floats
+    without: Floats
+    mismatched: Floats
+
+    @property
+    def truth(self) -> Ints:
+        """[questions] the right answers."""
+        return np.array([q.truth for q in self.questions])
+
+    @property
+    def given(self) -> Ints:
+        """[questions] the likeliest answers; where the right one is no likelier than another, that other one."""
+        return given_answers(self.shown, self.truth)
+
+    @property
+    def errors(self) -> Bools:
+        """[questions] whether the answer is wrong."""
+        return self.given != self.truth
+
+    @property
+    def probabilities(self) -> Floats:
+        """[questions, A] the candidates' probabilities, normalised over the candidates; NaN where there is none."""
+        return normalised(self.shown)
+
+
+def given_answers(surprisal: Floats, truth: Ints) -> Ints:
+    """[questions] the candidate with the least surprisal [questions, A]; a tie with the right answer is an error."""
+    at = np.arange(len(truth))
+    others = surprisal.copy()
+    others[at, truth] = np.nan
+    best = np.nanargmin(others, axis=1)
+    right: Bools = surprisal[at, truth] < others[at, best]
+    return np.where(right, truth, best)
+
+
+def normalised(surprisal: Floats) -> Floats:
+    """Probabilities over the last axis from surprisals in nats; NaN stays NaN."""
+    if surprisal.size == 0:
+        return surprisal
+    least = np.where(np.isnan(surprisal), np.inf, surprisal).min(-1, keepdims=True)
+    weight = np.exp(np.where(np.isfinite(least), least, 0.0) - surprisal)
+    total = np.nansum(weight, -1, keepdims=True)
+    found: Floats = np.divide(weight, total, out=np.full_like(weight, np.nan), where=total > 0)
+    return found
+
+
+def read_questions(adapter: Adapter, questions: Sequence[Question], *, others: bool = True) -> Asked:
+    """Encode every prompt and candidate once.
+
+    Args:
+        others: also the prompts without evidence and with other evidence.
+
+    Raises:
+        BadInputError: two questions have one id, a prompt is longer than the model's context, or no question is left.
+    """
+    seen: set[str] = set()
+    for q in questions:
+        if q.id in seen:
+            raise BadInputError(f"question {q.id!r} comes twice; expected different ids in all question sets together")
+        seen.add(q.id)
+    prompts = [list(_prompts(q, others)) for q in questions]
+    flat = [p for own in prompts for p in own]
+    owner = [i for i, own in enumerate(prompts) for _ in own]
+    encoded, faults = _encoded(adapter, flat, owner)
+    found: list[_Read] = []
+    at = 0
+    for i, (question, own) in enumerate(zip(questions, prompts, strict=True)):
+        rows = encoded[at : at + len(own)]
+        at += len(own)
+        if i in faults:
+            continue
+        try:
+            targets = tuple(tuple(adapter.encode_targets(question.answers, p)) for p in own)
+        except UnencodableError as error:
+            faults[i] = str(error)
+            continue
+        found.append(_Read(question, tuple(own), tuple(r for r in rows if r is not None), targets))
+    if not found:
+        why = next(iter(faults.values()), "there are none")
+        raise BadInputError(f"no question can be asked of {adapter.info.name}: {why}")
+    failures = tuple(Failure(where=f"question {questions[i].id}", reason=why) for i, why in sorted(faults.items()))
+    return _laid_out(found, failures)
+
+
+def ask(
+    adapter: Adapter,
+    asked: Asked,
+    *,
+    edit: HeadEdit | None = None,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    store: RunStore | None = None,
+    stage: str = "answers",
+    advance: Advance | None = None,
+) -> Answers:
+    """Surprisals of all candidates; every distinct prompt runs once. For the errors see `surprisals`."""
+    found = surprisals(
+        adapter, asked.contexts, batch_tokens=batch_tokens, edit=edit, store=store, stage=stage, advance=advance
+    )
+    width = max(len(q.answers) for q in asked.questions)
+    every = np.full((len(asked.contexts.rows) + 1, width), np.nan)  # the last row is that of no prompt: -1
+    for i, first in enumerate(asked.contexts.unique.tolist()):
+        every[i, : len(found[first])] = found[first]
+    most = max(map(len, asked.mismatched), default=0)
+    other = np.full((len(asked.questions), most), -1)
+    for i, own in enumerate(asked.mismatched):
+        other[i, : len(own)] = own
+    return Answers(asked.questions, every[asked.shown], every[asked.without], every[other])
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One question's prompts in order (own, without if there is one, mismatched), encoded."""
+
+    question: Question
+    prompts: tuple[Prompt, ...]
+    rows: tuple[Encoded, ...]
+    targets: tuple[Targets, ...]
+
+    @classmethod
+    def of(cls, asked: Asked, question: int, others: bool) -> _Read:
+        c, q = asked.contexts, asked.questions[question]
+        at = [int(asked.shown[question])]
+        if others:
+            at += [int(a) for a in (asked.without[question], *asked.mismatched[question]) if a >= 0]
+        else:
+            q = replace(q, without=None, mismatched=())
+        return cls(q, *(tuple(part[a] for a in at) for part in (c.prompts, c.rows, c.targets)))
+
+
+def _laid_out(found: Sequence[_Read], failures: tuple[Failure, ...]) -> Asked:
+    shown, without, mismatched = [], [], []
+    at = 0
+    for read in found:
+        has = int(read.question.without is not None and len(read.prompts) > 1)
+        shown.append(at)
+        without.append(at + 1 if has else -1)
+        mismatched.append(np.arange(at + 1 + has, at + len(read.prompts)))
+        at += len(read.prompts)
+    prompts = [p for read in found for p in read.prompts]
+    contexts = of_prompts(
+        prompts,
+        [r for f in found for r in f.rows],
+        [t for f in found for t in f.targets],
+        [_opening(p) for p in prompts],
+    )
+    questions = tuple(read.question for read in found)
+    return Asked(questions, contexts, np.array(shown), np.array(without), tuple(mismatched), failures)
+
+
+def _prompts(question: Question, others: bool) -> Iterable[Prompt]:
+    yield question.prompt
+    if others:
+        if question.without is not None:
+            yield question.without
+        yield from question.mismatched
+
+
+def _encoded(
+    adapter: Adapter, prompts: Sequence[Prompt], owner: Sequence[int]
+) -> tuple[list[Encoded | None], dict[int, str]]:
+    """Every prompt encoded; for questions with one that cannot be (their number), why."""
+    try:
+        return list(adapter.encode(prompts)), {}
+    except UnencodableError as error:
+        bad = {owner[i]: why for i, why in reversed(error.faults.items())}
+    kept = [i for i, q in enumerate(owner) if q not in bad]
+    rows: list[Encoded | None] = [None] * len(prompts)
+    for i, row in zip(kept, adapter.encode([prompts[i] for i in kept]), strict=True):
+        rows[i] = row
+    return rows, bad
+
+
+def _opening(prompt: Prompt) -> str:
+    """What a prompt begins with, evidence included: questions about one scene share it."""
+    last = max((i for i, s in enumerate(prompt.segments) if isinstance(s, EnvSegment | ImageSegment)), default=0)
+    return repr([s.image.key if isinstance(s, ImageSegment) else s.text for s in prompt.segments[: last + 1]])

@@ -1,0 +1,82 @@
+"""From a signal to a probability of error: fitted on one split, tested on another.
+
+Logistic: Platt (1999), with his smoothed labels, so that a split without errors has a risk near 0 and none of exactly
+0. Isotonic: the least-squares rising function of the signal, linear between its knots, constant beyond them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
+
+from groundbench.result_screening import IsotonicFit, LogisticFit, ReliabilityBin
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+BINS = 10
+
+
+def fit_logistic(risk: Floats, error: Bools) -> LogisticFit:
+    """risk -> P(error) = 1 / (1 + exp(-(intercept + slope * risk)))."""
+    wrong, right = int(error.sum()), int((~error).sum())
+    label = np.where(error, (wrong + 1) / (wrong + 2), 1 / (right + 2))
+    middle, scale = float(risk.mean()), float(risk.std())
+    x = (risk - middle) / scale if scale > 0 else np.zeros_like(risk)
+
+    def loss(beta: Floats) -> tuple[float, Floats]:
+        z = beta[0] + beta[1] * x
+        off = special.expit(z) - label
+        return float(np.mean(np.logaddexp(0, z) - label * z)), np.array([off.mean(), (off * x).mean()])
+
+    start = np.array([special.logit(label.mean()), 0.0])
+    beta = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options={"gtol": 1e-9}).x
+    slope = float(beta[1] / scale) if scale > 0 else 0.0
+    return LogisticFit(intercept=float(beta[0]) - slope * middle, slope=slope)
+
+
+def fit_isotonic(risk: Floats, error: Bools) -> IsotonicFit:
+    """The rising step function, kept at the ends of its steps only."""
+    knots, inverse, counts = np.unique(risk, return_inverse=True, return_counts=True)
+    mean = np.bincount(inverse, error) / counts
+    fitted = optimize.isotonic_regression(mean, weights=counts).x
+    inner = (fitted[1:-1] == fitted[:-2]) & (fitted[1:-1] == fitted[2:])
+    kept = np.concatenate([[True], ~inner, [True]])[: len(knots)]
+    return IsotonicFit(risk=tuple(map(float, knots[kept])), error=tuple(map(float, fitted[kept])))
+
+
+def predict(fit: LogisticFit | IsotonicFit, risk: Floats) -> Floats:
+    """[answers] the calibrated probability of error."""
+    if isinstance(fit, LogisticFit):
+        z: Floats = special.expit(fit.intercept + fit.slope * risk)
+        return z
+    return np.interp(risk, fit.risk, fit.error)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How well predicted risks hold on a test split: expected calibration error, Brier score, and the bins."""
+
+    ece: float
+    brier: float
+    bins: tuple[ReliabilityBin, ...]
+
+
+def calibration(predicted: Floats, error: Bools, bins: int = BINS) -> Calibration:
+    """Expected calibration error in bins of equal mass: the mean gap of predicted and observed share of errors.
+
+    Equal predictions that fall into two bins bring their mean error to both, so the order of answers changes nothing.
+    """
+    order = np.argsort(predicted, kind="stable")
+    p, e = predicted[order], error[order].astype(np.float64)
+    _, block = np.unique(p, return_inverse=True)
+    smooth = (np.bincount(block, e) / np.bincount(block))[block]
+    parts = [part for part in np.array_split(np.arange(len(p)), bins) if len(part)]
+    found = tuple(
+        ReliabilityBin(n=len(part), predicted=float(p[part].mean()), observed=float(smooth[part].mean()))
+        for part in parts
+    )
+    ece = sum(b.n * abs(b.predicted - b.observed) for b in found) / len(p)
+    return Calibration(ece, float(((predicted - error) ** 2).mean()), found)
