@@ -6,6 +6,7 @@ V vocabulary, H heads of one mixer, D head width, d model width. Layers are numb
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 MixerKind = Literal["attention", "ssd"]
 Positions = Literal["all", "last"]
 Capability = Literal["prefix", "hidden", "tap", "restart"]
+EDGE = 1e-6
+"""Of a patch: how far a box may reach into it by rounding alone."""
 NO_REASON: dict[Capability, str] = {
     "prefix": "its adapter keeps no cache",
     "hidden": "its hidden states, unembedded, do not give its own logits",
@@ -65,6 +68,8 @@ class ModelInfo:
     step: int | None = None
     seed: int | None = None
     checkpoint: str | None = None
+    folder: str | None = None
+    """Where a checkpoint of ours lies, with its training.json."""
     notes: tuple[str, ...] = ()
     chat: str | None = None
     """What a chat template puts before every prompt; None where prompts stand alone."""
@@ -85,11 +90,59 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Where an image's patches stand among a row's tokens, row by row, and which part of the image they cover.
+
+    Attributes:
+        start: the position of the first patch.
+        rows, columns: patches (or pooled patches) down and across.
+        pitch: tokens from the first patch of one row to that of the next; some families end a row with a token.
+        region: what the whole grid covers, in fractions of the image: a crop covers less, padding reaches beyond.
+        image: the number of the image in the prompt, from 0.
+    """
+
+    start: int
+    rows: int
+    columns: int
+    pitch: int = 0
+    region: Box = (0.0, 0.0, 1.0, 1.0)
+    image: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.pitch:
+            object.__setattr__(self, "pitch", self.columns)
+
+    def touched(self, box: Box) -> tuple[range, range]:
+        """The rows and the columns of the patches that a box (fractions of the image) touches; empty outside."""
+        left, top, right, bottom = self.region
+        down = _touched(box[1], box[3], top, bottom, self.rows)
+        across = _touched(box[0], box[2], left, right, self.columns)
+        return down, across
+
+    def spans(self, down: range, across: range) -> tuple[tuple[int, int], ...]:
+        """Half-open token spans of some rows and columns of patches."""
+        if not across:
+            return ()
+        begins = [self.start + row * self.pitch for row in down]
+        return tuple((b + across.start, b + across.stop) for b in begins)
+
+
+def _touched(low: float, high: float, first: float, last: float, n: int) -> range:
+    """The cells that [low, high] touches of n equal ones from `first` to `last`; an edge alone is no touch."""
+    scale = n / (last - first)
+    start, stop = math.floor((low - first) * scale + EDGE), math.ceil((high - first) * scale - EDGE)
+    return range(min(max(start, 0), n), max(min(stop, n), 0))
+
+
+@dataclass(frozen=True)
 class Encoded:
     """A prompt as the model reads it.
 
-    `env`: half-open token spans of the ENV form. `images` and `boxes` belong to image prompts.
-    `start`: how many tokens of `ids` a shared prefix already covers (0 without one).
+    `env`: half-open token spans of the ENV form. `start`: how many tokens of `ids` a shared prefix already covers (0
+    without one). Of image prompts, for each image in order: `images`, its handle (equal content, equal handle);
+    `boxes`, where the noun's object is in it (None: nowhere in particular); `image_spans`, the half-open token span
+    of it and of what the family puts around and between its patches, which is never cut. `grids`: where the patches
+    stand; an image may have several (tiles, a small version of the whole) or none that is known.
     """
 
     ids: tuple[int, ...]
@@ -97,6 +150,8 @@ class Encoded:
     images: tuple[Any, ...] = ()
     boxes: tuple[Box | None, ...] = ()
     start: int = 0
+    image_spans: tuple[tuple[int, int], ...] = ()
+    grids: tuple[Grid, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -109,6 +164,11 @@ class Encoded:
     def after(self, start: int) -> Encoded:
         """The same row when the first `start` tokens are in a prefix."""
         return replace(self, start=start)
+
+    def upto(self, length: int) -> Encoded:
+        """The row's first `length` tokens with the images among them: what a prefix is made of, without an ENV form."""
+        kept = sum(begin < length for begin, _ in self.image_spans)
+        return Encoded(self.ids[:length], images=self.images[:kept], image_spans=self.image_spans[:kept])
 
 
 class Prefix(Protocol):

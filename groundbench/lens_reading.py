@@ -130,7 +130,7 @@ class _Reader:
 
     def __init__(self, adapter: Adapter, contexts: Contexts, lenses: Sequence[Lens], layers: tuple[int, ...]) -> None:
         self.adapter, self.contexts, self.lenses, self.layers = adapter, contexts, lenses, layers
-        self.prefix_ids: tuple[int, ...] = ()
+        self.prefix_row: Encoded | None = None
         self.prefix: Prefix | None = None
 
     def run(self, batch: Batch) -> Array:
@@ -149,7 +149,7 @@ class _Reader:
     @torch.no_grad()
     def _run(self, batch: Batch) -> Array:
         rows = [self.contexts.rows[i].after(batch.start) for i in batch.contexts]
-        out = self.adapter.forward(rows, prefix=self._shared(rows[0].ids[: batch.start]), hidden=self.layers)
+        out = self.adapter.forward(rows, prefix=self._shared(rows[0].upto(batch.start)), hidden=self.layers)
         first = first_tokens(self.contexts, batch)
         model = _columns(out.logits, out.logits, first)
         read = []
@@ -162,12 +162,12 @@ class _Reader:
         values = torch.stack(read, 1)
         return self._checked(batch, values.view(len(rows), len(self.lenses), len(self.layers) + 1, -1))
 
-    def _shared(self, ids: tuple[int, ...]) -> Prefix | None:
-        if not ids:
+    def _shared(self, row: Encoded) -> Prefix | None:
+        if not row.ids:
             return None
-        if ids != self.prefix_ids or self.prefix is None:
-            self.prefix = self.adapter.prefill([Encoded(ids)])
-            self.prefix_ids = ids
+        if row != self.prefix_row or self.prefix is None:
+            self.prefix = self.adapter.prefill([row])
+            self.prefix_row = row
         return self.prefix
 
     def _checked(self, batch: Batch, values: Tensor) -> Array:

@@ -78,7 +78,7 @@ def train_lens(
 
 def training_key(rows: Sequence[Encoded], options: LensOptions) -> dict[str, object]:
     """What decides the translators besides the model: the options and a hash of the text."""
-    text = hashlib.sha256(repr([r.ids for r in rows]).encode()).hexdigest()[:16]
+    text = hashlib.sha256(repr([(r.ids, r.images) if r.images else r.ids for r in rows]).encode()).hexdigest()[:16]
     kept = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(options).items() if k != "batch_tokens"}
     return {**kept, "text": text}
 
@@ -127,6 +127,8 @@ def _distinct_positions(rows: Sequence[Encoded], wanted: int, seed: int) -> dict
             key = hash((key, token))
             new[t] = key not in seen
             seen.add(key)
+        for begin, end in rows[i].image_spans:
+            new[begin:end] = False  # no word follows a patch
         if new.any():
             chosen[i] = new
             count += int(new.sum())

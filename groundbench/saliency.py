@@ -212,11 +212,11 @@ def _prefix(adapter: Adapter, rows: Sequence[Encoded], options: SaliencyOptions)
     length = len(rows[0])
     if options.denominator != "row" or length < 2 or not _rows_can_be_cached(adapter):
         return None, 0
-    before = [replace(r, ids=r.ids[:-1]) for r in rows]
+    before = [r.upto(length - 1) for r in rows]
     shared = common_prefix(before) if len(rows) > 1 else 0
     if shared < MIN_PREFIX:
         return adapter.prefill(before), length - 1
-    start = adapter.prefill([Encoded(before[0].ids[:shared])])
+    start = adapter.prefill([before[0].upto(shared)])
     return adapter.prefill([r.after(shared) for r in before], prefix=start), length - 1
 
 

@@ -125,7 +125,7 @@ class _Engine:
     budget: int
     edit: HeadEdit | None
     parts: Stage | None
-    prefix_ids: tuple[int, ...] = ()
+    prefix_row: Encoded | None = None
     prefix: Prefix | None = None
 
     def run(self, number: int, batch: Batch) -> Array:
@@ -146,7 +146,7 @@ class _Engine:
 
     def _run(self, batch: Batch) -> Array:
         rows = [self.contexts.rows[i].after(batch.start) for i in batch.contexts]
-        prefix = self._shared(rows[0].ids[: batch.start])
+        prefix = self._shared(rows[0].upto(batch.start))
         edit = None if self.edit is None else self.edit.pick(batch.contexts)
         targets = self.contexts.targets[batch.contexts[0]]
         several = max(map(len, targets)) > 1
@@ -161,13 +161,13 @@ class _Engine:
             self._add_later_tokens(total, rows, context, targets, edit)
         return self._checked(batch, total)
 
-    def _shared(self, ids: tuple[int, ...]) -> Prefix | None:
-        if not ids:
+    def _shared(self, row: Encoded) -> Prefix | None:
+        if not row.ids:
             return None
-        if ids != self.prefix_ids or self.prefix is None:
+        if row != self.prefix_row or self.prefix is None:
             everywhere = self.edit is not None and self.edit.positions == "all"
-            self.prefix = self.adapter.prefill([Encoded(ids)], self.edit if everywhere else None)
-            self.prefix_ids = ids
+            self.prefix = self.adapter.prefill([row], self.edit if everywhere else None)
+            self.prefix_row = row
         return self.prefix
 
     def _checked(self, batch: Batch, surprisal: Tensor) -> Array:

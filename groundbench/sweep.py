@@ -7,7 +7,6 @@ prediction position it runs one token on the cached prompt.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +95,7 @@ def _prefilled(adapter: Adapter, rows: Sequence[Encoded], positions: Positions) 
     if not cached or any(m.kind != "attention" for m in adapter.info.mixers):
         return list(rows), None
     start = len(rows[0]) - 1
-    return [r.after(start) for r in rows], adapter.prefill([replace(r, ids=r.ids[:-1]) for r in rows])
+    return [r.after(start) for r in rows], adapter.prefill([r.upto(start) for r in rows])
 
 
 def _one_head_each(adapter: Adapter, mixer: Mixer, start: int, rows: int, positions: Positions) -> HeadEdit:
