@@ -1,0 +1,106 @@
+"""The corpus of pictures with dialogues that a vision-language model is trained on (protocol §2.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from random import Random
+
+from groundbench.errors import BadInputError
+from groundbench.tasks.image_dialogue import phrases
+from groundbench.tasks.image_dialogue.art import TRAIN_STYLES, art_digest, drawn
+from groundbench.tasks.image_dialogue.dialogue import caption, dialogue
+from groundbench.tasks.image_dialogue.layout import random_scene
+from groundbench.tasks.image_dialogue.scenes import PATTERNS, Scene, SceneImage
+
+VERSION = "1"
+WORD = re.compile(r"\w+|[^\w\s]")
+"""What a word of the closed vocabulary is: letters, or one mark of punctuation."""
+
+
+class PictureDialogues:
+    """Pictures with ten turns of dialogue each, made when asked for: item i is a pure function of seed and i.
+
+    Items from `pictures` on are of the same kind and never trained on (`heldout`).
+
+    Args:
+        pictures: how many there are to train on.
+        seed: which ones.
+        shuffle_env: every dialogue has the picture of the next one: the null corpus of protocol §14 B. What is held
+            out stays apart.
+
+    Raises:
+        BadInputError: fewer than two pictures.
+    """
+
+    name = "image-dialogue"
+
+    def __init__(self, pictures: int = 3000, seed: int = 1, shuffle_env: bool = False) -> None:
+        if pictures < 2:
+            raise BadInputError(f"image-dialogue: expected at least 2 pictures, found {pictures}")
+        self.pictures, self.seed, self.shuffle_env = pictures, seed, shuffle_env
+
+    def __len__(self) -> int:
+        return self.pictures
+
+    def identity(self) -> dict[str, object]:
+        """The options that decide its bytes, as JSON values."""
+        return {
+            "name": self.name,
+            "version": VERSION,
+            "art": art_digest(),
+            "styles": list(TRAIN_STYLES),
+            "pictures": self.pictures,
+            "seed": self.seed,
+            "shuffle_env": self.shuffle_env,
+        }
+
+    def scene(self, i: int) -> Scene:
+        """The scene that dialogue i is about."""
+        return random_scene(self._random(i))
+
+    def picture(self, i: int) -> SceneImage:
+        """The picture that is shown with dialogue i: of its scene, unless `shuffle_env`."""
+        if not self.shuffle_env:
+            return self.scene(i).image()
+        return self.scene((i + 1) % self.pictures if i < self.pictures else i + 1).image()
+
+    def text(self, i: int, *, caption: bool = False) -> str:
+        """Dialogue i: `Question: ...? Answer: ....` ten times; with `caption`, `Caption: ....` first."""
+        rng = self._random(i)
+        scene = random_scene(rng)
+        turns = dialogue(scene, rng)
+        return " ".join([f"Caption: {_caption(scene)}", *turns] if caption else turns)
+
+    def words(self) -> list[str]:
+        """Every word and mark of punctuation that a text may hold, sorted: the closed vocabulary (see WORD)."""
+        return list(_words())
+
+    def heldout(self, rows: int) -> Sequence[int]:
+        """`rows` items that are never trained on."""
+        return range(self.pictures, self.pictures + rows)
+
+    def _random(self, i: int) -> Random:
+        if i < 0:
+            raise BadInputError(f"image-dialogue: expected an item from 0 on, found {i}")
+        return Random(f"image-dialogue {VERSION} {self.seed} {i}")
+
+
+_caption = caption
+
+
+@cache
+def _words() -> tuple[str, ...]:
+    kinds = ("PRESENCE", "COUNT", "TOTAL", "PLACE", "SIZE", "COLOR", "BACKGROUND", "PLAIN")
+    worded = [p for kind in (*kinds, "WHAT_THERE", "WHAT", "NAMED") for p in getattr(phrases, kind)]
+    texts = [re.sub(r"\{\w+\}", " ", p) for p in worded]
+    texts += [*phrases.YES_NO, *phrases.NUMBERS, *phrases.SIZES, *phrases.WHERE.values(), *PATTERNS]
+    texts += [
+        *phrases.BACKGROUND_COLORS,
+        *phrases.OBJECT_COLORS,
+        phrases.turn("", ""),
+        "Caption: , and on a background, some",
+    ]
+    texts += [f"{d.noun.article} {d.noun.word} {'' if d.mass else d.noun.plural}" for d in drawn().values()]
+    return tuple(sorted({w for text in texts for w in WORD.findall(text)}))
