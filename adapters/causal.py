@@ -93,6 +93,7 @@ class HFCausal:
             step=training.get("step"),
             seed=training.get("seed"),
             checkpoint=training.get("checkpoint"),
+            folder=training.get("folder"),
             notes=notes,
         )
 
@@ -335,7 +336,12 @@ def _training(source: loading.Source) -> dict[str, Any]:
     if source.path is None or not (source.path / "training.json").is_file():
         return {}
     state = json.loads((source.path / "training.json").read_text())
-    return {"step": state.get("step"), "seed": state.get("seed"), "checkpoint": source.path.name}
+    return {
+        "step": state.get("step"),
+        "seed": state.get("seed"),
+        "checkpoint": source.path.name,
+        "folder": str(source.path),
+    }
 
 
 def _max_length(model: PreTrainedModel) -> int:

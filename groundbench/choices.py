@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from groundbench.adapter import Adapter, Untrainable
+from groundbench.contexts import Contexts
 from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.mechanism import MechanismOptions
-from groundbench.registry import load_testbed, open_model
+from groundbench.registry import open_model
 from groundbench.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.shuffled import ShuffledForms
 from groundbench.testbed import EnvForm, Testbed
+from groundbench.trained import Trained, training_record
 
 MEASURES = ("gain", "heads", "ablation", "lens")
 
@@ -61,14 +64,20 @@ def subject_of(
     seed: int,
     shuffle_forms: bool,
     random_weights: bool,
+    *,
+    folder: str | Path | None = None,
+    at_least: int | None = None,
 ) -> tuple[Adapter, Testbed]:
     """The model and the testbed that are asked for, each in place of its falsifier's where that is asked for.
+
+    Args:
+        folder, at_least: of the imported corpus that a checkpoint was trained on, see `choose_testbed`.
 
     Raises:
         BadInputError: one of them is unknown, or the model cannot be made with random weights.
     """
     adapter = open_model(model, **(load or {})) if isinstance(model, str) else model
-    bed = choose_testbed(adapter, testbed)
+    bed = choose_testbed(adapter, testbed, folder=folder, at_least=at_least)
     if random_weights:
         if not isinstance(adapter, Untrainable):
             raise UnsupportedModelError(f"{adapter.info.name}: its adapter cannot make it with random weights")
@@ -76,11 +85,47 @@ def subject_of(
     return adapter, ShuffledForms(bed, seed) if shuffle_forms else bed
 
 
-def choose_testbed(adapter: Adapter, testbed: str | Testbed | None) -> Testbed:
-    """The testbed asked for, or the one that fits the model."""
+def choose_testbed(
+    adapter: Adapter,
+    testbed: str | Testbed | None,
+    *,
+    folder: str | Path | None = None,
+    at_least: int | None = None,
+) -> Testbed:
+    """The testbed asked for, or that of what the model was trained on, else the ladder.
+
+    Args:
+        folder: where the imported corpus that a checkpoint was trained on lies now, if not where it lay.
+        at_least: keep the nouns that it shows and says so often; by default the published threshold (protocol §3).
+
+    Raises:
+        BadInputError: no such testbed; or its nouns are chosen by the corpus, which is missing or another one.
+    """
+    trained = Trained(training_record(adapter.info), None if folder is None else Path(folder), at_least)
     if testbed is None:
-        testbed = "childworld" if adapter.info.checkpoint is not None else "ladder"
-    return load_testbed(testbed) if isinstance(testbed, str) else testbed
+        ours = "childworld" if adapter.info.checkpoint is not None else "ladder"
+        testbed = trained.testbed_name() or ours
+    return trained.testbed(testbed) if isinstance(testbed, str) else testbed
+
+
+def refuse_split_marks(adapter: Adapter, testbed: Testbed, contexts: Contexts) -> None:
+    """Marked words (`book:<LAN>`) are tokens of their own to the models they are for, and strings to all others.
+
+    Raises:
+        BadInputError: the model's tokenizer splits the marked word of a testbed that is not natural language.
+    """
+    form = contexts.form
+    marked = [n for n in contexts.nouns if testbed.target_in(n, form) != n.word]
+    if testbed.natural_language or not marked or all(len(t) == 1 for ts in contexts.targets for t in ts):
+        return
+    plain = [f.name for f in testbed.forms if testbed.target_in(marked[0], f) == marked[0].word]
+    hint = (
+        f"; try --env-form {plain[0]}" if plain else f"; testbed {testbed.name!r} is for models trained on its corpus"
+    )
+    raise BadInputError(
+        f"{adapter.info.name}: its vocabulary has no token {testbed.target_in(marked[0], form)!r}, which the form "
+        f"{form.name!r} of {testbed.name!r} asks for{hint}"
+    )
 
 
 def choose_forms(testbed: Testbed, names: Sequence[str]) -> list[EnvForm]:

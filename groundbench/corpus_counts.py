@@ -23,7 +23,7 @@ def corpus_counts(
 
     Args:
         training: what the checkpoint's training.json says.
-        corpus: the corpus that it names (`groundbench.registry.trained_on`).
+        corpus: the corpus that it names (`groundbench.trained.Trained`).
 
     Returns:
         Nothing where there is no corpus. A noun that the corpus never has counts 0.

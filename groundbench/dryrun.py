@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from groundbench.adapter import Adapter
-from groundbench.choices import Options, choose_forms, limited_nouns, subject_of
+from groundbench.choices import Options, choose_forms, limited_nouns, refuse_split_marks, subject_of
 from groundbench.contexts import build_contexts
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, dry_plan
 from groundbench.testbed import Testbed
@@ -41,10 +42,14 @@ def dry_run(
     load: dict[str, Any] | None = None,
     shuffle_forms: bool = False,
     random_weights: bool = False,
+    corpus: str | Path | None = None,
+    at_least: int | None = None,
 ) -> list[DryRun]:
     """How many forward passes a run takes, and about how long, from one timed batch; nothing is written."""
     options = Options(tuple(forms), (), limit, mismatches, seed, batch_tokens)
-    adapter, bed = subject_of(model, testbed, load, seed, shuffle_forms, random_weights)
+    adapter, bed = subject_of(
+        model, testbed, load, seed, shuffle_forms, random_weights, folder=corpus, at_least=at_least
+    )
     out = []
     for form in choose_forms(bed, options.forms):
         contexts = build_contexts(
@@ -55,6 +60,7 @@ def dry_run(
             mismatches=options.mismatches,
             seed=options.seed,
         )
+        refuse_split_marks(adapter, bed, contexts)
         plan = dry_plan(adapter, contexts, options.batch_tokens)
         first = plan.batches[0]
         rows = [contexts.rows[i] for i in first.contexts[:16]]

@@ -10,13 +10,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import JsonValue
 
 from groundbench import __version__, processes
 from groundbench.adapter import Adapter, Capability
-from groundbench.choices import Options, choose_forms, choose_measures, limited_nouns, subject_of
+from groundbench.choices import (
+    Options,
+    choose_forms,
+    choose_measures,
+    limited_nouns,
+    refuse_split_marks,
+    subject_of,
+)
 from groundbench.contexts import Contexts, EmptyFormError, build_contexts
 from groundbench.describe import environment_record, excluded_nouns, model_record, testbed_record
 from groundbench.errors import UnsupportedModelError
@@ -38,6 +45,7 @@ from groundbench.testbed import EnvForm, Testbed
 NEEDS: dict[str, Capability] = {"heads": "tap", "ablation": "tap", "lens": "hidden"}
 
 
+from groundbench.trained import Trained, training_record
 def evaluate(
     model: str | Adapter,
     testbed: str | Testbed | None = None,
@@ -57,10 +65,12 @@ def evaluate(
     random_weights: bool = False,
 ) -> Result:
     """Measure a model on a testbed.
+    at_least: int | None = None,
 
     Args:
         model: a hub id, a folder, a `.gguf` file, `module:object`, or an Adapter.
-        testbed: a testbed or its name; by default `childworld` for our own checkpoints and `ladder` for all others.
+        testbed: a testbed or its name; by default that of what our own checkpoints were trained on, and `ladder` for
+            all others.
         forms: names of ENV forms, or `("all",)`; by default all of a ladder, else the testbed's default form.
         measures: among gain, heads, ablation, lens; by default gain and heads, and of a ladder the ablation too.
         out: a run directory: results are written as they come, and an interrupted run goes on from it. Inside
@@ -68,7 +78,10 @@ def evaluate(
         force: start over where `out` holds another run.
         load: options of loading (dtype, device, quantize, ...), see `groundbench.adapters.causal.open_causal`.
         mechanism: how heads, ablation and lens are measured; the defaults depend on the model's size.
-        corpus: whose held-out text the tuned lens is trained on; by default the testbed's own, where it has one.
+        corpus: whose held-out text the tuned lens is trained on; by default the checkpoint's or the testbed's own,
+            where there is one. A path says where the imported corpus that a checkpoint was trained on lies now.
+        at_least: of a checkpoint trained on an imported corpus, ask for the nouns that it shows and says so often; by
+            default the published threshold, 0 for all (protocol §3).
         shuffle_forms: a falsifier: every noun is shown in another noun's form, so that the gain must be 0.
         random_weights: a falsifier: the model's architecture with fresh random weights, so that the gain must be 0.
 
@@ -78,9 +91,14 @@ def evaluate(
     """
     mechanism = mechanism or MechanismOptions(seed=seed, batch_tokens=batch_tokens)
     asked = None if measures is None else tuple(measures)
-    options = Options(tuple(forms), asked, limit, mismatches, seed, batch_tokens, mechanism, corpus)
-    adapter, bed = subject_of(model, testbed, load, seed, shuffle_forms, random_weights)
-    options = replace(options, measures=choose_measures(bed, asked))
+    folder = Path(corpus) if isinstance(corpus, str | Path) else None
+    options = Options(tuple(forms), asked, limit, mismatches, seed, batch_tokens, mechanism)
+    adapter, bed = subject_of(
+        model, testbed, load, seed, shuffle_forms, random_weights, folder=folder, at_least=at_least
+    )
+    if corpus is None or folder is not None:
+        corpus = Trained(training_record(adapter.info), folder).corpus(bed)
+    options = replace(options, measures=choose_measures(bed, asked), corpus=corpus)
     started = time.perf_counter()
     store = open_store(adapter, bed, options, None if out is None else Path(out), force)
     rungs = measure_forms(adapter, bed, choose_forms(bed, options.forms), options, store)
@@ -168,6 +186,7 @@ def measure_form(
             stage=f"scores/{form.name}",
             advance=bar.advance,
         )
+    refuse_split_marks(adapter, testbed, contexts)
     headed = "tap" in adapter.info.capabilities and bool({"heads", "ablation"} & set(measures))
     mechanism = options.mechanism
     probe = probe_table(adapter, contexts) if headed else None
@@ -222,7 +241,7 @@ def _clear(out: Path) -> None:
     """Remove what a run wrote, and nothing else; a folder without a run's manifest is left as it is."""
     if not (out / "manifest.json").exists():
         return
-    for folder in ("parts", "lens"):
+    for folder in ("parts", "lens", PICTURES):
         shutil.rmtree(out / folder, ignore_errors=True)
     for name in ("result.json", "items.parquet", "heads.parquet", "manifest.json"):
         (out / name).unlink(missing_ok=True)
@@ -265,12 +284,12 @@ def _result(
         head_forms=head_forms(records) if several else (),
         copy_corrected=copy_corrected([m.table for m in measured], seed=options.seed),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
-        protocol=_protocol(adapter, options),
+        protocol=_protocol(adapter, testbed, options),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
     )
 
 
-def _protocol(adapter: Adapter, options: Options) -> dict[str, JsonValue]:
+def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:
     """The choices of this run, as they stand in its result."""
     found: dict[str, JsonValue] = {
         "measures": list(options.measures or ()),
@@ -285,3 +304,5 @@ def _protocol(adapter: Adapter, options: Options) -> dict[str, JsonValue]:
     if {"heads", "ablation"} & set(options.measures or ()) and "tap" in adapter.info.capabilities:
         found |= options.mechanism.record_for(adapter)
     return found
+    if "nouns" in (identity := testbed.identity()):  # how a corpus chose them
+        found["nouns"] = cast(JsonValue, identity["nouns"])

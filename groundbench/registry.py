@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
 from groundbench.adapter import Adapter
 from groundbench.errors import BadInputError
-from groundbench.testbed import Testbed, Trainable
+from groundbench.testbed import Testbed
 
 TASKS = "groundbench.tasks"
 ADAPTERS = "groundbench.adapters"
@@ -41,29 +41,12 @@ def load_testbed(name: str, **options: Any) -> Testbed:
     raise BadInputError(f"unknown testbed {name!r}: expected one of {', '.join(known)} or a YAML file{hint}")
 
 
-def trained_on(testbed: Testbed, training: Mapping[str, Any]) -> Any | None:
-    """The corpus (a `groundbench.training.corpus.Corpus`) that a checkpoint's training.json names.
-
-    None where nothing is named, the testbed has no corpus, or an imported corpus does not lie in its folder any more.
-
-    Raises:
-        BadInputError: another corpus lies there.
-    """
-    identity = training.get("corpus")
-    if not isinstance(identity, Mapping):
-        return None
-    if "folder" in identity:
-        from groundbench.tasks.importers import ImportedCorpus, is_corpus
-
-        if not is_corpus(Path(identity["folder"])):
-            return None
-        return _with_known(ImportedCorpus, identity)
-    return _with_known(testbed.corpus, identity) if isinstance(testbed, Trainable) else None
-
-
-def _with_known(make: Callable[..., Any], options: Mapping[str, Any]) -> Any:
-    known = inspect.signature(make).parameters
-    return make(**{key: value for key, value in options.items() if key in known})
+def testbed_options(name: str) -> frozenset[str]:
+    """The options that the testbed of that name can be loaded with; none for a YAML file or an unknown name."""
+    for entry in entry_points(group=TASKS):
+        if entry.name == name:
+            return frozenset(inspect.signature(_load(entry)).parameters)
+    return frozenset()
 
 
 def testbed_digest(name: str, version: str) -> str | None:

@@ -17,11 +17,12 @@ from groundbench.finished import finished, measurement_key, note_finished
 from groundbench.items import read_items
 from groundbench.mechanism import MechanismOptions
 from groundbench.progress import Progress
-from groundbench.registry import load_testbed, open_model, trained_on
-from groundbench.result import Result
+from groundbench.registry import open_model
+from groundbench.result import Failure, Result
 from groundbench.result_trajectory import FILE_NAME, HolmTest, Trajectory, TrajectoryPoint
 from groundbench.stats import holm
 from groundbench.testbed import Testbed
+from groundbench.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class TrajectoryOptions:
         points: at most this many checkpoints, evenly spaced; all if None.
         costly_points: at most this many of them get the costly measures (ablation, lens).
         costly: the measures that only those get.
+        corpus: where the imported corpus that the run was trained on lies now, if not where it lay.
+        at_least: ask for the nouns that it shows and says so often; by default the published threshold (protocol §3).
     """
 
     measures: tuple[str, ...] = ("gain", "heads", "ablation", "lens")
@@ -44,6 +47,8 @@ class TrajectoryOptions:
     seed: int = 0
     mechanism: MechanismOptions = field(default_factory=MechanismOptions)
     load: dict[str, Any] = field(default_factory=dict)
+    corpus: Path | None = None
+    at_least: int | None = None
 
 
 def trajectory(
@@ -74,7 +79,8 @@ def trajectory(
     chosen = found if options.points is None else spread(found, options.points)
     later = [c for c in chosen if c.step > 0] or chosen  # an untrained model has nothing to cut
     costly = {c.step for c in spread(later, options.costly_points)}
-    run = _Run(_testbed(testbed, chosen[-1], options), Path(out), options, force)
+    trained = Trained(chosen[-1].training, options.corpus, options.at_least)
+    run = _Run(_testbed(testbed, chosen[-1], trained, options), trained, Path(out), options, force)
     points = []
     with Progress(f"{name or Path(checkpoints).name}: checkpoints", len(chosen)) as bar:
         for checkpoint in chosen:
@@ -93,10 +99,11 @@ def trajectory(
     return done
 
 
-def _testbed(asked: str | Testbed | None, last: Checkpoint, options: TrajectoryOptions) -> Testbed:
+def _testbed(asked: str | Testbed | None, last: Checkpoint, trained: Trained, options: TrajectoryOptions) -> Testbed:
+    asked = asked or trained.testbed_name()
     if asked is None:
         return choose_testbed(open_model(str(last.path), **options.load), None)
-    return load_testbed(asked) if isinstance(asked, str) else asked
+    return trained.testbed(asked) if isinstance(asked, str) else asked
 
 
 @dataclass
@@ -104,6 +111,7 @@ class _Run:
     """The checkpoints of one training run on one testbed; the corpus is counted once, and only if one is measured."""
 
     bed: Testbed
+    trained: Trained
     out: Path
     options: TrajectoryOptions
     force: bool
@@ -116,16 +124,17 @@ class _Run:
         kept = None if self.force else finished(folder, key)
         if kept is not None:
             return kept
-        corpus = trained_on(self.bed, checkpoint.training)
+        corpus = self.trained.corpus(self.bed)
         measured = self._measured(checkpoint, folder, measures, corpus)
         result = self._with_cooccurrence(measured, checkpoint, folder, corpus)
         note_finished(folder, key)
         return result
 
     def _asked(self, measures: Sequence[str]) -> dict[str, object]:
-        """The options that decide one checkpoint's numbers; which checkpoints are measured does not."""
-        asked = {k: v for k, v in asdict(self.options).items() if k not in ("points", "costly_points", "costly")}
-        return asked | {"measures": list(measures)}
+        """The options that decide one checkpoint's numbers; which others are measured and where things lie do not."""
+        others = ("points", "costly_points", "costly", "corpus")
+        asked = {k: v for k, v in asdict(self.options).items() if k not in others}
+        return asked | {"measures": list(measures), "corpus_found": self.trained.missing is None}
 
     def _measured(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str], corpus: Any | None) -> Result:
         options = self.options
@@ -147,6 +156,10 @@ class _Run:
     def _with_cooccurrence(self, result: Result, checkpoint: Checkpoint, folder: Path, corpus: Any | None) -> Result:
         if self.counts is None:
             self.counts = corpus_counts(self.bed, result, checkpoint.training, corpus)
+        if self.trained.missing:
+            lost = Failure(where="cooccurrence", reason=self.trained.missing)
+            result = result.model_copy(update={"failures": (*result.failures, lost)})
+            result.save(folder / "result.json")
         if not self.counts:
             return result
         table = read_items(folder / "items.parquet", form=result.testbed.env_form)

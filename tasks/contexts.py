@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundbench.errors import BadInputError
 from groundbench.tasks.importers.segments import ENV, LAN
+from groundbench.tasks.importers.selection import AT_LEAST, Selection, select_nouns
 from groundbench.tasks.importers.words import plain
 from groundbench.tasks.marked import Marked, read_marked
 from groundbench.tasks.nouns import inventory
@@ -67,33 +69,65 @@ class ContextTestbed(TextTestbed):
     """A testbed of per-noun contexts in the forms `token`, `simple` and `plain`."""
 
     def __init__(
-        self, name: str, version: str, nouns: Sequence[Noun], contexts: Sequence[Context], layout: Layout
+        self,
+        name: str,
+        version: str,
+        nouns: Sequence[Noun],
+        contexts: Sequence[Context],
+        layout: Layout,
+        selection: Selection | None = None,
     ) -> None:
+        out = {} if selection is None else {v.noun: v.why_not for v in selection.verdicts if v.why_not is not None}
+        kept = [c for c in contexts if c.noun not in out]
+        if not kept or len({c.noun for c in kept}) < 2:
+            raise BadInputError(f"testbed {name!r}: {'' if selection is None else selection.describe()}; expected 2")
+        fold = selection is not None and selection.fold_case
         marked, words = {n.word: n.word + ENV for n in nouns}, {n.word: n.word for n in nouns}
-        token = tuple(Frame(c.id, _token(c, c.shown), c.noun) for c in contexts)
-        simple = tuple(Frame(c.id, _token(c, SLOT), c.noun) for c in contexts)
-        text = tuple(Frame(c.id, _text(c, layout), c.noun) for c in contexts)
+        token = tuple(Frame(c.id, _token(c, c.shown, fold), c.noun) for c in kept)
+        simple = tuple(Frame(c.id, _token(c, SLOT, fold), c.noun) for c in kept)
+        text = tuple(Frame(c.id, _text(c, layout), c.noun) for c in kept)
         super().__init__(
             name=name,
             version=version,
             nouns=nouns,
             forms=(
-                TextForm(TOKEN, marked, {}, token),
-                TextForm(SIMPLE, marked, {}, simple),
-                TextForm(PLAIN, words, {}, text, target="{noun}"),
+                TextForm(TOKEN, marked, out, token),
+                TextForm(SIMPLE, marked, out, simple),
+                TextForm(PLAIN, words, out, text, target="{noun}"),
             ),
             frame_kind="per-noun",
             natural_language=False,
             target="{noun}" + LAN,
         )
-        self.contexts = tuple(contexts)
+        self.contexts, self.selection = tuple(kept), selection
+
+    def identity(self) -> dict[str, object]:
+        """What stands before a target, and how the nouns were chosen, if by a corpus."""
+        found = super().identity()
+        if self.selection is not None:
+            found["nouns"] = self.selection.identity()
+        return found
 
 
-def load_contexts(path: Path, layout: Layout, *, name: str, version: str) -> ContextTestbed:
+def load_contexts(
+    path: Path,
+    layout: Layout,
+    *,
+    name: str,
+    version: str,
+    corpus: str | Path | None = None,
+    at_least: int | None = None,
+) -> ContextTestbed:
     """The testbed of a file of contexts; its nouns are those of the inventory that the file has.
 
+    Args:
+        corpus: the folder of an imported corpus: keep the nouns that it shows and says often enough (protocol §3), and
+            write the marked contexts in lower case if it was folded.
+        at_least: how often; by default the published threshold.
+
     Raises:
-        BadInputError: naming file and line, what was found and what was expected.
+        BadInputError: naming file and line, what was found and what was expected; a threshold without a corpus, or one
+            that fewer than two nouns reach.
     """
     file = read_marked(path)
     known = {n.word: n for n in inventory()}
@@ -105,7 +139,12 @@ def load_contexts(path: Path, layout: Layout, *, name: str, version: str) -> Con
         contexts += (_context(word, i, row, layout) for i, row in enumerate(node.sequence(), 1))
     if len(rows) < 2:
         raise file.error(f"the file has {len(rows)} nouns, expected at least 2")
-    return ContextTestbed(name, version, [n for w, n in known.items() if w in rows], contexts, layout)
+    if corpus is None and at_least is not None:
+        raise BadInputError(f"testbed {name!r}: at_least {at_least} counts in a corpus; give its folder too")
+    nouns = [n for w, n in known.items() if w in rows]
+    threshold = AT_LEAST if at_least is None else at_least
+    selection = None if corpus is None else select_nouns(corpus, threshold, [n.word for n in nouns])
+    return ContextTestbed(name, version, nouns, contexts, layout, selection)
 
 
 def _context(noun: str, number: int, node: Marked, layout: Layout) -> Context:
@@ -136,10 +175,14 @@ def _bare(text: str) -> str:
     return text.rstrip(".,?!;:")
 
 
-def _token(context: Context, shown: str) -> str:
+def _token(context: Context, shown: str, fold: bool) -> str:
     """What is shown, led by the tag of the speaker whose utterance it annotates, then the turns (§2.1)."""
-    env = [w if w == SLOT else w + ENV for w in plain(shown)]
-    said = (word for tag, text in context.turns for word in (f"<{tag}>", *(w + LAN for w in plain(text))))
+
+    def words(text: str) -> list[str]:
+        return plain(text.lower() if fold else text)
+
+    env = [w if w == SLOT else w + ENV for w in words(shown)]
+    said = (word for tag, text in context.turns for word in (f"<{tag}>", *(w + LAN for w in words(text))))
     return " ".join([f"<{context.turns[0][0]}>", *env, *said])
 
 

@@ -22,7 +22,7 @@ Testbed = Annotated[
     str | None,
     typer.Option(
         help="A testbed's name (see `groundbench tasks list`) or a YAML file.",
-        show_default="childworld for a checkpoint trained here, ladder for any other model",
+        show_default="that of what a checkpoint was trained on here, ladder for any other model",
         metavar="NAME",
     ),
 ]
@@ -61,6 +61,24 @@ Mismatches = Annotated[
         min=1,
         show_default="all",
         metavar="M",
+        rich_help_panel=SIZE,
+    ),
+]
+Corpus = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where the imported corpus that the checkpoint was trained on lies now.",
+        show_default="where it lay then",
+        metavar="DIR",
+    ),
+]
+AtLeast = Annotated[
+    int | None,
+    typer.Option(
+        help="Of an imported corpus: ask for the nouns that it shows and says so often; 0 for all.",
+        min=0,
+        show_default="100",
+        metavar="K",
         rich_help_panel=SIZE,
     ),
 ]

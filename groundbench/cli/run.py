@@ -11,6 +11,7 @@ from groundbench.cli.options import (
     BATCH_TOKENS,
     AblationNouns,
     AsJson,
+    AtLeast,
     AtPositions,
     BatchTokens,
     Bos,
@@ -19,6 +20,7 @@ from groundbench.cli.options import (
     ByLoss,
     BySelection,
     Chat,
+    Corpus,
     Device,
     DeviceMap,
     Draws,
@@ -86,6 +88,8 @@ def run(
     as_json: AsJson = False,
     limit: Limit = None,
     mismatches: Mismatches = None,
+    at_least: AtLeast = None,
+    corpus: Corpus = None,
     batch_tokens: BatchTokens = BATCH_TOKENS,
     draws: Draws = None,
     ablation_nouns: AblationNouns = None,
@@ -122,6 +126,8 @@ def run(
         "load": loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, chat),
         "shuffle_forms": shuffle_forms,
         "random_weights": random_weights,
+        "corpus": corpus,
+        "at_least": at_least,
     }
     if dry_run:
         from groundbench.dryrun import dry_run as plan

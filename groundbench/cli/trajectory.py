@@ -10,6 +10,8 @@ import typer
 from groundbench.cli import console
 from groundbench.cli.options import (
     AsJson,
+    AtLeast,
+    Corpus,
     Device,
     Dtype,
     Force,
@@ -65,6 +67,8 @@ def trajectory(
     as_json: AsJson = False,
     limit: Limit = None,
     mismatches: Mismatches = None,
+    at_least: AtLeast = None,
+    corpus: Corpus = None,
     dtype: Dtype = "auto",
     device: Device = "auto",
 ) -> None:
@@ -85,6 +89,8 @@ def trajectory(
         limit=limit,
         mismatches=mismatches,
         seed=seed,
+        corpus=corpus,
+        at_least=at_least,
         load=loading(dtype, device, None, None, None, "auto", False),
     )
     done = measure_all(checkpoints, testbed, out=out, options=options, force=force)

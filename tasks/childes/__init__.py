@@ -10,6 +10,10 @@ LAYOUT = Layout(roles={"CHI": "Child", "MOT": "Mother"}, shown="[{shown}]")
 CONTEXTS = Path(__file__).parent / "contexts.yaml"
 
 
-def load() -> ContextTestbed:
-    """The testbed; 10 contexts of our own for each noun."""
-    return load_contexts(CONTEXTS, LAYOUT, name="childes", version="1")
+def load(corpus: str | Path | None = None, at_least: int | None = None) -> ContextTestbed:
+    """The testbed; 10 contexts of our own for each noun.
+
+    Args:
+        corpus, at_least: keep the nouns that an imported corpus has often enough, see `load_contexts`.
+    """
+    return load_contexts(CONTEXTS, LAYOUT, name="childes", version="1", corpus=corpus, at_least=at_least)

@@ -36,11 +36,24 @@ class Selection:
     tiers: str | None
     at_least: int
     verdicts: tuple[Verdict, ...]
+    digest: str = ""
+    fold_case: bool = False
 
     @property
     def kept(self) -> tuple[str, ...]:
         """The nouns that stay."""
         return tuple(v.noun for v in self.verdicts if v.stays)
+
+    def identity(self) -> dict[str, object]:
+        """How many stay of how many, at which threshold, in which corpus with which tiers, as JSON values."""
+        return {
+            "kept": len(self.kept),
+            "of": len(self.verdicts),
+            "at_least": self.at_least,
+            "tiers": self.tiers,
+            "corpus": self.digest[:16],
+            "fold_case": self.fold_case,
+        }
 
     def describe(self) -> str:
         """One sentence: how many stay, at which threshold, with which tiers."""
@@ -68,7 +81,7 @@ def select_nouns(corpus: str | Path, at_least: int = AT_LEAST, nouns: Iterable[s
         if noun not in manifest.nouns:
             raise BadInputError(f"{noun!r} is not a noun of the inventory")
     verdicts = tuple(_verdict(noun, *manifest.nouns[noun], at_least) for noun in chosen)
-    return Selection(str(corpus), manifest.tiers, at_least, verdicts)
+    return Selection(str(corpus), manifest.tiers, at_least, verdicts, manifest.digest, manifest.fold_case)
 
 
 def _verdict(noun: str, env: int, lan: int, at_least: int) -> Verdict:

@@ -13,10 +13,11 @@ from fixtures import chat, decoded, small_corpus
 from groundbench.cli import main
 from groundbench.cooccurrence import count_cooccurrence
 from groundbench.errors import BadInputError
-from groundbench.registry import load_testbed, trained_on
+from groundbench.registry import load_testbed
 from groundbench.tasks.importers import ImportedCorpus, import_childes
 from groundbench.tasks.importers.chunks import cut
 from groundbench.tasks.importers.shuffle import exchange
+from groundbench.trained import Trained
 from groundbench.training.corpora import load_corpus
 from groundbench.training.corpus import Corpus
 
@@ -233,9 +234,15 @@ def test_train_twenty_steps_and_find_the_corpus_again(folder: Path, tmp_path: Pa
     assert main([*words, *small, "--device", "cpu", "--out", str(tmp_path / "run")]) == 0
     training = json.loads((tmp_path / "run/seed-42/step-000020/training.json").read_text())
     testbed = load_testbed("childworld")
-    found = trained_on(testbed, training)
+    found = Trained(training).corpus(testbed)
     assert isinstance(found, ImportedCorpus)
     assert found.identity() == training["corpus"]
-    assert trained_on(testbed, {"corpus": {**training["corpus"], "folder": str(tmp_path)}}) is None
+    moved = {"corpus": {**training["corpus"], "folder": str(tmp_path)}}
+    assert Trained(moved).corpus(testbed) is None
+    assert "does not lie in" in str(Trained(moved).missing)
+    again = Trained(moved, folder).corpus(testbed)
+    assert again.identity() == training["corpus"]
     with pytest.raises(BadInputError, match="its digest is"):
-        trained_on(testbed, {"corpus": {**training["corpus"], "digest": "0" * 64}})
+        Trained({"corpus": {**training["corpus"], "digest": "0" * 64}}, folder).corpus(testbed)
+    with pytest.raises(BadInputError, match="no imported corpus"):
+        Trained(moved, tmp_path)

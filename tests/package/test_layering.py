@@ -26,6 +26,7 @@ ALLOWED = {
     "tasks": {"groundbench", "errors", "testbed", "question", "progress", "machine"},
     "adapters": {"errors", "testbed", "adapter"},
     "registry": {"errors", "testbed", "adapter", "tasks.text", "tasks.importers"},
+    "trained": {"errors", "testbed", "adapter", "registry", "tasks.importers"},
     "training": {*CORE, "tasks.importers", "groundbench", "progress", "machine", "registry", "adapters.architectures"},
     "report": {"groundbench", "errors", "result", "result_trajectory", "result_screening"},
     "export": {"groundbench", "errors", "result", "result_trajectory"},
@@ -34,7 +35,9 @@ ALLOWED = {
 IN_ORDER = {"choices", "evaluate", "dryrun", "trajectory", "screen", "screener"}
 """What puts the measurements in order also opens models and testbeds, through the registry and never directly."""
 TOP = {"cli", "demo", "integrations", "__main__"}
-ABOVE_MEASUREMENT = IN_ORDER | TOP | {"registry", "report", "export", "training", "leaderboard", "adapters", "tasks"}
+ABOVE_MEASUREMENT = (
+    IN_ORDER | TOP | {"registry", "trained", "report", "export", "training", "leaderboard", "adapters", "tasks"}
+)
 
 
 def room(module: str) -> str:
@@ -67,7 +70,7 @@ def allowed(importer: str, imported: str) -> bool:
         return any(below == a or below.startswith(a + ".") for a in ALLOWED[here])
     if there in CORE | {"progress", "machine", "groundbench"} or is_measurement(there):
         return True
-    return here in IN_ORDER and there in {"registry", "choices", "evaluate"}
+    return here in IN_ORDER and there in {"registry", "trained", "choices", "evaluate"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -24,10 +24,11 @@ from groundbench.errors import BadInputError, StoreMismatchError
 from groundbench.items import read_items
 from groundbench.lens_options import LensOptions
 from groundbench.mechanism import MechanismOptions
-from groundbench.registry import load_testbed, trained_on
+from groundbench.registry import load_testbed
 from groundbench.result import Result
 from groundbench.result_trajectory import Trajectory
 from groundbench.stats import holm
+from groundbench.trained import Trained
 from groundbench.training import train
 from groundbench.trajectory import TrajectoryOptions, corrected, trajectory
 
@@ -169,7 +170,7 @@ def test_cooccurrence_is_measured_at_every_checkpoint_in_both_windows(trained: P
         assert len(cells) == 8
         assert all(r.n == NOUNS for (_, _, unit), r in cells.items() if unit == "noun")
         table = read_items(whole / checkpoint.path.name / "items.parquet")
-        counts = corpus_counts(bed, point.result, checkpoint.training, trained_on(bed, checkpoint.training))
+        counts = corpus_counts(bed, point.result, checkpoint.training, Trained(checkpoint.training).corpus(bed))
         assert all(c.counts.diagonal().min() > 0 for c in counts)
         again = measure_cooccurrence(table, counts, n_resamples=10)
         assert [r.r2_adjusted for r in again.regressions] == [r.r2_adjusted for r in record.regressions]
