@@ -5,9 +5,19 @@ from __future__ import annotations
 from groundbench.tasks.image_dialogue.corpus import PictureDialogues
 from groundbench.tasks.image_dialogue.testbed import ImageDialogue
 
-__all__ = ["ImageDialogue", "PictureDialogues", "load"]
+__all__ = ["ImageDialogue", "PictureDialogues", "corpus", "load"]
 
 
 def load() -> ImageDialogue:
-    """The testbed: 66 nouns, forms `image`, `image-all` and `image-seen-style`, twelve shared frames."""
+    """The testbed: 65 nouns, forms `image`, `image-all` and `image-seen-style`, twelve shared frames."""
     return ImageDialogue()
+
+
+def corpus(pictures: int = 3000, seed: int = 1, shuffle_env: bool = False) -> PictureDialogues:
+    """The training corpus: pictures with ten turns of dialogue each. `shuffle_env` gives every dialogue another's
+    picture: the null corpus.
+
+    Raises:
+        BadInputError: fewer than two pictures.
+    """
+    return PictureDialogues(pictures, seed, shuffle_env)

@@ -73,6 +73,11 @@ class PictureDialogues:
         turns = dialogue(scene, rng)
         return " ".join([f"Caption: {_caption(scene)}", *turns] if caption else turns)
 
+    def turns(self, i: int) -> list[str]:
+        """The ten turns of dialogue i."""
+        rng = self._random(i)
+        return dialogue(random_scene(rng), rng)
+
     def words(self) -> list[str]:
         """Every word and mark of punctuation that a text may hold, sorted: the closed vocabulary (see WORD)."""
         return list(_words())
