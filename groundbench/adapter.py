@@ -374,3 +374,12 @@ class Readable(Protocol):
     def token_texts(self, ids: Sequence[int]) -> list[str]:
         """Each token as text, spaces included."""
         ...
+
+
+@runtime_checkable
+class Exchangeable(Adapter, Protocol):
+    """An adapter of images that can give a row some of another row's patches: as the language model receives them."""
+
+    def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
+        """The row with the donor's patches at these token positions; the patches of both stand in the same places."""
+        ...

@@ -19,7 +19,7 @@ from groundbench.shuffled import ShuffledForms
 from groundbench.testbed import EnvForm, Testbed
 from groundbench.trained import Trained, training_record
 
-MEASURES = ("gain", "heads", "ablation", "lens")
+MEASURES = ("gain", "heads", "ablation", "lens", "image")
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Options:
 
     Attributes:
         forms: names of ENV forms, `("all",)`, or empty for the testbed's default: a ladder's whole, else one form.
-        measures: among gain, heads, ablation, lens; gain is always measured. None for the testbed's default: gain and
-            heads, and of a ladder the ablation too.
+        measures: among gain, heads, ablation, lens, image; gain is always measured. None for the testbed's default:
+            gain and heads, of a ladder the ablation too, and of forms that show pictures where the heads read in them.
         limit: only this many nouns, drawn by the seed; forms share them as far as they have them.
         mismatches: a seeded sample of this many other nouns for each item; all by default (protocol §5).
         seed: of every sample, bootstrap and draw.
@@ -138,10 +138,11 @@ def choose_forms(testbed: Testbed, names: Sequence[str]) -> list[EnvForm]:
 
 
 def choose_measures(testbed: Testbed, names: Sequence[str] | None) -> tuple[str, ...]:
-    """The measures asked for; by default gain and heads, and of a ladder the ablation too."""
+    """The measures asked for; by default gain and heads, of a ladder the ablation too, and of pictures `image`."""
     if names is not None:
         return tuple(names)
-    return ("gain", "heads", "ablation") if testbed.ladder else ("gain", "heads")
+    pictured = ("image",) if any(f.modality == "image" for f in testbed.forms) else ()
+    return ("gain", "heads", *(("ablation",) if testbed.ladder else ()), *pictured)
 
 
 def limited_nouns(testbed: Testbed, form: EnvForm, options: Options) -> list[str] | None:

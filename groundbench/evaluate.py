@@ -30,22 +30,26 @@ from groundbench.errors import UnsupportedModelError
 from groundbench.gain import measure_gain
 from groundbench.head_saliency import HeadSaliency
 from groundbench.heads_file import write_heads
+from groundbench.image import ImageSubject, measure_image
 from groundbench.items import write_items
 from groundbench.ladder import copy_corrected, head_forms
 from groundbench.lens import measure_lens
 from groundbench.mechanism import MechanismOptions, Reference, ablations_of, heads_of, saliency_of
+from groundbench.pictures import rule_for
 from groundbench.probe import probe_table
 from groundbench.progress import Progress
 from groundbench.result import Failure, FormRecord, LensRecord, Result
+from groundbench.result_pictures import FOLDER as PICTURES
+from groundbench.result_pictures import Picture, Pictures
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
 from groundbench.store import RunStore
 from groundbench.table import SurprisalTable
 from groundbench.testbed import EnvForm, Testbed
+from groundbench.trained import Trained, training_record
 
 NEEDS: dict[str, Capability] = {"heads": "tap", "ablation": "tap", "lens": "hidden"}
 
 
-from groundbench.trained import Trained, training_record
 def evaluate(
     model: str | Adapter,
     testbed: str | Testbed | None = None,
@@ -61,18 +65,19 @@ def evaluate(
     load: dict[str, Any] | None = None,
     mechanism: MechanismOptions | None = None,
     corpus: Any = None,
+    at_least: int | None = None,
     shuffle_forms: bool = False,
     random_weights: bool = False,
 ) -> Result:
     """Measure a model on a testbed.
-    at_least: int | None = None,
 
     Args:
         model: a hub id, a folder, a `.gguf` file, `module:object`, or an Adapter.
         testbed: a testbed or its name; by default that of what our own checkpoints were trained on, and `ladder` for
             all others.
         forms: names of ENV forms, or `("all",)`; by default all of a ladder, else the testbed's default form.
-        measures: among gain, heads, ablation, lens; by default gain and heads, and of a ladder the ablation too.
+        measures: among gain, heads, ablation, lens, image; by default gain and heads, of a ladder the ablation too,
+            and of a testbed with pictures where the heads read in them.
         out: a run directory: results are written as they come, and an interrupted run goes on from it. Inside
             `groundbench.processes.joined` the batches are spread over a launcher's processes and the first one writes.
         force: start over where `out` holds another run.
@@ -114,18 +119,22 @@ def _write(out: Path, measured: Sequence[Measured], result: Result) -> None:
     salient = [(m.record.env_form, m.saliency) for m in measured if m.saliency is not None]
     if salient:
         write_heads(out / "heads.parquet", salient, result)
+    if pictures := tuple(p for m in measured for p in m.pictures):
+        Pictures(rule=rule_for(measured[0].pictures or pictures), items=pictures).save(out)
     result.save(out / "result.json")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One form's contexts, table, saliency and record; `failures` are measurements that could not be made."""
+    """One form's contexts, table, saliency and record; `failures` are measurements that could not be made, `pictures`
+    those kept for the page."""
 
     contexts: Contexts
     table: SurprisalTable
     record: FormRecord
     saliency: HeadSaliency | None = None
     failures: tuple[Failure, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,7 @@ def measure_form(
     store: RunStore | None,
     reference: Reference,
 ) -> Measured:
-    """All measurements of one form, in order: scores, gain, heads, ablation, lens."""
+    """All measurements of one form, in order: scores, gain, heads, ablation, lens, pictures."""
     measures = options.measures or ()
     contexts = build_contexts(
         adapter,
@@ -177,6 +186,7 @@ def measure_form(
         mismatches=options.mismatches,
         seed=options.seed,
     )
+    refuse_split_marks(adapter, testbed, contexts)
     with Progress(f"{adapter.info.name}: scoring {form.name}", len(contexts.distinct)) as bar:
         table = score(
             adapter,
@@ -186,8 +196,8 @@ def measure_form(
             stage=f"scores/{form.name}",
             advance=bar.advance,
         )
-    refuse_split_marks(adapter, testbed, contexts)
-    headed = "tap" in adapter.info.capabilities and bool({"heads", "ablation"} & set(measures))
+    pictured = form.modality == "image" and "image" in measures
+    headed = "tap" in adapter.info.capabilities and (bool({"heads", "ablation"} & set(measures)) or pictured)
     mechanism = options.mechanism
     probe = probe_table(adapter, contexts) if headed else None
     saliency = saliency_of(adapter, contexts, mechanism, store) if headed else None
@@ -202,7 +212,11 @@ def measure_form(
         else ablations_of(adapter, contexts, table, saliency, mechanism, store),
     )
     lens, failures = _lens(adapter, contexts, testbed, options, store)
-    return Measured(contexts, table, record.model_copy(update={"lens": lens}), saliency, failures)
+    record = record.model_copy(update={"lens": lens})
+    if not pictured:
+        return Measured(contexts, table, record, saliency, failures)
+    image, pictures = measure_image(ImageSubject(adapter, contexts, table, saliency, store), mechanism)
+    return Measured(contexts, table, record.model_copy(update={"image": image}), saliency, failures, pictures)
 
 
 def _lens(
@@ -283,6 +297,7 @@ def _result(
         forms=records if several else (),
         head_forms=head_forms(records) if several else (),
         copy_corrected=copy_corrected([m.table for m in measured], seed=options.seed),
+        image=next((r.image for r in records if r.image is not None), None),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
         protocol=_protocol(adapter, testbed, options),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
@@ -299,10 +314,10 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
         "attention": adapter.info.attention,
         "units": "nats",
     }
+    if "nouns" in (identity := testbed.identity()):  # how a corpus chose them
+        found["nouns"] = cast(JsonValue, identity["nouns"])
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
     if {"heads", "ablation"} & set(options.measures or ()) and "tap" in adapter.info.capabilities:
         found |= options.mechanism.record_for(adapter)
     return found
-    if "nouns" in (identity := testbed.identity()):  # how a corpus chose them
-        found["nouns"] = cast(JsonValue, identity["nouns"])

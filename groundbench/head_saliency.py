@@ -20,7 +20,6 @@ Floats32 = npt.NDArray[np.float32]
 Shorts = npt.NDArray[np.int32]
 
 ITEM_FIELDS = ("nouns", "frames")
-OPTIONAL = ("total_sum", "total_offdiagonal", "gathered", "null_gathered", "layer_total", "layer_gathered")
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,9 @@ class HeadSaliency:
             when only rows were measured).
         gathered, null_gathered: into the ENV form (or the null run) from tokens outside it.
         layer_edge, layer_row, layer_total, layer_gathered: [items, mixers], of the layer's matrix |sum over heads|.
+        image_edge: all patches of the prompt's images -> prediction position; `image_span`: [items, mixers] tokens
+            counted as patches. None for prompts without images.
+        attention: the prediction position's weights on the ENV form (None unless asked for).
     """
 
     mixers: tuple[Mixer, ...]
@@ -65,6 +67,9 @@ class HeadSaliency:
     null_gathered: Floats32 | None = None
     layer_total: Floats32 | None = None
     layer_gathered: Floats32 | None = None
+    image_edge: Floats32 | None = None
+    image_span: Shorts | None = None
+    attention: Floats32 | None = None
 
     def __len__(self) -> int:
         return len(self.nouns)

@@ -9,21 +9,17 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from groundbench.errors import BadInputError
+from groundbench.record import Record as Record
+from groundbench.result_image import ImageRecord
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 
 Denominator = Literal["row", "total"]
 Selection = Literal["instance", "crossfit"]
 Control = Literal["layer", "uniform", "saliency"]
-
-
-class Record(BaseModel):
-    """Base of all parts: frozen, no unknown field, finite numbers only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class MixerRecord(Record):
@@ -180,6 +176,7 @@ class AblationRecord(Record):
         nouns: the seeded sample of nouns that was tested; empty where all items were.
     """
 
+    kind: Literal["aggregate", "gather"] = "aggregate"
     selection: Selection
     denominator: Denominator = "row"
     control: Control
@@ -281,6 +278,7 @@ class FormRecord(Record):
     heads: tuple[HeadsRecord, ...] = ()
     ablations: tuple[AblationRecord, ...] = ()
     lens: tuple[LensRecord, ...] = ()
+    image: ImageRecord | None = None
 
 
 class Failure(Record):
@@ -314,7 +312,7 @@ class Result(Record):
     head_forms: tuple[HeadForms, ...] = ()
     copy_corrected: CopyCorrected | None = None
     cooccurrence: CooccurrenceRecord | None = None
-    image: dict[str, JsonValue] | None = None
+    image: ImageRecord | None = None
     screening: dict[str, JsonValue] | None = None
     failures: tuple[Failure, ...] = ()
     protocol: dict[str, JsonValue] = Field(default_factory=dict)

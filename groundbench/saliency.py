@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,8 +19,9 @@ from groundbench.head_saliency import HeadSaliency
 from groundbench.plan import MIN_PREFIX, common_prefix
 from groundbench.result import Denominator
 from groundbench.scoring import is_out_of_memory
-from groundbench.spans import env_mask, null_mask
+from groundbench.spans import env_mask, image_mask, null_mask
 
+Floats32 = npt.NDArray[np.float32]
 Loss = Literal["first", "all"]
 
 DEFAULT_BATCH_TOKENS = 4096
@@ -51,6 +53,7 @@ class SaliencyOptions:
         skip_on_diagonal: count Mamba-2's D x as flow from a token to itself.
         seed: of the choice of null spans.
         batch_tokens: most tokens of a batch; halved when memory runs out.
+        attention: also the prediction position's weights on the ENV form.
     """
 
     denominator: Denominator = "row"
@@ -58,6 +61,7 @@ class SaliencyOptions:
     skip_on_diagonal: bool = False
     seed: int = 0
     batch_tokens: int = DEFAULT_BATCH_TOKENS
+    attention: bool = False
 
 
 def measure_saliency(
@@ -134,13 +138,17 @@ def _with_halving(adapter: Adapter, items: Sequence[SaliencyItem], options: Sali
 def _measure(adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions) -> HeadSaliency:
     traces, grads, surprisal = _backward(adapter, items, options)
     rows = [item.row for item in items]
-    masks = {s: (env_mask(rows, s), null_mask(rows, s, options.seed)) for s in {t.smear for t in traces}}
+    smears = {t.smear for t in traces}
+    masks = {s: (env_mask(rows, s), null_mask(rows, s, options.seed), image_mask(rows, s)) for s in smears}
     columns: dict[str, list[Tensor]] = {}
     for trace, gradient in zip(traces, grads, strict=True):
-        env, null = (m.to(gradient.device) for m in masks[trace.smear])
-        for name, values in _reduce(trace, gradient, env, null, options).items():
+        env, null, image = (m.to(gradient.device) for m in masks[trace.smear])
+        found = _reduce(trace, gradient, env, null, options)
+        if rows[0].images:
+            found |= _reduce_image(trace, gradient, image, options)
+        for name, values in found.items():
             columns.setdefault(name, []).append(values.cpu())
-    per_mixer = ("span", "layer_edge", "layer_row", "layer_total", "layer_gathered")
+    per_mixer = ("span", "image_span", "layer_edge", "layer_row", "layer_total", "layer_gathered")
     arrays: dict[str, Any] = {
         name: (torch.stack(v, 1) if name in per_mixer else torch.cat(v, 1)).numpy() for name, v in columns.items()
     }
@@ -173,6 +181,9 @@ def _reduce(trace: Trace, gradient: Tensor, env: Tensor, null: Tensor, options: 
         "layer_edge": (layer * kept[:, 0]).sum(1),
         "layer_row": layer.sum(1),
     }
+    if options.attention:
+        weights = _last_weights(trace, gradient.shape[2]).abs()
+        kept_of["attention"] = (weights * env[:, None, -weights.shape[2] :].to(weights)).sum(2)
     if options.denominator == "total":
         whole = total_flow(trace, gradient, env, null, skip_on_diagonal=skip)
         no_null = ~null.any(1)[:, None]
@@ -185,6 +196,31 @@ def _reduce(trace: Trace, gradient: Tensor, env: Tensor, null: Tensor, options: 
             "layer_gathered": whole.layer_gathered,
         }
     return kept_of
+
+
+def _reduce_image(trace: Trace, gradient: Tensor, image: Tensor, options: SaliencyOptions) -> dict[str, Tensor]:
+    """What flows from all patches to the prediction position, and how many there are: [B, heads] and [B]."""
+    flow = row_flow(trace, gradient, gradient.shape[2] - 1, skip_on_diagonal=options.skip_on_diagonal)
+    kept = image[:, None, -flow.shape[2] :].to(flow)
+    return {"image_edge": (flow.abs() * kept).sum(2), "image_span": image.sum(1).int()}
+
+
+def prediction_row(adapter: Adapter, item: SaliencyItem, options: SaliencyOptions) -> Floats32:
+    """[heads, T]: what flows from every token to the prediction position in each head, without sign (nats)."""
+    traces, grads, _ = _backward(adapter, [item], options)
+    rows = np.zeros((sum(t.mixer.n_heads for t in traces), len(item.row)), np.float32)
+    first = 0
+    for trace, gradient in zip(traces, grads, strict=True):
+        flow = row_flow(trace, gradient, gradient.shape[2] - 1, skip_on_diagonal=options.skip_on_diagonal)[0].abs()
+        rows[first : first + len(flow), -flow.shape[1] :] = flow.cpu().numpy()  # a sliding window's cache ends here
+        first += len(flow)
+    return rows
+
+
+@torch.no_grad()
+def _last_weights(trace: Trace, length: int) -> Tensor:
+    """[B, H, Tk]: a mixer's weights of the last of `length` query positions."""
+    return trace.weights(slice(length - 1, length))[:, :, 0].float()
 
 
 def _backward(

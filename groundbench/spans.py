@@ -31,6 +31,16 @@ def env_mask(rows: Sequence[Encoded], smear: int = 0) -> Tensor:
     return smeared(mask, smear)
 
 
+def image_mask(rows: Sequence[Encoded], smear: int = 0) -> Tensor:
+    """[B, T] bool: the patches of the prompt's images, as far as their places are known."""
+    return smeared(_mask([patch_positions(row) for row in rows], len(rows[0])), smear)
+
+
+def patch_positions(row: Encoded) -> list[int]:
+    """The token positions of every patch of the prompt's images, grid by grid, row by row."""
+    return [p for g in row.grids for a, b in g.spans(range(g.rows), range(g.columns)) for p in range(a, b)]
+
+
 def null_mask(rows: Sequence[Encoded], smear: int = 0, seed: int = 0) -> Tensor:
     """[B, T] bool: for each row a run of other tokens, as long as its ENV form; empty where there is no room.
 

@@ -39,8 +39,8 @@ Measures = Annotated[
     list[str] | None,
     typer.Option(
         "--measure",
-        help="What to measure: gain, heads, ablation, lens; separated by commas, or repeat it.",
-        show_default="gain,heads; of a ladder ablation too",
+        help="What to measure: gain, heads, ablation, lens, image; separated by commas, or repeat it.",
+        show_default="gain,heads; of a ladder ablation, of pictures image too",
         metavar="WHAT",
     ),
 ]

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from groundbench.report.figure import Cell, Facts, Section, Table
 from groundbench.report.numbers import count, number, parameters
-from groundbench.result import ModelRecord, Result, TestbedRecord
+from groundbench.result import EnvironmentRecord, ModelRecord, Result, TestbedRecord
 
 SHOWN_FAILURES = 50
 
@@ -46,9 +46,8 @@ def testbed_facts(testbed: TestbedRecord) -> Facts:
     return Facts("Testbed", rows)
 
 
-def environment_facts(result: Result) -> Facts:
+def environment_facts(env: EnvironmentRecord) -> Facts:
     """Where, and with what."""
-    env = result.environment
     versions = tuple((k, v) for k, v in sorted(env.versions.items()))
     seconds = None if env.seconds is None else f"{number(env.seconds, 1)} s"
     rows: tuple[tuple[str, Cell], ...] = (
@@ -93,7 +92,7 @@ def excluded_table(testbed: TestbedRecord) -> tuple[Table, ...]:
 
 
 def extra_section(id_: str, title: str, values: dict[str, JsonValue] | None) -> Section | None:
-    """A free-form part of a result (image, screening), as it stands; None where it was not asked for."""
+    """A free-form part of a result (screening), as it stands; None where it was not asked for."""
     if values is None:
         return None
     rows = tuple((k, _plain(v)) for k, v in values.items())

@@ -11,11 +11,24 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import groundbench
-from groundbench.report import ablation, about, curves, curves_cause, curves_reading, flow, gain, heads, ladder, lens
+from groundbench.report import (
+    ablation,
+    about,
+    curves,
+    curves_cause,
+    curves_reading,
+    flow,
+    gain,
+    heads,
+    ladder,
+    lens,
+    picture,
+)
 from groundbench.report.figure import Facts, Section, Stat
 from groundbench.report.numbers import count, decimals_for, interval, number, parameters, percent
 from groundbench.report.words import CI, gain_phrase, gain_sentence
 from groundbench.result import Result
+from groundbench.result_image import ImageRecord
 from groundbench.result_trajectory import Trajectory
 
 HERE = Path(__file__).parent
@@ -40,10 +53,11 @@ def stylesheet() -> Markup:
     return Markup((HERE / "style.css").read_text(encoding="utf-8"))
 
 
-def render_run(result: Result) -> str:
+def render_run(result: Result, gallery: picture.Gallery | None = None) -> str:
     """One run as a self-contained HTML page: the gain first, then the evidence, then how it was measured.
 
-    Sections that were not measured say so. Every string of the result is escaped.
+    `gallery`: the pictures that the run kept, if any. Sections that were not measured say so. Every string of the
+    result is escaped.
     """
     return _render(
         "run.html.j2",
@@ -51,7 +65,7 @@ def render_run(result: Result) -> str:
         about=f"{result.testbed.name} · shown as {result.testbed.env_form}",
         sentence=gain_sentence(result.gain, result.testbed.env_form),
         stats=run_stats(result),
-        sections=run_sections(result),
+        sections=run_sections(result, gallery),
         facts=run_facts(result),
         excluded=about.excluded_table(result.testbed),
     )
@@ -133,7 +147,7 @@ def _together(trajectories: Sequence[Trajectory]) -> str:
     return f"{', '.join(beds)} · shown as {', '.join(forms)}"
 
 
-def run_sections(result: Result) -> list[Section]:
+def run_sections(result: Result, gallery: picture.Gallery | None = None) -> list[Section]:
     """The evidence of one result, in the order in which it is told."""
     sections = [
         gain.measures_section(result.gain, result.testbed.env_form)
@@ -148,11 +162,15 @@ def run_sections(result: Result) -> list[Section]:
         lens.lens_section(result.lens),
         lens.cooccurrence_section(result.cooccurrence),
     ]
-    extra = (
-        about.extra_section("image", "Image", result.image),
-        about.extra_section("screening", "Screening", result.screening),
-    )
-    return [*sections, *(s for s in extra if s), about.failures_section(result)]
+    pictured = picture.image_sections(_images(result), gallery)
+    screening = about.extra_section("screening", "Screening", result.screening)
+    return [*sections, *pictured, *([screening] if screening else ()), about.failures_section(result)]
+
+
+def _images(result: Result) -> list[ImageRecord]:
+    """The records of all image forms of a result, the one in its head first."""
+    found = [result.image, *(f.image for f in result.forms)]
+    return list(dict.fromkeys(r for r in found if r is not None))
 
 
 def run_stats(result: Result) -> list[Stat]:
@@ -179,7 +197,7 @@ def run_facts(result: Result) -> list[Facts]:
         about.model_facts(result.model),
         about.testbed_facts(result.testbed),
         about.protocol_facts(result.protocol),
-        about.environment_facts(result),
+        about.environment_facts(result.environment),
     ]
 
 

@@ -33,6 +33,7 @@ from groundbench.result import (
     json_schema,
 )
 from groundbench.result import TestbedRecord as BedRecord
+from groundbench.result_image import ImageRecord, PatchReading
 from groundbench.result_trajectory import Trajectory
 
 RICH = {
@@ -42,7 +43,7 @@ RICH = {
         update={
             "head_forms": (HeadForms(layer=2, head=0, forms=("word", "gloss")),),
             "failures": (Failure(where="frame 'f1'", reason='NaN "logits" – ünïcode'),),
-            "image": {"boxes": [1, 2.5, None], "null": {"deep": True}},
+            "image": ImageRecord(env_form="image", rows=16, columns=16, reading=(PatchReading(heads="all", n_items=3),)),
             "screening": {"k": 0.123456789012345},
         }
     ),

@@ -8,7 +8,9 @@ import pytest
 from source_tree import imports, modules
 
 MODULES = modules()
-CORE = {"errors", "testbed", "question", "adapter", "table", "result", "result_trajectory", "result_screening"}
+CORE = {"errors", "testbed", "question", "adapter", "table", "record", "result"} | {
+    f"result_{part}" for part in ("trajectory", "screening", "image", "pictures")
+}
 # What may be imported, by module or package (its own package always may). Everything else in groundbench/*.py is a
 # measurement; the modules of TOP may import all but `cli`.
 ALLOWED = {
@@ -18,21 +20,32 @@ ALLOWED = {
     "question": {"errors", "testbed"},
     "adapter": {"errors", "testbed"},
     "table": {"testbed"},
-    "result": {"errors"},
+    "record": set(),
+    "result_image": {"record"},
+    "result": {"errors", "record", "result_image"},
+    "result_pictures": {"errors", "result"},
     "result_trajectory": {"errors", "result"},
     "result_screening": {"errors", "result"},
     "progress": set(),
     "machine": set(),
     "tasks": {"groundbench", "errors", "testbed", "question", "progress", "machine"},
     "adapters": {"errors", "testbed", "adapter"},
-    "registry": {"errors", "testbed", "adapter", "tasks.text", "tasks.importers"},
+    "registry": {"errors", "testbed", "question", "adapter", "tasks.text", "tasks.importers"},
     "trained": {"errors", "testbed", "adapter", "registry", "tasks.importers"},
     "training": {*CORE, "tasks.importers", "groundbench", "progress", "machine", "registry", "adapters.architectures"},
-    "report": {"groundbench", "errors", "result", "result_trajectory", "result_screening"},
+    "report": {
+        "groundbench",
+        "errors",
+        "result",
+        "result_trajectory",
+        "result_screening",
+        "result_image",
+        "result_pictures",
+    },
     "export": {"groundbench", "errors", "result", "result_trajectory"},
     "leaderboard": {"groundbench", "errors", "result", "result_trajectory", "report"},
 }
-IN_ORDER = {"choices", "evaluate", "dryrun", "trajectory", "screen", "screener"}
+IN_ORDER = {"choices", "evaluate", "dryrun", "trajectory", "seeds", "screen", "screener"}
 """What puts the measurements in order also opens models and testbeds, through the registry and never directly."""
 TOP = {"cli", "demo", "integrations", "__main__"}
 ABOVE_MEASUREMENT = (
@@ -70,7 +83,7 @@ def allowed(importer: str, imported: str) -> bool:
         return any(below == a or below.startswith(a + ".") for a in ALLOWED[here])
     if there in CORE | {"progress", "machine", "groundbench"} or is_measurement(there):
         return True
-    return here in IN_ORDER and there in {"registry", "trained", "choices", "evaluate"}
+    return here in IN_ORDER and there in {"registry", "trained", "choices", "evaluate", "trajectory"}
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -1,0 +1,106 @@
+"""The picture's part in an image form: where heads read, the swap test, and pictures for the page (§10, §14 B)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench import processes
+from groundbench.ablation import Subject
+from groundbench.adapter import Adapter
+from groundbench.contexts import Contexts, matched
+from groundbench.head_saliency import HeadSaliency
+from groundbench.mechanism import SMALL, MechanismOptions, matched_items
+from groundbench.patches import crossfit_heads, read_patches
+from groundbench.pictures import keep_pictures
+from groundbench.progress import Progress
+from groundbench.result_image import ImageRecord
+from groundbench.result_pictures import Picture
+from groundbench.spans import patch_positions
+from groundbench.store import RunStore
+from groundbench.swap import measure_swap
+from groundbench.table import SurprisalTable
+
+SWAPPED = 200
+SWAPPED_OF_LARGE = 64
+"""Items of the swap test, of small models and of others."""
+
+
+@dataclass(frozen=True)
+class ImageSubject:
+    """One image form of a model, measured so far; `saliency` is None where heads cannot be read."""
+
+    adapter: Adapter
+    contexts: Contexts
+    table: SurprisalTable
+    saliency: HeadSaliency | None
+    store: RunStore | None
+
+
+def measure_image(subject: ImageSubject, options: MechanismOptions) -> tuple[ImageRecord, tuple[Picture, ...]]:
+    """The record of an image form, and the pictures kept in the run directory (none without one)."""
+    contexts, saliency = subject.contexts, subject.saliency
+    lists = _lists(subject, options.seed)
+    reading = [] if saliency is None else [read_patches(saliency, h, n, seed=options.seed) for n, h in lists.items()]
+    with Progress(f"{subject.adapter.info.name}: swap test of {contexts.form.name}", 0):
+        swap = measure_swap(
+            subject.adapter,
+            contexts,
+            subject.table,
+            items=SWAPPED if subject.adapter.info.parameters < SMALL else SWAPPED_OF_LARGE,
+            seed=options.seed,
+            batch_tokens=options.batch_tokens,
+            store=subject.store,
+        )
+    record = ImageRecord(
+        env_form=contexts.form.name, **_shape(contexts), reading=tuple(r for r in reading if r), swap=swap
+    )
+    return record, _pictures(subject, lists, options)
+
+
+def _lists(subject: ImageSubject, seed: int) -> dict[Literal["all", "crossfit"], npt.NDArray[np.bool_]]:
+    """[items, heads] the lists of heads that are looked through."""
+    saliency = subject.saliency
+    if saliency is None:
+        return {}
+    whole = Subject(subject.adapter, subject.contexts, subject.table, saliency)
+    return {"all": np.ones(saliency.edge.shape, bool), "crossfit": crossfit_heads(whole, seed)}
+
+
+def _shape(contexts: Contexts) -> dict[str, float | int | None]:
+    """Patches of the matched prompts and of their boxes, and the grid that they all have in common."""
+    rows = [contexts.rows[i] for i in matched(contexts)[0]]
+    patches = [set(patch_positions(r)) for r in rows]
+    if not all(patches):
+        return {}
+    grids = {(g.rows, g.columns) for r in rows for g in r.grids}
+    one = grids.pop() if len(grids) == 1 and all(len(r.grids) == 1 for r in rows) else (None, None)
+    return {
+        "n_patches": float(np.mean([len(p) for p in patches])),
+        "n_box": float(np.mean([len(p & set(r.env_positions)) for p, r in zip(patches, rows, strict=True)])),
+        "rows": one[0],
+        "columns": one[1],
+    }
+
+
+def _pictures(
+    subject: ImageSubject, lists: dict[Literal["all", "crossfit"], npt.NDArray[np.bool_]], options: MechanismOptions
+) -> tuple[Picture, ...]:
+    """Written by the first process; none without heads, a run directory or known patches."""
+    if subject.store is None or subject.saliency is None or not subject.contexts.rows[0].grids:
+        return ()
+    if not processes.current().first:
+        return ()
+    return keep_pictures(
+        subject.adapter,
+        subject.contexts,
+        subject.table,
+        matched_items(subject.contexts),
+        lists,
+        options.saliency_for(subject.adapter),
+        Path(subject.store.directory),
+    )
