@@ -1,7 +1,7 @@
 """groundbench: does a model's word depend on what it was shown, or only on the words around it?
 
-The public face: `evaluate`, `load_testbed`, `open_model` and `Result`. Each is imported when first asked for,
-so that `import groundbench` costs nothing (PEP 562).
+The public face: `evaluate`, `screen`, `Screener`, `load_testbed`, `open_model` and `Result`. Each is imported when
+first asked for, so that `import groundbench` costs nothing (PEP 562).
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ if TYPE_CHECKING:
     from groundbench.registry import load_testbed as load_testbed
     from groundbench.registry import open_model as open_model
     from groundbench.result import Result as Result
+    from groundbench.screen import screen as screen
+    from groundbench.screener import Screener as Screener
 
 __version__ = "0.1.0"
 
-__all__ = ["Result", "__version__", "evaluate", "load_testbed", "open_model"]
+__all__ = ["Result", "Screener", "__version__", "evaluate", "load_testbed", "open_model", "screen"]
 
 _HOME = {
     "Result": "groundbench.result",
+    "Screener": "groundbench.screener",
     "evaluate": "groundbench.evaluate",
     "load_testbed": "groundbench.registry",
     "open_model": "groundbench.registry",
+    "screen": "groundbench.screen",
 }
 
 
@@ -42,7 +46,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """This package, in which `evaluate` stays the function after the module of that name was imported."""
+    """This package, in which `evaluate` and `screen` stay functions after the modules of these names were imported."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOME and isinstance(value, ModuleType)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -11,10 +12,12 @@ from typing import Any, cast
 
 from groundbench.adapter import Adapter
 from groundbench.errors import BadInputError
+from groundbench.question import Question
 from groundbench.testbed import Testbed
 
 TASKS = "groundbench.tasks"
 ADAPTERS = "groundbench.adapters"
+QUESTIONS = "groundbench.questions"
 
 
 def testbed_names() -> list[str]:
@@ -55,6 +58,36 @@ def testbed_digest(name: str, version: str) -> str | None:
         return None
     testbed = load_testbed(name)
     return testbed.digest() if testbed.version == version else None
+
+
+def question_set_names() -> list[str]:
+    """The names of all installed question sets."""
+    return sorted({e.name for e in entry_points(group=QUESTIONS)})
+
+
+def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
+    """The questions of the set of that name, or of `module:object` (questions, or what makes them when called).
+
+    Raises:
+        BadInputError: there is no such set, its package does not load, or it gives no questions.
+    """
+    made: Any = next((_load(e)(**options) for e in entry_points(group=QUESTIONS) if e.name == name), None)
+    if made is None and ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            made = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise BadInputError(f"{name}: cannot import {attribute!r} from {module!r}: {error}") from error
+        made = made(**options) if callable(made) else made
+    if made is None:
+        known = question_set_names()
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise BadInputError(f"unknown question set {name!r}: expected one of {', '.join(known)} or module:object{hint}")
+    found = tuple(made)
+    if not found or not all(isinstance(q, Question) for q in found):
+        raise BadInputError(f"{name}: found no questions; expected groundbench.question.Question objects")
+    return found
 
 
 def open_model(model: str, **options: Any) -> Adapter:

@@ -135,6 +135,7 @@ class SignalRecord(Record):
         p: two-sided, that the AUROC is 0.5, clustered by group; `p_holm`: corrected over all signals.
         auroc_fit, auroc_test: on one split each.
         aurc: the area under the risk-coverage curve; a signal that says nothing has the error rate.
+        calibration: the headline's first: logistic where it was fitted on fewer than 1,000 answers, else isotonic.
         missing: why there is nothing; null where it was measured.
     """
 

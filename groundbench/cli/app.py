@@ -27,6 +27,7 @@ COMMANDS = {
     "demo": Command("Train small models, evaluate them and write a page: start here.", MEASURE, resumes=True),
     "run": Command("Measure a model on a testbed: gain, heads, ablation, lens.", MEASURE, resumes=True),
     "trajectory": Command("Measure every checkpoint of a training run.", MEASURE, resumes=True),
+    "screen": Command("Screen a model before it ships: a risk card, and a gate for pipelines.", MEASURE, resumes=True),
     "flow": Command("Draw which tokens a word hangs on, layer by layer.", MEASURE),
     "compare": Command("The paired, clustered difference between two results.", MEASURE),
     "report": Command("Write a run as one self-contained HTML page.", MEASURE),

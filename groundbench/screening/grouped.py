@@ -56,7 +56,7 @@ def wilson(p: float, n: float) -> tuple[float, float]:
     z = float(special.ndtri((1 + LEVEL) / 2))
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return 0.0 if p == 0 else max(0.0, middle - half), 1.0 if p == 1 else min(1.0, middle + half)
 
 
 def grouped_mean(values: Floats, group: Ints, seed: int = 0) -> Estimate:

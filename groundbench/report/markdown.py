@@ -1,0 +1,55 @@
+"""Sections as Markdown, for places where a page cannot be shown: a pull request, a model's README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from groundbench.report.figure import Cell, Facts, Section, Stat, Table
+from groundbench.report.numbers import NOT_MEASURED
+
+
+def markdown(
+    title: str, sentence: str, stats: Sequence[Stat], sections: Sequence[Section], facts: Sequence[Facts]
+) -> str:
+    """A document with one heading for each section; figures are left out, their numbers stand in the tables."""
+    parts = [f"# {_plain(title)}", _plain(sentence), _list((s.label, _stat(s)) for s in stats)]
+    for s in sections:
+        parts.append(f"## {_plain(s.title)}")
+        if s.missing:
+            parts.append(f"*{NOT_MEASURED}*: {_plain(s.missing)}")
+            continue
+        parts += [_plain(s.lead)] if s.lead else []
+        parts += [_table(t) for t in s.tables]
+        parts += [_plain(n) for n in s.notes]
+    for group in facts:
+        parts += [f"## {_plain(group.title)}", _list((k, v) for k, v in group.rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _stat(s: Stat) -> str:
+    if s.value is None:
+        return s.missing
+    return " ".join(x for x in (s.value, s.unit, f"({s.detail})" if s.detail else "") if x)
+
+
+def _list(rows: Iterable[tuple[str, Cell]]) -> str:
+    return "\n".join(f"- {_plain(k)}: {_cell(v)}" for k, v in rows)
+
+
+def _table(t: Table) -> str:
+    head = "| " + " | ".join(_cell(h) for h in t.head) + " |"
+    rule = "|" + "|".join(":--" if i in t.text else "--:" for i in range(len(t.head))) + "|"
+    rows = ["| " + " | ".join(_cell(c) for c in row) + " |" for row in t.rows]
+    return "\n".join([f"**{_plain(t.caption)}**", "", head, rule, *rows])
+
+
+def _cell(value: Cell) -> str:
+    return NOT_MEASURED if value is None else _plain(value).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Text on one line that Markdown takes for text."""
+    line = " ".join(text.split())
+    for mark in ("\\", "`", "*", "_", "<", "[", "]"):
+        line = line.replace(mark, f"\\{mark}")
+    return line

@@ -1,0 +1,67 @@
+"""A risk card as plain sentences: what was found, never more than it says."""
+
+from __future__ import annotations
+
+from groundbench.report.numbers import count, number, percent, with_interval
+from groundbench.result_screening import Comparison, RiskCard, StrengthenRecord
+
+
+def headline(card: RiskCard) -> str:
+    """The card in one sentence."""
+    e = card.errors[0]
+    ends = (
+        "" if e.error.low is None else f" (95\u202f% interval {percent(e.error.low, 1)} to {percent(e.error.high, 1)})"
+    )
+    chance = f"guessing would err in {percent(e.chance, 1)}, the best constant answer in {percent(e.constant, 1)}"
+    return f"It errs in {percent(e.error.value, 1)} of {count(e.error.n)} questions{ends}; {chance}."
+
+
+def verdict_sentence(card: RiskCard) -> str:
+    """Pass or fail, and what failed."""
+    failed = [c.name for c in card.verdict.checks if not c.passed]
+    n = len(card.verdict.checks)
+    if not failed:
+        return f"Pass: {'the requirement is' if n == 1 else f'all {n} requirements are'} met."
+    return f"Fail: {len(failed)} of {n} {'requirement' if n == 1 else 'requirements'} not met: {', '.join(failed)}."
+
+
+def above_chance(card: RiskCard) -> str:
+    """Which signals predict errors at all, and which does best."""
+    p = card.predictors
+    known = [s for s in card.signals if s.auroc is not None and s.auroc.value is not None]
+    if not known:
+        return "No signal could be judged: nothing was measured, or all answers are right, or all are wrong."
+    if not p.above_chance:
+        return f"None of {len(known)} signals is better than chance at telling wrong answers from right ones."
+    best = None if p.best is None else card.signal(p.best)
+    found = f"{len(p.above_chance)} of {len(known)} signals are better than chance: {', '.join(p.above_chance)}."
+    if best is None or best.auroc_test is None or best.auroc_test.value is None:
+        return found
+    a = best.auroc_test
+    value = with_interval(a.value, a.low, a.high)
+    return f"{found} The best on the fit split is {best.name}: AUROC {value} on the test split."
+
+
+def comparison_sentence(c: Comparison) -> str:
+    """Whether one signal beats another."""
+    gap = with_interval(c.gap.value, c.gap.low, c.gap.high, 3)
+    if gap is None:
+        return f"{c.one} against {c.other}: not measured."
+    if c.gap.low is None or c.gap.high is None or c.gap.low <= 0 <= c.gap.high:
+        verdict = "cannot be told from"
+    else:
+        verdict = "beats" if c.gap.low > 0 else "is worse than"
+    return f"{c.one} {verdict} {c.other}, the best baseline: AUROC {gap} apart on the test split."
+
+
+def control_sentence(s: StrengthenRecord) -> str:
+    """What strengthening did, against random heads."""
+    change = with_interval(s.change.value, s.change.low, s.change.high, 3)
+    told = s.change.low is not None and s.change.high is not None and not s.change.low <= 0 <= s.change.high
+    body = (
+        f"Multiplying the {s.n_heads} heads by {number(s.factor)} changes the share of wrong answers by {change} "
+        f"(from {number(s.before.value, 3)} to {number(s.after.value, 3)})"
+    )
+    chance = "" if told else ", which cannot be told from none"
+    rank = "" if s.p_rank is None else f"; rank among {len(s.random)} draws of other heads: p = {number(s.p_rank, 3)}"
+    return f"{body}{chance}{rank}."

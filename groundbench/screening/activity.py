@@ -1,0 +1,144 @@
+"""The model's own aggregate heads: found in some questions, watched in others (protocol §8, §10).
+
+Found where the right answer is asked for; watched where the given answer is, which is all that is known in use.
+One forward and one backward pass through the last position give every head's row of saliency.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench import processes
+from groundbench.adapter import Adapter, ModelInfo
+from groundbench.errors import BadInputError
+from groundbench.head_saliency import HeadSaliency
+from groundbench.heads import THRESHOLD, HeadRule, detected
+from groundbench.result_screening import HeadsUsed
+from groundbench.saliency import SaliencyItem, SaliencyOptions, measure_saliency
+from groundbench.screening.asking import Asked
+from groundbench.store import RunStore
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+MIN_RATE = 0.5
+Head = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What the detected heads carry from the evidence to the prediction, for each question.
+
+    Attributes:
+        share: their saliency's part that comes from the evidence.
+        attention: their mean weight on the evidence (in attention, of 1).
+        support: by how many nats, to first order, the evidence makes the answer likelier through them.
+    """
+
+    share: Floats
+    attention: Floats
+    support: Floats
+
+
+def watch(
+    adapter: Adapter,
+    asked: Asked,
+    chosen: Ints,
+    answers: Ints,
+    *,
+    seed: int = 0,
+    store: RunStore | None = None,
+    stage: str = "heads",
+    advance: Callable[[int], None] | None = None,
+) -> HeadSaliency:
+    """Row saliency and attention of every head, for one answer to each of the chosen questions, in their order.
+
+    Args:
+        answers: [chosen] the number of the answer whose surprisal is the loss.
+        store: a run directory, in which what was measured is kept.
+
+    Raises:
+        UnsupportedModelError: the model has no heads that can be read.
+        NonFiniteLogitsError: names the question.
+    """
+    items = [
+        SaliencyItem(asked.row(q), asked.answer(q, a), asked.questions[q].id, asked.questions[q].group)
+        for q, a in zip(chosen.tolist(), answers.tolist(), strict=True)
+    ]
+    key = hashlib.sha256(json.dumps([[i.noun, i.target] for i in items] + [seed]).encode()).hexdigest()[:16]
+    path = None if store is None else store.directory / "parts" / stage / f"{key}.npz"
+
+    def kept() -> HeadSaliency | None:
+        return HeadSaliency.load(path) if path is not None and path.exists() else None
+
+    done = processes.current().from_first(kept)
+    if done is not None:
+        if advance is not None:
+            advance(len(items))
+        return done
+    found = measure_saliency(adapter, items, SaliencyOptions(seed=seed, attention=True), advance)
+    if path is not None and processes.current().first:
+        found.save(path)
+    return found
+
+
+def detect(saliency: HeadSaliency) -> HeadsUsed:
+    """The heads that are aggregate heads in at least half of the items (protocol §10).
+
+    By share, lift and magnitude; where no head passes that (evidence of half a prompt has no lift of 2), by share
+    alone, and the record says so.
+    """
+    rate = np.zeros(saliency.edge.shape[1])
+    rule = HeadRule(selection="magnitude")
+    for rule in (HeadRule(selection="magnitude"), HeadRule(selection="share")):
+        rate = detected(saliency, rule).mean(0)
+        if (rate >= MIN_RATE).any():
+            break
+    found = rate >= MIN_RATE
+    pairs = zip(saliency.head_layer[found].tolist(), saliency.head_number[found].tolist(), strict=True)
+    return HeadsUsed(
+        heads=tuple(pairs),
+        selection=rule.selection,
+        threshold=rule.threshold,
+        min_rate=MIN_RATE,
+        n_items=len(saliency),
+        total=len(found),
+    )
+
+
+def given_heads(info: ModelInfo, heads: Sequence[Head]) -> HeadsUsed:
+    """Heads that somebody names. Raises BadInputError where the model has no such head, or none is named."""
+    known = set(info.head_index)
+    unknown = next((h for h in heads if h not in known), None)
+    if unknown is not None or not heads:
+        found = "none" if unknown is None else f"layer {unknown[0]}, head {unknown[1]}"
+        raise BadInputError(
+            f"heads of {info.name}: found {found}; expected pairs (layer from 1, head from 0) among its {len(known)}"
+        )
+    return HeadsUsed(
+        heads=tuple(heads), selection="given", threshold=THRESHOLD, min_rate=MIN_RATE, n_items=0, total=len(known)
+    )
+
+
+def mask_of(info: ModelInfo, heads: Sequence[Head]) -> Bools:
+    """[heads of the model] which of them are meant, in the order of a HeadEdit's columns."""
+    wanted = set(heads)
+    return np.array([h in wanted for h in info.head_index], dtype=bool)
+
+
+def activity(saliency: HeadSaliency, heads: Sequence[Head]) -> Activity:
+    """What these heads carried in each item; NaN where they have no saliency at all."""
+    wanted = set(heads)
+    columns = zip(saliency.head_layer.tolist(), saliency.head_number.tolist(), strict=True)
+    at = np.array([h in wanted for h in columns])
+    assert saliency.attention is not None
+    edge, row = (x[:, at].astype(np.float64).sum(1) for x in (saliency.edge, saliency.row_sum))
+    share = np.divide(edge, row, out=np.full(len(row), np.nan), where=row > 0)
+    attention = saliency.attention[:, at].astype(np.float64).mean(1)
+    return Activity(share, attention, -saliency.signed_edge[:, at].astype(np.float64).sum(1))

@@ -1,0 +1,79 @@
+"""How sure the model is half way: the entropy of the logit lens at its middle layers (protocol §9).
+
+The logit lens unembeds hidden states as they are; nothing is trained, so nothing can be fitted to the questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from groundbench import processes
+from groundbench.adapter import Adapter, Encoded, ModelInfo
+from groundbench.contexts import Contexts
+from groundbench.errors import NonFiniteLogitsError
+from groundbench.lens_training import require_hidden
+from groundbench.plan import Batch, make_plan
+from groundbench.scoring import DEFAULT_BATCH_TOKENS, by_context, n_contexts
+from groundbench.store import Array, RunStore
+
+Floats = npt.NDArray[np.float64]
+MOST_LAYERS = 6
+
+
+def middle_layers(info: ModelInfo) -> tuple[int, ...]:
+    """Layers of the middle third (from 1), at most six, evenly spaced."""
+    low, high = info.n_layers // 3 + 1, max(info.n_layers // 3 + 1, 2 * info.n_layers // 3)
+    return tuple(sorted({int(k) for k in np.linspace(low, high, min(MOST_LAYERS, high - low + 1)).round()}))
+
+
+@torch.no_grad()
+def lens_entropies(adapter: Adapter, rows: Sequence[Encoded], layers: Sequence[int]) -> Floats:
+    """[rows] the mean over layers of the lens' entropy (nats) at the last position of rows of one length."""
+    out = adapter.forward(rows, hidden=layers)
+    total = torch.zeros(len(rows), dtype=torch.float64)
+    for layer in layers:
+        log_p = adapter.unembed(out.hidden[layer][:, -1], normed=False).float().log_softmax(-1)
+        total += -(log_p.exp() * log_p).sum(-1).double().cpu()
+    return (total / len(layers)).numpy()
+
+
+def lens_entropy(
+    adapter: Adapter,
+    contexts: Contexts,
+    *,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    store: RunStore | None = None,
+    stage: str = "lens-entropy",
+    advance: Callable[[int], None] | None = None,
+) -> Floats:
+    """[contexts] the entropy (nats) of the logit lens at the middle layers, in every context's last position.
+
+    Raises:
+        UnsupportedModelError: the model gives no hidden states.
+        NonFiniteLogitsError: names the prompt.
+    """
+    require_hidden(adapter)
+    layers = middle_layers(adapter.info)
+    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=False)
+    parts = None if store is None else store.stage(stage, {**plan.summary(), "layers": list(layers)})
+
+    def finished(number: int, batch: Batch) -> Array:
+        done = None if parts is None else parts.load(number)
+        if done is None or len(done) != len(batch.contexts):
+            done = lens_entropies(adapter, [contexts.rows[i] for i in batch.contexts], layers).astype(np.float32)
+            if not np.isfinite(done).all():
+                bad = batch.contexts[int(np.flatnonzero(~np.isfinite(done))[0])]
+                raise NonFiniteLogitsError(
+                    f"{contexts.prompts[bad].where}: the logit lens of {adapter.info.name} gives NaN or infinite logits"
+                )
+            if parts is not None:
+                parts.write(number, done)
+        return done
+
+    arrays = processes.current().spread(plan.batches, finished, size=n_contexts, advance=advance)
+    found = by_context(plan.batches, arrays)
+    return np.array([found[int(i)] for i in contexts.unique], dtype=np.float64)

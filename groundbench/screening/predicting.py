@@ -1,0 +1,203 @@
+"""Which signals predict errors, how well, and the threshold that a policy's operating point asks for.
+
+The best signal is chosen on the `fit` split and reported on `test`, so that picking the best of many costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.result_screening import (
+    CalibrationRecord,
+    Comparison,
+    CoveragePoint,
+    IsotonicFit,
+    LogisticFit,
+    OperatingPoint,
+    Predictors,
+    Role,
+    SignalRecord,
+)
+from groundbench.screening.calibration import calibration, fit_isotonic, fit_logistic, predict
+from groundbench.screening.errors_by_kind import estimated
+from groundbench.screening.grouped import rate
+from groundbench.screening.ranking import (
+    Ranked,
+    aurc_estimate,
+    auroc,
+    auroc_estimate,
+    auroc_gap,
+    auroc_p,
+    risk_coverage,
+)
+from groundbench.screening.signals import Signal
+from groundbench.screening.splits import Splits
+from groundbench.stats import holm
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+ALPHA = 0.05
+FEW = 1_000
+"""With fewer answers to fit on, the logistic risk comes first: isotonic steps follow chance there."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What signals are judged by: [questions] risks by signal (NaN unmeasured), errors and groups, and the splits."""
+
+    risks: Mapping[str, Floats]
+    error: Bools
+    group: Ints
+    splits: Splits
+    seed: int
+
+    def known(self, name: str, part: Ints) -> Ints:
+        """The questions of a part in which a signal was measured."""
+        return part[~np.isnan(self.risks[name][part])]
+
+    def on(self, name: str, part: Ints) -> tuple[Floats, Bools, Ints]:
+        """A signal's risks, the errors and the groups of a part, where measured."""
+        at = self.known(name, part)
+        return self.risks[name][at], self.error[at], self.group[at]
+
+
+def signal_records(scored: Scored, signals: Sequence[Signal], missing: Mapping[str, str]) -> tuple[SignalRecord, ...]:
+    """One record for each signal that was asked for; `missing` says why a signal was not measured."""
+    records = [_record(scored, s, missing.get(s.name)) for s in signals]
+    corrected = holm([r.p for r in records])
+    return tuple(r.model_copy(update={"p_holm": p}) for r, p in zip(records, corrected, strict=True))
+
+
+def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord:
+    base = SignalRecord(name=signal.name, role=signal.role, description=signal.description, cost=signal.cost)
+    if missing is None and not len(scored.known(signal.name, scored.splits.scored)):
+        missing = f"no question of the splits fit and test has what it needs ({signal.needs})"
+    if missing is not None:
+        return base.model_copy(update={"missing": missing})
+    risk, error, group = scored.on(signal.name, scored.splits.scored)
+    fit, fit_error, _ = scored.on(signal.name, scored.splits.fit)
+    test, test_error, test_group = scored.on(signal.name, scored.splits.test)
+    return base.model_copy(
+        update={
+            "n": len(risk),
+            "auroc": estimated(auroc_estimate(risk, error, group, scored.seed)),
+            "p": auroc_p(risk, error, group),
+            "auroc_fit": auroc(fit, fit_error) if len(fit) else None,
+            "auroc_test": estimated(auroc_estimate(test, test_error, test_group, scored.seed)) if len(test) else None,
+            "aurc": estimated(aurc_estimate(risk, error, group, scored.seed)),
+            "curve": tuple(CoveragePoint(coverage=c, error=e) for c, e in risk_coverage(risk, error)),
+            "calibration": _calibrated(fit, fit_error, test, test_error),
+        }
+    )
+
+
+def _calibrated(fit: Floats, fit_error: Bools, test: Floats, test_error: Bools) -> tuple[CalibrationRecord, ...]:
+    if not len(fit) or not len(test):
+        return ()
+    methods: tuple[Literal["isotonic", "logistic"], ...] = ("isotonic", "logistic")
+    found = []
+    for method in methods if len(fit) >= FEW else methods[::-1]:
+        fitted: IsotonicFit | LogisticFit
+        fitted = fit_isotonic(fit, fit_error) if method == "isotonic" else fit_logistic(fit, fit_error)
+        held = calibration(predict(fitted, test), test_error)
+        found.append(
+            CalibrationRecord(
+                method=method,
+                fit=fitted,
+                n_fit=len(fit),
+                n_test=len(test),
+                ece=held.ece,
+                brier=held.brier,
+                bins=held.bins,
+            )
+        )
+    return tuple(found)
+
+
+def predictors(scored: Scored, records: Sequence[SignalRecord]) -> Predictors:
+    """The best signals by their AUROC on `fit`, which are above chance, and how heads compare with baselines."""
+    best_signal, best_baseline = _best(records, "signal"), _best(records, "baseline")
+    both = [n for n in (best_signal, best_baseline) if n is not None]
+    best = _best([r for r in records if r.name in both])
+    heads = _best([r for r in records if r.name.startswith("heads-")])
+    compared = dict.fromkeys(n for n in (best_signal, heads) if n is not None)
+    comparisons = [_compared(scored, one, best_baseline) for one in compared if best_baseline is not None]
+    return Predictors(
+        best=best,
+        best_signal=best_signal,
+        best_baseline=best_baseline,
+        above_chance=tuple(r.name for r in records if _above_chance(r)),
+        comparisons=tuple(c for c in comparisons if c is not None),
+    )
+
+
+def _best(records: Sequence[SignalRecord], role: Role | None = None) -> str | None:
+    found = [(r.auroc_fit, r.name) for r in records if r.auroc_fit is not None and role in (None, r.role)]
+    return max(found, key=lambda f: f[0])[1] if found else None
+
+
+def _above_chance(record: SignalRecord) -> bool:
+    a = record.auroc
+    if a is None or a.low is None or record.p_holm is None:
+        return False
+    return a.low > 0.5 and record.p_holm < ALPHA
+
+
+def _compared(scored: Scored, one: str, other: str) -> Comparison | None:
+    at = np.intersect1d(scored.known(one, scored.splits.test), scored.known(other, scored.splits.test))
+    if not len(at):
+        return None
+    gap = auroc_gap(scored.risks[one][at], scored.risks[other][at], scored.error[at], scored.group[at], scored.seed)
+    return Comparison(one=one, other=other, gap=estimated(gap))
+
+
+def operating_point(scored: Scored, signal: str, max_risk: float, min_coverage: float) -> OperatingPoint:
+    """The largest risk up to which `fit` answers err at most `max_risk`, and what it does on `test`."""
+    base = OperatingPoint(
+        signal=signal, max_risk=max_risk, min_coverage=min_coverage, threshold=None, met=False, why=""
+    )
+    risk, error, _ = scored.on(signal, scored.splits.fit)
+    test, test_error, test_group = scored.on(signal, scored.splits.test)
+    if not len(risk) or not len(test):
+        return base.model_copy(update={"why": f"not measured: {signal} in no question of the splits fit and test"})
+    chosen = _threshold(risk, error, max_risk)
+    if chosen is None:
+        why = f"on the fit split no threshold of {signal} keeps answers with at most {max_risk:.1%} errors"
+        return base.model_copy(update={"why": why})
+    threshold, fit_coverage, fit_error = chosen
+    kept = test <= threshold
+    coverage = rate(kept, test_group)
+    found = rate(test_error[kept], test_group[kept])
+    low = coverage.value is None or coverage.value < min_coverage
+    high = found.value is None or found.value > max_risk
+    reasons = [f"{coverage.value or 0:.1%} of the answers are kept"]
+    reasons.append("no answer is kept" if found.value is None else f"{found.value:.1%} of these are wrong")
+    return base.model_copy(
+        update={
+            "threshold": threshold,
+            "fit_coverage": fit_coverage,
+            "fit_error": fit_error,
+            "coverage": estimated(coverage),
+            "error": estimated(found),
+            "met": not (low or high),
+            "why": f"on the test split {' and '.join(reasons)}",
+        }
+    )
+
+
+def _threshold(risk: Floats, error: Bools, max_risk: float) -> tuple[float, float, float] | None:
+    """The largest threshold with few enough errors at or below it, with its coverage and errors; None without one."""
+    ranked = Ranked.of(risk, error)
+    ends = np.append(ranked.start[1:], len(risk)) - 1  # a threshold takes whole blocks of equal risks
+    kept, wrong = (x[ends] for x in ranked.kept())
+    good = np.flatnonzero(wrong / kept <= max_risk + 1e-12)
+    if not len(good):
+        return None
+    last = good[-1]
+    return float(np.sort(risk)[ends[last]]), float(kept[last] / len(risk)), float(wrong[last] / kept[last])

@@ -1,0 +1,136 @@
+"""Heads in a screening: found where they were planted, silent where the model guesses, stronger when strengthened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from groundbench import Screener, screen
+from groundbench.adapter import HeadEdit
+from groundbench.adapters.causal import HFCausal
+from groundbench.errors import BadInputError
+from groundbench.question import Question
+from groundbench.result_screening import RiskCard
+from groundbench.screen import ScreenOptions
+from groundbench.screening.activity import mask_of
+from groundbench.screening.asking import ask, read_questions
+from groundbench.screening.strengthen import StrengthenOptions, random_sets, scaled
+
+Questions = tuple[Question, ...]
+
+
+@pytest.fixture(scope="module")
+def folder(planted: HFCausal, naming: Questions, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("card")
+    screen(planted, naming, ScreenOptions(strengthen=StrengthenOptions((1.5,), draws=3)), out=out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def card(folder: Path) -> RiskCard:
+    return RiskCard.load(folder)
+
+
+def test_the_planted_head_and_no_other_is_detected(card: RiskCard) -> None:
+    assert card.heads is not None
+    assert card.heads.heads == ((2, 1),)
+
+
+def test_it_errs_only_where_nothing_that_was_asked_for_was_shown(card: RiskCard) -> None:
+    by_kind = {e.kind: e.error.value for e in card.errors}
+    assert by_kind["seen"] == 0.0
+    assert 0.2 < by_kind["unseen"] < 0.8  # type: ignore[operator]
+    assert card.gains[0].against == "mismatched"
+
+
+def test_what_the_head_adds_to_the_answer_tells_guesses_from_knowledge(card: RiskCard) -> None:
+    support = card.signal("heads-support")
+    assert support is not None
+    assert support.auroc.low > 0.6  # type: ignore[union-attr, operator]
+    assert "heads-support" in card.predictors.above_chance
+    assert card.signal("gain").missing.startswith("no question of the splits")  # type: ignore[union-attr]
+
+
+def test_permuted_labels_leave_every_signal_at_chance(planted: HFCausal, naming: Questions) -> None:
+    """The same answers, but which of them count as right is dealt out anew: nothing may predict that."""
+    coin = np.random.default_rng(3).integers(0, 2, len(naming))
+    dealt = [replace(q, truth=int(c)) for q, c in zip(naming, coin, strict=True)]
+    found = screen(planted, dealt, ScreenOptions(heads=((2, 1),)))
+    assert found.predictors.above_chance == ()
+    for signal in found.signals:
+        if signal.auroc is not None:
+            assert signal.auroc.low < 0.5 < signal.auroc.high  # type: ignore[operator]
+
+
+def test_strengthening_is_reported_on_the_other_split_beside_random_heads(card: RiskCard) -> None:
+    s = card.strengthen
+    assert s is not None
+    assert (s.factor, s.n_heads, len(s.random)) == (1.5, 1, 3)
+    assert s.before.n == card.questions.splits["test"]
+    assert s.after.value <= s.before.value  # type: ignore[operator]
+    assert s.perplexity_before is None
+    assert "does not know" in s.note  # type: ignore[operator]
+
+
+def test_a_strength_of_one_changes_nothing_and_of_nearly_none_takes_the_answers_away(
+    planted: HFCausal, naming: Questions
+) -> None:
+    asked = read_questions(planted, naming, others=False)
+    chosen = mask_of(planted.info, [(2, 1)])
+    plain = ask(planted, asked)
+    same = ask(planted, asked, edit=scaled(chosen, 1.0))
+    assert np.allclose(same.shown, plain.shown, atol=1e-5)
+    seen = np.array([q.kind == "seen" for q in naming])
+    gone = ask(planted, asked, edit=HeadEdit(scaled(chosen, 1e-6).scale))
+    assert plain.errors[seen].mean() == 0.0
+    assert gone.errors[seen].mean() > 0.3
+
+
+def test_random_sets_are_of_the_same_layer_and_never_the_detected_head(planted: HFCausal) -> None:
+    chosen = mask_of(planted.info, [(2, 1)])
+    sets = random_sets(planted, chosen, 9, 0)
+    assert {planted.info.head_index[int(np.flatnonzero(s)[0])] for s in sets} == {(2, 0), (2, 2), (2, 3)}
+
+
+def test_a_live_answer_has_the_risk_that_the_card_gives_it(
+    planted: HFCausal, naming: Questions, folder: Path, card: RiskCard
+) -> None:
+    screener = Screener.load(folder, planted)
+    assert screener.heads == ((2, 1),)
+    known, guessed = (
+        screener.risk(q.prompt, q.answers[0], signals=("heads-support",), candidates=q.answers)
+        for q in (naming[1], naming[0])
+    )
+    assert known.signal == "heads-support"
+    assert known.risk is not None
+    assert guessed.risk is not None
+    assert known.risk < guessed.risk
+    assert known.signals[0].cost == "1 forward + 1 backward through the last position"
+
+
+def test_live_evidence_is_found_in_the_prompt(planted: HFCausal, folder: Path) -> None:
+    screener = Screener.load(folder, planted)
+    text = "<CHI> sees:<ENV> the:<ENV> dog:<ENV> <MOT> is:<LAN> that:<LAN> your:<LAN>"
+    by_text = screener.risk(text, "dog:<LAN>", evidence="dog:<ENV>")
+    start = text.index("dog:<ENV>")
+    by_span = screener.risk(text, "dog:<LAN>", evidence=(start, start + len("dog:<ENV>")))
+    assert by_text == by_span
+    for evidence, why in ((None, "evidence is missing"), ("cat", "stands 0 times"), ((5, 5), "span is")):
+        with pytest.raises(BadInputError, match=why):
+            screener.risk(text, "dog:<LAN>", evidence=evidence)
+    with pytest.raises(BadInputError, match="needs without="):
+        screener.risk(text, "dog:<LAN>", evidence="dog:<ENV>", signals=("gain",))
+    with pytest.raises(BadInputError, match="needs candidates="):
+        screener.risk(text, "dog:<LAN>", evidence="dog:<ENV>", signals=("probability",))
+
+
+def test_a_screener_without_heads_says_so_and_another_models_card_is_refused(planted: HFCausal, folder: Path) -> None:
+    with pytest.raises(BadInputError, match="give heads="):
+        Screener(planted).risk("dog:<ENV> your:<LAN>", "dog:<LAN>", evidence="dog:<ENV>")
+    with pytest.raises(BadInputError, match="layer 9, head 0"):
+        Screener(planted, heads=[(9, 0)])
+    with pytest.raises(BadInputError, match="screen it first"):
+        Screener.load(folder, planted.untrained(0))
