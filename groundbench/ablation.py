@@ -82,6 +82,7 @@ def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord
     tested, note = _sampled(subject, cells, options)
     items = gain_items(within_cells(subject.table, cells))
     base = AblationRecord(
+        kind=rule.kind,
         selection="crossfit",
         denominator=rule.denominator,
         control=options.controls[0],

@@ -55,7 +55,8 @@ def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
     def under(masks: Bools, pairs: _Pairs, stage: str) -> tuple[Floats, Floats]:
         style = options.style
         how = f"{style.mode}-{style.positions}" if style.factor is None else f"scale-{style.factor:g}-{style.positions}"
-        where = f"ablation/{subject.table.form}/instance/{rule.denominator}/{how}/{stage}"
+        heads = rule.denominator if rule.kind == "aggregate" else f"{rule.kind}-{rule.denominator}"
+        where = f"ablation/{subject.table.form}/instance/{heads}/{how}/{stage}"
         return _measure(subject, pairs, masks, options, where)
 
     before, before_gain = under(np.zeros_like(found), pairs, "original")
@@ -73,6 +74,7 @@ def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
     cut = float(np.nanmean(after))
     removed = bootstrap_ratio(noun_means(before_gain - after_gain), noun_means(before_gain), seed=options.seed)
     return AblationRecord(
+        kind=rule.kind,
         selection="instance",
         denominator=rule.denominator,
         control="layer",

@@ -18,7 +18,7 @@ from groundbench.contexts import Contexts, matched
 from groundbench.edits import EditStyle
 from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.head_saliency import HeadSaliency
-from groundbench.heads import all_head_records, headline_rule
+from groundbench.heads import HeadRule, all_head_records, headline_rule
 from groundbench.instance import instance
 from groundbench.lens_options import LensOptions
 from groundbench.progress import Progress
@@ -51,6 +51,7 @@ class MechanismOptions:
         draws: control draws; 99 for small models, 20 for others; `instance_draws` for the `instance` selection.
         ablation_nouns: cross-fitted heads are cut on a seeded sample of this many nouns, each in one half of the shared
             frames, or on `all` items; all for small models, 40 nouns for others.
+        gather: also cut gather heads, where `total` saliency is measured; aggregate heads are always cut.
         loss: saliency is of the surprisal of the target's `first` token, or of `all` of them.
         style: what is done to the heads: zero, mean, resample or scale; at all positions or the last.
     """
@@ -61,6 +62,7 @@ class MechanismOptions:
     draws: int | None = None
     instance_draws: int = 20
     ablation_nouns: int | Literal["all"] | None = None
+    gather: bool = False
     loss: Loss = "first"
     style: EditStyle = field(default_factory=EditStyle)
     lens: LensOptions = field(default_factory=LensOptions)
@@ -96,6 +98,7 @@ class MechanismOptions:
             "draws": self.draws_for(adapter),
             "instance_draws": min(self.draws_for(adapter), self.instance_draws),
             "ablation_nouns": self.nouns_for(adapter) or "all",
+            "gather": self.gather,
             "edit": self.style.mode,
             "factor": self.style.factor,
             "positions": self.style.positions,
@@ -232,7 +235,10 @@ def ablations_of(
     options: MechanismOptions,
     store: RunStore | None,
 ) -> tuple[AblationRecord, ...]:
-    """Cross-fitted records (the headline: layer-matched), then those by `total`, then the paper's `instance`."""
+    """Cross-fitted records (the headline: layer-matched), then those by `total`, then the paper's `instance`.
+
+    In each, gather heads come last, if they are asked for.
+    """
     draws = options.draws_for(adapter)
     base = AblationOptions(
         style=options.style,
@@ -242,23 +248,21 @@ def ablations_of(
         seed=options.seed,
         batch_tokens=options.batch_tokens,
     )
-    jobs = [
-        _job(selection, denominator, base, options)
-        for selection in options.selections_for(adapter)
-        for denominator in saliency.denominators
-    ]
+    rules = [replace(headline_rule(saliency), denominator=d) for d in saliency.denominators]
+    if options.gather and "total" in saliency.denominators:
+        rules.append(HeadRule("gather", "total"))
+    jobs = [_job(selection, rule, base, options) for selection in options.selections_for(adapter) for rule in rules]
     with Progress(f"{adapter.info.name}: ablation of {contexts.form.name} (passes)", 0) as bar:
         subject = Subject(adapter, contexts, table, saliency, store, bar.advance)
         return tuple(record for job in jobs for record in job(subject))
 
 
 def _job(
-    selection: Selection, denominator: Denominator, base: AblationOptions, options: MechanismOptions
+    selection: Selection, rule: HeadRule, base: AblationOptions, options: MechanismOptions
 ) -> Callable[[Subject], tuple[AblationRecord, ...]]:
     def run(subject: Subject) -> tuple[AblationRecord, ...]:
-        rule = replace(headline_rule(subject.saliency), denominator=denominator)
         if selection == "crossfit":
-            controls = base.controls if denominator == "row" else base.controls[:1]
+            controls = base.controls if rule.denominator == "row" else base.controls[:1]
             return crossfit(subject, replace(base, rule=rule, controls=controls))
         return (instance(subject, replace(base, rule=rule, draws=min(base.draws, options.instance_draws))),)
 

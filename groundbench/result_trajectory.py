@@ -1,4 +1,5 @@
-"""trajectory.json: the results of one training run's checkpoints, in order, with its training curve (contract 2)."""
+"""trajectory.json: the results of one training run's checkpoints, in order, with its training curve; aggregate.json:
+the same of several seeds of one model, as means over seeds (contract 2)."""
 
 from __future__ import annotations
 
@@ -9,9 +10,20 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from groundbench.errors import BadInputError
-from groundbench.result import SCHEMA_VERSION, Record, Result, first_fault, write_atomic
+from groundbench.result import (
+    SCHEMA_VERSION,
+    Control,
+    Denominator,
+    Record,
+    Result,
+    Selection,
+    TestbedRecord,
+    first_fault,
+    write_atomic,
+)
 
 FILE_NAME = "trajectory.json"
+AGGREGATE = "aggregate.json"
 
 
 class CurvePoint(Record):
@@ -81,5 +93,116 @@ class Trajectory(Record):
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise BadInputError(f"{path}: no such file; expected a trajectory.json or its directory") from None
+        except ValidationError as error:
+            raise BadInputError(f"{path}: {first_fault(error)}") from None
+
+
+class Spread(Record):
+    """One number over seeds: its mean, and the two-sided 95 % t-interval over seeds (null with one seed).
+
+    `values` stand in the order of the aggregate's `seeds`; null where a seed has none.
+    """
+
+    mean: float
+    ci_low: float | None = None
+    ci_high: float | None = None
+    values: tuple[float | None, ...]
+
+
+class LensSpread(Record):
+    """The first lens of each seed at one layer: matched and mismatched surprisal and their difference, in nats."""
+
+    layer: int = Field(ge=1)
+    matched: Spread | None = None
+    mismatched: Spread | None = None
+    gain: Spread | None = None
+
+
+class AblationSpread(Record):
+    """One kind of ablation over seeds; fields as in `AblationRecord`, p-values by seed."""
+
+    kind: Literal["aggregate", "gather"] = "aggregate"
+    selection: Selection
+    denominator: Denominator
+    control: Control
+    n_heads: Spread | None = None
+    original: Spread | None = None
+    ablated: Spread | None = None
+    control_mean: Spread | None = None
+    gain_original: Spread | None = None
+    gain_ablated: Spread | None = None
+    gain_control: Spread | None = None
+    p_cluster: tuple[float | None, ...] = ()
+    p_draws: tuple[float | None, ...] = ()
+    p_rank: tuple[float | None, ...] = ()
+
+
+class RegressionSpread(Record):
+    """Adjusted R² of one regression on co-occurrence (protocol §7), over seeds."""
+
+    window: Literal["chunk", "utterances"]
+    statistic: Literal["log-count", "pmi"]
+    unit: Literal["noun", "pair"]
+    r2_adjusted: Spread | None = None
+
+
+class AggregatePoint(Record):
+    """One step over seeds. Surprisals and gains in nats; `heads`, `null_heads`, `mean_layer`: of the headline's rule;
+    `gather_heads`: of the first gather rule."""
+
+    step: int = Field(ge=0)
+    tokens: Spread | None = None
+    train_loss: Spread | None = None
+    heldout_loss: Spread | None = None
+    gain: Spread | None = None
+    matched: Spread | None = None
+    mismatched: Spread | None = None
+    same_category: Spread | None = None
+    heads: Spread | None = None
+    null_heads: Spread | None = None
+    untrained_heads: Spread | None = None
+    mean_layer: Spread | None = None
+    gather_heads: Spread | None = None
+    gain_variance: Spread | None = None
+    regressions: tuple[RegressionSpread, ...] = ()
+    ablations: tuple[AblationSpread, ...] = ()
+    lens: tuple[LensSpread, ...] = ()
+
+
+class Aggregate(Record):
+    """Several seeds of one model on one testbed, step by step (protocol §5: t-intervals over seeds).
+
+    Attributes:
+        seeds: in rising order; every `Spread` holds its values in this order.
+        testbed: of the first seed's last checkpoint; `n_layers` (of those with heads), `parameters`: of the model.
+        points: the steps that every seed has.
+    """
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    name: str
+    description: str = ""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    testbed: TestbedRecord
+    n_layers: int | None = None
+    parameters: int = Field(ge=0)
+    points: tuple[AggregatePoint, ...] = Field(min_length=1)
+
+    @property
+    def last(self) -> AggregatePoint:
+        """The last step."""
+        return self.points[-1]
+
+    def save(self, path: Path) -> None:
+        """Write the aggregate as JSON, whole or not at all."""
+        write_atomic(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Aggregate:
+        """Read an aggregate.json (or the directory that holds one). Raises BadInputError naming file and field."""
+        path = path / AGGREGATE if path.is_dir() else path
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise BadInputError(f"{path}: no such file; expected an aggregate.json or its directory") from None
         except ValidationError as error:
             raise BadInputError(f"{path}: {first_fault(error)}") from None

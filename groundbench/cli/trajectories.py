@@ -8,7 +8,7 @@ from groundbench.cli import console
 from groundbench.cli.console import interval, p_value
 from groundbench.cli.results import or_dash
 from groundbench.result import AblationRecord, GainRecord, HeadsRecord, Regression
-from groundbench.result_trajectory import Trajectory, TrajectoryPoint
+from groundbench.result_trajectory import Aggregate, AggregatePoint, Spread, Trajectory, TrajectoryPoint
 
 LEGEND = """\
 loss, held-out: nats per token; gain, matched, mismatched: nats (95 % over nouns); heads: aggregate ones per item
@@ -24,6 +24,27 @@ def show_trajectories(trajectories: Sequence[Trajectory]) -> None:
         _show_lens(trajectory)
         _show_cooccurrence(trajectory)
     console.out().print(LEGEND)
+
+
+def show_seeds(mean: Aggregate) -> None:
+    """Several seeds of one run: means over seeds with t-intervals, a row for each step."""
+    columns = ("step", "held-out", "gain", "95 % over seeds", "matched", "mismatched", "heads", "cut", "control", "R²")
+    rows = [_seeds_row(point) for point in mean.points]
+    seeds = ", ".join(map(str, mean.seeds))
+    console.show_table(columns, rows, title=f"{mean.name}: mean over the seeds {seeds}", right=columns)
+    console.out().print(LEGEND)
+
+
+def _seeds_row(point: AggregatePoint) -> tuple[str, ...]:
+    def of(spread: Spread | None) -> str:
+        return or_dash(None if spread is None else spread.mean)
+
+    cut = next((a for a in point.ablations if a.selection == "crossfit"), None)
+    r2 = next((r.r2_adjusted for r in point.regressions if r.unit == "noun"), None)
+    ends = "" if point.gain is None else interval(point.gain.ci_low, point.gain.ci_high, 2)
+    gains = (None, None) if cut is None else (cut.gain_ablated, cut.gain_control)
+    middle = (point.matched, point.mismatched, point.heads, *gains, r2)
+    return (str(point.step), of(point.heldout_loss), of(point.gain), ends, *map(of, middle))
 
 
 def _show_checkpoints(trajectory: Trajectory) -> None:

@@ -28,13 +28,19 @@ from groundbench.cli.options import (
 EPILOG = examples(
     ("a model trained by `groundbench train`", "groundbench trajectory runs/gpt2/seed-42 --out runs/gpt2-measured"),
     ("gain alone, at ten checkpoints", "groundbench trajectory CHECKPOINTS --measure gain --points 10 --out DIR"),
+    ("all seeds of a run, and their mean", "groundbench trajectory runs/gpt2 --out runs/gpt2-measured"),
     ("then the page", "groundbench report runs/gpt2-measured"),
 )
 
 
 def trajectory(
     checkpoints: Annotated[
-        Path, typer.Argument(help="A folder of step-* folders.", show_default=False, metavar="CHECKPOINTS")
+        Path,
+        typer.Argument(
+            help="A folder of step-* folders, or of several seed-* folders with such.",
+            show_default=False,
+            metavar="CHECKPOINTS",
+        ),
     ],
     out: Annotated[
         Path,
@@ -75,9 +81,11 @@ def trajectory(
     """Measure every checkpoint of a training run: when grounding emerges, and what carries it.
 
     Gain and heads at each checkpoint, ablation and lens at some, the regression on co-occurrence where the training
-    corpus is known, and tests corrected over the checkpoints.
+    corpus is known, and tests corrected over the checkpoints. Of several seeds, each one's trajectory and
+    aggregate.json: means with t-intervals over seeds.
     """
-    from groundbench.cli.trajectories import show_trajectories
+    from groundbench.cli.trajectories import show_seeds, show_trajectories
+    from groundbench.seeds import seed_folders, trajectories
     from groundbench.trajectory import TrajectoryOptions
     from groundbench.trajectory import trajectory as measure_all
 
@@ -93,6 +101,14 @@ def trajectory(
         at_least=at_least,
         load=loading(dtype, device, None, None, None, "auto", False),
     )
+    if len(seed_folders(checkpoints)) > 1:
+        mean = trajectories(checkpoints, testbed, out=out, options=options, force=force)
+        if as_json:
+            typer.echo(mean.model_dump_json(indent=1))
+        else:
+            show_seeds(mean)
+        console.note(f"wrote {out / 'aggregate.json'}; a page: groundbench report {out}")
+        return
     done = measure_all(checkpoints, testbed, out=out, options=options, force=force)
     if as_json:
         typer.echo(done.model_dump_json(indent=1))

@@ -26,7 +26,8 @@ from groundbench.lens_options import LensOptions
 from groundbench.mechanism import MechanismOptions
 from groundbench.registry import load_testbed
 from groundbench.result import Result
-from groundbench.result_trajectory import Trajectory
+from groundbench.result_trajectory import Aggregate, Trajectory
+from groundbench.seeds import trajectories
 from groundbench.stats import holm
 from groundbench.trained import Trained
 from groundbench.training import train
@@ -112,6 +113,24 @@ def test_killed_in_the_second_checkpoint_it_resumes_to_identical_numbers(
     trajectory(trained, "childworld", out=tmp_path, options=OPTIONS)
     assert opened == ["step-000020", "step-000030"]
     assert numbers(tmp_path) == numbers(whole)
+
+
+def test_several_seeds_are_measured_and_averaged(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(toy_preset(**SIZES), "childworld", trained.parent, seeds=(4,), device="cpu", threads=1)
+    words = ["trajectory", str(trained.parent), "--measure", "gain", "--points", "2", "--limit", str(NOUNS)]
+    assert main([*words, "--out", str(tmp_path), "--json"]) == 0
+    mean = Aggregate.model_validate_json(capsys.readouterr().out)
+    assert mean == Aggregate.load(tmp_path)
+    each = [Trajectory.load(tmp_path / f"seed-{s}") for s in mean.seeds]
+    assert mean.seeds == (3, 4)
+    assert [p.step for p in mean.points] == [0, 30]
+    assert mean.last.gain is not None
+    assert mean.last.gain.values == tuple(t.last.gain.mean for t in each if t.last.gain)
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    assert "mean over the seeds 3, 4" in capsys.readouterr().out
+    assert trajectories(trained.parent, out=tmp_path, options=TrajectoryOptions(("gain",), 2, limit=NOUNS)) == mean
 
 
 def test_what_is_finished_is_taken_as_it_is_and_nothing_else(trained: Path, tmp_path: Path, opened: list[str]) -> None:

@@ -1,0 +1,95 @@
+"""Several seeds on one page: every line has its band, and what one seed lacks is not drawn as 0."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from fake_results import fake_trajectory
+
+from groundbench.aggregate import aggregate, spread
+from groundbench.cli import main
+from groundbench.errors import BadInputError
+from groundbench.report import seeds
+from groundbench.report.source import page_of
+from groundbench.result_trajectory import AGGREGATE, Aggregate, Trajectory
+
+
+def seeded(seed: int, parameters: int = 1_300_000) -> Trajectory:
+    """A fake trajectory of that seed, all of one model."""
+    made = fake_trajectory(seed)
+    points = [
+        p.model_copy(
+            update={
+                "result": p.result.model_copy(
+                    update={"model": p.result.model.model_copy(update={"seed": seed, "parameters": parameters})}
+                )
+            }
+        )
+        for p in made.points
+    ]
+    return made.model_copy(update={"points": tuple(points)})
+
+
+@pytest.fixture(scope="module")
+def three() -> Aggregate:
+    return aggregate([seeded(s) for s in (2, 0, 1)], name="three seeds")
+
+
+def test_means_and_t_intervals_by_hand(three: Aggregate) -> None:
+    runs = [seeded(s) for s in (0, 1, 2)]
+    assert three.seeds == (0, 1, 2)
+    for i, point in enumerate(three.points):
+        values = [r.points[i].result.gain.mean for r in runs]  # type: ignore[union-attr]
+        mean = sum(values) / 3
+        sd = math.sqrt(sum((v - mean) ** 2 for v in values) / 2)
+        assert point.gain is not None
+        assert point.gain.values == tuple(values)
+        assert point.gain.mean == pytest.approx(mean)
+        assert point.gain.ci_high == pytest.approx(mean + 4.302653 * sd / math.sqrt(3))
+    cut = three.last.ablations[0]
+    own = [r.last.ablations[0] for r in runs]
+    assert (cut.kind, cut.selection, cut.control) == ("aggregate", own[0].selection, own[0].control)
+    assert cut.gain_ablated is not None
+    assert cut.gain_ablated.values == tuple(a.gain_ablated for a in own)
+    assert cut.p_rank == tuple(a.p_rank for a in own)
+
+
+def test_one_seed_has_no_interval_and_a_missing_value_is_no_zero() -> None:
+    one = spread([1.5])
+    assert one is not None
+    assert (one.mean, one.ci_low, one.ci_high) == (1.5, None, None)
+    assert spread([None, None]) is None
+    two = spread([1.0, None, 3.0])
+    assert two is not None
+    assert (two.mean, two.values) == (2.0, (1.0, None, 3.0))
+
+
+def test_seeds_of_other_models_or_one_seed_twice_are_refused() -> None:
+    with pytest.raises(BadInputError, match="expected each seed once"):
+        aggregate([seeded(1), seeded(1)])
+    with pytest.raises(
+        BadInputError, match=r"seed 0 has the number of parameters \d+, seed 1 7; expected seeds of one"
+    ):
+        aggregate([seeded(0), seeded(1, parameters=7)])
+    with pytest.raises(BadInputError, match="no trajectory to average"):
+        aggregate([])
+
+
+def test_the_file_comes_back_and_its_page_has_a_band_for_every_seeded_line(three: Aggregate, tmp_path: Path) -> None:
+    three.save(tmp_path / "three" / AGGREGATE)
+    assert Aggregate.load(tmp_path / "three") == three
+    page = page_of(tmp_path / "three")
+    assert page == page_of(tmp_path)
+    assert "three seeds" in page
+    figure = seeds.hero([three])
+    assert figure is not None
+    drawn = [e.get("class") for e in ElementTree.fromstring(figure.panels[0]).iter()]
+    assert "band c1" in drawn
+    assert len([c for c in drawn if c == "mark c1"]) == len(three.points)
+    assert main(["report", str(tmp_path / "three")]) == 0
+    (tmp_path / AGGREGATE).write_text(three.model_dump_json().replace('"points":[', '"points":[1,', 1))
+    with pytest.raises(BadInputError, match="field points"):
+        Aggregate.load(tmp_path)
