@@ -122,14 +122,14 @@ def _folder_name(path: Path) -> str:
 def load_config(source: Source, trust_remote_code: bool) -> Any:
     """The model's config; local files first, the network only where they are missing and it is not forbidden."""
     if source.gguf is not None:
-        return _from_pretrained(AutoConfig, source, gguf_file=source.gguf)
-    return _from_pretrained(AutoConfig, source, trust_remote_code=trust_remote_code)
+        return from_pretrained(AutoConfig, source, gguf_file=source.gguf)
+    return from_pretrained(AutoConfig, source, trust_remote_code=trust_remote_code)
 
 
 def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokenizerFast:
     """A tokenizer that tells character offsets. Raises BadInputError if there is none."""
     more = {"gguf_file": source.gguf} if source.gguf else {"trust_remote_code": trust_remote_code}
-    tokenizer = _from_pretrained(AutoTokenizer, source, **more)
+    tokenizer = from_pretrained(AutoTokenizer, source, **more)
     if not getattr(tokenizer, "is_fast", False):
         raise BadInputError(
             f"{source.name}: its tokenizer ({type(tokenizer).__name__}) gives no character offsets, which are needed "
@@ -139,20 +139,26 @@ def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokeniz
 
 
 def load_causal(source: Source, config: Any, options: LoadOptions) -> PreTrainedModel:
-    """A causal language model in evaluation mode on its device.
+    """A causal language model in evaluation mode on its device; see `load_model` for the errors."""
+    return load_model(source, config, options, AutoModelForCausalLM, "causal language model")
+
+
+def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kind: str) -> PreTrainedModel:
+    """A model in evaluation mode on its device.
+
+    Args:
+        auto: transformers' auto class of this `kind` of model (named in messages).
 
     Raises:
-        UnsupportedModelError: the architecture is no causal language model.
+        UnsupportedModelError: the architecture is of no such kind.
         BadInputError: the weights cannot be loaded as asked.
     """
     if getattr(config, "is_encoder_decoder", False):
         raise UnsupportedModelError(
-            f"{source.name}: a {config.model_type} model is an encoder-decoder; expected a causal language model"
+            f"{source.name}: a {config.model_type} model is an encoder-decoder; expected a {kind}"
         )
-    if type(config) not in AutoModelForCausalLM._model_mapping and not hasattr(config, "auto_map"):
-        raise UnsupportedModelError(
-            f"{source.name}: transformers has no causal language model of type {config.model_type!r}"
-        )
+    if type(config) not in auto._model_mapping and not hasattr(config, "auto_map"):
+        raise UnsupportedModelError(f"{source.name}: transformers has no {kind} of type {config.model_type!r}")
     quantization.require_known(config, source.name)
     more: dict[str, Any] = {"dtype": options.resolved_dtype()}
     if source.gguf is not None:
@@ -162,7 +168,7 @@ def load_causal(source: Source, config: Any, options: LoadOptions) -> PreTrained
     more |= _placement(source, options)
     if options.quantize is not None:
         more["quantization_config"] = quantization.asked_for(source.name, source.gguf, config, options.quantize)
-    model = _from_pretrained(AutoModelForCausalLM, source, config=config, **more)
+    model = from_pretrained(auto, source, config=config, **more)
     if "device_map" not in more:
         model = _moved(model, source, options)
     if options.quantize is not None:
@@ -213,7 +219,7 @@ def _use_safetensors(source: Source) -> bool | None:
     return True if source.path is not None else None
 
 
-def _from_pretrained(loader: Any, source: Source, **more: Any) -> Any:
+def from_pretrained(loader: Any, source: Source, **more: Any) -> Any:
     """Local files first; then the network, unless the environment says offline."""
     offline = source.path is not None or bool(os.environ.get("HF_HUB_OFFLINE"))
     hf_logging.disable_progress_bar()

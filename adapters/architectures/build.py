@@ -35,8 +35,8 @@ def build_model(architecture: str, options: Mapping[str, object], *, vocab_size:
     limit = getattr(config, "max_position_embeddings", None)
     if isinstance(limit, int) and limit < length:
         raise BadInputError(f"{architecture}: it reads at most {limit} positions, but rows have length {length}")
-    model = _sentence(architecture, lambda: AutoModelForCausalLM.from_config(config))
-    if _sentence(architecture, lambda: _sees_ahead(model)):
+    model = sentence(architecture, lambda: AutoModelForCausalLM.from_config(config))
+    if sentence(architecture, lambda: _sees_ahead(model)):
         raise BadInputError(f"{architecture}: a position depends on later ones; expected a causal language model")
     return model
 
@@ -50,10 +50,11 @@ def _config(architecture: str, options: Mapping[str, object], vocab_size: int) -
         if not hasattr(defaults, name):
             raise BadInputError(f"{architecture}: its config has no option {name!r}")
     values = {"vocab_size": vocab_size, **dict.fromkeys(SPECIAL), **options}
-    return _sentence(architecture, lambda: AutoConfig.for_model(architecture, **values))
+    return sentence(architecture, lambda: AutoConfig.for_model(architecture, **values))
 
 
-def _sentence(architecture: str, build: Callable[[], Any]) -> Any:
+def sentence(architecture: str, build: Callable[[], Any]) -> Any:
+    """What `build` makes; its refusal of options as one sentence. Raises BadInputError."""
     try:
         return build()
     except (ValueError, TypeError, RuntimeError, StrictDataclassError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,16 +11,25 @@ from groundbench.cli import console
 from groundbench.cli.options import examples, numbers
 from groundbench.errors import BadInputError
 
+if TYPE_CHECKING:
+    from groundbench.training.presets import Preset
+
 EPILOG = examples(
     ("train, with the checkpoints in runs/gpt2/seed-42", "groundbench train gpt2-mini --out runs/gpt2"),
     ("five seeds, two at a time", "groundbench train gpt2-mini --out runs/five --seeds 42,142,242,342,442 --jobs 2"),
     ("the null: what is shown says nothing of what is said", "groundbench train gpt2-mini --out DIR --shuffle-env"),
     ("on transcripts you imported", "groundbench train gpt2-mini --corpus corpora/brown --vocabulary 8000 --out DIR"),
     ("any value of the preset", "groundbench train gpt2-mini --out DIR --lr 3e-3 --set config.n_layer=6"),
+    ("a model that sees, on a DINOv2 you have", "groundbench train vlm-mini --vision DINOV2 --out DIR"),
     ("what there is to train", "groundbench train --list"),
 )
 
-CORPUS, RECIPE, MACHINE = "The corpus", "In place of the preset's values", "This machine"
+CORPUS, RECIPE, SIGHT, MACHINE = (
+    "The corpus",
+    "In place of the preset's values",
+    "For a model that sees pictures",
+    "This machine",
+)
 
 
 def _list(asked: bool) -> None:
@@ -45,13 +54,14 @@ def train(
         ),
     ],
     corpus: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="A testbed with a training corpus, or the folder of an imported one.",
             metavar="CORPUS",
+            show_default="the preset's: childworld, or image-dialogue for one that sees",
             rich_help_panel=CORPUS,
         ),
-    ] = "childworld",
+    ] = None,
     density: Annotated[
         str | None,
         typer.Option(
@@ -68,6 +78,16 @@ def train(
             min=1,
             metavar="N",
             show_default="all",
+            rich_help_panel=CORPUS,
+        ),
+    ] = None,
+    pictures: Annotated[
+        int | None,
+        typer.Option(
+            help="Distinct pictures of a corpus of pictures.",
+            min=2,
+            metavar="N",
+            show_default="3000",
             rich_help_panel=CORPUS,
         ),
     ] = None,
@@ -104,6 +124,33 @@ def train(
             rich_help_panel=RECIPE,
         ),
     ] = None,
+    vision: Annotated[
+        str | None,
+        typer.Option(
+            help="A pretrained image encoder, frozen: a DINOv2 hub id or folder.",
+            metavar="MODEL",
+            show_default="the preset's",
+            rich_help_panel=SIGHT,
+        ),
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="A pretrained language model, frozen: a hub id, a folder or a .gguf file.",
+            metavar="MODEL",
+            show_default="the preset's",
+            rich_help_panel=SIGHT,
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the encoder's view of each picture is kept; runs share it.",
+            metavar="DIR",
+            show_default="groundbench/pictures in your cache folder",
+            rich_help_panel=SIGHT,
+        ),
+    ] = None,
     jobs: Annotated[
         int, typer.Option(help="Seeds trained side by side.", min=1, metavar="N", rich_help_panel=MACHINE)
     ] = 1,
@@ -131,13 +178,22 @@ def train(
     """
     values = _values(override or [])
     chosen = numbers("--seeds", seeds)
-    from groundbench.training.corpora import load_corpus
+    sight = {"vision": vision, "language": language, "cache": None if cache is None else str(cache)}
+    values |= {f"pictures.{key}": value for key, value in sight.items() if value is not None}
+    from groundbench.training.corpora import default_corpus, load_corpus
 
-    text = load_corpus(corpus, density=density, vocabulary=vocabulary, shuffle_env=True if shuffle_env else None)
+    recipe = _recipe(preset, vision)
+    text = load_corpus(
+        corpus or default_corpus(recipe),
+        density=density,
+        vocabulary=vocabulary,
+        pictures=pictures,
+        shuffle_env=True if shuffle_env else None,
+    )
     from groundbench.training.seeds import train as train_seeds
 
     paths = train_seeds(
-        preset,
+        recipe,
         text,
         out,
         seeds=chosen,
@@ -151,6 +207,19 @@ def train(
         device=device,
     )
     _show_last(paths)
+
+
+def _recipe(name: str, vision: str | None) -> Preset:
+    """The preset, or the one that stands in for it where no image encoder is given: that is said."""
+    from groundbench.training.presets import load_preset
+
+    preset = load_preset(name)
+    instead = None if preset.pictures is None or vision or preset.pictures.vision else preset.pictures.otherwise
+    if instead is None:
+        return preset
+    console.note(f"{preset.name} reads pictures through a pretrained encoder and none is given (--vision DINOV2)")
+    console.note(f"training {instead} instead: its small encoder is trained along, from scratch")
+    return load_preset(instead)
 
 
 def _values(pairs: list[str]) -> dict[str, Any]:

@@ -13,12 +13,18 @@ from typing import Any, cast
 from groundbench.errors import BadInputError
 from groundbench.registry import TASKS
 from groundbench.tasks.importers import ImportedCorpus, is_corpus
-from groundbench.training.corpus import Corpus
+from groundbench.training.corpus import Corpus, PictureCorpus
+from groundbench.training.presets import Preset
 
 SHUFFLED = "shuffled"
 
 
-def load_corpus(name: str, **options: Any) -> Corpus:
+def default_corpus(preset: Preset) -> str:
+    """The name of the corpus that a preset is trained on unless told."""
+    return preset.corpus or "childworld"
+
+
+def load_corpus(name: str, **options: Any) -> Corpus | PictureCorpus:
     """The training corpus of the testbed of that name, or the imported corpus in that folder.
 
     `NAME:shuffled` is short for `shuffle_env=True`: the null corpus, in which what is shown says nothing of what is
@@ -51,8 +57,8 @@ def load_corpus(name: str, **options: Any) -> Corpus:
     return _made(make, name, given)
 
 
-def _made(make: Callable[..., Any], name: str, options: dict[str, Any], **fixed: Any) -> Corpus:
+def _made(make: Callable[..., Any], name: str, options: dict[str, Any], **fixed: Any) -> Corpus | PictureCorpus:
     for key in options:
         if key in fixed or key not in inspect.signature(make).parameters:
             raise BadInputError(f"corpus {name}: it has no option {key!r}")
-    return cast(Corpus, make(**fixed, **options))
+    return cast(Corpus | PictureCorpus, make(**fixed, **options))

@@ -1,14 +1,17 @@
-"""What training reads: a stream of token batches that is a pure function of step and seed."""
+"""What training reads: token batches that are a pure function of step and seed, or pictures with their dialogues."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+    from groundbench.testbed import ImageSource
 
 Tokens = npt.NDArray[np.int64]
 
@@ -38,4 +41,39 @@ class Corpus(Protocol):
 
     def heldout(self, *, rows: int, length: int) -> Tokens:
         """Token ids [rows, length] of fixed rows that no `batch` ever returns."""
+        ...
+
+
+@runtime_checkable
+class PictureCorpus(Protocol):
+    """Pictures, each with a dialogue about it (protocol §2.3); number i below `len` is trained on."""
+
+    name: str
+
+    def identity(self) -> dict[str, object]:
+        """The options that decide pictures and dialogues, as JSON values."""
+        ...
+
+    def __len__(self) -> int:
+        """How many pictures there are to train on."""
+        ...
+
+    def picture(self, i: int) -> ImageSource:
+        """The picture of dialogue i."""
+        ...
+
+    def turns(self, i: int) -> Sequence[str]:
+        """Dialogue i, turn by turn, without what the picture replaces."""
+        ...
+
+    def caption(self, i: int) -> str:
+        """What is said of picture i by itself."""
+        ...
+
+    def words(self) -> Sequence[str]:
+        """Every word and punctuation mark of captions and dialogues."""
+        ...
+
+    def heldout(self, rows: int) -> Sequence[int]:
+        """Numbers of `rows` dialogues that are not trained on."""
         ...

@@ -14,18 +14,15 @@ import json
 import os
 import pickle
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from groundbench.errors import BadInputError, GroundbenchError
 from groundbench.result import write_atomic
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 RUN = "run.json"
 
@@ -99,15 +96,12 @@ class SeedFolder:
         """The folder of one checkpoint, there or not."""
         return self.path / f"step-{step:06d}"
 
-    def write_checkpoint(
-        self, step: int, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, record: Mapping[str, object]
-    ) -> None:
-        """Write a `from_pretrained` folder with `record` as its training.json; replaces one that is there."""
+    def write_checkpoint(self, step: int, save: Callable[[Path], None], record: Mapping[str, object]) -> None:
+        """Write what `save` puts into a folder, with `record` as its training.json; replaces one that is there."""
         final, unfinished = self.checkpoint(step), self.path / f".step-{step:06d}"
         with writing(final):
             shutil.rmtree(unfinished, ignore_errors=True)
-            model.save_pretrained(unfinished)
-            tokenizer.save_pretrained(unfinished)
+            save(unfinished)
             (unfinished / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
             shutil.rmtree(final, ignore_errors=True)
             unfinished.rename(final)

@@ -13,15 +13,15 @@ from accelerate.state import AcceleratorState
 from transformers.utils import logging as hf_logging
 
 import groundbench
-from groundbench.adapters.architectures.build import build_model
 from groundbench.errors import BadInputError, GroundbenchError
-from groundbench.training.objective import NextTokenLoss, heldout_loss, n_targets, parts, to_batch
+from groundbench.training.course import open_course
+from groundbench.training.objective import heldout_loss, load_trained, parts, trained_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from groundbench.training.corpus import Corpus
+    from groundbench.training.corpus import Corpus, PictureCorpus
     from groundbench.training.folder import SeedFolder
     from groundbench.training.presets import Preset
 
@@ -37,7 +37,7 @@ class Report(Protocol):
 
 
 def train_seed(
-    preset: Preset, corpus: Corpus, folder: SeedFolder, seed: int, *, device: str, report: Report
+    preset: Preset, corpus: Corpus | PictureCorpus, folder: SeedFolder, seed: int, *, device: str, report: Report
 ) -> list[Path]:
     """Train one seed, or go on with it where it was stopped; the checkpoints' folders in order.
 
@@ -79,7 +79,13 @@ class _Run:
     """The parts of the loop, in the order in which it calls them."""
 
     def __init__(
-        self, preset: Preset, corpus: Corpus, folder: SeedFolder, seed: int, device: str, report: Report
+        self,
+        preset: Preset,
+        corpus: Corpus | PictureCorpus,
+        folder: SeedFolder,
+        seed: int,
+        device: str,
+        report: Report,
     ) -> None:
         hf_logging.disable_progress_bar()  # one bar for each file of a checkpoint
         AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run's device and precision
@@ -88,21 +94,12 @@ class _Run:
         )
         self.is_main = self.accelerator.is_main_process
         self.preset, self.corpus, self.folder, self.seed, self.report = preset, corpus, folder, seed, report
-        self.tokenizer = corpus.tokenizer()
-        self.pad = int(self.tokenizer.pad_token_id)
-        self.heldout = corpus.heldout(rows=preset.heldout_rows, length=preset.length)
         if preset.batch_size < self.accelerator.num_processes:
             raise BadInputError(
                 f"preset {preset.name}: batch_size {preset.batch_size} gives no row to some of "
                 f"{self.accelerator.num_processes} processes"
             )
-        torch.manual_seed(seed)
-        self.model = build_model(
-            preset.architecture,
-            preset.config,
-            vocab_size=len(self.tokenizer),
-            length=preset.length,
-        )
+        self.course = open_course(preset, corpus, seed, self.accelerator.device)
         self.tokens = 0
         self.losses: list[torch.Tensor] = []  # of the steps since the last line of the log, left on the device
         self.train_loss: float | None = None
@@ -113,17 +110,17 @@ class _Run:
         """Load the state last saved, if any, and prepare everything for the device; the first step to do."""
         state = self.folder.load_state()
         if state is not None:
-            self.model.load_state_dict(state["model"])
+            load_trained(self.course.model, state["model"])
             self.tokens = state["tokens"]
         settings = self.preset.optimisation
         optimizer = torch.optim.AdamW(
-            self.model.parameters(),
+            [p for p in self.course.model.parameters() if p.requires_grad],
             lr=settings.lr,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self.objective, self.optimizer = self.accelerator.prepare(NextTokenLoss(self.model).train(), optimizer)
+        self.objective, self.optimizer = self.accelerator.prepare(self.course.objective.train(), optimizer)
         if state is not None:
             self.optimizer.load_state_dict(state["optimizer"])
         step = 0 if state is None else int(state["step"])
@@ -138,15 +135,15 @@ class _Run:
         torch.manual_seed(_seed_of(self.seed, step, rank))
         for group in self.optimizer.param_groups:
             group["lr"] = self.preset.optimisation.rate(step, self.preset.steps)
-        rows = self.corpus.batch(step, seed=self.seed, batch_size=self.preset.batch_size, length=self.preset.length)
-        count = n_targets(rows, self.pad)
+        rows = self.course.rows(step)
+        count = self.course.n_targets(rows)
         if count == 0:
             raise GroundbenchError(f"seed {self.seed}: the batch of step {step} has no token to predict")
         loss = torch.zeros((), device=self.accelerator.device)
         pieces = list(parts(rows[rank::world], self.preset.accumulation))
         for piece in pieces:
             with nullcontext() if piece is pieces[-1] else self.accelerator.no_sync(self.objective):
-                part = self.objective(to_batch(piece, self.pad, self.accelerator.device)) / count
+                part = self.objective(self.course.batch(piece, self.accelerator.device)) / count
                 self.accelerator.backward(part * world)  # parallel wrappers average over processes
             loss += part.detach()
         self.accelerator.clip_grad_norm_(self.objective.parameters(), self.preset.optimisation.clip)
@@ -190,7 +187,7 @@ class _Run:
                 "tokens": self.tokens,
                 "version": groundbench.__version__,
             }
-            self.folder.write_checkpoint(done, self.model, self.tokenizer, record)
+            self.folder.write_checkpoint(done, self.course.save, record)
         self.accelerator.wait_for_everyone()
         self._start_clock()
 
@@ -201,7 +198,7 @@ class _Run:
                 {
                     "step": done,
                     "tokens": self.tokens,
-                    "model": self.model.state_dict(),
+                    "model": trained_weights(self.course.model),
                     "optimizer": self.optimizer.state_dict(),
                 }
             )
@@ -223,9 +220,7 @@ class _Run:
             )
 
     def _heldout_loss(self) -> float:
-        objective = self.accelerator.unwrap_model(self.objective)
-        rows, device = self.heldout, self.accelerator.device
-        return heldout_loss(objective, rows, self.pad, device, self.preset.batch_size)
+        return heldout_loss(self.course, self.accelerator.device, self.preset.batch_size)
 
     def _start_clock(self) -> None:
         """Time and tokens where the present stretch of the log began."""

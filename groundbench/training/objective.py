@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from groundbench.training.surprisal import summed_surprisal
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from groundbench.training.corpus import Tokens
+    from groundbench.training.course import Course
 
 
 class Batch(NamedTuple):
@@ -22,11 +25,13 @@ class Batch(NamedTuple):
         inputs: [B, T - 1] token ids, cut after the longest row.
         kept: [n] positions in the flattened inputs whose next token is no pad.
         targets: [n] that next token.
+        seen: [B, ...] what stands before the inputs and is not text: a picture's patches or pixels. None: nothing.
     """
 
     inputs: Tensor
     kept: Tensor
     targets: Tensor
+    seen: Tensor | None = None
 
 
 def to_batch(rows: Tokens, pad: int, device: torch.device) -> Batch:
@@ -62,19 +67,34 @@ class NextTokenLoss(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """The sum of surprisals (nats, fp32) over the batch's targets."""
-        hidden = self.model.base_model(input_ids=batch.inputs, use_cache=False).last_hidden_state
-        kept = hidden.flatten(0, 1).index_select(0, batch.kept)
-        logits = self.model.get_output_embeddings()(kept)
-        return nn.functional.cross_entropy(logits.float(), batch.targets, reduction="sum")
+        kept = self.hidden(batch).flatten(0, 1).index_select(0, batch.kept)
+        return summed_surprisal(kept, self.model.get_output_embeddings(), batch.targets)
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """[B, T, d] the last hidden state at the batch's inputs."""
+        state: Tensor = self.model.base_model(input_ids=batch.inputs, use_cache=False).last_hidden_state
+        return state
+
+
+def trained_weights(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The part of a model's state that training changes: all but frozen parameters."""
+    state = model.state_dict(keep_vars=True)
+    return {k: v.detach() for k, v in state.items() if v.requires_grad or not isinstance(v, nn.Parameter)}
+
+
+def load_trained(model: PreTrainedModel, state: Mapping[str, Tensor]) -> None:
+    """Put `trained_weights` back; the frozen ones are as the model was built with them."""
+    model.load_state_dict({**model.state_dict(), **state})
 
 
 @torch.no_grad()
-def heldout_loss(objective: NextTokenLoss, rows: Tokens, pad: int, device: torch.device, batch_size: int) -> float:
-    """Mean surprisal (nats per token) on held-out rows [R, T], without dropout."""
+def heldout_loss(course: Course, device: torch.device, batch_size: int) -> float:
+    """Mean surprisal (nats per token) on a course's held-out rows, without dropout."""
+    objective, rows = course.objective, course.heldout
     was_training = objective.training
     objective.eval()
     total = 0.0
     for start in range(0, len(rows), batch_size):
-        total += float(objective(to_batch(rows[start : start + batch_size], pad, device)))
+        total += float(objective(course.batch(rows[start : start + batch_size], device)))
     objective.train(was_training)
-    return total / n_targets(rows, pad)
+    return total / course.n_targets(rows)

@@ -43,14 +43,42 @@ class Stretch(Record):
     until: PositiveInt | None = None
 
 
+class Pictures(Record):
+    """How a model comes to see pictures (protocol §2.3).
+
+    Attributes:
+        pixels: the side to which pictures are scaled.
+        vision: hub id or folder of a pretrained image encoder, frozen; None: a new one of `config.vision_config`, which
+            is trained along.
+        language: hub id, folder or .gguf file of a pretrained language model, frozen; None: a new one of
+            `config.text_config`.
+        turns: of a dialogue's turns, this many in a row are read at a time; None: all.
+        captions: the share of rows that hold the picture's caption in place of its dialogue.
+        otherwise: the preset that the command line trains instead where no encoder is given.
+        cache: folder for what a frozen encoder makes of pictures; None: one in the user's cache folder.
+    """
+
+    pixels: PositiveInt
+    vision: str | None = None
+    language: str | None = None
+    turns: PositiveInt | None = None
+    captions: float = Field(default=0.0, ge=0, le=1)
+    otherwise: str | None = None
+    cache: str | None = None
+
+
 class Preset(Record):
     """One training recipe.
 
     Attributes:
         architecture, config: a `model_type` of transformers and the values of its config.
+        corpus: what it is trained on unless told; None: childworld.
+        pictures: for a model that sees; its `architecture` is llava, and `length` counts the words after the picture.
         batch_size, length: rows of one update, and their length in tokens.
         accumulation: parts in which a batch is computed where memory is short; the update is the same.
-        precision: `fp32`, or `bf16` for mixed precision.
+        precision: `fp32`, or `bf16` for mixed precision (weights stay fp32). fp16 is not offered: it needs its loss
+            scaled, and every device that trains these models in reasonable time has bf16.
+        compile: run the layers through torch.compile; numbers change by rounding, checkpoints do not change form.
         checkpoints: stretches in order; step 0 and the last step are always checkpoints.
         resume_every: steps between two savings of the state from which an interrupted run goes on.
         heldout_rows: rows of the held-out text on which every checkpoint's loss is measured.
@@ -60,12 +88,15 @@ class Preset(Record):
     description: str = ""
     architecture: str = Field(min_length=1)
     config: dict[str, JsonValue] = Field(default_factory=dict)
+    corpus: str | None = None
+    pictures: Pictures | None = None
     optimisation: Optimisation
     steps: PositiveInt
     batch_size: PositiveInt
     length: int = Field(ge=2)
     accumulation: PositiveInt = 1
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
     checkpoints: tuple[Stretch, ...] = Field(min_length=1)
     resume_every: PositiveInt = 250
     heldout_rows: PositiveInt = 128
@@ -79,6 +110,18 @@ class Preset(Record):
             found.update(range(first, until + 1, stretch.every))
             start = max(start, until)
         return tuple(sorted(found))
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a run: all but names of files, for which others stand (`source_fingerprint`).
+
+        `compile` only where it is on, so that folders of before it existed are still the same run.
+        """
+        left_out: dict[str, Any] = {
+            "description": True,
+            "corpus": True,
+            "pictures": {"vision", "language", "otherwise", "cache"},
+        }
+        return self.model_dump(mode="json", exclude=left_out if self.compile else {**left_out, "compile": True})
 
     def override(self, values: Mapping[str, object]) -> Preset:
         """The preset with other values; a key may be dotted, as in `optimisation.lr` or `config.n_layer`.

@@ -16,19 +16,19 @@ import torch
 
 from groundbench.errors import BadInputError, GroundbenchError
 from groundbench.machine import begin_worker
-from groundbench.training.corpora import load_corpus
+from groundbench.training.corpora import default_corpus, load_corpus
 from groundbench.training.folder import SeedFolder, refuse_other_run
 from groundbench.training.loop import train_seed
 from groundbench.training.presets import Preset, load_preset
 from groundbench.training.watch import Watch
 
 if TYPE_CHECKING:
-    from groundbench.training.corpus import Corpus
+    from groundbench.training.corpus import Corpus, PictureCorpus
 
 
 def train(
     preset: str | Path | Preset,
-    corpus: str | Corpus,
+    corpus: str | Corpus | PictureCorpus | None,
     out: str | Path,
     *,
     seeds: Sequence[int] = (42,),
@@ -45,7 +45,8 @@ def train(
 
     Args:
         preset: a preset's name, a YAML file with one preset, or a Preset.
-        corpus: a testbed's name (`childworld`, `childworld:shuffled`) or a Corpus.
+        corpus: a testbed's name (`childworld`, `childworld:shuffled`), a Corpus or a PictureCorpus; None: the
+            preset's own.
         out: the folder of the run; each seed has a folder of checkpoints in it.
         steps, lr, batch_size, length: in place of the preset's values.
         override: any other value of the preset by dotted key, as in `{"config.n_layer": 6}`.
@@ -66,8 +67,8 @@ def train(
     given = {key: value for key, value in named.items() if value is not None}
     recipe = load_preset(preset).override({**given, **(override or {})})
     _check(seeds, jobs, threads, device)
-    text = load_corpus(corpus) if isinstance(corpus, str) else corpus
-    identity = {"preset": recipe.model_dump(mode="json", exclude={"description"}), "corpus": text.identity()}
+    text = load_corpus(corpus or default_corpus(recipe)) if corpus is None or isinstance(corpus, str) else corpus
+    identity = {"preset": recipe.identity(), "corpus": text.identity(), **_pretrained(recipe)}
     refuse_other_run(Path(out), identity)
     folders = {seed: SeedFolder(Path(out), seed, identity) for seed in seeds}
     with Watch(recipe.name, seeds, recipe.steps) as watch:
@@ -77,6 +78,16 @@ def train(
         else:
             found = _side_by_side(recipe, text, folders, min(jobs, len(seeds)), threads, device, watch)
     return [path for paths in found for path in paths]
+
+
+def _pretrained(preset: Preset) -> dict[str, object]:
+    """The fingerprints of the weights that a preset does not train."""
+    if preset.pictures is None:
+        return {}
+    from groundbench.adapters.architectures.llava import source_fingerprint
+
+    sources = {"vision": preset.pictures.vision, "language": preset.pictures.language}
+    return {"pretrained": {k: None if v is None else source_fingerprint(v) for k, v in sources.items()}}
 
 
 def _check(seeds: Sequence[int], jobs: int, threads: int | None, device: str) -> None:
@@ -104,7 +115,7 @@ def _threads(threads: int | None) -> Iterator[None]:
 
 def _side_by_side(
     preset: Preset,
-    corpus: Corpus,
+    corpus: Corpus | PictureCorpus,
     folders: Mapping[int, SeedFolder],
     jobs: int,
     threads: int | None,
@@ -149,5 +160,7 @@ def _tell_parent(seed: int, record: Mapping[str, Any]) -> None:
     _worker["lines"].put((seed, dict(record)))
 
 
-def _train_in_worker(preset: Preset, corpus: Corpus, folder: SeedFolder, seed: int, device: str) -> list[Path]:
+def _train_in_worker(
+    preset: Preset, corpus: Corpus | PictureCorpus, folder: SeedFolder, seed: int, device: str
+) -> list[Path]:
     return train_seed(preset, corpus, folder, seed, device=device, report=_tell_parent)

@@ -71,7 +71,11 @@ class PictureDialogues:
         rng = self._random(i)
         scene = random_scene(rng)
         turns = dialogue(scene, rng)
-        return " ".join([f"Caption: {_caption(scene)}", *turns] if caption else turns)
+        return " ".join([self.caption(i), *turns] if caption else turns)
+
+    def caption(self, i: int) -> str:
+        """The caption of dialogue i: what a text-only model reads where this corpus has a picture."""
+        return f"Caption: {_caption(self.scene(i))}"
 
     def turns(self, i: int) -> list[str]:
         """The ten turns of dialogue i."""

@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import ToyCorpus
+from toy import ToyCorpus, toy_preset
 from transformers import PreTrainedModel
 
 from groundbench.adapters.architectures.build import build_model
+from groundbench.training.course import TextCourse
 from groundbench.training.objective import NextTokenLoss, heldout_loss, n_targets, parts, to_batch
 
 CPU = torch.device("cpu")
@@ -77,11 +78,11 @@ def test_parts_are_the_batch(rows: int, pieces: int) -> None:
 
 
 def test_heldout_loss_is_the_mean_over_tokens_whatever_the_batches() -> None:
-    model = built("gpt2").train()
-    loss = NextTokenLoss(model)
-    found = [heldout_loss(loss, ROWS, 0, CPU, size) for size in (1, 4, 6)]
-    assert model.training
-    assert found == pytest.approx([their_loss(model.eval(), ROWS).item()] * 3, abs=1e-5)
+    course = TextCourse(toy_preset(heldout_rows=6), ToyCorpus(), 3)
+    course.objective.train()
+    found = [heldout_loss(course, CPU, size) for size in (1, 4, 6)]
+    assert course.model.training
+    assert found == pytest.approx([their_loss(course.model.eval(), course.heldout).item()] * 3, abs=1e-5)
 
 
 def test_a_batch_keeps_exactly_what_is_predicted() -> None:

@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from toy import toy_preset
+from toy_pictures import WORDS, Plain, make_encoder, make_language
 from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from groundbench.adapters.architectures.build import build_model
+from groundbench.adapters.architectures.llava import build_llava
 from groundbench.errors import BadInputError
 from groundbench.training.presets import OURS, Optimisation, Stretch, load_preset, preset_names, read_presets
 
@@ -21,9 +23,34 @@ def test_every_preset_of_ours_builds(name: str) -> None:
     preset = load_preset(name)
     assert preset.name == name
     assert preset.description
-    model = build_model(preset.architecture, preset.config, vocab_size=50, length=preset.length)
+    if preset.pictures is not None:
+        return  # built below
+    depth = "n_layer" if preset.architecture == "gpt2" else "num_hidden_layers"
+    one_layer = {**preset.config, depth: 1}  # whole ones: test_paper_presets.py
+    model = build_model(preset.architecture, one_layer, vocab_size=50, length=preset.length)
     model.eval()
     assert model(torch.zeros(1, preset.length, dtype=torch.long)).logits.shape == (1, preset.length, 50)
+
+
+@pytest.mark.parametrize("name", [n for n in preset_names() if load_preset(n).pictures is not None])
+def test_every_preset_that_sees_builds(name: str, tmp_path: Path) -> None:
+    """With small stand-ins for what is pretrained, whose sizes are then its own."""
+    preset = load_preset(name)
+    assert preset.pictures is not None
+    encoder = make_encoder(tmp_path / "vision", layers=12)
+    model, processor = build_llava(
+        preset.config,
+        pixels=preset.pictures.pixels,
+        vision=None if "vision_config" in preset.config else encoder,
+        language=None if "text_config" in preset.config else make_language(tmp_path / "language", tied=True),
+        words=WORDS,
+    )
+    grid = preset.pictures.pixels // 14
+    seen = processor(text="<image>What color?", images=Plain("red", 0).load(), return_tensors="pt")
+    assert seen["input_ids"].shape == (1, grid**2 + 3)
+    with torch.no_grad():
+        assert model.eval()(**seen).logits.shape == (1, grid**2 + 3, len(processor.tokenizer))
+    assert preset.pictures.otherwise is None or preset.pictures.otherwise in preset_names()
 
 
 def test_the_names_the_house_promises() -> None:
