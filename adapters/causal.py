@@ -23,6 +23,7 @@ from groundbench.adapters.encoding import BosPolicy, PromptEncoder
 from groundbench.adapters.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
 from groundbench.adapters.restart import entering_at, layers_are_packed
 from groundbench.adapters.tap import Tap, attach
+from groundbench.adapters.tap.tap import probe_ids
 from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.testbed import Prompt
 
@@ -63,8 +64,11 @@ class HFCausal:
         self._packed: bool | None = None
         self._tap: Tap | None = None
         self._notes = notes
-        self.encoder = PromptEncoder(tokenizer, _max_length(model), name, bos, chat)
+        self.encoder = self._make_encoder(name, bos, chat)
         self.info = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
+
+    def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
+        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat)
 
     def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
         config = self.model.config.get_text_config()
@@ -108,7 +112,7 @@ class HFCausal:
             "restart": probing.no_restart(self, cached=no_prefix is None),
         }
         try:
-            self._tap = attach(self.model)
+            self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
             found["tap"] = None if self._tap.mixers else "the model has no heads"
         except UnsupportedModelError as error:
             found["tap"] = str(error)
@@ -132,7 +136,7 @@ class HFCausal:
         """Run rows of one length without a graph and keep their cache."""
         more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
         with torch.no_grad(), self._tapped(edit, prefix):
-            out = self._call(self._ids(rows), use_cache=True, **more)
+            out = self._call(self._inputs(rows), use_cache=True, **more)
         return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), out.logits[:, -1].float())
 
     def forward(
@@ -150,9 +154,9 @@ class HFCausal:
             more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
         elif self._has_cache:
             more = {"use_cache": False}
-        ids = self._ids(rows)
+        inputs = self._inputs(rows)
         with torch.set_grad_enabled(trace), self._tapped(edit, prefix, trace) as tapped:
-            states, out = self._with_hidden(ids, hidden, more)
+            states, out = self._with_hidden(inputs, hidden, more)
         traces = tuple(tapped.traces) if tapped is not None and trace else ()
         return Forward(out.logits[:, -1].float(), states, traces)
 
@@ -160,16 +164,17 @@ class HFCausal:
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
         """[B, paths, V] fp32 logits after each path; see `groundbench.adapters.following`."""
-        if edit is not None and prefix is not None:
+        if prefix is None:
+            longer = [[replace(r, ids=r.ids + path) for r in rows] for path in paths]
+            return torch.stack([self.forward(part, edit=edit).logits for part in longer], dim=1)
+        if edit is not None:
             edit = replace(edit, positions="all")  # of the path: the cached context is as it was edited
+        cached, run = cast(CachedPrefix, prefix), self._runner(rows)
         with torch.no_grad(), self._tapped(edit, prefix):
-            if prefix is None:
-                return following.whole(self._run, [r.ids for r in rows], paths, self.device)
-            cached = cast(CachedPrefix, prefix)
             if self._tree_works:
                 cache = cached.for_batch(len(rows))
-                return following.tree(self._run, cache, cached.length, paths, len(rows), self.device)
-            return following.each(self._run, cached, paths, self.device)
+                return following.tree(run, cache, cached.length, paths, len(rows), self.device)
+            return following.each(run, cached, paths, self.device)
 
     def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
         """Logits [..., V] of hidden states [..., d]."""
@@ -182,9 +187,9 @@ class HFCausal:
         more: dict[str, Any] = {"use_cache": False} if self._has_cache else {}
         if prefix is not None:
             more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
-        ids = self._ids(rows)
+        inputs = self._inputs(rows)
         with torch.no_grad(), self._tapped(edit, prefix, layer=layer), self._entering(layer, residual):
-            return cast(Tensor, self._call(ids, **more).logits[:, -1].float())
+            return cast(Tensor, self._call(inputs, **more).logits[:, -1].float())
 
     def untrained(self, seed: int) -> HFCausal:
         """The same architecture with random weights (transformers' own initialisation).
@@ -199,13 +204,11 @@ class HFCausal:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = type(self.model)(copy.deepcopy(self.model.config)).to(self.model.dtype).to(self.device)
-        return HFCausal(
-            model,
-            self.tokenizer,
-            name=f"{self.info.name} (untrained)",
-            bos=self.encoder.bos,
-            chat=self.encoder.chat,
-        )
+        return self._of(model, f"{self.info.name} (untrained)")
+
+    def _of(self, model: PreTrainedModel, name: str) -> HFCausal:
+        """Another model in this one's place: the same tokenizer and options."""
+        return HFCausal(model, self.tokenizer, name=name, bos=self.encoder.bos, chat=self.encoder.chat)
 
     def _entering(self, layer: int, residual: Tensor) -> AbstractContextManager[None]:
         if self._packed is None:
@@ -226,10 +229,18 @@ class HFCausal:
             raise ValueError("rows of one batch must have one length")
         return torch.tensor(ids, device=self.device)
 
-    def _call(self, ids: Tensor, **more: Any) -> Any:
+    def _inputs(self, rows: Sequence[Encoded]) -> dict[str, Any]:
+        """What the model is called with for the rows' new tokens."""
+        return {"input_ids": self._ids(rows)}
+
+    def _call(self, inputs: dict[str, Any], **more: Any) -> Any:
         if self._keeps_logits:
             more["logits_to_keep"] = 1
-        return self.model(input_ids=ids, return_dict=True, **more)
+        return self.model(**inputs, return_dict=True, **more)
+
+    def _runner(self, rows: Sequence[Encoded]) -> following.Run:
+        """How tokens that go on from these rows are run; see `_run`."""
+        return self._run
 
     def _run(self, ids: Tensor, cache: Any | None, **more: Any) -> Tensor:
         """Logits [B, T, V] of all new tokens, going on from a cache if there is one."""
@@ -237,15 +248,17 @@ class HFCausal:
             more |= {self._cache_name: cache, "use_cache": True}
         return cast(Tensor, self.model(input_ids=ids, return_dict=True, **more).logits)
 
-    def _with_hidden(self, ids: Tensor, layers: Sequence[int], more: dict[str, Any]) -> tuple[dict[int, Tensor], Any]:
+    def _with_hidden(
+        self, inputs: dict[str, Any], layers: Sequence[int], more: dict[str, Any]
+    ) -> tuple[dict[int, Tensor], Any]:
         """Residuals by layer: what enters the next layer, and for the last one what enters the final norm.
 
         Caught by hooks: families disagree on what their `hidden_states` begin with and whether the last is normed.
         """
         if not layers:
-            return {}, self._call(ids, **more)
+            return {}, self._call(inputs, **more)
         with anatomy.caught(self.model, layers) as states:
-            out = self._call(ids, **more)
+            out = self._call(inputs, **more)
         return states, out
 
     @torch.no_grad()
@@ -311,18 +324,25 @@ def open_causal(
         fingerprint=weights_fingerprint(source, loaded),
         bos=bos,
         chat=chat,
-        training=_training(source),
+        training=training_of(source),
     )
 
 
-def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter:
+def made_by(spec: str) -> Any:
+    """What `module:object` names, called if it can be. Raises BadInputError if it cannot be imported."""
     module, _, attribute = spec.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise BadInputError(f"{spec}: cannot import {attribute!r} from {module!r}: {error}") from error
-    made = found() if callable(found) and not hasattr(found, "info") else found
+    return found() if callable(found) and not hasattr(found, "info") else found
+
+
+def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
+    made = made_by(spec)
     if isinstance(made, tuple) and len(made) == 2:
+        if hasattr(getattr(made[0], "config", None), "vision_config"):
+            return None  # a vision-language model: another adapter's
         return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
     if not hasattr(made, "info") or not hasattr(made, "forward"):
         raise BadInputError(f"{spec}: found {type(made).__name__}; expected an Adapter or a (model, tokenizer) pair")
@@ -331,7 +351,7 @@ def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter:
     return cast(Adapter, made)
 
 
-def _training(source: loading.Source) -> dict[str, Any]:
+def training_of(source: loading.Source) -> dict[str, Any]:
     """Step and seed of one of our own checkpoints."""
     if source.path is None or not (source.path / "training.json").is_file():
         return {}
@@ -344,7 +364,8 @@ def _training(source: loading.Source) -> dict[str, Any]:
     }
 
 
-def _max_length(model: PreTrainedModel) -> int:
+def max_length(model: PreTrainedModel) -> int:
+    """The model's context in tokens."""
     config = model.config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):
         value = getattr(config, name, None)

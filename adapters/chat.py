@@ -6,36 +6,54 @@ targets and ENV spans are those of every other model; only what stands before th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from groundbench.errors import BadInputError
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
+Content = str | list[dict[str, str]]
 REQUEST = "Continue the text."
 PROBES = ("The text", "It was")
 """Two beginnings of an assistant's turn: what the template puts before them must not depend on them."""
 
 
-def chat_opening(tokenizer: PreTrainedTokenizerFast, name: str) -> str:
-    """What the tokenizer's chat template puts before the text of an assistant's turn that answers `REQUEST`.
+class Templated(Protocol):
+    """A tokenizer or a processor."""
+
+    chat_template: Any
+
+    def apply_chat_template(self, conversation: Any, **options: Any) -> Any:
+        """The conversation as text."""
+        ...
+
+
+def chat_opening(templated: Templated, name: str, images: int | None = None) -> str:
+    """What a chat template puts before the text of an assistant's turn that answers `REQUEST`.
+
+    Args:
+        templated: a tokenizer, or the processor of a model that reads images.
+        images: how many images stand before the request, for a processor; None for a tokenizer.
 
     Raises:
-        BadInputError: the tokenizer has no chat template, or one that changes what it is given.
+        BadInputError: there is no chat template, or one that changes what it is given.
     """
-    if not tokenizer.chat_template:
-        raise BadInputError(f"{name}: --chat was asked for, but its tokenizer has no chat template")
-    openings = {_opening(tokenizer, name, probe) for probe in PROBES}
+    if not templated.chat_template:
+        kind = "tokenizer" if images is None else "processor"
+        raise BadInputError(f"{name}: --chat was asked for, but its {kind} has no chat template")
+    openings = {_opening(templated, name, probe, images) for probe in PROBES}
     if len(openings) != 1:
         raise BadInputError(f"{name}: what its chat template puts before the assistant's turn depends on the turn")
     return openings.pop()
 
 
-def _opening(tokenizer: PreTrainedTokenizerFast, name: str, probe: str) -> str:
-    turns = [{"role": "user", "content": REQUEST}, {"role": "assistant", "content": probe}]
+def _opening(templated: Templated, name: str, probe: str, images: int | None) -> str:
+    request: Content = REQUEST
+    answer: Content = probe
+    if images is not None:
+        request = [*({"type": "image"} for _ in range(images)), {"type": "text", "text": REQUEST}]
+        answer = [{"type": "text", "text": probe}]
+    turns = [{"role": "user", "content": request}, {"role": "assistant", "content": answer}]
     try:
-        rendered = tokenizer.apply_chat_template(turns, tokenize=False, continue_final_message=True)
+        rendered = templated.apply_chat_template(turns, tokenize=False, continue_final_message=True)
     except Exception as error:  # a template is code of the model's makers: jinja2's errors, ValueError, TypeError ...
         raise BadInputError(f"{name}: its chat template cannot be used: {' '.join(str(error).split())}") from error
     if not str(rendered).endswith(probe):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Literal
 
 from groundbench.adapter import Encoded
@@ -13,11 +15,20 @@ from groundbench.testbed import EnvSegment, ImageSegment, Prompt
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+Offsets = list[tuple[int, int]]
 BosPolicy = Literal["auto", "yes", "no"]
 
 
-class _NotApartError(BadInputError):
-    """The tokenizer gives the ENV form no tokens of its own."""
+class NotApartError(BadInputError):
+    """The ENV form has no tokens of its own."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A prompt as the text that is tokenized, and for each segment the characters it stands on."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
 
 
 class PromptEncoder:
@@ -49,12 +60,17 @@ class PromptEncoder:
         self._not_apart: dict[tuple[str, str], str] = {}
         if bos == "yes" and tokenizer.bos_token_id is None:
             raise BadInputError(f"{name}: BOS was asked for, but its tokenizer has no BOS token")
-        self.opening = chat_opening(tokenizer, name) if chat else ""
         own = tokenizer("a")["input_ids"]
         by_itself = not chat and bool(own) and own[0] == tokenizer.bos_token_id
         self.adds_bos = bos == "yes" or (bos == "auto" and by_itself)
-        if chat and bos != "auto" and tokenizer.bos_token:
-            self.opening = self.opening.removeprefix(tokenizer.bos_token)
+        self.opening = self._with_bos_as_asked(self._chat_opening()) if chat else ""
+
+    def _chat_opening(self) -> str:
+        return chat_opening(self.tokenizer, self.name)
+
+    def _with_bos_as_asked(self, opening: str) -> str:
+        bos = self.tokenizer.bos_token
+        return opening if self.bos == "auto" or not bos else opening.removeprefix(bos)
 
     @property
     def begins_with_bos(self) -> bool:
@@ -71,11 +87,9 @@ class PromptEncoder:
         """
         if not prompts:
             return []
-        for prompt in prompts:
-            if any(isinstance(s, ImageSegment) for s in prompt.segments):
-                raise BadInputError(f"{self.name} reads text only, but {prompt.where} holds an image")
+        shown = [self.render(p) for p in prompts]
         batch = self.tokenizer(
-            [self.opening + p.text for p in prompts],
+            [s.text for s in shown],
             add_special_tokens=False,
             return_offsets_mapping=True,
             return_attention_mask=False,
@@ -87,15 +101,21 @@ class PromptEncoder:
             zip(prompts, batch["input_ids"], batch["offset_mapping"], strict=True)
         ):
             try:
-                rows.append(self._encoded(prompt, ids, offsets))
-            except _NotApartError as error:
+                rows.append(self._encoded(prompt, shown[i], ids, offsets))
+            except NotApartError as error:
                 faults[i] = str(error)
         if faults:
             raise UnencodableError(faults)
         return rows
 
-    def _encoded(self, prompt: Prompt, ids: list[int], offsets: list[tuple[int, int]]) -> Encoded:
-        before, shift = len(self.opening), int(self.adds_bos)
+    def render(self, prompt: Prompt) -> Rendered:
+        """The text of a prompt, after the opening. Raises BadInputError for a prompt with an image."""
+        if any(isinstance(s, ImageSegment) for s in prompt.segments):
+            raise BadInputError(f"{self.name} reads text only, but {prompt.where} holds an image")
+        return joined(self.opening, [s.text for s in prompt.segments if not isinstance(s, ImageSegment)])
+
+    def _encoded(self, prompt: Prompt, shown: Rendered, ids: list[int], offsets: Offsets) -> Encoded:
+        shift = int(self.adds_bos)
         if len(ids) + shift >= self.max_length:
             raise BadInputError(
                 f"{prompt.where}: {len(ids) + shift} tokens do not fit {self.name}'s context of {self.max_length} "
@@ -104,27 +124,21 @@ class PromptEncoder:
         if not ids:
             raise BadInputError(f"{prompt.where}: the prompt is empty after tokenization by {self.name}")
         spans = []
-        at = before
-        for segment in prompt.segments:
-            if isinstance(segment, ImageSegment):
-                continue
-            end = at + len(segment.text)
+        for segment, (start, end) in zip(prompt.segments, shown.spans, strict=True):
             if isinstance(segment, EnvSegment):
-                a, b = self._span(prompt, offsets, at, end)
+                a, b = self._span(prompt, shown.text, offsets, start, end)
                 spans.append((a + shift, b + shift))
-            at = end
         bos = (int(self.tokenizer.bos_token_id),) if self.adds_bos else ()
         return Encoded(bos + tuple(ids), tuple(spans))
 
-    def _span(self, prompt: Prompt, offsets: list[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
+    def _span(self, prompt: Prompt, text: str, offsets: Offsets, start: int, end: int) -> tuple[int, int]:
         inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start]
         if not inside:
-            raise _NotApartError(f"{prompt.where}: {self.name}'s tokenizer gives the ENV form no token")
-        text = self.opening + prompt.text
+            raise NotApartError(f"{prompt.where}: {self.name}'s tokenizer gives the ENV form no token")
         for i in (inside[0], inside[-1]):
             a, b = offsets[i]
             if text[a:start].strip() or text[end:b].strip():
-                raise _NotApartError(
+                raise NotApartError(
                     f"{prompt.where}: the tokenizer merges ENV with its surroundings in {text[a:b]!r}; "
                     "set the ENV form apart by a space"
                 )
@@ -166,3 +180,9 @@ class PromptEncoder:
                 )
             else:
                 self._joins[tail, word] = target
+
+
+def joined(opening: str, parts: Sequence[str]) -> Rendered:
+    """Parts of a text after an opening, with the characters that each stands on."""
+    ends = list(accumulate(map(len, parts), initial=len(opening)))
+    return Rendered(opening + "".join(parts), tuple(pairwise(ends)))

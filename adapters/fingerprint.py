@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -69,4 +69,12 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state.pop("truncation", None)  # set by calls, not part of what it is
     state.pop("padding", None)
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def processor_fingerprint(processor: Any) -> str:
+    """16 hex digits for a processor: its tokenizer, and all that decides what it makes of an image."""
+    made = {k: str(v) for k, v in sorted(processor.image_processor.to_dict().items())}
+    own = {k: str(v) for k, v in sorted(vars(processor).items()) if isinstance(v, str | int | float | bool)}
+    state = [tokenizer_fingerprint(processor.tokenizer), made, own]
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]

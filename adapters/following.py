@@ -1,7 +1,7 @@
 """Logits after many short paths of tokens that go on from the same cached contexts (targets of several tokens).
 
 `tree` reads all paths of a context in one row under a mask in which a token sees the context and its own path only;
-`each` gives every path a row of its own, for models that cannot take such a mask; `whole` has no cache at all.
+`each` gives every path a row of its own, for models that cannot take such a mask.
 """
 
 from __future__ import annotations
@@ -48,12 +48,3 @@ def each(run: Run, prefix: CachedPrefix, paths: Sequence[Path], device: torch.de
         for i, column in zip(members, logits.view(prefix.rows, len(members), -1).unbind(1), strict=True):
             out[i] = column
     return torch.stack([o for o in out if o is not None], dim=1)
-
-
-def whole(run: Run, rows: Sequence[Path], paths: Sequence[Path], device: torch.device) -> Tensor:
-    """[rows, paths, V]: every context read again with each path, for models without a cache."""
-    out = []
-    for path in paths:
-        ids = torch.tensor([r + path for r in rows], device=device)
-        out.append(run(ids, None)[:, -1].float())
-    return torch.stack(out, dim=1)

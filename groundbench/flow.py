@@ -79,7 +79,7 @@ def total_flow(
         layer[0] += whole.sum((1, 2))
         layer[1] += _into(whole[:, None], env, rows)[:, 0]
         flow = flow.abs_()
-        on_itself = flow[..., first:].diagonal(dim1=2, dim2=3)
+        on_itself = flow[..., first : first + rows.stop - rows.start].diagonal(dim1=2, dim2=3)
         sums[0] += on_itself.sum(-1)
         on_itself.zero_()  # summed apart, not subtracted: what is left may be far smaller
         sums[1] += flow.sum((2, 3))
@@ -89,8 +89,8 @@ def total_flow(
 
 
 def _block(trace: Trace, gradient: Tensor, values: Tensor, rows: slice, skip_on_diagonal: bool) -> Tensor:
-    """[B, H, r, keys]: signed flow into some query rows, from the keys up to the last of them."""
-    keys = values.shape[2] - gradient.shape[2] + rows.stop
+    """[B, H, r, keys]: signed flow into some query rows, from the keys that they may see."""
+    keys = values.shape[2] if trace.ahead else values.shape[2] - gradient.shape[2] + rows.stop
     flow = trace.weights(rows, keys)
     if skip_on_diagonal and trace.skip is not None:
         flow[..., keys - (rows.stop - rows.start) :].diagonal(dim1=2, dim2=3).add_(trace.skip[:, None])

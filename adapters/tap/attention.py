@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -156,6 +157,15 @@ class AttentionTrace:
     def sinks(self) -> bool:
         """Whether rows may sum to less than 1."""
         return self.options.get(SINK) is not None
+
+    @cached_property
+    def ahead(self) -> bool:
+        """Whether the mask lets a token see later ones."""
+        if self.mask is None or self.mask.shape[-2] == 1:
+            return False
+        seen = self.mask if self.mask.dtype == torch.bool else self.mask > torch.finfo(self.mask.dtype).min
+        later = self.key.shape[2] - self.query.shape[2] + 1
+        return bool(seen.triu(later).any())
 
     @torch.no_grad()
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:

@@ -35,6 +35,7 @@ class EagerTrace:
     skip: Tensor | None = None
     smear: int = 0
     sinks: bool = False
+    ahead: bool = False
 
     @property
     def values(self) -> Tensor:

@@ -48,6 +48,7 @@ class SSDTrace:
     c: Tensor
     site: Tensor
     sinks: bool = False
+    ahead: bool = False
 
     @torch.no_grad()
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
@@ -65,10 +65,13 @@ class Tap:
             yield session
 
 
-def attach(model: PreTrainedModel) -> Tap:
+def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> Tap:
     """Find the mixers of a loaded model and check that what is tapped is what the model computes.
 
     Returns a tap with no mixers for a model that has no heads (an LSTM).
+
+    Args:
+        inputs: what the model is called with to try it; by default the ids of `probe_ids`.
 
     Raises:
         UnsupportedModelError: names the model type and what failed; behaviour can still be scored.
@@ -77,11 +80,11 @@ def attach(model: PreTrainedModel) -> Tap:
     found = candidates(model)
     if not found:
         return Tap(model, found, "interface", ())
-    ids = probe_ids(model)
+    inputs = inputs or {"input_ids": probe_ids(model)}
     with torch.no_grad():
-        untouched = model(input_ids=ids, use_cache=False, return_dict=True).logits
+        untouched = model(**inputs, use_cache=False, return_dict=True).logits
     route: Route = "interface" if all(attention.dispatches(m) for m in found.attention) else "eager"
-    session, logits = _probe(model, found, route, ids)
+    session, logits = _probe(model, found, route, inputs)
     selfcheck.check(model, found, session, untouched, logits)
     return Tap(model, found, route, tuple(session.sites))
 
@@ -96,12 +99,14 @@ def probe_ids(model: PreTrainedModel, length: int = 7) -> Tensor:
     return torch.tensor([ids], device=input_device(model))
 
 
-def _probe(model: PreTrainedModel, found: Candidates, route: Route, ids: Tensor) -> tuple[Session, Tensor]:
+def _probe(
+    model: PreTrainedModel, found: Candidates, route: Route, inputs: Mapping[str, Any]
+) -> tuple[Session, Tensor]:
     """One traced call, in which the sites are found."""
     session = Session(None, trace=True)
     try:
         with layers_counted(found.layers, session), _running(model, found, route, session):
-            return session, model(input_ids=ids, use_cache=False, return_dict=True).logits
+            return session, model(**inputs, use_cache=False, return_dict=True).logits
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{model.config.model_type}: {error}") from error
 
