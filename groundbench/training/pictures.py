@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers.core_model_loading import revert_weight_conversion
 
 from groundbench.adapters.architectures.llava import UNK, build_llava, source_fingerprint
 from groundbench.errors import BadInputError
@@ -147,7 +148,8 @@ class PictureCourse:
             if not frozen:
                 self.model.save_pretrained(folder)
             else:
-                _save_in_two(folder, {k: v.detach() for k, v in state.items() if v.requires_grad}, frozen)
+                trained = {k: v.detach() for k, v in state.items() if v.requires_grad}
+                _save_in_two(folder, *(revert_weight_conversion(self.model, part) for part in (trained, frozen)))
                 self.model.config.architectures = [type(self.model).__name__]
                 self.model.config.save_pretrained(folder)
         self._processor.save_pretrained(folder)
