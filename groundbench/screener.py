@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from groundbench.adapter import Adapter
+from groundbench.contexts import of_prompts
 from groundbench.errors import BadInputError
-from groundbench.question import Question
 from groundbench.registry import open_model
 from groundbench.result_screening import IsotonicFit, LogisticFit, RiskCard
-from groundbench.screening.activity import Head, activity, given_heads, watch
-from groundbench.screening.asking import ask, read_questions
+from groundbench.saliency import SaliencyItem, SaliencyOptions, measure_saliency
+from groundbench.scoring import surprisals
+from groundbench.screening.activity import Head, activity, given_heads
+from groundbench.screening.asking import Answers
 from groundbench.screening.calibration import predict
 from groundbench.screening.lens_entropy import lens_entropies, middle_layers
 from groundbench.screening.signals import Signal, behaviour, choose, of_heads
@@ -48,6 +50,16 @@ class AnswerRisk:
     risk: float | None
     signal: str
     signals: tuple[SignalRisk, ...]
+
+
+@dataclass(frozen=True)
+class _Live:
+    """One answer, the first of `answers`, and the prompts it is judged by."""
+
+    prompt: Prompt
+    without: Prompt | None
+    mismatched: tuple[Prompt, ...]
+    answers: tuple[str, ...]
 
 
 class Screener:
@@ -127,66 +139,58 @@ class Screener:
             BadInputError: the evidence is not in the prompt, or a signal lacks what it needs.
         """
         chosen = choose(tuple(signals))
-        question = self._question(prompt, answer, evidence, without, mismatched, candidates)
-        self._require(chosen, question, candidates)
-        values = self._values(chosen, question)
+        shown = prompt if isinstance(prompt, Prompt) else with_evidence(prompt, evidence)
+        live = _Live(
+            shown,
+            None if without is None else _plain(without),
+            tuple(_plain(p) for p in mismatched),
+            (answer, *(c for c in dict.fromkeys(candidates) if c != answer)),
+        )
+        self._require(chosen, live)
+        values = self._values({s.family for s in chosen}, live)
         found = tuple(self._scored(s, values[s.name]) for s in chosen if s.name in values)
         ranked = sorted(found, key=lambda s: self.order.index(s.name) if s.name in self.order else len(self.order))
         return AnswerRisk(ranked[0].risk, ranked[0].name, found)
 
-    def _question(
-        self,
-        prompt: str | Prompt,
-        answer: str,
-        evidence: Evidence | None,
-        without: str | Prompt | None,
-        mismatched: Sequence[str | Prompt],
-        candidates: Sequence[str],
-    ) -> Question:
-        shown = prompt if isinstance(prompt, Prompt) else with_evidence(prompt, evidence)
-        others = tuple(c for c in dict.fromkeys(candidates) if c != answer) or (_another(answer),)
-        return Question(
-            id="live",
-            kind="live",
-            form="live",
-            group="live",
-            prompt=shown,
-            without=None if without is None else _plain(without),
-            mismatched=tuple(_plain(p) for p in mismatched),
-            answers=(answer, *others),
-            truth=0,
-        )
-
-    def _require(self, chosen: Sequence[Signal], question: Question, candidates: Sequence[str]) -> None:
+    def _require(self, chosen: Sequence[Signal], live: _Live) -> None:
+        alone = "candidates=, the other answers it might have been"
         lacks = {
             "heads": None if self.heads else "heads: load a card with detected heads, or give heads=",
-            "without": None if question.without is not None else "without=, the prompt without its evidence",
-            "mismatched": None if question.mismatched else "mismatched=, the prompt with other evidence",
-            "candidates": None if candidates else "candidates=, the other answers it might have been",
+            "without": None if live.without is not None else "without=, the prompt without its evidence",
+            "mismatched": None if live.mismatched else "mismatched=, the prompt with other evidence",
+            "candidates": alone if len(live.answers) < 2 else None,
         }
-        for signal in chosen:
-            missing = lacks.get(signal.needs)
-            if signal.name == "contrast" and missing is None:
-                missing = lacks["candidates"]
-            if missing is not None and not (signal.name == "gain-mismatched" and question.without is not None):
+        lacking = {s: lacks.get(s.needs) or (lacks["candidates"] if s.name == "contrast" else None) for s in chosen}
+        for signal, missing in lacking.items():
+            together = [s for s in chosen if s.family == signal.family]
+            if missing is not None and all(lacking[s] for s in together):  # gain: one comparison is enough
                 raise BadInputError(f"the signal {signal.name!r} needs {missing}")
 
-    def _values(self, chosen: Sequence[Signal], question: Question) -> dict[str, float]:
-        families = {s.family for s in chosen}
-        answering = bool(families & {"gain", "probability", "entropy", "contrast"})
-        asked = read_questions(self.adapter, [question], others=answering)
+    def _values(self, families: set[str], live: _Live) -> dict[str, float]:
         found: dict[str, float] = {}
-        if answering:
-            answers = ask(self.adapter, asked)
-            found |= {n: float(v[0]) for n, v in behaviour(answers, np.array([0])).items()}
-        if "heads" in families:
-            first = np.array([0])
-            saliency = watch(self.adapter, asked, first, first)
-            found |= {n: float(v[0]) for n, v in of_heads(activity(saliency, self.heads)).items()}
-        if "lens" in families:
-            layers = middle_layers(self.adapter.info)
-            found["lens-entropy"] = float(lens_entropies(self.adapter, [asked.row(0)], layers)[0])
+        if families & {"gain", "probability", "entropy", "contrast"}:
+            found |= {n: float(v[0]) for n, v in behaviour(self._answers(live), np.array([0])).items()}
+        if families & {"heads", "lens"}:
+            (row,) = self.adapter.encode([live.prompt])
+            if "heads" in families:
+                (target,) = self.adapter.encode_targets(live.answers[:1], live.prompt)
+                item = SaliencyItem(row, target, "the answer", "live")
+                saliency = measure_saliency(self.adapter, [item], SaliencyOptions(attention=True))
+                found |= {n: float(v[0]) for n, v in of_heads(activity(saliency, self.heads)).items()}
+            if "lens" in families:
+                layers = middle_layers(self.adapter.info)
+                found["lens-entropy"] = float(lens_entropies(self.adapter, [row], layers)[0])
         return {n: v for n, v in found.items() if not np.isnan(v)}
+
+    def _answers(self, live: _Live) -> Answers:
+        """Surprisals of the answer and its candidates after every prompt: one forward pass for each."""
+        prompts = [live.prompt, *([live.without] if live.without else []), *live.mismatched]
+        targets = [tuple(self.adapter.encode_targets(live.answers, p)) for p in prompts]
+        contexts = of_prompts(prompts, self.adapter.encode(prompts), targets, [p.text for p in prompts])
+        by_context = surprisals(self.adapter, contexts)
+        rows = np.array([by_context[int(i)] for i in contexts.unique], dtype=np.float64)
+        blank = rows[1:2] if live.without else np.full((1, rows.shape[1]), np.nan)
+        return Answers((), rows[:1], blank, rows[None, len(rows) - len(live.mismatched) :])
 
     def _scored(self, signal: Signal, value: float) -> SignalRisk:
         fit = self.calibration.get(signal.name)
@@ -217,8 +221,3 @@ def with_evidence(prompt: str, evidence: Evidence | None) -> Prompt:
 
 def _plain(prompt: str | Prompt) -> Prompt:
     return prompt if isinstance(prompt, Prompt) else Prompt("live", "", "text", (TextSegment(prompt),))
-
-
-def _another(answer: str) -> str:
-    """A second candidate where none is given: a question has two; nothing that is returned depends on it."""
-    return "no" if answer != "no" else "yes"
