@@ -11,7 +11,7 @@ import numpy as np
 
 from groundbench.adapter import Adapter, Untrainable
 from groundbench.contexts import Contexts
-from groundbench.errors import BadInputError, UnsupportedModelError
+from groundbench.errors import BadInputError, UnencodableError, UnsupportedModelError
 from groundbench.mechanism import MechanismOptions
 from groundbench.registry import open_model
 from groundbench.scoring import DEFAULT_BATCH_TOKENS
@@ -128,20 +128,36 @@ def refuse_split_marks(adapter: Adapter, testbed: Testbed, contexts: Contexts) -
     )
 
 
-def choose_forms(testbed: Testbed, names: Sequence[str]) -> list[EnvForm]:
-    """The forms asked for: the testbed's default where none is named, all for `all`."""
-    if not names:
-        return list(testbed.default_forms)
-    if "all" in names:
-        return list(testbed.forms)
-    return [testbed.form(name) for name in dict.fromkeys(names)]
+def choose_forms(testbed: Testbed, names: Sequence[str], adapter: Adapter) -> list[EnvForm]:
+    """The forms asked for: the testbed's default where none is named, all for `all`.
+
+    Where a whole ladder, or `all`, is asked for, the forms that joined it are among them if the model reads them.
+    """
+    if names and "all" not in names:
+        return [testbed.form(name) for name in dict.fromkeys(names)]
+    chosen = testbed.forms if names else testbed.default_forms
+    if not (names or testbed.ladder):
+        return list(chosen)
+    return [*chosen, *(f for f in testbed.joined if unread(adapter, testbed, f) is None)]
+
+
+def unread(adapter: Adapter, testbed: Testbed, form: EnvForm) -> str | None:
+    """Why the model does not read a form's prompts at all; None if it reads its first."""
+    frame, noun = testbed.frames(form)[0], testbed.nouns_of(form)[0]
+    try:
+        adapter.encode([testbed.prompt(frame, noun, form)])
+    except UnencodableError:
+        return None  # it reads the form, but not this noun in it
+    except (BadInputError, UnsupportedModelError) as error:
+        return str(error)
+    return None
 
 
 def choose_measures(testbed: Testbed, names: Sequence[str] | None) -> tuple[str, ...]:
     """The measures asked for; by default gain and heads, of a ladder the ablation too, and of pictures `image`."""
     if names is not None:
         return tuple(names)
-    pictured = ("image",) if any(f.modality == "image" for f in testbed.forms) else ()
+    pictured = ("image",) if any(f.modality == "image" for f in (*testbed.forms, *testbed.joined)) else ()
     return ("gain", "heads", *(("ablation",) if testbed.ladder else ()), *pictured)
 
 

@@ -51,7 +51,7 @@ def dry_run(
         model, testbed, load, seed, shuffle_forms, random_weights, folder=corpus, at_least=at_least
     )
     out = []
-    for form in choose_forms(bed, options.forms):
+    for form in choose_forms(bed, options.forms, adapter):
         contexts = build_contexts(
             adapter,
             bed,

@@ -23,6 +23,7 @@ from groundbench.choices import (
     limited_nouns,
     refuse_split_marks,
     subject_of,
+    unread,
 )
 from groundbench.contexts import Contexts, EmptyFormError, build_contexts
 from groundbench.describe import environment_record, excluded_nouns, model_record, testbed_record
@@ -106,7 +107,7 @@ def evaluate(
     options = replace(options, measures=choose_measures(bed, asked), corpus=corpus)
     started = time.perf_counter()
     store = open_store(adapter, bed, options, None if out is None else Path(out), force)
-    rungs = measure_forms(adapter, bed, choose_forms(bed, options.forms), options, store)
+    rungs = measure_forms(adapter, bed, choose_forms(bed, options.forms, adapter), options, store)
     measured = [r for r in rungs if isinstance(r, Measured)]
     result = _result(adapter, bed, options, rungs, time.perf_counter() - started)
     if out is not None and processes.current().first:
@@ -215,7 +216,9 @@ def measure_form(
     record = record.model_copy(update={"lens": lens})
     if not pictured:
         return Measured(contexts, table, record, saliency, failures)
-    image, pictures = measure_image(ImageSubject(adapter, contexts, table, saliency, store), mechanism)
+    image, pictures = measure_image(
+        ImageSubject(adapter, contexts, table, saliency, store), mechanism, testbed.form_digest(form)
+    )
     return Measured(contexts, table, record.model_copy(update={"image": image}), saliency, failures, pictures)
 
 
@@ -316,8 +319,17 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
     }
     if "nouns" in (identity := testbed.identity()):  # how a corpus chose them
         found["nouns"] = cast(JsonValue, identity["nouns"])
+    if skipped := _skipped(adapter, testbed, options):
+        found["skipped"] = skipped
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
     if {"heads", "ablation"} & set(options.measures or ()) and "tap" in adapter.info.capabilities:
         found |= options.mechanism.record_for(adapter)
     return found
+
+
+def _skipped(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:
+    """The forms that joined the testbed and were left out, with the reason."""
+    if options.forms and "all" not in options.forms:
+        return {}
+    return {f.name: why for f in testbed.joined if (why := unread(adapter, testbed, f)) is not None}

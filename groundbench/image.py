@@ -41,8 +41,10 @@ class ImageSubject:
     store: RunStore | None
 
 
-def measure_image(subject: ImageSubject, options: MechanismOptions) -> tuple[ImageRecord, tuple[Picture, ...]]:
-    """The record of an image form, and the pictures kept in the run directory (none without one)."""
+def measure_image(
+    subject: ImageSubject, options: MechanismOptions, digest: str
+) -> tuple[ImageRecord, tuple[Picture, ...]]:
+    """The record of an image form (`digest`: of its prompts), and the pictures kept in the run directory, if any."""
     contexts, saliency = subject.contexts, subject.saliency
     lists = _lists(subject, options.seed)
     reading = [] if saliency is None else [read_patches(saliency, h, n, seed=options.seed) for n, h in lists.items()]
@@ -57,7 +59,7 @@ def measure_image(subject: ImageSubject, options: MechanismOptions) -> tuple[Ima
             store=subject.store,
         )
     record = ImageRecord(
-        env_form=contexts.form.name, **_shape(contexts), reading=tuple(r for r in reading if r), swap=swap
+        env_form=contexts.form.name, hash=digest, **_shape(contexts), reading=tuple(r for r in reading if r), swap=swap
     )
     return record, _pictures(subject, lists, options)
 

@@ -78,12 +78,14 @@ class ImageRecord(Record):
     """The picture's part in one image form.
 
     Attributes:
+        hash: of the form's prompts and pictures.
         n_patches: of a prompt's pictures, mean over items; `n_box`: of them those that the object's box touches.
         rows, columns: the grid of patches; null where a prompt has several, or not all prompts the same.
         reading: where the heads read; empty where heads were not measured or the form has no boxes.
     """
 
     env_form: str
+    hash: str
     n_patches: float | None = None
     n_box: float | None = None
     rows: int | None = Field(default=None, ge=1)

@@ -27,8 +27,9 @@ class ShuffledForms(Testbed):
         self.name, self.version = f"{inner.name}-shuffled", inner.version
         self.nouns, self.forms, self.default_form = inner.nouns, inner.forms, inner.default_form
         self.frame_kind, self.natural_language = inner.frame_kind, inner.natural_language
-        self.ladder = inner.ladder
-        self._shown_as = {f.name: _derangement(inner.nouns_of(f), f, seed) for f in inner.forms}
+        self.ladder, self.joined = inner.ladder, inner.joined
+        every = (*inner.forms, *inner.joined)
+        self._shown_as = {f.name: _derangement(inner.nouns_of(f), f, seed) for f in every}
 
     def shown_as(self, noun: Noun, form: EnvForm) -> Noun:
         """Whose form is shown in the noun's place. Raises KeyError if the noun has no such form."""

@@ -132,6 +132,9 @@ class Testbed(ABC):
     """True if any pretrained model can read the prompts; False if they need a vocabulary of ENV and LAN tokens."""
     ladder: bool = False
     """True if the forms are the rungs of one ladder (protocol §13): measured together unless some are named."""
+    joined: tuple[EnvForm, ...] = ()
+    """Forms for models that read pictures, measured together with the others. They are no part of `digest`, so that
+    the others' numbers stay comparable with those of models that do not read them; see `form_digest`."""
 
     @abstractmethod
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
@@ -169,11 +172,12 @@ class Testbed(ABC):
 
     def form(self, name: str) -> EnvForm:
         """The form of that name. Raises BadInputError."""
-        for form in self.forms:
+        known = (*self.forms, *self.joined)
+        for form in known:
             if form.name == name:
                 return form
         raise BadInputError(
-            f"testbed {self.name!r} has no ENV form {name!r}: it has {', '.join(f.name for f in self.forms)}"
+            f"testbed {self.name!r} has no ENV form {name!r}: it has {', '.join(f.name for f in known)}"
         )
 
     def noun(self, word: str) -> Noun:
@@ -195,16 +199,30 @@ class Testbed(ABC):
         """A hash of everything that decides a number: prompts, targets and identity (16 hex digits)."""
         parts: list[object] = [self.name, self.version, self.identity()]
         for form in self.forms:
-            nouns = self.nouns_of(form)
-            for frame in self.frames(form):
-                env = nouns[0] if frame.noun is None else self.noun(frame.noun)
-                shown = self.prompt(frame, env, form)
-                parts.append([form.name, frame.id, frame.noun, _plain(shown)])
-            first = self.frames(form)[0]
-            parts.append([[n.word, self.target_in(n, form), _plain(self.prompt(first, n, form))] for n in nouns])
-            if pairs := sorted(self.not_mismatched(form)):
-                parts.append(["not mismatched", pairs])
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+            parts += self._parts(form)
+        return _hash(parts)
+
+    def form_digest(self, form: EnvForm) -> str:
+        """A hash of everything that decides one form's numbers (16 hex digits)."""
+        return _hash([self.name, self.version, self.identity(), *self._parts(form)])
+
+    def _parts(self, form: EnvForm) -> list[object]:
+        """A form's prompts (of one noun in every frame, of every noun in one), targets and what is no mismatch."""
+        parts: list[object] = []
+        nouns = self.nouns_of(form)
+        for frame in self.frames(form):
+            env = nouns[0] if frame.noun is None else self.noun(frame.noun)
+            shown = self.prompt(frame, env, form)
+            parts.append([form.name, frame.id, frame.noun, _plain(shown)])
+        first = self.frames(form)[0]
+        parts.append([[n.word, self.target_in(n, form), _plain(self.prompt(first, n, form))] for n in nouns])
+        if pairs := sorted(self.not_mismatched(form)):
+            parts.append(["not mismatched", pairs])
+        return parts
+
+
+def _hash(parts: list[object]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @runtime_checkable

@@ -31,16 +31,17 @@ class TrajectoryOptions:
 
     Attributes:
         points: at most this many checkpoints, evenly spaced; all if None.
-        costly_points: at most this many of them get the costly measures (ablation, lens).
+        measures: `image` is left out where the testbed shows no pictures.
+        costly_points: at most this many of them get the costly measures (ablation, lens, image).
         costly: the measures that only those get.
         corpus: where the imported corpus that the run was trained on lies now, if not where it lay.
         at_least: ask for the nouns that it shows and says so often; by default the published threshold (protocol §3).
     """
 
-    measures: tuple[str, ...] = ("gain", "heads", "ablation", "lens")
+    measures: tuple[str, ...] = ("gain", "heads", "ablation", "lens", "image")
     points: int | None = None
     costly_points: int = 4
-    costly: tuple[str, ...] = ("ablation", "lens")
+    costly: tuple[str, ...] = ("ablation", "lens", "image")
     forms: tuple[str, ...] = ()
     limit: int | None = None
     mismatches: int | None = None
@@ -81,10 +82,12 @@ def trajectory(
     costly = {c.step for c in spread(later, options.costly_points)}
     trained = Trained(chosen[-1].training, options.corpus, options.at_least)
     run = _Run(_testbed(testbed, chosen[-1], trained, options), trained, Path(out), options, force)
+    pictured = any(f.modality == "image" for f in run.bed.forms)
+    possible = [m for m in options.measures if pictured or m != "image"]
     points = []
     with Progress(f"{name or Path(checkpoints).name}: checkpoints", len(chosen)) as bar:
         for checkpoint in chosen:
-            measures = [m for m in options.measures if checkpoint.step in costly or m not in options.costly]
+            measures = [m for m in possible if checkpoint.step in costly or m not in options.costly]
             points.append(_point(checkpoint, run.result(checkpoint, measures)))
             bar.advance()
     done = corrected(

@@ -107,7 +107,7 @@ def in_form(result: Result, form: FormRecord) -> Result:
     bed = result.testbed
     items = round(form.n_nouns * bed.n_items / bed.n_nouns) if bed.n_nouns else 0
     about = {"env_form": form.env_form, "n_nouns": form.n_nouns, "n_items": items, "excluded": form.excluded}
-    parts = {"gain": form.gain, "heads": form.heads, "ablations": form.ablations, "lens": form.lens}
+    parts = {name: getattr(form, name) for name in ("gain", "heads", "ablations", "lens", "image")}
     return result.model_copy(update={**parts, "testbed": bed.model_copy(update=about), "forms": (), "head_forms": ()})
 
 
@@ -126,10 +126,12 @@ def _order(row: Row) -> tuple[float, str]:
 
 
 def board_key(result: Result) -> tuple[str, ...]:
-    """What two results must share to be ranked together: testbed, form, nouns, and how mismatches were drawn."""
-    bed = result.testbed
+    """What two results must share to be ranked together: testbed, form (of pictures also which), nouns, and how
+    mismatches were drawn."""
+    bed, image = result.testbed, result.image
     mismatches = str(result.protocol.get("mismatches", "all"))
-    return bed.name, bed.version, bed.hash, bed.env_form, str(bed.n_nouns), mismatches
+    pictures = image.hash if image is not None and image.env_form == bed.env_form else ""
+    return bed.name, bed.version, bed.hash, bed.env_form, pictures, str(bed.n_nouns), mismatches
 
 
 def board_name(result: Result) -> str:

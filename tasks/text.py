@@ -103,8 +103,8 @@ class TextTestbed(Testbed):
         return {"join": self._join}
 
 
-def load_yaml(path: Path) -> TextTestbed:
-    """The testbed of a YAML file, or of a folder's `testbed.yaml`.
+def load_yaml(path: Path, make: type[TextTestbed] = TextTestbed) -> TextTestbed:
+    """The testbed of a YAML file, or of a folder's `testbed.yaml`; `make`: the class of it.
 
     Raises:
         BadInputError: naming file and line, what was found and what was expected.
@@ -125,7 +125,7 @@ def load_yaml(path: Path) -> TextTestbed:
         fields["default_form"].choice(names)
     if "target" in fields:
         options["target"] = _target(fields["target"])
-    return TextTestbed(
+    return make(
         name=fields["name"].text(),
         version=fields["version"].text(),
         nouns=nouns,

@@ -28,11 +28,12 @@ class Fault(NamedTuple):
 def find_faults(testbed: Testbed) -> list[Fault]:
     """All broken rules of a testbed, in order; empty if it may be used."""
     faults = list(_nouns(testbed))
-    names = [f.name for f in testbed.forms]
+    forms = (*testbed.forms, *testbed.joined)
+    names = [f.name for f in forms]
     faults += [Fault(f"form {n!r}", "is there twice") for n in _repeated(names)]
     if testbed.default_form not in names:
         faults.append(Fault("default_form", f"is {testbed.default_form!r}; the forms are {', '.join(names)}"))
-    for form in testbed.forms:
+    for form in forms:
         faults += _form(testbed, form)
     if isinstance(testbed, ContextTestbed):
         faults += [Fault(*fault) for fault in context_faults(testbed)]
@@ -45,7 +46,8 @@ def _nouns(testbed: Testbed) -> Iterator[Fault]:
     for word in _repeated([n.word for n in testbed.nouns]):
         yield Fault(f"noun {word!r}", "is there twice")
     words = [n.word for n in testbed.nouns]
-    for targets in dict.fromkeys(tuple(testbed.target_in(n, f) for n in testbed.nouns) for f in testbed.forms):
+    forms = (*testbed.forms, *testbed.joined)
+    for targets in dict.fromkeys(tuple(testbed.target_in(n, f) for n in testbed.nouns) for f in forms):
         for target in _repeated(targets):
             same = ", ".join(w for w, t in zip(words, targets, strict=True) if t == target)
             yield Fault(f"target {target!r}", f"is the target of several nouns: {same}")
@@ -67,14 +69,18 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
         yield Fault(place, f"has two frames {name!r}")
     yield from _frame_counts(testbed, place, nouns, frames)
     prompts: list[tuple[Noun, Prompt]] = []
+    never = testbed.not_mismatched(form)  # in a frame of a noun's own what is no mismatch of it is never shown
     for frame in frames:
         for noun in nouns:
+            if (noun.word, frame.noun) in never:
+                continue
             try:
                 prompts.append((noun, testbed.prompt(frame, noun, form)))
             except (KeyError, BadInputError) as error:
                 yield Fault(f"{place}, frame {frame.id!r}", f"cannot show {noun.word!r}: {error}")
     words = inventory_words(testbed.nouns)
     shows_itself = all(_shown_words(prompt) == [noun.word] for noun, prompt in prompts)
+    own = {f.id: f.noun for f in frames}
     seen: dict[tuple[object, ...], str] = {}
     told: set[tuple[str, str]] = set()
     for noun, prompt in prompts:
@@ -89,7 +95,10 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
             if (prompt.frame, fault.what) not in told:  # once for a frame, not for every noun shown in it
                 told.add((prompt.frame, fault.what))
                 yield fault
-        same = seen.setdefault(prompt.segments, prompt.where)
+        # A photo has many objects: with one text it may stand for several nouns, and be asked about several.
+        photo = own[prompt.frame] is not None and any(isinstance(s, ImageSegment) for s in prompt.segments)
+        which = (own[prompt.frame], noun.word) if photo else ()
+        same = seen.setdefault((*which, *prompt.segments), prompt.where)
         if same != prompt.where:
             yield Fault(prompt.where, f"is the same prompt as {same}")
 

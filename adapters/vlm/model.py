@@ -77,6 +77,17 @@ class VisionLanguage(HFCausal):
             model, self.processor, name=name, bos=self.encoder.bos, chat=self.encoder.chat, pictures=self.pictures
         )
 
+    def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
+        """The row with the donor's image features at these positions; see `groundbench.adapter.Exchangeable`."""
+        places = [i for i, token in enumerate(row.ids) if token == self.placeholder]
+        images, first, chosen = [], 0, set(positions)
+        for key, other in zip(row.images, donor.images, strict=True):
+            last = first + self.pictures.layout_of(key).tokens
+            taken = tuple(i for i, place in enumerate(places[first:last]) if place in chosen)
+            images.append(self.features.exchange(key, other, taken) if taken else key)
+            first = last
+        return replace(row, images=tuple(images))
+
     def _inputs(self, rows: Sequence[Encoded]) -> dict[str, Any]:
         inputs = super()._inputs(rows)
         if rope.is_needed(self.model):

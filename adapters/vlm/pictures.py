@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -65,6 +66,10 @@ class Pictures:
         """The layout of an image that was seen."""
         return self._layouts[self._sizes[key]]
 
+    def same_layout(self, key: str, other: str) -> None:
+        """Lay out an image of another content (`key`) as one that was seen."""
+        self._sizes[key] = self._sizes[other]
+
     def inputs(self, key: str) -> dict[str, Tensor]:
         """What the processor makes of an image's pixels."""
         return self.processed(self._read(self._sources[key], f"image {key}"), key)[0]
@@ -122,6 +127,7 @@ class Features:
         self._pictures = pictures
         self._most = most_bytes
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._exchanges: dict[str, tuple[str, str, tuple[int, ...]]] = {}
         self.as_list = True
         self.computed = 0
 
@@ -133,7 +139,7 @@ class Features:
         """
         found = self._kept.pop(key, None)
         if found is None:
-            found = self._compute(self._pictures.inputs(key))
+            found = self._mixed(key) if key in self._exchanges else self._compute(self._pictures.inputs(key))
             wanted = self._pictures.layout_of(key).tokens
             if len(found) != wanted:
                 raise BadInputError(
@@ -144,6 +150,19 @@ class Features:
         held = sum(f.nbytes for f in self._kept.values())
         while held > self._most and len(self._kept) > 1:
             held -= self._kept.popitem(last=False)[1].nbytes
+        return found
+
+    def exchange(self, key: str, donor: str, tokens: tuple[int, ...]) -> str:
+        """The key of an image with some of its tokens' features (numbers from 0) taken from another of its layout."""
+        made = f"{key} with {hashlib.sha256(repr(tokens).encode()).hexdigest()[:16]} of {donor}"
+        self._exchanges[made] = key, donor, tokens
+        self._pictures.same_layout(made, key)
+        return made
+
+    def _mixed(self, key: str) -> Tensor:
+        own, donor, tokens = self._exchanges[key]
+        found = self.of(own).clone()
+        found[list(tokens)] = self.of(donor)[list(tokens)]
         return found
 
     @torch.no_grad()

@@ -62,7 +62,7 @@ def _summary(entry: EntryPoint) -> dict[str, Any]:
         bed = load_testbed(entry.name)
     except BadInputError as error:
         return {"name": entry.name, "package": package, "error": str(error)}
-    forms = ", ".join(f.name for f in bed.forms)
+    forms = ", ".join(f.name for f in (*bed.forms, *bed.joined))
     return {
         "name": bed.name,
         "nouns": len(bed.nouns),
@@ -125,7 +125,7 @@ def _identity(bed: Bed) -> dict[str, Any]:
                 "frames": len(bed.frames(f)),
                 "excluded": dict(bed.excluded(f)),
             }
-            for f in bed.forms
+            for f in (*bed.forms, *bed.joined)
         ],
         "categories": {c: [n.word for n in ns] for c, ns in groupby(sorted(bed.nouns, key=category), category)},
     }
@@ -183,8 +183,9 @@ def validate(
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise BadInputError(f"testbed {bed.name!r}: {faults[0].where} {faults[0].what}{more}")
     if not as_json:
-        prompts = sum(len(bed.frames(f)) * len(bed.nouns_of(f)) for f in bed.forms)
-        console.out().print(f"{bed.name} {bed.version}: {len(bed.forms)} forms, {prompts} prompts, no faults")
+        forms = (*bed.forms, *bed.joined)
+        prompts = sum(len(bed.frames(f)) * len(bed.nouns_of(f)) for f in forms)
+        console.out().print(f"{bed.name} {bed.version}: {len(forms)} forms, {prompts} prompts, no faults")
     if unknown is not None and not as_json:
         console.out().print(f"{len(unknown)} of the words in form {bed.default_form!r} are not in {vocabulary}")
         if unknown:

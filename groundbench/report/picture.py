@@ -19,7 +19,7 @@ from groundbench.result_pictures import Picture, Pictures, ReadMap
 
 TITLE = "Where in the picture the word comes from"
 LISTS = {"all": "all heads", "crossfit": "the detected heads"}
-TILE, GAP, TOP, BOTTOM = 150.0, 10.0, 20.0, 22.0
+TILE, GAP, TOP, BOTTOM = 104.0, 8.0, 19.0, 22.0
 HEAT = (214, 73, 14)
 
 
@@ -219,10 +219,7 @@ def _panel(number_: int, picture: Picture, data: bytes | None) -> Markup:
     for k, (heads, label) in enumerate((("crossfit", "detected heads"), ("all", "all heads")), 1):
         parts += _tile(k, label, name, uri, "dim")
         parts += [_heat(found.get(heads), k), _box(picture, k)]
-    told = (
-        f"{picture.noun}: {number(picture.matched)} nats, {number(picture.mismatched)} after another noun "
-        f"(gain {signed(picture.gain)})"
-    )
+    told = f"{picture.noun}: {number(picture.matched)} nats, {number(picture.mismatched)} after another noun"
     parts.append(svg.text(0, TOP + TILE + 16, told, "name"))
     return svg.canvas(width, height, f"{picture.noun} in frame {picture.frame}", _summary(picture), parts)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
+from groundbench.tasks.ladder.pictures import Ladder
 from groundbench.tasks.text import TextTestbed, load_yaml
 
 
 def load() -> TextTestbed:
-    """The testbed: ten shared frames in plain English; its forms are those of testbed.yaml."""
+    """The testbed: ten shared frames in plain English; its forms are those of testbed.yaml, and `image`."""
     with as_file(files(__package__)) as folder:
-        return load_yaml(folder)
+        return load_yaml(folder, Ladder)
