@@ -26,7 +26,9 @@ def testbed_names() -> list[str]:
 
 
 def load_testbed(name: str, **options: Any) -> Testbed:
-    """The testbed of that name, or of a YAML file's path. A folder that happens to have a testbed's name hides none.
+    """The testbed of that name, else of the path of a YAML file or an imported folder of photos.
+
+    A folder that happens to have a testbed's name hides none.
 
     Raises:
         BadInputError: there is no such testbed, or its package does not load.
@@ -35,13 +37,18 @@ def load_testbed(name: str, **options: Any) -> Testbed:
         if entry.name == name:
             return cast(Testbed, _load(entry)(**options))
     if name.endswith((".yaml", ".yml")) or Path(name).is_dir():
-        from groundbench.tasks.text import load_yaml  # the one task module that reads users' own files
-
-        return load_yaml(Path(name))
+        return _users_own(Path(name))
     known = testbed_names()
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise BadInputError(f"unknown testbed {name!r}: expected one of {', '.join(known)} or a YAML file{hint}")
+
+
+def _users_own(path: Path) -> Testbed:
+    from groundbench.tasks.pictures import PictureTestbed, is_pictures
+    from groundbench.tasks.text import load_yaml
+
+    return PictureTestbed(path) if is_pictures(path) else load_yaml(path)
 
 
 def testbed_options(name: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from groundbench.cli import console
+from groundbench.cli import console, photos
 from groundbench.cli.options import AsJson, examples
 
 if TYPE_CHECKING:
@@ -44,12 +44,20 @@ MinEnvShare = Annotated[
         metavar="SHARE",
     ),
 ]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Make a testbed of these photos: a folder, a zip or a plain tar.", show_default="none"),
+]
+PerNoun = Annotated[int, typer.Option(help="With --images: at most N photos a noun.", min=1, metavar="N")]
+AtLeast = Annotated[int, typer.Option(help="With --images: leave out nouns with fewer photos.", min=1, metavar="K")]
+Crops = Annotated[bool, typer.Option("--crops", help="With --images: also a form of single-object crops.")]
+Copy = Annotated[bool, typer.Option("--copy", help="With --images: copy the photos in use into DIR.")]
 FoldCase = Annotated[bool, typer.Option("--fold-case/--keep-case", help="Write every word in lower case.")]
 
 
 @app.callback()
 def importing() -> None:
-    """Make a corpus for `groundbench train` of transcripts you have: CHILDES, Visual Dialog, COCO captions."""
+    """Make a corpus for `groundbench train`, or of photos a testbed: CHILDES, Visual Dialog, COCO."""
 
 
 @app.command(
@@ -98,6 +106,11 @@ def childes(
     epilog=examples(
         ("the native files", "groundbench tasks import visdial visdial_1.0_train.json --out corpora/visdial"),
         ("several at once", "groundbench tasks import visdial train.json val.json.xz --out DIR"),
+        (
+            "a testbed of its photos",
+            "groundbench tasks import visdial visdial_1.0_train.json instances_train2017.json --images train2017/ "
+            "--out DIR",
+        ),
     )
 )
 def visdial(
@@ -107,12 +120,21 @@ def visdial(
     heldout: Heldout = 0.02,
     jobs: Jobs = None,
     keep_going: KeepGoing = False,
+    images: Images = None,
+    contexts: PerNoun = 10,
+    at_least: AtLeast = 5,
+    crops: Crops = False,
+    copy: Copy = False,
     as_json: AsJson = False,
 ) -> None:
     """Import Visual Dialog: JSON of version 1.0, or lists of a caption and "question? answer" texts.
 
     The caption becomes ENV and stands before the first question; questions (<Q>) and answers (<A>) become LAN.
+    With --images a testbed of photos instead: each with its own dialogue, cut before a noun that the photo shows.
     """
+    if images is not None:
+        photos.run("visdial", files, images, out, photos.choices(contexts, at_least, crops, copy, keep_going), as_json)
+        return
     from groundbench.tasks.importers import import_visdial
 
     _run(
@@ -126,6 +148,10 @@ def visdial(
     epilog=examples(
         ("the official captions", "groundbench tasks import coco captions_train2017.json --out corpora/coco"),
         ("hold out more", "groundbench tasks import coco captions_val2017.json.xz --heldout 0.1 --out DIR"),
+        (
+            "a testbed of its photos",
+            "groundbench tasks import coco instances_val2017.json captions_val2017.json --images val2017.zip --out DIR",
+        ),
     )
 )
 def coco(
@@ -135,9 +161,21 @@ def coco(
     heldout: Heldout = 0.02,
     jobs: Jobs = None,
     keep_going: KeepGoing = False,
+    images: Images = None,
+    contexts: PerNoun = 10,
+    at_least: AtLeast = 5,
+    crops: Crops = False,
+    copy: Copy = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import COCO captions: of an image's captions one is shown (ENV), the next one said (LAN)."""
+    """Import COCO captions: of an image's captions one is shown (ENV), the next one said (LAN).
+
+    With --images a testbed of photos instead (`groundbench run MODEL --testbed DIR`): a photo with a noun's object,
+    and for every other noun one without it, as alike as can be.
+    """
+    if images is not None:
+        photos.run("coco", files, images, out, photos.choices(contexts, at_least, crops, copy, keep_going), as_json)
+        return
     from groundbench.tasks.importers import import_coco
 
     _run(

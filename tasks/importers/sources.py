@@ -23,7 +23,8 @@ COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
 NOTICES = ("0metadata.cdc", "license", "licence", "citation", "readme")
 """Files beside transcripts that say whose they are: carried along."""
 NOTICE_BYTES = 20_000
-_BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, NotImplementedError)
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, NotImplementedError)
+"""What reading a file or an archive may raise where it is damaged."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Source:
 
 def broken(error: Exception) -> str | None:
     """A sentence for an error of reading or unpacking; None if it is of another kind."""
-    if not isinstance(error, _BROKEN):
+    if not isinstance(error, BROKEN):
         return None
     return f"cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}"
 
@@ -122,7 +123,7 @@ def _members(path: Path, given: Path, suffixes: Sequence[str], faults: list[Faul
             source = Source(f"{path}/{name}", given, size, data=data)
             if source.suffix in suffixes or source.is_notice:
                 yield source
-    except _BROKEN as error:
+    except BROKEN as error:
         faults.append(Fault(str(path), None, f"damaged archive: {broken(error)}"))
 
 
@@ -133,7 +134,7 @@ def _zip_members(path: Path, faults: list[Fault]) -> Iterator[tuple[str, bytes, 
                 continue
             try:
                 yield entry.filename, archive.read(entry), entry.compress_size
-            except (*_BROKEN, RuntimeError) as error:  # RuntimeError: a member with a password
+            except (*BROKEN, RuntimeError) as error:  # RuntimeError: a member with a password
                 faults.append(Fault(f"{path}/{entry.filename}", None, f"damaged member: {error}"))
 
 

@@ -26,22 +26,28 @@ def read_visdial(data: bytes, source: Source, faults: list[Fault], *, fold_case:
     Raises:
         FaultError: not JSON, or of neither schema.
     """
-    value, name = parse(data, source.name), source.name
-    if isinstance(value, list):
-        dialogs = value
-        read: _Read = _flat
-    else:
-        tables = member(value, "data", dict, name, "")
-        dialogs = member(tables, "dialogs", list, name, "data")
-        read = _native(tables, name)
+    name = source.name
+    dialogs, read, where = dialogs_of(parse(data, name), name)
     for i, dialog in enumerate(dialogs):
-        place = f"[{i}]" if isinstance(value, list) else f"data.dialogs[{i}]"
+        place = f"{where}[{i}]"
         try:
             image, caption, turns = read(dialog, name, place)
         except FaultError as error:
             faults.append(error.fault)
             continue
         yield _record(f"{name}#{image}", caption, turns, fold_case)
+
+
+def dialogs_of(value: Any, name: str) -> tuple[list[Any], _Read, str]:
+    """The dialogues of a file, what reads one of them, and where they stand in the file.
+
+    Raises:
+        FaultError: neither schema.
+    """
+    if isinstance(value, list):
+        return value, _flat, ""
+    tables = member(value, "data", dict, name, "")
+    return member(tables, "dialogs", list, name, "data"), _native(tables, name), "data.dialogs"
 
 
 def _native(tables: dict[str, Any], name: str) -> _Read:

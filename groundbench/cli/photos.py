@@ -1,0 +1,61 @@
+"""`groundbench tasks import coco` and `visdial` with --images: a testbed of photos."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from groundbench.cli import console
+
+if TYPE_CHECKING:
+    from groundbench.tasks.pictures import Choices, PictureManifest
+
+
+def choices(contexts: int, at_least: int, crops: bool, copy: bool, keep_going: bool) -> Choices:
+    """The options of both commands."""
+    from groundbench.tasks.pictures import Choices
+
+    return Choices(contexts=contexts, at_least=at_least, crops=crops, copy=copy, keep_going=keep_going)
+
+
+def run(
+    source: Literal["coco", "visdial"],
+    files: Sequence[Path],
+    images: Path,
+    out: Path,
+    options: Choices,
+    as_json: bool,
+) -> None:
+    """Import, say what came of it, and list what was left out."""
+    from groundbench.tasks.pictures import picture_coco, picture_visdial
+
+    manifest = (picture_coco if source == "coco" else picture_visdial)(files, images, out, options)
+    if as_json:
+        console.show_json(manifest.model_dump(mode="json"))
+    else:
+        _show(manifest, out)
+    if manifest.faults:
+        console.note(f"{len(manifest.faults)} left out:")
+        for f in manifest.faults:
+            console.note(f"  {f.file}: {f.reason}")
+
+
+def _show(manifest: PictureManifest, out: Path) -> None:
+    page = console.out()
+    counted = Counter(i.noun for i in manifest.items)
+    page.print(f"{len(counted)} nouns, {len(manifest.items)} photos of them, {len(manifest.pictures)} files in use")
+    page.print(", ".join(f"{noun} {n}" for noun, n in counted.items()), markup=False)
+    if manifest.scarce:
+        few = ", ".join(f"{noun} {n}" for noun, n in manifest.scarce.items())
+        page.print(f"Fewer than {manifest.at_least} photos, left out: {few}", markup=False)
+    if manifest.distance is not None and manifest.displaced is not None:
+        page.print(
+            f"Mismatched photos: mean distance {manifest.distance:.2f} in the other objects (0: the same ones), "
+            f"{manifest.displaced:.2f} in the object's place",
+            markup=False,
+        )
+    licences = Counter(p.licence or "not stated" for p in manifest.pictures.values())
+    page.print("Licences: " + ", ".join(f"{name} ({n})" for name, n in licences.most_common()), markup=False)
+    page.print(f"{out}: groundbench run MODEL --testbed {out}", markup=False, soft_wrap=True)
