@@ -23,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from groundbench.adapters import quantization
+from groundbench.adapters import native_mamba, quantization
 from groundbench.adapters.quantization import Quantize
 from groundbench.errors import BadInputError, UnsupportedModelError
 
@@ -123,11 +123,18 @@ def load_config(source: Source, trust_remote_code: bool) -> Any:
     """The model's config; local files first, the network only where they are missing and it is not forbidden."""
     if source.gguf is not None:
         return from_pretrained(AutoConfig, source, gguf_file=source.gguf)
+    if source.path is not None and native_mamba.is_native(source.path):
+        return native_mamba.read_config(source.path)
     return from_pretrained(AutoConfig, source, trust_remote_code=trust_remote_code)
 
 
 def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokenizerFast:
     """A tokenizer that tells character offsets. Raises BadInputError if there is none."""
+    if native_mamba.is_native(source.path) and not any((source.path or Path()).glob("tokenizer*")):
+        raise BadInputError(
+            f"{source.name}: mamba-ssm writes no tokenizer; put the files of the one it was trained with beside its "
+            "config.json (for state-spaces' models that of EleutherAI/gpt-neox-20b)"
+        )
     more = {"gguf_file": source.gguf} if source.gguf else {"trust_remote_code": trust_remote_code}
     tokenizer = from_pretrained(AutoTokenizer, source, **more)
     if not getattr(tokenizer, "is_fast", False):
@@ -168,7 +175,11 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
     more |= _placement(source, options)
     if options.quantize is not None:
         more["quantization_config"] = quantization.asked_for(source.name, source.gguf, config, options.quantize)
-    model = from_pretrained(auto, source, config=config, **more)
+    if source.path is not None and source.gguf is None and native_mamba.is_native(source.path):
+        given = {k: v for k, v in more.items() if k not in ("trust_remote_code", "use_safetensors")}
+        model = native_mamba.load_native(source.path, config, **given)
+    else:
+        model = from_pretrained(auto, source, config=config, **more)
     if "device_map" not in more:
         model = _moved(model, source, options)
     if options.quantize is not None:
