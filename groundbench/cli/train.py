@@ -151,6 +151,14 @@ def train(
             rich_help_panel=SIGHT,
         ),
     ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the layers: faster after a minute, and rounded otherwise.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = False,
     jobs: Annotated[
         int, typer.Option(help="Seeds trained side by side.", min=1, metavar="N", rich_help_panel=MACHINE)
     ] = 1,
@@ -180,6 +188,9 @@ def train(
     chosen = numbers("--seeds", seeds)
     sight = {"vision": vision, "language": language, "cache": None if cache is None else str(cache)}
     values |= {f"pictures.{key}": value for key, value in sight.items() if value is not None}
+    if compiled:
+        values["compile"] = True
+    from groundbench import processes
     from groundbench.training.corpora import default_corpus, load_corpus
 
     recipe = _recipe(preset, vision)
@@ -206,7 +217,8 @@ def train(
         threads=threads,
         device=device,
     )
-    _show_last(paths)
+    if processes.rank() == 0:  # of several processes the first one speaks
+        _show_last(paths)
 
 
 def _recipe(name: str, vision: str | None) -> Preset:

@@ -74,7 +74,7 @@ class TextCourse:
 
     def batch(self, rows: Tokens, device: torch.device) -> Batch:
         """The rows on the device."""
-        return to_batch(rows, self._pad, device)
+        return to_batch(rows, self._pad, device, whole=self._preset.compile)
 
     def save(self, folder: Path) -> None:
         """Weights and tokenizer."""

@@ -14,6 +14,7 @@ from transformers.utils import logging as hf_logging
 
 import groundbench
 from groundbench.errors import BadInputError, GroundbenchError
+from groundbench.training.compiled import compile_layers
 from groundbench.training.course import open_course
 from groundbench.training.objective import heldout_loss, load_trained, parts, trained_weights
 
@@ -112,6 +113,8 @@ class _Run:
         if state is not None:
             load_trained(self.course.model, state["model"])
             self.tokens = state["tokens"]
+        if self.preset.compile:
+            compile_layers(self.course.model, self.accelerator.device)
         settings = self.preset.optimisation
         optimizer = torch.optim.AdamW(
             [p for p in self.course.model.parameters() if p.requires_grad],

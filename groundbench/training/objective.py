@@ -34,10 +34,14 @@ class Batch(NamedTuple):
     seen: Tensor | None = None
 
 
-def to_batch(rows: Tokens, pad: int, device: torch.device) -> Batch:
-    """Token ids [B, T], padded on the right, as a batch. Found on the CPU, so that no device must be waited for."""
+def to_batch(rows: Tokens, pad: int, device: torch.device, *, whole: bool = False) -> Batch:
+    """Token ids [B, T], padded on the right, as a batch. Found on the CPU, so that no device must be waited for.
+
+    Args:
+        whole: keep pads beyond the longest row, so that every batch has one shape.
+    """
     longest = int((rows != pad).sum(axis=1).max(initial=1))
-    rows = rows[:, : max(longest, 2)]
+    rows = rows if whole else rows[:, : max(longest, 2)]
     targets = rows[:, 1:].ravel()
     kept = np.flatnonzero(targets != pad)
     arrays = (np.ascontiguousarray(rows[:, :-1]), kept, targets[kept])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, JsonValue, PositiveInt, ValidationError
+from pydantic import Field, JsonValue, PositiveInt, ValidationError, ValidationInfo, field_validator
 
 from groundbench.errors import BadInputError
 from groundbench.result import Record, first_fault
@@ -78,7 +78,8 @@ class Preset(Record):
         accumulation: parts in which a batch is computed where memory is short; the update is the same.
         precision: `fp32`, or `bf16` for mixed precision (weights stay fp32). fp16 is not offered: it needs its loss
             scaled, and every device that trains these models in reasonable time has bf16.
-        compile: run the layers through torch.compile; numbers change by rounding, checkpoints do not change form.
+        compile: run the layers through torch.compile; numbers change by rounding, checkpoints do not change form. For
+            models that read text only: of pictures and words no two batches need have one shape.
         checkpoints: stretches in order; step 0 and the last step are always checkpoints.
         resume_every: steps between two savings of the state from which an interrupted run goes on.
         heldout_rows: rows of the held-out text on which every checkpoint's loss is measured.
@@ -100,6 +101,13 @@ class Preset(Record):
     checkpoints: tuple[Stretch, ...] = Field(min_length=1)
     resume_every: PositiveInt = 250
     heldout_rows: PositiveInt = 128
+
+    @field_validator("compile")
+    @classmethod
+    def _compile_text_only(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("pictures") is not None:
+            raise ValueError("only presets that read text can be compiled")
+        return value
 
     def checkpoint_steps(self) -> tuple[int, ...]:
         """The steps after which a checkpoint is written: 0 first, the last step last."""
@@ -132,12 +140,12 @@ class Preset(Record):
         data: dict[str, Any] = self.model_dump()
         for key, value in values.items():
             *outer, last = key.split(".")
-            place = data
+            place: Any = data
             for name in outer:
-                place = place.get(name, {})
+                place = place.get(name)
                 if not isinstance(place, dict):
                     raise BadInputError(f"preset {self.name}: {key!r} is no key of a preset")
-            if last not in place and outer != ["config"]:
+            if last not in place and outer[:1] != ["config"]:
                 raise BadInputError(f"preset {self.name}: {key!r} is no key of a preset")
             place[last] = value
         return _validated(data, f"preset {self.name}")

@@ -176,28 +176,3 @@ def test_side_by_side_one_seed_fails_and_the_other_ends_as_alone(whole: Path, tm
     with pytest.raises(GroundbenchError, match="seed 5: the batch of step 0 has no token"):
         train(toy_preset(), Broken(), tmp_path, seeds=(5, 3), jobs=2, threads=1, device="cpu")
     same_run(whole, tmp_path)
-
-
-PARALLEL = """
-import sys
-sys.path.insert(0, {here!r})
-from toy import ToyCorpus, toy_preset
-from groundbench.training import train
-preset = toy_preset(**{{"config.resid_pdrop": 0.0, "config.embd_pdrop": 0.0, "config.attn_pdrop": 0.0}})
-train(preset, ToyCorpus(), {out!r}, seeds=(3, 5), device="cpu", threads=1)
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_compute_one_processes_updates(tmp_path: Path) -> None:
-    """torchrun --nproc_per_node 2: gradients are averaged over tokens, not over processes."""
-    found = []
-    for processes in (1, 2):
-        out = tmp_path / str(processes)
-        program = tmp_path / f"{processes}.py"
-        program.write_text(PARALLEL.format(here=str(HERE), out=str(out)))
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        subprocess.run([*launch, "--nproc_per_node", str(processes), str(program)], check=True, timeout=300)
-        found.append([line["loss"] for line in without_speed(out / "seed-5/log.jsonl")[1:]])
-    assert found[0] == pytest.approx(found[1], rel=1e-3)
-    assert found[0] != found[1]
