@@ -48,9 +48,10 @@ def no_images(adapter: VisionLanguage) -> str | None:
             return (
                 f"{family}: prompts with images are encoded otherwise than its processor does it, so they are refused"
             )
+        ours = adapter.forward([row]).logits
         with torch.no_grad():
             wanted = adapter.model(**plain, use_cache=False, return_dict=True).logits[:, -1].float()
-        gap = relative(adapter.forward([row]).logits, wanted)
+        gap = relative(ours, wanted)
     except (UnsupportedModelError, BadInputError) as error:
         return f"{family}: images cannot be read: {error}"
     except CANNOT as error:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from picture_bed import BOX, Square
-from tiny_vlms import FAMILIES, tiny_adapter, tiny_vlm
+from plain_calls import PLACEHOLDER, adapter_of, plain, prompt
+from tiny_vlms import FAMILIES, tiny_vlm
 
 from groundbench.adapter import Encoded
 from groundbench.adapters.vlm.model import VisionLanguage
@@ -19,29 +19,6 @@ from groundbench.spans import env_mask, null_mask
 from groundbench.testbed import ImageSegment, Prompt, TextSegment
 
 SIZES = ((64, 64), (90, 50), (40, 70))
-PLACEHOLDER = {"gemma3": "<boi>", "qwen2_vl": "<|vision_start|><|image_pad|><|vision_end|>"}
-PLACEHOLDER["qwen2_5_vl"] = PLACEHOLDER["qwen2_vl"]
-
-
-@cache
-def adapter_of(family: str) -> VisionLanguage:
-    return tiny_adapter(family)
-
-
-def prompt(picture: Square, text: str = " w1 w2 w3", boxed: bool = True) -> Prompt:
-    image = ImageSegment(picture, picture.box if boxed else None)
-    return Prompt("f", "noun", "image", (image, TextSegment(text)))
-
-
-def plain(family: str, processor, picture: Square, text: str = " w1 w2 w3") -> dict[str, torch.Tensor]:
-    """The processor's own inputs, BOS and all."""
-    image = picture.load()
-    if family == "paligemma":  # the text is the suffix, which the processor ends with EOS
-        made = processor(images=[image], text="<image>", suffix=text, return_tensors="pt")
-        cut = {k: v[:, :-1] for k, v in made.items() if v.ndim == 2}
-        return {**{k: v for k, v in made.items() if k not in cut}, **{k: v for k, v in cut.items() if k != "labels"}}
-    made = processor(images=[image], text=[PLACEHOLDER.get(family, "<image>") + text], return_tensors="pt")
-    return dict(made)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
