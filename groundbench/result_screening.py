@@ -73,11 +73,13 @@ class TruthGain(Record):
 class HeadsUsed(Record):
     """The model's own aggregate heads, as (layer from 1, head from 0), detected in the `detect` split.
 
-    `selection`: the definition that found them (protocol §10); `n_items`: right answers they were detected in.
+    `selection`: the definition that found them (protocol §10): `magnitude` (share, lift and magnitude), `size` (share
+    and magnitude, where evidence of over half of the prompt leaves no room for a lift of 2), `share` alone, or heads
+    that were `given`. `n_items`: right answers they were detected in.
     """
 
     heads: tuple[tuple[int, int], ...]
-    selection: Literal["magnitude", "share", "given"]
+    selection: Literal["magnitude", "size", "share", "given"]
     threshold: float
     min_rate: float
     n_items: int = Field(ge=0)
@@ -125,6 +127,13 @@ class CoveragePoint(Record):
     error: float
 
 
+class KindAuroc(Record):
+    """A signal's AUROC in the questions of one kind, in all forms."""
+
+    kind: str
+    auroc: Estimated
+
+
 class SignalRecord(Record):
     """One risk signal: how well it tells wrong answers from right ones.
 
@@ -132,7 +141,10 @@ class SignalRecord(Record):
         role: `signal` or `baseline`.
         description: what it is; `cost`: what it costs for one answer.
         auroc: on `fit` and `test` together; null where all answers are right, or all wrong.
-        p: two-sided, that the AUROC is 0.5, clustered by group; `p_holm`: corrected over all signals.
+        auroc_within: the same over pairs of one kind and form only: a signal that only tells kinds of question apart,
+            which differ in how often they are answered wrongly, has 0.5 here. `by_kind`: in each kind alone.
+        p: two-sided, that the AUROC is 0.5, clustered by group; `p_holm`: corrected over all signals. `p_within`,
+            `p_within_holm`: the same of the AUROC within kinds.
         auroc_fit, auroc_test: on one split each.
         aurc: the area under the risk-coverage curve; a signal that says nothing has the error rate.
         calibration: the headline's first: logistic where it was fitted on fewer than 1,000 answers, else isotonic.
@@ -145,8 +157,12 @@ class SignalRecord(Record):
     cost: str
     n: int = Field(default=0, ge=0)
     auroc: Estimated | None = None
+    auroc_within: Estimated | None = None
+    by_kind: tuple[KindAuroc, ...] = ()
     p: float | None = Field(default=None, ge=0, le=1)
     p_holm: float | None = Field(default=None, ge=0, le=1)
+    p_within: float | None = Field(default=None, ge=0, le=1)
+    p_within_holm: float | None = Field(default=None, ge=0, le=1)
     auroc_fit: float | None = None
     auroc_test: Estimated | None = None
     aurc: Estimated | None = None
@@ -156,23 +172,29 @@ class SignalRecord(Record):
 
 
 class Comparison(Record):
-    """Two signals, each the best of its kind on the `fit` split, compared on the `test` split: AUROC, paired."""
+    """Two signals, each the best of its kind on the `fit` split, compared on the `test` split: AUROC, paired.
+
+    `gap` is over all pairs of answers; `within`, over pairs of one kind and form.
+    """
 
     one: str
     other: str
     gap: Estimated
+    within: Estimated
 
 
 class Predictors(Record):
     """Which signal predicts errors best. Chosen on the `fit` split, so that the `test` split's AUROC is unbiased.
 
-    `above_chance`: the signals whose AUROC is above 0.5 after Holm's correction, with an interval that says so too.
+    `above_chance`: the signals whose AUROC is above 0.5 after Holm's correction, with an interval that says so too;
+    `above_within`: the same of the AUROC within kinds.
     """
 
     best: str | None = None
     best_signal: str | None = None
     best_baseline: str | None = None
     above_chance: tuple[str, ...] = ()
+    above_within: tuple[str, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
 
 

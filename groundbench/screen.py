@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import JsonValue
 
 from groundbench import __version__, processes
@@ -106,7 +107,9 @@ def _card(run: Run, names: tuple[str, ...], hash_: str, started: float) -> tuple
     options, adapter = run.options, run.adapter
     heads, risks = risks_of(run)
     group = numbered([q.group for q in run.answers.questions])
-    scored = Scored(risks, run.answers.errors, group, run.splits, options.seed)
+    stratum = numbered([f"{q.kind} as {q.form}" for q in run.answers.questions])
+    kinds = np.array([q.kind for q in run.answers.questions])
+    scored = Scored(risks, run.answers.errors, group, kinds, stratum, run.splits, options.seed)
     records = signal_records(scored, options.chosen, run.missing)
     found = predictors(scored, records)
     best = found.best or next((r.name for r in records if r.missing is None), None)

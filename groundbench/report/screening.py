@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from groundbench.report.dots import Layout, Row, dot_plot
 from groundbench.report.figure import Cell, Facts, Figure, Section, Stat, Table
 from groundbench.report.lines import Axes, Series, line_chart
@@ -83,16 +85,21 @@ def errors_section(card: RiskCard) -> Section:
     """Error rates by kind with what guessing and a constant answer would give."""
     overall = card.errors[0]
     kinds = [e for e in card.errors if e.form is None]
-    rows = [_error_row(e) for e in card.errors]
-    table = Table("Error rates", ("Questions asked", *HEAD, "Says yes", "Should", "Says the usual"), tuple(rows))
+    forms = [e for e in card.errors if e.form is not None and e.kind is None]
     dots = [Row(_name(e), e.error.value, e.error.low, e.error.high, tick=e.chance) for e in kinds]
-    chart = dot_plot(
-        dots, Layout("share of wrong answers", 620, 26, 190, decimals=3), "Errors by kind", "Upright strokes: guessing."
-    )
+    layout = Layout("share of wrong answers", 620, 26, 190, decimals=3)
+    chart = dot_plot(dots, layout, "Errors by kind", "Upright strokes: guessing.")
     lead = f"The likeliest answer is wrong in {estimate(overall.error)} of {count(overall.error.n)} questions."
-    figure = Figure("Errors by kind", (chart,), table, "Upright strokes mark the error rate of guessing.", wide=True)
+    caption = "Upright strokes mark the error rate of guessing."
+    figure = Figure("Errors by kind", (chart,), _errors("Every kind in every form", card.errors), caption, wide=True)
+    tables = (_errors("By kind", kinds), *((_errors("By form", forms),) if forms else ()))
     notes = ("Intervals: Wilson, at the effective number of questions (those about one scene are not independent).",)
-    return Section("errors", "Errors by kind of question", lead, (figure,), (table,), notes)
+    return Section("errors", "Errors by kind of question", lead, (figure,), tables, notes)
+
+
+def _errors(caption: str, records: Sequence[ErrorRecord]) -> Table:
+    head = ("Questions asked", *HEAD, "Says yes", "Should", "Says the usual")
+    return Table(caption, head, tuple(_error_row(e) for e in records))
 
 
 def _error_row(e: ErrorRecord) -> tuple[Cell, ...]:
@@ -135,9 +142,9 @@ def signals_section(card: RiskCard) -> Section:
         return Section("signals", title, missing="No signal was asked for.")
     table = Table(
         "Signals, on questions in which no head was detected",
-        ("Signal", "Role", "AUROC", "Holm p", "AUROC, test split", "AURC", "Cost of one answer", "What it is"),
+        ("Signal", "Role", "AUROC", "Holm p", "Within kinds", "On test", "AURC", "Cost of one answer", "What it is"),
         tuple(_signal_row(s) for s in card.signals),
-        frozenset({0, 1, 6, 7}),
+        frozenset({0, 1, 7, 8}),
     )
     measured = [s for s in card.signals if s.auroc is not None and s.auroc.value is not None]
     figures = (*((_aurocs(measured, table),) if measured else ()), *_curves(card))
@@ -151,17 +158,28 @@ def signals_section(card: RiskCard) -> Section:
         }
         found = f"{len(card.heads.heads)} of {card.heads.total} heads, {how[card.heads.selection]}"
         notes = (*notes, f"Heads watched (layer.head): {names}{' …' if len(card.heads.heads) > 40 else ''}; {found}.")
-    return Section("signals", title, above_chance(card), figures, (table,), notes)
+    return Section("signals", title, above_chance(card), figures, (table, *_by_kind(card)), notes)
+
+
+def _by_kind(card: RiskCard) -> tuple[Table, ...]:
+    """Each signal's AUROC in each kind; nothing where there is one kind."""
+    found = {s.name: {k.kind: estimate(k.auroc, 2) for k in s.by_kind} for s in card.signals if s.by_kind}
+    kinds = [k for k in card.questions.kinds if any(k in own for own in found.values())]
+    if len(kinds) < 2:
+        return ()
+    rows = tuple((name, *(own.get(k) for k in kinds)) for name, own in found.items())
+    return (Table("AUROC in each kind of question", ("Signal", *kinds), rows),)
 
 
 def _signal_row(s: SignalRecord) -> tuple[Cell, ...]:
     if s.missing is not None:
-        return (s.name, s.role, None, None, None, None, s.cost, f"not measured: {s.missing}")
+        return (s.name, s.role, None, None, None, None, None, s.cost, f"not measured: {s.missing}")
     return (
         s.name,
         s.role,
         estimate(s.auroc),
         p_value(s.p_holm),
+        estimate(s.auroc_within),
         estimate(s.auroc_test),
         estimate(s.aurc),
         s.cost,

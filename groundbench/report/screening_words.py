@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from groundbench.report.numbers import count, number, percent, with_interval
-from groundbench.result_screening import Comparison, RiskCard, StrengthenRecord
+from groundbench.result_screening import Comparison, Estimated, RiskCard, StrengthenRecord
 
 
 def headline(card: RiskCard) -> str:
@@ -31,27 +31,33 @@ def above_chance(card: RiskCard) -> str:
     known = [s for s in card.signals if s.auroc is not None and s.auroc.value is not None]
     if not known:
         return "No signal could be judged: nothing was measured, or all answers are right, or all are wrong."
-    if not p.above_chance:
-        return f"None of {len(known)} signals is better than chance at telling wrong answers from right ones."
+    n = len(known)
+    if p.above_chance:
+        text = f"{len(p.above_chance)} of {n} signals are better than chance: {', '.join(p.above_chance)}."
+    else:
+        text = f"None of {n} signals is better than chance at telling wrong answers from right ones."
+    if len(card.questions.kinds) > 1:
+        text += f" Within kinds of question: {', '.join(p.above_within) or 'none'}."
     best = None if p.best is None else card.signal(p.best)
-    found = f"{len(p.above_chance)} of {len(known)} signals are better than chance: {', '.join(p.above_chance)}."
     if best is None or best.auroc_test is None or best.auroc_test.value is None:
-        return found
-    a = best.auroc_test
-    value = with_interval(a.value, a.low, a.high)
-    return f"{found} The best on the fit split is {best.name}: AUROC {value} on the test split."
+        return text
+    value = with_interval(best.auroc_test.value, best.auroc_test.low, best.auroc_test.high)
+    return f"{text} The best on the fit split is {best.name}: AUROC {value} on the test split."
 
 
 def comparison_sentence(c: Comparison) -> str:
-    """Whether one signal beats another."""
-    gap = with_interval(c.gap.value, c.gap.low, c.gap.high, 3)
-    if gap is None:
-        return f"{c.one} against {c.other}: not measured."
-    if c.gap.low is None or c.gap.high is None or c.gap.low <= 0 <= c.gap.high:
-        verdict = "cannot be told from"
-    else:
-        verdict = "beats" if c.gap.low > 0 else "is worse than"
-    return f"{c.one} {verdict} {c.other}, the best baseline: AUROC {gap} apart on the test split."
+    """Whether one signal beats another, over all questions and within kinds."""
+    names = f"{c.one} against {c.other}, the best baseline, on the test split"
+    return f"{names}: {_gap(c.gap)}; within kinds: {_gap(c.within)}."
+
+
+def _gap(gap: Estimated) -> str:
+    text = with_interval(gap.value, gap.low, gap.high, 3)
+    if text is None:
+        return "not measured"
+    if gap.low is None or gap.high is None or gap.low <= 0 <= gap.high:
+        return f"no difference that can be told from none (AUROC {text} apart)"
+    return f"{'better' if gap.low > 0 else 'worse'} (AUROC {text} apart)"
 
 
 def control_sentence(s: StrengthenRecord) -> str:

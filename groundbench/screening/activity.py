@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from groundbench import processes
 from groundbench.adapter import Adapter, ModelInfo
 from groundbench.errors import BadInputError
 from groundbench.head_saliency import HeadSaliency
-from groundbench.heads import THRESHOLD, HeadRule, detected
+from groundbench.heads import MIN_LIFT, MIN_MAGNITUDE, THRESHOLD, HeadRule, shares
 from groundbench.result_screening import HeadsUsed
 from groundbench.saliency import SaliencyItem, SaliencyOptions, measure_saliency
 from groundbench.screening.asking import Asked
@@ -29,6 +30,7 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 MIN_RATE = 0.5
 Head = tuple[int, int]
+Rule = Literal["magnitude", "size", "share"]
 
 
 @dataclass(frozen=True)
@@ -91,24 +93,26 @@ def watch(
 def detect(saliency: HeadSaliency) -> HeadsUsed:
     """The heads that are aggregate heads in at least half of the items (protocol §10).
 
-    By share, lift and magnitude; where no head passes that (evidence of half a prompt has no lift of 2), by share
-    alone, and the record says so.
+    By share, lift and magnitude. Where no head passes that (evidence of over half of a prompt has no lift of 2), by
+    share and magnitude, then by share alone; the record says which.
     """
-    rate = np.zeros(saliency.edge.shape[1])
-    rule = HeadRule(selection="magnitude")
-    for rule in (HeadRule(selection="magnitude"), HeadRule(selection="share")):
-        rate = detected(saliency, rule).mean(0)
-        if (rate >= MIN_RATE).any():
-            break
-    found = rate >= MIN_RATE
-    pairs = zip(saliency.head_layer[found].tolist(), saliency.head_number[found].tolist(), strict=True)
+    edge = shares(saliency, HeadRule())
+    enough, large = edge.share >= THRESHOLD, edge.magnitude >= MIN_MAGNITUDE
+    rules: tuple[tuple[Rule, Bools], ...] = (
+        ("magnitude", enough & large & (edge.lift >= MIN_LIFT)),
+        ("size", enough & large),
+        ("share", enough),
+    )
+    lists = [(selection, passed.mean(0) >= MIN_RATE) for selection, passed in rules]
+    selection, often = next(((name, found) for name, found in lists if found.any()), lists[-1])
+    pairs = zip(saliency.head_layer[often].tolist(), saliency.head_number[often].tolist(), strict=True)
     return HeadsUsed(
         heads=tuple(pairs),
-        selection=rule.selection,
-        threshold=rule.threshold,
+        selection=selection,
+        threshold=THRESHOLD,
         min_rate=MIN_RATE,
         n_items=len(saliency),
-        total=len(found),
+        total=len(often),
     )
 
 

@@ -24,6 +24,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Advance = Callable[[int], None]
+MOST_SHARED = 32
+"""Candidates that all questions of a kind may have together and still all be read after each prompt."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class Asked:
     """Questions as a model reads them.
 
     Attributes:
-        contexts: of every question its prompt, then (where asked for) the one without evidence, then the mismatched.
+        contexts: of every question its prompt, then (where asked for) the one without evidence, then the mismatched;
+            questions of one kind may share their targets, so that they share batches.
+        answers: [contexts] the tokens of the question's own candidates; `place`: where these stand among the targets.
         shown: [questions] where each question's own prompt stands in `contexts`.
         without: [questions] the same of the prompt without evidence; -1 where there is none.
         mismatched: for each question where its prompts with other evidence stand.
@@ -40,6 +44,8 @@ class Asked:
 
     questions: tuple[Question, ...]
     contexts: Contexts
+    answers: tuple[Targets, ...]
+    place: tuple[Ints, ...]
     shown: Ints
     without: Ints
     mismatched: tuple[Ints, ...]
@@ -47,11 +53,11 @@ class Asked:
 
     def row(self, question: int) -> Encoded:
         """A question's own prompt."""
-        return self.contexts.rows[self.shown[question]]
+        return self.contexts.rows[int(self.shown[question])]
 
     def answer(self, question: int, answer: int) -> tuple[int, ...]:
         """The tokens of one of a question's candidates."""
-        return self.contexts.targets[self.shown[question]][answer]
+        return self.answers[int(self.shown[question])][answer]
 
     def only(self, chosen: Ints, *, others: bool = False) -> Asked:
         """Some of the questions; with their own prompts only unless `others` are wanted too."""
@@ -86,7 +92,8 @@ class Answers:
     @property
     def errors(self) -> Bools:
         """[questions] whether the answer is wrong."""
-        return self.given != self.truth
+        wrong: Bools = self.given != self.truth
+        return wrong
 
     @property
     def probabilities(self) -> Floats:
@@ -170,7 +177,8 @@ def ask(
     width = max(len(q.answers) for q in asked.questions)
     every = np.full((len(asked.contexts.rows) + 1, width), np.nan)  # the last row is that of no prompt: -1
     for i, first in enumerate(asked.contexts.unique.tolist()):
-        every[i, : len(found[first])] = found[first]
+        own = asked.place[i]
+        every[i, : len(own)] = found[first][own]
     most = max(map(len, asked.mismatched), default=0)
     other = np.full((len(asked.questions), most), -1)
     for i, own in enumerate(asked.mismatched):
@@ -195,7 +203,12 @@ class _Read:
             at += [int(a) for a in (asked.without[question], *asked.mismatched[question]) if a >= 0]
         else:
             q = replace(q, without=None, mismatched=())
-        return cls(q, *(tuple(part[a] for a in at) for part in (c.prompts, c.rows, c.targets)))
+        return cls(
+            question=q,
+            prompts=tuple(c.prompts[a] for a in at),
+            rows=tuple(c.rows[a] for a in at),
+            targets=tuple(asked.answers[a] for a in at),
+        )
 
 
 def _laid_out(found: Sequence[_Read], failures: tuple[Failure, ...]) -> Asked:
@@ -208,14 +221,32 @@ def _laid_out(found: Sequence[_Read], failures: tuple[Failure, ...]) -> Asked:
         mismatched.append(np.arange(at + 1 + has, at + len(read.prompts)))
         at += len(read.prompts)
     prompts = [p for read in found for p in read.prompts]
-    contexts = of_prompts(
-        prompts,
-        [r for f in found for r in f.rows],
-        [t for f in found for t in f.targets],
-        [_opening(p) for p in prompts],
+    answers = tuple(t for read in found for t in read.targets)
+    targets = _shared(answers, [read.question.kind for read in found for _ in read.prompts])
+    rows = [row for read in found for row in read.rows]
+    return Asked(
+        questions=tuple(read.question for read in found),
+        contexts=of_prompts(prompts, rows, targets, [_opening(p) for p in prompts]),
+        answers=answers,
+        place=tuple(np.array([all_.index(t) for t in own]) for own, all_ in zip(answers, targets, strict=True)),
+        shown=np.array(shown),
+        without=np.array(without),
+        mismatched=tuple(mismatched),
+        failures=failures,
     )
-    questions = tuple(read.question for read in found)
-    return Asked(questions, contexts, np.array(shown), np.array(without), tuple(mismatched), failures)
+
+
+def _shared(answers: Sequence[Targets], kinds: Sequence[str]) -> list[Targets]:
+    """What is read after each prompt: the candidates of all questions of its kind where these are few, else its own.
+
+    Contexts run together only if their targets of several tokens are the same: eleven colours, of which each question
+    asks four in an order of its own, would else part every question from all others.
+    """
+    union: dict[str, dict[tuple[int, ...], None]] = {}
+    for own, kind in zip(answers, kinds, strict=True):
+        union.setdefault(kind, {}).update(dict.fromkeys(own))
+    shared = {kind: tuple(sorted(found)) for kind, found in union.items() if len(found) <= MOST_SHARED}
+    return [shared.get(kind, own) for own, kind in zip(answers, kinds, strict=True)]
 
 
 def _prompts(question: Question, others: bool) -> Iterable[Prompt]:

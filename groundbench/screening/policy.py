@@ -151,8 +151,9 @@ def _unsure(error: Estimated | None, most: float, coverage: Estimated, wanted: W
 
 
 def _errors(name: str, record: ErrorRecord, most: float, sure: bool) -> Check:
-    what = "all questions" if record.kind is None else f"questions of the kind {record.kind}"
-    reason = f"{_number(record.error)} of {record.error.n} {what} were answered wrongly"
+    n = record.error.n
+    what = f"all {n} questions" if record.kind is None else f"{n} questions of the kind {record.kind}"
+    reason = f"{_number(record.error)} of {what} were answered wrongly"
     if record.yes is not None and record.yes.value in (0.0, 1.0):
         reason += f"; the answer is always {'yes' if record.yes.value else 'no'}"
     return _most(name, record.error, most, sure, reason)

@@ -16,7 +16,9 @@ from groundbench.result_screening import (
     CalibrationRecord,
     Comparison,
     CoveragePoint,
+    Estimated,
     IsotonicFit,
+    KindAuroc,
     LogisticFit,
     OperatingPoint,
     Predictors,
@@ -49,11 +51,14 @@ FEW = 1_000
 
 @dataclass(frozen=True)
 class Scored:
-    """What signals are judged by: [questions] risks by signal (NaN unmeasured), errors and groups, and the splits."""
+    """What signals are judged by: [questions] risks by signal (NaN unmeasured), errors, groups, kinds and strata (kind
+    in a form), and the splits."""
 
     risks: Mapping[str, Floats]
     error: Bools
     group: Ints
+    kinds: npt.NDArray[np.str_]
+    stratum: Ints
     splits: Splits
     seed: int
 
@@ -70,8 +75,11 @@ class Scored:
 def signal_records(scored: Scored, signals: Sequence[Signal], missing: Mapping[str, str]) -> tuple[SignalRecord, ...]:
     """One record for each signal that was asked for; `missing` says why a signal was not measured."""
     records = [_record(scored, s, missing.get(s.name)) for s in signals]
-    corrected = holm([r.p for r in records])
-    return tuple(r.model_copy(update={"p_holm": p}) for r, p in zip(records, corrected, strict=True))
+    corrected = zip(holm([r.p for r in records]), holm([r.p_within for r in records]), strict=True)
+    return tuple(
+        r.model_copy(update={"p_holm": p, "p_within_holm": within})
+        for r, (p, within) in zip(records, corrected, strict=True)
+    )
 
 
 def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord:
@@ -81,13 +89,17 @@ def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord
     if missing is not None:
         return base.model_copy(update={"missing": missing})
     risk, error, group = scored.on(signal.name, scored.splits.scored)
+    at = scored.known(signal.name, scored.splits.scored)
     fit, fit_error, _ = scored.on(signal.name, scored.splits.fit)
     test, test_error, test_group = scored.on(signal.name, scored.splits.test)
     return base.model_copy(
         update={
             "n": len(risk),
             "auroc": estimated(auroc_estimate(risk, error, group, scored.seed)),
+            "auroc_within": estimated(auroc_estimate(risk, error, group, scored.seed, stratum=scored.stratum[at])),
+            "by_kind": _by_kind(scored, risk, at),
             "p": auroc_p(risk, error, group),
+            "p_within": auroc_p(risk, error, group, stratum=scored.stratum[at]),
             "auroc_fit": auroc(fit, fit_error) if len(fit) else None,
             "auroc_test": estimated(auroc_estimate(test, test_error, test_group, scored.seed)) if len(test) else None,
             "aurc": estimated(aurc_estimate(risk, error, group, scored.seed)),
@@ -95,6 +107,16 @@ def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord
             "calibration": _calibrated(fit, fit_error, test, test_error),
         }
     )
+
+
+def _by_kind(scored: Scored, risk: Floats, at: Ints) -> tuple[KindAuroc, ...]:
+    """The AUROC in each kind that holds wrong and right answers."""
+    found = []
+    for kind in dict.fromkeys(scored.kinds[at].tolist()):
+        own = scored.kinds[at] == kind
+        estimate = auroc_estimate(risk[own], scored.error[at][own], scored.group[at][own], scored.seed)
+        found.append(KindAuroc(kind=kind, auroc=estimated(estimate)))
+    return tuple(k for k in found if k.auroc.value is not None)
 
 
 def _calibrated(fit: Floats, fit_error: Bools, test: Floats, test_error: Bools) -> tuple[CalibrationRecord, ...]:
@@ -132,7 +154,8 @@ def predictors(scored: Scored, records: Sequence[SignalRecord]) -> Predictors:
         best=best,
         best_signal=best_signal,
         best_baseline=best_baseline,
-        above_chance=tuple(r.name for r in records if _above_chance(r)),
+        above_chance=tuple(r.name for r in records if _above(r.auroc, r.p_holm)),
+        above_within=tuple(r.name for r in records if _above(r.auroc_within, r.p_within_holm)),
         comparisons=tuple(c for c in comparisons if c is not None),
     )
 
@@ -142,19 +165,17 @@ def _best(records: Sequence[SignalRecord], role: Role | None = None) -> str | No
     return max(found, key=lambda f: f[0])[1] if found else None
 
 
-def _above_chance(record: SignalRecord) -> bool:
-    a = record.auroc
-    if a is None or a.low is None or record.p_holm is None:
-        return False
-    return a.low > 0.5 and record.p_holm < ALPHA
+def _above(auroc: Estimated | None, p_holm: float | None) -> bool:
+    return auroc is not None and auroc.low is not None and auroc.low > 0.5 and p_holm is not None and p_holm < ALPHA
 
 
 def _compared(scored: Scored, one: str, other: str) -> Comparison | None:
     at = np.intersect1d(scored.known(one, scored.splits.test), scored.known(other, scored.splits.test))
     if not len(at):
         return None
-    gap = auroc_gap(scored.risks[one][at], scored.risks[other][at], scored.error[at], scored.group[at], scored.seed)
-    return Comparison(one=one, other=other, gap=estimated(gap))
+    pair, rest = (scored.risks[one][at], scored.risks[other][at]), (scored.error[at], scored.group[at], scored.seed)
+    gap, within = auroc_gap(*pair, *rest), auroc_gap(*pair, *rest, stratum=scored.stratum[at])
+    return Comparison(one=one, other=other, gap=estimated(gap), within=estimated(within))
 
 
 def operating_point(scored: Scored, signal: str, max_risk: float, min_coverage: float) -> OperatingPoint:

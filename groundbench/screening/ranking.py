@@ -6,6 +6,7 @@ right or all are wrong: AUROC is then None, never 0.5.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,8 @@ class Ranked:
         right = np.add.reduceat(weights * (1 - self.error), self.start, axis=1)
         pairs = (wrong * (np.cumsum(right, axis=1) - right / 2)).sum(1)
         below = wrong.sum(1) * right.sum(1)
-        return np.divide(pairs, below, out=np.full(len(weights), np.nan), where=below > 0)
+        found: Floats = np.divide(pairs, below, out=np.full(len(weights), np.nan), where=below > 0)
+        return found
 
     def kept(self) -> tuple[Floats, Floats]:
         """[answers] the number and the expected errors among each answer and all of less risk."""
@@ -74,40 +76,78 @@ def auroc(risk: Floats, error: Bools) -> float | None:
     return float(Ranked.of(risk, error).aurocs(np.ones((1, len(risk))))[0])
 
 
-def auroc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
-    """AUROC with its interval: a bootstrap over groups."""
-    value = auroc(risk, error)
-    if value is None or len(np.unique(group)) < 2:
-        return Estimate(value, None, None, len(risk))
-    low, high = percentile_interval(resampled(Ranked.of(risk, error).aurocs, group, seed))
-    return Estimate(value, low, high, len(risk))
+Weighted = Callable[[Floats], Floats]
+"""A statistic [b] of answers under weights [b, answers]; NaN where it is not defined."""
 
 
-def auroc_gap(one: Floats, other: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
+def within(risk: Floats, error: Bools, stratum: Ints) -> Weighted:
+    """AUROC over pairs of one stratum only. Kinds of question differ in how often they are answered wrongly; a risk
+    that only tells the kinds apart has 0.5 here."""
+    parts = [np.flatnonzero(stratum == k) for k in np.unique(stratum)]
+    ranked = [(at, Ranked.of(risk[at], error[at])) for at in parts]
+
+    def pooled(weights: Floats) -> Floats:
+        above, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+        for at, own in ranked:
+            w = weights[:, at]
+            n = (w * error[at]).sum(1) * (w * ~error[at]).sum(1)
+            above += np.where(n > 0, np.nan_to_num(own.aurocs(w)) * n, 0.0)
+            pairs += n
+        found: Floats = np.divide(above, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+        return found
+
+    return pooled
+
+
+def auroc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0, *, stratum: Ints | None = None) -> Estimate:
+    """AUROC, or that within strata, with its interval: a bootstrap over groups."""
+    return _estimated(_aurocs(risk, error, stratum), group, seed)
+
+
+def auroc_gap(
+    one: Floats, other: Floats, error: Bools, group: Ints, seed: int = 0, *, stratum: Ints | None = None
+) -> Estimate:
     """AUROC of one risk minus that of another on the same answers, paired in every resample of groups."""
-    a, b = auroc(one, error), auroc(other, error)
-    if a is None or b is None or len(np.unique(group)) < 2:
-        return Estimate(None if a is None or b is None else a - b, None, None, len(error))
-    ranked = Ranked.of(one, error), Ranked.of(other, error)
-    low, high = percentile_interval(resampled(lambda w: ranked[0].aurocs(w) - ranked[1].aurocs(w), group, seed))
-    return Estimate(a - b, low, high, len(error))
+    a, b = _aurocs(one, error, stratum), _aurocs(other, error, stratum)
+    return _estimated(lambda weights: a(weights) - b(weights), group, seed)
 
 
-def auroc_p(risk: Floats, error: Bools, group: Ints) -> float | None:
-    """Two-sided p that the AUROC is 0.5, clustered by group; None where it cannot be tested.
+def _aurocs(risk: Floats, error: Bools, stratum: Ints | None) -> Weighted:
+    return Ranked.of(risk, error).aurocs if stratum is None else within(risk, error, stratum)
+
+
+def _estimated(statistic: Weighted, group: Ints, seed: int) -> Estimate:
+    value = float(statistic(np.ones((1, len(group))))[0])
+    if np.isnan(value):
+        return Estimate(None, None, None, len(group))
+    if len(np.unique(group)) < 2:
+        return Estimate(value, None, None, len(group))
+    low, high = percentile_interval(resampled(statistic, group, seed))
+    return Estimate(value, low, high, len(group))
+
+
+def auroc_p(risk: Floats, error: Bools, group: Ints, *, stratum: Ints | None = None) -> float | None:
+    """Two-sided p that the AUROC, or that within strata, is 0.5, clustered by group; None where it cannot be tested.
 
     DeLong's placement values, summed within groups (Obuchowski 1997): each wrong answer's share of right answers below
-    it, and the other way round.
+    it, and the other way round; each pair of answers counts once, whatever its stratum.
     """
-    value = auroc(risk, error)
+    strata = np.zeros(len(risk), dtype=np.int64) if stratum is None else stratum
     own = np.unique(group, return_inverse=True)[1]
     groups = int(own.max()) + 1
-    if value is None or groups < 2:
+    value = float(within(risk, error, strata)(np.ones((1, len(risk))))[0])
+    if np.isnan(value) or groups < 2:
         return None
-    wrong, right = np.sort(risk[error]), np.sort(risk[~error])
-    placement = np.where(error, _below(right, risk), 1 - _below(wrong, risk))
-    influence = (placement - value) / np.where(error, len(wrong), len(right))
-    sums = np.bincount(own, influence)
+    influence = np.zeros(len(risk))
+    pairs = 0.0
+    for k in np.unique(strata):
+        at = np.flatnonzero(strata == k)
+        wrong, right = np.sort(risk[at][error[at]]), np.sort(risk[at][~error[at]])
+        if len(wrong) and len(right):
+            placement = np.where(error[at], _below(right, risk[at]), 1 - _below(wrong, risk[at]))
+            influence[at] = (placement - value) * np.where(error[at], len(right), len(wrong))
+            pairs += len(wrong) * len(right)
+    sums = np.bincount(own, influence / pairs)
     spread = (groups / (groups - 1) * float(sums @ sums)) ** 0.5
     if spread == 0:
         return float(value == 0.5)
@@ -122,12 +162,7 @@ def _below(among: Floats, risk: Floats) -> Floats:
 
 def aurc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
     """The area under the risk-coverage curve with its interval; a risk that says nothing has the error rate."""
-    ranked = Ranked.of(risk, error)
-    value = float(ranked.aurcs(np.ones((1, len(risk))))[0])
-    if len(np.unique(group)) < 2:
-        return Estimate(value, None, None, len(risk))
-    low, high = percentile_interval(resampled(ranked.aurcs, group, seed))
-    return Estimate(value, low, high, len(risk))
+    return _estimated(Ranked.of(risk, error).aurcs, group, seed)
 
 
 def risk_coverage(risk: Floats, error: Bools) -> list[tuple[float, float]]:

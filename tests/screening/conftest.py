@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "mechanism"))
+for folder in ("mechanism", "scoring"):
+    sys.path.insert(0, str(HERE.parent / folder))
 
 from groundbench.adapters.causal import HFCausal, open_causal  # noqa: E402
 from groundbench.question import Question  # noqa: E402

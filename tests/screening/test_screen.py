@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from groundbench import screen
 from groundbench.errors import BadInputError, StoreMismatchError
 from groundbench.result_screening import Check, RiskCard
 from groundbench.screen import ScreenOptions
+from groundbench.screening.asking import ask, read_questions
 from groundbench.screening.policy import Policy, WantedPoint
 
 QUESTIONS = scene_questions()
@@ -217,3 +219,29 @@ def test_a_policy_file_is_read(tmp_path: Path) -> None:
     policy = Policy.load(path)
     assert policy.operating_point == WantedPoint(max_risk=0.05, min_coverage=0.5)
     assert not policy.empty
+
+
+def test_candidates_of_several_tokens_are_scored_alike_in_any_company() -> None:
+    """Questions of a kind share what is read after their prompts; each gets its own candidates, in its own order."""
+    from small_models import tiny_gpt2
+
+    model = tiny_gpt2()
+    asked = [
+        replace(q, answers=("elephant", "ball") if i % 2 else ("blanket", "elephant", "cat"), truth=i % 2)
+        for i, q in enumerate(QUESTIONS[:12])
+    ]
+    together = ask(model, read_questions(model, asked))
+    for i, question in enumerate(asked):
+        alone = ask(model, read_questions(model, [question]))
+        n = len(question.answers)
+        assert np.allclose(together.shown[i, :n], alone.shown[0], atol=1e-4)
+        assert np.isnan(together.shown[i, n:]).all()
+        k = len(question.mismatched)
+        assert np.allclose(together.mismatched[i, :k, :n], alone.mismatched[0], atol=1e-4)
+        (row,), targets = model.encode([question.prompt]), model.encode_targets(question.answers, question.prompt)
+        for own, target in zip(together.shown[i], targets, strict=False):
+            total, ids = 0.0, row.ids
+            for token in target:
+                total -= float(model.forward([replace(row, ids=ids)]).logits.log_softmax(-1)[0, token])
+                ids = (*ids, token)
+            assert own == pytest.approx(total, abs=1e-3)

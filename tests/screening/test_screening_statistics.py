@@ -55,13 +55,13 @@ def test_permuted_labels_give_an_auroc_within_its_interval_of_a_half() -> None:
 def test_the_test_of_chance_fires_at_its_level_in_grouped_answers() -> None:
     """Both the risk and the errors have a part that a whole group shares, and nothing to do with each other."""
     rng = np.random.default_rng(2)
-    group = np.repeat(np.arange(60), 6)
+    group, kind = np.repeat(np.arange(60), 6), np.tile([0, 0, 0, 1, 1, 2], 60)
     fired = []
     for _ in range(1_000):
         risk = rng.normal(size=60)[group] + rng.normal(size=360)
-        error = rng.normal(size=60)[group] + rng.normal(size=360) > 0.5
-        fired.append(auroc_p(risk, error, group) < 0.05)  # type: ignore[operator]
-    assert 0.02 < np.mean(fired) < 0.07
+        error = rng.normal(size=60)[group] + rng.normal(size=360) > 0.5 * kind
+        fired.append([auroc_p(risk, error, group) < 0.05, auroc_p(risk, error, group, stratum=kind) < 0.05])
+    assert ((np.mean(fired, axis=0) > 0.02) & (np.mean(fired, axis=0) < 0.07)).all()
 
 
 def test_the_order_of_answers_changes_nothing() -> None:
@@ -150,3 +150,20 @@ def test_isotonic_rises_and_stays_within_its_knots() -> None:
 def test_equal_predictions_share_their_errors_whatever_their_order() -> None:
     predicted, error = np.full(20, 0.5), np.arange(20) < 10
     assert calibration(predicted, error).ece == 0.0
+
+
+def test_a_risk_that_only_tells_kinds_apart_is_at_chance_within_them() -> None:
+    rng = np.random.default_rng(4)
+    kind = np.repeat([0, 1], 1_000)
+    error = rng.random(2_000) < np.where(kind == 0, 0.2, 0.7)
+    risk = kind + rng.normal(size=2_000) / 10
+    assert auroc(risk, error) > 0.7  # type: ignore[operator]
+    group = np.arange(2_000)
+    found = auroc_estimate(risk, error, group, stratum=kind)
+    assert found.low < 0.5 < found.high  # type: ignore[operator]
+    assert auroc_p(risk, error, group, stratum=kind) > 0.05  # type: ignore[operator]
+    one = np.zeros(2_000, int)
+    assert auroc_estimate(risk, error, group, stratum=one).value == pytest.approx(auroc(risk, error))
+    assert auroc_p(risk, error, group, stratum=one) == pytest.approx(auroc_p(risk, error, group))
+    assert auroc_estimate(risk[error], error[error], group[error], stratum=kind[error]).value is None
+    assert auroc_p(risk[error], error[error], group[error], stratum=kind[error]) is None
