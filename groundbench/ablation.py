@@ -20,7 +20,7 @@ from groundbench.edits import EditStyle, constant_edit, mean_edit, mean_outputs,
 from groundbench.folds import Cell, make_cells
 from groundbench.gain import GainItems, gain_items, noun_means
 from groundbench.head_saliency import HeadSaliency
-from groundbench.heads import HeadRule, detected, headline_rule
+from groundbench.heads import HeadRule, detected, headline_rule, shares
 from groundbench.result import AblationRecord, Control
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
 from groundbench.stats import beyond_draws_p, bootstrap_ratio, clustered_test, rank_p
@@ -30,6 +30,7 @@ from groundbench.table import SurprisalTable
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 MIN_RATE = 0.5
+STRONGEST = "no head gathers in half of the items: the one with the largest mean share was cut"
 PATIENCE = 1_000
 """After so many draws in a row that came before, a control has no others."""
 CONTROLS: tuple[Control, ...] = ("layer", "uniform", "saliency")
@@ -75,11 +76,15 @@ class Subject:
 def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord, ...]:
     """One record for each control, cross-fitted.
 
-    Where no cell has a detected head nothing is cut: the records say so with `n_heads` 0 and null effects.
+    Where no cell has a detected head nothing is cut: the records say so with `n_heads` 0 and null effects. Gather heads
+    are rare in small models: where no cell has one, each cuts the head that gathers most, and the note says so.
     """
     rule = options.rule or headline_rule(subject.saliency)
     cells, lists = crossfit_lists(subject, rule, options.seed, options.nouns)
     tested, note = _sampled(subject, cells, options)
+    if rule.kind == "gather" and not any(m.any() for m in lists):
+        lists = [_strongest(subject.saliency, rule, c) for c in cells]
+        note = "; ".join(n for n in (note, STRONGEST) if n)
     items = gain_items(within_cells(subject.table, cells))
     base = AblationRecord(
         kind=rule.kind,
@@ -144,6 +149,16 @@ def crossfit_lists(
     cells = make_cells(subject.contexts, item_noun, item_frame, seed, nouns)
     found = detected(subject.saliency, rule)
     return cells, [found[c.fit].mean(0) >= MIN_RATE if c.fit.any() else np.zeros(found.shape[1], bool) for c in cells]
+
+
+def _strongest(saliency: HeadSaliency, rule: HeadRule, cell: Cell) -> Bools:
+    """The head with the largest mean share over a cell's fitting items; none where no share is defined."""
+    found = shares(saliency, rule).share[cell.fit]
+    known = ~np.isnan(found)
+    mean_share = np.where(known, found, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    chosen: Bools = np.zeros(found.shape[1], dtype=bool)
+    chosen[int(mean_share.argmax())] = bool(mean_share.max() > 0)
+    return chosen
 
 
 def control_lists(

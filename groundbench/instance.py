@@ -57,9 +57,11 @@ def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
         how = f"{style.mode}-{style.positions}" if style.factor is None else f"scale-{style.factor:g}-{style.positions}"
         heads = rule.denominator if rule.kind == "aggregate" else f"{rule.kind}-{rule.denominator}"
         where = f"ablation/{subject.table.form}/instance/{heads}/{how}/{stage}"
+        if stage == "original":
+            where = f"ablation/{subject.table.form}/instance/original"
         return _measure(subject, pairs, masks, options, where)
 
-    before, before_gain = under(np.zeros_like(found), pairs, "original")
+    before, before_gain = under(np.zeros_like(found), pairs, "original")  # the same whatever the rule
     after, after_gain = under(found, pairs, "cut")
     alone = _matched_only(pairs)
     surprisals, gains, borrowed = [], [], 0

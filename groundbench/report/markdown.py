@@ -19,7 +19,7 @@ def markdown(
             parts.append(f"*{NOT_MEASURED}*: {_plain(s.missing)}")
             continue
         parts += [_plain(s.lead)] if s.lead else []
-        parts += [_table(t) for t in s.tables]
+        parts += [table(t) for t in s.tables]
         parts += [_plain(n) for n in s.notes]
     for group in facts:
         parts += [f"## {_plain(group.title)}", _list((k, v) for k, v in group.rows)]
@@ -36,7 +36,8 @@ def _list(rows: Iterable[tuple[str, Cell]]) -> str:
     return "\n".join(f"- {_plain(k)}: {_cell(v)}" for k, v in rows)
 
 
-def _table(t: Table) -> str:
+def table(t: Table) -> str:
+    """A table with its caption; numbers are set right."""
     head = "| " + " | ".join(_cell(h) for h in t.head) + " |"
     rule = "|" + "|".join(":--" if i in t.text else "--:" for i in range(len(t.head))) + "|"
     rows = ["| " + " | ".join(_cell(c) for c in row) + " |" for row in t.rows]

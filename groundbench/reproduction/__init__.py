@@ -1,0 +1,7 @@
+"""The paper's study made again on a user's own corpus: train, measure, and a verdict on each of its claims."""
+
+from groundbench.reproduction.claims import Claim, Verdict, claims_of
+from groundbench.reproduction.reproduce import reproduce
+from groundbench.reproduction.runs import Run, find_runs
+
+__all__ = ["Claim", "Run", "Verdict", "claims_of", "find_runs", "reproduce"]

@@ -1,0 +1,310 @@
+"""The paper's claims, each decided by a stated criterion (protocol §14 A): reproduced, not, or not testable here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from groundbench.reproduction import evidence as ev
+from groundbench.reproduction.lstm import lstm_claim
+from groundbench.reproduction.measure import Measured
+from groundbench.reproduction.verdict import Claim, Verdict
+from groundbench.result_trajectory import TrajectoryPoint
+from groundbench.stats import Estimate
+
+NEGLIGIBLE = 0.1
+"""A part of the gain below which a loss counts as none."""
+Test = Callable[[Measured], tuple[Verdict, str]]
+Sign = Literal["above", "below"]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A claim about one model with heads, its criterion, and the test that decides it."""
+
+    id: str
+    claim: str
+    criterion: str
+    test: Test
+
+
+def claims_of(runs: Sequence[Measured]) -> list[Claim]:
+    """A verdict on every claim, for every architecture that it is about."""
+    main = [m for m in runs if m.run.kind != "lstm" and not m.run.shuffled]
+    found = [_decided(c, m) for m in main for c in CRITERIA]
+    found += [_decided(NULL, m) for m in runs if m.run.shuffled]
+    return [*found, lstm_claim(runs)]
+
+
+def _decided(criterion: Criterion, measured: Measured) -> Claim:
+    verdict, because = criterion.test(measured)
+    return Claim(criterion.id, criterion.claim, measured.run.name, criterion.criterion, verdict, because)
+
+
+def _sided(estimate: Estimate, bound: float = 0.0) -> Verdict:
+    """Reproduced if the interval lies above the bound, not if all of it lies at or below, else not testable."""
+    if estimate.low is None or estimate.high is None:
+        return "not testable"
+    if estimate.low > bound:
+        return "reproduced"
+    return "not reproduced" if (estimate.value or 0.0) <= bound else "not testable"
+
+
+def _few(measured: Measured) -> str:
+    n = len(measured.trajectories)
+    return "" if n >= ev.MIN_SEEDS else f" ({n} seed{'s' if n > 1 else ''}: no interval over seeds)"
+
+
+def _emerges(measured: Measured) -> tuple[Verdict, str]:
+    steps = ev.steps_with(measured, ev.gain)
+    if len(steps) < 2:
+        return "not testable", "the gain was measured at fewer than two steps"
+    first, last = (ev.gain_interval(measured, s) for s in (steps[0], steps[-1]))
+    why = f"G {ev.said(first)} at step {steps[0]}, {ev.said(last)} at step {steps[-1]}"
+    if last.low is None:
+        return "not testable", why
+    none_before = abs(first.value or 0.0) <= NEGLIGIBLE * max(last.value or 0.0, 0.0)
+    return ("reproduced" if last.low > 0 and none_before else "not reproduced"), why
+
+
+def _grows(measured: Measured) -> tuple[Verdict, str]:
+    steps = ev.steps_with(measured, ev.gain)
+    middle = [s for s in steps if 0 < s <= steps[-1] / 2]
+    if not middle:
+        return "not testable", "no checkpoint in the first half of the training was measured"
+    grown = ev.change(measured, ev.gain, middle[-1], steps[-1])
+    return _sided(grown), f"G grew by {ev.said(grown)} from step {middle[-1]} to {steps[-1]}{_few(measured)}"
+
+
+def _r2_falls(measured: Measured) -> tuple[Verdict, str]:
+    steps = ev.steps_with(measured, ev.r2)
+    if len(steps) < 3 or len(measured.trajectories) < ev.MIN_SEEDS:
+        return "not testable", f"needs three seeds and three steps with R², has {len(steps)} steps{_few(measured)}"
+    rises, falls, gains, peaks = [], [], [], []
+    for s in range(len(measured.trajectories)):
+        others = {step: _without(ev.at(measured, step, ev.r2), s) for step in steps[1:-1]}
+        peak = max(others, key=lambda step: others[step])
+        rises.append(_of(measured, peak, ev.r2, s) - _of(measured, steps[0], ev.r2, s))
+        falls.append(_of(measured, peak, ev.r2, s) - _of(measured, steps[-1], ev.r2, s))
+        gains.append(_of(measured, steps[-1], ev.gain, s) - _of(measured, peak, ev.gain, s))
+        peaks.append(peak)
+    rise, fall, more = (ev.over_seeds(v) for v in (rises, falls, gains))
+    why = (
+        f"R² rises by {ev.said(rise)} to its peak (steps {', '.join(map(str, sorted(set(peaks))))}), then falls by "
+        f"{ev.said(fall)} while G grows by {ev.said(more)}"
+    )
+    verdicts = {_sided(rise), _sided(fall), _sided(more)}
+    if "not reproduced" in verdicts:
+        return "not reproduced", why
+    return ("not testable" if "not testable" in verdicts else "reproduced"), why
+
+
+def _without(values: Sequence[float | None], seed: int) -> float:
+    kept = [v for i, v in enumerate(values) if i != seed and v is not None]
+    return sum(kept) / len(kept)
+
+
+def _of(measured: Measured, step: int, read: ev.Read, seed: int) -> float:
+    found = ev.at(measured, step, read)[seed]
+    return 0.0 if found is None else found
+
+
+def _count(point: TrajectoryPoint) -> float | None:
+    record = ev.heads(point)
+    return None if record is None else record.mean_count
+
+
+def _excess(point: TrajectoryPoint) -> float | None:
+    record = ev.heads(point)
+    if record is None or record.mean_count is None or record.null_count is None:
+        return None
+    return record.mean_count - record.null_count
+
+
+def _heads_rise(measured: Measured) -> tuple[Verdict, str]:
+    steps = [s for s in ev.steps_with(measured, _count) if s > 0]
+    if len(steps) < 2:
+        return "not testable", "heads were measured at fewer than two trained checkpoints"
+    rise = ev.change(measured, _count, steps[0], steps[-1])
+    beyond = ev.over_seeds(ev.at(measured, steps[-1], _excess))
+    why = (
+        f"{ev.said(rise)} more heads from step {steps[0]} to {steps[-1]}; at the end {ev.said(beyond)} more than for "
+        f"an equally long span of other words{_few(measured)}"
+    )
+    verdicts = {_sided(rise), _sided(beyond)}
+    if "not reproduced" in verdicts:
+        return "not reproduced", why
+    return ("not testable" if "not testable" in verdicts else "reproduced"), why
+
+
+def _middle(measured: Measured) -> tuple[Verdict, str]:
+    layers = measured.run.layers
+    if layers < 4:
+        return "not testable", f"{layers} layers have no middle"
+    inside = ev.middle(layers)
+
+    def read(point: TrajectoryPoint) -> float | None:
+        return ev.middle_share(point, layers)
+
+    steps = ev.steps_with(measured, read)
+    if not steps:
+        return "not testable", "no head was detected"
+    share = ev.over_seeds(ev.at(measured, steps[-1], read))
+    mean = measured.mean.last.mean_layer
+    by_chance = len(inside) / layers
+    why = (
+        f"{ev.said(share)} of the detections in layers {inside[0]}-{inside[-1]} of {layers}, chance {by_chance:.2f}; "
+        f"mean layer {ev.plain(None if mean is None else mean.mean)}{_few(measured)}"
+    )
+    return _sided(share, by_chance), why
+
+
+def _ablated(measured: Measured) -> tuple[Verdict, str]:
+    read = ev.harm("crossfit")
+    steps = ev.steps_with(measured, read)
+    if not steps:
+        return "not testable", "no head is detected in half of the items at any checkpoint that was cut"
+    last = steps[-1]
+    more, part = ev.over_seeds(ev.at(measured, last, read)), ev.over_seeds(ev.at(measured, last, ev.lost("crossfit")))
+    records = [a for t in measured.trajectories for p in t.points if p.step == last and (a := ev.cut(p, "crossfit"))]
+    tests = "; ".join(
+        f"p cluster {ev.plain(a.p_cluster, 3)}, draws {ev.plain(a.p_draws, 3)}, rank {ev.plain(a.p_rank, 3)}"
+        for a in records
+    )
+    why = (
+        f"at step {last} cutting them adds {ev.said(more)} nats more than cutting others, and takes {ev.said(part)} of "
+        f"the gain; by seed: {tests}{_few(measured)}"
+    )
+    verdicts = {_sided(more), _sided(part)}
+    if "not reproduced" in verdicts:
+        return "not reproduced", why
+    return ("not testable" if "not testable" in verdicts else "reproduced"), why
+
+
+def _gap_grows(measured: Measured) -> tuple[Verdict, str]:
+    read = ev.harm("instance")
+    steps = ev.steps_with(measured, read)
+    if len(steps) < 2:
+        return "not testable", "heads were cut at fewer than two checkpoints"
+    grown = ev.change(measured, read, steps[0], steps[-1])
+    first, last = (ev.over_seeds(ev.at(measured, s, read)) for s in (steps[0], steps[-1]))
+    why = (
+        f"ablated minus control {ev.said(first)} nats at step {steps[0]}, {ev.said(last)} at step {steps[-1]}: "
+        f"{ev.said(grown)} more{_few(measured)}"
+    )
+    return _sided(grown), why
+
+
+def _gather(measured: Measured) -> tuple[Verdict, str]:
+    read = ev.lost("crossfit", "gather")
+    steps = ev.steps_with(measured, read)
+    if not steps:
+        return "not testable", "gather heads were not cut"
+    part = ev.over_seeds(ev.at(measured, steps[-1], read))
+    count = measured.mean.last.gather_heads
+    why = (
+        f"at step {steps[-1]} cutting them takes {ev.said(part)} of the gain more than cutting others; "
+        f"{ev.plain(None if count is None else count.mean)} gather heads an item{_few(measured)}"
+    )
+    if part.low is None or part.high is None:
+        return "not testable", why
+    if part.high < NEGLIGIBLE:
+        return "reproduced", why
+    return ("not reproduced" if part.low > 0 else "not testable"), why
+
+
+def _lens(measured: Measured) -> tuple[Verdict, str]:
+    layers = measured.run.layers
+
+    def read(point: TrajectoryPoint) -> float | None:
+        return ev.lens_middle(point, layers)
+
+    steps = ev.steps_with(measured, read)
+    if not steps or layers < 4:
+        return "not testable", "the lens was not read, or reads no gain"
+    inside = ev.middle(layers)
+    share = ev.over_seeds(ev.at(measured, steps[-1], read))
+    by_chance = len(inside) / layers
+    why = (
+        f"{ev.said(share)} of the gain's rise over the layers lies in layers {inside[0]}-{inside[-1]} of {layers}, "
+        f"evenly spread {by_chance:.2f}{_few(measured)}"
+    )
+    return _sided(share, by_chance), why
+
+
+def _null(measured: Measured) -> tuple[Verdict, str]:
+    steps = ev.steps_with(measured, ev.gain)
+    last = ev.gain_interval(measured, steps[-1])
+    why = f"G {ev.said(last, 3)} at step {steps[-1]}"
+    if last.low is None or last.high is None:
+        return "not testable", why
+    return ("reproduced" if last.low <= 0 <= last.high else "not reproduced"), why
+
+
+CRITERIA = (
+    Criterion(
+        "emerges",
+        "A gap between matched and mismatched surprisal emerges",
+        "G at the first checkpoint is at most a tenth of G at the last, whose interval lies above 0",
+        _emerges,
+    ),
+    Criterion(
+        "grows",
+        "The gap grows with training",
+        "the interval over seeds of G's growth in the second half of the training lies above 0",
+        _grows,
+    ),
+    Criterion(
+        "cooccurrence",
+        "R² of the gain on co-occurrence rises, then falls while the gain rises",
+        "rise to the peak, fall after it and growth of G after it each have their interval over seeds above 0; each "
+        "seed's peak is chosen by the other seeds",
+        _r2_falls,
+    ),
+    Criterion(
+        "heads-rise",
+        "The number of aggregate heads rises",
+        "the rise from the first trained checkpoint to the last has its interval over seeds above 0, and so has the "
+        "excess over an equally long span of other words at the last",
+        _heads_rise,
+    ),
+    Criterion(
+        "middle",
+        "Aggregate heads sit in the middle layers",
+        "the part of detections in the middle half of the layers lies above its part of the layers",
+        _middle,
+    ),
+    Criterion(
+        "ablation",
+        "Cutting aggregate heads raises surprisal more than cutting random ones",
+        "cross-fitted, against layer-matched controls: more surprisal and more of the gain lost, both intervals over "
+        "seeds above 0",
+        _ablated,
+    ),
+    Criterion(
+        "ablation-grows",
+        "The gap between ablated and control grows with training",
+        "heads of the item itself, as published: the growth from the first cut checkpoint to the last has its interval "
+        "over seeds above 0",
+        _gap_grows,
+    ),
+    Criterion(
+        "gather",
+        "Cutting gather heads has no effect",
+        "cross-fitted: the gain lost beyond the controls has the upper end of its interval below a tenth of the gain",
+        _gather,
+    ),
+    Criterion(
+        "lens",
+        "The lens shows the gain to appear in the middle layers",
+        "the part of its rise over the layers that falls into the middle half lies above its part of the layers",
+        _lens,
+    ),
+)
+NULL = Criterion(
+    "null",
+    "Trained on ENV shuffled across transcripts, the model does not ground",
+    "the interval of G at the last checkpoint holds 0",
+    _null,
+)

@@ -1,0 +1,83 @@
+"""The reproduction's plots as small SVG files that stand alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from groundbench.report import seeds
+from groundbench.report.figure import Figure
+from groundbench.reproduction.measure import Measured
+from groundbench.result import write_atomic
+from groundbench.result_trajectory import Aggregate
+
+COLOURS = ("#0b5cad", "#b8460b", "#00755a", "#84449c", "#8a6a00", "#5a6472")
+STYLE = "".join(
+    (
+        "svg{background:#fcfcfa;font-family:Inter,'Segoe UI',Roboto,'Noto Sans',sans-serif}",
+        ".tick,.label{fill:#59616c;font-size:11px}.name{font-weight:600;font-size:12px}",
+        ".grid{stroke:#ecebe6}.zero{stroke:#59616c;stroke-opacity:.55}.axis{stroke:#e4e3de}",
+        ".line{fill:none;stroke-width:2.2;stroke-linejoin:round;stroke-linecap:round}.dashed{stroke-dasharray:5 5}",
+        ".band{fill-opacity:.14;stroke:none}.whisker{stroke-width:1.8;stroke-opacity:.8}",
+        *(
+            f".mark.c{i},.band.c{i},.name.c{i}{{fill:{c}}}.line.c{i},.whisker.c{i}{{stroke:{c}}}"
+            for i, c in enumerate(COLOURS, 1)
+        ),
+    )
+)
+MATCHED = ("original", "ablated", "control_mean")
+GAIN = ("gain_original", "gain_ablated", "gain_control")
+
+
+def write_figures(runs: Sequence[Measured], folder: Path) -> dict[str, list[tuple[str, str]]]:
+    """Write every plot there are numbers for.
+
+    Returns:
+        For each model's name, and "" for those of several models, (title, file name) of each plot in order.
+    """
+    shown = [m.mean for m in runs]
+    headed = [m.mean for m in runs if m.run.kind != "lstm"]
+    written: dict[str, list[tuple[str, str]]] = {}
+    together = [
+        ("gain", seeds.by_run("Grounding gain over training", "gain (nats)", shown, seeds.reader("gain"))),
+        ("heads", seeds.by_run("Aggregate heads", "heads (mean over items)", headed, seeds.reader("heads"))),
+        ("r2", seeds.by_run("Adjusted R² of the gain on co-occurrence", "adjusted R²", headed, seeds.r2)),
+        ("loss", seeds.by_run("Held-out loss", "nats per token", shown, seeds.reader("heldout_loss"))),
+    ]
+    _write(folder, "", "all", together, written)
+    for m in runs:
+        _write(folder, m.run.name, m.run.name, _of_one(m.mean), written)
+    return written
+
+
+def _of_one(mean: Aggregate) -> list[tuple[str, Figure | None]]:
+    return [
+        ("surprisal", seeds.surprisal_figure(mean)),
+        ("ablation", seeds.ablation_figure(mean, "matched surprisal", MATCHED)),
+        ("ablation-gain", seeds.ablation_figure(mean, "gain", GAIN)),
+        ("lens", seeds.lens_figure(mean)),
+        ("lens-matched", seeds.lens_figure(mean, "matched")),
+    ]
+
+
+def _write(
+    folder: Path,
+    key: str,
+    name: str,
+    figures: Sequence[tuple[str, Figure | None]],
+    written: dict[str, list[tuple[str, str]]],
+) -> None:
+    for what, figure in figures:
+        if figure is None:
+            continue
+        file = f"{name}-{what}.svg"
+        write_atomic(folder / file, standalone(str(figure.panels[0])))
+        written.setdefault(key, []).append((figure.title, file))
+
+
+def standalone(markup: str) -> str:
+    """A page's plot as a file of its own: its name space, its size and its style inside."""
+    head, _, rest = markup.partition(">")
+    box = head.split('viewBox="')[1].split('"')[0].split()
+    size = f' xmlns="http://www.w3.org/2000/svg" width="{box[2]}" height="{box[3]}"'
+    return f"{head}{size}><style>{STYLE}</style>{rest}\n"

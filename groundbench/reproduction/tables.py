@@ -1,0 +1,212 @@
+"""The reproduction's tables: verdicts, the paper's table with ours beside it, models, LSTMs, the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from groundbench.report.figure import Table
+from groundbench.report.numbers import count, number, p_value
+from groundbench.report.seeds import cell
+from groundbench.reproduction import evidence as ev
+from groundbench.reproduction import paper
+from groundbench.reproduction.lstm import lstm_verdicts
+from groundbench.reproduction.measure import Measured
+from groundbench.reproduction.verdict import Claim
+from groundbench.result_trajectory import AblationSpread, AggregatePoint
+from groundbench.tasks.importers import Manifest
+
+
+def verdict_table(claims: Sequence[Claim]) -> Table:
+    """Every claim, model by model."""
+    rows = tuple((c.claim, c.model, c.verdict, c.because, c.criterion) for c in claims)
+    return Table("Claims", ("Claim", "Model", "Verdict", "Because", "Criterion"), rows, frozenset(range(5)))
+
+
+def models_table(runs: Sequence[Measured]) -> Table:
+    """What was trained, and where it ended."""
+    rows = []
+    for m in runs:
+        last = m.mean.last
+        rows.append(
+            (
+                m.run.name,
+                str(m.run.layers),
+                count(m.mean.parameters),
+                ", ".join(map(str, m.mean.seeds)),
+                f"{m.run.learning_rate:g}",
+                count(last.step),
+                count(None if last.tokens is None else round(last.tokens.mean)),
+                number(m.run.hours, 1),
+                cell(last.heldout_loss),
+                cell(last.gain),
+                cell(last.matched),
+                cell(last.mismatched),
+                cell(last.heads),
+                cell(last.mean_layer),
+            )
+        )
+    head = (
+        "Model",
+        "Layers",
+        "Parameters",
+        "Seeds",
+        "Learning rate",
+        "Steps",
+        "Tokens a seed",
+        "Hours, all seeds",
+        "Held-out loss",
+        "Gain",
+        "Matched",
+        "Mismatched",
+        "Aggregate heads",
+        "Mean layer",
+    )
+    title = "Models at their last checkpoint: mean over seeds [95 % t-interval], nats"
+    return Table(title, head, tuple(rows), frozenset({0, 3}))
+
+
+def paper_table(runs: Sequence[Measured]) -> Table:
+    """The paper's table of ablations, with ours below it at each checkpoint that was cut."""
+    rows: list[tuple[str | None, ...]] = [
+        (
+            f"paper: {paper.LAYERS} layers",
+            count(c.step),
+            f"{c.step / paper.STEPS:.0%}",
+            number(c.heads),
+            number(c.mean_layer),
+            number(c.mean_layer / paper.LAYERS),
+            number(c.ablated),
+            number(c.control),
+            number(c.original),
+            "***",
+        )
+        for c in paper.CUTS
+    ]
+    for m in runs:
+        for point in m.mean.points:
+            found = next((a for a in point.ablations if (a.selection, a.kind) == ("instance", "aggregate")), None)
+            if found is not None:
+                rows.append(_own_row(m, point, found))
+    head = ("Model", "Step", "Of training", "Heads", "Mean layer", "Depth", "Ablated", "Control", "Original", "p")
+    title = (
+        "Heads detected in each item are cut for that item (as published; selection-biased): matched surprisal, nats"
+    )
+    return Table(title, head, tuple(rows))
+
+
+def _own_row(m: Measured, point: AggregatePoint, found: AblationSpread) -> tuple[str | None, ...]:
+    layer = None if point.mean_layer is None else point.mean_layer.mean
+    return (
+        m.run.name,
+        count(point.step),
+        f"{point.step / m.run.steps:.0%}",
+        cell(point.heads),
+        number(layer),
+        None if layer is None else number(layer / m.run.layers),
+        cell(found.ablated),
+        cell(found.control_mean),
+        cell(found.original),
+        ", ".join(p_value(p) or "-" for p in found.p_cluster),
+    )
+
+
+def crossfit_table(runs: Sequence[Measured]) -> Table:
+    """What cutting cross-fitted heads leaves, aggregate and gather heads, against layer-matched controls."""
+    rows = []
+    for m in runs:
+        for point in m.mean.points:
+            for a in point.ablations:
+                if (a.selection, a.control) != ("crossfit", "layer") or a.ablated is None:
+                    continue
+                rows.append(
+                    (
+                        m.run.name,
+                        count(point.step),
+                        f"{a.kind}, {a.denominator}",
+                        cell(a.n_heads),
+                        cell(a.gain_original),
+                        cell(a.gain_ablated),
+                        cell(a.gain_control),
+                        cell(a.ablated),
+                        cell(a.control_mean),
+                        *(", ".join(p_value(p) or "-" for p in ps) for ps in (a.p_cluster, a.p_draws, a.p_rank)),
+                    )
+                )
+    head = (
+        "Model",
+        "Step",
+        "Heads by",
+        "Heads cut",
+        "Gain",
+        "Gain, cut",
+        "Gain, others cut",
+        "Matched, cut",
+        "Matched, others cut",
+        "p cluster by seed",
+        "p draws by seed",
+        "p rank by seed",
+    )
+    title = "Cross-fitted heads are cut, against as many others of the same layers: nats"
+    return Table(title, head, tuple(rows), frozenset({0, 2}))
+
+
+def lstm_table(runs: Sequence[Measured]) -> Table:
+    """Each LSTM beside the Transformer at the checkpoint of the nearest held-out loss (protocol §6)."""
+    rows = tuple(
+        (
+            v.measured.run.name,
+            str(v.measured.run.layers),
+            "yes" if v.measured.run.residual else "no",
+            f"{v.measured.run.learning_rate:g}",
+            str(len(v.measured.trajectories)),
+            number(v.loss),
+            ev.said(v.gain),
+            count(v.matched_step),
+            number(v.matched_gain),
+            v.verdict,
+        )
+        for v in lstm_verdicts(runs)
+    )
+    head = (
+        "LSTM",
+        "Layers",
+        "Residual",
+        "Learning rate",
+        "Seeds",
+        "Held-out loss",
+        "Gain",
+        "Transformer's step at that loss",
+        "Its gain",
+        "Verdict",
+    )
+    return Table("LSTMs, each beside the Transformer at the same held-out loss: nats", head, rows, frozenset({0, 9}))
+
+
+def lens_table() -> Table:
+    """What the paper's lens reads."""
+    rows = tuple((str(n), *(number(v[n - 1]) for v in paper.LENS.values())) for n in range(1, paper.LAYERS + 1))
+    head = ("Layer", *(f"step {count(s)}" for s in paper.LENS))
+    return Table("The paper's lens: matched surprisal by layer, nats", head, rows)
+
+
+def corpus_table(manifest: Manifest, kept: int, at_least: int) -> Table:
+    """What the corpus holds."""
+    t, share = manifest.totals, manifest.min_env_share
+    rich = f"those of which at least {share} of the words are ENV; {manifest.poor_transcripts} left out"
+    kept_transcripts = "all" if share is None else rich
+    rows = (
+        ("source", manifest.source),
+        ("ENV tiers", manifest.tiers),
+        ("transcripts kept", kept_transcripts),
+        ("transcripts", count(t.transcripts)),
+        ("held out", count(manifest.heldout_transcripts)),
+        ("utterances", count(t.utterances)),
+        ("ENV segments", count(t.env_segments)),
+        ("ENV words", count(t.env_words)),
+        ("LAN words", count(t.lan_words)),
+        ("word types", count(manifest.types)),
+        (f"nouns at least {at_least} times in both forms", f"{kept} of {len(manifest.nouns)}"),
+        ("licence", manifest.licence),
+        ("digest", manifest.digest[:16]),
+    )
+    return Table("The corpus", ("", ""), rows, frozenset({0, 1}))

@@ -1,0 +1,132 @@
+"""Measured runs with numbers planted by hand, for the verdicts: nothing here was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fake_results import fake_result
+
+from groundbench.aggregate import aggregate
+from groundbench.reproduction.measure import Measured
+from groundbench.reproduction.runs import Run
+from groundbench.result import (
+    AblationRecord,
+    CooccurrenceRecord,
+    HeadCount,
+    LensLayer,
+    LensRecord,
+    Regression,
+    Result,
+)
+from groundbench.result_trajectory import Trajectory, TrajectoryPoint
+
+STEPS = (0, 1000, 2000, 4000)
+LAYERS = 8
+NOISE = (-0.02, 0.0, 0.02)
+"""What each of three seeds adds to every planted number."""
+Numbers = Mapping[str, Sequence[float | None]]
+GROUNDS: Numbers = {
+    "gain": (0.0, 0.5, 2.0, 4.0),
+    "loss": (9.0, 4.0, 3.6, 3.3),
+    "heads": (0.2, 1.0, 3.0, 5.0),
+    "null": (0.2, 0.6, 0.7, 0.8),
+    "middle": (0.5, 0.8, 0.9, 0.9),
+    "r2": (0.0, 0.3, 0.6, 0.1),
+    "harm": (None, 0.1, 0.5, 1.0),
+    "lost": (None, 0.1, 0.5, 0.8),
+    "gather": (None, 0.0, 0.0, 0.01),
+    "lens": (0.5, 0.6, 0.8, 0.9),
+}
+"""A model of which every claim holds: a number for each of the steps."""
+
+
+def planted(
+    name: str = "gpt2",
+    architecture: str = "gpt2",
+    *,
+    seeds: int = 3,
+    shuffled: bool = False,
+    lr: float = 1e-3,
+    layers: int = LAYERS,
+    residual: bool = False,
+    **numbers: Sequence[float | None],
+) -> Measured:
+    """A run of a model that grounds, but for the numbers given."""
+    found = {**GROUNDS, **numbers}
+    config = {"n_layer": layers, "num_hidden_layers": layers, "residual": residual}
+    training = {
+        "preset": {
+            "name": name,
+            "architecture": architecture,
+            "config": config,
+            "optimisation": {"lr": lr},
+            "steps": 4000,
+        },
+        "corpus": {"shuffle_env": shuffled},
+    }
+    trajectories = tuple(_trajectory(name, s, layers, found) for s in range(seeds))
+    return Measured(
+        Run(name, tuple(map(Path, "abc"[:seeds])), training), trajectories, aggregate(trajectories, name=name)
+    )
+
+
+def _trajectory(name: str, seed: int, layers: int, numbers: Numbers) -> Trajectory:
+    points = []
+    for i, step in enumerate(STEPS):
+        noisy = {k: None if v[i] is None else v[i] + NOISE[seed] for k, v in numbers.items()}
+        points.append(TrajectoryPoint(step=step, heldout_loss=noisy["loss"], result=_result(name, seed, layers, noisy)))
+    return Trajectory(name=name, points=tuple(points))
+
+
+def _result(name: str, seed: int, layers: int, n: Mapping[str, Any]) -> Result:
+    base = fake_result(0, gain=1.0, layers=layers, name=name, n_nouns=20)
+    model = base.model.model_copy(update={"seed": seed})
+    gain = base.gain.model_copy(
+        update={"mean": n["gain"], "ci_low": n["gain"] - 0.3, "ci_high": n["gain"] + 0.3, "matched": 6 - n["gain"]}
+    )
+    outside = [layer for layer in range(1, layers + 1) if layer not in range(1 + layers // 4, layers - layers // 4 + 1)]
+    rates = {outside[0]: 1 - n["middle"], layers // 2: n["middle"]}
+    by_head = tuple(HeadCount(layer=k, head=0, rate=min(1, max(0, r)), share=0.5) for k, r in rates.items())
+    heads = base.heads[0].model_copy(
+        update={"mean_count": n["heads"], "null_count": n["null"], "by_head": by_head, "kind": "aggregate"}
+    )
+    regression = Regression(window="chunk", statistic="log-count", unit="noun", r2_adjusted=n["r2"], n=20)
+    cuts = [("crossfit", "aggregate", n["harm"], n["lost"]), ("instance", "aggregate", n["harm"], n["lost"])]
+    cuts.append(("crossfit", "gather", n["gather"], n["gather"]))
+    ablations = tuple(_cut(*c) for c in cuts if c[2] is not None)
+    first, last = 1 + layers // 4, layers - layers // 4
+    by_layer = {first - 1: 0.0, last: n["lens"], layers: 1.0}
+    lens = LensRecord(
+        kind="tuned", layers=tuple(LensLayer(layer=k, matched=1.0, gain=g) for k, g in by_layer.items() if k >= 1)
+    )
+    return base.model_copy(
+        update={
+            "model": model,
+            "gain": gain,
+            "heads": (heads,),
+            "cooccurrence": CooccurrenceRecord(regressions=(regression,), gain_variance=1.0),
+            "ablations": ablations,
+            "lens": (lens,),
+        }
+    )
+
+
+def _cut(selection: str, kind: str, harm: float, lost: float) -> AblationRecord:
+    return AblationRecord(
+        kind=kind,
+        selection=selection,
+        control="layer",
+        mode="zero",
+        positions="all",
+        n_draws=20,
+        original=5.0,
+        ablated=5.0 + harm,
+        control_mean=5.0,
+        gain_original=1.0,
+        gain_ablated=1.0 - lost,
+        gain_control=1.0,
+        p_cluster=0.01,
+        p_rank=0.05,
+    )

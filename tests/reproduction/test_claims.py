@@ -1,0 +1,121 @@
+"""Verdicts follow the numbers: a model of which all claims hold, and one number changed at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from planted_runs import planted
+
+from groundbench.reproduction.claims import claims_of
+from groundbench.reproduction.evidence import middle
+from groundbench.reproduction.lstm import lstm_verdicts, missing_variants
+from groundbench.reproduction.measure import Measured
+from groundbench.reproduction.verdict import Claim
+
+Series = Sequence[float | None]
+OUT = "not reproduced"
+
+
+def verdicts(*runs: Measured) -> dict[str, Claim]:
+    return {c.id: c for c in claims_of(runs)}
+
+
+def test_all_claims_about_a_model_hold_where_they_were_planted() -> None:
+    found = verdicts(planted())
+    assert {i: c.verdict for i, c in found.items() if i != "architectures"} == dict.fromkeys(
+        (
+            "emerges",
+            "grows",
+            "cooccurrence",
+            "heads-rise",
+            "middle",
+            "ablation",
+            "ablation-grows",
+            "gather",
+            "lens",
+        ),
+        "reproduced",
+    )
+    assert found["emerges"].because == "G 0.00 [\u22120.05, 0.05] at step 0, 4.00 [3.95, 4.05] at step 4000"
+
+
+@pytest.mark.parametrize(
+    ("claim", "number", "values", "verdict"),
+    [
+        ("emerges", "gain", (0.0, 0.0, 0.0, 0.0), OUT),
+        ("emerges", "gain", (3.0, 3.0, 3.5, 4.0), OUT),  # it was there before training
+        ("grows", "gain", (0.0, 2.0, 4.0, 3.0), OUT),
+        ("cooccurrence", "r2", (0.0, 0.2, 0.4, 0.6), OUT),  # rises and never falls
+        ("cooccurrence", "gain", (0.0, 2.0, 4.0, 3.0), OUT),  # falls with the gain
+        ("heads-rise", "heads", (0.0, 5.0, 4.0, 3.0), OUT),
+        ("heads-rise", "null", (0.2, 1.0, 3.0, 5.5), OUT),  # no more than for other words
+        ("middle", "middle", (0.5, 0.5, 0.3, 0.2), OUT),
+        ("ablation", "harm", (None, 0.1, 0.0, -0.3), OUT),
+        ("ablation", "lost", (None, 0.1, 0.0, -0.3), OUT),
+        ("ablation", "harm", (None, None, None, None), "not testable"),
+        ("ablation-grows", "harm", (None, 0.5, 0.4, 0.3), OUT),
+        ("gather", "gather", (None, 0.0, 0.1, 0.4), OUT),
+        ("lens", "lens", (0.5, 0.5, 0.4, 0.2), OUT),
+    ],
+)
+def test_one_number_changes_one_verdict(claim: str, number: str, values: Series, verdict: str) -> None:
+    assert verdicts(planted(**{number: values}))[claim].verdict == verdict
+
+
+def test_the_null_must_hold_zero() -> None:
+    flat = planted("null", shuffled=True, gain=(0.0, 0.0, 0.0, 0.0))
+    assert verdicts(planted(), flat)["null"].verdict == "reproduced"
+    some = planted("null", shuffled=True, gain=(0.0, 0.0, 0.0, 0.2))
+    assert verdicts(planted(), some)["null"].verdict == OUT
+
+
+def test_with_one_seed_only_what_has_an_interval_over_nouns_is_decided() -> None:
+    found = {i: c.verdict for i, c in verdicts(planted(seeds=1)).items()}
+    assert found.pop("emerges") == "reproduced"
+    assert set(found.values()) == {"not testable"}
+
+
+def lstms(**numbers: Series) -> list[Measured]:
+    kinds = ((1e-3, 4, False), (3e-3, 8, False), (1e-2, 4, True))
+    return [
+        planted(f"lstm-{lr:g}", "groundbench_lstm", lr=lr, layers=layers, residual=residual, **numbers)
+        for lr, layers, residual in kinds
+    ]
+
+
+BOTH = (planted(), planted("mamba2", "mamba2"))
+FLAT: Series = (0.0, 0.01, 0.01, 0.02)
+
+
+def test_an_lstm_that_trained_and_has_no_gain_does_not_ground() -> None:
+    runs = (*BOTH, *lstms(gain=FLAT, loss=(9.0, 4.0, 3.6, 3.4)))
+    assert verdicts(*runs)["architectures"].verdict == "reproduced"
+    each = lstm_verdicts(runs)
+    assert {v.verdict for v in each} == {"does not ground"}
+    assert {v.matched_step for v in each} == {4000}  # of its losses 3.3 is the nearest to 3.4
+    assert each[0].matched_gain == pytest.approx(4.0)
+
+
+def test_an_lstm_that_did_not_train_says_nothing_of_its_architecture() -> None:
+    runs = (*BOTH, *lstms(gain=FLAT, loss=(9.0, 6.0, 6.0, 6.0)))
+    found = verdicts(*runs)["architectures"]
+    assert found.verdict == "not testable"
+    assert "no LSTM reached a loss at which a Transformer grounds" in found.because
+    assert {v.verdict for v in lstm_verdicts(runs)} == {"did not train"}
+
+
+def test_one_lstm_that_grounds_is_enough_against_the_claim() -> None:
+    runs = (*BOTH, *lstms(gain=FLAT), planted("deep", "groundbench_lstm", gain=(0.0, 0.5, 1.0, 2.0)))
+    assert verdicts(*runs)["architectures"].verdict == OUT
+
+
+def test_too_few_variants_give_no_verdict_on_the_lstm() -> None:
+    one = lstms(gain=FLAT)[:1]
+    assert missing_variants(one) == "3 learning rates (has 1), 2 depths (has 1), a residual variant"
+    assert verdicts(*BOTH, *one)["architectures"].verdict == "not testable"
+    assert verdicts(planted(), *lstms(gain=FLAT))["architectures"].because == "not trained: mamba2"
+
+
+def test_the_middle_half_of_the_layers() -> None:
+    assert [list(middle(n)) for n in (4, 8, 12)] == [[2, 3], [3, 4, 5, 6], list(range(4, 10))]
