@@ -47,7 +47,7 @@ ALLOWED = {
 }
 IN_ORDER = {"choices", "evaluate", "dryrun", "trajectory", "seeds", "screen", "screener"}
 """What puts the measurements in order also opens models and testbeds, through the registry and never directly."""
-TOP = {"cli", "demo", "integrations", "__main__"}
+TOP = {"cli", "demo", "reproduction", "integrations", "__main__"}
 ABOVE_MEASUREMENT = (
     IN_ORDER | TOP | {"registry", "trained", "report", "export", "training", "leaderboard", "adapters", "tasks"}
 )
