@@ -10,6 +10,8 @@ import numpy as np
 from groundbench.errors import BadInputError
 from groundbench.testbed import EnvForm, Frame, Noun, Prompt, Testbed
 
+TRIES = 10_000
+
 
 class ShuffledForms(Testbed):
     """A testbed in which each noun v is shown as another noun: a seeded derangement of each form's nouns, the same in
@@ -29,7 +31,7 @@ class ShuffledForms(Testbed):
         self.frame_kind, self.natural_language = inner.frame_kind, inner.natural_language
         self.ladder, self.joined = inner.ladder, inner.joined
         every = (*inner.forms, *inner.joined)
-        self._shown_as = {f.name: _derangement(inner.nouns_of(f), f, seed) for f in every}
+        self._shown_as = {f.name: _derangement(inner.nouns_of(f), f, inner.not_mismatched(f), seed) for f in every}
 
     def shown_as(self, noun: Noun, form: EnvForm) -> Noun:
         """Whose form is shown in the noun's place. Raises KeyError if the noun has no such form."""
@@ -56,22 +58,38 @@ class ShuffledForms(Testbed):
         return self.inner.excluded(form)
 
     def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
-        """The pairs in which the noun asked for is truly shown."""
-        truly = {(env, shown.word) for env, shown in self._shown_as[form.name].items()}
-        return self.inner.not_mismatched(form) | truly
+        """The pairs in which the noun asked for is truly shown, or what is shown is no mismatch for it."""
+        shown_as = self._shown_as[form.name]
+        truly = {(env, shown.word) for env, shown in shown_as.items()}
+        none = self.inner.not_mismatched(form)
+        return truly | {(env, asked) for env, s in shown_as.items() for shown, asked in none if shown == s.word}
 
     def identity(self) -> dict[str, object]:
         """The shuffled testbed is never taken for the one it was made from."""
         return {**self.inner.identity(), "shuffled_forms": self.seed}
 
 
-def _derangement(nouns: tuple[Noun, ...], form: EnvForm, seed: int) -> dict[str, Noun]:
-    """Each noun's word and another noun: drawn uniformly among the permutations that leave no noun in its place."""
+def _derangement(
+    nouns: tuple[Noun, ...], form: EnvForm, none: frozenset[tuple[str, str]], seed: int
+) -> dict[str, Noun]:
+    """Each noun's word and another noun: drawn uniformly among the permutations that leave no noun in its place.
+
+    What is no mismatch for a noun (`none`: shown, asked) does not take its place either.
+
+    Raises:
+        BadInputError: fewer than two nouns, or no such permutation among `TRIES`.
+    """
     if len(nouns) < 2:
         raise BadInputError(f"form {form.name!r} has {len(nouns)} nouns; to shuffle them at least 2 are needed")
+    index = {n.word: i for i, n in enumerate(nouns)}
+    barred = np.eye(len(nouns), dtype=bool)
+    for shown, asked in none:
+        if {shown, asked} <= index.keys():
+            barred[index[asked], index[shown]] = True
     rng = np.random.default_rng(seed)
     places = np.arange(len(nouns))
-    order = rng.permutation(len(nouns))
-    while (order == places).any():
+    for _ in range(TRIES):
         order = rng.permutation(len(nouns))
-    return {noun.word: nouns[other] for noun, other in zip(nouns, order.tolist(), strict=True)}
+        if not barred[places, order].any():
+            return {noun.word: nouns[other] for noun, other in zip(nouns, order.tolist(), strict=True)}
+    raise BadInputError(f"form {form.name!r}: found no way to show every noun as another that is a mismatch for it")

@@ -157,7 +157,10 @@ class Testbed(ABC):
         return {}
 
     def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
-        """Pairs (noun shown, noun asked for) that are no mismatch though the nouns differ, e.g. synonyms."""
+        """Pairs (noun shown, noun asked for) that are no mismatch though the nouns differ, e.g. synonyms.
+
+        In a frame of the noun asked for, the other one is never shown.
+        """
         return frozenset()
 
     @property
@@ -214,9 +217,10 @@ class Testbed(ABC):
             env = nouns[0] if frame.noun is None else self.noun(frame.noun)
             shown = self.prompt(frame, env, form)
             parts.append([form.name, frame.id, frame.noun, _plain(shown)])
-        first = self.frames(form)[0]
-        parts.append([[n.word, self.target_in(n, form), _plain(self.prompt(first, n, form))] for n in nouns])
-        if pairs := sorted(self.not_mismatched(form)):
+        first, pairs = self.frames(form)[0], sorted(self.not_mismatched(form))
+        shown_in_it = [n for n in nouns if (n.word, first.noun) not in pairs]
+        parts.append([[n.word, self.target_in(n, form), _plain(self.prompt(first, n, form))] for n in shown_in_it])
+        if pairs:
             parts.append(["not mismatched", pairs])
         return parts
 

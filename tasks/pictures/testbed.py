@@ -106,9 +106,9 @@ class PictureTestbed(Testbed):
         missing = {(u, i.noun) for i in self.manifest.items for u in words if u != i.noun and u not in i.others}
         return frozenset(missing)
 
-    def digest(self) -> str:
-        """The manifest's hash: it holds every prompt. Where the files lie is no part of it."""
-        return self.manifest.digest()
+    def identity(self) -> dict[str, object]:
+        """The manifest's hash: it holds every picture of every item. Where the files lie is no part of it."""
+        return {"pictures": self.manifest.digest()}
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
         """None: a noun without enough photos is not among the nouns."""
