@@ -73,12 +73,16 @@ def question_set_names() -> list[str]:
 
 
 def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
-    """The questions of the set of that name, or of `module:object` (questions, or what makes them when called).
+    """The questions of the set of that name, of a YAML file, or of `module:object` (questions, or what makes them).
 
     Raises:
         BadInputError: there is no such set, its package does not load, or it gives no questions.
     """
     made: Any = next((_load(e)(**options) for e in entry_points(group=QUESTIONS) if e.name == name), None)
+    if made is None and name.endswith((".yaml", ".yml")):
+        from groundbench.tasks.screening import from_file  # reads users' own files
+
+        made = from_file(Path(name))
     if made is None and ":" in name:
         module, _, attribute = name.partition(":")
         try:
@@ -90,7 +94,9 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
         known = question_set_names()
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise BadInputError(f"unknown question set {name!r}: expected one of {', '.join(known)} or module:object{hint}")
+        raise BadInputError(
+            f"unknown question set {name!r}: expected one of {', '.join(known)}, a YAML file or module:object{hint}"
+        )
     found = tuple(made)
     if not found or not all(isinstance(q, Question) for q in found):
         raise BadInputError(f"{name}: found no questions; expected groundbench.question.Question objects")

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from groundbench import __version__, processes
-from groundbench.adapter import Adapter
+from groundbench.adapter import Adapter, Exchangeable
 from groundbench.describe import environment_record, model_record
 from groundbench.question import Question, digest
 from groundbench.registry import load_questions, open_model
@@ -99,8 +99,8 @@ def question_sets(
 
 
 def default_sets(adapter: Adapter) -> tuple[str, ...]:
-    """What a model is asked where no question set is named."""
-    return ("text-scenes",)
+    """What a model is asked where no question set is named: about pictures, if it reads them."""
+    return ("image-scenes",) if isinstance(adapter, Exchangeable) else ("text-scenes",)
 
 
 def _card(run: Run, names: tuple[str, ...], hash_: str, started: float) -> tuple[RiskCard, dict[str, Floats]]:

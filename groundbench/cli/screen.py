@@ -50,8 +50,8 @@ Questions = Annotated[
     list[str] | None,
     typer.Option(
         "--questions",
-        help="A question set (see `groundbench tasks list`) or module:object; repeat it for several.",
-        show_default="the sets for models of text, or of images",
+        help="A question set, a YAML file that names one and its files, or module:object; repeat it for several.",
+        show_default="text-scenes; image-scenes for a model that reads images",
         metavar="SET",
     ),
 ]

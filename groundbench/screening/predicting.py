@@ -173,8 +173,9 @@ def _compared(scored: Scored, one: str, other: str) -> Comparison | None:
     at = np.intersect1d(scored.known(one, scored.splits.test), scored.known(other, scored.splits.test))
     if not len(at):
         return None
-    pair, rest = (scored.risks[one][at], scored.risks[other][at]), (scored.error[at], scored.group[at], scored.seed)
-    gap, within = auroc_gap(*pair, *rest), auroc_gap(*pair, *rest, stratum=scored.stratum[at])
+    a, b, error, group = scored.risks[one][at], scored.risks[other][at], scored.error[at], scored.group[at]
+    gap = auroc_gap(a, b, error, group, scored.seed)
+    within = auroc_gap(a, b, error, group, scored.seed, stratum=scored.stratum[at])
     return Comparison(one=one, other=other, gap=estimated(gap), within=estimated(within))
 
 

@@ -30,7 +30,8 @@ ALLOWED = {
     "machine": set(),
     "tasks": {"groundbench", "errors", "testbed", "question", "progress", "machine"},
     "adapters": {"errors", "testbed", "adapter"},
-    "registry": {"errors", "testbed", "question", "adapter", "tasks.text", "tasks.importers", "tasks.pictures"},
+    "registry": {"errors", "testbed", "question", "adapter"}
+    | {"tasks.text", "tasks.screening", "tasks.importers", "tasks.pictures"},
     "trained": {"errors", "testbed", "adapter", "registry", "tasks.importers"},
     "training": {*CORE, "tasks.importers", "groundbench", "progress", "machine", "registry", "adapters.architectures"},
     "report": {
