@@ -29,7 +29,7 @@ from groundbench.adapters.fingerprint import hash_file
 from groundbench.errors import BadInputError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 ARCHITECTURE = "llava"
 IMAGE, PAD, UNK = "<image>", "<pad>", "<unk>"
@@ -70,7 +70,7 @@ def build_llava(
         BadInputError: a source that cannot be read, or options that are refused.
     """
     encoder = None if vision is None else _encoder(vision)
-    config = _vision_config(options) if encoder is None else encoder.config
+    config: Any = _vision_config(options) if encoder is None else encoder.config
     if pixels % config.patch_size:
         raise BadInputError(f"pictures of {pixels} pixels: expected a multiple of the patch size {config.patch_size}")
     if language is None:
@@ -106,12 +106,12 @@ def _take(part: nn.Module, source: nn.Module) -> None:
     part.requires_grad_(False)
 
 
-def _encoder(vision: str) -> nn.Module:
+def _encoder(vision: str) -> PreTrainedModel:
     source = loading.locate(vision)
-    encoder = loading.from_pretrained(AutoModel, source, dtype=torch.float32)
+    encoder: PreTrainedModel = loading.from_pretrained(AutoModel, source, dtype=torch.float32).eval()
     if not hasattr(encoder.config, "patch_size") or encoder.main_input_name != "pixel_values":
         raise BadInputError(f"{vision}: a {encoder.config.model_type} model is no encoder of image patches")
-    return encoder.eval()  # type: ignore[no-any-return]
+    return encoder
 
 
 def _language(language: str) -> tuple[PreTrainedTokenizerFast, Any]:
@@ -179,7 +179,8 @@ def _assemble(options: Mapping[str, Any], vision: Any, text: Any, tokenizer: Any
             )
         )
 
-    return sentence(ARCHITECTURE, build)  # type: ignore[no-any-return]
+    llava: LlavaForConditionalGeneration = sentence(ARCHITECTURE, build)
+    return llava
 
 
 def _processor(vision: str | None, pixels: int, patch: int, tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:

@@ -48,7 +48,10 @@ class Corpus(Protocol):
 class PictureCorpus(Protocol):
     """Pictures, each with a dialogue about it (protocol §2.3); number i below `len` is trained on."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Which corpus it is, e.g. `image-dialogue`."""
+        ...
 
     def identity(self) -> dict[str, object]:
         """The options that decide pictures and dialogues, as JSON values."""

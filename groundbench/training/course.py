@@ -23,14 +23,20 @@ class Course(Protocol):
     """The part of the training loop that depends on what is learned. Rows are integers [R, C], one row an example.
 
     Attributes:
-        model: what is trained; parameters without `requires_grad` are neither optimised nor in a run's state.
-        objective: the loss of a batch, as one module that holds the model.
         heldout: rows that no step draws.
     """
 
-    model: PreTrainedModel
-    objective: NextTokenLoss
     heldout: Tokens
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """What is trained; parameters without `requires_grad` are neither optimised nor in a run's state."""
+        ...
+
+    @property
+    def objective(self) -> NextTokenLoss:
+        """The loss of a batch, as one module that holds the model."""
+        ...
 
     def rows(self, step: int) -> Tokens:
         """The rows of one step: a pure function of step and seed."""

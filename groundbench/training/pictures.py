@@ -32,28 +32,35 @@ TRAINED, FROZEN = "model-00001-of-00002.safetensors", "model-00002-of-00002.safe
 HELDOUT = 7
 """Seed of which turns of the held-out dialogues are read."""
 N_STANDARD = 256
-"""Pictures over which the patches' mean and deviation are taken."""
+"""Pictures over which the patches' mean and covariance are taken."""
+FLOOR = 1e-2
+"""Of the mean variance, added to each: directions with less than this are noise and are not blown up."""
 
 
 class PictureLoss(NextTokenLoss):
     """Mean surprisal of a dialogue's tokens after its picture's patches; the patches themselves are not predicted.
 
-    Patches of a frozen encoder come from the cache and are standardised, each dimension over pictures and places:
-    what an encoder's inner layer gives has no scale that a projection would be initialised for. `folded` moves this
-    affine map into the projection, so that a checkpoint is an ordinary LLaVA model.
+    Patches of a frozen encoder come from the cache and are whitened: what tells things apart is a small part of their
+    variance, most of which is place and background, and gradients would follow that first. `folded` moves this affine
+    map into the projection, so that a checkpoint is an ordinary LLaVA model.
     """
 
-    def __init__(self, model: LlavaForConditionalGeneration, mean: Tensor, scale: Tensor, frozen: bool) -> None:
+    mean: Tensor
+    whiten: Tensor
+
+    def __init__(self, model: LlavaForConditionalGeneration, mean: Tensor, whiten: Tensor, frozen: bool) -> None:
         super().__init__(model)
         self.register_buffer("mean", mean)
-        self.register_buffer("scale", scale)
+        self.register_buffer("whiten", whiten)
         self._is_frozen = frozen
 
     def hidden(self, batch: Batch) -> Tensor:
         """[B, T, d] at the dialogue's positions."""
         llava: Any = self.model.model
+        if batch.seen is None:
+            raise ValueError("a batch without pictures")
         patches = batch.seen if self._is_frozen else patches_of(self.model, batch.seen)
-        shown = llava.multi_modal_projector((patches - self.mean) * self.scale)
+        shown = llava.multi_modal_projector((patches - self.mean) @ self.whiten)
         both = torch.cat([shown, llava.get_input_embeddings()(batch.inputs)], dim=1)
         hidden: Tensor = llava.language_model(inputs_embeds=both, use_cache=False).last_hidden_state
         return hidden[:, shown.shape[1] :]
@@ -64,7 +71,7 @@ class PictureLoss(NextTokenLoss):
         linear = self.model.model.multi_modal_projector.linear_1
         before = {k: v.clone() for k, v in linear.state_dict().items()}
         with torch.no_grad():
-            linear.weight.mul_(self.scale)
+            linear.weight.copy_(linear.weight @ self.whiten.T)
             if linear.bias is not None:
                 linear.bias.sub_(linear.weight @ self.mean)
         try:
@@ -115,11 +122,10 @@ class PictureCourse:
         )
         self._pad = int(self._processor.tokenizer.pad_token_id)
         heldout = [int(i) for i in corpus.heldout(preset.heldout_rows)]
-        self._texts = {i: self._said(i) for i in (*range(len(corpus)), *heldout)}
+        self._texts = self._said([*range(len(corpus)), *heldout])
         self.heldout = self._numbered(heldout, np.random.default_rng(HELDOUT))
         self._cache, self._place = self._pictures(sorted(self._texts), device)
-        mean, scale = self._standard()
-        self.objective = PictureLoss(self.model, mean, scale, self._options.vision is not None)
+        self.objective = PictureLoss(self.model, *self._whitening(), self._options.vision is not None)
 
     def rows(self, step: int) -> Tokens:
         """[batch_size, 1 + length]: each epoch shows every picture once, in an order of its own."""
@@ -154,16 +160,19 @@ class PictureCourse:
                 self.model.config.save_pretrained(folder)
         self._processor.save_pretrained(folder)
 
-    def _said(self, number: int) -> Said:
-        tokenizer = self._processor.tokenizer
-        turns = self._corpus.turns(number)
-        texts = [self._corpus.caption(number), *turns, *(" " + turn for turn in turns)]
-        ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    def _said(self, numbers: Sequence[int]) -> dict[int, Said]:
+        """What is said of each picture, tokenized in one go."""
+        corpus, tokenizer = self._corpus, self._processor.tokenizer
+        turns = {i: corpus.turns(i) for i in numbers}
+        texts = {i: [corpus.caption(i), *turns[i], *(" " + turn for turn in turns[i])] for i in numbers}
+        every = list(itertools.chain(*texts.values()))
+        ids = tokenizer(every, add_special_tokens=False)["input_ids"]
         unknown = tokenizer.convert_tokens_to_ids(UNK) if self._options.language is None else None
-        for text, found in zip(texts, ids, strict=True):
+        for text, found in zip(every, ids, strict=True):
             if unknown in found:
-                raise BadInputError(f"corpus {self._corpus.name}, number {number}: words() lacks a word of {text!r}")
-        return Said(ids[0], ids[1 : 1 + len(turns)], ids[1 + len(turns) :])
+                raise BadInputError(f"corpus {corpus.name}: words() lacks a word of {text!r}")
+        rest = iter(ids)
+        return {i: Said(next(rest), *(list(itertools.islice(rest, len(turns[i]))) for _ in "12")) for i in numbers}
 
     def _numbered(self, numbers: Sequence[int], rng: np.random.Generator) -> Tokens:
         """The rows of these pictures; where a row does not hold all turns, they begin at one drawn."""
@@ -207,14 +216,16 @@ class PictureCourse:
         pixels = torch.from_numpy(np.asarray(self._pixels(pictures), dtype=np.float32)).to(tower.device)
         return patches_of(self.model, pixels).cpu().numpy()
 
-    def _standard(self) -> tuple[Tensor, Tensor]:
-        """[D] mean and inverse deviation of a frozen encoder's patches; 0 and 1 for one that is trained along."""
+    def _whitening(self) -> tuple[Tensor, Tensor]:
+        """[D] mean and [D, D] whitening of a frozen encoder's patches; nothing is done to one that is trained along."""
         width = self.model.model.multi_modal_projector.linear_1.in_features
         if self._options.vision is None:
-            return torch.zeros(width), torch.ones(width)
+            return torch.zeros(width), torch.eye(width)
         places = np.array([self._place[i] for i in range(min(N_STANDARD, len(self._corpus)))])
-        patches = self._cache.read(places).reshape(-1, width)
-        return torch.from_numpy(patches.mean(0)), torch.from_numpy(1 / (patches.std(0) + 1e-6))
+        patches = torch.from_numpy(self._cache.read(places).reshape(-1, width)).double()
+        variance, axes = torch.linalg.eigh(torch.cov(patches.T))
+        shrunk = (variance + FLOOR * variance.mean()).rsqrt()
+        return patches.mean(0).float(), (axes * shrunk).float()
 
 
 def _save_in_two(folder: Path, trained: dict[str, Tensor], frozen: dict[str, Tensor]) -> None:

@@ -14,6 +14,8 @@ from toy import ToyCorpus, toy_preset, weights, without_speed
 from toy_pictures import ToyPictures, make_encoder, make_language, picture_preset
 from transformers import AutoProcessor, Dinov2Model, LlavaForConditionalGeneration
 
+from groundbench.adapters.architectures.llava import source_fingerprint
+from groundbench.cli import main
 from groundbench.errors import BadInputError
 from groundbench.training import train
 from groundbench.training.folder import SeedFolder
@@ -156,12 +158,17 @@ def test_rows_are_captions_or_windows_of_turns(tmp_path: Path) -> None:
     assert not np.array_equal(course.rows(0), PictureCourse(preset, ToyPictures(), 4, CPU).rows(0))
 
 
-def test_patches_are_standardised_and_the_checkpoint_is_not(sources: dict[str, str], tmp_path: Path) -> None:
+def test_patches_are_whitened_and_the_checkpoint_reads_them_as_they_are(
+    sources: dict[str, str], tmp_path: Path
+) -> None:
     course = PictureCourse(preset_of("frozen-vision", sources, tmp_path), ToyPictures(), 3, CPU)
-    batch = course.batch(course.rows(0), CPU)
     loss = course.objective
-    read = (batch.seen - loss.mean) * loss.scale
-    assert read.abs().mean() < 3
+    epoch = np.concatenate([course.rows(step) for step in range(3)])
+    batch = course.batch(epoch, CPU)
+    read = (batch.seen - loss.mean) @ loss.whiten
+    spread = torch.cov(read.flatten(0, 1).T)
+    torch.testing.assert_close(spread, torch.diag(spread.diag()), atol=1e-3, rtol=0)
+    assert 0.9 < spread.diag().max() <= 1
     before = heldout_loss(course, CPU, 8)
     with loss.folded():
         linear = course.model.model.multi_modal_projector.linear_1
@@ -184,7 +191,7 @@ class Unknown(ToyPictures):
         ({"config.text_config": {"model_type": "llama", "n": 1}}, ToyPictures(), "a llama config has no option 'n'"),
         ({"config.depth": 3}, ToyPictures(), "llava: its config has no option 'depth'"),
         ({"pictures.vision": "./nowhere"}, ToyPictures(), "nowhere: no such folder"),
-        ({}, Unknown(), r"number 0: words\(\) lacks a word of 'Caption: it is red\.'"),
+        ({}, Unknown(), r"toy-pictures: words\(\) lacks a word of 'Caption: it is red\.'"),
         ({}, ToyCorpus(), "corpus toy: it has no pictures"),
     ],
 )
@@ -205,3 +212,39 @@ def test_other_pretrained_weights_are_another_run(sources: dict[str, str], tmp_p
     train(preset, ToyPictures(), tmp_path / "out", device="cpu")
     with pytest.raises(BadInputError, match=r"pretrained\.vision"):
         train(preset.override({"pictures.vision": None}), ToyPictures(), tmp_path / "out", device="cpu")
+
+
+FEW = ["--pictures", "4", "--steps", "1", "--batch-size", "2", "--set", "heldout_rows=2", "--device", "cpu"]
+
+
+def test_the_command_says_when_it_trains_an_encoder_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    words = ["train", "vlm-mini", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), *FEW]
+    assert main([*words, "--shuffle-env"]) == 0
+    assert "training vlm-mini-embedded instead" in capsys.readouterr().err
+    record = json.loads((tmp_path / "out/seed-42/step-000001/training.json").read_text())
+    assert record["preset"]["name"] == "vlm-mini-embedded"
+    assert record["corpus"]["name"] == "image-dialogue"
+    assert record["corpus"]["shuffle_env"] is True
+    assert record["corpus"]["pictures"] == 4
+
+
+def test_the_command_takes_an_encoder_and_a_language_model(sources: dict[str, str], tmp_path: Path) -> None:
+    vision = make_encoder(tmp_path / "vision", layers=12)
+    words = ["train", "vlm-smol", "--out", str(tmp_path / "out"), "--vision", vision, "--language", sources["tied"]]
+    assert main([*words, "--cache", str(tmp_path / "cache"), *FEW]) == 0
+    run = json.loads((tmp_path / "out/run.json").read_text())
+    assert "vision" not in run["preset"]["pictures"]
+    assert run["pretrained"] == {
+        "vision": source_fingerprint(vision),
+        "language": source_fingerprint(sources["tied"]),
+    }
+
+
+def test_an_encoder_is_refused_where_nothing_is_seen(
+    sources: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "gpt2-mini", "--vision", sources["vision"], "--out", str(tmp_path)]) == 2
+    assert "pictures.vision" in capsys.readouterr().err
