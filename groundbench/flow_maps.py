@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.adapter import Adapter, Readable
+from groundbench.adapter import Adapter, Encoded, Readable
 from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.npz import write_npz
 from groundbench.saliency import Loss, SaliencyItem, flow_matrices
@@ -24,7 +25,9 @@ class FlowMaps:
     """What flows between the tokens of one prompt when its noun is predicted. T tokens, L mixers.
 
     Attributes:
-        tokens: the prompt's tokens as text; `shown`: the positions of the ENV form.
+        tokens: the prompt's tokens as text; `shown`: the positions of the ENV form. Of a picture the patches of a row
+            that stand together inside, or outside, the object's box are one of them, named `row: columns` from 1, and
+            what flows from and to it is their sum.
         target: the tokens of the word that is asked for; `loss`: on its `first` token, or summed over `all`.
         surprisal: of the target's first token, in nats.
         layers: [L] the layer (from 1) of each mixer.
@@ -44,6 +47,8 @@ class FlowMaps:
     surprisal: float
     layers: tuple[int, ...]
     flow: Floats32
+    pictured: bool = False
+    """Whether the prompt holds a picture."""
 
     @property
     def edge(self) -> Floats32:
@@ -100,6 +105,9 @@ def measure_flow(
     (target,) = adapter.encode_targets([testbed.target_in(shown, shape)], prompt)
     item = SaliencyItem(row, target, shown.word, place.id)
     matrices, surprisal = flow_matrices(adapter, item, loss)
+    units = _units(row)
+    starts = [first for first, _ in units]
+    names = _text(adapter, row.ids)
     return FlowMaps(
         model=info.name,
         fingerprint=info.fingerprint,
@@ -107,14 +115,36 @@ def measure_flow(
         form=shape.name,
         frame=place.id,
         noun=shown.word,
-        tokens=_text(adapter, row.ids),
+        tokens=tuple(name or names[first] for first, name in units),
         target=_text(adapter, target),
-        shown=row.env_positions,
+        shown=tuple(i for i, first in enumerate(starts) if first in set(row.env_positions)),
         loss=loss,
         surprisal=surprisal,
         layers=tuple(layer for layer, _ in matrices),
-        flow=np.stack([m.float().cpu().numpy() for _, m in matrices]),
+        flow=np.stack([_summed(m.float().cpu().numpy(), starts) for _, m in matrices]),
+        pictured=bool(row.grids),
     )
+
+
+def _units(row: Encoded) -> list[tuple[int, str]]:
+    """(first position, name) of what stands for itself: every token, and of a picture each run of patches of one row
+    on one side of the box's edge; the name of a token is left empty."""
+    shown = set(row.env_positions)
+    name: dict[int, str] = {}
+    inner: set[int] = set()
+    for grid in row.grids:
+        for down in range(grid.rows):
+            ((first, last),) = grid.spans(range(down, down + 1), range(grid.columns))
+            cuts = [p for p in range(first, last) if p == first or (p in shown) != (p - 1 in shown)]
+            for start, end in pairwise([*cuts, last]):
+                name[start] = f"{down + 1}: {start - first + 1}–{end - first}"
+                inner |= set(range(start + 1, end))
+    return [(p, name.get(p, "")) for p in range(len(row)) if p not in inner]
+
+
+def _summed(flow: Floats32, starts: list[int]) -> Floats32:
+    """[U, U] of [T, T]: sums over the blocks that begin at these positions."""
+    return np.asarray(np.add.reduceat(np.add.reduceat(flow, starts, axis=0), starts, axis=1), np.float32)
 
 
 def _noun(testbed: Testbed, form: EnvForm, word: str | None) -> Noun:

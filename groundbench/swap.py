@@ -54,6 +54,7 @@ def measure_swap(
     """
     if not isinstance(adapter, Exchangeable):
         return None
+    mismatches = min(mismatches, len(contexts.nouns) - 1)
     pairs = list(_pairs(contexts, items, mismatches, seed))
     kept = [p for p in pairs if _alike(contexts.rows[p.matched], contexts.rows[p.mismatched])]
     if not kept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from groundbench.cli import console
 from groundbench.cli.console import interval, nats, p_value
 from groundbench.result import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result
+from groundbench.result_image import ImageRecord
 
 SHOWN_HEADS = 12
 
@@ -24,6 +25,7 @@ def show_result(result: Result) -> None:
         _show_rungs(forms)
     for form in forms:
         _show_lens(form.env_form, form.lens)
+        _show_image(form.image)
     _show_together(result)
     for failure in result.failures:
         console.note(f"failed: {failure.where}: {failure.reason}")
@@ -39,6 +41,7 @@ def _headline(result: Result) -> FormRecord:
         heads=result.heads,
         ablations=result.ablations,
         lens=result.lens,
+        image=result.image if result.image and result.image.env_form == result.testbed.env_form else None,
     )
 
 
@@ -98,7 +101,7 @@ def _show_ablations(form: str, ablations: tuple[AblationRecord, ...]) -> None:
     numbers = ("draws", "gain", "ablated", "control", "removed", "p rank", "p draws", "p")
     rows = [
         (
-            f"{a.selection}, {a.denominator}",
+            f"{'' if a.kind == 'aggregate' else 'gather, '}{a.selection}, {a.denominator}",
             f"{a.mode}, {a.positions}",
             a.control,
             str(a.n_draws),
@@ -165,3 +168,32 @@ def _show_lens(form: str, lenses: tuple[LensRecord, ...]) -> None:
 def or_dash(value: float | None) -> str:
     """Two decimals; a dash for what was not measured."""
     return "-" if value is None else f"{value:.2f}"
+
+
+def _show_image(image: ImageRecord | None) -> None:
+    """What a patch of the object's box and one outside it are read, over the picture's mean patch; the swap test."""
+    if image is None:
+        return
+    numbers = ("heads", "inside", "outside", "null box", "inside / outside")
+    rows = [
+        (
+            "all heads" if r.heads == "all" else "detected, cross-fitted",
+            nats(r.n_heads, 2),
+            nats(r.inside),
+            nats(r.outside),
+            nats(r.null),
+            nats(r.ratio),
+            interval(r.ratio_ci_low, r.ratio_ci_high),
+        )
+        for r in image.reading
+    ]
+    if rows:
+        title = f"Saliency of a patch over the picture's mean patch, {image.env_form}"
+        console.show_table(("read by", *numbers, "95 %"), rows, title=title, right=numbers)
+    swap = image.swap
+    if swap is not None and swap.gain_swapped is not None:
+        console.out().print(
+            f"the box's patches exchanged, {image.env_form}: a gain of {nats(swap.gain)} becomes "
+            f"{nats(swap.gain_swapped)} {interval(swap.gain_swapped_ci_low, swap.gain_swapped_ci_high)} nats "
+            f"({swap.n_items} items)"
+        )

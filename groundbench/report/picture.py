@@ -184,7 +184,7 @@ def _notes(records: Sequence[ImageRecord]) -> list[str]:
     if any(r.reading for r in records):
         found.append(
             "The detected heads of an item are those detected in at least half of the items of the other half of nouns "
-            "and frames, so that no item chooses the heads that it is looked at through."
+            "and frames: chosen for reading the box in other items, so that no item chooses its own."
         )
     if any(r.swap is None for r in records):
         found.append("The swap test was not made: the model's adapter cannot exchange patches.")
@@ -279,7 +279,7 @@ def _heat(m: ReadMap | None, k: int) -> Markup:
     x = k * (TILE + GAP)
     if m is None or not m.values:
         why = "none detected" if m is not None and m.n_heads == 0 else "nothing is read"
-        return svg.text(x + TILE / 2, TOP + TILE / 2, why, "label", "middle")
+        return svg.text(x + TILE / 2, TOP + TILE - 6, why, "label", "middle")
     left, top, right, bottom = m.region
     place = {"x": x + left * TILE, "y": TOP + top * TILE}
     size = {"width": (right - left) * TILE, "height": (bottom - top) * TILE}

@@ -11,17 +11,21 @@ from PIL import Image
 from planted_vlm import HEAD, PatchTestbed, planted_vlm
 
 from groundbench.adapter import Grid, Mixer
+from groundbench.cli.results import show_result
 from groundbench.contexts import build_contexts
 from groundbench.errors import BadInputError
 from groundbench.evaluate import evaluate
+from groundbench.flow_maps import measure_flow
+from groundbench.gain import measure_gain
 from groundbench.head_saliency import HeadSaliency
-from groundbench.mechanism import MechanismOptions
+from groundbench.mechanism import MechanismOptions, matched_items
 from groundbench.patches import read_patches
 from groundbench.pictures import FINE, _on_fine_grid, choose_items
 from groundbench.report.picture import heat_png
 from groundbench.report.source import page_of
 from groundbench.result import Result
 from groundbench.result_pictures import FILE_NAME, FOLDER, Pictures, ReadMap
+from groundbench.saliency import flow_matrices
 from groundbench.scoring import score
 from groundbench.swap import measure_swap
 from groundbench.table import SurprisalTable
@@ -134,6 +138,15 @@ def test_an_adapter_that_cannot_exchange_patches_has_no_swap_test(reader):
     assert measure_swap(NoExchange(reader), contexts, table, items=4) is None
     sampled = measure_swap(reader, contexts, table, items=4, mismatches=3)
     assert (sampled.n_items, sampled.mismatches) == (4, 3)
+
+
+def test_the_swap_of_all_pairs_starts_from_the_gain_itself(reader):
+    bed = PatchTestbed()
+    contexts = build_contexts(reader, bed, bed.forms[0])
+    table = score(reader, contexts)
+    swap = measure_swap(reader, contexts, table, items=1000, mismatches=1000)
+    assert (swap.n_items, swap.mismatches) == (48, 11)
+    assert swap.gain == pytest.approx(measure_gain(table).mean, abs=1e-9)
 
 
 def saliency(inside: float, outside: float, boxes: list[int], patches: int = 20) -> HeadSaliency:
@@ -290,3 +303,31 @@ def test_items_are_chosen_at_equal_steps_of_gain_in_the_frame_of_the_median():
     assert [chosen[0], chosen[-1]] == [(29, 2), (0, 2)]
     assert {f for _, f in chosen} == {2}
     assert choose_items(table, shown=100) == [(v, 2) for v in reversed(range(n))]
+
+
+def test_the_flow_of_a_picture_is_summed_over_the_patches_of_a_row_inside_and_outside_the_box(reader):
+    bed = PatchTestbed()
+    maps = measure_flow(reader, bed, noun="cup", frame="patches-1")  # the object covers columns 3 and 4 of rows 1 and 2
+    assert maps.tokens[:7] == ("<CHI>", "1: 1–2", "1: 3–4", "2: 1–2", "2: 3–4", "3: 1–4", "4: 1–4")
+    assert [maps.tokens[i] for i in maps.shown] == ["1: 3–4", "2: 3–4"]
+    assert len(maps.tokens) == 1 + 6 + 4
+    assert maps.flow.shape == (3, 11, 11)
+    assert not np.triu(maps.flow[0], 1).any()
+    items = matched_items(build_contexts(reader, bed, bed.forms[0]))
+    item = next(i for i in items if (i.noun, i.frame) == ("cup", "patches-1"))
+    whole, _ = flow_matrices(reader, item)
+    for (_, every), pooled in zip(whole, maps.flow, strict=True):
+        assert pooled.sum() == pytest.approx(float(every.sum()), rel=1e-5)
+        assert pooled[-1, list(maps.shown)].sum() == pytest.approx(
+            float(every[-1, list(item.row.env_positions)].sum()), rel=1e-5
+        )
+    assert maps.edge[1] / maps.total[1] > 0.99  # of layer 2, the planted head's
+
+
+def test_the_terminal_shows_what_was_read_and_exchanged(run, capsys):
+    _, result = run
+    show_result(result)
+    said = capsys.readouterr().out
+    assert "Saliency of a patch" in said
+    assert "detected, cross-fitted" in said
+    assert "exchanged, image: a gain of 5.82" in " ".join(said.split())
