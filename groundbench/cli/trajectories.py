@@ -95,7 +95,9 @@ def _show_cuts(trajectory: Trajectory) -> None:
 
 
 def _first_of_each_selection(cuts: Sequence[AblationRecord]) -> list[AblationRecord]:
-    return [a for i, a in enumerate(cuts) if a.selection not in {b.selection for b in cuts[:i]}]
+    return [
+        a for i, a in enumerate(cuts) if a.kind == "aggregate" and a.selection not in {b.selection for b in cuts[:i]}
+    ]
 
 
 def _cut(cut: AblationRecord) -> tuple[str, ...]:

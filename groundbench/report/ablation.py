@@ -31,9 +31,10 @@ def ablation_section(model: ModelRecord, ablations: tuple[AblationRecord, ...]) 
 
 
 def name(a: AblationRecord) -> str:
-    """A row's name: selection, control, and what differs from zeroing everywhere."""
+    """A row's name: selection, control, and what differs from zeroing aggregate heads everywhere."""
     extra = "" if a.mode == "zero" else f" {a.mode}"
-    return f"{a.selection}/{a.denominator}, {a.control}{extra}{'' if a.positions == 'all' else ' last'}"
+    kind = "" if a.kind == "aggregate" else f"{a.kind} heads, "
+    return f"{kind}{a.selection}/{a.denominator}, {a.control}{extra}{'' if a.positions == 'all' else ' last'}"
 
 
 def _gain_figure(ablations: tuple[AblationRecord, ...]) -> Figure | None:

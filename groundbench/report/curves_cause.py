@@ -89,7 +89,7 @@ def _paper_rows(point: TrajectoryPoint) -> list[tuple[Cell, ...]]:
     heads, seen = heads_of(point), set[str]()
     rows: list[tuple[Cell, ...]] = []
     for a in point.result.ablations:
-        if a.selection in seen or a.ablated is None:
+        if a.kind == "gather" or a.selection in seen or a.ablated is None:
             continue
         seen.add(a.selection)
         rows.append(

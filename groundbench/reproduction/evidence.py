@@ -87,9 +87,10 @@ def lens_middle(point: TrajectoryPoint, layers: int) -> float | None:
 
 
 def cut(point: TrajectoryPoint, selection: str, kind: str = "aggregate") -> AblationRecord | None:
-    """The first ablation of a selection and kind that cut something."""
+    """The first ablation of a selection and kind, which is the headline's; None if it was not made or cut nothing."""
     found = (a for a in point.result.ablations if (a.selection, a.kind) == (selection, kind))
-    return next((a for a in found if a.ablated is not None), None)
+    first = next(found, None)
+    return None if first is None or first.ablated is None else first
 
 
 def harm(selection: str, kind: str = "aggregate") -> Read:

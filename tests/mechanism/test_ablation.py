@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from planted import PLANTED, PlantedTestbed
 
-from groundbench.ablation import AblationOptions, Subject, control_lists, crossfit, crossfit_lists
+from groundbench.ablation import STRONGEST, AblationOptions, Subject, control_lists, crossfit, crossfit_lists
 from groundbench.adapters.causal import open_causal
 from groundbench.contexts import build_contexts, matched
 from groundbench.controls import draw_control
@@ -69,6 +69,19 @@ def test_cutting_the_gather_head_stops_the_pair(case):
     if not planted.gather:
         pytest.skip("this model has no gather head")
     assert abs(gain_under(subject, constant_edit(mask_of(subject, planted.gather), EditStyle()))) < 1e-3
+
+
+def test_gather_heads_are_cut_by_crossfit_and_where_there_is_none_the_strongest(case):
+    planted, subject = case
+    rule = HeadRule("gather", "total")
+    (record,) = crossfit(subject, AblationOptions(rule=rule, draws=2, controls=("layer",)))
+    assert (record.kind, record.denominator, record.n_heads) == ("gather", "total", 1)
+    if planted.gather:
+        assert STRONGEST not in (record.note or "")
+        assert abs(record.gain_ablated) < 1e-3
+    else:
+        assert STRONGEST in record.note
+    assert instance(subject, AblationOptions(rule=rule, draws=1)).kind == "gather"
 
 
 def test_the_instance_selection_removes_the_gain_and_says_that_it_is_biased(case):
