@@ -114,6 +114,7 @@ def childes(
     )
 )
 def visdial(
+    context: typer.Context,
     files: Files,
     out: Out,
     fold_case: FoldCase = True,
@@ -132,6 +133,7 @@ def visdial(
     The caption becomes ENV and stands before the first question; questions (<Q>) and answers (<A>) become LAN.
     With --images a testbed of photos instead: each with its own dialogue, cut before a noun that the photo shows.
     """
+    photos.check(context, images)
     if images is not None:
         photos.run("visdial", files, images, out, photos.choices(contexts, at_least, crops, copy, keep_going), as_json)
         return
@@ -155,6 +157,7 @@ def visdial(
     )
 )
 def coco(
+    context: typer.Context,
     files: Files,
     out: Out,
     fold_case: FoldCase = True,
@@ -173,6 +176,7 @@ def coco(
     With --images a testbed of photos instead (`groundbench run MODEL --testbed DIR`): a photo with a noun's object,
     and for every other noun one without it, as alike as can be.
     """
+    photos.check(context, images)
     if images is not None:
         photos.run("coco", files, images, out, photos.choices(contexts, at_least, crops, copy, keep_going), as_json)
         return

@@ -7,10 +7,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import typer
+
 from groundbench.cli import console
+from groundbench.errors import BadInputError
 
 if TYPE_CHECKING:
     from groundbench.tasks.pictures import Choices, PictureManifest
+
+
+WITH = ("contexts", "at_least", "crops", "copy")
+WITHOUT = ("fold_case", "heldout", "jobs")
+
+
+def check(context: typer.Context, images: Path | None) -> None:
+    """Refuse options that do nothing: those of photos without --images, those of texts with it.
+
+    Raises:
+        BadInputError: names the first of them.
+    """
+    for name in WITH if images is None else WITHOUT:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            raise BadInputError(
+                f"{option} is for importing photos: give --images"
+                if images is None
+                else f"{option} is for importing texts: leave out --images"
+            )
 
 
 def choices(contexts: int, at_least: int, crops: bool, copy: bool, keep_going: bool) -> Choices:

@@ -79,6 +79,7 @@ def _summary(entry: EntryPoint) -> dict[str, Any]:
             "one noun in one form, in every frame",
             "groundbench tasks show ladder --env-form gloss --noun cup --limit 10",
         ),
+        ("look at its pictures", "groundbench tasks show image-dialogue --noun dog --limit 12 --sheet dog.png"),
     )
 )
 def show(
@@ -86,12 +87,22 @@ def show(
     env_form: Annotated[str | None, typer.Option(help="Of this form.", show_default="the testbed's own")] = None,
     noun: Annotated[str | None, typer.Option(help="Show this noun.", show_default="the first")] = None,
     limit: Annotated[int, typer.Option(help="How many prompts.", min=1, metavar="N")] = 2,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Save their pictures, matched and mismatched.", show_default="none", metavar="FILE"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What a testbed asks: its nouns, ENV forms and prompts."""
     bed = load_testbed(name)
     form = bed.form(env_form or bed.default_form)
-    shown = _prompts(bed, form, noun, limit)
+    chosen, frames = _chosen(bed, form, noun, limit)
+    if sheet is not None:
+        from groundbench.cli.contact_sheet import save_sheet
+
+        save_sheet(sheet, bed, form, chosen, frames)
+        console.note(f"{sheet}: the pictures of {len(frames)} frames")
+    shown = [(_marked(bed, frame, chosen, form), bed.target_in(chosen, form)) for frame in frames]
     if as_json:
         console.show_json({**_identity(bed), "prompts": [{"prompt": p, "target": t} for p, t in shown]})
         return
@@ -131,12 +142,12 @@ def _identity(bed: Bed) -> dict[str, Any]:
     }
 
 
-def _prompts(bed: Bed, form: EnvForm, word: str | None, limit: int) -> list[tuple[str, str]]:
+def _chosen(bed: Bed, form: EnvForm, word: str | None, limit: int) -> tuple[Noun, list[Frame]]:
+    """The noun that is shown, and its first frames."""
     if word is not None and word in bed.excluded(form):
         raise BadInputError(f"testbed {bed.name!r} has no {form.name} form of {word!r}: {bed.excluded(form)[word]}")
     chosen = bed.nouns_of(form)[0] if word is None else bed.noun(word)
-    frames = [f for f in bed.frames(form) if f.noun in (None, chosen.word)]
-    return [(_marked(bed, frame, chosen, form), bed.target_in(chosen, form)) for frame in frames[:limit]]
+    return chosen, [f for f in bed.frames(form) if f.noun in (None, chosen.word)][:limit]
 
 
 def _marked(bed: Bed, frame: Frame, noun: Noun, form: EnvForm) -> str:

@@ -48,8 +48,8 @@ def cuts(turns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     done: set[str] = set()
     words = {n.word for n in inventory()}
     for question, answer in turns:
-        asked = question.rstrip("?. ")
-        text = f"Question: {asked}?" + (f" Answer: {answer}." if answer else "")
+        said = answer.rstrip(".,; ")
+        text = f"Question: {question.rstrip('?., ')}?" + (f" Answer: {said}." if said else "")
         for match in re.finditer(r"[^\W\d_]+", text):
             word = match[0].lower()
             if not named(word):

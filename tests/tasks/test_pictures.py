@@ -322,7 +322,7 @@ def test_categories_name_nouns_of_the_inventory() -> None:
 
 def test_a_dialogue_is_cut_before_nouns_that_nothing_before_gives_away() -> None:
     turns = [
-        ("is it sunny?", "yes"),
+        ("is it sunny?", "yes,"),
         ("do you see a dog?", "yes, the dog is big"),
         ("is the cat near it", "no, that Bird is"),
         ("what is on the left", "cars and one more car"),
