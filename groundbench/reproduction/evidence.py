@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from groundbench.report.numbers import number, with_interval
 from groundbench.reproduction.measure import Measured
 from groundbench.result import AblationRecord, HeadsRecord
 from groundbench.result_trajectory import TrajectoryPoint
-from groundbench.stats import Estimate, t_interval
+from groundbench.stats import Estimate, bootstrap_mean, t_interval
 
 Read = Callable[[TrajectoryPoint], float | None]
 MIN_SEEDS = 3
@@ -17,7 +19,7 @@ MIN_SEEDS = 3
 
 def at(measured: Measured, step: int, read: Read) -> list[float | None]:
     """The number of every seed at one step."""
-    return [read(p) for t in measured.trajectories for p in t.points if p.step == step]
+    return [read(p) for p in points_at(measured, step)]
 
 
 def steps_with(measured: Measured, read: Read) -> list[int]:
@@ -49,10 +51,73 @@ def gain_interval(measured: Measured, step: int) -> Estimate:
     found = over_seeds(at(measured, step, gain))
     if found.low is not None:
         return found
-    records = [p.result.gain for t in measured.trajectories for p in t.points if p.step == step and p.result.gain]
-    lows = [r.ci_low for r in records if r.ci_low is not None]
-    highs = [r.ci_high for r in records if r.ci_high is not None]
-    return Estimate(found.value, min(lows, default=None), max(highs, default=None), found.n)
+    records = [r for p in points_at(measured, step) if (r := p.result.gain) is not None]
+    return widest([Estimate(r.mean, r.ci_low, r.ci_high, len(r.by_noun)) for r in records])
+
+
+def gain_growth(measured: Measured, first: int, last: int) -> Estimate:
+    """How much the gain grew: t-interval over seeds; of fewer than three the widest bootstrap over their nouns."""
+    found = change(measured, gain, first, last)
+    if found.low is not None:
+        return found
+    seeds = zip(points_at(measured, first), points_at(measured, last), strict=True)
+    return widest([_noun_growth(a, b) for a, b in seeds])
+
+
+def _noun_growth(first: TrajectoryPoint, last: TrajectoryPoint) -> Estimate:
+    before, after = ({n.noun: n.gain for n in p.result.gain.by_noun} if p.result.gain else {} for p in (first, last))
+    both = [after[n] - before[n] for n in before if n in after]
+    return bootstrap_mean(np.array(both)) if both else Estimate(None, None, None, 0)
+
+
+def count_growth(measured: Measured, first: int, last: int) -> Estimate:
+    """How many more heads an item has: over seeds; of fewer than three from the ends of their intervals over nouns."""
+    found = change(measured, lambda p: r.mean_count if (r := heads(p)) else None, first, last)
+    if found.low is not None:
+        return found
+    pairs = zip(points_at(measured, first), points_at(measured, last), strict=True)
+    records = [(a, b) for p, q in pairs if (a := heads(p)) and (b := heads(q))]
+    return widest([_apart(b, a.mean_count, a.ci_low, a.ci_high) for a, b in records])
+
+
+def count_excess(measured: Measured, step: int) -> Estimate:
+    """Heads an item beyond those for an equally long span of other words: over seeds, or over nouns as above."""
+
+    def read(point: TrajectoryPoint) -> float | None:
+        r = heads(point)
+        return None if r is None or r.mean_count is None or r.null_count is None else r.mean_count - r.null_count
+
+    found = over_seeds(at(measured, step, read))
+    if found.low is not None:
+        return found
+    records = [r for p in points_at(measured, step) if (r := heads(p)) is not None]
+    return widest([_apart(r, r.null_count, r.null_count, r.null_count) for r in records])
+
+
+def _apart(record: HeadsRecord, mean: float | None, low: float | None, high: float | None) -> Estimate:
+    """A count's distance from another's, with the ends that lie farthest apart."""
+    if None in (record.mean_count, record.ci_low, record.ci_high, mean, low, high):
+        return Estimate(None, None, None, 0)
+    values = [record.mean_count, record.ci_low, record.ci_high, mean, high, low]
+    value, below, above = (
+        a - b for a, b in zip(values[:3], values[3:], strict=True) if a is not None and b is not None
+    )
+    return Estimate(value, below, above, record.n_items)
+
+
+def widest(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of several seeds' numbers within the lowest and highest ends of their intervals."""
+    values = [e.value for e in estimates if e.value is not None]
+    lows = [e.low for e in estimates if e.low is not None]
+    highs = [e.high for e in estimates if e.high is not None]
+    if not values or len(lows) < len(values):
+        return Estimate(sum(values) / len(values) if values else None, None, None, len(values))
+    return Estimate(sum(values) / len(values), min(lows), max(highs), len(values))
+
+
+def points_at(measured: Measured, step: int) -> list[TrajectoryPoint]:
+    """Every seed's checkpoint at a step."""
+    return [p for t in measured.trajectories for p in t.points if p.step == step]
 
 
 def heads(point: TrajectoryPoint) -> HeadsRecord | None:

@@ -84,13 +84,27 @@ def _result(name: str, seed: int, layers: int, n: Mapping[str, Any]) -> Result:
     base = fake_result(0, gain=1.0, layers=layers, name=name, n_nouns=20)
     model = base.model.model_copy(update={"seed": seed})
     gain = base.gain.model_copy(
-        update={"mean": n["gain"], "ci_low": n["gain"] - 0.3, "ci_high": n["gain"] + 0.3, "matched": 6 - n["gain"]}
+        update={
+            "mean": n["gain"],
+            "ci_low": n["gain"] - 0.3,
+            "ci_high": n["gain"] + 0.3,
+            "matched": 6 - n["gain"],
+            "by_noun": tuple(
+                g.model_copy(update={"gain": n["gain"] + 0.01 * i}) for i, g in enumerate(base.gain.by_noun)
+            ),
+        }
     )
     outside = [layer for layer in range(1, layers + 1) if layer not in range(1 + layers // 4, layers - layers // 4 + 1)]
     rates = {outside[0]: 1 - n["middle"], layers // 2: n["middle"]}
     by_head = tuple(HeadCount(layer=k, head=0, rate=min(1, max(0, r)), share=0.5) for k, r in rates.items())
     heads = base.heads[0].model_copy(
-        update={"mean_count": n["heads"], "null_count": n["null"], "by_head": by_head, "kind": "aggregate"}
+        update={
+            "mean_count": n["heads"],
+            "ci_low": n["heads"] - 0.1,
+            "ci_high": n["heads"] + 0.1,
+            "null_count": n["null"],
+            "by_head": by_head,
+        }
     )
     regression = Regression(window="chunk", statistic="log-count", unit="noun", r2_adjusted=n["r2"], n=20)
     cuts = [("crossfit", "aggregate", n["harm"], n["lost"]), ("instance", "aggregate", n["harm"], n["lost"])]
@@ -127,6 +141,10 @@ def _cut(selection: str, kind: str, harm: float, lost: float) -> AblationRecord:
         gain_original=1.0,
         gain_ablated=1.0 - lost,
         gain_control=1.0,
+        gain_removed=lost,
+        gain_removed_ci_low=lost - 0.02,
+        gain_removed_ci_high=lost + 0.02,
         p_cluster=0.01,
+        p_draws=0.01,
         p_rank=0.05,
     )

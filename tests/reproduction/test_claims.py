@@ -71,9 +71,23 @@ def test_the_null_must_hold_zero() -> None:
 
 
 def test_with_one_seed_only_what_has_an_interval_over_nouns_is_decided() -> None:
+    over_nouns = {"emerges", "grows", "heads-rise", "ablation", "gather"}
     found = {i: c.verdict for i, c in verdicts(planted(seeds=1)).items()}
-    assert found.pop("emerges") == "reproduced"
-    assert set(found.values()) == {"not testable"}
+    assert {i for i, v in found.items() if v == "reproduced"} == over_nouns
+    assert {v for i, v in found.items() if i not in over_nouns} == {"not testable"}
+
+
+@pytest.mark.parametrize(
+    ("claim", "number", "values"),
+    [
+        ("grows", "gain", (0.0, 2.0, 4.0, 3.0)),
+        ("heads-rise", "heads", (0.0, 5.0, 4.0, 3.0)),
+        ("ablation", "harm", (None, 0.0, 0.0, -0.3)),
+        ("gather", "gather", (None, 0.0, 0.1, 0.4)),
+    ],
+)
+def test_one_seed_can_speak_against_a_claim(claim: str, number: str, values: Series) -> None:
+    assert verdicts(planted(seeds=1, **{number: values}))[claim].verdict == OUT
 
 
 def lstms(**numbers: Series) -> list[Measured]:
