@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from groundbench.adapter import Encoded, Grid
 from groundbench.adapters.chat import chat_opening
 from groundbench.adapters.encoding import BosPolicy, NotApartError, Offsets, PromptEncoder, Rendered, joined
-from groundbench.adapters.vlm.families import Family
+from groundbench.adapters.vlm.families import Family, Tile
 from groundbench.adapters.vlm.pictures import Layout, Pictures
 from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.testbed import ImageSegment, Prompt
@@ -121,7 +122,8 @@ class ImagePromptEncoder(PromptEncoder):
             return row
         layouts = [self.pictures.layout(s.image, prompt.where) for s in images]
         placed = self._placed(prompt, row, layouts)
-        grids = tuple(_grid(tile, at, k) for k, at in enumerate(placed) for tile in layouts[k].tiles or ())
+        found = [_grid(tile, at, k) for k, at in enumerate(placed) for tile in layouts[k].tiles or ()]
+        grids = tuple(g for g in found if g is not None)
         shown_at = [self._env(prompt, s, at, grids, k) for k, (s, at) in enumerate(zip(images, placed, strict=True))]
         return replace(
             row,
@@ -197,5 +199,11 @@ def runs(positions: list[int]) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
-def _grid(tile: Any, placed: list[int], image: int) -> Grid:
-    return Grid(placed[tile.offset], tile.rows, tile.columns, tile.pitch, tile.region, image)
+def _grid(tile: Tile, placed: Sequence[int], image: int) -> Grid | None:
+    """A tile among a row's tokens; other tokens may end each of its rows. None where its patches lie otherwise."""
+    firsts = [tile.offset + row * tile.pitch for row in range(tile.rows)]
+    begins = [placed[first] for first in firsts]
+    pitch = begins[1] - begins[0] if tile.rows > 1 else tile.columns
+    unbroken = all(placed[f + tile.columns - 1] == placed[f] + tile.columns - 1 for f in firsts)
+    even = all(b == begins[0] + row * pitch for row, b in enumerate(begins))
+    return Grid(begins[0], tile.rows, tile.columns, pitch, tile.region, image) if unbroken and even else None

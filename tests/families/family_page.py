@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from family_checks import COLUMNS, TOLERANCE, checked
-from family_table import FAMILIES, Family
+from family_table import FAMILIES, VISION_FAMILIES, Family, VisionFamily
+from vision_checks import VISION_COLUMNS, VISION_TOLERANCE, vision_checked
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "families.md"
 TEST = "tests/families/test_matrix.py::test_family"
@@ -32,6 +33,23 @@ are missing their results are null, and behaviour is measured all the same. Enco
 models whose tokenizer gives no character offsets, are refused.
 
 """
+VISION = """
+## Vision-language models
+
+Opened the same way; each is a tiny model of that type with random weights and its own processor. Text alone is measured
+as above. When a model is opened it reads a small picture both ways: a family that is not in this list is read whole if
+the two agree, and prompts with images are refused if they do not.
+
+| column | what is compared | largest error allowed |
+|---|---|---|
+| images | surprisals of targets of two tokens after a picture: the engine, which shares each picture, against one plain call on the processor's own inputs for each text | {images} nats |
+| cache | the same with and without shared pictures | {cache} nats |
+| heads | a row of saliency of a prompt with a picture against full autograd | {heads} of the largest |
+| box | the patches that change most where a bright square is planted, against those that its box is said to touch | all of them |
+
+"""
+VISION_HEADER = ("type", "models", "its image", *VISION_COLUMNS, "note", "test")
+VISION_TEST = "tests/families/test_vision_matrix.py::test_family"
 HEADER = ("type", "models", "tried out", *COLUMNS, "note", "test")
 
 
@@ -56,3 +74,18 @@ def row(family: Family) -> str:
 
 def _line(cells: tuple[str, ...] | list[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def vision_page(families: tuple[VisionFamily, ...] = VISION_FAMILIES) -> str:
+    """The section on vision-language models. Raises AssertionError where a family does not do what it should."""
+    lines = [_line(VISION_HEADER), _line(["---"] * len(VISION_HEADER)), *(vision_row(f) for f in families)]
+    return VISION.format(**{c: f"{e:.0e}" for c, e in VISION_TOLERANCE.items()}) + "\n".join(lines) + "\n"
+
+
+def vision_row(family: VisionFamily) -> str:
+    """A family's row, after its checks."""
+    for column, error in vision_checked(family.model_type).items():
+        assert error <= VISION_TOLERANCE[column], f"{family.model_type}, {column}: {error} from its oracle"
+    test = f"`{VISION_TEST}[{family.model_type}]`"
+    cells = ["yes"] * len(VISION_COLUMNS)
+    return _line([f"`{family.model_type}`", family.models, family.has, *cells, family.note, test])

@@ -84,3 +84,40 @@ FAMILIES = (
         "it has no heads; without a final norm no lens is read",
     ),
 )
+
+
+class VisionFamily(NamedTuple):
+    """A row of vision-language models: the models it stands for, and how an image stands among their tokens."""
+
+    model_type: str
+    models: str
+    has: str
+    note: str = ""
+
+
+VISION_FAMILIES = (
+    VisionFamily("llava", "LLaVA-1.5, ours", "one grid of patches, cropped to a square"),
+    VisionFamily("llava_next", "LLaVA-NeXT (1.6)", "the whole, then tiles joined, a token after each row"),
+    VisionFamily(
+        "llava_onevision",
+        "LLaVA-OneVision",
+        "the whole, then tiles joined, a token after each row",
+        "one image a prompt: with several, tiles depend on how many there are",
+    ),
+    VisionFamily("qwen2_vl", "Qwen2-VL", "patches at the image's own shape, joined by fours; positions in three axes"),
+    VisionFamily("qwen2_5_vl", "Qwen2.5-VL", "the same, windowed vision"),
+    VisionFamily("idefics3", "Idefics3", "tiles and the whole, pooled patches"),
+    VisionFamily("smolvlm", "SmolVLM", "tiles and the whole, pooled patches", "its processor needs num2words"),
+    VisionFamily(
+        "paligemma",
+        "PaliGemma",
+        "one grid of patches; image tokens see one another",
+        "one image, before all text; the text is what the model continues (its processor's suffix)",
+    ),
+    VisionFamily(
+        "gemma3",
+        "Gemma 3",
+        "one grid of pooled patches; image tokens see one another",
+        "no boxes where its processor adds crops (pan and scan)",
+    ),
+)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import torch
 from picture_bed import Square
-from tiny_vlms import tiny_adapter
+from tiny_vlms import tiny_adapter, tiny_vlm
 
+from groundbench.adapter import Encoded
 from groundbench.adapters.vlm.model import VisionLanguage
+from groundbench.flow import target_loss
 from groundbench.testbed import ImageSegment, Prompt, TextSegment
 
 PLACEHOLDER = {"gemma3": "<boi>", "qwen2_vl": "<|vision_start|><|image_pad|><|vision_end|>"}
@@ -45,3 +49,30 @@ def log_probability(family: str, adapter: VisionLanguage, picture: Square, text:
         logp = adapter.model(**inputs, use_cache=False, return_dict=True).logits[0].double().log_softmax(-1)
     ids = inputs["input_ids"][0].tolist()
     return sum(float(logp[i - 1, ids[i]]) for i in range(start, len(ids)))
+
+
+def eager_flow(family: str, picture: Square, target: int) -> list[torch.Tensor]:
+    """[H, T, T] of each layer of the language model: attention times its gradient, by plain eager attention."""
+    model, processor = tiny_vlm(family)
+    model.set_attn_implementation("eager")
+    out = model(**plain(family, processor, picture), output_attentions=True, use_cache=False, return_dict=True)
+    for attention in out.attentions:
+        attention.retain_grad()
+    target_loss(out.logits[:, -1], [target]).sum().backward()
+    return [(a.detach() * a.grad)[0] for a in out.attentions]
+
+
+def without_mixing(family: str) -> VisionLanguage:
+    """A model whose vision tower mixes no patches: a change of a few pixels changes their own patches only."""
+    model, processor = tiny_vlm(family)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if re.search(r"vision|visual", name) and re.search(r"out_proj|attn\.proj", name):
+                parameter.zero_()
+    return VisionLanguage(model, processor, name=family)
+
+
+def planted(adapter: VisionLanguage, bright: Square) -> tuple[Encoded, torch.Tensor]:
+    """A prompt with a bright square, and [image tokens] how much each feature differs from those without it."""
+    row, _ = adapter.encode([prompt(bright), prompt(dark := replace(bright, colour=(bright.ground,) * 3))])
+    return row, (adapter.features.of(bright.key) - adapter.features.of(dark.key)).norm(dim=-1)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from picture_bed import BOX, Square
-from plain_calls import PLACEHOLDER, adapter_of, plain, prompt
-from tiny_vlms import FAMILIES, tiny_vlm
+from plain_calls import PLACEHOLDER, adapter_of, eager_flow, plain, planted, prompt, without_mixing
+from tiny_vlms import FAMILIES
 
-from groundbench.adapter import Encoded
-from groundbench.adapters.vlm.model import VisionLanguage
 from groundbench.flow import gradients, row_flow, target_loss, total_flow
 from groundbench.spans import env_mask, null_mask
 from groundbench.testbed import ImageSegment, Prompt, TextSegment
@@ -45,17 +42,9 @@ def test_logits_are_those_of_a_plain_call_on_the_processors_own_inputs(family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_bright_patch_is_found_where_the_box_says(family):
-    model, processor = tiny_vlm(family)
-    with torch.no_grad():  # a vision tower whose patches do not mix: only what is bright changes
-        for name, parameter in model.named_parameters():
-            if re.search(r"vision|visual", name) and re.search(r"out_proj|attn\.proj", name):
-                parameter.zero_()
-    adapter = VisionLanguage(model, processor, name=family)
+    adapter = without_mixing(family)
     for size, box in (((128, 128), (0.53, 0.28, 0.72, 0.47)), ((160, 96), (0.55, 0.3, 0.7, 0.45))):
-        bright, dark = Square((255, 255, 255), box, size), Square((90, 90, 90), box, size)
-        row, other = adapter.encode([prompt(bright), prompt(dark)])
-        assert row.ids == other.ids
-        change = (adapter.features.of(bright.key) - adapter.features.of(dark.key)).norm(dim=-1)
+        row, change = planted(adapter, Square((255, 255, 255), box, size))
         placeholders = [i for i, t in enumerate(row.ids) if t == adapter.placeholder]
         moved = {placeholders[i] for i in (change > 0.3 * change.max()).nonzero()[:, 0].tolist()}
         assert moved <= set(row.env_positions)
@@ -69,20 +58,6 @@ def test_a_bright_patch_is_found_where_the_box_says(family):
             assert not inside or inside & moved
 
 
-def eager_flow(family: str, adapter: VisionLanguage, row: Encoded, picture: Square, target: int) -> list[torch.Tensor]:
-    """[H, T, T] of each layer of the language model: attention times its gradient."""
-    model, processor = tiny_vlm(family)
-    model.set_attn_implementation("eager")
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-    inputs = plain(family, processor, picture)
-    out = model(**inputs, output_attentions=True, use_cache=False, return_dict=True)
-    for attention in out.attentions:
-        attention.retain_grad()
-    target_loss(out.logits[:, -1], [target]).sum().backward()
-    return [(a.detach() * a.grad)[0] for a in out.attentions]
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_saliency_of_an_image_prompt_equals_full_autograd(family):
     adapter = adapter_of(family)
@@ -91,7 +66,7 @@ def test_saliency_of_an_image_prompt_equals_full_autograd(family):
     env, null = env_mask([row]), null_mask([row])
     out = adapter.forward([row], trace=True)
     grads = gradients(target_loss(out.logits, [60]).sum(), out.traces)
-    oracle = eager_flow(family, adapter, row, picture, 60)
+    oracle = eager_flow(family, picture, 60)
     assert len(oracle) == len(out.traces) == adapter.info.n_layers
     for trace, gradient, theirs in zip(out.traces, grads, oracle, strict=True):
         last = row_flow(trace, gradient, gradient.shape[2] - 1)[0]
