@@ -73,9 +73,10 @@ class TruthGain(Record):
 class HeadsUsed(Record):
     """The model's own aggregate heads, as (layer from 1, head from 0), detected in the `detect` split.
 
-    `selection`: the definition that found them (protocol §10): `magnitude` (share, lift and magnitude), `size` (share
-    and magnitude, where evidence of over half of the prompt leaves no room for a lift of 2), `share` alone, or heads
-    that were `given`. `n_items`: right answers they were detected in.
+    Detected: in at least `min_rate` of the items of some kind of question (protocol §10). `selection` is the loosest
+    definition that was needed: `magnitude` (share, lift and magnitude), `size` (share and magnitude, where evidence of
+    over half of the prompt leaves no room for a lift of 2), `share` alone; or heads that were `given`. `n_items`: right
+    answers they were detected in.
     """
 
     heads: tuple[tuple[int, int], ...]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +30,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 MIN_RATE = 0.5
+MIN_ITEMS = 8
 Head = tuple[int, int]
 Rule = Literal["magnitude", "size", "share"]
 
@@ -90,30 +92,49 @@ def watch(
     return found
 
 
-def detect(saliency: HeadSaliency) -> HeadsUsed:
-    """The heads that are aggregate heads in at least half of the items (protocol §10).
+def detect(saliency: HeadSaliency, kinds: Sequence[str]) -> HeadsUsed:
+    """The heads that are aggregate heads in at least half of the items of some kind of question (protocol §10).
 
-    By share, lift and magnitude. Where no head passes that (evidence of over half of a prompt has no lift of 2), by
-    share and magnitude, then by share alone; the record says which.
+    Kinds differ in how they ask, so each is looked at alone; kinds of few items are looked at together. In each, by
+    share, lift and magnitude; where no head passes that (evidence of over half of a prompt has no lift of 2), by share
+    and magnitude; and where that finds none in any kind, by share alone. The record names the loosest that was used.
+
+    Args:
+        kinds: of every item.
     """
     edge = shares(saliency, HeadRule())
     enough, large = edge.share >= THRESHOLD, edge.magnitude >= MIN_MAGNITUDE
-    rules: tuple[tuple[Rule, Bools], ...] = (
-        ("magnitude", enough & large & (edge.lift >= MIN_LIFT)),
-        ("size", enough & large),
-        ("share", enough),
-    )
-    lists = [(selection, passed.mean(0) >= MIN_RATE) for selection, passed in rules]
-    selection, often = next(((name, found) for name, found in lists if found.any()), lists[-1])
-    pairs = zip(saliency.head_layer[often].tolist(), saliency.head_number[often].tolist(), strict=True)
+    tiers: dict[Rule, Bools] = {
+        "magnitude": enough & large & (edge.lift >= MIN_LIFT),
+        "size": enough & large,
+        "share": enough,
+    }
+    found, used = np.zeros(enough.shape[1], dtype=bool), 0
+    order: tuple[Rule, ...] = ("magnitude", "size", "share")
+    for part in _parts(kinds):
+        for i, rule in enumerate(order[:2]):
+            own = tiers[rule][part].mean(0) >= MIN_RATE
+            if own.any():
+                found, used = found | own, max(used, i)
+                break
+    if not found.any():
+        found, used = np.any([tiers["share"][part].mean(0) >= MIN_RATE for part in _parts(kinds)], axis=0), 2
+    pairs = zip(saliency.head_layer[found].tolist(), saliency.head_number[found].tolist(), strict=True)
     return HeadsUsed(
         heads=tuple(pairs),
-        selection=selection,
+        selection=order[used],
         threshold=THRESHOLD,
         min_rate=MIN_RATE,
         n_items=len(saliency),
-        total=len(often),
+        total=len(found),
     )
+
+
+def _parts(kinds: Sequence[str]) -> list[Ints]:
+    """The items of each kind; those of kinds with few items together."""
+    count = Counter(kinds)
+    label = np.array([k if count[k] >= MIN_ITEMS else "" for k in kinds])
+    return [np.flatnonzero(label == k) for k in np.unique(label)]
 
 
 def given_heads(info: ModelInfo, heads: Sequence[Head]) -> HeadsUsed:

@@ -140,9 +140,9 @@ def _used(run: Run) -> HeadsUsed:
         return HeadsUsed(heads=(), selection="share", threshold=0.0, min_rate=0.0, n_items=0, total=info.n_heads)
     with run.bar("detecting heads", len(part)) as bar:
         truth = run.answers.truth[part]
-        return detect(
-            watch(run.adapter, run.asked, part, truth, seed=run.options.seed, store=run.store, advance=bar.advance)
-        )
+        seed, store = run.options.seed, run.store
+        saliency = watch(run.adapter, run.asked, part, truth, seed=seed, store=store, advance=bar.advance)
+    return detect(saliency, [run.asked.questions[q].kind for q in part])
 
 
 def _unmeasured(run: Run, names: Sequence[str], why: str) -> dict[str, Floats]:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from groundbench import Screener, screen
-from groundbench.adapter import HeadEdit
+from groundbench.adapter import HeadEdit, Mixer
 from groundbench.adapters.causal import HFCausal
 from groundbench.errors import BadInputError
+from groundbench.head_saliency import HeadSaliency
 from groundbench.question import Question
 from groundbench.result_screening import RiskCard
 from groundbench.screen import ScreenOptions
-from groundbench.screening.activity import mask_of
+from groundbench.screening.activity import detect, mask_of
 from groundbench.screening.asking import ask, read_questions
 from groundbench.screening.strengthen import StrengthenOptions, random_sets, scaled
 
@@ -134,3 +135,45 @@ def test_a_screener_without_heads_says_so_and_another_models_card_is_refused(pla
         Screener(planted, heads=[(9, 0)])
     with pytest.raises(BadInputError, match="screen it first"):
         Screener.load(folder, planted.untrained(0))
+
+
+def saliency_of(edges: list[list[float]], span: int) -> HeadSaliency:
+    """Items of ten tokens, `span` of them evidence; each head's whole row is 1, of which `edges` come from evidence."""
+    edge = np.array(edges, np.float32)
+    n, heads = edge.shape
+    zeros, ones = np.zeros_like(edge), np.ones_like(edge)
+    layer = np.zeros((n, 1), np.float32)
+    return HeadSaliency(
+        mixers=(Mixer(1, "attention", heads, 4),),
+        nouns=("x",) * n,
+        frames=("f",) * n,
+        length=np.full(n, 10, np.int32),
+        span=np.full((n, 1), span, np.int32),
+        surprisal=np.zeros(n, np.float32),
+        edge=edge,
+        null_edge=zeros,
+        row_sum=ones,
+        row_offdiagonal=ones,
+        signed_edge=zeros,
+        signed_row=zeros,
+        layer_edge=layer,
+        layer_row=layer,
+    )
+
+
+def test_heads_are_detected_in_each_kind_of_question_alone() -> None:
+    """Head 0 serves one kind, head 1 the other; neither is detected in half of all items, and head 2 in a third."""
+    kinds = ["colour"] * 10 + ["count"] * 12
+    edges = [[0.9, 0.0, 0.9 * (i % 3 == 0)] if k == "colour" else [0.0, 0.9, 0.1] for i, k in enumerate(kinds)]
+    found = detect(saliency_of(edges, 2), kinds)
+    assert (found.heads, found.selection) == (((1, 0), (1, 1)), "magnitude")
+    one_kind = detect(saliency_of(edges, 2), ["any"] * 22)
+    assert one_kind.heads == ((1, 1),)
+
+
+def test_long_evidence_asks_for_no_lift_and_the_record_says_so() -> None:
+    edges = [[0.9, 0.1, 0.0]] * 10
+    assert detect(saliency_of(edges, 4), ["k"] * 10).selection == "magnitude"
+    assert detect(saliency_of(edges, 6), ["k"] * 10).selection == "size"  # 0.9 is no lift of 2 over 0.6
+    nothing = detect(saliency_of([[0.1, 0.1, 0.1]] * 10, 4), ["k"] * 10)
+    assert (nothing.heads, nothing.selection) == ((), "share")
