@@ -13,6 +13,9 @@ from groundbench.tasks.importers.jsonfile import expect, member, parse, wrong
 from groundbench.tasks.importers.sources import BROKEN, Source, broken, find_sources
 from groundbench.testbed import Box
 
+_FAR = 1e9
+"""No pixel lies as far out."""
+
 
 @dataclass(frozen=True)
 class Thing:
@@ -91,25 +94,31 @@ def _bytes(source: Source) -> bytes:
 
 def _coco(value: dict[str, Any], name: str, found: dict[int, Annotated], faults: list[Fault]) -> None:
     """An official file: `images` and `annotations`, with `categories` if they are objects."""
-    licences = {row.get("id"): row.get("name", "") for row in value.get("licenses", ()) if isinstance(row, dict)}
+    licences = {str(row.get("id")): str(row.get("name", "")) for row in _rows(value, "licenses", name, dict)}
     with_boxes = "categories" in value
-    for i, row in enumerate(value.get("images", ())):
+    for i, row in enumerate(_rows(value, "images", name)):
         try:
             picture = _picture(row, "file_name", name, f"images[{i}]", found)
         except FaultError as error:
             faults.append(error.fault)
             continue
-        picture.licence = picture.licence or str(licences.get(row.get("license"), ""))
+        picture.licence = picture.licence or licences.get(str(row.get("license")), "")
         picture.boxed = picture.boxed or with_boxes
     categories = {
         member(row, "id", int, name, f"categories[{i}]"): member(row, "name", str, name, f"categories[{i}]")
-        for i, row in enumerate(value.get("categories", ()))
+        for i, row in enumerate(_rows(value, "categories", name))
     }
     for i, row in enumerate(value["annotations"]):
         try:
             _annotation(row, name, f"annotations[{i}]", categories, found)
         except FaultError as error:
             faults.append(error.fault)
+
+
+def _rows(value: dict[str, Any], key: str, name: str, kind: type | None = None) -> list[Any]:
+    """The list of that name, empty if there is none; only what is of that kind."""
+    rows: list[Any] = expect(value.get(key) or [], list, name, key)
+    return rows if kind is None else [row for row in rows if isinstance(row, kind)]
 
 
 def _annotation(row: Any, name: str, place: str, categories: Mapping[int, str], found: dict[int, Annotated]) -> None:
@@ -133,11 +142,12 @@ def _plain(rows: list[Any], name: str, found: dict[int, Annotated], faults: list
         place = f"[{i}]"
         try:
             picture = _picture(row, "file", name, place, found)
-            picture.captions += [expect(c, str, name, f"{place}.captions") for c in row.get("captions") or ()]
+            captions = expect(row.get("captions") or [], list, name, f"{place}.captions")
+            picture.captions += [expect(c, str, name, f"{place}.captions") for c in captions]
             picture.licence = str(row.get("license") or "")
             objects = row.get("objects")
             picture.boxed = objects is not None
-            for k, thing in enumerate(objects or ()):
+            for k, thing in enumerate(expect(objects or [], list, name, f"{place}.objects")):
                 here = f"{place}.objects[{k}]"
                 category, *box = expect(thing, list, name, here) or [None]
                 picture.things.append(Thing(expect(category, str, name, here), _box(box, picture.size, name, here)))
@@ -158,7 +168,7 @@ def _picture(row: Any, file: str, name: str, place: str, found: dict[int, Annota
 
 def _box(values: list[Any], size: tuple[int, int], name: str, place: str) -> Box:
     """x, y, width, height in pixels -> corners in fractions, cut at the picture's edges."""
-    if len(values) != 4 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+    if len(values) != 4 or not all(isinstance(v, int | float) and -_FAR < v < _FAR for v in values):
         raise wrong(name, place, f"expected [x, y, width, height] in pixels, found {values!r}")
     x, y, width, height = values
     x0, y0 = max(0.0, x / size[0]), max(0.0, y / size[1])

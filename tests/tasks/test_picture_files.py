@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from groundbench.errors import BadInputError
@@ -96,6 +98,25 @@ def test_what_is_transparent_is_white() -> None:
 def test_broken_files_are_named(data: bytes, said: str) -> None:
     with pytest.raises(FaultError, match=r"photos/000000000009\.jpg: .*" + said):
         decode(data, "photos/000000000009.jpg")
+
+
+@given(
+    kind=st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"]),
+    cut=st.floats(0.05, 1),
+    flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=5),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_in_a_file_it_is_a_picture_or_a_named_fault(kind: str, cut: float, flips: list) -> None:
+    data = bytearray(saved(corner(), kind))
+    data = data[: max(1, int(cut * len(data)))]
+    for place, value in flips:
+        data[int(place * len(data))] = value
+    said = "some.file: "
+    try:
+        assert decode(bytes(data), "some.file").image.mode == "RGB"
+    except FaultError as error:
+        said = str(error)
+    assert said.startswith("some.file: ")
 
 
 def test_a_picture_that_claims_too_much_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:

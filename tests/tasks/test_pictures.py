@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from photo_set import HIGH, SET, WIDE, Things, instances, write_json, write_photos
 from PIL import Image
 
@@ -17,6 +20,7 @@ from groundbench.shuffled import ShuffledForms
 from groundbench.tasks.importers.faults import FaultError
 from groundbench.tasks.nouns import inventory
 from groundbench.tasks.pictures import Choices, PictureTestbed, picture_coco, picture_visdial
+from groundbench.tasks.pictures.annotations import read_annotations
 from groundbench.tasks.pictures.building import texts
 from groundbench.tasks.pictures.categories import also, noun_of
 from groundbench.tasks.pictures.dialogues import cuts
@@ -232,6 +236,37 @@ def test_a_mistake_in_an_annotation_is_named(made: Made, place: list[Any], to: A
         made.bed()
     if place[0] == "annotations":
         assert made.bed(Choices(at_least=2, keep_going=True)).manifest.faults
+
+
+PLACES = st.lists(st.sampled_from(["images", "annotations", "categories", "licenses", 0, 1, "bbox", "id", "image_id"]))
+VALUES = st.sampled_from(
+    [None, True, 5, -1, 10**400, 1e308, "x", [], [1], {}, [None], [[]], {"id": []}, [1, 2, "3", 4]]
+)
+
+
+@given(PLACES, VALUES, st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_whatever_stands_in_the_annotations_mistakes_are_named(place: list[Any], to: Any, plain: bool) -> None:
+    value: Any = instances()
+    if plain:
+        value = [
+            {"id": 1, "file": "a.jpg", "width": 9, "height": 9, "objects": [["dog", 1, 1, 2, 2]], "captions": ["a"]}
+        ]
+    at = value
+    keys = [k for k in place if k not in ("images",)] if plain else place
+    for key in keys[:-1]:
+        if (isinstance(at, dict) and key in at) or (isinstance(at, list) and isinstance(key, int) and key < len(at)):
+            at = at[key]
+    if keys and ((isinstance(at, dict) and isinstance(keys[-1], str)) or (isinstance(at, list) and keys[-1] == 0)):
+        at[keys[-1]] = to
+    with TemporaryDirectory() as folder:
+        path = write_json(Path(folder) / "instances.json", value)
+        said = folder
+        try:
+            assert any(p.boxed for p in read_annotations([path], []).pictures.values())
+        except BadInputError as error:
+            said = str(error)
+        assert folder in said
 
 
 def test_annotations_without_boxes_are_refused(made: Made) -> None:
