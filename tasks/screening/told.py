@@ -10,7 +10,7 @@ from groundbench.tasks.screening.cases import Case, Deal, ordered
 from groundbench.tasks.screening.tables import Property, material, plurals
 
 COLOR_SAYS, COLOR_ASKS = "The {shown} is {value}.", " What color is the {noun}? The {noun} is"
-COUNT_SAYS, COUNT_ASKS = "There are {first} and {second}.", " How many {plural} are there? There are"
+COUNT_SAYS, COUNT_ASKS = "Anna has {first} and {second}.", " How many {plural} does Anna have? Anna has"
 
 
 def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
