@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-for folder in ("mechanism", "scoring"):
+for folder in ("mechanism", "scoring", "vlm"):
     sys.path.insert(0, str(HERE.parent / folder))
 
 from groundbench.adapters.causal import HFCausal, open_causal  # noqa: E402
