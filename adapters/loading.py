@@ -145,6 +145,15 @@ def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokeniz
     return tokenizer
 
 
+def without_rescaling(config: Any) -> None:
+    """Turn off an option of initial weights that transformers (5.23) also applies to the weights it loads.
+
+    With `rescale_prenorm_residual`, from_pretrained divides every Mamba's out_proj by the root of the layers again.
+    """
+    if getattr(config, "rescale_prenorm_residual", False):
+        config.rescale_prenorm_residual = False
+
+
 def load_causal(source: Source, config: Any, options: LoadOptions) -> PreTrainedModel:
     """A causal language model in evaluation mode on its device; see `load_model` for the errors."""
     return load_model(source, config, options, AutoModelForCausalLM, "causal language model")
@@ -167,6 +176,7 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
     if type(config) not in auto._model_mapping and not hasattr(config, "auto_map"):
         raise UnsupportedModelError(f"{source.name}: transformers has no {kind} of type {config.model_type!r}")
     quantization.require_known(config, source.name)
+    without_rescaling(config)
     more: dict[str, Any] = {"dtype": options.resolved_dtype()}
     if source.gguf is not None:
         more |= {"gguf_file": source.gguf, "quantization_config": GgufConfig(dequantize=True)}

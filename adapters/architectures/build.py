@@ -9,6 +9,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM
 
+from groundbench.adapters.loading import without_rescaling
 from groundbench.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def build_model(architecture: str, options: Mapping[str, object], *, vocab_size:
     model = sentence(architecture, lambda: AutoModelForCausalLM.from_config(config))
     if sentence(architecture, lambda: _sees_ahead(model)):
         raise BadInputError(f"{architecture}: a position depends on later ones; expected a causal language model")
+    without_rescaling(model.config)  # it is done; whoever loads a checkpoint must not do it again
     return model
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import PreTrainedTokenizerFast
+from transformers import Mamba2Config, Mamba2ForCausalLM, PreTrainedTokenizerFast
 
 from groundbench.adapter import Encoded
 from groundbench.adapters.causal import HFCausal
@@ -257,3 +257,15 @@ def test_weights_or_tokenizer_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "b/model.safetensors").write_bytes(b"no")
     with pytest.raises(BadInputError, match=r"model\.safetensors: not readable as weights"):
         opened(tmp_path / "b")
+
+
+def test_a_checkpoint_that_asks_for_rescaled_initial_weights_is_not_rescaled_when_opened(tmp_path: Path) -> None:
+    """transformers' from_pretrained divides such a model's out_proj by the root of its layers."""
+    folder = write(tmp_path / "m", {}, None)
+    torch.manual_seed(0)
+    shape = {"hidden_size": D, "num_heads": 8, "head_dim": 4, "n_groups": 1, "state_size": 8, "num_hidden_layers": 2}
+    model = Mamba2ForCausalLM(Mamba2Config(**shape, vocab_size=WORDS, rescale_prenorm_residual=True)).eval()
+    model.save_pretrained(folder)
+    assert json.loads((folder / "config.json").read_text())["rescale_prenorm_residual"] is True
+    with torch.no_grad():
+        torch.testing.assert_close(logits(opened(folder)), model(IDS[None]).logits[0])

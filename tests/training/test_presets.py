@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import toy_preset
 from toy_pictures import WORDS, Plain, make_encoder, make_language
-from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
+from transformers import AutoModelForCausalLM, get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from groundbench.adapters.architectures.build import build_model
 from groundbench.adapters.architectures.llava import build_llava
@@ -30,6 +30,29 @@ def test_every_preset_of_ours_builds(name: str) -> None:
     model = build_model(preset.architecture, one_layer, vocab_size=50, length=preset.length)
     model.eval()
     assert model(torch.zeros(1, preset.length, dtype=torch.long)).logits.shape == (1, preset.length, 50)
+
+
+@pytest.mark.parametrize("name", [n for n in preset_names() if n.endswith("-mini") and not n.startswith("vlm")])
+def test_a_checkpoint_opens_anywhere_with_the_weights_that_were_written(name: str, tmp_path: Path) -> None:
+    """Also where transformers would treat loaded weights as initial ones (Mamba's rescaling)."""
+    preset = load_preset(name)
+    torch.manual_seed(0)
+    model = build_model(preset.architecture, preset.config, vocab_size=50, length=64)
+    model.save_pretrained(tmp_path)
+    opened = AutoModelForCausalLM.from_pretrained(tmp_path).state_dict()
+    assert opened.keys() == model.state_dict().keys()
+    assert all(torch.equal(opened[key], weight) for key, weight in model.state_dict().items())
+
+
+def test_mamba2s_initial_weights_are_rescaled_once() -> None:
+    preset = load_preset("mamba2-mini")
+    kept = {**preset.config, "rescale_prenorm_residual": False}
+    bounds = []
+    for config in (preset.config, kept):
+        torch.manual_seed(0)
+        model = build_model("mamba2", config, vocab_size=50, length=64)
+        bounds.append(model.get_parameter("backbone.layers.0.mixer.out_proj.weight").abs().max().item())
+    assert bounds[0] == pytest.approx(bounds[1] / 2)  # the root of four layers
 
 
 @pytest.mark.parametrize("name", [n for n in preset_names() if load_preset(n).pictures is not None])
