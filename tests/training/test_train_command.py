@@ -9,7 +9,7 @@ import pytest
 from toy import weights
 
 from groundbench.cli import main
-from groundbench.training import load_corpus, train
+from groundbench.training import compiled, load_corpus, train
 
 PRESET = """
 mine:
@@ -53,6 +53,13 @@ def test_the_command_is_the_function(
     assert record["corpus"]["shuffle_env"] is True
     assert main(words) == 0  # finished: nothing is done again, and it is shown again
     assert "seed-7/step-000003" in capsys.readouterr().out
+
+
+def test_compile_is_a_value_of_the_preset(mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(compiled.OPTIONS, "backend", "eager")  # no machine code: that takes long
+    assert main(["train", str(mine), "--out", str(tmp_path / "a"), "--compile", "--device", "cpu"]) == 0
+    assert json.loads((tmp_path / "a/run.json").read_text())["preset"]["compile"] is True
+    assert (tmp_path / "a/seed-42/step-000003/model.safetensors").exists()
 
 
 def test_the_flag_is_the_suffix(mine: Path, tmp_path: Path) -> None:
