@@ -134,8 +134,8 @@ def lens_figure(run: Aggregate, field: str = "gain") -> Figure | None:
     title = f"{run.name}: {field} by layer"
     axes = Axes("layer", f"{field} (nats)", x_ticks=layers[:: max(1, len(layers) // 8)], zero=field == "gain")
     by = [{r.layer: cell(getattr(r, field)) for r in p.lens} for p in kept]
-    rows = tuple((str(n), *(b.get(n) for b in by)) for n in layers)
-    table = Table(title, ("Layer", *(f"step {count(p.step)}" for p in kept)), rows)
+    numbers = tuple((str(n), *(b.get(n) for b in by)) for n in layers)
+    table = Table(title, ("Layer", *(f"step {count(p.step)}" for p in kept)), numbers)
     return Figure(title, (line_chart(series, axes, title, f"The {field} a lens reads at each layer."),), table, BANDS)
 
 

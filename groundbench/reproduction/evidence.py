@@ -65,9 +65,14 @@ def gain_growth(measured: Measured, first: int, last: int) -> Estimate:
 
 
 def _noun_growth(first: TrajectoryPoint, last: TrajectoryPoint) -> Estimate:
-    before, after = ({n.noun: n.gain for n in p.result.gain.by_noun} if p.result.gain else {} for p in (first, last))
-    both = [after[n] - before[n] for n in before if n in after]
+    before, after = _by_noun(first), _by_noun(last)
+    both = [after[noun] - before[noun] for noun in before if noun in after]
     return bootstrap_mean(np.array(both)) if both else Estimate(None, None, None, 0)
+
+
+def _by_noun(point: TrajectoryPoint) -> dict[str, float]:
+    record = point.result.gain
+    return {n.noun: n.gain for n in record.by_noun if n.gain is not None} if record else {}
 
 
 def count_growth(measured: Measured, first: int, last: int) -> Estimate:

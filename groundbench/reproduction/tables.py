@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from groundbench.report.figure import Table
 from groundbench.report.numbers import count, number, p_value
@@ -194,8 +195,11 @@ def corpus_table(manifest: Manifest, kept: int, at_least: int) -> Table:
     t, share = manifest.totals, manifest.min_env_share
     rich = f"those of which at least {share} of the words are ENV; {manifest.poor_transcripts} left out"
     kept_transcripts = "all" if share is None else rich
+    named = [name or "(unnamed)" for name in manifest.corpora]
     rows = (
         ("source", manifest.source),
+        ("read from", "; ".join(f"{PurePath(i.path).name}, {i.files:,} files" for i in manifest.inputs)),
+        ("corpora", f"{len(named)}: {', '.join(named)}"),
         ("ENV tiers", manifest.tiers),
         ("transcripts kept", kept_transcripts),
         ("transcripts", count(t.transcripts)),
