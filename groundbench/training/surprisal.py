@@ -26,7 +26,7 @@ def summed_surprisal(hidden: Tensor, unembedding: torch.nn.Module, targets: Tens
     """
     if not isinstance(unembedding, torch.nn.Linear):
         return F.cross_entropy(unembedding(hidden).float(), targets, reduction="sum")
-    total: Tensor = _SummedSurprisal.apply(hidden, unembedding.weight, unembedding.bias, targets)
+    total: Tensor = _SummedSurprisal.apply(hidden, unembedding.weight, unembedding.bias, targets)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -56,7 +56,7 @@ class _SummedSurprisal(torch.autograd.Function):
         return total
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias = ctx.saved_tensors
         grads = (None if hidden is None else hidden.to(ctx.dtype), weight, bias, None)
