@@ -60,7 +60,7 @@ class ShuffledForms(Testbed):
     def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
         """The pairs in which the noun asked for is truly shown, or what is shown is no mismatch for it."""
         shown_as = self._shown_as[form.name]
-        truly = {(env, shown.word) for env, shown in shown_as.items()}
+        truly = frozenset((env, shown.word) for env, shown in shown_as.items())
         none = self.inner.not_mismatched(form)
         return truly | {(env, asked) for env, s in shown_as.items() for shown, asked in none if shown == s.word}
 

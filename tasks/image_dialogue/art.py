@@ -120,7 +120,7 @@ def _tinted(image: Image, tint: str) -> Image:
     gray = ImageOps.autocontrast(image.convert("L"), cutoff=2, mask=alpha.point(lambda a: 255 if a > 128 else 0))
     color = TINTS[tint]
     dark, light = tuple(c // 3 for c in color), tuple(c + (255 - c) * 6 // 10 for c in color)
-    painted = ImageOps.colorize(gray, black=dark, mid=color, white=light)  # type: ignore[arg-type]
+    painted = ImageOps.colorize(gray, black=dark, mid=color, white=light)
     painted.putalpha(alpha)
     return painted
 

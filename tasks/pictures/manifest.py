@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -14,8 +14,8 @@ from groundbench.tasks.importers.manifest import FaultRecord
 from groundbench.testbed import Box
 
 FILE = "pictures.json"
-FORMAT = "groundbench-pictures"
-VERSION = 1
+FORMAT: Final = "groundbench-pictures"
+VERSION: Final = 1
 COPIES = "pictures"
 """Where copies of the files lie inside the folder, if they were asked for."""
 

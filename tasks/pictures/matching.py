@@ -85,7 +85,7 @@ class Candidates:
         union = (mine | theirs).sum(axis=1)
         distance = np.where(union > 0, 1 - (mine & theirs).sum(axis=1) / np.maximum(union, 1), 0.0)
         nearest = np.flatnonzero(distance <= distance.min() + 1e-12)
-        displaced = [1 - overlap(item.box, found[k].box) for k in nearest]
+        displaced = [1 - overlap(item.box, found[k].box) for k in nearest.tolist()]
         best = int(nearest[int(np.argmin(displaced))])  # the first of equals: the smallest number
         return Mismatch(found[best], float(distance[best]), float(min(displaced)))
 
