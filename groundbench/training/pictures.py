@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers.core_model_loading import revert_weight_conversion
 
 from groundbench.adapters.architectures.llava import UNK, build_llava, source_fingerprint
 from groundbench.errors import BadInputError
-from groundbench.result import write_atomic
 from groundbench.training.features import PictureCache, default_cache
 from groundbench.training.objective import Batch, NextTokenLoss, n_targets, to_batch
+from groundbench.training.shards import save_in_two
+from groundbench.training.whitening import whitening
 
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration
@@ -28,13 +26,10 @@ if TYPE_CHECKING:
     from groundbench.training.corpus import PictureCorpus, Tokens
     from groundbench.training.presets import Preset
 
-TRAINED, FROZEN = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 HELDOUT = 7
 """Seed of which turns of the held-out dialogues are read."""
 N_STANDARD = 256
 """Pictures over which the patches' mean and covariance are taken."""
-FLOOR = 1e-2
-"""Of the mean variance, added to each: directions with less than this are noise and are not blown up."""
 
 
 class PictureLoss(NextTokenLoss):
@@ -155,7 +150,7 @@ class PictureCourse:
                 self.model.save_pretrained(folder)
             else:
                 trained = {k: v.detach() for k, v in state.items() if v.requires_grad}
-                _save_in_two(folder, *(revert_weight_conversion(self.model, part) for part in (trained, frozen)))
+                save_in_two(folder, *(revert_weight_conversion(self.model, part) for part in (trained, frozen)))
                 self.model.config.architectures = [type(self.model).__name__]
                 self.model.config.save_pretrained(folder)
         self._processor.save_pretrained(folder)
@@ -222,23 +217,4 @@ class PictureCourse:
         if self._options.vision is None:
             return torch.zeros(width), torch.eye(width)
         places = np.array([self._place[i] for i in range(min(N_STANDARD, len(self._corpus)))])
-        patches = torch.from_numpy(self._cache.read(places).reshape(-1, width)).double()
-        variance, axes = torch.linalg.eigh(torch.cov(patches.T))
-        shrunk = (variance + FLOOR * variance.mean()).rsqrt()
-        return patches.mean(0).float(), (axes * shrunk).float()
-
-
-def _save_in_two(folder: Path, trained: dict[str, Tensor], frozen: dict[str, Tensor]) -> None:
-    folder.mkdir(parents=True)
-    save_file({k: v.contiguous().cpu() for k, v in trained.items()}, folder / TRAINED, {"format": "pt"})
-    shared = next(folder.parent.glob(f"step-*/{FROZEN}"), None)
-    try:
-        if shared is None:
-            raise FileNotFoundError
-        os.link(shared, folder / FROZEN)
-    except OSError:  # the first checkpoint, or a file system without links
-        save_file({k: v.contiguous().cpu() for k, v in frozen.items()}, folder / FROZEN, {"format": "pt"})
-    names = {**dict.fromkeys(trained, TRAINED), **dict.fromkeys(frozen, FROZEN)}
-    size = sum(v.numel() * v.element_size() for v in (*trained.values(), *frozen.values()))
-    index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(names.items()))}
-    write_atomic(folder / "model.safetensors.index.json", json.dumps(index, indent=1) + "\n")
+        return whitening(torch.from_numpy(self._cache.read(places)).reshape(-1, width))
