@@ -142,7 +142,7 @@ def _map(heads: Literal["all", "crossfit"], row: npt.NDArray[np.float32], chosen
 def _patches(flow: Floats, grid: Grid) -> Floats:
     """[rows, columns] of one grid."""
     begins = grid.start + grid.pitch * np.arange(grid.rows)
-    return flow[begins[:, None] + np.arange(grid.columns)]
+    return np.asarray(flow[begins[:, None] + np.arange(grid.columns)], np.float64)
 
 
 def _on_fine_grid(flow: Floats, grid: Grid) -> Floats:

@@ -9,6 +9,8 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+from groundbench.leaderboard.bounds import around, near
+from groundbench.leaderboard.plausible_images import image_faults
 from groundbench.result import (
     AblationRecord,
     FormRecord,
@@ -44,6 +46,7 @@ def _faults(result: Result) -> Faults:
     for form in result.forms:
         yield from _form(form, result)
     sizes = {m.layer: m.n_heads for m in result.model.mixers}
+    yield from _images(result)
     stray = next((h for h in result.head_forms if h.head >= sizes.get(h.layer, 0)), None)
     if stray is not None:
         yield f"head_forms names head {stray.head} of layer {stray.layer}, which the model does not have"
@@ -53,8 +56,25 @@ def _faults(result: Result) -> Faults:
     copy = result.copy_corrected
     if copy and None not in (copy.ratio, copy.gain_gloss, copy.gain_word) and copy.gain_word:
         expected = (copy.gain_gloss or 0.0) / copy.gain_word
-        if not _near(copy.ratio or 0.0, expected, 0.01):
+        if not near(copy.ratio or 0.0, expected, 0.01):
             yield f"copy_corrected.ratio is {copy.ratio:g}, but gain_gloss / gain_word is {expected:g}"
+
+
+def _images(result: Result) -> Faults:
+    """The records of pictures: of forms that were measured, and once more at the top of the result."""
+    bed = result.testbed
+    for form in result.forms:
+        if form.image is not None:
+            if form.image.env_form != form.env_form:
+                yield f"forms[{form.env_form}].image is of the form {form.image.env_form[:40]!a}"
+            items = round(form.n_nouns * bed.n_items / bed.n_nouns) if bed.frames == "shared" else None
+            yield from (f"forms[{form.env_form}].image.{f}" for f in image_faults(form.image, result.model, items))
+    if result.image is None:
+        return
+    if result.image.env_form == bed.env_form:
+        yield from (f"image.{f}" for f in image_faults(result.image, result.model, bed.n_items))
+    elif result.image not in [f.image for f in result.forms]:
+        yield f"image is of the form {result.image.env_form[:40]!a}, which was not measured"
 
 
 def _testbed(testbed: TestbedRecord) -> Faults:
@@ -104,10 +124,10 @@ def _gain(g: GainRecord, testbed: TestbedRecord) -> Faults:
             yield f"gain.{name} is {value:g}; a surprisal is never negative"
     if g.mean is not None and g.matched is not None and g.mismatched is not None:
         difference = g.mismatched - g.matched
-        if not _near(g.mean, difference, slack):
+        if not near(g.mean, difference, slack):
             yield f"gain.mean is {g.mean:g}, but mismatched minus matched is {difference:g}"
-    yield from _around("gain.mean", g.mean, g.ci_low, g.ci_high)
-    yield from _around("gain.same_category", g.same_category, g.same_category_ci_low, g.same_category_ci_high)
+    yield from around("gain.mean", g.mean, g.ci_low, g.ci_high)
+    yield from around("gain.same_category", g.same_category, g.same_category_ci_low, g.same_category_ci_high)
     yield from _nouns(g, testbed, slack)
     yield from _categories(g)
 
@@ -125,10 +145,10 @@ def _nouns(g: GainRecord, testbed: TestbedRecord, slack: float) -> Faults:
     for i, n in enumerate(g.by_noun):
         if None not in (n.gain, n.matched, n.mismatched):
             difference = (n.mismatched or 0.0) - (n.matched or 0.0)
-            if not _near(n.gain or 0.0, difference, slack):
+            if not near(n.gain or 0.0, difference, slack):
                 yield f"gain.by_noun[{i}].gain is {n.gain:g}, but mismatched minus matched is {difference:g}"
     known = [n.gain for n in g.by_noun if n.gain is not None]
-    if known and g.mean is not None and not _near(g.mean, math.fsum(known) / len(known), slack):
+    if known and g.mean is not None and not near(g.mean, math.fsum(known) / len(known), slack):
         yield f"gain.mean is {g.mean:g}, but the nouns' mean is {math.fsum(known) / len(known):g}"
     ends = (g.ci_low, g.ci_high)
     if known and None not in ends and not min(known) - slack <= (ends[0] or 0) <= (ends[1] or 0) <= max(known) + slack:
@@ -143,7 +163,7 @@ def _categories(g: GainRecord) -> Faults:
         known = [m for m in members if m is not None]
         if c.n_nouns > len(members):
             yield f"gain.by_category[{i}] counts {c.n_nouns} nouns, by_noun has {len(members)} of them"
-        elif c.gain is not None and known and not _near(c.gain, math.fsum(known) / len(known), 2 * TOLERANCE):
+        elif c.gain is not None and known and not near(c.gain, math.fsum(known) / len(known), 2 * TOLERANCE):
             yield f"gain.by_category[{i}].gain is {c.gain:g}, but its nouns' mean is {math.fsum(known) / len(known):g}"
 
 
@@ -154,7 +174,7 @@ def _heads(h: HeadsRecord, model: ModelRecord) -> Faults:
         value = getattr(h, name)
         if value is not None and not 0 <= value <= total + 1e-9:
             yield f"{name} is {value:g}; the model has {total} heads"
-    yield from _around("mean_count", h.mean_count, h.ci_low, h.ci_high)
+    yield from around("mean_count", h.mean_count, h.ci_low, h.ci_high)
     if h.mean_layer is not None and sizes and not min(sizes) <= h.mean_layer <= max(sizes):
         yield f"mean_layer is {h.mean_layer:g}; the model's layers go from {min(sizes)} to {max(sizes)}"
     seen = {(x.layer, x.head) for x in h.by_head}
@@ -164,12 +184,7 @@ def _heads(h: HeadsRecord, model: ModelRecord) -> Faults:
     if outside is not None:
         yield f"by_head names head {outside.head} of layer {outside.layer}, which the model does not have"
     rates = math.fsum(x.rate for x in h.by_head)
-    if (
-        len(seen) == total
-        and total
-        and h.mean_count is not None
-        and not _near(h.mean_count, rates, 0.02 + 0.01 * rates)
-    ):
+    if len(seen) == total and total and h.mean_count is not None and not near(h.mean_count, rates, 0.02 + 0.01 * rates):
         yield f"mean_count is {h.mean_count:g}, but the heads' rates add up to {rates:g}"
 
 
@@ -194,16 +209,16 @@ def _ablation(a: AblationRecord, model: ModelRecord, gain: GainRecord | None) ->
         yield f"n_heads is {a.n_heads:g}; the model has {total} heads"
     if None not in (a.gain_removed, a.gain_original, a.gain_ablated) and a.gain_original:
         removed = 1 - (a.gain_ablated or 0.0) / a.gain_original
-        if not _near(a.gain_removed or 0.0, removed, 0.01):
+        if not near(a.gain_removed or 0.0, removed, 0.01):
             yield f"gain_removed is {a.gain_removed:g}, but 1 - gain_ablated / gain_original is {removed:g}"
-    yield from _around("gain_removed", a.gain_removed, a.gain_removed_ci_low, a.gain_removed_ci_high)
+    yield from around("gain_removed", a.gain_removed, a.gain_removed_ci_low, a.gain_removed_ci_high)
     for mean, draws, name in (
         (a.control_mean, a.control_draws, "control"),
         (a.gain_control, a.gain_control_draws, "gain_control"),
     ):
         if len(draws) > a.n_draws:
             yield f"{name}_draws has {len(draws)} draws, n_draws is {a.n_draws}"
-        if draws and mean is not None and not _near(mean, math.fsum(draws) / len(draws), 0.01):
+        if draws and mean is not None and not near(mean, math.fsum(draws) / len(draws), 0.01):
             yield f"{name} is {mean:g}, but its draws' mean is {math.fsum(draws) / len(draws):g}"
     floor = 1 / (1 + a.n_draws)
     if a.p_rank is not None and a.p_rank < floor - 1e-6:
@@ -213,17 +228,5 @@ def _ablation(a: AblationRecord, model: ModelRecord, gain: GainRecord | None) ->
     expected = None if gain is None else _mean_gain(gain, a.nouns)
     if a.selection == "crossfit" and gain and expected is not None and a.gain_original is not None:
         slack = 0.05 + 0.02 * abs(expected) + abs(gain.probe_gap or 0.0) + _sampling(gain, a.nouns)
-        if not _near(a.gain_original, expected, slack):
+        if not near(a.gain_original, expected, slack):
             yield f"gain_original is {a.gain_original:g}, but the gain measured is {expected:g}"
-
-
-def _around(name: str, value: float | None, low: float | None, high: float | None) -> Faults:
-    if value is None or low is None or high is None:
-        return
-    slack = 1e-9 + 1e-6 * abs(value)
-    if not low - slack <= value <= high + slack:
-        yield f"{name} is {value:g}, outside its own interval {low:g} to {high:g}"
-
-
-def _near(a: float, b: float, tolerance: float) -> bool:
-    return abs(a - b) <= tolerance + 1e-6 * max(abs(a), abs(b))

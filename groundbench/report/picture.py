@@ -212,7 +212,7 @@ def _gallery_figure(gallery: Gallery) -> Figure:
 def _panel(number_: int, picture: Picture, data: bytes | None) -> Markup:
     """Three tiles: the picture, and the maps of both lists over it; the noun and its surprisals below."""
     width, height = 3 * TILE + 2 * GAP, TOP + TILE + BOTTOM
-    found = {m.heads: m for m in picture.maps}
+    found = {str(m.heads): m for m in picture.maps}
     name = f"picture-{number_}"
     uri = None if data is None else f"data:image/webp;base64,{base64.b64encode(data).decode()}"
     parts = [_defined(name, uri), *_tile(0, "its picture", name, uri, "whole"), _box(picture, 0)]

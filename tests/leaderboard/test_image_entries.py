@@ -1,0 +1,108 @@
+"""Models of pictures on the board: their records are checked, shown, and ranked with those who saw the same ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from submissions import board_at, edit, hashes, write_submission
+
+from groundbench.leaderboard import build_site
+from groundbench.leaderboard.rows import Entry, board_key, entries_of, image_gain
+from groundbench.leaderboard.submission import read_submission
+
+SEEN = "0123456789abcdef"
+
+
+def reading(heads: str) -> dict[str, Any]:
+    return {
+        "heads": heads,
+        "n_heads": 2.0,
+        "n_items": 8,
+        "share": 0.5,
+        "share_ci_low": 0.4,
+        "share_ci_high": 0.6,
+        "expected": 0.25,
+        "inside": 2.0,
+        "outside": 0.5,
+        "ratio": 4.0,
+    }
+
+
+def record(form: str) -> dict[str, Any]:
+    swap = {"n_items": 4, "mismatches": 2, "gain": 2.0, "gain_swapped": -1.0, "ratio": -0.5}
+    grid = {"n_patches": 256.0, "n_box": 64.0, "rows": 16, "columns": 16}
+    return {"env_form": form, "hash": SEEN, **grid, "reading": [reading("all"), reading("crossfit")], "swap": swap}
+
+
+def submission(entries: Path, slug: str = "sees") -> Path:
+    """One whose first form is called `image` and has a record."""
+    folder = write_submission(entries, slug, 1, n_nouns=4)
+    path = folder / "run" / "result.json"
+    document = json.loads(path.read_text())
+    form = document["testbed"]["env_form"]
+    document["image"] = record(form)
+    path.write_text(json.dumps(document))
+    return folder
+
+
+def test_a_model_of_pictures_is_accepted_and_shown(tmp_path: Path) -> None:
+    board = board_at(tmp_path)
+    submission(board.entries)
+    build_site(board, tmp_path / "site")
+    page = (tmp_path / "site" / "models" / "sees.html").read_text()
+    assert "Where in the picture the word comes from" in page
+    assert "16 × 16" in page
+    assert "becomes −1.00 nats" in page
+
+
+FAULTS = {
+    "image.hash": ("x" * 16, "expected 16 hexadecimal digits"),
+    "image.n_box": (300.0, "a picture has 256 patches"),
+    "image.rows": (15, "the grid has 15 x 16"),
+    "image.env_form": ("other", "which was not measured"),
+    "image.reading.0.share": (1.5, "a share lies between 0 and 1"),
+    "image.reading.0.share_ci_low": (0.55, "outside its own interval"),
+    "image.reading.1.heads": ("all", "reading names a list of heads twice"),
+    "image.reading.1.n_heads": (10_000.0, "heads"),
+    "image.reading.1.inside": (-1.0, "never negative"),
+    "image.reading.1.ratio": (9.0, "inside / outside is 4"),
+    "image.reading.1.n_items": (10**6, "items"),
+    "image.swap.n_items": (10**6, "items"),
+    "image.swap.ratio": (1.0, "gain_swapped / gain is -0.5"),
+}
+
+
+@pytest.mark.parametrize("path", FAULTS)
+def test_what_cannot_be_so_is_refused(path: str, tmp_path: Path) -> None:
+    value, said = FAULTS[path]
+    folder = submission(board_at(tmp_path).entries)
+    read_submission(folder, hashes)
+    edit(folder, path, value)
+    with pytest.raises(Exception, match="image") as refused:
+        read_submission(folder, hashes)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def entry(folder: Path) -> Entry:
+    (found, *_) = entries_of([read_submission(folder, hashes)])
+    return found
+
+
+def test_only_those_who_saw_the_same_pictures_are_ranked_together(tmp_path: Path) -> None:
+    entries = board_at(tmp_path).entries
+    one, same, other = (submission(entries, slug) for slug in ("one", "same", "other"))
+    edit(other, "image.hash", "f" * 16)
+    keys = [board_key(entry(folder).result) for folder in (one, same, other)]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_column_of_image_gains_reads_the_form_of_that_name(tmp_path: Path) -> None:
+    folder = submission(board_at(tmp_path).entries)
+    whole = entry(folder).whole
+    assert image_gain(whole) is None
+    seen = whole.model_copy(update={"testbed": whole.testbed.model_copy(update={"env_form": "image"})})
+    assert image_gain(seen) == whole.gain.mean
