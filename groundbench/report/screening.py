@@ -9,9 +9,16 @@ from groundbench.report.figure import Cell, Facts, Figure, Section, Stat, Table
 from groundbench.report.lines import Axes, Series, line_chart
 from groundbench.report.numbers import NOT_MEASURED, count, number, p_value, percent, with_interval
 from groundbench.report.screening_words import above_chance, comparison_sentence, control_sentence, verdict_sentence
-from groundbench.result_screening import ErrorRecord, Estimated, RiskCard, SignalRecord
+from groundbench.result_screening import ErrorRecord, Estimated, HeadsUsed, RiskCard, SignalRecord
 
 SHOWN_CURVES = 5
+SHOWN_HEADS = 40
+FOUND_BY = {
+    "given": "given",
+    "share": "detected by share alone",
+    "size": "detected by share and magnitude (in some kinds the evidence is too long for a lift of 2)",
+    "magnitude": "detected by share, lift and magnitude",
+}
 HEAD = ("Error rate", "95 % interval", "Questions", "Scenes", "Guessing", "Constant")
 
 
@@ -150,15 +157,18 @@ def signals_section(card: RiskCard) -> Section:
     figures = (*((_aurocs(measured, table),) if measured else ()), *_curves(card))
     notes = tuple(comparison_sentence(c) for c in card.predictors.comparisons)
     if card.heads is not None and card.heads.heads:
-        names = ", ".join(f"{layer}.{head}" for layer, head in card.heads.heads[:40])
-        how = {
-            "given": "given",
-            "share": "detected by share alone",
-            "magnitude": "detected by share, lift and magnitude",
-        }
-        found = f"{len(card.heads.heads)} of {card.heads.total} heads, {how[card.heads.selection]}"
-        notes = (*notes, f"Heads watched (layer.head): {names}{' …' if len(card.heads.heads) > 40 else ''}; {found}.")
+        notes = (*notes, _watched(card.heads))
     return Section("signals", title, above_chance(card), figures, (table, *_by_kind(card)), notes)
+
+
+def _watched(heads: HeadsUsed) -> str:
+    """Which heads were watched, and how they were found."""
+    names = ", ".join(f"{layer}.{head}" for layer, head in heads.heads[:SHOWN_HEADS])
+    more = " …" if len(heads.heads) > SHOWN_HEADS else ""
+    return (
+        f"Heads watched (layer.head): {names}{more}; {len(heads.heads)} of {heads.total} heads, "
+        f"{FOUND_BY[heads.selection]}."
+    )
 
 
 def _by_kind(card: RiskCard) -> tuple[Table, ...]:

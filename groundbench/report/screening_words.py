@@ -65,7 +65,7 @@ def control_sentence(s: StrengthenRecord) -> str:
     change = with_interval(s.change.value, s.change.low, s.change.high, 3)
     told = s.change.low is not None and s.change.high is not None and not s.change.low <= 0 <= s.change.high
     body = (
-        f"Multiplying the {s.n_heads} heads by {number(s.factor)} changes the share of wrong answers by {change} "
+        f"Multiplying {'the head' if s.n_heads == 1 else f'the {s.n_heads} heads'} by {number(s.factor)} changes the share of wrong answers by {change} "
         f"(from {number(s.before.value, 3)} to {number(s.after.value, 3)})"
     )
     chance = "" if told else ", which cannot be told from none"

@@ -14,6 +14,8 @@ from groundbench.adapters.causal import HFCausal
 from groundbench.errors import BadInputError
 from groundbench.head_saliency import HeadSaliency
 from groundbench.question import Question
+from groundbench.report.card import render_card, render_card_markdown
+from groundbench.report.screening import FOUND_BY
 from groundbench.result_screening import RiskCard
 from groundbench.screen import ScreenOptions
 from groundbench.screening.activity import detect, mask_of
@@ -74,6 +76,16 @@ def test_strengthening_is_reported_on_the_other_split_beside_random_heads(card: 
     assert s.after.value <= s.before.value  # type: ignore[operator]
     assert s.perplexity_before is None
     assert "does not know" in s.note  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("selection", ["magnitude", "size", "share", "given"])
+def test_the_page_names_the_heads_and_how_they_were_found(card: RiskCard, selection: str) -> None:
+    assert card.heads is not None
+    shown = card.model_copy(update={"heads": card.heads.model_copy(update={"selection": selection})})
+    for page in (render_card(shown), render_card_markdown(shown)):
+        assert f"2.1; 1 of {card.heads.total} heads, {FOUND_BY[selection]}" in page
+        assert "random heads 3" in page
+        assert "Multiplying the head by 1.50" in page
 
 
 def test_a_strength_of_one_changes_nothing_and_of_nearly_none_takes_the_answers_away(
