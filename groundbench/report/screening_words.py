@@ -64,8 +64,9 @@ def control_sentence(s: StrengthenRecord) -> str:
     """What strengthening did, against random heads."""
     change = with_interval(s.change.value, s.change.low, s.change.high, 3)
     told = s.change.low is not None and s.change.high is not None and not s.change.low <= 0 <= s.change.high
+    which = "the head" if s.n_heads == 1 else f"the {s.n_heads} heads"
     body = (
-        f"Multiplying {'the head' if s.n_heads == 1 else f'the {s.n_heads} heads'} by {number(s.factor)} changes the share of wrong answers by {change} "
+        f"Multiplying {which} by {number(s.factor)} changes the share of wrong answers by {change} "
         f"(from {number(s.before.value, 3)} to {number(s.after.value, 3)})"
     )
     chance = "" if told else ", which cannot be told from none"
