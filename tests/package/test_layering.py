@@ -44,7 +44,7 @@ ALLOWED = {
         "result_pictures",
     },
     "export": {"groundbench", "errors", "result", "result_trajectory"},
-    "leaderboard": {"groundbench", "errors", "result", "result_trajectory", "report"},
+    "leaderboard": {"groundbench", "errors", "result", "result_trajectory", "result_image", "report"},
 }
 IN_ORDER = {"choices", "evaluate", "dryrun", "trajectory", "seeds", "screen", "screener"}
 """What puts the measurements in order also opens models and testbeds, through the registry and never directly."""
