@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from planted_runs import planted
 
+from groundbench.ablation import STRONGEST
 from groundbench.reproduction.claims import claims_of
 from groundbench.reproduction.evidence import middle
 from groundbench.reproduction.lstm import lstm_verdicts, missing_variants
@@ -61,6 +62,16 @@ def test_all_claims_about_a_model_hold_where_they_were_planted() -> None:
 )
 def test_one_number_changes_one_verdict(claim: str, number: str, values: Series, verdict: str) -> None:
     assert verdicts(planted(**{number: values}))[claim].verdict == verdict
+
+
+def test_where_no_head_gathers_nothing_is_said_of_gather_heads() -> None:
+    run = planted()
+    points = [p for t in run.trajectories for p in t.points]
+    for record in (a for p in points for a in p.result.ablations if a.kind == "gather"):
+        object.__setattr__(record, "note", STRONGEST)
+    found = verdicts(run)["gather"]
+    assert found.verdict == "not testable"
+    assert found.because.endswith(STRONGEST)
 
 
 def test_the_null_must_hold_zero() -> None:
