@@ -43,7 +43,9 @@ RICH = {
         update={
             "head_forms": (HeadForms(layer=2, head=0, forms=("word", "gloss")),),
             "failures": (Failure(where="frame 'f1'", reason='NaN "logits" – ünïcode'),),
-            "image": ImageRecord(env_form="image", hash="h", rows=16, columns=16, reading=(PatchReading(heads="all", n_items=3),)),
+            "image": ImageRecord(
+                env_form="image", hash="h", rows=16, columns=16, reading=(PatchReading(heads="all", n_items=3),)
+            ),
             "screening": {"k": 0.123456789012345},
         }
     ),
