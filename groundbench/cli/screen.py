@@ -99,6 +99,12 @@ def screen(
             rich_help_panel=CONTROL,
         ),
     ] = None,
+    draws: Annotated[
+        int,
+        typer.Option(
+            help="Sets of random heads that are strengthened alike.", min=1, metavar="N", rich_help_panel=CONTROL
+        ),
+    ] = 20,
     text: Annotated[
         Path | None,
         typer.Option(
@@ -134,7 +140,7 @@ def screen(
         signals=split(signals),
         limit=limit,
         generate=generate,
-        strengthen=_strength(strengthen, text),
+        strengthen=_strength(strengthen, draws, text),
         seed=seed,
         batch_tokens=batch_tokens,
     )
@@ -164,15 +170,15 @@ def _policy(path: Path | None, max_risk: float | None, min_gain: float | None) -
     return Policy.load(path).model_copy(update=said)
 
 
-def _strength(wanted: str | None, text: Path | None) -> StrengthenOptions | None:
+def _strength(wanted: str | None, draws: int, text: Path | None) -> StrengthenOptions | None:
     from groundbench.screening.strengthen import FACTORS, StrengthenOptions
 
     if wanted is None:
         return None
     if wanted == "auto":
-        return StrengthenOptions(FACTORS, text=text)
+        return StrengthenOptions(FACTORS, draws, text)
     try:
-        return StrengthenOptions((float(wanted),), text=text)
+        return StrengthenOptions((float(wanted),), draws, text)
     except ValueError:
         raise BadInputError(f"--strengthen {wanted!r}: expected a number such as 1.5, or auto") from None
 

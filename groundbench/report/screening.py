@@ -277,7 +277,7 @@ def control_section(card: RiskCard) -> Section:
     s = card.strengthen
     assert s is not None
     rows = (
-        ("untouched", None, estimate(s.before), number(s.perplexity_before)),
+        ("untouched", number(1.0), estimate(s.before), number(s.perplexity_before)),
         ("detected heads", number(s.factor), estimate(s.after), number(s.perplexity_after)),
         *(
             (f"random heads {i + 1}", number(s.factor), number(e, 3), number(p))

@@ -30,7 +30,7 @@ from groundbench.store import RunStore
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 FACTORS = (1.1, 1.25, 1.5, 2.0)
-DRAWS = 9
+DRAWS = 20
 PATIENCE = 200
 """After so many draws in a row that came before, there are no other sets of heads."""
 

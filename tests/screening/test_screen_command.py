@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from groundbench.cli import main
+from groundbench.cli.screen import screen as command
 from groundbench.result_screening import RiskCard
+from groundbench.screening.strengthen import StrengthenOptions
 
 Say = Callable[..., tuple[int, str, str]]
 SET = ("--questions", "sets:scene_questions")
@@ -80,6 +83,12 @@ def test_bad_input_is_one_sentence(say: Say, tmp_path: Path) -> None:
         code, shown, err = say("screen", "sets:oracle", *words)
         assert (code, shown, err.count("\n")) == (2, "", 1)
         assert why in err
+
+
+def test_draws_are_by_default_as_many_as_the_measurement_says() -> None:
+    """The command repeats the number so that its help needs no torch."""
+    said = inspect.signature(command).parameters["draws"].default
+    assert said == StrengthenOptions().draws == 20
 
 
 def test_a_dry_run_tells_the_cost_and_runs_one_batch(say: Say) -> None:
