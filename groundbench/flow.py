@@ -74,7 +74,7 @@ def total_flow(
         if not gradient[:, :, rows].any():
             continue  # in the last layer only the prediction position has a gradient
         flow = _block(trace, gradient, values, rows, skip_on_diagonal)
-        first = flow.shape[-1] - (rows.stop - start)
+        first = values.shape[2] - length + start
         whole = flow.sum(1).abs_()
         layer[0] += whole.sum((1, 2))
         layer[1] += _into(whole[:, None], env, rows)[:, 0]
