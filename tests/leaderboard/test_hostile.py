@@ -57,7 +57,11 @@ def complete(folder) -> dict[str, Any]:
     document["model"]["checkpoint"] = "c"
     document["protocol"] = {"seed": 0, EVIL: EVIL, "nested": {"list": ["x"]}}
     document["environment"]["versions"][EVIL] = "1"
-    document["image"] = {"env_form": "x", "hash": "h", "reading": [{"heads": "all", "n_items": 1}]}
+    document["image"] = {
+        "env_form": document["testbed"]["env_form"],
+        "hash": "0" * 16,
+        "reading": [{"heads": "all", "n_items": 1}],
+    }
     document["screening"] = {"text": "x", "risk": 0.5}
     return document
 

@@ -324,7 +324,8 @@ def test_the_flow_of_a_picture_is_summed_over_the_patches_of_a_row_inside_and_ou
     assert maps.edge[1] / maps.total[1] > 0.99  # of layer 2, the planted head's
 
 
-def test_the_terminal_shows_what_was_read_and_exchanged(run, capsys):
+def test_the_terminal_shows_what_was_read_and_exchanged(run, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     _, result = run
     show_result(result)
     said = capsys.readouterr().out

@@ -72,7 +72,7 @@ def test_stopped_between_steps_it_goes_on_to_the_same_bits(whole: Path, tmp_path
 
 def identity() -> dict[str, object]:
     return {
-        "preset": toy_preset().model_dump(mode="json", exclude={"description"}),
+        "preset": toy_preset().identity(),
         "corpus": ToyCorpus().identity(),
     }
 
