@@ -192,14 +192,7 @@ def coco(
 def _run(make: Callable[[], Manifest], out: Path, as_json: bool) -> None:
     """Import, say what came of it, and list what was left out."""
     manifest = make()
-    if as_json:
-        console.show_json(manifest.model_dump(mode="json"))
-    else:
-        _show(manifest, out)
-    if manifest.faults:
-        console.note(f"{len(manifest.faults)} left out:")
-        for f in manifest.faults:
-            console.note(f"  {f.file}{'' if f.line is None else f', line {f.line}'}: {f.reason}")
+    photos.tell(manifest, lambda: _show(manifest, out), as_json)
 
 
 def _show(manifest: Manifest, out: Path) -> None:

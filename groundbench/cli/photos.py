@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +13,7 @@ from groundbench.cli import console
 from groundbench.errors import BadInputError
 
 if TYPE_CHECKING:
+    from groundbench.tasks.importers import Manifest
     from groundbench.tasks.pictures import Choices, PictureManifest
 
 
@@ -56,14 +57,19 @@ def run(
     from groundbench.tasks.pictures import picture_coco, picture_visdial
 
     manifest = (picture_coco if source == "coco" else picture_visdial)(files, images, out, options)
+    tell(manifest, lambda: _show(manifest, out), as_json)
+
+
+def tell(manifest: Manifest | PictureManifest, show: Callable[[], None], as_json: bool) -> None:
+    """Say what came of an import, and list what was left out."""
     if as_json:
         console.show_json(manifest.model_dump(mode="json"))
     else:
-        _show(manifest, out)
+        show()
     if manifest.faults:
         console.note(f"{len(manifest.faults)} left out:")
         for f in manifest.faults:
-            console.note(f"  {f.file}: {f.reason}")
+            console.note(f"  {f.file}{'' if f.line is None else f', line {f.line}'}: {f.reason}")
 
 
 def _show(manifest: PictureManifest, out: Path) -> None:

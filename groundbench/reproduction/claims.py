@@ -144,14 +144,9 @@ def _middle(measured: Measured) -> tuple[Verdict, str]:
     if layers < 4:
         return "not testable", f"{layers} layers have no middle"
     inside = ev.middle(layers)
-
-    def read(point: TrajectoryPoint) -> float | None:
-        return ev.middle_share(point, layers)
-
-    steps = ev.steps_with(measured, read)
-    if not steps:
+    share = ev.at_the_end(measured, lambda point: ev.middle_share(point, layers))
+    if share is None:
         return "not testable", "no head was detected"
-    share = ev.over_seeds(ev.at(measured, steps[-1], read))
     mean = measured.mean.last.mean_layer
     by_chance = len(inside) / layers
     why = (
@@ -234,15 +229,10 @@ def _gather(measured: Measured) -> tuple[Verdict, str]:
 
 def _lens(measured: Measured) -> tuple[Verdict, str]:
     layers = measured.run.layers
-
-    def read(point: TrajectoryPoint) -> float | None:
-        return ev.lens_middle(point, layers)
-
-    steps = ev.steps_with(measured, read)
-    if not steps or layers < 4:
+    share = ev.at_the_end(measured, lambda point: ev.lens_middle(point, layers))
+    if share is None or layers < 4:
         return "not testable", "the lens was not read, or reads no gain"
     inside = ev.middle(layers)
-    share = ev.over_seeds(ev.at(measured, steps[-1], read))
     by_chance = len(inside) / layers
     why = (
         f"{ev.said(share)} of the gain's rise over the layers lies in layers {inside[0]}-{inside[-1]} of {layers}, "

@@ -35,6 +35,12 @@ def over_seeds(values: Sequence[float | None]) -> Estimate:
     return found if len(known) >= MIN_SEEDS else Estimate(found.value, None, None, found.n)
 
 
+def at_the_end(measured: Measured, read: Read) -> Estimate | None:
+    """Mean and t-interval over seeds at the last step that has the number; None where none has."""
+    steps = steps_with(measured, read)
+    return over_seeds(at(measured, steps[-1], read)) if steps else None
+
+
 def change(measured: Measured, read: Read, first: int, last: int) -> Estimate:
     """How much the number grew from one step to another, seed by seed."""
     pairs = zip(at(measured, first, read), at(measured, last, read), strict=True)

@@ -118,8 +118,13 @@ def load_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise BadInputError(f"{path}: {place}: {first['msg']}; expected {FORMAT} version {VERSION}") from None
+        raise not_ours(path, error, f"{FORMAT} version {VERSION}") from None
     except (ValueError, OSError) as error:
         raise BadInputError(f"{path}: not a manifest: {error}") from None
+
+
+def not_ours(path: Path, error: ValidationError, expected: str) -> BadInputError:
+    """What to say of a manifest that breaks its schema: the first field that does, and what was expected."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or "the file"
+    return BadInputError(f"{path}: {place}: {first['msg']}; expected {expected}")

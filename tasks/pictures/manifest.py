@@ -10,7 +10,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from groundbench.errors import BadInputError
-from groundbench.tasks.importers.manifest import FaultRecord
+from groundbench.tasks.importers.manifest import FaultRecord, not_ours
 from groundbench.testbed import Box
 
 FILE = "pictures.json"
@@ -117,8 +117,6 @@ def load_manifest(folder: Path) -> PictureManifest:
     try:
         return PictureManifest.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise BadInputError(f"{path}: {place}: {first['msg']}; expected {FORMAT} version {VERSION}") from None
+        raise not_ours(path, error, f"{FORMAT} version {VERSION}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path}: cannot be read: {error}") from None
