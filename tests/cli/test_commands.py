@@ -18,7 +18,6 @@ import torch
 
 import groundbench
 from groundbench.adapter import Encoded, Forward
-from groundbench.cli import main
 from groundbench.cli.options import BATCH_TOKENS, numbers, parse_max_memory, split
 from groundbench.errors import BadInputError
 from groundbench.result import Result
@@ -56,18 +55,6 @@ def bed(tmp_path: Path) -> str:
     path = tmp_path / "toybox.yaml"
     path.write_text(TOYBOX)
     return str(path)
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Runs the program: exit code, stdout, stderr."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        code = main(words)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 def test_run_prints_the_gain(say: Say, bed: str) -> None:

@@ -14,7 +14,6 @@ from planted import FRAMES, PLANTED, Planted, PlantedTestbed
 from tiny_models import random_items, tiny_adapter
 
 from groundbench.adapters.causal import open_causal
-from groundbench.cli import main
 from groundbench.errors import UnsupportedModelError
 from groundbench.flow_maps import measure_flow
 from groundbench.report.flow import FlowPage, Layer
@@ -29,18 +28,6 @@ Say = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="module", params=sorted(PLANTED))
 def planted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return PLANTED[request.param](tmp_path_factory.mktemp("planted") / request.param)
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        code = main(words)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
 
 
 def test_the_planted_edge_is_the_largest_of_its_layer(planted: Planted) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from groundbench.cli import main
 from groundbench.cli.screen import screen as command
 from groundbench.result_screening import RiskCard
 from groundbench.screening.strengthen import StrengthenOptions
@@ -21,17 +19,9 @@ SET = ("--questions", "sets:scene_questions")
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
-    monkeypatch.setenv("COLUMNS", "180")
+def say(say: Say, monkeypatch: pytest.MonkeyPatch) -> Say:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    assert sys.path
-
-    def run(*words: str) -> tuple[int, str, str]:
-        code = main(words)
-        shown = capsys.readouterr()
-        return code, shown.out, shown.err
-
-    return run
+    return say
 
 
 def test_a_model_that_meets_the_policy_exits_0_and_writes_its_card(say: Say, tmp_path: Path) -> None:
