@@ -8,6 +8,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from groundbench.registry import load_testbed
+from groundbench.tasks.pictures import Choices, PictureTestbed, picture_coco
+
 CATEGORIES = {1: "person", 2: "bicycle", 16: "bird", 17: "cat", 18: "dog", 47: "cup", 46: "wine glass"}
 COLORS = {1: "black", 2: "blue", 16: "orange", 17: "purple", 18: "brown", 47: "green", 46: "gray"}
 WIDE, HIGH = 100, 80
@@ -56,3 +59,26 @@ def instances(things: Things = SET) -> dict[str, Any]:
 def write_json(path: Path, value: Any) -> Path:
     path.write_text(json.dumps(value))
     return path
+
+
+TWO = Choices(at_least=2)
+
+
+class Made:
+    """Where the files of a test lie, and what importing them gives."""
+
+    def __init__(self, root: Path, things: Things = SET) -> None:
+        self.root, self.things = root, things
+        self.photos = write_photos(root / "photos", things)
+        self.files = [write_json(root / "instances_val2017.json", instances(things))]
+
+    def bed(self, choices: Choices = TWO, out: str = "bed") -> PictureTestbed:
+        picture_coco(self.files, self.photos, self.root / out, choices)
+        bed = load_testbed(str(self.root / out))
+        assert isinstance(bed, PictureTestbed)
+        return bed
+
+
+def others(bed: PictureTestbed, noun: str, picture: int) -> dict[str, int]:
+    (item,) = [i for i in bed.manifest.items if i.noun == noun and i.shown.picture == picture]
+    return {word: o.picture for word, o in item.others.items()}

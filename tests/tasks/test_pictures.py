@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from photo_set import HIGH, SET, WIDE, Things, instances, write_json, write_photos
+from photo_set import HIGH, SET, WIDE, Made, Things, instances, others, write_json
 from PIL import Image
 
 from groundbench.errors import BadInputError
@@ -19,41 +19,18 @@ from groundbench.registry import load_testbed
 from groundbench.shuffled import ShuffledForms
 from groundbench.tasks.importers.faults import FaultError
 from groundbench.tasks.nouns import inventory
-from groundbench.tasks.pictures import Choices, PictureTestbed, picture_coco, picture_visdial
+from groundbench.tasks.pictures import Choices, PictureTestbed, picture_coco
 from groundbench.tasks.pictures.annotations import read_annotations
 from groundbench.tasks.pictures.building import texts
 from groundbench.tasks.pictures.categories import also, noun_of
-from groundbench.tasks.pictures.dialogues import cuts
 from groundbench.tasks.pictures.matching import overlap
 from groundbench.tasks.validation import find_faults
 from groundbench.testbed import ImageSegment
-
-TWO = Choices(at_least=2)
-
-
-class Made:
-    """Where the files of a test lie, and what importing them gives."""
-
-    def __init__(self, root: Path, things: Things = SET) -> None:
-        self.root, self.things = root, things
-        self.photos = write_photos(root / "photos", things)
-        self.files = [write_json(root / "instances_val2017.json", instances(things))]
-
-    def bed(self, choices: Choices = TWO, out: str = "bed") -> PictureTestbed:
-        picture_coco(self.files, self.photos, self.root / out, choices)
-        bed = load_testbed(str(self.root / out))
-        assert isinstance(bed, PictureTestbed)
-        return bed
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Made:
     return Made(tmp_path)
-
-
-def others(bed: PictureTestbed, noun: str, picture: int) -> dict[str, int]:
-    (item,) = [i for i in bed.manifest.items if i.noun == noun and i.shown.picture == picture]
-    return {word: o.picture for word, o in item.others.items()}
 
 
 def test_the_mismatched_photo_has_the_same_other_objects(made: Made) -> None:
@@ -350,62 +327,6 @@ def test_categories_name_nouns_of_the_inventory() -> None:
     assert set(noun_of().values()) <= words
     assert len(set(noun_of().values())) == len(noun_of())
     assert {w for ws in also().values() for w in ws} <= words
-
-
-# Visual Dialog
-
-
-def test_a_dialogue_is_cut_before_nouns_that_nothing_before_gives_away() -> None:
-    turns = [
-        ("is it sunny?", "yes,"),
-        ("do you see a dog?", "yes, the dog is big"),
-        ("is the cat near it", "no, that Bird is"),
-        ("what is on the left", "cars and one more car"),
-    ]
-    found = dict(cuts(turns))
-    assert found == {"cat": "Question: is it sunny? Answer: yes. Question: is the"}
-
-
-def test_visual_dialog_shows_each_photo_with_its_own_dialogue(made: Made) -> None:
-    nouns = {1: "dog", 2: "dog", 3: "cat", 4: "cat", 6: "bird", 7: "bird"}
-    dialogs = [
-        {"image_id": i, "caption": f"a {w}", "dialog": [{"question": 0, "answer": 0}, {"question": i, "answer": 1}]}
-        for i, w in nouns.items()
-    ]
-    questions = ["is it sunny", *(f"in photo {i} is the {nouns.get(i, 'thing')} alone" for i in range(1, 8))]
-    value = {"version": "1.0", "data": {"dialogs": dialogs, "questions": questions, "answers": ["yes", "no"]}}
-    made.files.append(write_json(made.root / "visdial_1.0_val.json", value))
-    picture_visdial(made.files, made.photos, made.root / "dialogues", TWO)
-    bed = load_testbed(str(made.root / "dialogues"))
-    assert isinstance(bed, PictureTestbed)
-    assert find_faults(bed) == []
-    assert {(i.noun, i.shown.picture) for i in bed.manifest.items} == {(w, i) for i, w in nouns.items()}
-    assert {i.text for i in bed.manifest.items} == {
-        f"Question: is it sunny? Answer: yes. Question: in photo {i} is the" for i in nouns
-    }
-    assert others(bed, "dog", 1) == {"bird": 6, "cat": 3}
-
-
-def test_dialogues_that_are_cut_to_the_same_text_make_one_item(made: Made) -> None:
-    rows = [
-        {"img": f"{i}.jpg", "dialog": ["a", f"is the {w} big? no"]} for i, w in {1: "dog", 2: "dog", 3: "cat"}.items()
-    ]
-    made.files.append(write_json(made.root / "flat.json", rows))
-    manifest = picture_visdial(made.files, made.photos, made.root / "flat", Choices(at_least=1))
-    assert [(i.noun, i.text) for i in manifest.items] == [("cat", "Question: is the"), ("dog", "Question: is the")]
-
-
-def test_a_dialogue_with_a_mistake_is_named(made: Made) -> None:
-    value = {
-        "data": {
-            "dialogs": [{"image_id": 1, "caption": "a", "dialog": [{"question": 5}]}],
-            "questions": [],
-            "answers": [],
-        }
-    }
-    made.files.append(write_json(made.root / "visdial.json", value))
-    with pytest.raises(FaultError, match=r"visdial.json: data.dialogs\[0\].dialog\[0\].question: 5 is no index"):
-        picture_visdial(made.files, made.photos, made.root / "out", TWO)
 
 
 # real photos
