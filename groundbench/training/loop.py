@@ -14,6 +14,7 @@ from transformers.utils import logging as hf_logging
 
 import groundbench
 from groundbench.errors import BadInputError, GroundbenchError
+from groundbench.training.attention import attention_kernel
 from groundbench.training.compiled import compile_layers
 from groundbench.training.course import open_course
 from groundbench.training.objective import heldout_loss, load_trained, parts, trained_weights
@@ -145,7 +146,8 @@ class _Run:
         loss = torch.zeros((), device=self.accelerator.device)
         pieces = list(parts(rows[rank::world], self.preset.accumulation))
         for piece in pieces:
-            with nullcontext() if piece is pieces[-1] else self.accelerator.no_sync(self.objective):
+            apart = nullcontext() if piece is pieces[-1] else self.accelerator.no_sync(self.objective)
+            with apart, attention_kernel(self.accelerator.device, self.preset.precision, self.preset.length):
                 part = self.objective(self.course.batch(piece, self.accelerator.device)) / count
                 self.accelerator.backward(part * world)  # parallel wrappers average over processes
             loss += part.detach()
