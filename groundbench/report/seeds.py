@@ -13,6 +13,8 @@ Aggregates = Sequence[Aggregate]
 Read = Callable[[AggregatePoint], Spread | None]
 STEP = "training step"
 BANDS = "Lines are means over seeds, bands 95 % t-intervals over seeds."
+COLOURS = 6
+"""Lines beyond these begin again with the first, dashed."""
 WINDOW, STATISTIC = "chunk", "log-count"
 """The regression that stands for all four where one is shown."""
 
@@ -66,7 +68,7 @@ def chart(
 
 def by_run(title: str, unit: str, runs: Aggregates, read: Read, *, width: int = 420) -> Figure | None:
     """One line for each model."""
-    lines = [line(run.name, run, read, i + 1) for i, run in enumerate(runs)]
+    lines = [line(run.name, run, read, i % COLOURS + 1, dashed=i >= COLOURS) for i, run in enumerate(runs)]
     steps = sorted({p.step for run in runs for p in run.points})
     by = [{p.step: cell(read(p)) for p in run.points} for run in runs]
     rows = tuple((count(s), *(b.get(s) for b in by)) for s in steps)

@@ -93,3 +93,12 @@ def test_the_file_comes_back_and_its_page_has_a_band_for_every_seeded_line(three
     (tmp_path / AGGREGATE).write_text(three.model_dump_json().replace('"points":[', '"points":[1,', 1))
     with pytest.raises(BadInputError, match="field points"):
         Aggregate.load(tmp_path)
+
+
+def test_lines_beyond_the_colours_begin_again_dashed(three: Aggregate) -> None:
+    runs = [three.model_copy(update={"name": f"run {i}"}) for i in range(8)]
+    figure = seeds.by_run("Gain", "nats", runs, seeds.reader("gain"))
+    assert figure is not None
+    drawn = [e.get("class", "") for e in ElementTree.fromstring(figure.panels[0]).iter()]
+    lines = [c for c in drawn if c.startswith("line ")]
+    assert lines == [*(f"line c{i}" for i in range(1, 7)), "line c1 dashed", "line c2 dashed"]
