@@ -24,24 +24,32 @@ Sign = Literal["above", "below"]
 
 @dataclass(frozen=True)
 class Criterion:
-    """A claim about one model with heads, its criterion, and the test that decides it."""
+    """A claim about one model with heads, its criterion, and the test that decides it.
+
+    Attributes:
+        of_gain: whether it is about what carries or explains the gain, so that it needs one.
+    """
 
     id: str
     claim: str
     criterion: str
     test: Test
+    of_gain: bool = False
 
 
 def claims_of(runs: Sequence[Measured]) -> list[Claim]:
-    """A verdict on every claim, for every architecture that it is about."""
+    """A verdict on every claim, for every architecture that it is about; models that see pictures are no part of it."""
+    runs = [m for m in runs if m.run.kind != "vlm"]
     main = [m for m in runs if m.run.kind != "lstm" and not m.run.shuffled]
-    found = [_decided(c, m) for m in main for c in CRITERIA]
-    found += [_decided(NULL, m) for m in runs if m.run.shuffled]
+    found = [decided(c, m) for m in main for c in CRITERIA]
+    found += [decided(NULL, m) for m in runs if m.run.shuffled]
     return [*found, lstm_claim(runs)]
 
 
-def _decided(criterion: Criterion, measured: Measured) -> Claim:
-    verdict, because = criterion.test(measured)
+def decided(criterion: Criterion, measured: Measured) -> Claim:
+    """The verdict on one claim; a claim about a gain that is not there is not testable."""
+    lacking = ev.no_gain(measured) if criterion.of_gain else None
+    verdict, because = criterion.test(measured) if lacking is None else ("not testable", lacking)
     return Claim(criterion.id, criterion.claim, measured.run.name, criterion.criterion, verdict, because)
 
 
@@ -59,7 +67,8 @@ def _few(measured: Measured) -> str:
     return "" if n >= ev.MIN_SEEDS else f" ({n} seed{'s' if n > 1 else ''}: no interval over seeds)"
 
 
-def _nouns(measured: Measured) -> str:
+def over_nouns(measured: Measured) -> str:
+    """What a sentence adds where intervals are not over seeds."""
     n = len(measured.trajectories)
     return "" if n >= ev.MIN_SEEDS else f" ({n} seed{'s' if n > 1 else ''}: intervals over nouns)"
 
@@ -82,7 +91,7 @@ def _grows(measured: Measured) -> tuple[Verdict, str]:
     if not middle:
         return "not testable", "no checkpoint in the first half of the training was measured"
     grown = ev.gain_growth(measured, middle[-1], steps[-1])
-    return _sided(grown), f"G grew by {ev.said(grown)} from step {middle[-1]} to {steps[-1]}{_nouns(measured)}"
+    return _sided(grown), f"G grew by {ev.said(grown)} from step {middle[-1]} to {steps[-1]}{over_nouns(measured)}"
 
 
 def _r2_falls(measured: Measured) -> tuple[Verdict, str]:
@@ -131,7 +140,7 @@ def _heads_rise(measured: Measured) -> tuple[Verdict, str]:
     beyond = ev.count_excess(measured, steps[-1])
     why = (
         f"{ev.said(rise)} more heads from step {steps[0]} to {steps[-1]}; at the end {ev.said(beyond)} more than for "
-        f"an equally long span of other words{_nouns(measured)}"
+        f"an equally long span of other words{over_nouns(measured)}"
     )
     verdicts = {_sided(rise), _sided(beyond)}
     if "not reproduced" in verdicts:
@@ -269,6 +278,7 @@ CRITERIA = (
         "rise to the peak, fall after it and growth of G after it each have their interval over seeds above 0; each "
         "seed's peak is chosen by the other seeds",
         _r2_falls,
+        of_gain=True,
     ),
     Criterion(
         "heads-rise",
@@ -276,12 +286,14 @@ CRITERIA = (
         "the rise from the first trained checkpoint to the last has its interval over seeds above 0, and so has the "
         "excess over an equally long span of other words at the last",
         _heads_rise,
+        of_gain=True,
     ),
     Criterion(
         "middle",
         "Aggregate heads sit in the middle layers",
         "the part of detections in the middle half of the layers lies above its part of the layers",
         _middle,
+        of_gain=True,
     ),
     Criterion(
         "ablation",
@@ -289,6 +301,7 @@ CRITERIA = (
         "cross-fitted, against layer-matched controls: more surprisal and more of the gain lost, both intervals over "
         "seeds above 0 (of fewer than three seeds: clustered p and p against the draws at most 0.05 in each)",
         _ablated,
+        of_gain=True,
     ),
     Criterion(
         "ablation-grows",
@@ -296,6 +309,7 @@ CRITERIA = (
         "heads of the item itself, as published: the growth from the first cut checkpoint to the last has its interval "
         "over seeds above 0",
         _gap_grows,
+        of_gain=True,
     ),
     Criterion(
         "gather",
@@ -303,12 +317,14 @@ CRITERIA = (
         "cross-fitted: the gain lost beyond the controls has the upper end of its interval below a tenth of the gain; "
         "not testable where no head gathers in half of the items",
         _gather,
+        of_gain=True,
     ),
     Criterion(
         "lens",
         "The lens shows the gain to appear in the middle layers",
         "the part of its rise over the layers that falls into the middle half lies above its part of the layers",
         _lens,
+        of_gain=True,
     ),
 )
 NULL = Criterion(

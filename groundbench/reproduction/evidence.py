@@ -13,6 +13,7 @@ from groundbench.result_trajectory import TrajectoryPoint
 from groundbench.stats import Estimate, bootstrap_mean, t_interval
 
 Read = Callable[[TrajectoryPoint], float | None]
+ReadInterval = Callable[[TrajectoryPoint], Estimate | None]
 MIN_SEEDS = 3
 """Fewer give no t-interval worth the name: with two it is 12.7 standard errors wide."""
 
@@ -41,6 +42,25 @@ def at_the_end(measured: Measured, read: Read) -> Estimate | None:
     return over_seeds(at(measured, steps[-1], read)) if steps else None
 
 
+def interval_at_the_end(measured: Measured, read: ReadInterval) -> tuple[int, Estimate] | None:
+    """The last step at which every seed has a number, and the number there; None where there is no such step.
+
+    A t-interval over seeds; of fewer than three the widest of their own intervals, which are over nouns.
+    """
+
+    def value(point: TrajectoryPoint) -> float | None:
+        found = read(point)
+        return None if found is None else found.value
+
+    steps = steps_with(measured, value)
+    if not steps:
+        return None
+    found = over_seeds(at(measured, steps[-1], value))
+    if found.low is None:
+        found = widest([e for p in points_at(measured, steps[-1]) if (e := read(p)) is not None])
+    return steps[-1], found
+
+
 def change(measured: Measured, read: Read, first: int, last: int) -> Estimate:
     """How much the number grew from one step to another, seed by seed."""
     pairs = zip(at(measured, first, read), at(measured, last, read), strict=True)
@@ -59,6 +79,17 @@ def gain_interval(measured: Measured, step: int) -> Estimate:
         return found
     records = [r for p in points_at(measured, step) if (r := p.result.gain) is not None]
     return widest([Estimate(r.mean, r.ci_low, r.ci_high, len(r.by_noun)) for r in records])
+
+
+def no_gain(measured: Measured) -> str | None:
+    """Why nothing can be said of what carries the gain: its interval at the last step is not above 0; else None."""
+    steps = steps_with(measured, gain)
+    if not steps:
+        return "the gain was not measured"
+    last = gain_interval(measured, steps[-1])
+    if last.low is not None and last.low > 0:
+        return None
+    return f"G {said(last)} at step {steps[-1]}: no gain is shown that anything could carry"
 
 
 def gain_growth(measured: Measured, first: int, last: int) -> Estimate:

@@ -75,7 +75,7 @@ def lstm_claim(runs: Sequence[Measured]) -> Claim:
 
 
 def _decide(runs: Sequence[Measured]) -> tuple[Verdict, str]:
-    others = [m for m in runs if m.run.kind != "lstm" and not m.run.shuffled]
+    others = [m for m in runs if m.run.kind in ("transformer", "mamba2") and not m.run.shuffled]
     lstms = [m for m in runs if m.run.kind == "lstm" and not m.run.shuffled]
     absent = [k for k in ("transformer", "mamba2") if all(m.run.kind != k for m in others)]
     if absent or not lstms:

@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from groundbench.checkpoints import find_checkpoints
 from groundbench.errors import BadInputError
 from groundbench.seeds import seed_folders
 
-Kind = Literal["transformer", "mamba2", "lstm"]
-KINDS: Mapping[str, Kind] = {"gpt2": "transformer", "mamba2": "mamba2", "groundbench_lstm": "lstm"}
+Kind = Literal["transformer", "mamba2", "lstm", "vlm"]
+KINDS: Mapping[str, Kind] = {"gpt2": "transformer", "mamba2": "mamba2", "groundbench_lstm": "lstm", "llava": "vlm"}
 LAYERS = {"gpt2": "n_layer", "mamba2": "num_hidden_layers", "groundbench_lstm": "num_hidden_layers"}
 
 
@@ -46,18 +46,26 @@ class Run:
 
     @property
     def kind(self) -> Kind:
-        """Transformer, Mamba-2 or LSTM."""
+        """Transformer, Mamba-2, LSTM, or a vision-language model."""
         return KINDS[self.preset["architecture"]]
 
     @property
     def shuffled(self) -> bool:
-        """Whether what was shown was exchanged between transcripts: the null."""
+        """Whether what was shown was exchanged between transcripts, or pictures between dialogues: the null."""
         return bool(self.corpus.get("shuffle_env"))
 
     @property
     def layers(self) -> int:
-        """Layers of the model."""
-        return int(self.preset["config"][LAYERS[self.preset["architecture"]]])
+        """Layers of the model; of one that sees pictures, of its language model."""
+        if self.kind != "vlm":
+            return int(self.preset["config"][LAYERS[self.preset["architecture"]]])
+        text = self.preset["config"].get("text_config") or {}
+        return int(text["num_hidden_layers"]) if "num_hidden_layers" in text else _language_layers(self.seeds[0])
+
+    def frozen(self, part: Literal["vision", "language"]) -> str | None:
+        """The name of a pretrained encoder or language model that is kept as it is, without the folder it lay in."""
+        source = (self.preset.get("pictures") or {}).get(part)
+        return PurePath(source).name if source else None
 
     @property
     def learning_rate(self) -> float:
@@ -81,17 +89,22 @@ class Run:
         return sum(found) if found else None
 
 
-def find_runs(folder: str | Path) -> list[Run]:
+def find_runs(folder: str | Path, *, pictures: bool = False) -> list[Run]:
     """The runs in a folder: those of our architectures with at least one finished seed, by name.
+
+    Args:
+        pictures: of models that see pictures, instead of those that read text only.
 
     Raises:
         BadInputError: there is none; says which are unfinished.
     """
-    found = [run for path in sorted(Path(folder).glob("*")) if (run := _run(path)) is not None]
+    runs = [run for path in sorted(Path(folder).glob("*")) if (run := _run(path)) is not None]
+    found = [run for run in runs if (run.kind == "vlm") == pictures]
     if not any(run.seeds for run in found):
         still = f"; still trained: {', '.join(r.name for r in found)}" if found else ""
         raise BadInputError(
-            f"{folder}: no finished training, expected folders NAME/seed-42/step-000000 and so on{still}"
+            f"{folder}: no finished training{' of a model that sees pictures' if pictures else ''}, expected folders "
+            f"NAME/seed-42/step-000000 and so on{still}"
         )
     return [run for run in found if run.seeds]
 
@@ -112,6 +125,13 @@ def _is_finished(seed: Path) -> bool:
     """Whether the last checkpoint of its schedule is there."""
     last = find_checkpoints(seed)[-1]
     return last.step >= int(last.training.get("preset", {}).get("steps", 0))
+
+
+def _language_layers(seed: Path) -> int:
+    """Layers of a pretrained language model, as the checkpoint's own configuration has them."""
+    from transformers import AutoConfig  # a config.json leaves out what is its class' default
+
+    return int(AutoConfig.from_pretrained(find_checkpoints(seed)[-1].path).text_config.num_hidden_layers)
 
 
 def _hours(seed: Path) -> float | None:

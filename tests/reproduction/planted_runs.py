@@ -20,6 +20,7 @@ from groundbench.result import (
     Regression,
     Result,
 )
+from groundbench.result_image import ImageRecord, PatchReading, SwapRecord
 from groundbench.result_trajectory import Trajectory, TrajectoryPoint
 
 STEPS = (0, 1000, 2000, 4000)
@@ -38,6 +39,8 @@ GROUNDS: Numbers = {
     "lost": (None, 0.1, 0.5, 0.8),
     "gather": (None, 0.0, 0.0, 0.01),
     "lens": (0.5, 0.6, 0.8, 0.9),
+    "ratio": (None, 1.5, 2.0, 2.5),
+    "swap": (None, -0.2, -0.6, -0.9),
 }
 """A model of which every claim holds: a number for each of the steps."""
 
@@ -55,7 +58,8 @@ def planted(
 ) -> Measured:
     """A run of a model that grounds, but for the numbers given."""
     found = {**GROUNDS, **numbers}
-    config = {"n_layer": layers, "num_hidden_layers": layers, "residual": residual}
+    config: dict[str, Any] = {"n_layer": layers, "num_hidden_layers": layers, "residual": residual}
+    config |= {"text_config": {"num_hidden_layers": layers}}
     training = {
         "preset": {
             "name": name,
@@ -63,6 +67,7 @@ def planted(
             "config": config,
             "optimisation": {"lr": lr},
             "steps": 4000,
+            "pictures": {"vision": "models/dino", "language": None} if architecture == "llava" else None,
         },
         "corpus": {"shuffle_env": shuffled},
     }
@@ -123,8 +128,21 @@ def _result(name: str, seed: int, layers: int, n: Mapping[str, Any]) -> Result:
             "cooccurrence": CooccurrenceRecord(regressions=(regression,), gain_variance=1.0),
             "ablations": ablations,
             "lens": (lens,),
+            "image": _image(n["ratio"], n["swap"]),
         }
     )
+
+
+def _image(ratio: float | None, swap: float | None) -> ImageRecord | None:
+    """Where heads read and the swap test, with intervals over nouns of +-0.1."""
+    if ratio is None or swap is None:
+        return None
+    ends = {"ratio": ratio, "ratio_ci_low": ratio - 0.1, "ratio_ci_high": ratio + 0.1}
+    reading = PatchReading(heads="all", n_items=200, null=1.0, null_ci_low=0.9, null_ci_high=1.1, **ends)
+    ends = {"ratio": swap, "ratio_ci_low": swap - 0.1, "ratio_ci_high": swap + 0.1}
+    gains = {"gain": 4.0, "gain_ci_low": 3.9, "gain_ci_high": 4.1, "gain_swapped": 4 * swap}
+    swapped = SwapRecord(n_items=200, mismatches=2, **gains, **ends)
+    return ImageRecord(env_form="image", hash="0", reading=(reading,), swap=swapped)
 
 
 def _cut(selection: str, kind: str, harm: float, lost: float) -> AblationRecord:

@@ -74,6 +74,21 @@ def test_where_no_head_gathers_nothing_is_said_of_gather_heads() -> None:
     assert found.because.endswith(STRONGEST)
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_of_a_model_without_a_gain_nothing_is_said_of_what_carries_it(seeds: int) -> None:
+    found = verdicts(planted(seeds=seeds, gain=(0.0, 0.0, 0.0, 0.01)))
+    assert found["emerges"].verdict == OUT
+    carried = {"cooccurrence", "heads-rise", "middle", "ablation", "ablation-grows", "gather", "lens"}
+    assert {
+        i for i in carried if found[i].verdict == "not testable" and "no gain is shown" in found[i].because
+    } == carried
+
+
+def test_models_that_see_pictures_have_no_part_in_what_is_said_of_text() -> None:
+    with_pictures = claims_of([*BOTH, *lstms(gain=FLAT), planted("vlm", "llava", gain=(0.0, 0.0, 0.0, 0.0))])
+    assert with_pictures == claims_of([*BOTH, *lstms(gain=FLAT)])
+
+
 def test_the_null_must_hold_zero() -> None:
     flat = planted("null", shuffled=True, gain=(0.0, 0.0, 0.0, 0.0))
     assert verdicts(planted(), flat)["null"].verdict == "reproduced"
