@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -263,6 +264,22 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in split([text]))
     except ValueError:
         raise BadInputError(f"{option} {text!r}: expected whole numbers separated by commas, e.g. 42,142") from None
+
+
+def overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """`config.n_layer=6` as a key of a preset and a YAML value. Raises BadInputError."""
+    import yaml
+
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise BadInputError(f"--set {pair!r}: expected KEY=VALUE, e.g. optimisation.clip=0.5")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise BadInputError(f"--set {pair!r}: {value!r} is no YAML value") from None
+    return values
 
 
 SIZE_OF_MEMORY = re.compile(r"\d+(\.\d+)?([KMG]I?B)", re.IGNORECASE)

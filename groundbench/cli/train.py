@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import examples, numbers
-from groundbench.errors import BadInputError
+from groundbench.cli.options import examples, numbers, overrides
 
 if TYPE_CHECKING:
     from groundbench.training.presets import Preset
@@ -184,7 +183,7 @@ def train(
     Checkpoints are ordinary transformers folders, DIR/seed-42/step-000150, for `groundbench run` and `trajectory`.
     Killed at any moment, the same command goes on and ends with the same weights.
     """
-    values = _values(override or [])
+    values = overrides(override or [])
     chosen = numbers("--seeds", seeds)
     sight = {"vision": vision, "language": language, "cache": None if cache is None else str(cache)}
     values |= {f"pictures.{key}": value for key, value in sight.items() if value is not None}
@@ -232,22 +231,6 @@ def _recipe(name: str, vision: str | None) -> Preset:
     console.note(f"{preset.name} reads pictures through a pretrained encoder and none is given (--vision DINOV2)")
     console.note(f"training {instead} instead: its small encoder is trained along, from scratch")
     return load_preset(instead)
-
-
-def _values(pairs: list[str]) -> dict[str, Any]:
-    """`config.n_layer=6` as a key and a YAML value. Raises BadInputError."""
-    import yaml
-
-    values = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise BadInputError(f"--set {pair!r}: expected KEY=VALUE, e.g. optimisation.clip=0.5")
-        try:
-            values[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise BadInputError(f"--set {pair!r}: {value!r} is no YAML value") from None
-    return values
 
 
 def _show_last(paths: list[Path]) -> None:

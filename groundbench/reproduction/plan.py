@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from groundbench.errors import BadInputError
 from groundbench.tasks.importers import ImportedCorpus
-from groundbench.training import train
+from groundbench.training import load_preset, train
 
 SizeName = Literal["mini", "paper"]
 SEEDS = (42, 142, 242, 342, 442)
 """The published seeds, in order."""
 RATES = (1e-3, 3e-3, 1e-2)
-"""Learning rates that an LSTM is tried at before anything is said of its architecture."""
+"""Learning rates that an LSTM is tried at, besides its preset's own, before anything is said of its architecture."""
+RATE = "optimisation.lr"
 SHUFFLED = "-shuffled"
 
 
@@ -25,7 +26,7 @@ class Size:
 
     Attributes:
         architectures: presets; the first is the one whose null is trained too.
-        lstms: presets of LSTMs, each also tried at `RATES` with the first seed.
+        lstms: presets of LSTMs, each also tried at those of `RATES` that are not its own, with the first seed.
         override: values of every preset that are changed, by dotted key.
         vocabulary: words kept of the corpus; None keeps all.
     """
@@ -66,6 +67,12 @@ class Part:
     rate: float | None = None
 
 
+def size_of(name: SizeName, override: Mapping[str, object] | None = None, vocabulary: int | None = None) -> Size:
+    """A size with other values of every preset, by dotted key, or another number of words kept of the corpus."""
+    size = SIZES[name]
+    return replace(size, override={**size.override, **(override or {})}, vocabulary=vocabulary or size.vocabulary)
+
+
 def plan_parts(size: Size, archs: Sequence[str] | None, seeds: Sequence[int]) -> list[Part]:
     """The runs of a size, the main ones first; `archs` keeps only these presets (and the null of the first).
 
@@ -87,20 +94,18 @@ def plan_parts(size: Size, archs: Sequence[str] | None, seeds: Sequence[int]) ->
         for name in size.lstms
         if name in wanted
         for rate in RATES
+        if rate != _own_rate(name, size)  # the first seed of the main run has it
     ]
     return parts
+
+
+def _own_rate(preset: str, size: Size) -> float:
+    return load_preset(preset).override(size.override).optimisation.lr
 
 
 def train_parts(parts: Sequence[Part], size: Size, corpus: Path, folder: Path, jobs: int) -> None:
     """Train what is not trained yet, each part in a folder of its name; stopped runs go on. Raises as `train` does."""
     for part in parts:
         text = ImportedCorpus(corpus, vocabulary=size.vocabulary, shuffle_env=part.shuffled)
-        train(
-            part.preset,
-            text,
-            folder / part.name,
-            seeds=part.seeds,
-            lr=part.rate,
-            override=dict(size.override),
-            jobs=jobs,
-        )
+        override = dict(size.override) if part.rate is None else {**size.override, RATE: part.rate}
+        train(part.preset, text, folder / part.name, seeds=part.seeds, override=override, jobs=jobs)

@@ -14,7 +14,7 @@ from groundbench.errors import BadInputError
 from groundbench.lens_options import LensOptions
 from groundbench.mechanism import MechanismOptions
 from groundbench.reproduction import find_runs, plan, reproduce
-from groundbench.reproduction.plan import SIZES, Size, plan_parts
+from groundbench.reproduction.plan import SIZES, Size, plan_parts, size_of, train_parts
 from groundbench.result_trajectory import Aggregate
 from groundbench.tasks.importers import import_childes
 from groundbench.trajectory import TrajectoryOptions
@@ -41,7 +41,7 @@ def test_from_a_corpus_to_its_report_and_on_again(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SIZES, "mini", TINY)  # type: ignore[misc]
-    monkeypatch.setattr(plan, "RATES", (1e-3,))
+    monkeypatch.setattr(plan, "RATES", (1e-3, 3e-3))
     out, docs = tmp_path / "out", tmp_path / "docs" / "reproduction.md"
 
     def whole(**more: object) -> list[str]:
@@ -53,7 +53,8 @@ def test_from_a_corpus_to_its_report_and_on_again(
     opened: list[str] = []
     open_model = module.open_model
     monkeypatch.setattr(module, "open_model", lambda path, **load: opened.append(path) or open_model(path, **load))
-    # two seeds of the Transformer, its null and the LSTM, and the LSTM at another rate: two checkpoints each
+    # two seeds of the Transformer, its null and the LSTM (whose own rate is 3e-3), and the LSTM at another rate: two
+    # checkpoints each
     assert len(whole()) == 2 * (2 + 2 + 2 + 1)
     mean = Aggregate.load(out / "measured" / "gpt2-mini")
     assert (mean.seeds, mean.testbed.name, mean.testbed.n_nouns) == ((1, 2), "childes", 6)
@@ -99,9 +100,22 @@ def test_what_is_still_trained_is_left_out_and_another_corpus_is_refused(corpus:
 def test_the_plan_of_each_size_has_the_null_and_what_an_lstm_verdict_needs() -> None:
     parts = plan_parts(SIZES["mini"], None, (42, 142, 242))
     assert [p.name for p in parts if p.shuffled] == ["gpt2-mini-shuffled"]
-    tried = {p.rate for p in parts if p.preset == "lstm-1l-mini" and p.rate}
-    assert len(tried) >= 3
+    tried = [p.rate or 3e-3 for p in parts if p.preset == "lstm-1l-mini"]  # 3e-3 is the preset's own
+    assert sorted(tried) == [1e-3, 3e-3, 1e-2]
     only = plan_parts(SIZES["paper"], ["mamba2-4l"], (42,))
     assert [p.name for p in only] == ["mamba2-4l", "mamba2-4l-shuffled"]
     with pytest.raises(BadInputError, match="--arch 'gpt3': expected some of"):
         plan_parts(SIZES["mini"], ["gpt3"], (42,))
+
+
+def test_values_of_presets_can_be_changed_and_an_lstm_keeps_the_rates_it_is_tried_at(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = size_of("mini", {"steps": 3000, "optimisation.lr": 1e-2}, 500)
+    assert (size.override["steps"], size.override["batch_size"], size.vocabulary) == (3000, 8, 500)
+    parts = plan_parts(size, ["lstm-1l-mini"], (1,))
+    assert [p.name for p in parts] == ["lstm-1l-mini", "lstm-1l-mini-lr0.001", "lstm-1l-mini-lr0.003"]
+    trained: list[tuple[object, object]] = []
+    monkeypatch.setattr(plan, "train", lambda *_, override, **__: trained.append(override["optimisation.lr"]))
+    train_parts(parts, size, corpus, tmp_path, 1)
+    assert trained == [1e-2, 1e-3, 3e-3]
