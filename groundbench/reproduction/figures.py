@@ -7,6 +7,7 @@ from pathlib import Path
 
 from groundbench.report import seeds
 from groundbench.report.figure import Figure
+from groundbench.reproduction import picture_page
 from groundbench.reproduction.measure import Measured
 from groundbench.result import write_atomic
 from groundbench.result_trajectory import Aggregate
@@ -48,6 +49,13 @@ def write_figures(runs: Sequence[Measured], folder: Path) -> dict[str, list[tupl
     for m in runs:
         _write(folder, m.run.name, m.run.name, _of_one(m.mean), written)
     return written
+
+
+def write_picture_figures(runs: Sequence[Measured], folder: Path) -> list[tuple[str, str]]:
+    """Write the plots of models that see pictures, apart from the others'. Returns (title, file name) in order."""
+    written: dict[str, list[tuple[str, str]]] = {}
+    _write(folder, "", "pictures", picture_page.figures(runs), written)
+    return written.get("", [])
 
 
 def _of_one(mean: Aggregate) -> list[tuple[str, Figure | None]]:

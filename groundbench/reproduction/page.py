@@ -9,13 +9,18 @@ from pathlib import Path
 from groundbench.report.figure import Section, Table
 from groundbench.report.markdown import table as as_markdown
 from groundbench.report.seeds_page import render_seeds
-from groundbench.reproduction import paper, tables
+from groundbench.reproduction import paper, picture_page, tables
 from groundbench.reproduction.measure import Measured
-from groundbench.reproduction.verdict import Claim
+from groundbench.reproduction.verdict import Claim, counted
 from groundbench.tasks.importers import load_manifest, select_nouns
 
 TITLE = "The paper's claims on this corpus"
-VERDICTS = ("reproduced", "not reproduced", "not testable")
+PICTURES = "pictures/"
+"""The plots of models that see pictures; no run's name has a slash."""
+NEEDS_GAIN = (
+    "What is claimed of heads, layers or co-occurrence is not testable on a model whose gain has no interval above 0 "
+    "at its last checkpoint."
+)
 
 
 @dataclass(frozen=True)
@@ -25,19 +30,27 @@ class Study:
     Attributes:
         commands: what was run, line by line.
         at_least: how often the corpus shows and says a noun that is asked for.
+        corpus: None where only models that see pictures were measured.
+        pictures, picture_claims: models that see pictures, and what was claimed of them.
     """
 
     measured: tuple[Measured, ...]
     claims: tuple[Claim, ...]
-    corpus: Path
+    corpus: Path | None
     commands: tuple[str, ...]
     at_least: int
+    pictures: tuple[Measured, ...] = ()
+    picture_claims: tuple[Claim, ...] = ()
 
     def sentence(self) -> str:
         """How many claims came out how."""
-        counts = {v: sum(c.verdict == v for c in self.claims) for v in VERDICTS}
-        told = ", ".join(f"{n} {v}{' at this size' if v == 'not testable' else ''}" for v, n in counts.items())
-        return f"Of {len(self.claims)} claims, model by model: {told}."
+        text = [f"Of {len(self.claims)} claims, model by model: {counted(self.claims)}."] if self.measured else []
+        return " ".join([*text, *([picture_page.sentence(self.picture_claims)] if self.pictures else [])])
+
+    @property
+    def every(self) -> tuple[Measured, ...]:
+        """All that was measured."""
+        return (*self.measured, *self.pictures)
 
     def evidence(self) -> list[Table]:
         """The tables behind the verdicts."""
@@ -46,34 +59,56 @@ class Study:
         lstms = tables.lstm_table(self.measured)
         return [*found, *([lstms] if lstms.rows else [])]
 
-    def corpus_table(self) -> Table:
-        """The corpus and its nouns."""
+    def corpus_tables(self) -> list[Table]:
+        """The corpus and its nouns, if there is one."""
+        if self.corpus is None:
+            return []
         kept = len(select_nouns(self.corpus, max(1, self.at_least)).kept) if self.at_least else 100
-        return tables.corpus_table(load_manifest(self.corpus), kept, self.at_least)
+        return [tables.corpus_table(load_manifest(self.corpus), kept, self.at_least)]
 
 
 def html(study: Study) -> str:
     """The study as one self-contained page."""
-    sections = [
-        Section("evidence", "Beside the paper's numbers", tables=tuple(study.evidence())),
-        Section("made", "How it was made", tables=(study.corpus_table(),), notes=study.commands),
-    ]
+    made = Section("made", "How it was made", tables=tuple(study.corpus_tables()), notes=study.commands)
+    seen = [picture_page.section(study.pictures, study.picture_claims)] if study.pictures else []
+    if not study.measured:
+        return render_seeds([m.mean for m in study.pictures], picture_page.TITLE, "", [], [*seen, made])
+    sections = [Section("evidence", "Beside the paper's numbers", tables=tuple(study.evidence())), *seen, made]
     first = [tables.verdict_table(study.claims), tables.models_table(study.measured)]
     return render_seeds([m.mean for m in study.measured], TITLE, study.sentence(), first, sections)
 
 
 def markdown(study: Study, figures: dict[str, list[tuple[str, str]]], images: str) -> str:
-    """The study as Markdown; `images` is where the plots lie, as seen from the document."""
-    environment = study.measured[0].trajectories[0].last.environment
+    """The study as Markdown; `images` is where the plots lie, as seen from the document.
+
+    Args:
+        figures: as `write_figures` returns them; those of models that see pictures under `PICTURES`.
+    """
+    environment = study.every[0].trajectories[0].last.environment
     parts = [
         "# Reproduction",
         f"{study.sentence()} Written by `scripts/reproduce`; every verdict is decided by code "
-        "(`groundbench/reproduction/claims.py`) from the criterion beside it.",
+        f"(`groundbench/reproduction/`) from the criterion beside it. {NEEDS_GAIN}",
+        *(_of_text(study, figures, images) if study.measured else []),
+    ]
+    if study.pictures:
+        drawn = _images(figures.get(PICTURES, []), images)
+        parts += picture_page.markdown(study.pictures, study.picture_claims, drawn)
+    parts += ["## How it was made", *map(as_markdown, study.corpus_tables()), _commands(study), _how(study)]
+    versions = ", ".join(f"{name} {v}" for name, v in sorted(environment.versions.items()))
+    parts.append(f"Versions: {versions}; device {environment.device}; commit {environment.git or 'not known'}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _of_text(study: Study, figures: dict[str, list[tuple[str, str]]], images: str) -> list[str]:
+    """What is said of the models that read text only."""
+    parts = [
         "Intervals are 95 % t-intervals over seeds; surprisals and gains are in nats. The paper's runs have "
         f"{paper.LAYERS} layers, {paper.STEPS:,} steps and {paper.SEEDS} seeds: the numbers to compare are orders and "
         "signs, not sizes.",
         "## Verdicts",
-        *_verdicts(study.claims),
+        as_markdown(tables.short_table(study.claims)),
+        as_markdown(tables.verdict_table(study.claims)),
         "## Models",
         as_markdown(tables.models_table(study.measured)),
         *_images(figures.get("", []), images),
@@ -81,21 +116,7 @@ def markdown(study: Study, figures: dict[str, list[tuple[str, str]]], images: st
     for m in study.measured:
         if found := figures.get(m.run.name):
             parts += [f"## {m.run.name}", *_images(found, images)]
-    parts += ["## Beside the paper's numbers", *map(as_markdown, study.evidence())]
-    parts += ["## How it was made", as_markdown(study.corpus_table()), _commands(study), _how(study)]
-    versions = ", ".join(f"{name} {v}" for name, v in sorted(environment.versions.items()))
-    parts.append(f"Versions: {versions}; device {environment.device}; commit {environment.git or 'not known'}.")
-    return "\n\n".join(parts) + "\n"
-
-
-def _verdicts(claims: Sequence[Claim]) -> list[str]:
-    models = list(dict.fromkeys(c.model for c in claims))
-    by = {(c.claim, c.model): c.verdict for c in claims}
-    rows = tuple(
-        (claim, *(by.get((claim, m), "-") for m in models)) for claim in dict.fromkeys(c.claim for c in claims)
-    )
-    short = as_markdown(Table("Verdicts", ("Claim", *models), rows, frozenset(range(len(models) + 1))))
-    return [short, as_markdown(tables.verdict_table(claims))]
+    return [*parts, "## Beside the paper's numbers", *map(as_markdown, study.evidence())]
 
 
 def _images(found: Sequence[tuple[str, str]], folder: str) -> list[str]:
@@ -108,14 +129,15 @@ def _commands(study: Study) -> str:
 
 
 def _how(study: Study) -> str:
-    seconds = sum(p.result.environment.seconds or 0 for m in study.measured for t in m.trajectories for p in t.points)
-    checkpoints = sum(len(t.points) for m in study.measured for t in m.trajectories)
-    protocol = next((p.result.protocol for m in study.measured for p in m.trajectories[0].points), {})
-    sample = protocol.get("mismatches", "all")
-    unfinished = [f"{m.run.name} {', '.join(m.run.unfinished)}" for m in study.measured if m.run.unfinished]
+    points = [p for m in study.every for t in m.trajectories for p in t.points]
+    seconds = sum(p.result.environment.seconds or 0 for p in points)
+    protocol = study.measured[0].trajectories[0].points[0].result.protocol if study.measured else {}
+    of_text = ", of models that read text only" if study.pictures else ""
+    drawn = f", with {protocol.get('mismatches', 'all')} mismatches for each item{of_text}, drawn by a seed"
+    sample = drawn if protocol else ""
+    unfinished = [f"{m.run.name} {', '.join(m.run.unfinished)}" for m in study.every if m.run.unfinished]
     left = f" Still trained, so left out: {'; '.join(unfinished)}." if unfinished else ""
     return (
-        f"{checkpoints} checkpoints were measured in {seconds / 3600:.1f} hours of one thread each, with "
-        f"{sample} mismatches for each item drawn by a seed.{left} Hours of training are those that the logs' speed "
-        "gives."
+        f"{len(points)} checkpoints were measured in {seconds / 3600:.1f} hours of one thread each{sample}."
+        f"{left} Hours of training are those that the logs' speed gives."
     )

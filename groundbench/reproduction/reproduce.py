@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from groundbench.errors import BadInputError
 from groundbench.reproduction import page
 from groundbench.reproduction.claims import claims_of
-from groundbench.reproduction.figures import write_figures
-from groundbench.reproduction.measure import OPTIONS, measure_runs
-from groundbench.reproduction.plan import SEEDS, SIZES, SizeName, plan_parts, train_parts
+from groundbench.reproduction.figures import write_figures, write_picture_figures
+from groundbench.reproduction.measure import OPTIONS, Measured, measure_pictures, measure_runs
+from groundbench.reproduction.picture_claims import picture_claims
+from groundbench.reproduction.plan import SEEDS, SizeName, plan_parts, size_of, train_parts
 from groundbench.reproduction.runs import Run, find_runs
 from groundbench.result import write_atomic
 from groundbench.tasks.importers import load_manifest
@@ -25,13 +26,16 @@ PAGE = "report.html"
 
 
 def reproduce(
-    corpus: str | Path,
+    corpus: str | Path | None = None,
     *,
     size: SizeName = "mini",
     archs: Sequence[str] | None = None,
     seeds: Sequence[int] = SEEDS[:3],
     out: str | Path = "reproduction",
     runs: str | Path | None = None,
+    pictures: str | Path | None = None,
+    override: Mapping[str, object] | None = None,
+    vocabulary: int | None = None,
     docs: str | Path | None = None,
     options: TrajectoryOptions = OPTIONS,
     jobs: int | None = None,
@@ -40,11 +44,15 @@ def reproduce(
     """Train what is not trained, measure what is not measured, and write the report; the same call goes on.
 
     Args:
-        corpus: an imported corpus folder; also where a corpus that existing runs were trained on lies now.
+        corpus: an imported corpus folder; also where a corpus that existing runs were trained on lies now. None:
+            only `pictures` are measured.
         size: `mini` for two cores, `paper` for the published sizes.
         archs: only these presets of the size.
         out: gets trainings, measurements, `report.html`, `verdicts.json`, and `reproduction.md` without `docs`.
         runs: existing trainings DIR/NAME/seed-*/step-* to measure instead of training; what is unfinished is left out.
+        pictures: trainings of models that see pictures, DIR/NAME/seed-*/step-*; they get a section of their own.
+        override: other values of every preset that is trained, by dotted key.
+        vocabulary: words kept of the corpus in place of the size's.
         docs: the Markdown file to write; its plots go to `images/reproduction` beside it.
         options: what is measured of a model with heads.
         jobs: seeds trained and measured side by side; as many as there are cores by default. A script that calls this
@@ -52,26 +60,55 @@ def reproduce(
         commands: what was run, for the record.
 
     Raises:
-        BadInputError: no corpus, no finished run, a run trained on another corpus, or an unknown name.
+        BadInputError: neither corpus nor pictures, no finished run, a run trained on another corpus, or an unknown
+            name.
     """
-    folder, out = Path(corpus), Path(out)
-    manifest = load_manifest(folder)
-    jobs = max(1, jobs or os.cpu_count() or 1)
-    where = out / "training" if runs is None else Path(runs)
-    if runs is None:
-        train_parts(plan_parts(SIZES[size], archs, seeds), SIZES[size], folder, where, jobs)
-    found = _in_order([run for run in find_runs(where) if not archs or run.preset["name"] in archs])
-    for run in found:
-        if run.corpus.get("digest") != manifest.digest:
-            raise BadInputError(
-                f"{where / run.name}: trained on another corpus than {folder}; expected one for all runs"
-            )
-    options = replace(options, corpus=folder)
-    measured = measure_runs(found, out / "measured", options, jobs)
+    out, jobs = Path(out), max(1, jobs or os.cpu_count() or 1)
+    if corpus is None and pictures is None:
+        raise BadInputError("nothing to measure; expected an imported corpus, or trainings of models that see pictures")
+    if (override or vocabulary) and (corpus is None or runs is not None):
+        raise BadInputError("values of presets and the vocabulary are for models that are trained; none is")
+    folder = None if corpus is None else Path(corpus)
+    seen = [] if pictures is None else _pictures_in_order(find_runs(pictures, pictures=True))  # before any training
+    measured: list[Measured] = []
+    if folder is not None:
+        load_manifest(folder)  # before any training
+        where = out / "training" if runs is None else Path(runs)
+        if runs is None:
+            asked = size_of(size, override, vocabulary)
+            train_parts(plan_parts(asked, archs, seeds), asked, folder, where, jobs)
+        found = _text_runs(where, folder, archs)
+        measured = measure_runs(found, out / "measured", replace(options, corpus=folder), jobs)
+    pictured = measure_pictures(seen, out / "measured-pictures", options, jobs)
     threshold = AT_LEAST if options.at_least is None else options.at_least
-    study = page.Study(tuple(measured), tuple(claims_of(measured)), folder, tuple(commands), threshold)
+    study = page.Study(
+        measured=tuple(measured),
+        claims=tuple(claims_of(measured)) if measured else (),
+        corpus=folder,
+        commands=tuple(commands),
+        at_least=threshold,
+        pictures=tuple(pictured),
+        picture_claims=tuple(picture_claims(pictured)),
+    )
     _write(study, out, out / "reproduction.md" if docs is None else Path(docs))
     return study
+
+
+def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None) -> list[Run]:
+    """The runs of models that read text only, in order; all are of one corpus."""
+    digest = load_manifest(corpus).digest
+    found = _in_order([run for run in find_runs(where) if not archs or run.preset["name"] in archs])
+    for run in found:
+        if run.corpus.get("digest") != digest:
+            raise BadInputError(
+                f"{where / run.name}: trained on another corpus than {corpus}; expected one for all runs"
+            )
+    return found
+
+
+def _pictures_in_order(runs: Sequence[Run]) -> list[Run]:
+    """Those trained along with their words, those of a frozen language model, the nulls; by name within each."""
+    return sorted(runs, key=lambda r: (r.shuffled, r.frozen("language") is not None, r.name))
 
 
 def _in_order(runs: Sequence[Run]) -> list[Run]:
@@ -84,7 +121,9 @@ def _in_order(runs: Sequence[Run]) -> list[Run]:
 
 def _write(study: page.Study, out: Path, docs: Path) -> None:
     write_atomic(out / PAGE, page.html(study))
-    write_atomic(out / VERDICTS, json.dumps([asdict(c) for c in study.claims], indent=1) + "\n")
+    claims = [asdict(c) for c in (*study.claims, *study.picture_claims)]
+    write_atomic(out / VERDICTS, json.dumps(claims, indent=1) + "\n")
     images = docs.parent / "images" / "reproduction"
-    figures = write_figures(study.measured, images)
+    figures = write_figures(study.measured, images) if study.measured else {}
+    figures[page.PICTURES] = write_picture_figures(study.pictures, images)
     write_atomic(docs, page.markdown(study, figures, "images/reproduction"))

@@ -23,6 +23,16 @@ def verdict_table(claims: Sequence[Claim]) -> Table:
     return Table("Claims", ("Claim", "Model", "Verdict", "Because", "Criterion"), rows, frozenset(range(5)))
 
 
+def short_table(claims: Sequence[Claim]) -> Table:
+    """The verdicts alone: a row for each claim, a column for each model."""
+    models = tuple(dict.fromkeys(c.model for c in claims))
+    by = {(c.claim, c.model): c.verdict for c in claims}
+    rows = tuple(
+        (claim, *(by.get((claim, m), "-") for m in models)) for claim in dict.fromkeys(c.claim for c in claims)
+    )
+    return Table("Verdicts", ("Claim", *models), rows, frozenset(range(len(models) + 1)))
+
+
 def models_table(runs: Sequence[Measured]) -> Table:
     """What was trained, and where it ended."""
     rows = []

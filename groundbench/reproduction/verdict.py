@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["reproduced", "not reproduced", "not testable"]
+
+
+VERDICTS: tuple[Verdict, ...] = ("reproduced", "not reproduced", "not testable")
 
 
 @dataclass(frozen=True)
@@ -18,3 +22,9 @@ class Claim:
     criterion: str
     verdict: Verdict
     because: str
+
+
+def counted(claims: Sequence[Claim]) -> str:
+    """How many claims came out how, e.g. `3 reproduced, 0 not reproduced, 1 not testable at this size`."""
+    counts = {v: sum(c.verdict == v for c in claims) for v in VERDICTS}
+    return ", ".join(f"{n} {v}{' at this size' if v == 'not testable' else ''}" for v, n in counts.items())

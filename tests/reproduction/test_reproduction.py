@@ -119,3 +119,7 @@ def test_values_of_presets_can_be_changed_and_an_lstm_keeps_the_rates_it_is_trie
     monkeypatch.setattr(plan, "train", lambda *_, override, **__: trained.append(override["optimisation.lr"]))
     train_parts(parts, size, corpus, tmp_path, 1)
     assert trained == [1e-2, 1e-3, 3e-3]
+    with pytest.raises(BadInputError, match="for models that are trained; none is"):
+        reproduce(corpus, runs=tmp_path, out=tmp_path / "out", override={"steps": 3})
+    with pytest.raises(BadInputError, match="nothing to measure; expected an imported corpus, or trainings"):
+        reproduce(out=tmp_path / "out")

@@ -1,0 +1,138 @@
+"""Claims about models that see pictures: those of the paper that apply, and ours on the patches (§14 B)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from groundbench.reproduction import evidence as ev
+from groundbench.reproduction.claims import CRITERIA, NULL, Criterion, decided, over_nouns
+from groundbench.reproduction.measure import Measured
+from groundbench.reproduction.verdict import Claim, Verdict
+from groundbench.result_image import PatchReading, SwapRecord
+from groundbench.result_trajectory import TrajectoryPoint
+from groundbench.stats import Estimate
+
+SHARED = ("emerges", "grows", "heads-rise", "middle", "ablation", "ablation-grows", "gather", "lens")
+"""Criteria of the text models that are asked of these too; a corpus of pictures has no co-occurrence counts."""
+
+
+def picture_claims(runs: Sequence[Measured]) -> list[Claim]:
+    """A verdict on every claim, for every model that sees pictures and for their nulls."""
+    main = [m for m in runs if m.run.kind == "vlm" and not m.run.shuffled]
+    nulls = [m for m in runs if m.run.kind == "vlm" and m.run.shuffled]
+    return [decided(c, m) for m in main for c in PICTURE_CRITERIA] + [decided(PICTURE_NULL, m) for m in nulls]
+
+
+def reading(point: TrajectoryPoint, heads: Literal["all", "crossfit"] = "all") -> PatchReading | None:
+    """Where these heads read in the pictures; None where that was not measured."""
+    image = point.result.image
+    return next((r for r in image.reading if r.heads == heads), None) if image else None
+
+
+def swap(point: TrajectoryPoint) -> SwapRecord | None:
+    """The swap test; None where it was not made."""
+    return point.result.image.swap if point.result.image else None
+
+
+def ratio(heads: Literal["all", "crossfit"] = "all") -> ev.ReadInterval:
+    """A reader: saliency on a patch of the object's box over that on a patch outside it."""
+
+    def read(point: TrajectoryPoint) -> Estimate | None:
+        r = reading(point, heads)
+        return None if r is None else Estimate(r.ratio, r.ratio_ci_low, r.ratio_ci_high, r.n_items)
+
+    return read
+
+
+def elsewhere(point: TrajectoryPoint) -> Estimate | None:
+    """Saliency on a patch of an equal-shaped box elsewhere, over the mean patch."""
+    r = reading(point)
+    return None if r is None else Estimate(r.null, r.null_ci_low, r.null_ci_high, r.n_items)
+
+
+def swapped(name: Literal["gain", "gain_swapped", "ratio"]) -> ev.ReadInterval:
+    """A reader of one number of the swap test with its interval."""
+
+    def read(point: TrajectoryPoint) -> Estimate | None:
+        s = swap(point)
+        if s is None:
+            return None
+        low, high = getattr(s, f"{name}_ci_low"), getattr(s, f"{name}_ci_high")
+        return Estimate(getattr(s, name), low, high, s.n_items)
+
+    return read
+
+
+def at_step(measured: Measured, read: ev.ReadInterval) -> str:
+    """A number at the last step that has it, as a sentence says it."""
+    found = ev.interval_at_the_end(measured, read)
+    return "not measured" if found is None else ev.said(found[1])
+
+
+def _beside(estimate: Estimate, bound: float, above: Verdict, below: Verdict) -> Verdict:
+    """`above` if the whole interval lies above the bound, `below` if none of it does, else not testable."""
+    if estimate.low is None or estimate.high is None:
+        return "not testable"
+    if estimate.low > bound:
+        return above
+    return below if estimate.high <= bound else "not testable"
+
+
+def _reads_object(measured: Measured) -> tuple[Verdict, str]:
+    found = ev.interval_at_the_end(measured, ratio())
+    if found is None:
+        return "not testable", "where heads read in the picture was not measured"
+    step, inside = found
+    why = (
+        f"at step {step} a patch of the object's box has {ev.said(inside)} times the saliency of one outside it "
+        f"(through cross-fitted heads alone {at_step(measured, ratio('crossfit'))}); a patch of an equal box elsewhere "
+        f"has {at_step(measured, elsewhere)} times that of the mean patch{over_nouns(measured)}"
+    )
+    return _beside(inside, 1.0, "reproduced", "not reproduced"), why
+
+
+def _goes_with_patches(measured: Measured) -> tuple[Verdict, str]:
+    found = ev.interval_at_the_end(measured, swapped("ratio"))
+    if found is None:
+        return "not testable", "patches were not exchanged, or the sample of items that was drawn has no gain"
+    step, left = found
+    verdict = _beside(left, 0.0, "not reproduced", "reproduced")
+    told = {
+        "reproduced": "it turns over",
+        "not reproduced": f"{left.value or 0.0:.0%} of it is left",
+        "not testable": "whether it turns over cannot be told",
+    }
+    why = (
+        f"at step {step} the gain is {at_step(measured, swapped('gain'))} before and "
+        f"{at_step(measured, swapped('gain_swapped'))} after the patches changed places, {ev.said(left)} of what it "
+        f"was: {told[verdict]}{over_nouns(measured)}"
+    )
+    return verdict, why
+
+
+def _shared(name: str) -> Criterion:
+    return next(c for c in CRITERIA if c.id == name)
+
+
+PICTURE_CRITERIA: tuple[Criterion, ...] = (
+    *map(_shared, SHARED),
+    Criterion(
+        "reads-object",
+        "Heads read the object's patches more than others",
+        "saliency per patch, inside over outside the object's box, all heads together: the interval lies above 1 (not "
+        "reproduced: none of it does)",
+        _reads_object,
+        of_gain=True,
+    ),
+    Criterion(
+        "goes-with-patches",
+        "The gain goes with the object's patches",
+        "patches of the object's box change places between matched and mismatched picture: the part of the gain that "
+        "is left has its interval below 0, so it turns over (not reproduced: above 0)",
+        _goes_with_patches,
+        of_gain=True,
+    ),
+)
+PICTURE_NULL = replace(NULL, claim="Trained on pictures of other dialogues, the model does not ground")
