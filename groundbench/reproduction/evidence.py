@@ -36,10 +36,20 @@ def over_seeds(values: Sequence[float | None]) -> Estimate:
     return found if len(known) >= MIN_SEEDS else Estimate(found.value, None, None, found.n)
 
 
-def at_the_end(measured: Measured, read: Read) -> Estimate | None:
-    """Mean and t-interval over seeds at the last step that has the number; None where none has."""
-    steps = steps_with(measured, read)
-    return over_seeds(at(measured, steps[-1], read)) if steps else None
+def last_with(measured: Measured, was_tried: Callable[[TrajectoryPoint], object]) -> int | None:
+    """The last common step at which something was tried in any seed, whatever came of it; None if nowhere."""
+    steps = [p.step for p in measured.mean.points if any(map(was_tried, points_at(measured, p.step)))]
+    return steps[-1] if steps else None
+
+
+def at_the_end(measured: Measured, read: Read, was_tried: Callable[[TrajectoryPoint], object]) -> Estimate | None:
+    """Mean and t-interval over seeds at the last step where it was tried; None if a seed has no number there.
+
+    An earlier step never stands in for the last.
+    """
+    last = last_with(measured, was_tried)
+    found = [] if last is None else at(measured, last, read)
+    return over_seeds(found) if found and None not in found else None
 
 
 def interval_at_the_end(measured: Measured, read: ReadInterval) -> tuple[int, Estimate] | None:
@@ -188,9 +198,8 @@ def lens_middle(point: TrajectoryPoint, layers: int) -> float | None:
         return None
     by_layer = {r.layer: r.gain for r in point.result.lens[0].layers if r.gain is not None and r.layer >= 1}
     inside = middle(layers)
-    first, last = by_layer.get(inside[0] - 1, 0.0), by_layer.get(inside[-1])
-    end = by_layer.get(layers)
-    return None if last is None or not end or end <= 0 else (last - first) / end
+    first, last, end = (by_layer.get(n) for n in (inside[0] - 1, inside[-1], layers))
+    return None if first is None or last is None or not end or end <= 0 else (last - first) / end
 
 
 def cut(point: TrajectoryPoint, selection: str, kind: str = "aggregate") -> AblationRecord | None:
@@ -198,6 +207,11 @@ def cut(point: TrajectoryPoint, selection: str, kind: str = "aggregate") -> Abla
     found = (a for a in point.result.ablations if (a.selection, a.kind) == (selection, kind))
     first = next(found, None)
     return None if first is None or first.ablated is None else first
+
+
+def tried(selection: str, kind: str = "aggregate") -> Callable[[TrajectoryPoint], bool]:
+    """A reader: whether an ablation of that selection and kind was tried, even if there was no head to cut."""
+    return lambda point: any((a.selection, a.kind) == (selection, kind) for a in point.result.ablations)
 
 
 def harm(selection: str, kind: str = "aggregate") -> Read:

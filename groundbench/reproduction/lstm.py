@@ -9,19 +9,22 @@ from typing import Literal
 from groundbench.reproduction import evidence as ev
 from groundbench.reproduction.measure import Measured
 from groundbench.reproduction.verdict import Claim, Verdict
+from groundbench.result_trajectory import AggregatePoint
 from groundbench.stats import Estimate
 
 SLACK = 0.1
 """Nats per token by which a held-out loss may be worse than the Transformer's and still count as matched."""
 SMALL = 0.1
-"""A gain below this part of the Transformer's at the same held-out loss counts as none."""
+"""A gain below this part of the Transformer's at the nearest held-out loss counts as none."""
 MIN_RATES, MIN_DEPTHS = 3, 2
 CLAIM = "Transformers and Mamba-2 ground, the LSTM does not"
 CRITERION = (
     "every Transformer and Mamba-2 has its gain's interval above 0; of the LSTMs (at least three learning rates, two "
-    "depths and a residual variant) those whose held-out loss comes within 0.1 nats of a Transformer's checkpoint that "
-    "grounds have at most a tenth of its gain"
+    "depths and a residual variant that trained) all have the upper end of their gain's interval below a tenth of the "
+    "Transformer's at the nearest held-out loss. Trained is what ends at a held-out loss at most 0.1 nats above one of "
+    "a checkpoint of the Transformer that grounds. One that grounds (lower end above that tenth) refutes it"
 )
+Outcome = Literal["grounds", "does not ground", "undecided", "did not train"]
 
 
 @dataclass(frozen=True)
@@ -33,32 +36,53 @@ class LstmVerdict:
     gain: Estimate
     matched_step: int | None
     matched_gain: float | None
-    verdict: Literal["grounds", "does not ground", "did not train"]
+    verdict: Outcome
 
 
 def lstm_verdicts(runs: Sequence[Measured]) -> list[LstmVerdict]:
-    """What is to be said of each LSTM, beside the Transformer (none if there is no Transformer)."""
-    reference = next((m for m in runs if m.run.kind == "transformer" and not m.run.shuffled), None)
+    """What is to be said of each LSTM, beside the first Transformer (none if there is none)."""
+    reference = _reference(runs)
     lstms = [m for m in runs if m.run.kind == "lstm" and not m.run.shuffled]
     return [] if reference is None else [_verdict(m, reference) for m in lstms]
+
+
+def _reference(runs: Sequence[Measured]) -> Measured | None:
+    return next((m for m in runs if m.run.kind == "transformer" and not m.run.shuffled), None)
+
+
+def _grounded(reference: Measured) -> list[tuple[float, AggregatePoint]]:
+    """The Transformer's checkpoints that ground, with their held-out losses."""
+    known = [(p.heldout_loss.mean, p) for p in reference.mean.points if p.heldout_loss and p.gain and p.step > 0]
+    return [(loss, p) for loss, p in known if (ev.gain_interval(reference, p.step).low or 0.0) > 0]
+
+
+def _trained(measured: Measured, reference: Measured) -> bool:
+    """Whether it ends at a loss at which the Transformer grounds, or near one."""
+    loss = measured.mean.last.heldout_loss
+    return loss is not None and any(loss.mean <= other + SLACK for other, _ in _grounded(reference))
 
 
 def _verdict(lstm: Measured, reference: Measured) -> LstmVerdict:
     last = lstm.mean.last
     loss = None if last.heldout_loss is None else last.heldout_loss.mean
     gain = ev.gain_interval(lstm, last.step)
-    known = [p for p in reference.mean.points if p.heldout_loss is not None and p.gain is not None]
-    grounded = [p for p in known if p.step > 0 and (at := ev.gain_interval(reference, p.step)).low and at.low > 0]
-    if loss is None or not grounded or loss > max(p.heldout_loss.mean for p in grounded if p.heldout_loss) + SLACK:
+    if loss is None or not _trained(lstm, reference):
         return LstmVerdict(lstm, loss, gain, None, None, "did not train")
-    near = min(grounded, key=lambda p: abs(p.heldout_loss.mean - loss) if p.heldout_loss else 0.0)
-    other = near.gain.mean if near.gain else 0.0
-    small = (gain.value or 0.0) <= SMALL * other
-    return LstmVerdict(lstm, loss, gain, near.step, other, "does not ground" if small else "grounds")
+    _, near = min(_grounded(reference), key=lambda pair: abs(pair[0] - loss))
+    other = near.gain.mean if near.gain else None
+    return LstmVerdict(lstm, loss, gain, near.step, other, _outcome(gain, other))
+
+
+def _outcome(gain: Estimate, other: float | None) -> Outcome:
+    if gain.low is None or gain.high is None or other is None:
+        return "undecided"
+    if gain.low > SMALL * other:
+        return "grounds"
+    return "does not ground" if gain.high < SMALL * other else "undecided"
 
 
 def missing_variants(lstms: Sequence[Measured]) -> str:
-    """What a verdict on the architecture still needs; empty if nothing (protocol §6)."""
+    """What a verdict on the architecture still needs beside these that trained; empty if nothing (protocol §6)."""
     rates, depths = {m.run.learning_rate for m in lstms}, {m.run.layers for m in lstms}
     wants = [
         f"{MIN_RATES} learning rates (has {len(rates)})" if len(rates) < MIN_RATES else "",
@@ -86,14 +110,17 @@ def _decide(runs: Sequence[Measured]) -> tuple[Verdict, str]:
         [f"{name}: G {ev.said(g)}" for name, g in gains.items()]
         + [f"{v.measured.run.name}: G {ev.said(v.gain)}, {v.verdict}" for v in each]
     )
-    if any(g.low is None or g.low <= 0 for g in gains.values()):
+    without = [m for m in others if (gains[m.run.name].low or 0.0) <= 0]
+    reference = _reference(runs)
+    untrained = [m.run.name for m in without if reference is not None and not _trained(m, reference)]
+    if any(v.verdict == "grounds" for v in each) or len(without) > len(untrained):
         return "not reproduced", why
+    if untrained:
+        return "not testable", f"{why}; did not train: {', '.join(untrained)}"
     trained = [v for v in each if v.verdict != "did not train"]
-    if any(v.verdict == "grounds" for v in trained):
-        return "not reproduced", why
-    wants = missing_variants(lstms)
-    if wants:
-        return "not testable", f"{why}; a verdict on the LSTM needs {wants}"
     if not trained:
         return "not testable", f"{why}; no LSTM reached a loss at which a Transformer grounds"
-    return "reproduced", why
+    wants = missing_variants([v.measured for v in trained])
+    if wants:
+        return "not testable", f"{why}; a verdict on the LSTM needs, of those that trained, {wants}"
+    return ("not testable" if any(v.verdict == "undecided" for v in trained) else "reproduced"), why

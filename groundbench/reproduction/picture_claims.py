@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 from groundbench.reproduction import evidence as ev
-from groundbench.reproduction.claims import CRITERIA, NULL, Criterion, decided, over_nouns
+from groundbench.reproduction.claims import CRITERIA, Criterion, decided, null_claim, over_nouns
 from groundbench.reproduction.measure import Measured
 from groundbench.reproduction.verdict import Claim, Verdict
 from groundbench.result_image import PatchReading, SwapRecord
@@ -17,12 +16,14 @@ from groundbench.stats import Estimate
 SHARED = ("emerges", "grows", "heads-rise", "middle", "ablation", "ablation-grows", "gather", "lens")
 """Criteria of the text models that are asked of these too; a corpus of pictures has no co-occurrence counts."""
 
+NULL = "Trained on pictures of other dialogues, the model does not ground"
+
 
 def picture_claims(runs: Sequence[Measured]) -> list[Claim]:
     """A verdict on every claim, for every model that sees pictures and for their nulls."""
     main = [m for m in runs if m.run.kind == "vlm" and not m.run.shuffled]
     nulls = [m for m in runs if m.run.kind == "vlm" and m.run.shuffled]
-    return [decided(c, m) for m in main for c in PICTURE_CRITERIA] + [decided(PICTURE_NULL, m) for m in nulls]
+    return [decided(c, m) for m in main for c in PICTURE_CRITERIA] + [null_claim(m, main, NULL) for m in nulls]
 
 
 def reading(point: TrajectoryPoint, heads: Literal["all", "crossfit"] = "all") -> PatchReading | None:
@@ -135,4 +136,3 @@ PICTURE_CRITERIA: tuple[Criterion, ...] = (
         of_gain=True,
     ),
 )
-PICTURE_NULL = replace(NULL, claim="Trained on pictures of other dialogues, the model does not ground")

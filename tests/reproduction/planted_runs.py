@@ -54,6 +54,7 @@ def planted(
     lr: float = 1e-3,
     layers: int = LAYERS,
     residual: bool = False,
+    preset: str | None = None,
     **numbers: Sequence[float | None],
 ) -> Measured:
     """A run of a model that grounds, but for the numbers given."""
@@ -62,7 +63,7 @@ def planted(
     config |= {"text_config": {"num_hidden_layers": layers}}
     training = {
         "preset": {
-            "name": name,
+            "name": preset or name,
             "architecture": architecture,
             "config": config,
             "optimisation": {"lr": lr},

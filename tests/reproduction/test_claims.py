@@ -74,10 +74,10 @@ def test_where_no_head_gathers_nothing_is_said_of_gather_heads() -> None:
     assert found.because.endswith(STRONGEST)
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_of_a_model_without_a_gain_nothing_is_said_of_what_carries_it(seeds: int) -> None:
+@pytest.mark.parametrize(("seeds", "emerges"), [(1, OUT), (3, "not testable")])
+def test_of_a_model_without_a_gain_nothing_is_said_of_what_carries_it(seeds: int, emerges: str) -> None:
     found = verdicts(planted(seeds=seeds, gain=(0.0, 0.0, 0.0, 0.01)))
-    assert found["emerges"].verdict == OUT
+    assert found["emerges"].verdict == emerges  # the one seed's gain is below 0, that of three above it, just
     carried = {"cooccurrence", "heads-rise", "middle", "ablation", "ablation-grows", "gather", "lens"}
     assert {
         i for i in carried if found[i].verdict == "not testable" and "no gain is shown" in found[i].because
@@ -89,11 +89,29 @@ def test_models_that_see_pictures_have_no_part_in_what_is_said_of_text() -> None
     assert with_pictures == claims_of([*BOTH, *lstms(gain=FLAT)])
 
 
-def test_the_null_must_hold_zero() -> None:
-    flat = planted("null", shuffled=True, gain=(0.0, 0.0, 0.0, 0.0))
-    assert verdicts(planted(), flat)["null"].verdict == "reproduced"
-    some = planted("null", shuffled=True, gain=(0.0, 0.0, 0.0, 0.2))
-    assert verdicts(planted(), some)["null"].verdict == OUT
+@pytest.mark.parametrize(
+    ("gain", "preset", "grounded", "verdict"),
+    [
+        (0.0, "gpt2", 4.0, "reproduced"),
+        (0.2, "gpt2", 4.0, OUT),
+        (0.0, "gpt2", 0.3, "not testable"),  # an interval of 0.05 on either side is too wide beside a gain of 0.3
+        (0.0, "mamba2", 4.0, "not testable"),  # no run of its own preset to stand beside
+    ],
+)
+def test_the_null_must_hold_zero_and_be_narrow(gain: float, preset: str, grounded: float, verdict: str) -> None:
+    null = planted("null", shuffled=True, preset=preset, gain=(0.0, 0.0, 0.0, gain))
+    assert verdicts(planted(gain=(0.0, 0.0, 0.0, grounded)), null)["null"].verdict == verdict
+
+
+def test_an_earlier_checkpoint_never_stands_in_for_the_last() -> None:
+    run = planted()
+    for t in run.trajectories[:1]:
+        for record in t.points[-1].result.ablations:
+            if record.selection == "crossfit":
+                object.__setattr__(record, "ablated", None)  # no head was found in half of the items
+    found = verdicts(run)
+    assert {found[i].verdict for i in ("ablation", "gather")} == {"not testable"}
+    assert "step 4000" in found["ablation"].because
 
 
 def test_with_one_seed_only_what_has_an_interval_over_nouns_is_decided() -> None:
@@ -143,6 +161,28 @@ def test_an_lstm_that_did_not_train_says_nothing_of_its_architecture() -> None:
     assert found.verdict == "not testable"
     assert "no LSTM reached a loss at which a Transformer grounds" in found.because
     assert {v.verdict for v in lstm_verdicts(runs)} == {"did not train"}
+
+
+def test_only_lstms_that_trained_count_as_variants() -> None:
+    idle = [
+        planted(f"idle-{n}", "groundbench_lstm", layers=n, residual=True, loss=(9.0, 6.0, 6.0, 6.0)) for n in (4, 8)
+    ]
+    found = verdicts(*BOTH, *lstms(gain=FLAT)[:1], *idle)["architectures"]
+    assert found.verdict == "not testable"
+    assert "of those that trained, 3 learning rates (has 1)" in found.because
+
+
+def test_an_lstm_whose_interval_holds_the_bound_is_undecided() -> None:
+    runs = (*BOTH, *lstms(gain=(0.0, 0.2, 0.3, 0.4)))
+    assert {v.verdict for v in lstm_verdicts(runs)} == {"undecided"}
+    assert verdicts(*runs)["architectures"].verdict == "not testable"
+
+
+def test_a_mamba_that_did_not_train_says_nothing_against_the_claim() -> None:
+    idle = planted("mamba2", "mamba2", gain=(0.0, 0.0, 0.0, 0.0), loss=(9.0, 6.0, 6.0, 6.0))
+    found = verdicts(planted(), idle, *lstms(gain=FLAT))["architectures"]
+    assert found.verdict == "not testable"
+    assert found.because.endswith("did not train: mamba2")
 
 
 def test_one_lstm_that_grounds_is_enough_against_the_claim() -> None:

@@ -70,9 +70,11 @@ def test_what_was_not_measured_is_not_testable() -> None:
 
 
 def test_a_null_is_asked_for_its_gain_alone() -> None:
-    flat, some = (sees("null", shuffled=True, gain=(0.0, 0.0, 0.0, g)) for g in (0.0, 0.2))
-    assert {i: c.verdict for i, c in verdicts(flat).items()} == {"null": "reproduced"}
-    assert verdicts(some)["null"].verdict == "not reproduced"
+    flat, some = (sees("null", shuffled=True, preset="sees", gain=(0.0, 0.0, 0.0, g)) for g in (0.0, 0.2))
+    assert {i: c.verdict for i, c in verdicts(flat).items()} == {"null": "not testable"}  # nothing to stand beside
+    seen = sees(preset="sees")
+    assert verdicts(seen, flat)["null"].verdict == "reproduced"
+    assert verdicts(seen, some)["null"].verdict == "not reproduced"
     assert picture_claims([planted()]) == []
 
 
