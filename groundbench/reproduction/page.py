@@ -9,7 +9,7 @@ from pathlib import Path
 from groundbench.report.figure import Section, Table
 from groundbench.report.markdown import table as as_markdown
 from groundbench.report.seeds_page import render_seeds
-from groundbench.reproduction import paper, picture_page, tables
+from groundbench.reproduction import beside, paper, picture_page, tables
 from groundbench.reproduction.measure import Measured
 from groundbench.reproduction.verdict import Claim, counted
 from groundbench.tasks.importers import load_manifest, select_nouns
@@ -55,21 +55,29 @@ class Study:
     def evidence(self) -> list[Table]:
         """The tables behind the verdicts."""
         main = [m for m in self.measured if m.run.kind != "lstm" and not m.run.shuffled]
-        found = [tables.paper_table(main), tables.crossfit_table(main), tables.lens_table()]
-        lstms = tables.lstm_table(self.measured)
-        return [*found, *([lstms] if lstms.rows else [])]
+        found = [
+            beside.matched_table(main),
+            beside.heads_table(main),
+            beside.paper_table(main),
+            tables.crossfit_table(main),
+            beside.regression_table(main),
+            beside.lens_table(main),
+            tables.lstm_table(self.measured),
+        ]
+        return [table for table in found if table.rows]
 
-    def corpus_tables(self) -> list[Table]:
-        """The corpus and its nouns, if there is one."""
+    def made_of(self) -> list[Table]:
+        """The recipes, and the corpus with its nouns, if there is one."""
+        recipes = tables.recipes_table(self.every)
         if self.corpus is None:
-            return []
+            return [recipes]
         kept = len(select_nouns(self.corpus, max(1, self.at_least)).kept) if self.at_least else 100
-        return [tables.corpus_table(load_manifest(self.corpus), kept, self.at_least)]
+        return [recipes, tables.corpus_table(load_manifest(self.corpus), kept, self.at_least)]
 
 
 def html(study: Study) -> str:
     """The study as one self-contained page."""
-    made = Section("made", "How it was made", tables=tuple(study.corpus_tables()), notes=study.commands)
+    made = Section("made", "How it was made", tables=tuple(study.made_of()), notes=study.commands)
     seen = [picture_page.section(study.pictures, study.picture_claims)] if study.pictures else []
     if not study.measured:
         return render_seeds([m.mean for m in study.pictures], picture_page.TITLE, "", [], [*seen, made])
@@ -84,7 +92,6 @@ def markdown(study: Study, figures: dict[str, list[tuple[str, str]]], images: st
     Args:
         figures: as `write_figures` returns them; those of models that see pictures under `PICTURES`.
     """
-    environment = study.every[0].trajectories[0].last.environment
     parts = [
         "# Reproduction",
         f"{study.sentence()} Written by `scripts/reproduce`; every verdict is decided by code "
@@ -94,16 +101,16 @@ def markdown(study: Study, figures: dict[str, list[tuple[str, str]]], images: st
     if study.pictures:
         drawn = _images(figures.get(PICTURES, []), images)
         parts += picture_page.markdown(study.pictures, study.picture_claims, drawn)
-    parts += ["## How it was made", *map(as_markdown, study.corpus_tables()), _commands(study), _how(study)]
-    versions = ", ".join(f"{name} {v}" for name, v in sorted(environment.versions.items()))
-    parts.append(f"Versions: {versions}; device {environment.device}; commit {environment.git or 'not known'}.")
+    parts += ["## How it was made", *map(as_markdown, study.made_of()), _commands(study), _how(study)]
+    parts.append(_where(study))
     return "\n\n".join(parts) + "\n"
 
 
 def _of_text(study: Study, figures: dict[str, list[tuple[str, str]]], images: str) -> list[str]:
     """What is said of the models that read text only."""
     parts = [
-        "Intervals are 95 % t-intervals over seeds; surprisals and gains are in nats. The paper's runs have "
+        "Intervals are 95 % t-intervals over seeds, of fewer than three seeds over nouns where that is said, and "
+        "otherwise left out; surprisals and gains are in nats. The paper's runs have "
         f"{paper.LAYERS} layers, {paper.STEPS:,} steps and {paper.SEEDS} seeds: the numbers to compare are orders and "
         "signs, not sizes.",
         "## Verdicts",
@@ -138,6 +145,15 @@ def _how(study: Study) -> str:
     unfinished = [f"{m.run.name} {', '.join(m.run.unfinished)}" for m in study.every if m.run.unfinished]
     left = f" Still trained, so left out: {'; '.join(unfinished)}." if unfinished else ""
     return (
-        f"{len(points)} checkpoints were measured in {seconds / 3600:.1f} hours of one thread each{sample}."
-        f"{left} Hours of training are those that the logs' speed gives."
+        f"{len(points)} checkpoints were measured in {seconds / 3600:.1f} hours, with one thread each where several "
+        f"ran side by side{sample}.{left} Hours of training are those that the logs' speed gives."
     )
+
+
+def _where(study: Study) -> str:
+    """What it was measured with; several values where runs differ, as after a pause."""
+    found = [p.result.environment for m in study.every for t in m.trajectories for p in t.points]
+    versions = dict.fromkeys(", ".join(f"{n} {v}" for n, v in sorted(e.versions.items())) for e in found)
+    devices = dict.fromkeys(e.device for e in found)
+    commits = dict.fromkeys(e.git or "not known" for e in found)
+    return f"Versions: {'; or '.join(versions)}; device {', '.join(devices)}; commit {', '.join(commits)}."

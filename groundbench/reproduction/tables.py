@@ -1,4 +1,4 @@
-"""The reproduction's tables: verdicts, the paper's table with ours beside it, models, LSTMs, the corpus."""
+"""The reproduction's tables: verdicts, models, cross-fitted ablations, LSTMs, the corpus."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from groundbench.report.figure import Table
 from groundbench.report.numbers import count, number, p_value
 from groundbench.report.seeds import cell
 from groundbench.reproduction import evidence as ev
-from groundbench.reproduction import paper
 from groundbench.reproduction.lstm import lstm_verdicts
 from groundbench.reproduction.measure import Measured
 from groundbench.reproduction.verdict import Claim
-from groundbench.result_trajectory import AblationSpread, AggregatePoint
 from groundbench.tasks.importers import Manifest
 
 
@@ -76,49 +74,26 @@ def models_table(runs: Sequence[Measured]) -> Table:
     return Table(title, head, tuple(rows), frozenset({0, 3}))
 
 
-def paper_table(runs: Sequence[Measured]) -> Table:
-    """The paper's table of ablations, with ours below it at each checkpoint that was cut."""
-    rows: list[tuple[str | None, ...]] = [
-        (
-            f"paper: {paper.LAYERS} layers",
-            count(c.step),
-            f"{c.step / paper.STEPS:.0%}",
-            number(c.heads),
-            number(c.mean_layer),
-            number(c.mean_layer / paper.LAYERS),
-            number(c.ablated),
-            number(c.control),
-            number(c.original),
-            "***",
-        )
-        for c in paper.CUTS
-    ]
+def recipes_table(runs: Sequence[Measured]) -> Table:
+    """How each model was trained; `--set` values of a preset's architecture are among its config."""
+    rows = []
     for m in runs:
-        for point in m.mean.points:
-            found = next((a for a in point.ablations if (a.selection, a.kind) == ("instance", "aggregate")), None)
-            if found is not None:
-                rows.append(_own_row(m, point, found))
-    head = ("Model", "Step", "Of training", "Heads", "Mean layer", "Depth", "Ablated", "Control", "Original", "p")
-    title = (
-        "Heads detected in each item are cut for that item (as published; selection-biased): matched surprisal, nats"
-    )
-    return Table(title, head, tuple(rows))
-
-
-def _own_row(m: Measured, point: AggregatePoint, found: AblationSpread) -> tuple[str | None, ...]:
-    layer = None if point.mean_layer is None else point.mean_layer.mean
-    return (
-        m.run.name,
-        count(point.step),
-        f"{point.step / m.run.steps:.0%}",
-        cell(point.heads),
-        number(layer),
-        None if layer is None else number(layer / m.run.layers),
-        cell(found.ablated),
-        cell(found.control_mean),
-        cell(found.original),
-        ", ".join(p_value(p) or "-" for p in found.p_cluster),
-    )
+        recipe, corpus = m.run.preset, m.run.corpus
+        config = ", ".join(f"{k} {v}" for k, v in recipe["config"].items() if isinstance(v, int | float | str))
+        rows.append(
+            (
+                m.run.name,
+                str(recipe["name"]),
+                config,
+                f"{recipe['steps']:,}",
+                f"{recipe['batch_size']} × {recipe['length']}",
+                f"{m.run.learning_rate:g}, {recipe['optimisation']['warmup_steps']} steps of warm-up",
+                str(recipe.get("precision", "fp32")),
+                count(corpus.get("vocabulary")) or "all",
+            )
+        )
+    head = ("Model", "Preset", "Config", "Steps", "Rows × tokens", "Learning rate", "Precision", "Words kept")
+    return Table("Recipes", head, tuple(rows), frozenset(range(len(head))))
 
 
 def crossfit_table(runs: Sequence[Measured]) -> Table:
@@ -191,13 +166,6 @@ def lstm_table(runs: Sequence[Measured]) -> Table:
         "Verdict",
     )
     return Table("LSTMs, each beside the Transformer at the same held-out loss: nats", head, rows, frozenset({0, 9}))
-
-
-def lens_table() -> Table:
-    """What the paper's lens reads."""
-    rows = tuple((str(n), *(number(v[n - 1]) for v in paper.LENS.values())) for n in range(1, paper.LAYERS + 1))
-    head = ("Layer", *(f"step {count(s)}" for s in paper.LENS))
-    return Table("The paper's lens: matched surprisal by layer, nats", head, rows)
 
 
 def corpus_table(manifest: Manifest, kept: int, at_least: int) -> Table:

@@ -1,0 +1,137 @@
+"""The paper's numbers with ours below them: surprisal, R², heads, ablation and lens along the training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from groundbench.report.figure import Table
+from groundbench.report.numbers import count, number, p_value
+from groundbench.report.seeds import cell
+from groundbench.reproduction import paper
+from groundbench.reproduction.measure import Measured
+from groundbench.result_trajectory import AblationSpread, AggregatePoint, RegressionSpread
+
+Row = tuple[str | None, ...]
+PAPER = f"paper: {paper.LAYERS} layers"
+
+
+def matched_table(runs: Sequence[Measured]) -> Table:
+    """Matched surprisal along the training; the paper gives its standard deviation over seeds, we intervals."""
+    rows: list[Row] = [
+        (PAPER, count(step), f"{step / paper.STEPS:.0%}", f"{value:.2f} (sd {paper.MATCHED_SD[step]:.2f})", None, None)
+        for step, value in paper.MATCHED.items()
+    ]
+    rows += [
+        (*_place(m, p), cell(p.matched), cell(p.mismatched), cell(p.gain))
+        for m in runs
+        for p in m.mean.points
+        if p.gain is not None
+    ]
+    head = ("Model", "Step", "Of training", "Matched", "Mismatched", "Gain")
+    return Table("Surprisal along the training, nats", head, tuple(rows))
+
+
+def regression_table(runs: Sequence[Measured]) -> Table:
+    """R² of the gain on co-occurrence, and what there is to explain (protocol §7): R² falls also where G saturates."""
+    rows = [
+        (*_place(m, p), *(_r2(p, window, unit) for window, unit in CELLS), cell(p.gain_variance))
+        for m in runs
+        for p in m.mean.points
+        if p.regressions
+    ]
+    head = ("Model", "Step", "Of training", *(f"R², {w}, {u}s" for w, u in CELLS), "Variance of G over nouns")
+    title = "Adjusted R² of the gain on log(1 + co-occurrence); over pairs, of the difference in surprisal"
+    return Table(title, head, tuple(rows))
+
+
+CELLS = (("chunk", "noun"), ("utterances", "noun"), ("chunk", "pair"), ("utterances", "pair"))
+
+
+def _r2(point: AggregatePoint, window: str, unit: str) -> str | None:
+    def is_it(r: RegressionSpread) -> bool:
+        return (r.window, r.statistic, r.unit) == (window, "log-count", unit)
+
+    return cell(next((r.r2_adjusted for r in point.regressions if is_it(r)), None))
+
+
+def heads_table(runs: Sequence[Measured]) -> Table:
+    """Aggregate heads an item, beside the two counts that say how specific they are (protocol §10)."""
+    rows: list[Row] = [
+        (PAPER, count(c.step), f"{c.step / paper.STEPS:.0%}", number(c.heads), None, None, number(c.mean_layer))
+        for c in paper.CUTS
+    ]
+    rows += [
+        (*_place(m, p), cell(p.heads), cell(p.null_heads), cell(p.untrained_heads), cell(p.mean_layer))
+        for m in runs
+        for p in m.mean.points
+        if p.heads is not None
+    ]
+    head = ("Model", "Step", "Of training", "Heads", "For another span", "Untrained", "Mean layer")
+    return Table("Aggregate heads an item", head, tuple(rows))
+
+
+def paper_table(runs: Sequence[Measured]) -> Table:
+    """The paper's table of ablations, with ours below it at each checkpoint that was cut."""
+    rows: list[Row] = [
+        (
+            PAPER,
+            count(c.step),
+            f"{c.step / paper.STEPS:.0%}",
+            "not published",
+            number(c.heads),
+            number(c.mean_layer / paper.LAYERS),
+            number(c.ablated),
+            number(c.control),
+            number(c.original),
+            "***",
+        )
+        for c in paper.CUTS
+    ]
+    for m in runs:
+        for point in m.mean.points:
+            found = next((a for a in point.ablations if (a.selection, a.kind) == ("instance", "aggregate")), None)
+            if found is not None:
+                rows.append(_own_row(m, point, found))
+    head = ("Model", "Step", "Of training", "Share of", "Heads", "Depth", "Ablated", "Control", "Original", "p")
+    title = (
+        "Heads detected in each item are cut for that item (as published; selection-biased): matched surprisal, nats"
+    )
+    return Table(title, head, tuple(rows), frozenset({0, 3}))
+
+
+def _own_row(m: Measured, point: AggregatePoint, found: AblationSpread) -> Row:
+    layer = None if point.mean_layer is None else point.mean_layer.mean
+    return (
+        *_place(m, point),
+        found.denominator,
+        cell(point.heads),
+        None if layer is None else number(layer / m.run.layers),
+        cell(found.ablated),
+        cell(found.control_mean),
+        cell(found.original),
+        ", ".join(p_value(p) or "-" for p in found.p_cluster),
+    )
+
+
+def lens_table(runs: Sequence[Measured]) -> Table:
+    """What the lens reads, layer by layer: the paper's matched surprisal, ours, and the gain, which isolates grounding.
+
+    Layers stand as a part of the depth, so that models of unlike depth can be laid side by side.
+    """
+    rows: list[Row] = [
+        (PAPER, count(step), str(n), number(n / paper.LAYERS), number(value), None)
+        for step, values in paper.LENS.items()
+        for n, value in enumerate(values, 1)
+    ]
+    for m in runs:
+        for p in m.mean.points:
+            rows += [
+                (m.run.name, count(p.step), str(r.layer), number(r.layer / m.run.layers), cell(r.matched), cell(r.gain))
+                for r in p.lens
+            ]
+    head = ("Model", "Step", "Layer", "Depth", "Matched", "Gain")
+    return Table("The tuned lens by layer, nats", head, tuple(rows))
+
+
+def _place(m: Measured, point: AggregatePoint) -> tuple[str, str | None, str]:
+    return m.run.name, count(point.step), f"{point.step / m.run.steps:.0%}"
