@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from groundbench.tasks.importers.faults import Fault, FaultError
 from groundbench.tasks.importers.segments import ENV, LAN, Utterance
-from groundbench.tasks.importers.sources import Source, broken
+from groundbench.tasks.importers.sources import Source, broken, shown
 from groundbench.tasks.importers.words import ACTION, UNK
 
 Ints = npt.NDArray[np.int32]
@@ -100,7 +100,7 @@ def read_batch(sources: Sequence[Source], read: Reader) -> Batch:
     for source in sources:
         try:
             data = source.read()
-            batch.inputs.append((str(source.given), hashlib.sha256(data).hexdigest()))
+            batch.inputs.append((shown(source.given), hashlib.sha256(data).hexdigest()))
             found = [_code(record, ids) for record in read(data, source, batch.faults)]
         except FaultError as error:
             batch.faults.append(error.fault)

@@ -18,6 +18,7 @@ from groundbench.tasks.importers.licences import LICENCES, citations
 from groundbench.tasks.importers.manifest import FILE, Counts, FaultRecord, Input, Manifest
 from groundbench.tasks.importers.merge import Merged, rank
 from groundbench.tasks.importers.segments import ENV, LAN
+from groundbench.tasks.importers.sources import shown
 from groundbench.tasks.nouns import inventory
 
 BLOCK = 1 << 22
@@ -73,7 +74,10 @@ def write_corpus(
     merged.raw.unlink()
     _write_index(folder, transcripts)
     split = split_off(transcripts, heldout)
-    rows = (f"{t.name}\t{t.corpus}\t{HELDOUT if out else TRAIN}\n" for t, out in zip(transcripts, split, strict=True))
+    rows = (
+        f"{shown(t.name)}\t{shown(t.corpus)}\t{HELDOUT if out else TRAIN}\n"  # a cell holds no tab and no line break
+        for t, out in zip(transcripts, split, strict=True)
+    )
     (folder / "transcripts.tsv").write_text("name\tcorpus\tsplit\n" + "".join(rows), encoding="utf-8")
     by_corpus = _by_corpus(transcripts)
     count = dict(zip(words, counts.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import lzma
@@ -177,6 +178,32 @@ def test_keep_going_lists_all_faults_and_keeps_the_good_files(tmp_path: Path) ->
         "d-tier.cha": (7, "the tier %act annotates no utterance: none stands before it"),
         "e-bomb.xml": (2, "a document type or entity is declared; TalkBank XML needs none, and none is read"),
     }
+
+
+def test_a_damaged_notice_is_a_fault_like_any_other(tmp_path: Path) -> None:
+    folder = small_corpus(tmp_path / "in", files=4)
+    (folder / "README.gz").write_bytes(gzip.compress(b"Licence: as Ann says")[:-9])
+    (folder / "licence.txt").write_bytes(b"as Ann says")
+    with pytest.raises(FaultError, match=r"README\.gz: cannot be read: Compressed file ended"):
+        import_childes(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    manifest = import_childes(folder, tmp_path / "out", keep_going=True)
+    assert manifest.totals.transcripts == 4
+    assert [Path(f.file).name for f in manifest.faults] == ["README.gz"]
+    assert {Path(name).name: text for name, text in manifest.notices.items()} == {"licence.txt": "as Ann says"}
+
+
+@pytest.mark.parametrize("good", [0, 2])
+def test_every_fault_is_listed_however_many(tmp_path: Path, capsys: pytest.CaptureFixture[str], good: int) -> None:
+    folder = small_corpus(tmp_path / "in", files=good)
+    for i in range(45):
+        (folder / f"broken{i:02}.cha").write_bytes(chat("*CHI:\tthe [= dog"))
+    out = str(tmp_path / "out")
+    code = main(["tasks", "import", "childes", str(folder), "--out", out, "--keep-going"])
+    assert code == (0 if good else 2)
+    said = capsys.readouterr().err
+    assert all(f"broken{i:02}.cha, line 7: '[' is not closed" in said for i in range(45))
+    assert "more" not in said
 
 
 @pytest.mark.parametrize("kind", ["tar", "tar.xz", "tar.gz"])
