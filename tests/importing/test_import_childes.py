@@ -127,6 +127,36 @@ def test_counts_of_the_manifest(tmp_path: Path) -> None:
     assert any("corpus odd" in c for c in manifest.cite)
 
 
+def test_what_files_say_of_their_origin_is_carried_along(tmp_path: Path) -> None:
+    plain = import_childes(small_corpus(tmp_path / "in", files=4), tmp_path / "plain")
+    assert plain.transcribers == {}
+    folder = tmp_path / "in"
+    for name, who in (("t00", "Ann  B"), ("t02", "Ann B"), ("t01", "Carl")):
+        data = (folder / f"{name}.cha").read_bytes()
+        said = f"@UTF8\n@PID:\t11312/c-{name}\n@Transcriber:\t{who}\n".encode()
+        (folder / f"{name}.cha").write_bytes(data.replace(b"@UTF8\n", said))
+    (folder / "x.xml").write_bytes(
+        xml('<comment type="Transcriber">Dora</comment>', "<u who='CHI'><w>yes</w></u>").replace(
+            b"<CHAT ", b'<CHAT PID="11312/c-x" '
+        )
+    )
+    manifest = import_childes(folder, tmp_path / "named")
+    assert manifest.transcribers == {"even": ("Ann B",), "odd": ("Carl",), "made": ("Dora",)}
+    assert load_manifest(tmp_path / "named") == manifest
+    rows = [line.split("\t") for line in (tmp_path / "named" / "transcripts.tsv").read_text().splitlines()]
+    assert rows[0] == ["name", "corpus", "pid", "split"]
+    pids = {Path(name).stem: pid for name, _, pid, _ in rows[1:]}
+    assert pids == {"t00": "11312/c-t00", "t01": "11312/c-t01", "t02": "11312/c-t02", "t03": "", "x": "11312/c-x"}
+
+
+def test_an_older_manifest_still_loads(tmp_path: Path) -> None:
+    manifest = import_childes(small_corpus(tmp_path / "in", files=4), tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    old = {k: v for k, v in json.loads(path.read_text()).items() if k != "transcribers"}
+    path.write_text(json.dumps(old))
+    assert load_manifest(tmp_path / "out") == manifest
+
+
 def test_the_corpus_of_a_file_that_does_not_name_it(tmp_path: Path) -> None:
     for name, corpus in (("Brown", ""), ("Sachs", "change_me_later")):
         (tmp_path / name).mkdir()
