@@ -93,6 +93,7 @@ class HFCausal:
             attention=str(getattr(self.model.config, "_attn_implementation", "") or ""),
             bos="added" if self.encoder.begins_with_bos else "none",
             chat=self.encoder.opening if self.encoder.chat else None,
+            unknown=self.encoder.unknown,
             device=str(self.device),
             step=training.get("step"),
             seed=training.get("seed"),

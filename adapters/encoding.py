@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Offsets = list[tuple[int, int]]
 BosPolicy = Literal["auto", "yes", "no"]
+RARE = "\U00012000"
+"""A cuneiform sign: in no vocabulary of words, while a tokenizer that goes down to bytes writes it."""
 
 
 class NotApartError(BadInputError):
@@ -42,6 +44,7 @@ class PromptEncoder:
     Attributes:
         opening: what stands before every prompt: nothing, or what the chat template puts there.
         adds_bos: whether a BOS token is put before `opening`.
+        unknown: the token that words the tokenizer does not know become; None where there are none.
     """
 
     def __init__(
@@ -63,6 +66,10 @@ class PromptEncoder:
         own = tokenizer("a")["input_ids"]
         by_itself = not chat and bool(own) and own[0] == tokenizer.bos_token_id
         self.adds_bos = bos == "yes" or (bos == "auto" and by_itself)
+        # A tokenizer may name an unknown token that it never gives (GPT-2 names its end of text): so one word is tried.
+        unknown = tokenizer.unk_token_id
+        given = unknown is not None and unknown in tokenizer(RARE, add_special_tokens=False)["input_ids"]
+        self.unknown = int(unknown) if unknown is not None and given else None
         self.opening = self._with_bos_as_asked(self._chat_opening()) if chat else ""
 
     def _chat_opening(self) -> str:

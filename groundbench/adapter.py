@@ -73,6 +73,8 @@ class ModelInfo:
     notes: tuple[str, ...] = ()
     chat: str | None = None
     """What a chat template puts before every prompt; None where prompts stand alone."""
+    unknown: int | None = None
+    """The token that stands for words the tokenizer does not know; None where it can write every word."""
 
     def why_not(self, capability: Capability) -> str:
         """Why the model lacks a capability, for messages."""

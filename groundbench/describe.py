@@ -9,8 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from groundbench.adapter import ModelInfo
-from groundbench.contexts import Contexts
+from groundbench.contexts import Contexts, matched
 from groundbench.result import EnvironmentRecord, Excluded, MixerRecord, ModelRecord, TestbedRecord
+from groundbench.result_unknown import UnknownWords
 from groundbench.testbed import EnvForm, Testbed
 
 PACKAGES = ("groundbench", "torch", "transformers", "tokenizers", "numpy", "scipy", "accelerate")
@@ -49,6 +50,18 @@ def testbed_record(testbed: Testbed, contexts: Contexts) -> TestbedRecord:
         n_nouns=len(contexts.nouns),
         n_items=len(contexts.frames) * (len(contexts.nouns) if shared else 1),
         excluded=excluded_nouns(testbed, contexts.form, contexts.left_out),
+    )
+
+
+def unknown_record(info: ModelInfo, contexts: Contexts) -> UnknownWords | None:
+    """How much of a form's matched prompts the tokenizer does not know; None where it knows every word."""
+    if info.unknown is None:
+        return None
+    rows = [contexts.rows[i] for i in matched(contexts)[0]]
+    found = [row.ids.count(info.unknown) for row in rows]
+    pictures = sum(b - a for row in rows for a, b in row.image_spans)
+    return UnknownWords(
+        prompts=sum(map(bool, found)), of_prompts=len(rows), words=sum(found), of_words=sum(map(len, rows)) - pictures
     )
 
 

@@ -26,7 +26,13 @@ from groundbench.choices import (
     unread,
 )
 from groundbench.contexts import Contexts, EmptyFormError, build_contexts
-from groundbench.describe import environment_record, excluded_nouns, model_record, testbed_record
+from groundbench.describe import (
+    environment_record,
+    excluded_nouns,
+    model_record,
+    testbed_record,
+    unknown_record,
+)
 from groundbench.errors import UnsupportedModelError
 from groundbench.gain import measure_gain
 from groundbench.head_saliency import HeadSaliency
@@ -42,6 +48,7 @@ from groundbench.progress import Progress
 from groundbench.result import Failure, FormRecord, LensRecord, Result
 from groundbench.result_pictures import FOLDER as PICTURES
 from groundbench.result_pictures import Picture, Pictures
+from groundbench.result_unknown import KEY as UNKNOWN
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, score
 from groundbench.store import RunStore
 from groundbench.table import SurprisalTable
@@ -302,7 +309,7 @@ def _result(
         copy_corrected=copy_corrected([m.table for m in measured], seed=options.seed),
         image=next((r.image for r in records if r.image is not None), None),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
-        protocol=_protocol(adapter, testbed, options),
+        protocol=_protocol(adapter, testbed, options) | _unknown(adapter, measured),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
     )
 
@@ -326,6 +333,13 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
     if {"heads", "ablation"} & set(options.measures or ()) and "tap" in adapter.info.capabilities:
         found |= options.mechanism.record_for(adapter)
     return found
+
+
+def _unknown(adapter: Adapter, measured: Sequence[Measured]) -> dict[str, JsonValue]:
+    """Of each form what of its prompts the tokenizer does not know (§4); nothing where it knows every word."""
+    found = {m.record.env_form: unknown_record(adapter.info, m.contexts) for m in measured}
+    counted: dict[str, JsonValue] = {name: u.model_dump() for name, u in found.items() if u is not None}
+    return {UNKNOWN: counted} if counted else {}
 
 
 def _skipped(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:

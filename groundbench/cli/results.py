@@ -6,6 +6,7 @@ from groundbench.cli import console
 from groundbench.cli.console import interval, nats, p_value
 from groundbench.result import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result
 from groundbench.result_image import ImageRecord
+from groundbench.result_unknown import unknown_words
 
 SHOWN_HEADS = 12
 
@@ -19,6 +20,9 @@ def show_result(result: Result) -> None:
     )
     forms = (_headline(result), *(f for f in result.forms if f.env_form != testbed.env_form))
     _show_gains(forms)
+    for name, unknown in unknown_words(result.protocol).items():
+        if unknown.prompts:
+            console.out().print(f"{name}: {unknown.describe()}", markup=False)
     _show_heads(forms[0].env_form, forms[0].heads)
     _show_ablations(forms[0].env_form, forms[0].ablations)
     if any(form.heads or form.ablations for form in forms[1:]):

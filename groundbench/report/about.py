@@ -9,6 +9,8 @@ from pydantic import JsonValue
 from groundbench.report.figure import Cell, Facts, Section, Table
 from groundbench.report.numbers import count, number, parameters
 from groundbench.result import EnvironmentRecord, ModelRecord, Result, TestbedRecord
+from groundbench.result_unknown import KEY as UNKNOWN
+from groundbench.result_unknown import unknown_words
 
 SHOWN_FAILURES = 50
 
@@ -62,7 +64,9 @@ def environment_facts(env: EnvironmentRecord) -> Facts:
 
 def protocol_facts(protocol: dict[str, JsonValue]) -> Facts:
     """Every choice the run made, as it stands in its result."""
-    return Facts("Protocol", tuple((k, _plain(v)) for k, v in protocol.items()))
+    unknown = unknown_words(protocol)
+    rows = ((k, _plain(v)) for k, v in protocol.items() if not (k == UNKNOWN and unknown))
+    return Facts("Protocol", (*rows, *((f"words, {name}", u.describe()) for name, u in unknown.items())))
 
 
 def _plain(value: JsonValue) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from groundbench.tasks.importers.faults import Fault, FaultError
 from groundbench.tasks.importers.segments import ENV, LAN, Utterance
-from groundbench.tasks.importers.sources import Source, broken
+from groundbench.tasks.importers.sources import Source, broken, shown
 from groundbench.tasks.importers.words import ACTION, UNK
 
 Ints = npt.NDArray[np.int32]
@@ -26,6 +26,7 @@ class Record:
     Attributes:
         content: decides whether two records are the same one.
         lines: how many lines of each kind it has in its file.
+        origin: what its file says of where it is from (see `Transcript`).
     """
 
     name: str
@@ -33,6 +34,7 @@ class Record:
     content: bytes
     utterances: list[Utterance]
     lines: Counter[str] = field(default_factory=Counter)
+    origin: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Coded:
     corpus: str
     digest: str
     lines: Counter[str]
+    origin: dict[str, str]
     tokens: Ints
     lengths: Ints
     kinds: npt.NDArray[np.uint8]
@@ -100,7 +103,7 @@ def read_batch(sources: Sequence[Source], read: Reader) -> Batch:
     for source in sources:
         try:
             data = source.read()
-            batch.inputs.append((str(source.given), hashlib.sha256(data).hexdigest()))
+            batch.inputs.append((shown(source.given), hashlib.sha256(data).hexdigest()))
             found = [_code(record, ids) for record in read(data, source, batch.faults)]
         except FaultError as error:
             batch.faults.append(error.fault)
@@ -130,6 +133,7 @@ def _code(record: Record, ids: dict[str, _Ids]) -> Coded:
         record.corpus,
         hashlib.sha256(record.content).hexdigest(),
         record.lines,
+        record.origin,
         np.asarray(tokens, dtype=np.int32),
         np.asarray(lengths, dtype=np.int32),
         np.asarray(kinds, dtype=np.uint8),

@@ -6,7 +6,7 @@ import re
 from codecs import BOM_UTF8
 
 from groundbench.tasks.importers.faults import fault
-from groundbench.tasks.importers.transcript import Transcript, Turn
+from groundbench.tasks.importers.transcript import ORIGIN, Transcript, Turn
 
 SPEAKER = r"[\w'-]+"
 _MAIN = re.compile(rf"\*({SPEAKER}):(?:\s+|$)")
@@ -52,6 +52,8 @@ def read_chat(data: bytes, name: str) -> Transcript:
             ended = header == "End"
             if header == "ID" and not found.corpus:
                 found.corpus = "".join(text.split("|")[_CORPUS_FIELD : _CORPUS_FIELD + 1]).strip()
+            elif text and header in ORIGIN:
+                found.origin.setdefault(header, text)
             elif text:
                 before.append((header, text))
         else:

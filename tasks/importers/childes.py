@@ -26,7 +26,7 @@ def read_childes(data: bytes, source: Source, faults: list[Fault], *, tiers: str
     read = read_xml if source.suffix == ".xml" else read_chat
     transcript = read(data, source.name)
     found = list(utterances(transcript, tier_set(tiers), fold_case=fold_case))
-    yield Record(source.name, corpus_name(transcript, source), data, found, transcript.lines)
+    yield Record(source.name, corpus_name(transcript, source), data, found, transcript.lines, transcript.origin)
 
 
 def corpus_name(transcript: Transcript, source: Source) -> str:

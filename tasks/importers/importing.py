@@ -16,7 +16,7 @@ from groundbench.tasks.importers.manifest import Manifest
 from groundbench.tasks.importers.merge import Merged
 from groundbench.tasks.importers.parallel import cores, read_all
 from groundbench.tasks.importers.segments import tier_set
-from groundbench.tasks.importers.sources import NOTICE_BYTES, Source, find_sources, total_size
+from groundbench.tasks.importers.sources import NOTICE_BYTES, Source, broken, find_sources, total_size
 from groundbench.tasks.importers.visdial import read_visdial
 from groundbench.tasks.importers.writer import new_folder, write_corpus
 
@@ -123,11 +123,11 @@ class _Import:
         with new_folder(Path(out)) as folder:
             merged = Merged(folder / "tokens.raw", self.min_env_share)
             merged.raw.touch()
-            found: list[Fault] = []  # of archives: known once their damage is met
+            found: list[Fault] = []  # of archives and notices: known once their damage is met
             with Progress(f"reading {self.source} (kB)", size >> 10) as bar:
                 done = 0
                 for batch in read_all(
-                    self._transcripts(find_sources(given, self.suffixes, found)), self.read, self.jobs
+                    self._transcripts(find_sources(given, self.suffixes, found), found), self.read, self.jobs
                 ):
                     merged.add(batch)
                     bar.advance((done + batch.size >> 10) - (done >> 10))
@@ -147,13 +147,19 @@ class _Import:
                 notices=self.notices,
             )
 
-    def _transcripts(self, sources: Iterable[Source]) -> Iterator[Source]:
-        """The sources without the notices, which are kept."""
+    def _transcripts(self, sources: Iterable[Source], faults: list[Fault]) -> Iterator[Source]:
+        """The sources without the notices, which are kept; one that cannot be read gives a fault."""
         for source in sources:
             if source.suffix in self.suffixes and not source.is_notice:
                 yield source
-            else:
+                continue
+            try:
                 self.notices[source.name] = source.read()[:NOTICE_BYTES].decode("utf-8", "replace")
+            except Exception as error:
+                reason = broken(error)
+                if reason is None:
+                    raise
+                faults.append(Fault(source.name, None, reason))
 
     def _refuse(self, faults: Sequence[Fault]) -> None:
         if faults and not self.keep_going:

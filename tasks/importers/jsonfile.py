@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from groundbench.tasks.importers.chat import decode
 from groundbench.tasks.importers.faults import FaultError, fault
 
+HALF = re.compile("[\ud800-\udfff]")
+"""What JSON's escapes can write and no text can hold."""
 _KINDS = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
 
 
@@ -34,6 +37,8 @@ def expect(value: Any, kind: type, name: str, place: str) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
         found = _KINDS.get(type(value), "nothing" if value is None else type(value).__name__)
         raise wrong(name, place, f"expected {_KINDS[kind]}, found {found}")
+    if isinstance(value, str) and HALF.search(value):
+        raise wrong(name, place, "is no text: half a character (a lone surrogate) stands in it")
     return value
 
 

@@ -8,7 +8,7 @@ segments.npy       [S+1] where each segment begins in the tokens: an ENV tier or
 kinds.npy          [S]  1 for ENV, 0 for LAN
 utterances.npy     [U+1] where each utterance, with the ENV before it, begins in the segments
 transcripts.npy    [T+1] where each transcript begins in the utterances
-transcripts.tsv    name, corpus and split of each
+transcripts.tsv    name, corpus, persistent identifier (@PID; empty where the file gives none) and split of each
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class Manifest(_Model):
         duplicates: transcripts that were there already, and left out.
         min_env_share: the smallest share of ENV words with which a transcript was kept; None: all were.
         poor_transcripts: how many had a smaller one, and were left out.
+        transcribers: who wrote the transcripts down, by corpus, as their @Transcriber headers name them.
         notices: texts found beside the transcripts that say whose they are, by file.
     """
 
@@ -97,6 +98,7 @@ class Manifest(_Model):
     nouns: dict[str, tuple[int, int]]
     licence: str
     cite: tuple[str, ...]
+    transcribers: dict[str, tuple[str, ...]] = {}
     notices: dict[str, str]
     faults: tuple[FaultRecord, ...] = ()
 

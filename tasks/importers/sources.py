@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -24,7 +25,9 @@ NOTICES = ("0metadata.cdc", "license", "licence", "citation", "readme")
 """Files beside transcripts that say whose they are: carried along."""
 NOTICE_BYTES = 20_000
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, NotImplementedError)
-"""What reading a file or an archive may raise where it is damaged."""
+"""What reading a file may raise where it is damaged."""
+UNFORESEEN = (*BROKEN, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
+"""What the standard library's readers of archives raise besides on bytes that they do not expect."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Source:
     """One file to read, on disk (`path`) or out of an archive (`data`).
 
     Attributes:
-        name: what messages call it: the path, or the archive's path and the member's.
+        name: what messages call it: the path, or the archive's path and the member's, as `shown`.
         given: which of the paths given it came from.
         size: how much of that path's bytes it stands for; what progress counts.
     """
@@ -58,14 +61,26 @@ class Source:
         """Its bytes, decompressed. Raises what `broken` names."""
         data = self.data if self.path is None else self.path.read_bytes()
         unpack = COMPRESSED.get(PurePosixPath(self.name).suffix.lower())
-        return (data or b"") if unpack is None else unpack(data or b"")
+        try:
+            return (data or b"") if unpack is None else unpack(data or b"")
+        except ValueError as error:  # of bz2, where the others raise EOFError
+            raise EOFError(str(error)) from None
+
+
+def shown(name: object) -> str:
+    """A name in characters that any file and terminal takes: names need not be UTF-8, and may hold line breaks."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(name))
 
 
 def broken(error: Exception) -> str | None:
     """A sentence for an error of reading or unpacking; None if it is of another kind."""
     if not isinstance(error, BROKEN):
         return None
-    return f"cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}"
+    return f"cannot be read: {_told(error)}"
+
+
+def _told(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__
 
 
 def total_size(paths: Sequence[Path]) -> int:
@@ -94,7 +109,7 @@ def find_sources(paths: Iterable[Path], suffixes: Sequence[str], faults: list[Fa
             if path.resolve() in seen:
                 continue
             seen.add(path.resolve())
-            source = Source(str(path), given, path.stat().st_size, path=path)
+            source = Source(shown(path), given, path.stat().st_size, path=path)
             if _is_archive(path):
                 yield from _members(path, given, suffixes, faults)
             elif source.suffix in suffixes or (source.is_notice and path != given):
@@ -120,11 +135,11 @@ def _members(path: Path, given: Path, suffixes: Sequence[str], faults: list[Faul
     read = _zip_members if path.suffix.lower() == ".zip" else _tar_members
     try:
         for name, data, size in read(path, faults):
-            source = Source(f"{path}/{name}", given, size, data=data)
+            source = Source(shown(f"{path}/{name}"), given, size, data=data)
             if source.suffix in suffixes or source.is_notice:
                 yield source
-    except BROKEN as error:
-        faults.append(Fault(str(path), None, f"damaged archive: {broken(error)}"))
+    except UNFORESEEN as error:
+        faults.append(Fault(shown(path), None, f"damaged archive: {_told(error)}"))
 
 
 def _zip_members(path: Path, faults: list[Fault]) -> Iterator[tuple[str, bytes, int]]:
@@ -134,8 +149,8 @@ def _zip_members(path: Path, faults: list[Fault]) -> Iterator[tuple[str, bytes, 
                 continue
             try:
                 yield entry.filename, archive.read(entry), entry.compress_size
-            except (*BROKEN, RuntimeError) as error:  # RuntimeError: a member with a password
-                faults.append(Fault(f"{path}/{entry.filename}", None, f"damaged member: {error}"))
+            except UNFORESEEN as error:  # of a member with a password: RuntimeError
+                faults.append(Fault(shown(f"{path}/{entry.filename}"), None, f"damaged member: {_told(error)}"))
 
 
 def _tar_members(path: Path, _: list[Fault]) -> Iterator[tuple[str, bytes, int]]:

@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 from groundbench.tasks.importers.chat import SPEAKER, decode
 from groundbench.tasks.importers.faults import fault
-from groundbench.tasks.importers.transcript import Transcript, Turn
+from groundbench.tasks.importers.transcript import ORIGIN, PID, Transcript, Turn
 
 NAMESPACE = "http://www.talkbank.org/ns/talkbank"
 DEEPEST = 100
@@ -140,6 +140,8 @@ class _Reader:
             if tag != "CHAT":
                 raise fault(name, line, f"the root element is {tag!r}, expected TalkBank's 'CHAT'")
             self.found.corpus = attributes.get("Corpus", "")
+            if attributes.get(PID):
+                self.found.origin[PID] = attributes[PID]
         elif self.depth > DEEPEST:
             raise fault(name, line, f"elements are nested more than {DEEPEST} deep")
         elif not self.open and tag == "a":
@@ -161,9 +163,12 @@ class _Reader:
         elif element.tag == "u":
             self._utterance(element)
         else:
-            header = element.attributes.get("type", "")
+            header, text = element.attributes.get("type", ""), element.text()
             self.found.lines["@" + header] += 1
-            self.before.append((header, element.text()))
+            if header in ORIGIN and text:
+                self.found.origin.setdefault(header, text)
+            else:
+                self.before.append((header, text))
 
     def _utterance(self, u: Element) -> None:
         speaker = u.attributes.get("who", "")

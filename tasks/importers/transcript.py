@@ -6,6 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+PID, TRANSCRIBER = "PID", "Transcriber"
+ORIGIN = frozenset((PID, TRANSCRIBER))
+"""Headers that whoever cites a transcript needs: its persistent identifier, and who wrote it down."""
+
 
 class Turn(NamedTuple):
     """One utterance as it stands in the file.
@@ -33,10 +37,11 @@ class Transcript:
         name: the file, with the archive it came from.
         corpus: the corpus as its @ID headers (CHAT) or its root element (XML) name it; "" if they do not.
         lines: how many lines of each kind the file has: `*`, `%act`, `@Situation` ...
-        citations: what the file itself says of its origin (`@PID`, `@Transcriber` ...).
+        origin: what the file itself says of where it is from, by header (see `ORIGIN`); only what it has.
     """
 
     name: str
     corpus: str = ""
     turns: list[Turn] = field(default_factory=list)
     lines: Counter[str] = field(default_factory=Counter)
+    origin: dict[str, str] = field(default_factory=dict)

@@ -18,6 +18,8 @@ from groundbench.tasks.importers.licences import LICENCES, citations
 from groundbench.tasks.importers.manifest import FILE, Counts, FaultRecord, Input, Manifest
 from groundbench.tasks.importers.merge import Merged, rank
 from groundbench.tasks.importers.segments import ENV, LAN
+from groundbench.tasks.importers.sources import shown
+from groundbench.tasks.importers.transcript import PID, TRANSCRIBER
 from groundbench.tasks.nouns import inventory
 
 BLOCK = 1 << 22
@@ -73,8 +75,11 @@ def write_corpus(
     merged.raw.unlink()
     _write_index(folder, transcripts)
     split = split_off(transcripts, heldout)
-    rows = (f"{t.name}\t{t.corpus}\t{HELDOUT if out else TRAIN}\n" for t, out in zip(transcripts, split, strict=True))
-    (folder / "transcripts.tsv").write_text("name\tcorpus\tsplit\n" + "".join(rows), encoding="utf-8")
+    rows = (
+        "\t".join((*map(shown, (t.name, t.corpus, t.origin.get(PID, ""))), HELDOUT if out else TRAIN)) + "\n"
+        for t, out in zip(transcripts, split, strict=True)
+    )
+    (folder / "transcripts.tsv").write_text("name\tcorpus\tpid\tsplit\n" + "".join(rows), encoding="utf-8")
     by_corpus = _by_corpus(transcripts)
     count = dict(zip(words, counts.tolist(), strict=True))
     manifest = Manifest.model_validate(
@@ -100,6 +105,7 @@ def write_corpus(
             "nouns": {n.word: (count.get(n.word + ENV, 0), count.get(n.word + LAN, 0)) for n in inventory()},
             "licence": LICENCES[source],
             "cite": citations(source, [name for name in by_corpus if name]),
+            "transcribers": _transcribers(transcripts),
             "notices": dict(notices),
             "faults": tuple(FaultRecord(file=f.file, line=f.line, reason=f.reason) for f in merged.faults),
         }
@@ -168,6 +174,15 @@ def _totals(transcripts: Iterable[Coded]) -> Counts:
         total["lan_words"] += int((t.lengths[~is_env] - 1).sum())
         total["tokens"] += int(t.lengths.sum())
     return Counts(**total)
+
+
+def _transcribers(transcripts: Iterable[Coded]) -> dict[str, tuple[str, ...]]:
+    """Of each corpus whose files name any, everybody they name."""
+    groups: dict[str, set[str]] = {}
+    for t in transcripts:
+        if who := t.origin.get(TRANSCRIBER, ""):
+            groups.setdefault(t.corpus, set()).add(" ".join(who.split()))
+    return {name: tuple(sorted(group)) for name, group in sorted(groups.items())}
 
 
 def _by_corpus(transcripts: Iterable[Coded]) -> dict[str, Counts]:

@@ -52,6 +52,23 @@ def test_what_was_not_measured_is_said(capsys: pytest.CaptureFixture[str]) -> No
     assert "not measured" in shown(capsys)
 
 
+UNKNOWN = {"prompts": 37, "of_prompts": 1000, "words": 41, "of_words": 14_203}
+NONE = {**UNKNOWN, "prompts": 0, "words": 0}
+
+
+@pytest.mark.usefixtures("wide")
+def test_words_the_tokenizer_does_not_know_have_a_line_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
+    result = fake_result()
+    show_result(result)  # as those written before: not measured
+    assert "unknown to the tokenizer" not in shown(capsys)
+    show_result(result.model_copy(update={"protocol": {"unknown_words": {"token": UNKNOWN, "plain": NONE}}}))
+    lines = [line for line in shown(capsys).splitlines() if "unknown to the tokenizer" in line]
+    assert lines == ["token: unknown to the tokenizer: 41 of 14,203 words, in 37 of 1,000 prompts"]
+    for other in ("some", {"token": {"prompts": -1}}, {"token": "many"}):  # a protocol is free of form
+        show_result(result.model_copy(update={"protocol": {"unknown_words": other}}))
+        assert "unknown to the tokenizer" not in shown(capsys)
+
+
 def table_rows(text: str, title: str) -> list[list[str]]:
     """The cells of the table under a title."""
     table = text[text.index(title) :]

@@ -37,7 +37,7 @@ def rows_of(corpus: Corpus, step: int = 0, seed: int = 1, batch_size: int = 8, l
 
 def splits(folder: Path) -> dict[str, set[str]]:
     rows = [line.split("\t") for line in (folder / "transcripts.tsv").read_text().splitlines()[1:]]
-    return {kind: {Path(name).stem for name, _, split in rows if split == kind} for kind in ("train", "heldout")}
+    return {kind: {Path(name).stem for name, *_, split in rows if split == kind} for kind in ("train", "heldout")}
 
 
 def transcript_of(row: list[str]) -> str:

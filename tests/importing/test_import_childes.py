@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import lzma
@@ -126,6 +127,36 @@ def test_counts_of_the_manifest(tmp_path: Path) -> None:
     assert any("corpus odd" in c for c in manifest.cite)
 
 
+def test_what_files_say_of_their_origin_is_carried_along(tmp_path: Path) -> None:
+    plain = import_childes(small_corpus(tmp_path / "in", files=4), tmp_path / "plain")
+    assert plain.transcribers == {}
+    folder = tmp_path / "in"
+    for name, who in (("t00", "Ann  B"), ("t02", "Ann B"), ("t01", "Carl")):
+        data = (folder / f"{name}.cha").read_bytes()
+        said = f"@UTF8\n@PID:\t11312/c-{name}\n@Transcriber:\t{who}\n".encode()
+        (folder / f"{name}.cha").write_bytes(data.replace(b"@UTF8\n", said))
+    (folder / "x.xml").write_bytes(
+        xml('<comment type="Transcriber">Dora</comment>', "<u who='CHI'><w>yes</w></u>").replace(
+            b"<CHAT ", b'<CHAT PID="11312/c-x" '
+        )
+    )
+    manifest = import_childes(folder, tmp_path / "named")
+    assert manifest.transcribers == {"even": ("Ann B",), "odd": ("Carl",), "made": ("Dora",)}
+    assert load_manifest(tmp_path / "named") == manifest
+    rows = [line.split("\t") for line in (tmp_path / "named" / "transcripts.tsv").read_text().splitlines()]
+    assert rows[0] == ["name", "corpus", "pid", "split"]
+    pids = {Path(name).stem: pid for name, _, pid, _ in rows[1:]}
+    assert pids == {"t00": "11312/c-t00", "t01": "11312/c-t01", "t02": "11312/c-t02", "t03": "", "x": "11312/c-x"}
+
+
+def test_an_older_manifest_still_loads(tmp_path: Path) -> None:
+    manifest = import_childes(small_corpus(tmp_path / "in", files=4), tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    old = {k: v for k, v in json.loads(path.read_text()).items() if k != "transcribers"}
+    path.write_text(json.dumps(old))
+    assert load_manifest(tmp_path / "out") == manifest
+
+
 def test_the_corpus_of_a_file_that_does_not_name_it(tmp_path: Path) -> None:
     for name, corpus in (("Brown", ""), ("Sachs", "change_me_later")):
         (tmp_path / name).mkdir()
@@ -177,6 +208,32 @@ def test_keep_going_lists_all_faults_and_keeps_the_good_files(tmp_path: Path) ->
         "d-tier.cha": (7, "the tier %act annotates no utterance: none stands before it"),
         "e-bomb.xml": (2, "a document type or entity is declared; TalkBank XML needs none, and none is read"),
     }
+
+
+def test_a_damaged_notice_is_a_fault_like_any_other(tmp_path: Path) -> None:
+    folder = small_corpus(tmp_path / "in", files=4)
+    (folder / "README.gz").write_bytes(gzip.compress(b"Licence: as Ann says")[:-9])
+    (folder / "licence.txt").write_bytes(b"as Ann says")
+    with pytest.raises(FaultError, match=r"README\.gz: cannot be read: Compressed file ended"):
+        import_childes(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    manifest = import_childes(folder, tmp_path / "out", keep_going=True)
+    assert manifest.totals.transcripts == 4
+    assert [Path(f.file).name for f in manifest.faults] == ["README.gz"]
+    assert {Path(name).name: text for name, text in manifest.notices.items()} == {"licence.txt": "as Ann says"}
+
+
+@pytest.mark.parametrize("good", [0, 2])
+def test_every_fault_is_listed_however_many(tmp_path: Path, capsys: pytest.CaptureFixture[str], good: int) -> None:
+    folder = small_corpus(tmp_path / "in", files=good)
+    for i in range(45):
+        (folder / f"broken{i:02}.cha").write_bytes(chat("*CHI:\tthe [= dog"))
+    out = str(tmp_path / "out")
+    code = main(["tasks", "import", "childes", str(folder), "--out", out, "--keep-going"])
+    assert code == (0 if good else 2)
+    said = capsys.readouterr().err
+    assert all(f"broken{i:02}.cha, line 7: '[' is not closed" in said for i in range(45))
+    assert "more" not in said
 
 
 @pytest.mark.parametrize("kind", ["tar", "tar.xz", "tar.gz"])

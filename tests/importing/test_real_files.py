@@ -14,13 +14,21 @@ import naive_reader
 import pytest
 from fixtures import decoded
 
-from groundbench.tasks.importers import Manifest, import_childes, import_coco, import_visdial, select_nouns
+from groundbench.tasks.importers import (
+    Manifest,
+    import_childes,
+    import_coco,
+    import_visdial,
+    load_manifest,
+    select_nouns,
+)
 from groundbench.tasks.importers.chat import read_chat
 from groundbench.tasks.importers.talkbank_xml import read_xml
 from groundbench.tasks.nouns import inventory
 
 CHAT = ("chat_en_na_nomor.tar.xz", "chat_bates_bernstein_nomor.tar.xz")
 XML = "xml_kg_envrich_nomor.tar.xz"
+FULL = "chat_samples_full_mor.tar.xz"
 
 
 def members(archive: Path, which: slice) -> list[tuple[str, bytes]]:
@@ -34,7 +42,7 @@ def sample(shared_data: Path) -> list[tuple[str, bytes]]:
     """20 transcripts: two untouched ones of every tier, and eighteen spread over the corpora."""
     childes = shared_data / "childes"
     return [
-        *members(childes / "chat_samples_full_mor.tar.xz", slice(0, 18, 9)),
+        *members(childes / FULL, slice(0, 18, 9)),
         *members(childes / CHAT[1], slice(0, 167, 56)),
         *members(childes / CHAT[0], slice(0, 3565, 240)),
     ]
@@ -52,6 +60,39 @@ def test_twenty_files_word_for_word(sample: list[tuple[str, bytes]], tiers: str,
         expected = naive_reader.read(data.decode("utf-8"), shown, comments=tiers == "core")
         assert tokens == expected, f"{name}: {first_difference(tokens, expected)}"
     assert sum(map(len, ours)) > 60_000
+
+
+def test_all_untouched_samples_are_imported(shared_data: Path, tmp_path: Path) -> None:
+    """Files with every tier, from eight corpora: counted line by line with nothing of ours."""
+    archive = shared_data / "childes" / FULL
+    if not archive.is_file():
+        pytest.skip(f"no {archive}")
+    files = members(archive, slice(None))
+    text = "".join(data.decode("utf-8") for _, data in files)
+    lines = Counter(
+        "*" if line[0] == "*" else line[: line.index(":")] for line in text.splitlines() if line[:1] in ("*", "%")
+    )
+    for tiers in ("core", "strict"):
+        manifest = import_childes(archive, tmp_path / tiers, tiers=tiers, jobs=1)
+        assert manifest.faults == ()
+        assert (manifest.totals.transcripts, manifest.duplicates, len(files)) == (18, 0, 18)
+        assert {k: n for k, n in manifest.lines.items() if k[0] in "*%"} == lines
+        corpora = {name: c.transcripts for name, c in manifest.corpora.items()}
+        assert corpora == {
+            "bloom73": 1,
+            "braunwald": 2,
+            "brown": 1,
+            "hslld": 6,
+            "post": 2,
+            "providence": 2,
+            "sachs": 2,
+            "suppes": 2,
+        }
+        assert all(2 < c.lan_words / c.utterances < 5 for c in manifest.corpora.values())
+        assert 0.8 < manifest.totals.utterances / lines["*"] <= 1
+    core, strict = (load_manifest(tmp_path / tiers) for tiers in ("core", "strict"))
+    assert core.totals.lan_words == strict.totals.lan_words
+    assert core.totals.env_words > strict.totals.env_words > 0
 
 
 def first_difference(ours: list[str], expected: list[str]) -> str:

@@ -9,7 +9,7 @@ from source_tree import imports, modules
 
 MODULES = modules()
 CORE = {"errors", "testbed", "question", "adapter", "table", "record", "result"} | {
-    f"result_{part}" for part in ("trajectory", "screening", "image", "pictures")
+    f"result_{part}" for part in ("trajectory", "screening", "image", "pictures", "unknown")
 }
 # What may be imported, by module or package (its own package always may). Everything else in groundbench/*.py is a
 # measurement; the modules of TOP may import all but `cli`.
@@ -22,6 +22,7 @@ ALLOWED = {
     "table": {"testbed"},
     "record": set(),
     "result_image": {"record"},
+    "result_unknown": {"record"},
     "result": {"errors", "record", "result_image"},
     "result_pictures": {"errors", "result"},
     "result_trajectory": {"errors", "result"},
@@ -42,6 +43,7 @@ ALLOWED = {
         "result_screening",
         "result_image",
         "result_pictures",
+        "result_unknown",
     },
     "export": {"groundbench", "errors", "result", "result_trajectory"},
     "leaderboard": {"groundbench", "errors", "result", "result_trajectory", "result_image", "report"},

@@ -307,3 +307,15 @@ def test_a_trajectory_shows_the_lens_by_layer_and_every_regression_with_its_inte
 
 def test_the_mean_layer_of_a_trajectory_has_its_interval(together):
     assert lines_of(chart_named(together, "Their mean layer"), "band") == ["band c1", "band c2"]
+
+
+@pytest.mark.parametrize("other", ["some", {"token": {"prompts": EVIL}}])
+def test_words_the_tokenizer_does_not_know_stand_with_the_protocol(other: object) -> None:
+    counts = {"prompts": 37, "of_prompts": 1000, "words": 41, "of_words": 14_203}
+    run = fake_result()
+    text = Reader(render_run(run.model_copy(update={"protocol": {"unknown_words": {"token": counts}}}))).text
+    assert "unknown to the tokenizer: 41 of 14,203 words, in 37 of 1,000 prompts" in text
+    assert "unknown to the tokenizer" not in Reader(render_run(run)).text
+    page = render_run(run.model_copy(update={"protocol": {"unknown_words": other}}))
+    assert "unknown to the tokenizer" not in page
+    assert EVIL not in page

@@ -6,6 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import letters_tokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
 
 from groundbench.adapters.encoding import PromptEncoder
 from groundbench.errors import BadInputError
@@ -43,6 +47,20 @@ def test_bos_without_a_bos_token_is_refused():
     tokenizer.bos_token = None
     with pytest.raises(BadInputError, match="no BOS token"):
         PromptEncoder(tokenizer, 64, "letters", bos="yes")
+
+
+def test_an_unknown_word_is_known_where_the_tokenizer_gives_one():
+    assert ENCODER.unknown is None
+    named = letters_tokenizer()
+    named.unk_token = "<s>"  # as GPT-2's names its end of text; bytes write every word
+    assert PromptEncoder(named, 64, "letters").unknown is None
+    words = Tokenizer(WordLevel({"<unk>": 0, "a": 1, "b": 2}, unk_token="<unk>"))
+    words.pre_tokenizer = WhitespaceSplit()
+    whole = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>")
+    encoder = PromptEncoder(whole, 64, "words")
+    (row,) = encoder.encode([prompt("a c {env} d", "b")])
+    assert encoder.unknown == 0
+    assert row.ids.count(0) == 2
 
 
 def test_env_merged_with_its_surroundings_is_refused():

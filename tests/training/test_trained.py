@@ -13,10 +13,12 @@ from toy import toy_preset
 
 from groundbench.choices import choose_testbed
 from groundbench.cli import main
+from groundbench.cli.results import show_result
 from groundbench.errors import BadInputError
 from groundbench.evaluate import evaluate
 from groundbench.registry import load_testbed, open_model
 from groundbench.result import Result
+from groundbench.result_unknown import unknown_words
 from groundbench.tasks import childes
 from groundbench.tasks.importers import ImportedCorpus, import_childes
 from groundbench.trained import Trained
@@ -73,6 +75,30 @@ def test_the_threshold_is_in_the_result_and_none_is_all_nouns(run: Path) -> None
         choose_testbed(open_model(last(run)), "childes")
     every = choose_testbed(open_model(last(run)), "childes", at_least=0)
     assert every.digest() == load_testbed("childes").digest()
+
+
+def test_context_words_that_the_corpus_lacks_are_counted_and_nothing_else_changes(
+    run: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bed = childes.load(folder, 60)
+    known = set((folder / "vocabulary.txt").read_text().split())
+    form = bed.form("token")
+    texts = [bed.prompt(f, bed.noun(f.noun or ""), form).text.split() for f in bed.frames(form)]
+    unknown = [[w for w in text if w not in known] for text in texts]
+    result = evaluate(last(run), measures=["gain"], mismatches=1, at_least=60, out=tmp_path)
+    assert result.protocol["unknown_words"] == {
+        "token": {
+            "prompts": sum(map(bool, unknown)),
+            "of_prompts": 60,
+            "words": sum(map(len, unknown)),
+            "of_words": sum(map(len, texts)),
+        }
+    }
+    assert 0 < sum(map(len, unknown)) < sum(map(len, texts))
+    assert "unknown" not in (tmp_path / "manifest.json").read_text()  # no part of what makes a run the same one
+    show_result(result)
+    line = f"token: {unknown_words(result.protocol)['token'].describe()}"
+    assert line in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_a_moved_corpus_is_said_to_be_missing_and_found_where_it_is_now(
