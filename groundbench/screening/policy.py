@@ -144,8 +144,8 @@ def _missing(card: RiskCard, name: str) -> Iterator[tuple[str, int, int]]:
         n = sum(g.gain.n for g in card.gains if g.against == part)
         yield f"questions were not asked {_AGAINST[part]}", every - n, every
     elif field in ("min_auroc", "max_ece", "operating_point"):
-        chosen = card.operating.signal if field == "operating_point" and card.operating else card.predictors.best
-        signal = None if chosen is None else card.signal(chosen)
+        point = card.operating if field == "operating_point" else None
+        signal = _calibrated(card) if point is None else card.signal(point.signal)
         scored = q.splits["fit"] + q.splits["test"]
         if signal is not None:
             yield f"questions have no value of the signal {signal.name}", scored - signal.n, scored
@@ -180,7 +180,7 @@ def _of_signals(card: RiskCard, policy: Policy) -> Iterator[Check]:
     if policy.min_auroc is not None:
         yield _auroc(card, best, policy.min_auroc, policy.sure)
     if policy.max_ece is not None:
-        yield _ece(card, best, policy.max_ece, policy.sure)
+        yield _ece(card, policy.max_ece, policy.sure)
     if policy.operating_point is not None:
         wanted = policy.operating_point
         text = f"≤ {wanted.max_risk:g} errors at ≥ {wanted.min_coverage:g} kept"
@@ -253,8 +253,14 @@ def _auroc(card: RiskCard, best: SignalRecord | None, least: float, sure: bool) 
     return _check("min_auroc", f"≥ {least:g}", f"{value:.3f}", value >= least, f"{best.name} predicts errors best")
 
 
-def _ece(card: RiskCard, best: SignalRecord | None, most: float, sure: bool) -> Check:
-    signal = best or next((s for s in card.signals if s.calibration), None)
+def _calibrated(card: RiskCard) -> SignalRecord | None:
+    """Whose risk is asked to mean what it says: the best signal's, or the first's where none can be called best."""
+    best = None if card.predictors.best is None else card.signal(card.predictors.best)
+    return best or next((s for s in card.signals if s.calibration), None)
+
+
+def _ece(card: RiskCard, most: float, sure: bool) -> Check:
+    signal = _calibrated(card)
     if signal is None or not signal.calibration:
         return _unmeasured("max_ece", f"≤ {most:g}", _why_no_auroc(card))
     first = signal.calibration[0]
