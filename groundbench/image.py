@@ -18,11 +18,11 @@ from groundbench.mechanism import SMALL, MechanismOptions, matched_items
 from groundbench.patches import crossfit_heads, read_patches
 from groundbench.pictures import keep_pictures
 from groundbench.progress import Progress
-from groundbench.result_image import ImageRecord
+from groundbench.result_image import ImageRecord, SwapRecord
 from groundbench.result_pictures import Picture
 from groundbench.spans import patch_positions
 from groundbench.store import RunStore
-from groundbench.swap import measure_swap
+from groundbench.swap import BOX, WHOLE, Region, measure_swap
 from groundbench.table import SurprisalTable
 
 SWAPPED = 200
@@ -48,20 +48,35 @@ def measure_image(
     contexts, saliency = subject.contexts, subject.saliency
     lists = _lists(subject, options.seed)
     reading = [] if saliency is None else [read_patches(saliency, h, n, seed=options.seed) for n, h in lists.items()]
+    wider: list[SwapRecord | None] = []
     with Progress(f"{subject.adapter.info.name}: swap test of {contexts.form.name}", 0):
-        swap = measure_swap(
-            subject.adapter,
-            contexts,
-            subject.table,
-            items=SWAPPED if subject.adapter.info.parameters < SMALL else SWAPPED_OF_LARGE,
-            seed=options.seed,
-            batch_tokens=options.batch_tokens,
-            store=subject.store,
-        )
+        swap = _swap(subject, options, BOX)
+        if options.swap_rings and any(box is not None for row in contexts.rows for box in row.boxes):
+            wider = [_swap(subject, options, Region(rings)) for rings in options.swap_rings]
+            wider.append(_swap(subject, options, WHOLE))
     record = ImageRecord(
-        env_form=contexts.form.name, hash=digest, **_shape(contexts), reading=tuple(r for r in reading if r), swap=swap
+        env_form=contexts.form.name,
+        hash=digest,
+        **_shape(contexts),
+        reading=tuple(r for r in reading if r),
+        swap=swap,
+        wider=tuple(s for s in wider if s is not None),
     )
     return record, _pictures(subject, lists, options)
+
+
+def _swap(subject: ImageSubject, options: MechanismOptions, region: Region) -> SwapRecord | None:
+    """The swap test of one region; None where the adapter cannot exchange patches."""
+    return measure_swap(
+        subject.adapter,
+        subject.contexts,
+        subject.table,
+        items=SWAPPED if subject.adapter.info.parameters < SMALL else SWAPPED_OF_LARGE,
+        region=region,
+        seed=options.seed,
+        batch_tokens=options.batch_tokens,
+        store=subject.store,
+    )
 
 
 def _lists(subject: ImageSubject, seed: int) -> dict[Literal["all", "crossfit"], npt.NDArray[np.bool_]]:

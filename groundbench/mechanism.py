@@ -53,6 +53,8 @@ class MechanismOptions:
             frames, or on `all` items; all for small models, 40 nouns for others.
         gather: also cut gather heads, where `total` saliency is measured; aggregate heads are always cut.
         loss: saliency is of the surprisal of the target's `first` token, or of `all` of them.
+        swap_rings: of pictures, also exchange the object's box with so many rings of patches around it, for each of
+            these numbers, and the whole picture; none by default: the box alone.
         style: what is done to the heads: zero, mean, resample or scale; at all positions or the last.
     """
 
@@ -64,6 +66,7 @@ class MechanismOptions:
     ablation_nouns: int | Literal["all"] | None = None
     gather: bool = False
     loss: Loss = "first"
+    swap_rings: tuple[int, ...] = ()
     style: EditStyle = field(default_factory=EditStyle)
     lens: LensOptions = field(default_factory=LensOptions)
     seed: int = 0
@@ -75,6 +78,11 @@ class MechanismOptions:
                 raise BadInputError(f"unknown control {control!r}: expected some of {', '.join(CONTROLS)}")
         if self.selections == ("instance",) and self.style.mode not in ("zero", "scale"):
             raise BadInputError(f"the selection 'instance' cannot {self.style.mode} heads: expected zero or scale")
+        if any(rings < 1 for rings in self.swap_rings) or len(set(self.swap_rings)) < len(self.swap_rings):
+            raise BadInputError(
+                f"swap_rings is {', '.join(map(str, self.swap_rings))}; expected different whole numbers from 1 on "
+                "(the box alone is always exchanged)"
+            )
         if isinstance(self.ablation_nouns, int) and self.ablation_nouns < MIN_ABLATION_NOUNS:
             raise BadInputError(
                 f"ablation_nouns is {self.ablation_nouns}; expected at least {MIN_ABLATION_NOUNS} or all"
@@ -103,6 +111,7 @@ class MechanismOptions:
             "factor": self.style.factor,
             "positions": self.style.positions,
             "seed": self.seed,
+            **({"swap_rings": list(self.swap_rings)} if self.swap_rings else {}),
         }
 
     def selections_for(self, adapter: Adapter) -> tuple[Selection, ...]:

@@ -53,6 +53,9 @@ class SwapRecord(Record):
     What the model knows of the noun from these patches alone goes with them: the gain then turns to its negative.
 
     Attributes:
+        rings: how many rings of patches around the box changed places with it; 0, none.
+        whole: every patch did: the limit of many rings, where the gain must turn to its negative exactly.
+        share: the part of the picture's patches that changed places, mean over pairs.
         n_items: a seeded sample of items, each with `mismatches` seeded other nouns.
         n_left_out: pairs of pictures whose patches do not stand in the same places.
         gain: of the same pairs untouched; `gain_swapped`: with the patches exchanged. Means over nouns.
@@ -60,6 +63,9 @@ class SwapRecord(Record):
             where the gain's interval touches 0.
     """
 
+    rings: int = Field(default=0, ge=0)
+    whole: bool = False
+    share: float | None = Field(default=None, ge=0, le=1)
     n_items: int = Field(ge=0)
     mismatches: int = Field(ge=0)
     n_left_out: int = Field(default=0, ge=0)
@@ -73,6 +79,14 @@ class SwapRecord(Record):
     ratio_ci_low: float | None = None
     ratio_ci_high: float | None = None
 
+    @property
+    def region(self) -> str:
+        """What changed places, in words."""
+        if self.whole:
+            return "the whole picture"
+        rings = {0: "", 1: " and a ring of patches around it"}
+        return "the box" + rings.get(self.rings, f" and {self.rings} rings around it")
+
 
 class ImageRecord(Record):
     """The picture's part in one image form.
@@ -82,6 +96,8 @@ class ImageRecord(Record):
         n_patches: of a prompt's pictures, mean over items; `n_box`: of them those that the object's box touches.
         rows, columns: the grid of patches; null where a prompt has several, or not all prompts the same.
         reading: where the heads read; empty where heads were not measured or the form has no boxes.
+        swap: of the box alone; `wider`: of the box with rings of patches around it and of the whole picture, on the
+            same pairs; empty where that was not asked for or the form has no boxes.
     """
 
     env_form: str
@@ -92,3 +108,10 @@ class ImageRecord(Record):
     columns: int | None = Field(default=None, ge=1)
     reading: tuple[PatchReading, ...] = ()
     swap: SwapRecord | None = None
+    wider: tuple[SwapRecord, ...] = ()
+
+    @property
+    def swaps(self) -> tuple[SwapRecord, ...]:
+        """Every swap that was made and measured, from the box to the whole picture."""
+        every = (self.swap, *self.wider)
+        return tuple(s for s in every if s is not None and s.gain_swapped is not None)

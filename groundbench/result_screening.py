@@ -28,8 +28,28 @@ class Estimated(Record):
     n: int = Field(default=0, ge=0)
 
 
+class UnaskedRecord(Record):
+    """Questions that could not be asked of this model (its tokenizer cannot read them): in no rate, so counted here.
+
+    Attributes:
+        n: all of them; `by_kind`: of each kind that has any.
+        yes_no: those whose answers are yes and no; `contradicting`: those whose evidence contradicts the usual.
+    """
+
+    n: int = Field(default=0, ge=0)
+    by_kind: dict[str, int] = Field(default_factory=dict)
+    yes_no: int = Field(default=0, ge=0)
+    contradicting: int = Field(default=0, ge=0)
+
+
 class QuestionsRecord(Record):
-    """What was asked: `splits` are disjoint in groups (heads are detected in `detect`, risks fitted in `fit`)."""
+    """What was asked: `splits` are disjoint in groups (heads are detected in `detect`, risks fitted in `fit`).
+
+    Attributes:
+        n: questions that were answered; `unasked`: those beside them that could not be asked.
+        limit: how many were wanted at most; `drawn_from`: how many the sets hold, where these are more, so that the
+            card is of a sample; null where it is of all.
+    """
 
     sets: tuple[str, ...]
     hash: str
@@ -39,6 +59,8 @@ class QuestionsRecord(Record):
     forms: tuple[str, ...]
     splits: dict[Literal["detect", "fit", "test"], int]
     limit: int | None = None
+    drawn_from: int | None = Field(default=None, ge=1)
+    unasked: UnaskedRecord = UnaskedRecord()
 
 
 class ErrorRecord(Record):
@@ -110,13 +132,18 @@ class ReliabilityBin(Record):
 
 
 class CalibrationRecord(Record):
-    """A risk fitted on the `fit` split and tested on the `test` split; null where a split has no answer."""
+    """A risk fitted on the `fit` split and tested on the `test` split; null where a split has no answer.
+
+    `ece_high`: the upper end of the expected calibration error's 95 % interval over groups of the test split; null with
+    one group, and in cards older than it.
+    """
 
     method: Literal["isotonic", "logistic"]
     fit: LogisticFit | IsotonicFit
     n_fit: int = Field(ge=0)
     n_test: int = Field(ge=0)
     ece: float
+    ece_high: float | None = None
     brier: float
     bins: tuple[ReliabilityBin, ...]
 

@@ -21,7 +21,7 @@ from groundbench.question import Question, digest
 from groundbench.registry import load_questions, open_model
 from groundbench.result_screening import FILE_NAME, OperatingPoint, QuestionsRecord, RiskCard
 from groundbench.screening.answers_file import write_answers
-from groundbench.screening.errors_by_kind import error_records, truth_gains
+from groundbench.screening.errors_by_kind import error_records, truth_gains, unasked_record
 from groundbench.screening.grouped import numbered
 from groundbench.screening.lens_entropy import middle_layers
 from groundbench.screening.measuring import Floats, Run, ScreenOptions, answered, generated, risks_of, strengthened
@@ -65,7 +65,7 @@ def screen(
     chosen = sample(asked_for, options.limit, options.seed)
     store = _store(adapter, chosen, options, None if out is None else Path(out), force)
     run = answered(adapter, chosen, options, store)
-    card, risks = _card(run, names, digest(chosen), started)
+    card, risks = _card(run, names, digest(chosen), len(asked_for), started)
     if out is not None and processes.current().first:
         write_answers(Path(out) / "answers.parquet", run.answers, run.splits, risks)
         card.save(Path(out) / FILE_NAME)
@@ -103,7 +103,10 @@ def default_sets(adapter: Adapter) -> tuple[str, ...]:
     return ("image-scenes",) if isinstance(adapter, Exchangeable) else ("text-scenes",)
 
 
-def _card(run: Run, names: tuple[str, ...], hash_: str, started: float) -> tuple[RiskCard, dict[str, Floats]]:
+def _card(
+    run: Run, names: tuple[str, ...], hash_: str, total: int, started: float
+) -> tuple[RiskCard, dict[str, Floats]]:
+    """The card, and every signal's risk of every question; `total`: questions of the sets before any limit."""
     options, adapter = run.options, run.adapter
     heads, risks = risks_of(run)
     group = numbered([q.group for q in run.answers.questions])
@@ -115,7 +118,7 @@ def _card(run: Run, names: tuple[str, ...], hash_: str, started: float) -> tuple
     best = found.best or next((r.name for r in records if r.missing is None), None)
     card = RiskCard(
         model=model_record(adapter.info),
-        questions=_questions(run, names, hash_),
+        questions=_questions(run, names, hash_, total),
         errors=error_records(run.answers),
         gains=truth_gains(run.answers, options.seed),
         heads=heads,
@@ -147,8 +150,8 @@ def _operating(scored: Scored, policy: Policy | None, best: str | None) -> Opera
     return operating_point(scored, name, wanted.max_risk, wanted.min_coverage)
 
 
-def _questions(run: Run, names: tuple[str, ...], hash_: str) -> QuestionsRecord:
-    questions = run.answers.questions
+def _questions(run: Run, names: tuple[str, ...], hash_: str, total: int) -> QuestionsRecord:
+    questions, limit = run.answers.questions, run.options.limit
     return QuestionsRecord(
         sets=names,
         hash=hash_,
@@ -157,7 +160,9 @@ def _questions(run: Run, names: tuple[str, ...], hash_: str) -> QuestionsRecord:
         kinds=tuple(dict.fromkeys(q.kind for q in questions)),
         forms=tuple(dict.fromkeys(q.form for q in questions)),
         splits={"detect": len(run.splits.detect), "fit": len(run.splits.fit), "test": len(run.splits.test)},
-        limit=run.options.limit,
+        limit=limit,
+        drawn_from=total if limit is not None and limit < total else None,
+        unasked=unasked_record(run.asked.left_out),
     )
 
 

@@ -27,6 +27,13 @@ def image_faults(image: ImageRecord, model: ModelRecord, n_items: int | None) ->
         yield from (f"reading[{i}].{f}" for f in _reading(reading, total, n_items))
     if image.swap is not None:
         yield from (f"swap.{f}" for f in _swap(image.swap, n_items))
+        if image.swap.rings or image.swap.whole:
+            yield "swap is of more than the box; expected it among wider"
+    regions = [(s.rings, s.whole) for s in image.wider]
+    if len({*regions, (0, False)}) <= len(regions):
+        yield "wider names a region twice, or the box alone"
+    for i, swap in enumerate(image.wider):
+        yield from (f"wider[{i}].{f}" for f in _swap(swap, n_items))
 
 
 def _reading(r: PatchReading, total: int, n_items: int | None) -> Iterator[str]:

@@ -156,6 +156,15 @@ AblationNouns = Annotated[
         rich_help_panel=CAUSE,
     ),
 ]
+SwapRings = Annotated[
+    str | None,
+    typer.Option(
+        help="Of pictures, also exchange so many rings of patches around the object's box, and the whole picture.",
+        show_default="the box alone",
+        metavar="1,2,…",
+        rich_help_panel=CAUSE,
+    ),
+]
 Edit = Annotated[
     Literal["zero", "mean", "resample", "scale"],
     typer.Option(help="What is done to a head's output; scale multiplies it by --factor.", rich_help_panel=CAUSE),

@@ -194,10 +194,10 @@ def _show_image(image: ImageRecord | None) -> None:
     if rows:
         title = f"Saliency of a patch over the picture's mean patch, {image.env_form}"
         console.show_table(("read by", *numbers, "95 %"), rows, title=title, right=numbers)
-    swap = image.swap
-    if swap is not None and swap.gain_swapped is not None:
+    for swap in image.swaps:
+        what = "the box's patches" if swap is image.swap else swap.region
         console.out().print(
-            f"the box's patches exchanged, {image.env_form}: a gain of {nats(swap.gain)} becomes "
+            f"{what} exchanged, {image.env_form}: a gain of {nats(swap.gain)} becomes "
             f"{nats(swap.gain_swapped)} {interval(swap.gain_swapped_ci_low, swap.gain_swapped_ci_high)} nats "
             f"({swap.n_items} items)"
         )

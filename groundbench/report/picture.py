@@ -56,13 +56,16 @@ def _lead(record: ImageRecord) -> str:
             + (f" (95 % interval {ends})" if ends else "")
             + "."
         )
-    swap = record.swap
-    if swap is not None and swap.gain_swapped is not None:
+    for i, swap in enumerate(record.swaps):
         ends = interval(swap.gain_swapped_ci_low, swap.gain_swapped_ci_high)
-        parts.append(
-            "With the box's patches of the matched and the mismatched picture exchanged, a gain of "
-            f"{number(swap.gain)} becomes {number(swap.gain_swapped)} nats (95 % interval {ends})."
-        )
+        becomes = f"{number(swap.gain_swapped)} nats (95 % interval {ends})"
+        if i == 0:
+            parts.append(
+                "With the box's patches of the matched and the mismatched picture exchanged, a gain of "
+                f"{number(swap.gain)} becomes {becomes}."
+            )
+        else:
+            parts.append(f"With {swap.region}, {becomes}.")
     return " ".join(parts) or "Nothing is known of where in the picture the word comes from."
 
 
@@ -131,19 +134,33 @@ def _reading_table(found: Sequence[tuple[str, PatchReading]]) -> Table:
 
 
 def _swap_figure(records: Sequence[ImageRecord]) -> Figure | None:
-    found = [(r.env_form, r.swap) for r in records if r.swap is not None and r.swap.gain_swapped is not None]
+    found = [(r.env_form, r.swaps) for r in records if r.swaps]
     if not found:
         return None
-    rows = [row for name, swap in found for row in _swap_rows(name, swap, len(found) > 1)]
+    rows = [row for name, swaps in found for row in _swap_rows(name, swaps, len(found) > 1)]
     summary = "; ".join(f"{r.label} {number(r.value)}" for r in rows)
-    chart = dot_plot(rows, Layout("gain (nats)", 420, 30, 190), "Gain before and after the exchange", summary)
+    wide = 260 if any(len(swaps) > 1 for _, swaps in found) else 190
+    chart = dot_plot(rows, Layout("gain (nats)", 420, 30, wide), "Gain before and after the exchange", summary)
     caption = "A gain that comes from the object's patches turns to its negative when they change pictures."
     table = Table(
         "The swap test (nats)",
-        ("Form", "Items", "Pairs left out", "Gain", "95 % interval", "Exchanged", "95 % interval", "Exchanged / gain"),
+        (
+            "Form",
+            "Exchanged",
+            "Of the patches",
+            "Items",
+            "Pairs left out",
+            "Gain",
+            "95 % interval",
+            "After",
+            "95 % interval",
+            "After / gain",
+        ),
         tuple(
             (
                 name,
+                s.region,
+                percent(s.share, 1),
                 count(s.n_items),
                 count(s.n_left_out),
                 number(s.gain),
@@ -152,17 +169,28 @@ def _swap_figure(records: Sequence[ImageRecord]) -> Figure | None:
                 interval(s.gain_swapped_ci_low, s.gain_swapped_ci_high),
                 number(s.ratio),
             )
-            for name, s in found
+            for name, swaps in found
+            for s in swaps
         ),
+        frozenset({0, 1}),
     )
     return Figure("The object's patches exchanged", (chart,), table, caption)
 
 
-def _swap_rows(name: str, swap: SwapRecord, several: bool) -> list[Row]:
-    label = f"{name}, " if several else ""
+def _swap_rows(name: str, swaps: Sequence[SwapRecord], several: bool) -> list[Row]:
+    label, first = f"{name}, " if several else "", swaps[0]
     return [
-        Row(f"{label}as they are", swap.gain, swap.gain_ci_low, swap.gain_ci_high),
-        Row(f"{label}exchanged", swap.gain_swapped, swap.gain_swapped_ci_low, swap.gain_swapped_ci_high, colour=2),
+        Row(f"{label}as they are", first.gain, first.gain_ci_low, first.gain_ci_high),
+        *(
+            Row(
+                f"{label}{s.region if len(swaps) > 1 else 'exchanged'}",
+                s.gain_swapped,
+                s.gain_swapped_ci_low,
+                s.gain_swapped_ci_high,
+                colour=2,
+            )
+            for s in swaps
+        ),
     ]
 
 

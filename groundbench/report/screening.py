@@ -71,7 +71,8 @@ def card_facts(card: RiskCard) -> Facts:
             ("Kinds", ", ".join(q.kinds)),
             ("Forms", ", ".join(q.forms)),
             ("Splits", ", ".join(f"{name} {n}" for name, n in q.splits.items())),
-            ("Limit", count(q.limit)),
+            ("Drawn", "all" if q.drawn_from is None else f"a sample of {count(q.limit)} of {count(q.drawn_from)}"),
+            ("Could not be asked", count(q.unasked.n)),
         ),
     )
 
@@ -231,14 +232,16 @@ def calibration_section(card: RiskCard) -> Section:
     """Whether a predicted risk of 10 % means one error in ten."""
     title = "Does a risk mean what it says?"
     rows = tuple(
-        (s.name, c.method, number(c.ece, 3), number(c.brier, 3), count(c.n_fit), count(c.n_test))
+        (s.name, c.method, number(c.ece, 3), number(c.ece_high, 3), number(c.brier, 3), count(c.n_fit), count(c.n_test))
         for s in card.signals
         for c in s.calibration
     )
     if not rows:
         return Section("calibration", title, missing="No signal was measured in both splits.")
-    head = ("Signal", "Method", "ECE", "Brier score", "Fitted on", "Tested on")
-    lead = "Risks fitted on one split and tested on another; ECE in ten bins of equal mass."
+    head = ("Signal", "Method", "ECE", "Upper end", "Brier score", "Fitted on", "Tested on")
+    lead = (
+        "Risks fitted on one split and tested on another; ECE in ten bins of equal mass, with its interval's upper end."
+    )
     return Section("calibration", title, lead, tables=(Table("Calibration", head, rows, frozenset({0, 1})),))
 
 

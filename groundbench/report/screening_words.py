@@ -13,16 +13,31 @@ def headline(card: RiskCard) -> str:
         "" if e.error.low is None else f" (95\u202f% interval {percent(e.error.low, 1)} to {percent(e.error.high, 1)})"
     )
     chance = f"guessing would err in {percent(e.chance, 1)}, the best constant answer in {percent(e.constant, 1)}"
-    return f"It errs in {percent(e.error.value, 1)} of {count(e.error.n)} questions{ends}; {chance}."
+    said = f"It errs in {percent(e.error.value, 1)} of {count(e.error.n)} questions{ends}; {chance}."
+    return " ".join((said, *of_what(card)))
+
+
+def of_what(card: RiskCard) -> list[str]:
+    """That the card is of a sample, and that questions could not be asked; nothing where it is of all questions."""
+    q = card.questions
+    found = []
+    if q.drawn_from is not None:
+        found.append(f"This is a card of a sample: {count(q.limit)} of {count(q.drawn_from)} questions were drawn.")
+    if q.unasked.n:
+        every = q.n + q.unasked.n
+        share = percent(q.unasked.n / every, 1)
+        found.append(f"{count(q.unasked.n)} of {count(every)} questions ({share}) could not be asked of this model.")
+    return found
 
 
 def verdict_sentence(card: RiskCard) -> str:
     """Pass or fail, and what failed."""
     failed = [c.name for c in card.verdict.checks if not c.passed]
     n = len(card.verdict.checks)
+    said = f"Fail: {len(failed)} of {n} {'requirement' if n == 1 else 'requirements'} not met: {', '.join(failed)}."
     if not failed:
-        return f"Pass: {'the requirement is' if n == 1 else f'all {n} requirements are'} met."
-    return f"Fail: {len(failed)} of {n} {'requirement' if n == 1 else 'requirements'} not met: {', '.join(failed)}."
+        said = f"Pass: {'the requirement is' if n == 1 else f'all {n} requirements are'} met."
+    return " ".join((said, *of_what(card)))
 
 
 def above_chance(card: RiskCard) -> str:

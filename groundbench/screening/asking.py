@@ -39,7 +39,7 @@ class Asked:
         shown: [questions] where each question's own prompt stands in `contexts`.
         without: [questions] the same of the prompt without evidence; -1 where there is none.
         mismatched: for each question where its prompts with other evidence stand.
-        failures: questions that the model's tokenizer cannot read, left out.
+        left_out: questions that the model's tokenizer cannot read; `failures`: why not, in their order.
     """
 
     questions: tuple[Question, ...]
@@ -49,6 +49,7 @@ class Asked:
     shown: Ints
     without: Ints
     mismatched: tuple[Ints, ...]
+    left_out: tuple[Question, ...] = ()
     failures: tuple[Failure, ...] = ()
 
     def row(self, question: int) -> Encoded:
@@ -61,7 +62,7 @@ class Asked:
 
     def only(self, chosen: Ints, *, others: bool = False) -> Asked:
         """Some of the questions; with their own prompts only unless `others` are wanted too."""
-        return _laid_out([_Read.of(self, int(q), others) for q in chosen], ())
+        return _laid_out([_Read.of(self, int(q), others) for q in chosen])
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,9 @@ def read_questions(adapter: Adapter, questions: Sequence[Question], *, others: b
     if not found:
         why = next(iter(faults.values()), "there are none")
         raise BadInputError(f"no question can be asked of {adapter.info.name}: {why}")
-    failures = tuple(Failure(where=f"question {questions[i].id}", reason=why) for i, why in sorted(faults.items()))
-    return _laid_out(found, failures)
+    left_out = tuple(questions[i] for i in sorted(faults))
+    failures = tuple(Failure(where=f"question {questions[i].id}", reason=faults[i]) for i in sorted(faults))
+    return replace(_laid_out(found), left_out=left_out, failures=failures)
 
 
 def ask(
@@ -211,7 +213,7 @@ class _Read:
         )
 
 
-def _laid_out(found: Sequence[_Read], failures: tuple[Failure, ...]) -> Asked:
+def _laid_out(found: Sequence[_Read]) -> Asked:
     shown, without, mismatched = [], [], []
     at = 0
     for read in found:
@@ -232,7 +234,6 @@ def _laid_out(found: Sequence[_Read], failures: tuple[Failure, ...]) -> Asked:
         shown=np.array(shown),
         without=np.array(without),
         mismatched=tuple(mismatched),
-        failures=failures,
     )
 
 

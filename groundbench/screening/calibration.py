@@ -13,9 +13,12 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from groundbench.result_screening import IsotonicFit, LogisticFit, ReliabilityBin
+from groundbench.screening.grouped import resampled
+from groundbench.stats import percentile_interval
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 BINS = 10
 
 
@@ -80,3 +83,28 @@ def calibration(predicted: Floats, error: Bools, bins: int = BINS) -> Calibratio
     )
     ece = sum(b.n * abs(b.predicted - b.observed) for b in found) / len(p)
     return Calibration(ece, float(((predicted - error) ** 2).mean()), found)
+
+
+def ece_high(predicted: Floats, error: Bools, group: Ints, seed: int = 0, bins: int = BINS) -> float | None:
+    """The upper end of the expected calibration error's 95 % interval: a bootstrap over groups of the tested answers.
+
+    The fitted risk and the bins stay as they are. Only the upper end is given: resampling adds to a mean of absolute
+    gaps, so the lower end of such an interval tells nothing, and the upper one errs on the side of caution. None with
+    one group.
+    """
+    if len(np.unique(group)) < 2:
+        return None
+    risks, block, size = np.unique(predicted, return_inverse=True, return_counts=True)
+    order = np.argsort(block, kind="stable")
+    start = np.cumsum(size) - size
+    part = np.zeros((len(risks), bins))  # how much of each predicted risk's answers falls into each bin
+    for k, at in enumerate(np.array_split(block[order], bins)):
+        part[:, k] = np.bincount(at, minlength=len(risks)) / size
+    gap = (predicted - error)[order]
+
+    def ece(weights: Floats) -> Floats:
+        sums: Floats = np.add.reduceat(weights[:, order] * gap, start, axis=1) @ part
+        found: Floats = np.abs(sums).sum(1) / weights.sum(1)
+        return found
+
+    return percentile_interval(resampled(ece, group, seed))[1]

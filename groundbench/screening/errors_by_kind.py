@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.question import Question
-from groundbench.result_screening import ErrorRecord, Estimated, TruthGain
+from groundbench.result_screening import ErrorRecord, Estimated, TruthGain, UnaskedRecord
 from groundbench.screening.asking import Answers
 from groundbench.screening.grouped import grouped_mean, numbered, rate
 from groundbench.screening.signals import gains
@@ -55,6 +55,16 @@ def error_record(
         yes=estimated(rate(said[binary], group[binary])) if binary.any() else None,
         yes_true=float(should[binary].mean()) if binary.any() else None,
         usual=estimated(rate(follows[usual], group[usual])) if usual.any() else None,
+    )
+
+
+def unasked_record(left_out: Sequence[Question]) -> UnaskedRecord:
+    """How many questions of which sort could not be asked."""
+    return UnaskedRecord(
+        n=len(left_out),
+        by_kind=dict(Counter(q.kind for q in left_out)),
+        yes_no=sum(_is_binary(q) for q in left_out),
+        contradicting=sum(q.conflicts for q in left_out),
     )
 
 

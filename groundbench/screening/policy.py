@@ -1,6 +1,7 @@
 """What a team requires of a model before it ships: a policy, and its verdict on a card. It fails closed.
 
-A requirement of something that was not measured is not met, and the check says why it was not measured.
+A requirement of something that was not measured is not met, and the check says why it was not measured. A rate over
+what is left when too many questions could not be asked is not a measurement of the model either.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from groundbench.errors import BadInputError
 from groundbench.result import first_fault
 from groundbench.result_screening import Check, ErrorRecord, Estimated, RiskCard, SignalRecord, Verdict
 
+MAX_UNASKED = 0.05
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+_AGAINST = {"without": "without their evidence", "mismatched": "on other evidence"}
 
 
 class Part(BaseModel):
@@ -46,6 +51,9 @@ class Policy(Part):
         min_gain: the true answer's mean grounding gain (nats), against no evidence, and against other evidence.
         min_auroc: of the signal that predicts errors best, on the test split.
         max_ece: the expected calibration error of that signal's risk (the first method of its record), on test.
+        max_unasked: of all questions, and of those that a requirement is about, the share that may be missing (could
+            not be asked, have no such comparison or no value of the signal) before what is said of the others counts
+            as not measured. It requires nothing by itself and is always in force.
         operating_point: see `WantedPoint`.
         min_questions: questions that were answered.
         sure: compare the end of the 95 % interval that is worse, instead of the estimate.
@@ -61,12 +69,13 @@ class Policy(Part):
     max_ece: Share | None = None
     operating_point: WantedPoint | None = None
     min_questions: int | None = Field(default=None, ge=1)
+    max_unasked: Share = MAX_UNASKED
     sure: bool = False
 
     @property
     def empty(self) -> bool:
         """Whether nothing is required."""
-        return not self.model_dump(exclude_defaults=True, exclude={"version", "sure"})
+        return not self.model_dump(exclude_defaults=True, exclude={"version", "sure", "max_unasked"})
 
     @classmethod
     def load(cls, path: Path) -> Policy:
@@ -92,12 +101,54 @@ def judge(card: RiskCard, policy: Policy | None) -> Verdict:
     """The verdict; without a policy (or with one that requires nothing) nothing is checked and `passed` is None."""
     if policy is None or policy.empty:
         return Verdict()
-    checks = tuple(_checks(card, policy))
+    checks = tuple(_closed(check, card, policy.max_unasked) for check in _checks(card, policy))
     return Verdict(
         policy=policy.model_dump(mode="json", exclude_defaults=True),
         checks=checks,
         passed=all(c.passed for c in checks),
     )
+
+
+def _closed(check: Check, card: RiskCard, most: float) -> Check:
+    """The check; not met where more than `most` of the questions that it is about are missing from it."""
+    if check.name == "min_questions":  # counts what was answered, and is no rate
+        return check
+    parts = ((what, n, of) for what, n, of in _missing(card, check.name) if of and n / of > most)
+    what, n, of = next(parts, ("", 0, 0))
+    if not of:
+        return check
+    why = f"{n} of {of} {what}, more than the share of {most:g} that max_unasked allows"
+    if check.passed:
+        return _unmeasured(check.name, check.wanted, why)
+    return check.model_copy(update={"reason": f"{check.reason}; moreover {why}"})
+
+
+def _missing(card: RiskCard, name: str) -> Iterator[tuple[str, int, int]]:
+    """What is missing from a requirement: in words, how many questions, and of how many."""
+    q, first = card.questions, card.errors[0]
+    every, unasked = q.n + q.unasked.n, "could not be asked"
+    yield f"questions {unasked}", q.unasked.n, every
+    field, _, part = name.partition(".")
+    if field == "max_risk_by_kind":
+        asked = sum(e.error.n for e in card.errors if e.kind == part and e.form is None)
+        missing = q.unasked.by_kind.get(part, 0)
+        yield f"questions of the kind {part} {unasked}", missing, asked + missing
+    elif field == "max_usual":
+        asked = 0 if first.usual is None else first.usual.n
+        missing = q.unasked.contradicting
+        yield f"questions whose evidence contradicts the usual {unasked}", missing, asked + missing
+    elif field == "max_yes_bias":
+        asked = 0 if first.yes is None else first.yes.n
+        yield f"yes/no questions {unasked}", q.unasked.yes_no, asked + q.unasked.yes_no
+    elif field == "min_gain":
+        n = sum(g.gain.n for g in card.gains if g.against == part)
+        yield f"questions were not asked {_AGAINST[part]}", every - n, every
+    elif field in ("min_auroc", "max_ece", "operating_point"):
+        point = card.operating if field == "operating_point" else None
+        signal = _calibrated(card) if point is None else card.signal(point.signal)
+        scored = q.splits["fit"] + q.splits["test"]
+        if signal is not None:
+            yield f"questions have no value of the signal {signal.name}", scored - signal.n, scored
 
 
 def _checks(card: RiskCard, policy: Policy) -> Iterator[Check]:
@@ -112,9 +163,7 @@ def _checks(card: RiskCard, policy: Policy) -> Iterator[Check]:
         name = f"max_risk_by_kind.{kind}"
         record = next((e for e in card.errors if e.kind == kind and e.form is None), None)
         if record is None:
-            yield _unmeasured(
-                name, f"≤ {most:g}", f"no question is of this kind; asked: {', '.join(card.questions.kinds)}"
-            )
+            yield _unmeasured(name, f"≤ {most:g}", _why_none(card, kind))
         else:
             yield _errors(name, record, most, policy.sure)
     if policy.max_usual is not None:
@@ -131,7 +180,7 @@ def _of_signals(card: RiskCard, policy: Policy) -> Iterator[Check]:
     if policy.min_auroc is not None:
         yield _auroc(card, best, policy.min_auroc, policy.sure)
     if policy.max_ece is not None:
-        yield _ece(card, best, policy.max_ece)
+        yield _ece(card, policy.max_ece, policy.sure)
     if policy.operating_point is not None:
         wanted = policy.operating_point
         text = f"≤ {wanted.max_risk:g} errors at ≥ {wanted.min_coverage:g} kept"
@@ -179,19 +228,21 @@ def _yes(overall: ErrorRecord, most: float, sure: bool) -> Check:
 
 
 def _gains(card: RiskCard, least: float, sure: bool) -> Iterator[Check]:
-    if not card.gains:
-        yield _unmeasured("min_gain", f"≥ {least:g} nats", "no question can be asked without its evidence or on other")
-    for g in card.gains:
-        value = g.gain.low if sure else g.gain.value
-        name = f"min_gain.{g.against}"
-        if value is None:
-            yield _unmeasured(name, f"≥ {least:g} nats", "the gain has no interval with one group")
+    """One check for each comparison, measured or not: a set without one of them passes no requirement of it."""
+    gains = {g.against: g.gain for g in card.gains}
+    comparisons: tuple[Literal["without", "mismatched"], ...] = ("without", "mismatched")
+    for against in comparisons:
+        gain, name, wanted = gains.get(against), f"min_gain.{against}", f"≥ {least:g} nats"
+        value = None if gain is None else gain.low if sure else gain.value
+        if gain is None or value is None:
+            none = f"no question was asked {_AGAINST[against]}"
+            yield _unmeasured(name, wanted, none if gain is None else "the gain has no interval with one group")
             continue
-        against = "without it" if g.against == "without" else "on other evidence"
-        reason = f"the evidence makes the true answer {_number(g.gain)} nats less surprising than {against}"
-        if g.gain.value == 0:
+        than = "without it" if against == "without" else "on other evidence"
+        reason = f"the evidence makes the true answer {_number(gain)} nats less surprising than {than}"
+        if gain.value == 0:
             reason += ": the model does not see the evidence"
-        yield _check(name, f"≥ {least:g} nats", f"{value:.3f}", value >= least, reason)
+        yield _check(name, wanted, f"{value:.3f}", value >= least, reason)
 
 
 def _auroc(card: RiskCard, best: SignalRecord | None, least: float, sure: bool) -> Check:
@@ -202,13 +253,29 @@ def _auroc(card: RiskCard, best: SignalRecord | None, least: float, sure: bool) 
     return _check("min_auroc", f"≥ {least:g}", f"{value:.3f}", value >= least, f"{best.name} predicts errors best")
 
 
-def _ece(card: RiskCard, best: SignalRecord | None, most: float) -> Check:
-    signal = best or next((s for s in card.signals if s.calibration), None)
+def _calibrated(card: RiskCard) -> SignalRecord | None:
+    """Whose risk is asked to mean what it says: the best signal's, or the first's where none can be called best."""
+    best = None if card.predictors.best is None else card.signal(card.predictors.best)
+    return best or next((s for s in card.signals if s.calibration), None)
+
+
+def _ece(card: RiskCard, most: float, sure: bool) -> Check:
+    signal = _calibrated(card)
     if signal is None or not signal.calibration:
         return _unmeasured("max_ece", f"≤ {most:g}", _why_no_auroc(card))
     first = signal.calibration[0]
+    value = first.ece_high if sure else first.ece
+    if value is None:
+        return _unmeasured("max_ece", f"≤ {most:g}", "its interval needs more than one group in the test split")
     reason = f"the {first.method} risk from {signal.name}"
-    return _check("max_ece", f"≤ {most:g}", f"{first.ece:.3f}", first.ece <= most, reason)
+    return _check("max_ece", f"≤ {most:g}", f"{value:.3f}", value <= most, reason)
+
+
+def _why_none(card: RiskCard, kind: str) -> str:
+    lost = card.questions.unasked.by_kind.get(kind, 0)
+    if lost:
+        return f"none of its {lost} questions could be asked"
+    return f"no question is of this kind; asked: {', '.join(card.questions.kinds)}"
 
 
 def _why_no_auroc(card: RiskCard) -> str:

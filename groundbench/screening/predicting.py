@@ -25,7 +25,7 @@ from groundbench.result_screening import (
     Role,
     SignalRecord,
 )
-from groundbench.screening.calibration import calibration, fit_isotonic, fit_logistic, predict
+from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
 from groundbench.screening.errors_by_kind import estimated
 from groundbench.screening.grouped import rate
 from groundbench.screening.ranking import (
@@ -104,7 +104,7 @@ def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord
             "auroc_test": estimated(auroc_estimate(test, test_error, test_group, scored.seed)) if len(test) else None,
             "aurc": estimated(aurc_estimate(risk, error, group, scored.seed)),
             "curve": tuple(CoveragePoint(coverage=c, error=e) for c, e in risk_coverage(risk, error)),
-            "calibration": _calibrated(fit, fit_error, test, test_error),
+            "calibration": _calibrated((fit, fit_error), (test, test_error, test_group), scored.seed),
         }
     )
 
@@ -119,7 +119,11 @@ def _by_kind(scored: Scored, risk: Floats, at: Ints) -> tuple[KindAuroc, ...]:
     return tuple(k for k in found if k.auroc.value is not None)
 
 
-def _calibrated(fit: Floats, fit_error: Bools, test: Floats, test_error: Bools) -> tuple[CalibrationRecord, ...]:
+def _calibrated(
+    on_fit: tuple[Floats, Bools], on_test: tuple[Floats, Bools, Ints], seed: int
+) -> tuple[CalibrationRecord, ...]:
+    """Both methods, from risks and errors of the fit split, and risks, errors and groups of the test split."""
+    (fit, fit_error), (test, test_error, group) = on_fit, on_test
     if not len(fit) or not len(test):
         return ()
     methods: tuple[Literal["isotonic", "logistic"], ...] = ("isotonic", "logistic")
@@ -127,7 +131,8 @@ def _calibrated(fit: Floats, fit_error: Bools, test: Floats, test_error: Bools) 
     for method in methods if len(fit) >= FEW else methods[::-1]:
         fitted: IsotonicFit | LogisticFit
         fitted = fit_isotonic(fit, fit_error) if method == "isotonic" else fit_logistic(fit, fit_error)
-        held = calibration(predict(fitted, test), test_error)
+        predicted = predict(fitted, test)
+        held = calibration(predicted, test_error)
         found.append(
             CalibrationRecord(
                 method=method,
@@ -135,6 +140,7 @@ def _calibrated(fit: Floats, fit_error: Bools, test: Floats, test_error: Bools) 
                 n_fit=len(fit),
                 n_test=len(test),
                 ece=held.ece,
+                ece_high=ece_high(predicted, test_error, group, seed),
                 brier=held.brier,
                 bins=held.bins,
             )

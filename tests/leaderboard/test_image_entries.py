@@ -34,7 +34,15 @@ def reading(heads: str) -> dict[str, Any]:
 def record(form: str) -> dict[str, Any]:
     swap = {"n_items": 4, "mismatches": 2, "gain": 2.0, "gain_swapped": -1.0, "ratio": -0.5}
     grid = {"n_patches": 256.0, "n_box": 64.0, "rows": 16, "columns": 16}
-    return {"env_form": form, "hash": SEEN, **grid, "reading": [reading("all"), reading("crossfit")], "swap": swap}
+    wider = [{**swap, "rings": 1, "share": 0.5}, {**swap, "whole": True, "gain_swapped": -2.0, "ratio": -1.0}]
+    return {
+        "wider": wider,
+        "env_form": form,
+        "hash": SEEN,
+        **grid,
+        "reading": [reading("all"), reading("crossfit")],
+        "swap": swap,
+    }
 
 
 def submission(entries: Path, slug: str = "sees") -> Path:
@@ -71,6 +79,9 @@ FAULTS = {
     "image.reading.1.ratio": (9.0, "inside / outside is 4"),
     "image.reading.1.n_items": (10**6, "items"),
     "image.swap.n_items": (10**6, "items"),
+    "image.swap.rings": (1, "expected it among wider"),
+    "image.wider.0.rings": (0, "names a region twice, or the box alone"),
+    "image.wider.1.ratio": (1.0, "gain_swapped / gain is -1"),
     "image.swap.ratio": (1.0, "gain_swapped / gain is -0.5"),
 }
 

@@ -61,7 +61,7 @@ class Patchwork:
 
 
 class PatchTestbed(Testbed):
-    """12 nouns, 4 shared frames. `boxed`: whether the box is the object's, the opposite corner's, or there is none."""
+    """12 nouns, 4 shared frames. `boxed`: the box is the object's, of its upper left patch only, or elsewhere."""
 
     name = "patches"
     version = "1"
@@ -71,7 +71,7 @@ class PatchTestbed(Testbed):
     frame_kind = "shared"
     natural_language = False
 
-    def __init__(self, boxed: Literal["object", "elsewhere"] = "object") -> None:
+    def __init__(self, boxed: Literal["object", "corner", "elsewhere"] = "object") -> None:
         self.boxed = boxed
 
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
@@ -79,8 +79,8 @@ class PatchTestbed(Testbed):
 
     def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
         place = PLACES[int(frame.id[-1])]
-        boxed = place if self.boxed == "object" else (2 - place[0], 2 - place[1])
-        box = None if form.name == "image-all" else _box(boxed)
+        boxed = (2 - place[0], 2 - place[1]) if self.boxed == "elsewhere" else place
+        box = None if form.name == "image-all" else _box(boxed, 1 if self.boxed == "corner" else 2)
         segments = (TextSegment("<CHI> "), ImageSegment(Patchwork(env.word, place), box), TextSegment(frame.template))
         return Prompt(frame.id, env.word, form.name, segments)
 
@@ -145,5 +145,5 @@ def planted_vlm(folder: Path, *, blind: bool = False) -> PatchReader:
     return reader
 
 
-def _box(place: tuple[int, int]) -> Box:
-    return tuple(v / SIDE for v in (*place, place[0] + 2, place[1] + 2))  # type: ignore[return-value]
+def _box(place: tuple[int, int], side: int) -> Box:
+    return tuple(v / SIDE for v in (*place, place[0] + side, place[1] + side))  # type: ignore[return-value]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from groundbench.adapter import Encoded, Forward, HeadEdit, ModelInfo, Prefix
+from groundbench.errors import UnencodableError
 from groundbench.question import Question
 from groundbench.testbed import EnvSegment, Prompt, TextSegment
 
@@ -51,7 +52,10 @@ def sees(text: str) -> bool:
 
 
 class FakeModel:
-    """An adapter without heads that answers yes with log-odds `odds(text)`, or rather says `hm` where it `mumbles`."""
+    """An adapter without heads that answers yes with log-odds `odds(text)`, or rather says `hm` where it `mumbles`.
+
+    Its tokenizer cannot read the answer `Yes`.
+    """
 
     def __init__(
         self, odds: Callable[[str], float], name: str = "fake", mumbles: Callable[[str], bool] = lambda text: False
@@ -81,6 +85,8 @@ class FakeModel:
         return rows
 
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
+        if "Yes" in words:
+            raise UnencodableError({words.index("Yes"): "'Yes' merges with the text before it"})
         return [self._ids(w) for w in words]
 
     def forward(

@@ -13,6 +13,9 @@ from fake_models import FakeModel, always_yes, blind, noise, oracle, scene_quest
 
 from groundbench import screen
 from groundbench.errors import BadInputError, StoreMismatchError
+from groundbench.question import Question
+from groundbench.report.card import render_card, render_card_markdown
+from groundbench.report.screening_words import headline, verdict_sentence
 from groundbench.result_screening import Check, RiskCard
 from groundbench.screen import ScreenOptions
 from groundbench.screening.asking import ask, read_questions
@@ -115,6 +118,94 @@ def test_what_was_not_measured_fails(policy: Policy, options: dict[str, object],
     assert why in check.reason
 
 
+@pytest.mark.parametrize("dropped", ["without", "mismatched"])
+def test_a_comparison_that_no_question_has_is_not_met(dropped: str) -> None:
+    """The other comparison passes; what is missing does not."""
+    asked = [replace(q, **{dropped: None if dropped == "without" else ()}) for q in QUESTIONS]
+    card = screen(oracle(), asked, ScreenOptions(policy=Policy(min_gain=1.0), signals=("probability",)))
+    missing = checks(card).pop(f"min_gain.{dropped}")
+    assert (missing.measured, missing.passed, card.verdict.passed) == (False, False, False)
+    assert missing.reason.startswith("not measured: no question was asked ")
+    assert [c.passed for c in card.verdict.checks if c != missing] == [True]
+
+
+def test_a_comparison_that_few_questions_have_is_not_met() -> None:
+    asked = [q if i < 12 else replace(q, without=None) for i, q in enumerate(QUESTIONS)]
+    card = screen(oracle(), asked, ScreenOptions(policy=Policy(min_gain=1.0), signals=("probability",)))
+    check = checks(card)["min_gain.without"]
+    assert (check.measured, check.passed) == (False, False)
+    assert "108 of 120 questions were not asked without their evidence" in check.reason
+    lenient = Policy(min_gain=1.0, max_unasked=0.9)
+    assert screen(oracle(), asked, ScreenOptions(policy=lenient, signals=("probability",))).verdict.passed is True
+
+
+EVERYTHING = Policy(
+    max_risk=1.0,
+    max_risk_by_kind={"present": 1.0, "absent": 1.0},
+    max_usual=1.0,
+    max_yes_bias=1.0,
+    min_gain=-99.0,
+    min_auroc=0.0,
+    max_ece=1.0,
+    operating_point=WantedPoint(max_risk=1.0, min_coverage=0.0),
+    min_questions=1,
+)
+"""Met by every model that was measured."""
+
+
+def unreadable(question: Question) -> Question:
+    """The same question with a candidate that the fake models' tokenizer cannot read."""
+    return replace(question, answers=("Yes", "no"))
+
+
+@pytest.mark.parametrize(("lost", "passes"), [(0, True), (6, True), (7, False), (113, False)])
+def test_too_many_questions_that_cannot_be_asked_fail_every_rate(lost: int, passes: bool) -> None:
+    """6 of 120 are 5 %. What is left is answered as before: only its number tells that most of the set is missing."""
+    dropped = set(np.random.default_rng(0).permutation(120)[:lost].tolist())
+    asked = [unreadable(q) if i in dropped else q for i, q in enumerate(QUESTIONS)]
+    policy = EVERYTHING.model_copy(update={"max_risk_by_kind": {}, "max_usual": None, "min_auroc": None})
+    card = screen(oracle(), asked, ScreenOptions(policy=policy, signals=BEHAVIOUR))
+    assert (card.questions.n, card.questions.unasked.n, len(card.failures)) == (120 - lost, lost, lost)
+    assert card.verdict.passed is passes
+    if passes:
+        return
+    assert [c.name for c in card.verdict.checks if c.passed] == ["min_questions"]
+    assert [c.name for c in card.verdict.checks if c.measured] == ["min_questions"]
+    for check in card.verdict.checks[1:]:
+        assert f"{lost} of 120 questions could not be asked" in check.reason
+    assert f"{lost} of 120 questions" in headline(card)
+    assert f"{lost} of 120 questions" in verdict_sentence(card)
+    assert checks(card)["max_risk"].reason == (
+        f"not measured: {lost} of 120 questions could not be asked, more than the share of 0.05 that max_unasked allows"
+    )
+
+
+def test_a_kind_that_cannot_be_asked_fails_though_it_is_a_small_part_of_all() -> None:
+    """20 of 120 questions contradict the usual; 3 of those are lost, which is 2.5 % of all and 15 % of them."""
+    asked = [replace(q, kind="odd", usual=1 - q.truth) if i % 6 == 0 else q for i, q in enumerate(QUESTIONS)]
+    policy = EVERYTHING.model_copy(update={"max_risk_by_kind": {"odd": 1.0, "absent": 1.0}})
+    some = [unreadable(q) if i in (0, 6, 12) else q for i, q in enumerate(asked)]
+    found = checks(screen(unsure(), some, ScreenOptions(policy=policy, signals=BEHAVIOUR)))
+    assert [n for n, c in found.items() if not c.passed] == ["max_risk_by_kind.odd", "max_usual"]
+    assert "3 of 20 questions of the kind odd could not be asked" in found["max_risk_by_kind.odd"].reason
+    assert "3 of 20 questions whose evidence contradicts the usual" in found["max_usual"].reason
+
+    none = [unreadable(q) if q.kind == "odd" else q for q in asked]
+    only = Policy(max_risk_by_kind={"odd": 1.0}, max_unasked=1.0)
+    (check,) = screen(oracle(), none, ScreenOptions(policy=only, signals=("probability",))).verdict.checks
+    assert (check.measured, check.passed) == (False, False)
+    assert "none of its 20 questions could be asked" in check.reason
+
+
+def test_a_requirement_that_was_not_met_anyway_says_both() -> None:
+    asked = [unreadable(q) if i < 20 else q for i, q in enumerate(QUESTIONS)]
+    policy = Policy(max_risk=0.1)
+    (check,) = screen(always_yes(), asked, ScreenOptions(policy=policy, signals=("probability",))).verdict.checks
+    assert (check.measured, check.passed) == (True, False)
+    assert "were answered wrongly" in check.reason
+    assert "20 of 120 questions could not be asked" in check.reason
+
+
 def test_gain_is_measured_where_the_policy_asks_for_it_whatever_the_signals() -> None:
     card = card_of(oracle(), Policy(min_gain=1.0), signals=("probability",))
     assert card.verdict.passed is True
@@ -127,6 +218,15 @@ def test_sure_compares_the_worse_end_of_the_interval() -> None:
     most = (error.value + error.high) / 2  # type: ignore[operator]
     assert card_of(unsure(), Policy(max_risk=most), signals=("probability",)).verdict.passed is True
     assert card_of(unsure(), Policy(max_risk=most, sure=True), signals=("probability",)).verdict.passed is False
+
+
+def test_sure_compares_the_upper_end_of_the_calibration_error() -> None:
+    card = card_of(unsure(), Policy(max_ece=1.0), signals=("probability",))
+    first = card.signals[0].calibration[0]
+    assert first.ece < first.ece_high  # type: ignore[operator]
+    most = (first.ece + first.ece_high) / 2  # type: ignore[operator]
+    assert card_of(unsure(), Policy(max_ece=most), signals=("probability",)).verdict.passed is True
+    assert card_of(unsure(), Policy(max_ece=most, sure=True), signals=("probability",)).verdict.passed is False
 
 
 def test_the_same_seed_gives_the_same_card(tmp_path: Path) -> None:
@@ -183,6 +283,17 @@ def test_a_limit_takes_whole_scenes_and_the_same_ones_for_a_seed() -> None:
     assert turned.errors == card.errors
 
 
+def test_a_card_of_a_sample_says_so() -> None:
+    card = card_of(oracle(), Policy(max_risk=0.5), limit=50, signals=("probability",))
+    said = "This is a card of a sample: 50 of 120 questions were drawn."
+    assert card.questions.drawn_from == 120
+    for page in (headline(card), verdict_sentence(card), render_card(card), render_card_markdown(card)):
+        assert said in page
+    whole = card_of(oracle(), None, limit=120, signals=("probability",))
+    assert whole.questions.drawn_from is None
+    assert "sample" not in headline(whole)
+
+
 def test_questions_with_one_id_are_refused() -> None:
     with pytest.raises(BadInputError, match="'scene-0-0' comes twice"):
         screen(oracle(), [*QUESTIONS, QUESTIONS[0]])
@@ -199,6 +310,8 @@ def test_unknown_signals_and_sets_are_refused() -> None:
     ("text", "why"),
     [
         ("max_risk: 1.5", "max_risk"),
+        ("max_risk: 0.5\nmax_unasked: 2", "max_unasked"),
+        ("max_unasked: 0.1", "requires nothing"),
         ("max_rsk: 0.5", "max_rsk: Extra inputs"),
         ("- 1", "expected requirements"),
         ("max_risk: [", "not YAML"),
@@ -218,6 +331,7 @@ def test_a_policy_file_is_read(tmp_path: Path) -> None:
     path.write_text("version: 1\nmax_risk: 0.15\noperating_point: {max_risk: 0.05, min_coverage: 0.5}\n")
     policy = Policy.load(path)
     assert policy.operating_point == WantedPoint(max_risk=0.05, min_coverage=0.5)
+    assert policy.max_unasked == 0.05
     assert not policy.empty
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from groundbench.screening.calibration import calibration, fit_isotonic, fit_logistic, predict
+from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
 from groundbench.screening.grouped import grouped_mean, numbered, rate, wilson
 from groundbench.screening.ranking import (
     aurc_estimate,
@@ -167,3 +167,26 @@ def test_a_risk_that_only_tells_kinds_apart_is_at_chance_within_them() -> None:
     assert auroc_p(risk, error, group, stratum=one) == pytest.approx(auroc_p(risk, error, group))
     assert auroc_estimate(risk[error], error[error], group[error], stratum=kind[error]).value is None
     assert auroc_p(risk[error], error[error], group[error], stratum=kind[error]) is None
+
+
+def test_the_upper_end_of_the_calibration_error_holds_what_is_true() -> None:
+    """Answers in groups of four that share a part of their luck; every predicted risk is 0.1 too high."""
+    rng = np.random.default_rng(7)
+    held = []
+    for _ in range(100):
+        truth = np.repeat(rng.uniform(0.2, 0.6, 60), 4)
+        luck = np.where(rng.random(240) < 0.3, np.repeat(rng.random(60), 4), rng.random(240))
+        predicted, error = truth + 0.1, luck < truth
+        high = ece_high(predicted, error, np.repeat(np.arange(60), 4))
+        assert high is not None
+        assert high >= calibration(predicted, error).ece
+        held.append(high >= 0.1)
+    assert np.mean(held) >= 0.95
+    assert ece_high(np.array([0.1, 0.2]), np.array([True, False]), np.zeros(2, np.int64)) is None
+
+
+def test_the_calibration_error_of_resamples_is_that_of_the_sample_where_groups_are_alike() -> None:
+    """Every group holds the same answers, so no resample differs, ties across bins included."""
+    predicted, error = np.tile([0.1, 0.3, 0.3, 0.7], 30), np.tile([False, True, False, True], 30)
+    group = np.repeat(np.arange(30), 4)
+    assert ece_high(predicted, error, group) == pytest.approx(calibration(predicted, error).ece, abs=1e-12)
