@@ -137,6 +137,8 @@ class _Run:
         """The options that decide one checkpoint's numbers; which others are measured and where things lie do not."""
         others = ("points", "costly_points", "costly", "corpus")
         asked = {k: v for k, v in asdict(self.options).items() if k not in others}
+        if not self.options.mechanism.swap_rings:
+            del asked["mechanism"]["swap_rings"]  # as in notes from before there were rings
         return asked | {"measures": list(measures), "corpus_found": self.trained.missing is None}
 
     def _measured(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str], corpus: Any | None) -> Result:

@@ -8,9 +8,9 @@ from typing import Literal
 
 from groundbench.ablation import STRONGEST
 from groundbench.reproduction import evidence as ev
-from groundbench.reproduction.lstm import lstm_claim
+from groundbench.reproduction.lstm import NO_GAIN, lstm_claim, untrained
 from groundbench.reproduction.measure import Measured
-from groundbench.reproduction.verdict import Claim, Verdict
+from groundbench.reproduction.verdict import Claim, Verdict, all_of, sided
 from groundbench.result import AblationRecord
 from groundbench.result_trajectory import TrajectoryPoint
 from groundbench.stats import Estimate
@@ -18,10 +18,12 @@ from groundbench.stats import Estimate
 ALPHA = 0.05
 NEGLIGIBLE = 0.1
 """A part of the gain below which a loss counts as none."""
+ELSEWHERE = ("an equally long span of other words", "an equal box elsewhere in the picture")
+"""What heads are counted for beside what was shown, in text and in pictures (protocol §10)."""
 NULL = "Trained on ENV shuffled across transcripts, the model does not ground"
 NULL_CRITERION = (
     "the interval of G at the last checkpoint holds 0, and neither end lies farther off than a tenth of the gain of "
-    "the same preset trained on its own scenes"
+    "the same recipe trained on its own scenes"
 )
 Test = Callable[[Measured], tuple[Verdict, str]]
 Sign = Literal["above", "below"]
@@ -46,25 +48,20 @@ def claims_of(runs: Sequence[Measured]) -> list[Claim]:
     """A verdict on every claim, for every architecture that it is about; models that see pictures are no part of it."""
     runs = [m for m in runs if m.run.kind != "vlm"]
     main = [m for m in runs if m.run.kind != "lstm" and not m.run.shuffled]
-    found = [decided(c, m) for m in main for c in CRITERIA]
+    found = [decided(c, m, untrained(m, runs)) for m in main for c in CRITERIA]
     found += [null_claim(m, main) for m in runs if m.run.shuffled]
     return [*found, lstm_claim(runs)]
 
 
-def decided(criterion: Criterion, measured: Measured) -> Claim:
-    """The verdict on one claim; a claim about a gain that is not there is not testable."""
-    lacking = ev.no_gain(measured) if criterion.of_gain else None
+def decided(criterion: Criterion, measured: Measured, lacking: str | None = None) -> Claim:
+    """The verdict on one claim; a claim about a gain that is not there is not testable.
+
+    Args:
+        lacking: why nothing at all can be said of this model.
+    """
+    lacking = lacking or (ev.no_gain(measured) if criterion.of_gain else None)
     verdict, because = criterion.test(measured) if lacking is None else ("not testable", lacking)
     return Claim(criterion.id, criterion.claim, measured.run.name, criterion.criterion, verdict, because)
-
-
-def _sided(estimate: Estimate, bound: float = 0.0) -> Verdict:
-    """Reproduced if the interval lies above the bound, not if all of it lies at or below, else not testable."""
-    if estimate.low is None or estimate.high is None:
-        return "not testable"
-    if estimate.low > bound:
-        return "reproduced"
-    return "not reproduced" if (estimate.value or 0.0) <= bound else "not testable"
 
 
 def _few(measured: Measured) -> str:
@@ -87,7 +84,7 @@ def _emerges(measured: Measured) -> tuple[Verdict, str]:
     if last.low is None:
         return "not testable", why
     if last.low <= 0:
-        return _sided(last), why
+        return ("not reproduced" if last.high is not None and last.high < NO_GAIN else "not testable"), why
     none_before = abs(first.value or 0.0) <= NEGLIGIBLE * (last.value or 0.0)
     return ("reproduced" if none_before else "not reproduced"), why
 
@@ -98,7 +95,7 @@ def _grows(measured: Measured) -> tuple[Verdict, str]:
     if not middle:
         return "not testable", "no checkpoint in the first half of the training was measured"
     grown = ev.gain_growth(measured, middle[-1], steps[-1])
-    return _sided(grown), f"G grew by {ev.said(grown)} from step {middle[-1]} to {steps[-1]}{over_nouns(measured)}"
+    return sided(grown), f"G grew by {ev.said(grown)} from step {middle[-1]} to {steps[-1]}{over_nouns(measured)}"
 
 
 def _r2_falls(measured: Measured) -> tuple[Verdict, str]:
@@ -118,10 +115,7 @@ def _r2_falls(measured: Measured) -> tuple[Verdict, str]:
         f"R² rises by {ev.said(rise)} to its peak (steps {', '.join(map(str, sorted(set(peaks))))}), then falls by "
         f"{ev.said(fall)} while G grows by {ev.said(more)}"
     )
-    verdicts = {_sided(rise), _sided(fall), _sided(more)}
-    if "not reproduced" in verdicts:
-        return "not reproduced", why
-    return ("not testable" if "not testable" in verdicts else "reproduced"), why
+    return all_of(sided(rise), sided(fall), sided(more)), why
 
 
 def _without(values: Sequence[float | None], seed: int) -> float:
@@ -149,12 +143,9 @@ def _heads_rise(measured: Measured) -> tuple[Verdict, str]:
     beyond = ev.count_excess(measured, steps[-1])
     why = (
         f"{ev.said(rise)} more heads from step {steps[0]} to {steps[-1]}; at the end {ev.said(beyond)} more than for "
-        f"an equally long span of other words{over_nouns(measured)}"
+        f"{ELSEWHERE[measured.run.kind == 'vlm']}{over_nouns(measured)}"
     )
-    verdicts = {_sided(rise), _sided(beyond)}
-    if "not reproduced" in verdicts:
-        return "not reproduced", why
-    return ("not testable" if "not testable" in verdicts else "reproduced"), why
+    return all_of(sided(rise), sided(beyond)), why
 
 
 def _middle(measured: Measured) -> tuple[Verdict, str]:
@@ -171,15 +162,15 @@ def _middle(measured: Measured) -> tuple[Verdict, str]:
         f"{ev.said(share)} of the detections in layers {inside[0]}-{inside[-1]} of {layers}, chance {by_chance:.2f}; "
         f"mean layer {ev.plain(None if mean is None else mean.mean)}{_few(measured)}"
     )
-    return _sided(share, by_chance), why
+    return sided(share, by_chance), why
 
 
 def _ablated(measured: Measured) -> tuple[Verdict, str]:
     read = ev.harm("crossfit")
     last = ev.last_with(measured, ev.tried("crossfit"))
     if last is None or None in ev.at(measured, last, read):
-        where = "checkpoint" if last is None else f"seed at step {last}, the last that was cut,"
-        return "not testable", f"not every {where} has a head that is detected in half of the items"
+        none = f"at step {last}, the last that was cut, not every seed has a head that is detected in half of the items"
+        return "not testable", "heads were not cut" if last is None else none
     more, part = ev.over_seeds(ev.at(measured, last, read)), ev.over_seeds(ev.at(measured, last, ev.lost("crossfit")))
     records = [a for t in measured.trajectories for p in t.points if p.step == last and (a := ev.cut(p, "crossfit"))]
     tests = "; ".join(
@@ -191,17 +182,15 @@ def _ablated(measured: Measured) -> tuple[Verdict, str]:
         f"the gain; by seed: {tests}{_few(measured)}"
     )
     if len(measured.trajectories) < ev.MIN_SEEDS:
-        verdicts = {_by_tests(more, records), _by_tests(part, records)}
-    else:
-        verdicts = {_sided(more), _sided(part)}
-    if "not reproduced" in verdicts:
-        return "not reproduced", why
-    return ("not testable" if "not testable" in verdicts else "reproduced"), why
+        return all_of(_by_tests(more, records), _by_tests(part, records)), why
+    return all_of(sided(more), sided(part)), why
 
 
 def _by_tests(found: Estimate, records: Sequence[AblationRecord]) -> Verdict:
     """Of fewer than three seeds: reproduced where every seed's tests say so at 5 %, not where the sign is another."""
-    if (found.value or 0.0) <= 0:
+    if found.value is None:
+        return "not testable"
+    if found.value <= 0:
         return "not reproduced"
     sure = bool(records) and all(p is not None and p <= ALPHA for a in records for p in (a.p_cluster, a.p_draws))
     return "reproduced" if sure else "not testable"
@@ -209,16 +198,17 @@ def _by_tests(found: Estimate, records: Sequence[AblationRecord]) -> Verdict:
 
 def _gap_grows(measured: Measured) -> tuple[Verdict, str]:
     read = ev.harm("instance")
+    last = ev.last_with(measured, ev.tried("instance"))
     steps = ev.steps_with(measured, read)
-    if len(steps) < 2:
-        return "not testable", "heads were cut at fewer than two checkpoints"
-    grown = ev.change(measured, read, steps[0], steps[-1])
-    first, last = (ev.over_seeds(ev.at(measured, s, read)) for s in (steps[0], steps[-1]))
+    if len(steps) < 2 or steps[-1] != last:
+        return "not testable", "heads were not cut in every seed at two checkpoints, the last that was cut among them"
+    grown = ev.change(measured, read, steps[0], last)
+    before, after = (ev.over_seeds(ev.at(measured, s, read)) for s in (steps[0], last))
     why = (
-        f"ablated minus control {ev.said(first)} nats at step {steps[0]}, {ev.said(last)} at step {steps[-1]}: "
+        f"ablated minus control {ev.said(before)} nats at step {steps[0]}, {ev.said(after)} at step {last}: "
         f"{ev.said(grown)} more{_few(measured)}"
     )
-    return _sided(grown), why
+    return sided(grown), why
 
 
 def _gather(measured: Measured) -> tuple[Verdict, str]:
@@ -256,13 +246,19 @@ def _lens(measured: Measured) -> tuple[Verdict, str]:
         f"{ev.said(share)} of the gain's rise over the layers lies in layers {inside[0]}-{inside[-1]} of {layers}, "
         f"evenly spread {by_chance:.2f}{_few(measured)}"
     )
-    return _sided(share, by_chance), why
+    return sided(share, by_chance), why
 
 
 def null_claim(null: Measured, others: Sequence[Measured], claim: str = NULL) -> Claim:
     """Whether a model trained on exchanged scenes has no gain, beside the same preset trained on its own (§14 B)."""
-    verdict, because = _null(null, next((m for m in others if m.run.preset["name"] == null.run.preset["name"]), None))
+    verdict, because = _null(null, next((m for m in others if _same_but_shuffled(m, null)), None))
     return Claim("null", claim, null.run.name, NULL_CRITERION, verdict, because)
+
+
+def _same_but_shuffled(one: Measured, null: Measured) -> bool:
+    """Whether recipe and corpus are the same but for what the null exchanges."""
+    corpora = [{k: v for k, v in m.run.corpus.items() if k != "shuffle_env"} for m in (one, null)]
+    return one.run.preset == null.run.preset and corpora[0] == corpora[1]
 
 
 def _null(null: Measured, grounded: Measured | None) -> tuple[Verdict, str]:
@@ -274,7 +270,7 @@ def _null(null: Measured, grounded: Measured | None) -> tuple[Verdict, str]:
     if not last.low <= 0 <= last.high:
         return "not reproduced", why
     if grounded is None:
-        return "not testable", f"{why}; there is no run of the same preset on its own scenes to compare with"
+        return "not testable", f"{why}; there is no run of the same recipe on its own scenes to compare with"
     beside = ev.gain_interval(grounded, grounded.mean.last.step).value or 0.0
     why = f"{why}; on its own scenes {ev.plain(beside)}"
     return ("reproduced" if max(-last.low, last.high) <= NEGLIGIBLE * beside else "not testable"), why
@@ -284,7 +280,8 @@ CRITERIA = (
     Criterion(
         "emerges",
         "A gap between matched and mismatched surprisal emerges",
-        "the interval of G at the last checkpoint lies above 0, and G at the first is at most a tenth of it",
+        "the interval of G at the last checkpoint lies above 0, and G at the first is at most a tenth of it (not "
+        "reproduced: it was there before, or all of the interval lies below 0.1 nats)",
         _emerges,
     ),
     Criterion(
@@ -305,7 +302,7 @@ CRITERIA = (
         "heads-rise",
         "The number of aggregate heads rises",
         "the rise from the first trained checkpoint to the last has its interval over seeds above 0, and so has the "
-        "excess over an equally long span of other words at the last",
+        "excess over an equally long span of other words, or an equal box elsewhere, at the last",
         _heads_rise,
         of_gain=True,
     ),
@@ -320,7 +317,8 @@ CRITERIA = (
         "ablation",
         "Cutting aggregate heads raises surprisal more than cutting random ones",
         "cross-fitted, against layer-matched controls: more surprisal and more of the gain lost, both intervals over "
-        "seeds above 0 (of fewer than three seeds: clustered p and p against the draws at most 0.05 in each)",
+        "seeds above 0 (of fewer than three seeds: more of both, with the gain's clustered p and its p against the "
+        "draws at most 0.05 in each; not reproduced: less of one)",
         _ablated,
         of_gain=True,
     ),
@@ -335,8 +333,9 @@ CRITERIA = (
     Criterion(
         "gather",
         "Cutting gather heads has no effect",
-        "cross-fitted: the gain lost beyond the controls has the upper end of its interval below a tenth of the gain; "
-        "not testable where no head gathers in half of the items",
+        "cross-fitted: the gain lost beyond the controls has the upper end of its interval below a tenth of the gain "
+        "(of fewer than three seeds: the part of the untouched gain that is lost, over nouns; not reproduced: above "
+        "0); not testable where no head gathers in half of the items",
         _gather,
         of_gain=True,
     ),

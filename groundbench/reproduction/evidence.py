@@ -52,23 +52,17 @@ def at_the_end(measured: Measured, read: Read, was_tried: Callable[[TrajectoryPo
     return over_seeds(found) if found and None not in found else None
 
 
-def interval_at_the_end(measured: Measured, read: ReadInterval) -> tuple[int, Estimate] | None:
-    """The last step at which every seed has a number, and the number there; None where there is no such step.
+def interval_at(measured: Measured, read: ReadInterval, step: int | None) -> Estimate | None:
+    """A number at a step; None where there is no such step or a seed lacks it.
 
     A t-interval over seeds; of fewer than three the widest of their own intervals, which are over nouns.
     """
-
-    def value(point: TrajectoryPoint) -> float | None:
-        found = read(point)
-        return None if found is None else found.value
-
-    steps = steps_with(measured, value)
-    if not steps:
+    each = [] if step is None else [read(p) for p in points_at(measured, step)]
+    known = [e for e in each if e is not None and e.value is not None]
+    if not known or len(known) < len(each):
         return None
-    found = over_seeds(at(measured, steps[-1], value))
-    if found.low is None:
-        found = widest([e for p in points_at(measured, steps[-1]) if (e := read(p)) is not None])
-    return steps[-1], found
+    found = over_seeds([e.value for e in known])
+    return widest(known) if found.low is None else found
 
 
 def change(measured: Measured, read: Read, first: int, last: int) -> Estimate:

@@ -16,6 +16,8 @@ SLACK = 0.1
 """Nats per token by which a held-out loss may be worse than the Transformer's and still count as matched."""
 SMALL = 0.1
 """A gain below this part of the Transformer's at the nearest held-out loss counts as none."""
+NO_GAIN = 0.1
+"""Nats: an interval wholly below counts as no gain."""
 MIN_RATES, MIN_DEPTHS = 3, 2
 CLAIM = "Transformers and Mamba-2 ground, the LSTM does not"
 CRITERION = (
@@ -54,6 +56,18 @@ def _grounded(reference: Measured) -> list[tuple[float, AggregatePoint]]:
     """The Transformer's checkpoints that ground, with their held-out losses."""
     known = [(p.heldout_loss.mean, p) for p in reference.mean.points if p.heldout_loss and p.gain and p.step > 0]
     return [(loss, p) for loss, p in known if (ev.gain_interval(reference, p.step).low or 0.0) > 0]
+
+
+def untrained(measured: Measured, runs: Sequence[Measured]) -> str | None:
+    """Why a model with heads says nothing: no gain is shown, at a loss at which the first Transformer has none either.
+
+    "Did not train" and "does not ground" are different verdicts.
+    """
+    reference = _reference(runs)
+    if reference is None or measured is reference or ev.no_gain(measured) is None or _trained(measured, reference):
+        return None
+    loss = measured.mean.last.heldout_loss
+    return f"it did not train: held-out loss {ev.plain(None if loss is None else loss.mean)}"
 
 
 def _trained(measured: Measured, reference: Measured) -> bool:
@@ -110,13 +124,16 @@ def _decide(runs: Sequence[Measured]) -> tuple[Verdict, str]:
         [f"{name}: G {ev.said(g)}" for name, g in gains.items()]
         + [f"{v.measured.run.name}: G {ev.said(v.gain)}, {v.verdict}" for v in each]
     )
-    without = [m for m in others if (gains[m.run.name].low or 0.0) <= 0]
     reference = _reference(runs)
-    untrained = [m.run.name for m in without if reference is not None and not _trained(m, reference)]
-    if any(v.verdict == "grounds" for v in each) or len(without) > len(untrained):
+    without = {m.run.name: m for m in others if (gains[m.run.name].low or 0.0) <= 0}
+    idle = [n for n, m in without.items() if reference is not None and not _trained(m, reference)]
+    flat = [n for n in without if n not in idle and (high := gains[n].high) is not None and high < NO_GAIN]
+    if flat or any(v.verdict == "grounds" for v in each):
         return "not reproduced", why
-    if untrained:
-        return "not testable", f"{why}; did not train: {', '.join(untrained)}"
+    if idle:
+        return "not testable", f"{why}; did not train: {', '.join(idle)}"
+    if without:
+        return "not testable", f"{why}; no gain is shown or excluded: {', '.join(without)}"
     trained = [v for v in each if v.verdict != "did not train"]
     if not trained:
         return "not testable", f"{why}; no LSTM reached a loss at which a Transformer grounds"

@@ -17,9 +17,11 @@ from groundbench.tasks.importers import load_manifest, select_nouns
 TITLE = "The paper's claims on this corpus"
 PICTURES = "pictures/"
 """The plots of models that see pictures; no run's name has a slash."""
-NEEDS_GAIN = (
-    "What is claimed of heads, layers or co-occurrence is not testable on a model whose gain has no interval above 0 "
-    "at its last checkpoint."
+RULES = (
+    "Where a criterion asks for an interval above a bound, a claim is not reproduced if none of the interval lies "
+    "above it, and not testable if only a part does. What is claimed of heads, layers or co-occurrence is not "
+    "testable on a model whose gain has no interval above 0 at its last checkpoint. Intervals of one seed are over "
+    "nouns."
 )
 
 
@@ -32,6 +34,7 @@ class Study:
         at_least: how often the corpus shows and says a noun that is asked for.
         corpus: None where only models that see pictures were measured.
         pictures, picture_claims: models that see pictures, and what was claimed of them.
+        notes: what else is to be known of how it was made.
     """
 
     measured: tuple[Measured, ...]
@@ -41,6 +44,7 @@ class Study:
     at_least: int
     pictures: tuple[Measured, ...] = ()
     picture_claims: tuple[Claim, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """How many claims came out how."""
@@ -77,11 +81,17 @@ class Study:
 
 def html(study: Study) -> str:
     """The study as one self-contained page."""
-    made = Section("made", "How it was made", tables=tuple(study.made_of()), notes=study.commands)
+    made = Section(
+        "made", "How it was made", tables=tuple(study.made_of()), notes=(RULES, *study.notes, *study.commands)
+    )
     seen = [picture_page.section(study.pictures, study.picture_claims)] if study.pictures else []
     if not study.measured:
         return render_seeds([m.mean for m in study.pictures], picture_page.TITLE, "", [], [*seen, made])
-    sections = [Section("evidence", "Beside the paper's numbers", tables=tuple(study.evidence())), *seen, made]
+    sections = [
+        Section("evidence", "Evidence, beside the paper's numbers where it gives them", tables=tuple(study.evidence())),
+        *seen,
+        made,
+    ]
     first = [tables.verdict_table(study.claims), tables.models_table(study.measured)]
     return render_seeds([m.mean for m in study.measured], TITLE, study.sentence(), first, sections)
 
@@ -95,13 +105,13 @@ def markdown(study: Study, figures: dict[str, list[tuple[str, str]]], images: st
     parts = [
         "# Reproduction",
         f"{study.sentence()} Written by `scripts/reproduce`; every verdict is decided by code "
-        f"(`groundbench/reproduction/`) from the criterion beside it. {NEEDS_GAIN}",
+        f"(`groundbench/reproduction/`) from the criterion beside it. {RULES}",
         *(_of_text(study, figures, images) if study.measured else []),
     ]
     if study.pictures:
         drawn = _images(figures.get(PICTURES, []), images)
         parts += picture_page.markdown(study.pictures, study.picture_claims, drawn)
-    parts += ["## How it was made", *map(as_markdown, study.made_of()), _commands(study), _how(study)]
+    parts += ["## How it was made", *map(as_markdown, study.made_of()), *study.notes, _commands(study), _how(study)]
     parts.append(_where(study))
     return "\n\n".join(parts) + "\n"
 
@@ -123,7 +133,7 @@ def _of_text(study: Study, figures: dict[str, list[tuple[str, str]]], images: st
     for m in study.measured:
         if found := figures.get(m.run.name):
             parts += [f"## {m.run.name}", *_images(found, images)]
-    return [*parts, "## Beside the paper's numbers", *map(as_markdown, study.evidence())]
+    return [*parts, "## Evidence, beside the paper's numbers where it gives them", *map(as_markdown, study.evidence())]
 
 
 def _images(found: Sequence[tuple[str, str]], folder: str) -> list[str]:

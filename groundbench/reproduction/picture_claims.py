@@ -8,7 +8,7 @@ from typing import Literal
 from groundbench.reproduction import evidence as ev
 from groundbench.reproduction.claims import CRITERIA, Criterion, decided, null_claim, over_nouns
 from groundbench.reproduction.measure import Measured
-from groundbench.reproduction.verdict import Claim, Verdict
+from groundbench.reproduction.verdict import Claim, Verdict, all_of, sided
 from groundbench.result_image import PatchReading, SwapRecord
 from groundbench.result_trajectory import TrajectoryPoint
 from groundbench.stats import Estimate
@@ -47,12 +47,6 @@ def ratio(heads: Literal["all", "crossfit"] = "all") -> ev.ReadInterval:
     return read
 
 
-def elsewhere(point: TrajectoryPoint) -> Estimate | None:
-    """Saliency on a patch of an equal-shaped box elsewhere, over the mean patch."""
-    r = reading(point)
-    return None if r is None else Estimate(r.null, r.null_ci_low, r.null_ci_high, r.n_items)
-
-
 def swapped(name: Literal["gain", "gain_swapped", "ratio"]) -> ev.ReadInterval:
     """A reader of one number of the swap test with its interval."""
 
@@ -66,49 +60,62 @@ def swapped(name: Literal["gain", "gain_swapped", "ratio"]) -> ev.ReadInterval:
     return read
 
 
-def at_step(measured: Measured, read: ev.ReadInterval) -> str:
-    """A number at the last step that has it, as a sentence says it."""
-    found = ev.interval_at_the_end(measured, read)
-    return "not measured" if found is None else ev.said(found[1])
+def beyond(point: TrajectoryPoint) -> Estimate | None:
+    """Saliency on a patch of the object's box minus that on one of an equal box elsewhere, in mean patches.
+
+    Its ends are those of the two intervals that lie farthest apart.
+    """
+    r = reading(point)
+    if r is None or r.inside is None or r.null is None:
+        return None
+    ends = (r.inside_ci_low, r.null_ci_high, r.inside_ci_high, r.null_ci_low)
+    low, other_high, high, other_low = ends
+    if low is None or other_high is None or high is None or other_low is None:
+        return Estimate(r.inside - r.null, None, None, r.n_items)
+    return Estimate(r.inside - r.null, low - other_high, high - other_low, r.n_items)
 
 
-def _beside(estimate: Estimate, bound: float, above: Verdict, below: Verdict) -> Verdict:
-    """`above` if the whole interval lies above the bound, `below` if none of it does, else not testable."""
-    if estimate.low is None or estimate.high is None:
-        return "not testable"
-    if estimate.low > bound:
-        return above
-    return below if estimate.high <= bound else "not testable"
+def last_seen(measured: Measured) -> int | None:
+    """The last step at which anything was measured of the pictures."""
+    return ev.last_with(measured, lambda point: point.result.image)
+
+
+def at_step(measured: Measured, read: ev.ReadInterval, step: int | None) -> str:
+    """A number at a step, as a sentence says it."""
+    found = ev.interval_at(measured, read, step)
+    return "not measured" if found is None else ev.said(found)
 
 
 def _reads_object(measured: Measured) -> tuple[Verdict, str]:
-    found = ev.interval_at_the_end(measured, ratio())
-    if found is None:
-        return "not testable", "where heads read in the picture was not measured"
-    step, inside = found
+    step = last_seen(measured)
+    inside, more = (ev.interval_at(measured, read, step) for read in (ratio(), beyond))
+    if inside is None or more is None:
+        return "not testable", "where heads read in the picture was not measured in every seed at the last checkpoint"
     why = (
         f"at step {step} a patch of the object's box has {ev.said(inside)} times the saliency of one outside it "
-        f"(through cross-fitted heads alone {at_step(measured, ratio('crossfit'))}); a patch of an equal box elsewhere "
-        f"has {at_step(measured, elsewhere)} times that of the mean patch{over_nouns(measured)}"
+        f"(through cross-fitted heads alone {at_step(measured, ratio('crossfit'), step)}), and {ev.said(more)} mean "
+        f"patches more than one of an equal box elsewhere{over_nouns(measured)}"
     )
-    return _beside(inside, 1.0, "reproduced", "not reproduced"), why
+    return all_of(sided(inside, 1.0), sided(more)), why
 
 
 def _goes_with_patches(measured: Measured) -> tuple[Verdict, str]:
-    found = ev.interval_at_the_end(measured, swapped("ratio"))
-    if found is None:
-        return "not testable", "patches were not exchanged, or the sample of items that was drawn has no gain"
-    step, left = found
-    verdict = _beside(left, 0.0, "not reproduced", "reproduced")
+    step = last_seen(measured)
+    left = ev.interval_at(measured, swapped("ratio"), step)
+    if left is None:
+        return "not testable", (
+            "at the last checkpoint patches were not exchanged in every seed, or the sample of items has no gain"
+        )
+    verdict = sided(left, 0.0, "not reproduced")
     told = {
         "reproduced": "it turns over",
         "not reproduced": f"{left.value or 0.0:.0%} of it is left",
         "not testable": "whether it turns over cannot be told",
     }
     why = (
-        f"at step {step} the gain is {at_step(measured, swapped('gain'))} before and "
-        f"{at_step(measured, swapped('gain_swapped'))} after the patches changed places, {ev.said(left)} of what it "
-        f"was: {told[verdict]}{over_nouns(measured)}"
+        f"at step {step} the gain is {at_step(measured, swapped('gain'), step)} before and "
+        f"{at_step(measured, swapped('gain_swapped'), step)} after the patches changed places, {ev.said(left)} of what "
+        f"it was: {told[verdict]}{over_nouns(measured)}"
     )
     return verdict, why
 
@@ -122,8 +129,8 @@ PICTURE_CRITERIA: tuple[Criterion, ...] = (
     Criterion(
         "reads-object",
         "Heads read the object's patches more than others",
-        "saliency per patch, inside over outside the object's box, all heads together: the interval lies above 1 (not "
-        "reproduced: none of it does)",
+        "saliency per patch, all heads together: inside over outside the object's box has its interval above 1, and "
+        "inside minus an equal box elsewhere above 0",
         _reads_object,
         of_gain=True,
     ),

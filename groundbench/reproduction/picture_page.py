@@ -12,7 +12,7 @@ from groundbench.report.seeds import cell
 from groundbench.reproduction import evidence as ev
 from groundbench.reproduction import tables
 from groundbench.reproduction.measure import Measured
-from groundbench.reproduction.picture_claims import at_step, ratio, swapped
+from groundbench.reproduction.picture_claims import at_step, last_seen, ratio, swapped
 from groundbench.reproduction.verdict import Claim, counted
 from groundbench.result_trajectory import AblationSpread, TrajectoryPoint
 from groundbench.stats import Estimate
@@ -51,7 +51,7 @@ def pictures_table(runs: Sequence[Measured]) -> Table:
         "Gain before the swap",
         "Gain after it",
         "Heads an item",
-        "Heads, other span",
+        "Heads, box elsewhere",
         "Gain, no head cut",
         "Gain, heads cut",
         "Gain, others cut",
@@ -73,11 +73,9 @@ def _row(m: Measured) -> tuple[str | None, ...]:
         cell(last.heldout_loss),
         ev.said(ev.gain_interval(m, last.step)),
         None if m.seen is None else ev.said(ev.gain_interval(m.seen, m.seen.mean.last.step)),
-        at_step(m, _same_category),
-        at_step(m, ratio()),
-        at_step(m, swapped("gain")),
-        at_step(m, swapped("gain_swapped")),
-        at_step(m, _heads),
+        at_step(m, _same_category, last.step),
+        *(at_step(m, read, last_seen(m)) for read in (ratio(), swapped("gain"), swapped("gain_swapped"))),
+        at_step(m, _heads, last.step),
         cell(last.null_heads),
         *(cell(getattr(cut, name)) if cut else None for name in ("gain_original", "gain_ablated", "gain_control")),
         ", ".join(p_value(p) or "-" for p in cut.p_draws) if cut else None,
@@ -104,9 +102,9 @@ def _heads(point: TrajectoryPoint) -> Estimate | None:
 
 
 def _cut(m: Measured) -> AblationSpread | None:
-    """The cross-fitted aggregate heads of the last checkpoint at which there were any to cut."""
-    found = [a for p in m.mean.points if (a := seeds.cut_of(p)) is not None and a.ablated is not None]
-    return found[-1] if found else None
+    """The cross-fitted aggregate heads of the last checkpoint that was cut; None if there was none to cut."""
+    tried = [a for p in m.mean.points if (a := seeds.cut_of(p)) is not None]
+    return tried[-1] if tried and tried[-1].ablated is not None else None
 
 
 def figures(runs: Sequence[Measured]) -> list[tuple[str, Figure | None]]:

@@ -40,6 +40,7 @@ def reproduce(
     options: TrajectoryOptions = OPTIONS,
     jobs: int | None = None,
     commands: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> page.Study:
     """Train what is not trained, measure what is not measured, and write the report; the same call goes on.
 
@@ -58,6 +59,7 @@ def reproduce(
         jobs: seeds trained and measured side by side; as many as there are cores by default. A script that calls this
             with several jobs needs `if __name__ == "__main__":`.
         commands: what was run, for the record.
+        notes: sentences that the report carries on how it was made.
 
     Raises:
         BadInputError: neither corpus nor pictures, no finished run, a run trained on another corpus, or an unknown
@@ -86,6 +88,7 @@ def reproduce(
         claims=tuple(claims_of(measured)) if measured else (),
         corpus=folder,
         commands=tuple(commands),
+        notes=tuple(notes),
         at_least=threshold,
         pictures=tuple(pictured),
         picture_claims=tuple(picture_claims(pictured)),

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from groundbench.stats import Estimate
+
 Verdict = Literal["reproduced", "not reproduced", "not testable"]
 
 
@@ -28,3 +30,20 @@ def counted(claims: Sequence[Claim]) -> str:
     """How many claims came out how, e.g. `3 reproduced, 0 not reproduced, 1 not testable at this size`."""
     counts = {v: sum(c.verdict == v for c in claims) for v in VERDICTS}
     return ", ".join(f"{n} {v}{' at this size' if v == 'not testable' else ''}" for v, n in counts.items())
+
+
+def sided(estimate: Estimate, bound: float = 0.0, above: Verdict = "reproduced") -> Verdict:
+    """What an interval says of a bound: `above` if all of it lies above, the opposite if none does, else nothing."""
+    if estimate.low is None or estimate.high is None:
+        return "not testable"
+    if estimate.low > bound:
+        return above
+    below: Verdict = "not reproduced" if above == "reproduced" else "reproduced"
+    return below if estimate.high <= bound else "not testable"
+
+
+def all_of(*verdicts: Verdict) -> Verdict:
+    """The verdict on a claim with parts: one that fails refutes it, one that is not testable leaves it open."""
+    if "not reproduced" in verdicts:
+        return "not reproduced"
+    return "not testable" if "not testable" in verdicts else "reproduced"

@@ -103,7 +103,7 @@ def judge(card: RiskCard, policy: Policy | None) -> Verdict:
         return Verdict()
     checks = tuple(_closed(check, card, policy.max_unasked) for check in _checks(card, policy))
     return Verdict(
-        policy=policy.model_dump(mode="json", exclude_defaults=True),
+        policy={**policy.model_dump(mode="json", exclude_defaults=True), "max_unasked": policy.max_unasked},
         checks=checks,
         passed=all(c.passed for c in checks),
     )

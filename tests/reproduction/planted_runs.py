@@ -139,7 +139,8 @@ def _image(ratio: float | None, swap: float | None) -> ImageRecord | None:
     if ratio is None or swap is None:
         return None
     ends = {"ratio": ratio, "ratio_ci_low": ratio - 0.1, "ratio_ci_high": ratio + 0.1}
-    reading = PatchReading(heads="all", n_items=200, null=1.0, null_ci_low=0.9, null_ci_high=1.1, **ends)
+    ends |= {"inside": ratio, "inside_ci_low": ratio - 0.05, "inside_ci_high": ratio + 0.05}
+    reading = PatchReading(heads="all", n_items=200, null=1.0, null_ci_low=0.95, null_ci_high=1.05, **ends)
     ends = {"ratio": swap, "ratio_ci_low": swap - 0.1, "ratio_ci_high": swap + 0.1}
     gains = {"gain": 4.0, "gain_ci_low": 3.9, "gain_ci_high": 4.1, "gain_swapped": 4 * swap}
     swapped = SwapRecord(n_items=200, mismatches=2, **gains, **ends)

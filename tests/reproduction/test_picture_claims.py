@@ -64,6 +64,26 @@ def test_without_a_gain_nothing_is_said_of_what_carries_it() -> None:
     assert all(c.because.startswith("G 0.00 [") and "no gain is shown" in c.because for c in rest)
 
 
+def test_reading_the_object_needs_more_than_an_equal_box_elsewhere_gets() -> None:
+    run = sees(seeds=1)
+    image = run.trajectories[0].points[-1].result.image
+    assert image is not None
+    object.__setattr__(image.reading[0], "null", 2.5)  # what is read more lies anywhere
+    object.__setattr__(image.reading[0], "null_ci_high", 2.6)
+    assert verdicts(run)["reads-object"].verdict == "not testable"
+
+
+def test_an_earlier_checkpoint_never_stands_in_for_the_last() -> None:
+    run = sees()
+    image = run.trajectories[1].points[-1].result.image
+    assert image is not None
+    assert image.swap is not None
+    object.__setattr__(image.swap, "ratio", None)  # the sample of items has no gain
+    found = verdicts(run)["goes-with-patches"]
+    assert found.verdict == "not testable"
+    assert "at the last checkpoint" in found.because
+
+
 def test_what_was_not_measured_is_not_testable() -> None:
     found = verdicts(sees(ratio=(None,) * 4, swap=(None,) * 4))
     assert [found[i].verdict for i in OURS] == ["not testable"] * 2

@@ -112,7 +112,7 @@ def test_values_of_presets_can_be_changed_and_an_lstm_keeps_the_rates_it_is_trie
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = size_of("mini", {"steps": 3000, "optimisation.lr": 1e-2}, 500)
-    assert (size.override["steps"], size.override["batch_size"], size.vocabulary) == (3000, 8, 500)
+    assert (size.override["steps"], size.override["batch_size"], size.vocabulary) == (3000, 16, 500)
     parts = plan_parts(size, ["lstm-1l-mini"], (1,))
     assert [p.name for p in parts] == ["lstm-1l-mini", "lstm-1l-mini-lr0.001", "lstm-1l-mini-lr0.003"]
     trained: list[tuple[object, object]] = []

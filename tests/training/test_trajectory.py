@@ -155,6 +155,12 @@ def test_what_is_finished_is_taken_as_it_is_and_nothing_else(trained: Path, tmp_
     assert numbers(tmp_path) == first
 
 
+def test_an_option_that_is_off_is_no_part_of_the_note_so_that_older_notes_still_hold(whole: Path) -> None:
+    note = json.loads(next(whole.glob("step-*/measured.json")).read_text(encoding="utf-8"))
+    assert "draws" in note["key"]["asked"]["mechanism"]
+    assert "swap_rings" not in note["key"]["asked"]["mechanism"]
+
+
 def test_another_run_is_refused_and_force_starts_over(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
