@@ -13,7 +13,7 @@ from groundbench.result_image import PatchReading, SwapRecord
 from groundbench.result_trajectory import TrajectoryPoint
 from groundbench.stats import Estimate
 
-SHARED = ("emerges", "grows", "heads-rise", "middle", "ablation", "ablation-grows", "gather", "lens")
+SHARED = ("emerges", "grows", "heads-rise", "middle", "ablation-item", "ablation", "ablation-grows", "gather", "lens")
 """Criteria of the text models that are asked of these too; a corpus of pictures has no co-occurrence counts."""
 
 NULL = "Trained on pictures of other dialogues, the model does not ground"

@@ -31,6 +31,7 @@ def test_all_claims_about_a_model_hold_where_they_were_planted() -> None:
             "cooccurrence",
             "heads-rise",
             "middle",
+            "ablation-item",
             "ablation",
             "ablation-grows",
             "gather",
@@ -53,6 +54,8 @@ def test_all_claims_about_a_model_hold_where_they_were_planted() -> None:
         ("heads-rise", "null", (0.2, 1.0, 3.0, 5.5), OUT),  # no more than for other words
         ("middle", "middle", (0.5, 0.5, 0.3, 0.2), OUT),
         ("ablation", "harm", (None, 0.1, 0.0, -0.3), OUT),
+        ("ablation-item", "harm", (None, 0.1, 0.0, -0.3), OUT),
+        ("ablation-item", "harm", (None, None, None, None), "not testable"),
         ("ablation", "lost", (None, 0.1, 0.0, -0.3), OUT),
         ("ablation", "harm", (None, None, None, None), "not testable"),
         ("ablation-grows", "harm", (None, 0.5, 0.4, 0.3), OUT),
@@ -78,7 +81,7 @@ def test_where_no_head_gathers_nothing_is_said_of_gather_heads() -> None:
 def test_of_a_model_without_a_gain_nothing_is_said_of_what_carries_it(seeds: int, emerges: str) -> None:
     found = verdicts(planted(seeds=seeds, gain=(0.0, 0.0, 0.0, 0.01)))
     assert found["emerges"].verdict == emerges  # of one seed up to 0.29 is within the interval, of three up to 0.06
-    carried = {"cooccurrence", "heads-rise", "middle", "ablation", "ablation-grows", "gather", "lens"}
+    carried = {"cooccurrence", "heads-rise", "middle", "ablation-item", "ablation", "ablation-grows", "gather", "lens"}
     assert {
         i for i in carried if found[i].verdict == "not testable" and "no gain is shown" in found[i].because
     } == carried
@@ -115,7 +118,7 @@ def test_an_earlier_checkpoint_never_stands_in_for_the_last() -> None:
 
 
 def test_with_one_seed_only_what_has_an_interval_over_nouns_is_decided() -> None:
-    over_nouns = {"emerges", "grows", "heads-rise", "ablation", "gather"}
+    over_nouns = {"emerges", "grows", "heads-rise", "ablation-item", "ablation", "gather"}
     found = {i: c.verdict for i, c in verdicts(planted(seeds=1)).items()}
     assert {i for i, v in found.items() if v == "reproduced"} == over_nouns
     assert {v for i, v in found.items() if i not in over_nouns} == {"not testable"}

@@ -26,7 +26,18 @@ def verdicts(*runs: Measured) -> dict[str, Claim]:
 
 def test_all_claims_hold_where_they_were_planted() -> None:
     found = verdicts(sees())
-    asked = {"emerges", "grows", "heads-rise", "middle", "ablation", "ablation-grows", "gather", "lens", *OURS}
+    asked = {
+        "emerges",
+        "grows",
+        "heads-rise",
+        "middle",
+        "ablation-item",
+        "ablation",
+        "ablation-grows",
+        "gather",
+        "lens",
+        *OURS,
+    }
     assert {i: c.verdict for i, c in found.items()} == dict.fromkeys(asked, "reproduced")
     assert "2.50 [2.45, 2.55] times the saliency of one outside it" in found["reads-object"].because
     assert found["goes-with-patches"].because.endswith("of what it was: it turns over")
