@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from groundbench.report.figure import Section, Table
 from groundbench.report.markdown import table as as_markdown
@@ -156,7 +157,7 @@ def _how(study: Study) -> str:
     left = f" Still trained, so left out: {'; '.join(unfinished)}." if unfinished else ""
     return (
         f"{len(points)} checkpoints were measured in {seconds / 3600:.1f} hours, with one thread each where several "
-        f"ran side by side{sample}.{left} Hours of training are those that the logs' speed gives."
+        f"ran side by side{sample}.{_unknown(protocol)}{left} Hours of training are those that the logs' speed gives."
     )
 
 
@@ -167,3 +168,13 @@ def _where(study: Study) -> str:
     devices = dict.fromkeys(e.device for e in found)
     commits = dict.fromkeys(e.git or "not known" for e in found)
     return f"Versions: {'; or '.join(versions)}; device {', '.join(devices)}; commit {', '.join(commits)}."
+
+
+def _unknown(protocol: Mapping[str, Any]) -> str:
+    """How many context words the models do not know; nothing where all are known, or it was not counted."""
+    rows = [row for row in (protocol.get("unknown_words") or {}).values() if row["words"]]
+    return "".join(
+        f" In {row['prompts']} of {row['of_prompts']} prompts a context word is not in the vocabulary "
+        f"({row['words']} of {row['of_words']} words)."
+        for row in rows
+    )
