@@ -51,7 +51,10 @@ def text_rows(adapter: Adapter, paragraphs: Sequence[str]) -> list[Encoded]:
             raise UnreadableTextError(
                 f"{info.name}'s tokenizer does not know {len(error.faults)} of the text's {len(words)} words"
             ) from None
-    rows = adapter.encode([Prompt(f"paragraph-{i}", "", "text", (TextSegment(p),)) for i, p in enumerate(paragraphs)])
+    try:
+        rows = adapter.encode([Prompt(f"text-{i}", "", "text", (TextSegment(p),)) for i, p in enumerate(paragraphs, 1)])
+    except BadInputError as error:  # a paragraph is longer than the model's context
+        raise UnreadableTextError(str(error)) from None
     return [r.upto(min(len(r), MOST_TOKENS)) for r in rows]
 
 

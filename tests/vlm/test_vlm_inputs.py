@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -26,6 +27,7 @@ from groundbench.adapters.vlm.opening import open_vlm
 from groundbench.contexts import build_contexts
 from groundbench.errors import BadInputError, UnencodableError, UnsupportedModelError
 from groundbench.registry import open_model
+from groundbench.scoring import score
 from groundbench.testbed import ImageSegment, Prompt, TextSegment
 
 CHAT = (
@@ -212,6 +214,32 @@ def test_quantized(folder, bits):
     assert opened.info.dtype.startswith(bits)
     assert opened.encoder.fault is None
     assert "tap" in opened.info.capabilities
+
+
+def surprisals(adapter: VisionLanguage) -> np.ndarray:
+    """[12 contexts x 4 nouns] of two tokens each, nats: pictures of four colours in three frames."""
+    bed = PictureBed(frames=3, targets=2)
+    return score(adapter, build_contexts(adapter, bed, bed.form("image"))).surprisal
+
+
+def test_surprisals_of_8_bits_are_near_those_of_the_whole_weights(folder):
+    """Within 0.3 nats, where surprisals spread over more than one: a weight is rounded to 1/127 of its row's largest.
+
+    Not equal either: the language model's layers are quantized, whatever is done to the vision tower.
+    """
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    whole, quantized = (surprisals(open_vlm(str(folder), **how)) for how in ({}, {"quantize": "8bit"}))
+    assert np.ptp(whole) > 1
+    assert 1e-6 < np.abs(quantized - whole).max() < 0.3
+
+
+@pytest.mark.parametrize("memory", [None, {"cpu": "100KB"}], ids=["cpu", "disk"])
+def test_a_model_that_is_spread_gives_the_same_numbers(folder, memory):
+    """Without accelerators all of it lands on the CPU; with little memory there, what does not fit lies on the disk."""
+    spread = open_vlm(str(folder), device_map="auto", max_memory=memory)
+    assert isinstance(spread, VisionLanguage)
+    assert ("disk" in getattr(spread.model, "hf_device_map", {}).values()) == (memory is not None)
+    np.testing.assert_allclose(surprisals(spread), surprisals(open_vlm(str(folder))), rtol=0, atol=1e-6)
 
 
 def test_other_pixels_are_another_processor(folder):
