@@ -33,7 +33,7 @@ MECHANISM = MechanismOptions(
 )
 OPTIONS = TrajectoryOptions(points=8, costly_points=3, mismatches=10, mechanism=MECHANISM)
 NULL_POINTS = 4
-LSTM_POINTS = 4
+LSTM_POINTS = 3
 SEEN_STYLE = "image-seen-style"
 """The form of image-dialogue whose pictures are drawn as those of the training."""
 FROZEN_POINTS, FROZEN_COSTLY_POINTS, FROZEN_NOUNS, FROZEN_DRAWS = 3, 1, 40, 5
