@@ -13,12 +13,19 @@ from groundbench.result_trajectory import AblationSpread, AggregatePoint, Regres
 
 Row = tuple[str | None, ...]
 PAPER = f"paper: {paper.LAYERS} layers"
+UNPUBLISHED = "not published"
 
 
 def matched_table(runs: Sequence[Measured]) -> Table:
     """Matched surprisal along the training; the paper gives its standard deviation over seeds, we intervals."""
     rows: list[Row] = [
-        (PAPER, count(step), f"{step / paper.STEPS:.0%}", f"{value:.2f} (sd {paper.MATCHED_SD[step]:.2f})", None, None)
+        (
+            PAPER,
+            count(step),
+            f"{step / paper.STEPS:.0%}",
+            f"{value:.2f} (sd {paper.MATCHED_SD[step]:.2f})",
+            *(UNPUBLISHED,) * 2,
+        )
         for step, value in paper.MATCHED.items()
     ]
     rows += [
@@ -57,7 +64,14 @@ def _r2(point: AggregatePoint, window: str, unit: str) -> str | None:
 def heads_table(runs: Sequence[Measured]) -> Table:
     """Aggregate heads an item, beside the two counts that say how specific they are (protocol §10)."""
     rows: list[Row] = [
-        (PAPER, count(c.step), f"{c.step / paper.STEPS:.0%}", number(c.heads), None, None, number(c.mean_layer))
+        (
+            PAPER,
+            count(c.step),
+            f"{c.step / paper.STEPS:.0%}",
+            number(c.heads),
+            *(UNPUBLISHED,) * 2,
+            number(c.mean_layer),
+        )
         for c in paper.CUTS
     ]
     rows += [
@@ -77,7 +91,7 @@ def paper_table(runs: Sequence[Measured]) -> Table:
             PAPER,
             count(c.step),
             f"{c.step / paper.STEPS:.0%}",
-            "not published",
+            UNPUBLISHED,
             number(c.heads),
             number(c.mean_layer / paper.LAYERS),
             number(c.ablated),
@@ -119,7 +133,7 @@ def lens_table(runs: Sequence[Measured]) -> Table:
     Layers stand as a part of the depth, so that models of unlike depth can be laid side by side.
     """
     rows: list[Row] = [
-        (PAPER, count(step), str(n), number(n / paper.LAYERS), number(value), None)
+        (PAPER, count(step), str(n), number(n / paper.LAYERS), number(value), UNPUBLISHED)
         for step, values in paper.LENS.items()
         for n, value in enumerate(values, 1)
     ]

@@ -174,7 +174,7 @@ def _ablated(measured: Measured) -> tuple[Verdict, str]:
     more, part = ev.over_seeds(ev.at(measured, last, read)), ev.over_seeds(ev.at(measured, last, ev.lost("crossfit")))
     records = [a for t in measured.trajectories for p in t.points if p.step == last and (a := ev.cut(p, "crossfit"))]
     tests = "; ".join(
-        f"p cluster {ev.plain(a.p_cluster, 3)}, draws {ev.plain(a.p_draws, 3)}, rank {ev.plain(a.p_rank, 3)}"
+        f"p cluster {ev.probability(a.p_cluster)}, draws {ev.probability(a.p_draws)}, rank {ev.probability(a.p_rank)}"
         for a in records
     )
     why = (
@@ -205,7 +205,7 @@ def _ablated_item(measured: Measured) -> tuple[Verdict, str]:
     records = [a for p in ev.points_at(measured, last) if (a := ev.cut(p, "instance")) is not None]
     why = (
         f"at step {last} cutting them adds {ev.said(more)} nats more than cutting others, and takes {ev.said(part)} of "
-        f"the gain; p cluster by seed: {', '.join(ev.plain(a.p_cluster, 3) for a in records)}{_few(measured)}"
+        f"the gain; p cluster by seed: {', '.join(ev.probability(a.p_cluster) for a in records)}{_few(measured)}"
     )
     few = len(measured.trajectories) < ev.MIN_SEEDS
     return (_by_tests(more, records, with_draws=False) if few else sided(more)), why

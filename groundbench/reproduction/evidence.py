@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from groundbench.report.numbers import number, with_interval
+from groundbench.report.numbers import number, p_value, with_interval
 from groundbench.reproduction.measure import Measured
 from groundbench.result import AblationRecord, HeadsRecord
 from groundbench.result_trajectory import TrajectoryPoint
@@ -248,3 +248,8 @@ def said(estimate: Estimate, decimals: int = 2) -> str:
 def plain(value: float | None, decimals: int = 2) -> str:
     """A number, or that it was not measured."""
     return number(value, decimals) or "not measured"
+
+
+def probability(value: float | None) -> str:
+    """A p-value, or that it was not measured."""
+    return p_value(value) or "not measured"
