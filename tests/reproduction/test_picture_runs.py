@@ -112,7 +112,7 @@ def test_pictures_alone_are_measured_written_and_gone_on_with(
         assert (len(seen.mean.points), seen.run.layers) == (1, 2)
         return study.sentence()
 
-    assert whole().startswith("Of 11 claims on models that see pictures: ")
+    assert whole().startswith("Of 12 claims on models that see pictures: ")
     assert len(opened) == 2 * (2 + 1)  # two checkpoints each, and the last once more in the styles of the training
     text, page = docs.read_text(), (tmp_path / "out" / "report.html").read_text()
     assert "## Image-grounded dialogue" in text
