@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from groundbench.ablation import STRONGEST
 from groundbench.reproduction import evidence as ev
@@ -26,7 +25,6 @@ NULL_CRITERION = (
     "the same recipe trained on its own scenes"
 )
 Test = Callable[[Measured], tuple[Verdict, str]]
-Sign = Literal["above", "below"]
 
 
 @dataclass(frozen=True)
@@ -64,15 +62,15 @@ def decided(criterion: Criterion, measured: Measured, lacking: str | None = None
     return Claim(criterion.id, criterion.claim, measured.run.name, criterion.criterion, verdict, because)
 
 
-def _few(measured: Measured) -> str:
+def _few(measured: Measured, instead: str = "no interval over seeds") -> str:
+    """What a sentence adds where there are too few seeds for an interval over them."""
     n = len(measured.trajectories)
-    return "" if n >= ev.MIN_SEEDS else f" ({n} seed{'s' if n > 1 else ''}: no interval over seeds)"
+    return "" if n >= ev.MIN_SEEDS else f" ({n} seed{'s' if n > 1 else ''}: {instead})"
 
 
 def over_nouns(measured: Measured) -> str:
     """What a sentence adds where intervals are not over seeds."""
-    n = len(measured.trajectories)
-    return "" if n >= ev.MIN_SEEDS else f" ({n} seed{'s' if n > 1 else ''}: intervals over nouns)"
+    return _few(measured, "intervals over nouns")
 
 
 def _emerges(measured: Measured) -> tuple[Verdict, str]:
