@@ -136,7 +136,7 @@ class _Run:
     def update(self, step: int) -> None:
         """One update of the weights. Each process computes its rows, `accumulation` parts one after another."""
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        torch.manual_seed(_seed_of(self.seed, step, rank))
+        _seed(self.accelerator.device, _seed_of(self.seed, step, rank))
         for group in self.optimizer.param_groups:
             group["lr"] = self.preset.optimisation.rate(step, self.preset.steps)
         rows = self.course.rows(step)
@@ -235,3 +235,11 @@ class _Run:
 def _seed_of(seed: int, step: int, rank: int) -> int:
     """The seed of one step's random numbers (dropout), independent for each step and process."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    """Seed what a step draws from. On a CPU only its own generator: torch asks for every other device each time."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from groundbench.training.corpus import Tokens
     from groundbench.training.course import Course
 
+COLUMNS = 8
+"""Rows are cut at a multiple of this: a step on rows of 127 tokens takes longer than one on rows of 128."""
+
 
 class Batch(NamedTuple):
     """Rows as a model reads them.
 
     Attributes:
-        inputs: [B, T - 1] token ids, cut after the longest row.
+        inputs: [B, T] token ids, cut soon after the longest row.
         kept: [n] positions in the flattened inputs whose next token is no pad.
         targets: [n] that next token.
         seen: [B, ...] what stands before the inputs and is not text: a picture's patches or pixels. None: nothing.
@@ -41,10 +44,11 @@ def to_batch(rows: Tokens, pad: int, device: torch.device, *, whole: bool = Fals
         whole: keep pads beyond the longest row, so that every batch has one shape.
     """
     longest = int((rows != pad).sum(axis=1).max(initial=1))
-    rows = rows if whole else rows[:, : max(longest, 2)]
-    targets = rows[:, 1:].ravel()
+    if not whole:
+        rows = rows[:, : -(-longest // COLUMNS) * COLUMNS]
+    targets = np.pad(rows[:, 1:], ((0, 0), (0, 1)), constant_values=pad).ravel()
     kept = np.flatnonzero(targets != pad)
-    arrays = (np.ascontiguousarray(rows[:, :-1]), kept, targets[kept])
+    arrays = (np.ascontiguousarray(rows), kept, targets[kept])
     return Batch(*(torch.from_numpy(a).to(device, non_blocking=True) for a in arrays))
 
 

@@ -86,11 +86,21 @@ def test_heldout_loss_is_the_mean_over_tokens_whatever_the_batches() -> None:
 
 
 def test_a_batch_keeps_exactly_what_is_predicted() -> None:
-    rows = np.array([[3, 4, 5, 0, 0], [6, 7, 0, 0, 0]])
+    rows = np.array([[3, 4, 5] + 9 * [0], [6, 7] + 10 * [0]])
     batch = to_batch(rows, 0, CPU)
-    assert batch.inputs.tolist() == [[3, 4], [6, 7]]
-    assert batch.kept.tolist() == [0, 1, 2]
+    assert batch.inputs.tolist() == [[3, 4, 5, 0, 0, 0, 0, 0], [6, 7, 0, 0, 0, 0, 0, 0]]
+    assert batch.kept.tolist() == [0, 1, 8]
     assert batch.targets.tolist() == [4, 5, 7]
+    assert to_batch(rows, 0, CPU, whole=True).inputs.tolist() == rows.tolist()
+    assert to_batch(rows[:, :3], 0, CPU).inputs.tolist() == rows[:, :3].tolist()
+
+
+def test_a_row_that_fills_its_columns_predicts_nothing_at_its_end() -> None:
+    rows = np.arange(1, 17).reshape(2, 8)
+    batch = to_batch(rows, 0, CPU)
+    assert batch.inputs.tolist() == rows.tolist()
+    assert batch.targets.tolist() == rows[:, 1:].ravel().tolist()
+    assert batch.kept.tolist() == [*range(7), *range(8, 15)]
 
 
 def test_a_batch_of_pads_predicts_nothing() -> None:
