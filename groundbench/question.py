@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from groundbench.errors import BadInputError
 from groundbench.testbed import EnvSegment, ImageSegment, Prompt, Segment
 
+MENTION = "mention"
+"""The kind of question for any of the things shown: which of all things is named next."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -28,8 +31,9 @@ class Question:
         without: the same question with the evidence blank or left out; None where there is no such prompt.
         mismatched: the same question on other evidence.
         answers: the candidates, at least two; the model's answer is the likeliest.
-        truth: the number of the right answer, from 0.
+        truth: the number of the right answer, from 0; of several right ones, the one that heads are traced for.
         usual: the number of the answer that the prior suggests, for probes where the evidence contradicts it.
+        also: the numbers of other right answers: any of several things may be mentioned.
     """
 
     id: str
@@ -42,6 +46,7 @@ class Question:
     answers: tuple[str, ...]
     truth: int
     usual: int | None = None
+    also: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("id", "kind", "form", "group"):
@@ -51,9 +56,11 @@ class Question:
             raise self._fault(f"has {len(self.answers)} answers, expected at least 2")
         if len(set(self.answers)) < len(self.answers) or not all(self.answers):
             raise self._fault(f"has the answers {list(self.answers)}, expected different words, none empty")
-        for name, number in (("truth", self.truth), ("usual", self.usual)):
+        for name, number in (("truth", self.truth), ("usual", self.usual), *(("also", n) for n in self.also)):
             if number is not None and not 0 <= number < len(self.answers):
                 raise self._fault(f"has {name} {number}, expected a number from 0 to {len(self.answers) - 1}")
+        if len({self.truth, *self.also}) != 1 + len(self.also) or len(self.also) + 1 >= len(self.answers):
+            raise self._fault(f"has the right answers {[self.truth, *self.also]}, expected each once, and a wrong one")
         if not any(isinstance(s, EnvSegment | ImageSegment) for s in self.prompt.segments):
             raise self._fault("has a prompt without evidence, expected an EnvSegment or an ImageSegment")
         if self.prompt == self.without or self.prompt in self.mismatched:
@@ -63,6 +70,11 @@ class Question:
     def right(self) -> str:
         """The true answer."""
         return self.answers[self.truth]
+
+    @property
+    def rights(self) -> tuple[str, ...]:
+        """Every true answer, the traced one first."""
+        return tuple(self.answers[i] for i in (self.truth, *self.also))
 
     @property
     def conflicts(self) -> bool:
@@ -76,7 +88,7 @@ class Question:
 def digest(questions: Iterable[Question]) -> str:
     """A hash of everything in the questions that decides a number (16 hex digits)."""
     rows = [
-        [q.id, q.kind, q.form, q.group, q.answers, q.truth, q.usual]
+        [q.id, q.kind, q.form, q.group, q.answers, q.truth, q.usual, q.also]
         + [[] if p is None else [p.join, [_plain(s) for s in p.segments]] for p in (q.prompt, q.without, *q.mismatched)]
         for q in questions
     ]

@@ -85,6 +85,27 @@ class ErrorRecord(Record):
     usual: Estimated | None = None
 
 
+class MentionRecord(Record):
+    """How likely things are mentioned that are not there: CHAIR's two rates (Rohrbach et al. 2018) by likelihood.
+
+    Attributes:
+        absent: the probability that what is named next is not there, among all candidates; CHAIR counts the objects of
+            written captions. `without`, `mismatched`: the same on blank evidence and on other evidence.
+        any_absent: how often one of the `named` likeliest is not there; of fewer, where fewer things are there.
+        chance: `absent` of a model to which all candidates are equally likely.
+        candidates, there: the mean number of candidates, and of those that are there.
+    """
+
+    absent: Estimated
+    without: Estimated | None = None
+    mismatched: Estimated | None = None
+    any_absent: Estimated
+    named: int = Field(ge=1)
+    chance: float
+    candidates: float
+    there: float
+
+
 class TruthGain(Record):
     """The true answer's grounding gain (nats): its surprisal without the evidence, or on other evidence, minus with."""
 
@@ -316,6 +337,7 @@ class RiskCard(Record):
     model: ModelRecord
     questions: QuestionsRecord
     errors: tuple[ErrorRecord, ...]
+    mentions: MentionRecord | None = None
     gains: tuple[TruthGain, ...] = ()
     heads: HeadsUsed | None = None
     signals: tuple[SignalRecord, ...] = ()

@@ -25,6 +25,7 @@ from groundbench.screening.errors_by_kind import error_records, truth_gains, una
 from groundbench.screening.grouped import numbered
 from groundbench.screening.lens_entropy import middle_layers
 from groundbench.screening.measuring import Floats, Run, ScreenOptions, answered, generated, risks_of, strengthened
+from groundbench.screening.mentions import mention_record
 from groundbench.screening.planning import ScreenPlan, plan_screening
 from groundbench.screening.policy import Policy, judge
 from groundbench.screening.predicting import Scored, operating_point, predictors, signal_records
@@ -120,6 +121,7 @@ def _card(
         model=model_record(adapter.info),
         questions=_questions(run, names, hash_, total),
         errors=error_records(run.answers),
+        mentions=mention_record(run.answers, options.seed),
         gains=truth_gains(run.answers, options.seed),
         heads=heads,
         signals=records,

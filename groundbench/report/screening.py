@@ -9,7 +9,7 @@ from groundbench.report.figure import Cell, Facts, Figure, Section, Stat, Table
 from groundbench.report.lines import Axes, Series, line_chart
 from groundbench.report.numbers import NOT_MEASURED, count, number, p_value, percent, with_interval
 from groundbench.report.screening_words import above_chance, comparison_sentence, control_sentence, verdict_sentence
-from groundbench.result_screening import ErrorRecord, Estimated, HeadsUsed, RiskCard, SignalRecord
+from groundbench.result_screening import ErrorRecord, Estimated, HeadsUsed, MentionRecord, RiskCard, SignalRecord
 
 SHOWN_CURVES = 5
 SHOWN_HEADS = 40
@@ -32,6 +32,7 @@ def card_sections(card: RiskCard) -> list[Section]:
     return [
         verdict_section(card),
         errors_section(card),
+        *([mentions_section(card.mentions)] if card.mentions else []),
         gain_section(card),
         signals_section(card),
         calibration_section(card),
@@ -129,6 +130,29 @@ def _error_row(e: ErrorRecord) -> tuple[Cell, ...]:
 
 def _name(e: ErrorRecord) -> str:
     return " as ".join(x for x in (e.kind or "all", e.form) if x)
+
+
+def mentions_section(found: MentionRecord) -> Section:
+    """CHAIR's rates by likelihood."""
+    lead = (
+        f"After words that lead up to a name, what is named next is not there with a probability of "
+        f"{estimate(found.absent)}; a model that does not look would have {number(found.chance, 3)}, if all were "
+        f"equally likely to it."
+    )
+    rows = (
+        ("What is named next is not there", estimate(found.absent)),
+        ("The same on blank evidence", estimate(found.without)),
+        ("The same on other evidence", estimate(found.mismatched)),
+        (f"One of the {found.named} likeliest is not there", estimate(found.any_absent)),
+        ("Candidates, and how many of them are there", f"{number(found.candidates, 1)}, {number(found.there, 1)}"),
+        ("Pictures", count(found.absent.n)),
+    )
+    table = Table("Mentions of what is not there (CHAIR, by likelihood)", ("Rate", "Value"), rows, frozenset({0}))
+    note = (
+        "CHAIR counts the objects of written captions; here no caption is written: the probabilities of all candidates "
+        "are compared, so that words which no candidate is, and how many objects a caption names, play no part."
+    )
+    return Section("mentions", "Is something mentioned that is not there?", lead, tables=(table,), notes=(note,))
 
 
 def gain_section(card: RiskCard) -> Section:

@@ -86,15 +86,19 @@ class Answers:
         return np.array([q.truth for q in self.questions])
 
     @property
+    def right(self) -> Bools:
+        """[questions, A] which candidates are right: one, or several where any of several things may be mentioned."""
+        return right_answers(self.questions, self.shown.shape[1])
+
+    @property
     def given(self) -> Ints:
-        """[questions] the likeliest answers; where the right one is no likelier than another, that other one."""
-        return given_answers(self.shown, self.truth)
+        """[questions] the likeliest answers; where a right one is no likelier than a wrong one, that wrong one."""
+        return given_answers(self.shown, self.right)
 
     @property
     def errors(self) -> Bools:
         """[questions] whether the answer is wrong."""
-        wrong: Bools = self.given != self.truth
-        return wrong
+        return wrong_answers(self.given, self.right)
 
     @property
     def probabilities(self) -> Floats:
@@ -102,14 +106,26 @@ class Answers:
         return normalised(self.shown)
 
 
-def given_answers(surprisal: Floats, truth: Ints) -> Ints:
-    """[questions] the candidate with the least surprisal [questions, A]; a tie with the right answer is an error."""
-    at = np.arange(len(truth))
-    others = surprisal.copy()
-    others[at, truth] = np.nan
-    best = np.nanargmin(others, axis=1)
-    right: Bools = surprisal[at, truth] < others[at, best]
-    return np.where(right, truth, best)
+def right_answers(questions: Sequence[Question], width: int) -> Bools:
+    """[questions, width] which candidates are right."""
+    found = np.zeros((len(questions), width), dtype=bool)
+    for own, q in zip(found, questions, strict=True):
+        own[[q.truth, *q.also]] = True
+    return found
+
+
+def given_answers(surprisal: Floats, right: Bools) -> Ints:
+    """[questions] the candidate with the least surprisal [questions, A]; a tie of right and wrong is an error."""
+    at = np.arange(len(surprisal))
+    best, lure = (np.nanargmin(np.where(part, surprisal, np.nan), axis=1) for part in (right, ~right))
+    found: Ints = np.where(surprisal[at, best] < surprisal[at, lure], best, lure)
+    return found
+
+
+def wrong_answers(given: Ints, right: Bools) -> Bools:
+    """[questions] whether an answer (-1: none) is not among the right ones [questions, A]."""
+    wrong: Bools = (given < 0) | ~right[np.arange(len(given)), given]
+    return wrong
 
 
 def normalised(surprisal: Floats) -> Floats:
@@ -238,15 +254,20 @@ def _laid_out(found: Sequence[_Read]) -> Asked:
 
 
 def _shared(answers: Sequence[Targets], kinds: Sequence[str]) -> list[Targets]:
-    """What is read after each prompt: the candidates of all questions of its kind where these are few, else its own.
+    """What is read after each prompt: the candidates of all questions of its kind where these are few, or not many more
+    than each question's own; else its own.
 
     Contexts run together only if their targets of several tokens are the same: eleven colours, of which each question
     asks four in an order of its own, would else part every question from all others.
     """
     union: dict[str, dict[tuple[int, ...], None]] = {}
+    fewest: dict[str, int] = {}
     for own, kind in zip(answers, kinds, strict=True):
         union.setdefault(kind, {}).update(dict.fromkeys(own))
-    shared = {kind: tuple(sorted(found)) for kind, found in union.items() if len(found) <= MOST_SHARED}
+        fewest[kind] = min(fewest.get(kind, len(own)), len(own))
+    shared = {
+        kind: tuple(sorted(found)) for kind, found in union.items() if len(found) <= max(MOST_SHARED, 2 * fewest[kind])
+    }
     return [shared.get(kind, own) for own, kind in zip(answers, kinds, strict=True)]
 
 

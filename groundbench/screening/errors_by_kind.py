@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from groundbench.question import Question
 from groundbench.result_screening import ErrorRecord, Estimated, TruthGain, UnaskedRecord
-from groundbench.screening.asking import Answers
+from groundbench.screening.asking import Answers, wrong_answers
 from groundbench.screening.grouped import grouped_mean, numbered, rate
 from groundbench.screening.signals import gains
 from groundbench.stats import Estimate
@@ -27,19 +27,15 @@ def estimated(found: Estimate) -> Estimated:
 
 def error_records(answers: Answers) -> tuple[ErrorRecord, ...]:
     """Over all questions first; then by kind; then, where there are several forms, by form and by kind in each form."""
-    questions = answers.questions
-    return tuple(
-        error_record([questions[i] for i in at], answers.given[at], kind, form) for kind, form, at in _parts(questions)
-    )
+    given = answers.given
+    return tuple(_error_record(answers, given, at, kind, form) for kind, form, at in _parts(answers.questions))
 
 
-def error_record(
-    questions: Sequence[Question], given: Ints, kind: str | None = None, form: str | None = None
-) -> ErrorRecord:
-    """Errors of some questions."""
+def _error_record(answers: Answers, every: Ints, at: Ints, kind: str | None, form: str | None) -> ErrorRecord:
+    """Errors of some questions (their numbers), from the answers given to all."""
+    questions, given = [answers.questions[i] for i in at], every[at]
     group = numbered([q.group for q in questions])
-    truth = np.array([q.truth for q in questions])
-    right = Counter(q.right for q in questions)
+    right = Counter(a for q in questions for a in q.rights)
     binary = np.array([_is_binary(q) for q in questions])
     said = np.array([q.answers[g].casefold() == YES for q, g in zip(questions, given, strict=True)])
     should = np.array([q.right.casefold() == YES for q in questions])
@@ -48,9 +44,9 @@ def error_record(
     return ErrorRecord(
         kind=kind,
         form=form,
-        error=estimated(rate(given != truth, group)),
+        error=estimated(rate(wrong_answers(given, answers.right[at]), group)),
         n_groups=len(np.unique(group)),
-        chance=float(np.mean([1 - 1 / len(q.answers) for q in questions])),
+        chance=float(np.mean([1 - len(q.rights) / len(q.answers) for q in questions])),
         constant=1 - max(right.values()) / len(questions),
         yes=estimated(rate(said[binary], group[binary])) if binary.any() else None,
         yes_true=float(should[binary].mean()) if binary.any() else None,

@@ -16,7 +16,7 @@ import torch
 from groundbench.adapter import Adapter, Encoded, Prefix, Readable
 from groundbench.errors import UnsupportedModelError
 from groundbench.result_screening import GenerationRecord
-from groundbench.screening.asking import Answers, Asked
+from groundbench.screening.asking import Answers, Asked, wrong_answers
 from groundbench.screening.errors_by_kind import YES, estimated
 from groundbench.screening.grouped import numbered, rate
 
@@ -56,7 +56,7 @@ def generate(
         n=len(said),
         tokens=tokens,
         unparseable=estimated(rate(~readable, group)),
-        error=estimated(rate(said != answers.truth, group)),
+        error=estimated(rate(wrong_answers(said, answers.right), group)),
         yes=estimated(rate(yes[binary], group[binary])) if binary.any() else None,
         agreement=estimated(rate((said == answers.given)[readable], group[readable])),
         examples=tuple(unread),

@@ -248,6 +248,9 @@ def _gains(card: RiskCard, least: float, sure: bool) -> Iterator[Check]:
 def _auroc(card: RiskCard, best: SignalRecord | None, least: float, sure: bool) -> Check:
     found = None if best is None else best.auroc_test
     value = None if found is None else found.low if sure else found.value
+    if value is None and not sure and card.errors[0].error.value == 0 and not all(s.missing for s in card.signals):
+        none = f"all {card.questions.n} answers are right: there is no error to predict"
+        return _check("min_auroc", f"≥ {least:g}", "no error", True, none)
     if best is None or found is None or value is None:
         return _unmeasured("min_auroc", f"≥ {least:g}", _why_no_auroc(card))
     return _check("min_auroc", f"≥ {least:g}", f"{value:.3f}", value >= least, f"{best.name} predicts errors best")

@@ -78,6 +78,13 @@ def ordered(right: str, others: Sequence[str], rng: Random) -> tuple[tuple[str, 
     return tuple(answers), answers.index(right)
 
 
+def any_of(there: Sequence[str], candidates: Sequence[str], rng: Random) -> tuple[str, int, tuple[int, ...]]:
+    """Of candidates that hold all that is there: one to trace heads for, its number, and the numbers of the others."""
+    asked = rng.choice(sorted(there))
+    rest = tuple(i for i, c in enumerate(candidates) if c in there and c != asked)
+    return asked, candidates.index(asked), rest
+
+
 class Deal:
     """Deals values so that each comes as often as the others, up to one: a shuffled pack, again and again."""
 

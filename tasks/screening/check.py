@@ -21,7 +21,7 @@ class KindCheck:
     """One kind of question.
 
     Attributes:
-        truths: how often each answer is right.
+        truths: how often each answer is right; of several right ones each counts.
         chance: the share of right answers of a guess among the candidates.
         blind: the share that a reader gets right who sees the question only, and knows the right answers to the same
             question (else: to the other questions of the kind) in all other groups.
@@ -46,7 +46,8 @@ def check(questions: Sequence[Question]) -> Check:
     """Check ids, balance, whether questions tell their answers, evidence and conflicts.
 
     A set of someone's own annotations may well have a fault (POPE's popular negatives are the frequent objects, so that
-    the question alone tells something); then the fault is what a reader of its error rates should know.
+    the question alone tells something); then the fault is what a reader of its error rates should know. Where any of
+    several things may be mentioned, frequent ones are right often, as in captions: a card's `constant` says how often.
     """
     faults = [f"question {i!r} comes {n} times" for i, n in Counter(q.id for q in questions).items() if n > 1]
     by_kind: dict[str, list[Question]] = defaultdict(list)
@@ -55,7 +56,7 @@ def check(questions: Sequence[Question]) -> Check:
         faults += _evidence(q)
     kinds = {kind: _kind(found) for kind, found in by_kind.items()}
     for kind, found in by_kind.items():
-        if all(q.usual is None for q in found):
+        if all(q.usual is None and not q.also for q in found):
             faults += _kind_faults(kind, kinds[kind], found)
     return Check(kinds, (*faults, *_usual_faults(questions)))
 
@@ -90,8 +91,8 @@ def _kind(found: Sequence[Question]) -> KindCheck:
     return KindCheck(
         n=len(found),
         groups=len({q.group for q in found}),
-        truths=dict(Counter(q.right for q in found).most_common()),
-        chance=sum(1 / len(q.answers) for q in found) / len(found),
+        truths=dict(Counter(a for q in found for a in q.rights).most_common()),
+        chance=sum(len(q.rights) / len(q.answers) for q in found) / len(found),
         blind=_blind(found),
     )
 
@@ -115,8 +116,8 @@ def _blind(found: Sequence[Question]) -> float:
     same: dict[tuple[str, str | None], Counter[str]] = defaultdict(Counter)
     for q in found:
         for where in (_around(q.prompt), ""):
-            same[where, None][q.right] += 1
-            same[where, q.group][q.right] += 1
+            same[where, None].update(q.rights)
+            same[where, q.group].update(q.rights)
     hits = 0.0
     for q in found:
         for where in (_around(q.prompt), ""):
@@ -124,5 +125,5 @@ def _blind(found: Sequence[Question]) -> float:
             if any(seen.values()):
                 break
         best = [a for a, n in seen.items() if n == max(seen.values())]
-        hits += (q.right in best) / len(best)
+        hits += len(set(best) & set(q.rights)) / len(best)
     return hits / len(found)

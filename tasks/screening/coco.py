@@ -11,12 +11,12 @@ from pathlib import Path
 from random import Random
 
 from groundbench.errors import BadInputError
-from groundbench.question import Question
+from groundbench.question import MENTION, Question
 from groundbench.tasks.image_dialogue.phrases import YES_NO, asked
 from groundbench.tasks.importers.faults import Fault, FaultError
 from groundbench.tasks.pictures.annotations import Annotated, read_annotations
 from groundbench.tasks.pictures.categories import also, noun_of, shown
-from groundbench.tasks.screening.cases import ordered
+from groundbench.tasks.screening.cases import any_of, ordered
 from groundbench.tasks.screening.negatives import KINDS, Negatives
 from groundbench.tasks.screening.photos import About, Photos, questions_of
 
@@ -66,14 +66,15 @@ def coco(
 
     Kinds: `presence-random`, `presence-popular`, `presence-adversarial`, and `caption`: which of two things is likelier
     after "The picture shows the", one that is there or one that is not but often is with what is there; an error is the
-    second. Questions come in pairs: a category is asked of a photo without it (a negative of its kind) and of a photo
-    with it, and of two names each is right once; so the question alone tells nothing.
+    second. `mention` asks the same of every category of the collection, once of a photo: an error is one that is not
+    there. The other questions come in pairs: a category is asked of a photo without it (a negative of its kind) and of
+    a photo with it, and of two names each is right once; so the question alone tells nothing.
 
     Args:
         files: instances_*.json and captions_*.json, or a plain list (see `groundbench.tasks.pictures.annotations`).
             A category that a caption names is never said to be absent.
         images: a folder, a zip or a plain tar.
-        pairs: of each kind; fewer where the photos have no more.
+        pairs: of each kind, and photos of `mention`; fewer where there are no more.
         mismatched: how many other photos each question is asked of.
         min_area: an object that is asked about as there covers at least this share of its photo.
 
@@ -92,6 +93,8 @@ def coco(
         rng = Random(f"coco {seed} {kind}")
         found = _captions(collection, rng) if kind == "caption" else _presence(collection, kind, rng)
         made += ((f"{a.kind}/{i}", a) for i, a in enumerate(_distinct(found, pairs), 1))
+    mentions = list(_mentions(collection, Random(f"coco {seed} {MENTION}")))[:pairs]
+    made += ((f"{MENTION}/{i}", a) for i, a in enumerate(mentions, 1))
     if not made:
         raise BadInputError(f"{images}: no thing is in one photo and not in another, so nothing can be asked")
     return questions_of("coco", made, photos, mismatched, Random(f"coco {seed} mismatched"))
@@ -170,6 +173,16 @@ def _captions(collection: Collection, rng: Random) -> Iterator[tuple[About, Abou
             About("caption", photo.file, there, NAMES, answers, truth),
             About("caption", rng.choice(others).file, absent, NAMES, answers, 1 - truth),
         )
+
+
+def _mentions(collection: Collection, rng: Random) -> Iterator[About]:
+    """Every category of the collection, asked of each photo but those that may be there."""
+    every = sorted(collection.negatives.seen)
+    for photo in rng.sample(collection.photos, len(collection.photos)):
+        answers = tuple(c for c in every if c in photo.there or c not in photo.maybe)
+        if photo.there and len(answers) > len(photo.there):
+            noun, truth, also = any_of(sorted(photo.there), answers, rng)
+            yield About(MENTION, photo.file, noun, NAMES, answers, truth, also)
 
 
 def _rounds(collection: Collection, rng: Random) -> Iterator[Photo]:

@@ -15,14 +15,14 @@ from functools import cache
 from random import Random
 
 from groundbench.errors import BadInputError
-from groundbench.question import Question
+from groundbench.question import MENTION, Question
 from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, STYLES, TINTS, drawn
 from groundbench.tasks.image_dialogue.corpus import PictureDialogues
 from groundbench.tasks.image_dialogue.dialogue import color_of, shows
 from groundbench.tasks.image_dialogue.layout import random_scene
 from groundbench.tasks.image_dialogue.phrases import COLOR, COUNT, OBJECT_COLORS, PRESENCE, WHAT, YES_NO, asked, worded
 from groundbench.tasks.image_dialogue.scenes import Scene
-from groundbench.tasks.screening.cases import Deal, ordered
+from groundbench.tasks.screening.cases import Deal, any_of, ordered
 from groundbench.tasks.screening.negatives import KINDS, Negatives
 from groundbench.testbed import ImageSegment, Prompt, TextSegment
 
@@ -44,6 +44,7 @@ class Shown:
     answers: tuple[str, ...]
     truth: int
     usual: int | None = None
+    also: tuple[int, ...] = ()
 
 
 def image_scenes(
@@ -52,9 +53,10 @@ def image_scenes(
     """The questions, the same at every call with the same arguments; a group is a pair of scenes.
 
     Kinds, for `pairs` = 120: 80 of each of `presence-random`, `presence-popular`, `presence-adversarial` (negatives by
-    co-occurrence in the training corpus), 80 of `caption`, 48 of `count`, 48 of `attribute`, 32 of `conflict` (a thing
-    repainted) and 32 of `agreement` (the same thing in its own colour). `caption` asks which of two things is likelier
-    to be named after "i can see the": one that is there, or one that is not but might be; an error is the second.
+    co-occurrence in the training corpus), 80 of `caption`, 48 of `mention`, 48 of `count`, 48 of `attribute`, 32 of
+    `conflict` (a thing repainted) and 32 of `agreement` (the same thing in its own colour). `caption` asks which of two
+    things is likelier to be named after "i can see the": one that is there, or one that is not but might be; an error
+    is the second. `mention` asks the same of everything that can be drawn: an error is what is not there.
 
     Args:
         pairs: pairs of presence scenes; the other kinds follow from it.
@@ -83,6 +85,7 @@ def image_scenes(
     few = max(1, pairs * 2 // 5)
     found = [
         *_presence(pairs, scenes("presence"), rng("presence")),
+        *_mentions(few, scenes("mention"), rng("mention")),
         *_counts(few, scenes("count"), rng("count")),
         *_attributes(few, scenes("attribute"), rng("attribute")),
         *_conflicts(max(1, pairs * 4 // 15), scenes("conflict"), rng("conflict")),
@@ -108,6 +111,7 @@ def _question(number: int, shown: Shown, mismatched: int, rng: Random) -> Questi
         answers=shown.answers,
         truth=shown.truth,
         usual=shown.usual,
+        also=shown.also,
     )
 
 
@@ -143,6 +147,20 @@ def _presence(pairs: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
             name = asked(WHAT[2]) + NAMES
             for truth, told in ((first, scene), (1 - first, other)):
                 found.append(Shown("caption", group, told, there, name, answers, truth))
+    return found
+
+
+def _mentions(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
+    """What is named of a scene, among all that is ever drawn but what its drawings may also be called."""
+    found: list[Shown] = []
+    for scene in scenes:
+        there, told = {o.word for o in scene.objects}, shows(scene)
+        answers = tuple(w for w in sorted(drawn()) if w in there or w not in told)
+        asked_, truth, also = any_of(sorted(there), answers, rng)
+        group, ask = f"image/mention-{len(found) + 1}", asked(WHAT[2]) + NAMES
+        found.append(Shown(MENTION, group, scene, asked_, ask, answers, truth, also=also))
+        if len(found) == n:
+            break
     return found
 
 

@@ -51,6 +51,7 @@ class About:
     ask: str
     answers: tuple[str, ...]
     truth: int
+    also: tuple[int, ...] = ()
 
 
 class Photos:
@@ -111,4 +112,5 @@ def _question(id_: str, name: str, about: About, photos: Photos, drawn: Sequence
         mismatched=tuple(prompt(photos.source(f)) for f in drawn),
         answers=about.answers,
         truth=about.truth,
+        also=about.also,
     )

@@ -27,7 +27,7 @@ class Amounts:
 
 FULL = Amounts(presence_pairs=12, attributes=48, counts=32, usual_pairs=32)
 """The form `word`, and forms that are named."""
-SHORT = Amounts(presence_pairs=2, attributes=4, counts=4, usual_pairs=2)
+SHORT = Amounts(presence_pairs=2, attributes=8, counts=8, usual_pairs=4)
 """The other forms, where none is named."""
 
 

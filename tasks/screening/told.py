@@ -37,14 +37,16 @@ def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list
 
 
 def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
-    """`n` questions for how many of one of two things are there; other forms than `word` and `emoji` have no plural.
+    """`n` questions for how many of one of two things are there.
 
-    A number is a word ("three dogs") in the form `word`; an emoji is repeated, and has to be counted.
+    A number is a word: "three dogs" in the form `word`, "three of the chien" in forms that have no plural; an emoji is
+    repeated, and has to be counted.
     """
-    if form not in ("word", "emoji"):
-        return []
     numbers = material().numbers
-    things, truths = Deal([t for t in material().counted if t in shown], rng), Deal(numbers, rng)
+    usable = _silent(material().counted, shown, numbers)
+    if len(usable) < 2:
+        return []
+    things, truths = Deal(usable, rng), Deal(numbers, rng)
     cases = []
     for i in range(n):
         asked = things.next()
@@ -93,7 +95,9 @@ def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[
 def _several(noun: str, number: str, form: str, shown: Mapping[str, str]) -> str:
     if form == "word":
         return f"{number} {plurals()[noun]}"
-    return shown[noun] * (material().numbers.index(number) + 2)
+    if form == "emoji":
+        return shown[noun] * (material().numbers.index(number) + 2)
+    return f"{number} of the {shown[noun]}"
 
 
 def _usable(told: Property, shown: Mapping[str, str]) -> list[str]:

@@ -20,6 +20,7 @@ from groundbench.result_screening import Check, RiskCard
 from groundbench.screen import ScreenOptions
 from groundbench.screening.asking import ask, read_questions
 from groundbench.screening.policy import Policy, WantedPoint
+from groundbench.screening.splits import split
 
 QUESTIONS = scene_questions()
 STRICT = Policy(
@@ -27,6 +28,7 @@ STRICT = Policy(
     max_risk_by_kind={"present": 0.0, "absent": 0.0},
     max_yes_bias=0.0,
     min_gain=1.0,
+    min_auroc=0.9,
     max_ece=0.05,
     operating_point=WantedPoint(max_risk=0.0, min_coverage=1.0),
     min_questions=120,
@@ -99,7 +101,8 @@ def test_no_signal_is_better_than_chance_where_errors_are_chance() -> None:
     ("policy", "options", "why"),
     [
         (Policy(max_risk_by_kind={"colour": 0.5}), {}, "no question is of this kind"),
-        (Policy(min_auroc=0.1), {}, "no wrong answer"),
+        (Policy(min_auroc=0.1, sure=True), {}, "no wrong answer"),
+        (Policy(min_auroc=0.0), {"signals": ("heads",)}, "the model has no heads"),
         (Policy(max_usual=1.0), {}, "no question's evidence contradicts the usual"),
         (Policy(max_ece=1.0), {"signals": ("heads",)}, "the model has no heads"),
         (Policy(min_auroc=0.0), {"signals": ("lens",)}, "no hidden states"),
@@ -116,6 +119,21 @@ def test_what_was_not_measured_fails(policy: Policy, options: dict[str, object],
     (check,) = card.verdict.checks
     assert (check.measured, check.passed, card.verdict.passed) == (False, False, False)
     assert why in check.reason
+
+
+def test_a_model_whose_errors_no_split_can_tell_apart_has_no_auroc() -> None:
+    """Nothing to predict is not the same as nothing predicted."""
+    contrary = FakeModel(lambda text: -6.0 if sees(text) else 6.0, "contrary")
+    (check,) = card_of(contrary, Policy(min_auroc=0.0)).verdict.checks
+    assert (check.measured, check.passed) == (False, False)
+
+    where_heads_are_found = QUESTIONS[int(split(QUESTIONS, 0).detect[0])].prompt.text
+    slips = FakeModel(
+        lambda text: 6.0 * (1 if sees(text) else -1) * (-1 if text == where_heads_are_found else 1), "slips"
+    )
+    card = card_of(slips, Policy(min_auroc=0.0))
+    assert card.errors[0].error.value > 0  # type: ignore[operator]
+    assert card.verdict.passed is False
 
 
 @pytest.mark.parametrize("dropped", ["without", "mismatched"])

@@ -19,6 +19,7 @@ from PIL import Image
 from groundbench.errors import BadInputError
 from groundbench.question import Question, digest
 from groundbench.registry import load_questions
+from groundbench.tasks.image_dialogue.art import drawn
 from groundbench.tasks.image_dialogue.dialogue import color_of, shows
 from groundbench.tasks.image_dialogue.scenes import Scene, SceneImage
 from groundbench.tasks.importers.faults import FaultError
@@ -55,6 +56,7 @@ def test_kinds_and_determinism() -> None:
         "presence-popular": 80,
         "presence-adversarial": 80,
         "caption": 80,
+        "mention": 48,
         "count": 48,
         "attribute": 48,
         "conflict": 32,
@@ -78,6 +80,9 @@ def test_truths_are_the_scenes() -> None:
         elif q.kind == "caption":
             assert [a in shows(told) for a in q.answers].index(True) == q.truth
             assert sum(a in shows(told) for a in q.answers) == 1
+        elif q.kind == "mention":
+            assert set(q.rights) == {o.word for o in told.objects} == set(q.answers) & shows(told)
+            assert set(q.answers) | shows(told) == set(drawn())
         else:
             (one,) = placed
             assert color_of(one) == q.right
@@ -203,6 +208,9 @@ def test_coco_asks_what_is_annotated() -> None:
             things = THINGS[int(Path(q.group).stem)]
             if q.kind == "caption":
                 assert [a in things for a in q.answers] == [i == q.truth for i in range(2)]
+            elif q.kind == "mention":
+                assert set(q.rights) == set(things) & set(q.answers)
+                assert ("cat" in q.answers) == ("cat" in things or Path(q.group).stem != f"{1:012d}")
             else:
                 assert (q.prompt.env in things) == (q.right == "yes")
                 asked[q.kind, q.prompt.env][q.truth] += 1
@@ -265,5 +273,5 @@ def test_popes_own_files_and_real_photos() -> None:
     real = coco([DATA / "images" / "coco_subset_manifest.json"], images)
     assert Counter(q.kind for q in real) == dict.fromkeys(
         ("presence-random", "presence-popular", "presence-adversarial", "caption"), 120
-    )
+    ) | {"mention": 60}
     assert check(real).faults == ()

@@ -24,12 +24,13 @@ def scene(q: Question) -> str:
 
 
 def test_size_and_kinds() -> None:
-    assert 300 <= len(DEFAULT) <= 600
+    assert 600 <= len(DEFAULT) <= 700
     assert {q.form for q in DEFAULT} == set(forms())
-    kinds = {"presence-random", "presence-popular", "presence-adversarial", "attribute", "conflict", "agreement"}
+    presence = {"presence-random", "presence-popular", "presence-adversarial"}
     for form in forms():
-        found = {q.kind for q in DEFAULT if q.form == form}
-        assert found == kinds | ({"count"} if form in ("word", "emoji") else set())
+        found = Counter(q.kind for q in DEFAULT if q.form == form)
+        assert set(found) == presence | {"attribute", "count", "conflict", "agreement"}
+        assert min(found.values()) >= 4
 
 
 def test_a_seed_gives_one_set() -> None:
@@ -86,6 +87,16 @@ def test_what_is_shown_never_holds_an_answer() -> None:
     for q in DEFAULT:
         if q.kind in ("attribute", "conflict", "agreement"):
             assert not set(q.answers) & set(shown(q.form)[q.prompt.env].replace(",", "").split())
+
+
+def test_other_forms_say_the_number_and_are_silent_about_it_elsewhere() -> None:
+    numbers = ("two", "three", "four", "five")
+    found = [q for q in DEFAULT if q.kind == "count" and q.form not in ("word", "emoji")]
+    assert {q.form for q in found} == set(forms()) - {"word", "emoji"}
+    for q in found:
+        assert f"{q.right} of the {shown(q.form)[q.prompt.env]}" in scene(q)
+        assert len(re.findall("|".join(numbers), scene(q))) == 2
+        assert scene(q).count(f"{q.right} of the") == 1  # the other thing has another number
 
 
 def test_an_emoji_is_counted_by_repeating_it() -> None:

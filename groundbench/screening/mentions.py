@@ -1,0 +1,62 @@
+"""How likely a model mentions what is not there: CHAIR's rates by likelihood, over every candidate of a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.question import MENTION
+from groundbench.result_screening import MentionRecord
+from groundbench.screening.asking import Answers, normalised
+from groundbench.screening.errors_by_kind import estimated
+from groundbench.screening.grouped import grouped_mean, numbered, rate
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+NAMED = 3
+
+
+def mention_record(answers: Answers, seed: int) -> MentionRecord | None:
+    """The rates over questions of the kind `mention`; None without any."""
+    at = np.flatnonzero([q.kind == MENTION for q in answers.questions])
+    if not len(at):
+        return None
+    group = numbered([answers.questions[i].group for i in at])
+    right = answers.right[at]
+    there = right.sum(1)
+    candidates = np.array([len(answers.questions[i].answers) for i in at])
+    absent, without = (absent_mass(x[at], right) for x in (answers.shown, answers.without))
+    others = absent_mass(answers.mismatched[at], right[:, None])
+    counted = ~np.isnan(others)
+    n = counted.sum(1)
+    mismatched = np.divide(np.nansum(others, 1), n, out=np.full(len(at), np.nan), where=n > 0)
+    compared = [estimated(grouped_mean(x, group, seed)) for x in (without, mismatched)]
+    return MentionRecord(
+        absent=estimated(grouped_mean(absent, group, seed)),
+        without=compared[0] if compared[0].n else None,
+        mismatched=compared[1] if compared[1].n else None,
+        any_absent=estimated(rate(any_absent(answers.shown[at], right), group)),
+        named=NAMED,
+        chance=float(np.mean(1 - there / candidates)),
+        candidates=float(candidates.mean()),
+        there=float(there.mean()),
+    )
+
+
+def absent_mass(surprisal: Floats, right: Bools) -> Floats:
+    """[...] the probability of all wrong candidates, from surprisals [..., A] in nats; NaN where none was measured."""
+    p = normalised(surprisal)
+    measured = ~np.isnan(p).all(-1)
+    mass: Floats = np.where(measured, np.nansum(np.where(right, 0.0, p), -1), np.nan)
+    return mass
+
+
+def any_absent(surprisal: Floats, right: Bools) -> Bools:
+    """[questions] whether a wrong candidate is among the likeliest, as many as are right but at most NAMED; a tie of
+    right and wrong counts as wrong."""
+    order = np.sort(np.where(right, surprisal, np.inf), axis=1)
+    last = np.minimum(right.sum(1), NAMED) - 1
+    worst = order[np.arange(len(order)), last]
+    lure = np.nanmin(np.where(right, np.nan, surprisal), axis=1)
+    found: Bools = worst >= lure
+    return found
