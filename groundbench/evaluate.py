@@ -33,7 +33,7 @@ from groundbench.describe import (
     testbed_record,
     unknown_record,
 )
-from groundbench.errors import UnsupportedModelError
+from groundbench.errors import BadInputError, UnsupportedModelError
 from groundbench.gain import measure_gain
 from groundbench.head_saliency import HeadSaliency
 from groundbench.heads_file import write_heads
@@ -113,13 +113,30 @@ def evaluate(
         corpus = Trained(training_record(adapter.info), folder).corpus(bed)
     options = replace(options, measures=choose_measures(bed, asked), corpus=corpus)
     started = time.perf_counter()
+    rungs_asked = choose_forms(bed, options.forms, adapter)
+    _refuse_idle_rings(options, rungs_asked)
     store = open_store(adapter, bed, options, None if out is None else Path(out), force)
-    rungs = measure_forms(adapter, bed, choose_forms(bed, options.forms, adapter), options, store)
+    rungs = measure_forms(adapter, bed, rungs_asked, options, store)
     measured = [r for r in rungs if isinstance(r, Measured)]
     result = _result(adapter, bed, options, rungs, time.perf_counter() - started)
     if out is not None and processes.current().first:
         _write(Path(out), measured, result)
     return result
+
+
+def _refuse_idle_rings(options: Options, forms: Sequence[EnvForm]) -> None:
+    """Rings are exchanged by the measure image, of forms that are pictures: elsewhere they would be passed over."""
+    if not options.mechanism.swap_rings or ("image" in (options.measures or ()) and any(_is_image(f) for f in forms)):
+        return
+    names, measures = (", ".join(x) for x in ((f.name for f in forms), options.measures or ()))
+    raise BadInputError(
+        f"swap_rings is given, but the forms are {names} and the measures {measures}; expected the measure image and a "
+        "form that is a picture"
+    )
+
+
+def _is_image(form: EnvForm) -> bool:
+    return form.modality == "image"
 
 
 def _write(out: Path, measured: Sequence[Measured], result: Result) -> None:
@@ -204,7 +221,7 @@ def measure_form(
             stage=f"scores/{form.name}",
             advance=bar.advance,
         )
-    pictured = form.modality == "image" and "image" in measures
+    pictured = _is_image(form) and "image" in measures
     headed = "tap" in adapter.info.capabilities and (bool({"heads", "ablation"} & set(measures)) or pictured)
     mechanism = options.mechanism
     probe = probe_table(adapter, contexts) if headed else None

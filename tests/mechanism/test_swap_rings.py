@@ -113,6 +113,12 @@ def test_a_form_without_boxes_has_nothing_to_widen(reader):
     assert whole.image.wider == ()
 
 
+@pytest.mark.parametrize("measures", [("gain",), ("gain", "heads")])
+def test_rings_that_nothing_would_exchange_are_refused(reader, measures):
+    with pytest.raises(BadInputError, match="swap_rings is given, but the forms are image-all and the measures gain"):
+        evaluate(reader, PatchTestbed(), forms=("image-all",), measures=measures, mechanism=RINGS)
+
+
 def test_the_option_reaches_the_measurement(capsys):
     assert main(["run", "any", "--swap-rings", "two"]) == 2
     assert "--swap-rings 'two': expected whole numbers" in capsys.readouterr().err

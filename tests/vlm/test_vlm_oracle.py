@@ -2,7 +2,7 @@
 
 On tiny random models; and on a checkpoint of yours, such as a trained vlm-mini, where the environment names its folder:
 
-    pip install --no-deps minicons
+    pip install --no-deps minicons wonderwords
     GROUNDBENCH_VLM=runs/vlm/seed-42/step-002000 pytest tests/vlm/test_vlm_oracle.py
 
 Its family must put an image where a prompt says `<image>` (LLaVA's do); its words are those of `image-dialogue`.
