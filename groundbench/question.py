@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from groundbench.errors import BadInputError
 from groundbench.testbed import EnvSegment, ImageSegment, Prompt, Segment
@@ -75,6 +75,17 @@ class Question:
     def rights(self) -> tuple[str, ...]:
         """Every true answer, the traced one first."""
         return tuple(self.answers[i] for i in (self.truth, *self.also))
+
+    def without_answers(self, left_out: Collection[int]) -> Question | None:
+        """The question with fewer candidates, another right one traced where that one is gone; None where no right
+        or no wrong one is left, or the usual one is gone."""
+        kept = [i for i in range(len(self.answers)) if i not in left_out]
+        right = [kept.index(i) for i in (self.truth, *self.also) if i in kept]
+        if not right or len(right) == len(kept) or self.usual in left_out:
+            return None
+        usual = None if self.usual is None else kept.index(self.usual)
+        answers = tuple(self.answers[i] for i in kept)
+        return replace(self, answers=answers, truth=right[0], also=tuple(right[1:]), usual=usual)
 
     @property
     def conflicts(self) -> bool:

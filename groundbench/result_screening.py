@@ -5,6 +5,7 @@ Unmeasured is null, never 0, and a check of what was not measured fails. Gains a
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,8 @@ from groundbench.result import EnvironmentRecord, Failure, ModelRecord, Record, 
 
 CARD_VERSION: Literal["1.0"] = "1.0"
 FILE_NAME = "card.json"
+EVERY = sys.float_info.max
+"""The threshold that withholds no answer: JSON has no infinity."""
 
 Role = Literal["signal", "baseline"]
 
@@ -90,20 +93,24 @@ class MentionRecord(Record):
 
     Attributes:
         absent: the probability that what is named next is not there, among all candidates; CHAIR counts the objects of
-            written captions. `without`, `mismatched`: the same on blank evidence and on other evidence.
+            written captions. `without`, `mismatched`: the same on blank evidence and on other evidence. `lowered`: how
+            far it is below that on other evidence, picture by picture.
         any_absent: how often one of the `named` likeliest is not there; of fewer, where fewer things are there.
         chance: `absent` of a model to which all candidates are equally likely.
-        candidates, there: the mean number of candidates, and of those that are there.
+        candidates, there: the mean number of candidates, and of those that are there; `unreadable`: of candidates left
+            out because the model's tokenizer cannot read them.
     """
 
     absent: Estimated
     without: Estimated | None = None
     mismatched: Estimated | None = None
+    lowered: Estimated | None = None
     any_absent: Estimated
     named: int = Field(ge=1)
     chance: float
     candidates: float
     there: float
+    unreadable: float = 0.0
 
 
 class TruthGain(Record):
@@ -170,10 +177,12 @@ class CalibrationRecord(Record):
 
 
 class CoveragePoint(Record):
-    """The share of errors among the `coverage` of answers with the least risk."""
+    """The share of errors among the `coverage` of answers with the least risk, with its bootstrap interval."""
 
     coverage: float
     error: float
+    low: float | None = None
+    high: float | None = None
 
 
 class KindAuroc(Record):
@@ -250,7 +259,8 @@ class Predictors(Record):
 class OperatingPoint(Record):
     """Answer where the risk is at most `threshold`, withhold the rest: chosen on `fit`, measured on `test`.
 
-    `met` says whether the test split keeps enough answers with few enough errors.
+    `met` says whether the test split keeps enough answers with few enough errors. A threshold of `EVERY` withholds
+    none: of the fit split nothing had to be withheld.
     """
 
     signal: str

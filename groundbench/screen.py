@@ -27,7 +27,7 @@ from groundbench.screening.lens_entropy import middle_layers
 from groundbench.screening.measuring import Floats, Run, ScreenOptions, answered, generated, risks_of, strengthened
 from groundbench.screening.mentions import mention_record
 from groundbench.screening.planning import ScreenPlan, plan_screening
-from groundbench.screening.policy import Policy, judge
+from groundbench.screening.policy import Policy, WantedPoint, judge
 from groundbench.screening.predicting import Scored, operating_point, predictors, signal_records
 from groundbench.screening.splits import sample
 from groundbench.store import RunStore
@@ -121,7 +121,7 @@ def _card(
         model=model_record(adapter.info),
         questions=_questions(run, names, hash_, total),
         errors=error_records(run.answers),
-        mentions=mention_record(run.answers, options.seed),
+        mentions=mention_record(run.answers, run.asked.unreadable, options.seed),
         gains=truth_gains(run.answers, options.seed),
         heads=heads,
         signals=records,
@@ -137,10 +137,13 @@ def _card(
 
 
 def _operating(scored: Scored, policy: Policy | None, best: str | None) -> OperatingPoint | None:
-    """The policy's operating point on the signal it names; None where it names none, or none was measured."""
-    if policy is None or policy.operating_point is None:
+    """The policy's operating point on the signal it names; None where it names none, or none was measured.
+
+    A policy that bounds the risk only has one too, which it does not require: where to withhold so as to meet it.
+    """
+    if policy is None or (policy.operating_point is None and policy.max_risk is None):
         return None
-    wanted = policy.operating_point
+    wanted = policy.operating_point or WantedPoint(max_risk=policy.max_risk or 0.0, min_coverage=0.0)
     name = best if wanted.signal == "best" else wanted.signal
     if name is None:
         return None

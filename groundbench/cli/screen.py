@@ -161,13 +161,20 @@ def screen(
 
 def _policy(path: Path | None, max_risk: float | None, min_gain: float | None) -> Policy | None:
     """The policy of a file, with what stands on the command line in its place."""
+    from pydantic import ValidationError
+
+    from groundbench.result import first_fault
     from groundbench.screening.policy import Policy
 
     said: dict[str, Any] = {"max_risk": max_risk, "min_gain": min_gain}
     said = {name: value for name, value in said.items() if value is not None}
-    if path is None:
-        return Policy(**said) if said else None
-    return Policy.load(path).model_copy(update=said)
+    if path is None and not said:
+        return None
+    written = {} if path is None else Policy.load(path).model_dump(exclude_unset=True)
+    try:
+        return Policy.model_validate({**written, **said})
+    except ValidationError as error:
+        raise BadInputError(f"--max-risk or --min-gain: {first_fault(error)}") from None
 
 
 def _strength(wanted: str | None, draws: int, text: Path | None) -> StrengthenOptions | None:

@@ -9,7 +9,7 @@ from groundbench.report.figure import Cell, Facts, Figure, Section, Stat, Table
 from groundbench.report.lines import Axes, Series, line_chart
 from groundbench.report.numbers import NOT_MEASURED, count, number, p_value, percent, with_interval
 from groundbench.report.screening_words import above_chance, comparison_sentence, control_sentence, verdict_sentence
-from groundbench.result_screening import ErrorRecord, Estimated, HeadsUsed, MentionRecord, RiskCard, SignalRecord
+from groundbench.result_screening import EVERY, ErrorRecord, Estimated, HeadsUsed, MentionRecord, RiskCard, SignalRecord
 
 SHOWN_CURVES = 5
 SHOWN_HEADS = 40
@@ -136,15 +136,18 @@ def mentions_section(found: MentionRecord) -> Section:
     """CHAIR's rates by likelihood."""
     lead = (
         f"After words that lead up to a name, what is named next is not there with a probability of "
-        f"{estimate(found.absent)}; a model that does not look would have {number(found.chance, 3)}, if all were "
-        f"equally likely to it."
+        f"{estimate(found.absent)}. What counts is how far that is below the same on blank evidence and on other "
+        f"evidence: a model that names what is usual is right often without a look."
     )
     rows = (
         ("What is named next is not there", estimate(found.absent)),
         ("The same on blank evidence", estimate(found.without)),
         ("The same on other evidence", estimate(found.mismatched)),
+        ("Lower with its own evidence than with other", estimate(found.lowered)),
+        ("The same if all candidates were equally likely", number(found.chance, 3)),
         (f"One of the {found.named} likeliest is not there", estimate(found.any_absent)),
         ("Candidates, and how many of them are there", f"{number(found.candidates, 1)}, {number(found.there, 1)}"),
+        ("Candidates that the model cannot read", number(found.unreadable, 1)),
         ("Pictures", count(found.absent.n)),
     )
     table = Table("Mentions of what is not there (CHAIR, by likelihood)", ("Rate", "Value"), rows, frozenset({0}))
@@ -248,7 +251,8 @@ def _curves(card: RiskCard) -> tuple[Figure, ...]:
     summary = "Share of wrong answers among those kept, when the riskiest are withheld."
     chart = line_chart(series, Axes("share of answers kept", "share wrong", decimals=3), "Risk and coverage", summary)
     points = [p.coverage for p in shown[0].curve]
-    rows = tuple((number(c), *(number(s.curve[i].error, 3) for s in shown)) for i, c in enumerate(points))
+    kept = ([with_interval(p.error, p.low, p.high, 3) for p in s.curve] for s in shown)
+    rows = tuple((number(c), *cells) for c, *cells in zip(points, *kept, strict=True))
     return (Figure("Risk and coverage", (chart,), Table(summary, ("Kept", *(s.name for s in shown)), rows), summary),)
 
 
@@ -279,7 +283,10 @@ def operating_section(card: RiskCard) -> Section:
         ("test", estimate(point.coverage), estimate(point.error)),
     )
     threshold = "no threshold" if point.threshold is None else f"{point.signal} ≤ {number(point.threshold, 4)}"
-    lead = f"Answer where {threshold}, withhold the rest: {'met' if point.met else 'not met'}; {point.why}."
+    if point.threshold == EVERY:
+        threshold = "the model says anything: no answer is withheld"
+    wanted = f"for at most {percent(point.max_risk, 1)} wrong among the answers kept"
+    lead = f"Answer where {threshold}, withhold the rest ({wanted}): {'met' if point.met else 'not met'}; {point.why}."
     table = Table("Operating point", ("Split", "Answers kept", "Wrong among them"), rows)
     return Section("operating", "Operating point", lead, tables=(table,))
 

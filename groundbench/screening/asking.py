@@ -5,8 +5,8 @@ No text is generated and none is parsed: the answer is the candidate with the le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from groundbench.adapter import Adapter, Encoded, HeadEdit
 from groundbench.contexts import Contexts, Targets, of_prompts
 from groundbench.errors import BadInputError, UnencodableError
-from groundbench.question import Question
+from groundbench.question import MENTION, Question
 from groundbench.result import Failure
 from groundbench.scoring import DEFAULT_BATCH_TOKENS, surprisals
 from groundbench.store import RunStore
@@ -40,6 +40,7 @@ class Asked:
         without: [questions] the same of the prompt without evidence; -1 where there is none.
         mismatched: for each question where its prompts with other evidence stand.
         left_out: questions that the model's tokenizer cannot read; `failures`: why not, in their order.
+        unreadable: for questions of the kind `mention` (their ids) the number of candidates left out for that reason.
     """
 
     questions: tuple[Question, ...]
@@ -51,6 +52,7 @@ class Asked:
     mismatched: tuple[Ints, ...]
     left_out: tuple[Question, ...] = ()
     failures: tuple[Failure, ...] = ()
+    unreadable: Mapping[str, int] = field(default_factory=dict)
 
     def row(self, question: int) -> Encoded:
         """A question's own prompt."""
@@ -164,18 +166,37 @@ def read_questions(adapter: Adapter, questions: Sequence[Question], *, others: b
         at += len(own)
         if i in faults:
             continue
-        try:
-            targets = tuple(tuple(adapter.encode_targets(question.answers, p)) for p in own)
-        except UnencodableError as error:
-            faults[i] = str(error)
+        read, why = _with_candidates(adapter, question, own)
+        if read is None:
+            faults[i] = why
             continue
-        found.append(_Read(question, tuple(own), tuple(r for r in rows if r is not None), targets))
+        asked, targets = read
+        found.append(_Read(asked, tuple(own), tuple(r for r in rows if r is not None), targets))
     if not found:
         why = next(iter(faults.values()), "there are none")
         raise BadInputError(f"no question can be asked of {adapter.info.name}: {why}")
     left_out = tuple(questions[i] for i in sorted(faults))
     failures = tuple(Failure(where=f"question {questions[i].id}", reason=faults[i]) for i in sorted(faults))
-    return replace(_laid_out(found), left_out=left_out, failures=failures)
+    by_id = {q.id: len(q.answers) for q in questions}
+    unreadable = {r.question.id: by_id[r.question.id] - len(r.question.answers) for r in found}
+    short = {id_: n for id_, n in unreadable.items() if n}
+    return replace(_laid_out(found), left_out=left_out, failures=failures, unreadable=short)
+
+
+def _with_candidates(
+    adapter: Adapter, question: Question, prompts: Sequence[Prompt]
+) -> tuple[tuple[Question, tuple[Targets, ...]] | None, str]:
+    """The question with the tokens of its candidates after each prompt; None, and why, where one cannot be read.
+
+    What may be mentioned is whatever the model can say: there, candidates that cannot be read are left out.
+    """
+    try:
+        return (question, tuple(tuple(adapter.encode_targets(question.answers, p)) for p in prompts)), ""
+    except UnencodableError as error:
+        fewer = question.without_answers(error.faults) if question.kind == MENTION else None
+        if fewer is None or len(fewer.answers) == len(question.answers):
+            return None, str(error)
+        return _with_candidates(adapter, fewer, prompts)
 
 
 def ask(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,8 +18,12 @@ Bools = npt.NDArray[np.bool_]
 NAMED = 3
 
 
-def mention_record(answers: Answers, seed: int) -> MentionRecord | None:
-    """The rates over questions of the kind `mention`; None without any."""
+def mention_record(answers: Answers, unreadable: Mapping[str, int], seed: int) -> MentionRecord | None:
+    """The rates over questions of the kind `mention`; None without any.
+
+    Args:
+        unreadable: of questions (their ids) the number of candidates that were left out.
+    """
     at = np.flatnonzero([q.kind == MENTION for q in answers.questions])
     if not len(at):
         return None
@@ -30,16 +36,18 @@ def mention_record(answers: Answers, seed: int) -> MentionRecord | None:
     counted = ~np.isnan(others)
     n = counted.sum(1)
     mismatched = np.divide(np.nansum(others, 1), n, out=np.full(len(at), np.nan), where=n > 0)
-    compared = [estimated(grouped_mean(x, group, seed)) for x in (without, mismatched)]
+    compared = [estimated(grouped_mean(x, group, seed)) for x in (without, mismatched, mismatched - absent)]
     return MentionRecord(
         absent=estimated(grouped_mean(absent, group, seed)),
         without=compared[0] if compared[0].n else None,
         mismatched=compared[1] if compared[1].n else None,
+        lowered=compared[2] if compared[2].n else None,
         any_absent=estimated(rate(any_absent(answers.shown[at], right), group)),
         named=NAMED,
         chance=float(np.mean(1 - there / candidates)),
         candidates=float(candidates.mean()),
         there=float(there.mean()),
+        unreadable=float(np.mean([unreadable.get(answers.questions[i].id, 0) for i in at])),
     )
 
 

@@ -48,8 +48,10 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
     started = time.perf_counter()
     adapter.forward(rows)
     per_token = (time.perf_counter() - started) / (len(rows) * len(rows[0]))
-    heads = "tap" in adapter.info.capabilities and any(s.needs == "heads" for s in options.chosen)
     strong = options.strengthen
+    tapped = "tap" in adapter.info.capabilities
+    watched = tapped and any(s.needs == "heads" for s in options.chosen)
+    detected = tapped and not options.heads and (watched or strong is not None)
     passes = 0 if strong is None else len(strong.factors) * len(splits.fit) + (1 + strong.draws) * len(splits.test)
     return ScreenPlan(
         questions=len(asked.questions),
@@ -58,7 +60,7 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
         prompts=len(asked.contexts.distinct),
         batches=len(plan.batches),
         tokens=plan.tokens,
-        traced=len(asked.questions) if heads else 0,
+        traced=len(splits.detect) * detected + len(splits.scored) * watched,
         strengthened=passes,
         seconds=per_token * plan.tokens,
     )

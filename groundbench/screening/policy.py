@@ -14,8 +14,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from groundbench.errors import BadInputError
+from groundbench.question import MENTION
 from groundbench.result import first_fault
-from groundbench.result_screening import Check, ErrorRecord, Estimated, RiskCard, SignalRecord, Verdict
+from groundbench.result_screening import Check, ErrorRecord, Estimated, MentionRecord, RiskCard, SignalRecord, Verdict
+from groundbench.screening.ranking import FEWEST
 
 MAX_UNASKED = 0.05
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -47,6 +49,7 @@ class Policy(Part):
     Attributes:
         max_risk: the error rate over all questions; `max_risk_by_kind`: of questions of one kind.
         max_usual: of questions whose evidence contradicts the usual, how often the usual may be answered.
+        max_absent: the probability that what is named next is not there (see `MentionRecord`).
         max_yes_bias: by how much the share of yes may differ from the share that should be.
         min_gain: the true answer's mean grounding gain (nats), against no evidence, and against other evidence.
         min_auroc: of the signal that predicts errors best, on the test split.
@@ -63,6 +66,7 @@ class Policy(Part):
     max_risk: Share | None = None
     max_risk_by_kind: dict[str, Share] = Field(default_factory=dict)
     max_usual: Share | None = None
+    max_absent: Share | None = None
     max_yes_bias: Share | None = None
     min_gain: float | None = None
     min_auroc: Share | None = None
@@ -133,6 +137,10 @@ def _missing(card: RiskCard, name: str) -> Iterator[tuple[str, int, int]]:
         asked = sum(e.error.n for e in card.errors if e.kind == part and e.form is None)
         missing = q.unasked.by_kind.get(part, 0)
         yield f"questions of the kind {part} {unasked}", missing, asked + missing
+    elif field == "max_absent":
+        asked = 0 if card.mentions is None else card.mentions.absent.n
+        missing = q.unasked.by_kind.get(MENTION, 0)
+        yield f"questions of the kind {MENTION} {unasked}", missing, asked + missing
     elif field == "max_usual":
         asked = 0 if first.usual is None else first.usual.n
         missing = q.unasked.contradicting
@@ -168,6 +176,8 @@ def _checks(card: RiskCard, policy: Policy) -> Iterator[Check]:
             yield _errors(name, record, most, policy.sure)
     if policy.max_usual is not None:
         yield _usual(overall, policy.max_usual, policy.sure)
+    if policy.max_absent is not None:
+        yield _absent(card.mentions, policy.max_absent, policy.sure)
     if policy.max_yes_bias is not None:
         yield _yes(overall, policy.max_yes_bias, policy.sure)
     if policy.min_gain is not None:
@@ -215,6 +225,13 @@ def _usual(overall: ErrorRecord, most: float, sure: bool) -> Check:
     return _most("max_usual", overall.usual, most, sure, reason)
 
 
+def _absent(found: MentionRecord | None, most: float, sure: bool) -> Check:
+    if found is None:
+        return _unmeasured("max_absent", f"≤ {most:g}", "no question is of the kind mention, or none could be asked")
+    reason = f"what is named next is not there with a probability of {_number(found.absent)}"
+    return _most("max_absent", found.absent, most, sure, reason)
+
+
 def _yes(overall: ErrorRecord, most: float, sure: bool) -> Check:
     wanted = f"≤ {most:g}"
     if overall.yes is None or overall.yes.value is None or overall.yes_true is None:
@@ -248,7 +265,8 @@ def _gains(card: RiskCard, least: float, sure: bool) -> Iterator[Check]:
 def _auroc(card: RiskCard, best: SignalRecord | None, least: float, sure: bool) -> Check:
     found = None if best is None else best.auroc_test
     value = None if found is None else found.low if sure else found.value
-    if value is None and not sure and card.errors[0].error.value == 0 and not all(s.missing for s in card.signals):
+    measured = not all(s.missing for s in card.signals) and card.questions.n_groups >= FEWEST
+    if value is None and not sure and card.errors[0].error.value == 0 and measured:
         none = f"all {card.questions.n} answers are right: there is no error to predict"
         return _check("min_auroc", f"≥ {least:g}", "no error", True, none)
     if best is None or found is None or value is None:

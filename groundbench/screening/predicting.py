@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.result_screening import (
+    EVERY,
     CalibrationRecord,
     Comparison,
     CoveragePoint,
@@ -103,10 +104,15 @@ def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord
             "auroc_fit": auroc(fit, fit_error) if len(fit) else None,
             "auroc_test": estimated(auroc_estimate(test, test_error, test_group, scored.seed)) if len(test) else None,
             "aurc": estimated(aurc_estimate(risk, error, group, scored.seed)),
-            "curve": tuple(CoveragePoint(coverage=c, error=e) for c, e in risk_coverage(risk, error)),
+            "curve": _curve(risk, error, group, scored.seed),
             "calibration": _calibrated((fit, fit_error), (test, test_error, test_group), scored.seed),
         }
     )
+
+
+def _curve(risk: Floats, error: Bools, group: Ints, seed: int) -> tuple[CoveragePoint, ...]:
+    found = risk_coverage(risk, error, group, seed)
+    return tuple(CoveragePoint(coverage=c, error=e.value or 0.0, low=e.low, high=e.high) for c, e in found)
 
 
 def _by_kind(scored: Scored, risk: Floats, at: Ints) -> tuple[KindAuroc, ...]:
@@ -228,4 +234,6 @@ def _threshold(risk: Floats, error: Bools, max_risk: float) -> tuple[float, floa
     if not len(good):
         return None
     last = good[-1]
+    if last == len(ends) - 1:  # nothing is withheld, nor is an answer of more risk than any of these
+        return EVERY, float(kept[last] / len(risk)), float(wrong[last] / kept[last])
     return float(np.sort(risk)[ends[last]]), float(kept[last] / len(risk)), float(wrong[last] / kept[last])

@@ -1,7 +1,9 @@
 """How well a risk ranks errors: AUROC, and the risk that is left when the riskiest answers are withheld.
 
 Ties count half (AUROC), or stand in the order of chance (risk-coverage). Nothing is estimated where all answers are
-right or all are wrong: AUROC is then None, never 0.5.
+right or all are wrong: AUROC is then None, never 0.5. Where fewer than FEWEST groups hold a wrong answer, or a right
+one, an AUROC has neither interval nor p: so few of one class tell next to nothing of its spread, and a resample of the
+groups draws the same ones again and again.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from groundbench.stats import Estimate, percentile_interval
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+FEWEST = 10
 COVERAGES = tuple(round(0.05 * k, 2) for k in range(1, 21))
 
 
@@ -68,6 +71,18 @@ class Ranked:
         mean: Floats = (share * own + (before - share * begin) * growth).sum(1) / end[:, -1]
         return mean
 
+    def curve(self, weights: Floats, coverages: Floats) -> Floats:
+        """[b, coverages] the share of errors among the part of least risk, under weights [b, answers]."""
+        weights = weights[:, self.order]
+        end = np.cumsum(np.add.reduceat(weights, self.start, axis=1), axis=1)
+        wrong = np.cumsum(np.add.reduceat(weights * self.error, self.start, axis=1), axis=1)
+        zero = np.zeros((len(weights), 1))
+        kept, lost = np.hstack([zero, end]), np.hstack([zero, wrong])
+        wanted = coverages * end[:, -1:]
+        rows = (np.interp(w, k, e) for w, k, e in zip(wanted, kept, lost, strict=True))
+        found: Floats = np.array(list(rows)) / wanted
+        return found
+
 
 def auroc(risk: Floats, error: Bools) -> float | None:
     """The chance that a wrong answer has a larger risk than a right one, ties half; None without both classes."""
@@ -101,7 +116,7 @@ def within(risk: Floats, error: Bools, stratum: Ints) -> Weighted:
 
 def auroc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0, *, stratum: Ints | None = None) -> Estimate:
     """AUROC, or that within strata, with its interval: a bootstrap over groups."""
-    return _estimated(_aurocs(risk, error, stratum), group, seed)
+    return _estimated(_aurocs(risk, error, stratum), group, seed, can_be_told(error, group, stratum))
 
 
 def auroc_gap(
@@ -109,18 +124,28 @@ def auroc_gap(
 ) -> Estimate:
     """AUROC of one risk minus that of another on the same answers, paired in every resample of groups."""
     a, b = _aurocs(one, error, stratum), _aurocs(other, error, stratum)
-    return _estimated(lambda weights: a(weights) - b(weights), group, seed)
+    can = can_be_told(error, group, stratum)
+    return _estimated(lambda weights: a(weights) - b(weights), group, seed, can)
 
 
 def _aurocs(risk: Floats, error: Bools, stratum: Ints | None) -> Weighted:
     return Ranked.of(risk, error).aurocs if stratum is None else within(risk, error, stratum)
 
 
-def _estimated(statistic: Weighted, group: Ints, seed: int) -> Estimate:
+def can_be_told(error: Bools, group: Ints, stratum: Ints | None = None) -> bool:
+    """Whether an AUROC (within strata: of those with both classes) rests on enough groups of either class."""
+    counted = np.ones(len(error), dtype=bool)
+    if stratum is not None:
+        both = [k for k in np.unique(stratum) if 0 < error[stratum == k].sum() < (stratum == k).sum()]
+        counted = np.isin(stratum, both)
+    return all(len(np.unique(group[counted & part])) >= FEWEST for part in (error, ~error))
+
+
+def _estimated(statistic: Weighted, group: Ints, seed: int, has_interval: bool = True) -> Estimate:
     value = float(statistic(np.ones((1, len(group))))[0])
     if np.isnan(value):
         return Estimate(None, None, None, len(group))
-    if len(np.unique(group)) < 2:
+    if not has_interval or len(np.unique(group)) < 2:
         return Estimate(value, None, None, len(group))
     low, high = percentile_interval(resampled(statistic, group, seed))
     return Estimate(value, low, high, len(group))
@@ -136,7 +161,7 @@ def auroc_p(risk: Floats, error: Bools, group: Ints, *, stratum: Ints | None = N
     own = np.unique(group, return_inverse=True)[1]
     groups = int(own.max()) + 1
     value = float(within(risk, error, strata)(np.ones((1, len(risk))))[0])
-    if np.isnan(value) or groups < 2:
+    if np.isnan(value) or not can_be_told(error, group, stratum):
         return None
     influence = np.zeros(len(risk))
     pairs = 0.0
@@ -165,8 +190,19 @@ def aurc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Est
     return _estimated(Ranked.of(risk, error).aurcs, group, seed)
 
 
-def risk_coverage(risk: Floats, error: Bools) -> list[tuple[float, float]]:
-    """(coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first."""
-    kept, wrong = Ranked.of(risk, error).kept()
+def risk_coverage(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> list[tuple[float, Estimate]]:
+    """(coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first.
+
+    The intervals are of a bootstrap over groups, at the same coverage of each resample; along a block of equal risks
+    the errors kept rise evenly.
+    """
+    ranked = Ranked.of(risk, error)
+    kept, wrong = ranked.kept()
     at = [max(1, round(c * len(risk))) - 1 for c in COVERAGES]
-    return [(float(kept[i] / len(risk)), float(wrong[i] / kept[i])) for i in at]
+    values = [(float(kept[i] / len(risk)), float(wrong[i] / kept[i])) for i in at]
+    shares = np.array([c for c, _ in values])
+    ends: list[tuple[float, float] | tuple[None, None]] = [(None, None)] * len(values)
+    if len(np.unique(group)) > 1:
+        drawn = resampled(lambda weights: ranked.curve(weights, shares), group, seed)
+        ends = [percentile_interval(column) for column in drawn.T]
+    return [(c, Estimate(e, end[0], end[1], len(risk))) for (c, e), end in zip(values, ends, strict=True)]

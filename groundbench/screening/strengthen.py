@@ -6,6 +6,7 @@ any change of a model may help it a little, so only more than chance counts.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ class _Subject:
             edit=edit,
             batch_tokens=self.batch_tokens,
             store=self.store,
-            stage=f"strengthen/{name}",
+            stage=f"strengthen/{_mark(edit)}-{name}",
             advance=self.advance,
         )
         return found.errors
@@ -136,6 +137,11 @@ def strengthen(
         text=name,
         note="; ".join(n for n in (note, few) if n) or None,
     )
+
+
+def _mark(edit: HeadEdit) -> str:
+    """What tells one edit's parts in the store from another's: the factor of each head."""
+    return hashlib.sha256(edit.scale.cpu().double().numpy().tobytes()).hexdigest()[:12]
 
 
 def scaled(chosen: Bools, factor: float) -> HeadEdit:

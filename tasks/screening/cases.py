@@ -39,13 +39,13 @@ class Case:
 
 def questions_of(cases: Sequence[Case], form: str, mismatched: int, rng: Random) -> list[Question]:
     """The cases as questions of one form, each with up to `mismatched` scenes of its shape from other groups."""
-    scenes: dict[str, dict[str, str]] = {}
+    scenes: dict[str, dict[str, set[str]]] = {}
     for case in cases:
-        scenes.setdefault(case.shape, {})[case.scene] = case.group
+        scenes.setdefault(case.shape, {}).setdefault(case.scene, set()).add(case.group)
     found = []
     for number, case in enumerate(cases, 1):
         name = f"text-scenes/{form}/{case.kind}/{number}"
-        others = [s for s, group in scenes[case.shape].items() if group != case.group]
+        others = [s for s, groups in scenes[case.shape].items() if case.group not in groups]
         drawn = rng.sample(others, min(mismatched, len(others)))
         found.append(
             Question(

@@ -13,6 +13,11 @@ COLOR_SAYS, COLOR_ASKS = "The {shown} is {value}.", " What color is the {noun}? 
 COUNT_SAYS, COUNT_ASKS = "Anna has {first} and {second}.", " How many {plural} does Anna have? Anna has"
 
 
+TRIES = 20
+"""Draws for each scene that is wanted: one that was there before is drawn again, since scenes are what splits keep
+apart and what stands in for another."""
+
+
 def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
     """`n` questions for the colour of one of three things; a fourth colour is in no scene. One question a scene."""
     colors = material().colors
@@ -20,8 +25,10 @@ def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list
     if len(usable) < 3:
         return []
     things, truths = Deal(usable, rng), Deal(colors, rng)
-    cases = []
-    for i in range(n):
+    cases: list[Case] = []
+    for _ in range(TRIES * n):
+        if len(cases) == n:
+            break
         asked = things.next()
         right = truths.next()
         beside = rng.sample([t for t in usable if t != asked], 2)
@@ -32,7 +39,9 @@ def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list
         answers, truth = ordered(right, others, rng)
         scene = " ".join(rng.sample(said, 3))
         ask = COLOR_ASKS.format(noun=asked)
-        cases.append(Case("attribute", f"{form}/attribute-{i + 1}", "attribute", asked, scene, ask, answers, truth))
+        group = f"{form}/attribute-{len(cases) + 1}"
+        if all(c.scene != scene for c in cases):
+            cases.append(Case("attribute", group, "attribute", asked, scene, ask, answers, truth))
     return cases
 
 
@@ -47,8 +56,10 @@ def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Cas
     if len(usable) < 2:
         return []
     things, truths = Deal(usable, rng), Deal(numbers, rng)
-    cases = []
-    for i in range(n):
+    cases: list[Case] = []
+    for _ in range(TRIES * n):
+        if len(cases) == n:
+            break
         asked = things.next()
         other = things.next(asked)
         right = truths.next()
@@ -58,7 +69,9 @@ def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Cas
         answers, truth = ordered(right, wrong, rng)
         scene = COUNT_SAYS.format(first=said[0], second=said[1])
         ask = COUNT_ASKS.format(plural=plurals()[asked])
-        cases.append(Case("count", f"{form}/count-{i + 1}", "count", asked, scene, ask, answers, truth))
+        group = f"{form}/count-{len(cases) + 1}"
+        if all(c.scene != scene for c in cases):
+            cases.append(Case("count", group, "count", asked, scene, ask, answers, truth))
     return cases
 
 
@@ -73,8 +86,10 @@ def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[
     if not every:
         return []
     deal = Deal([f"{name} {noun}" for name, noun in every], rng)
-    cases = []
-    for i in range(n):
+    cases: list[Case] = []
+    for _ in range(TRIES * n):
+        if len(cases) == 2 * n:
+            break
         name, noun = deal.next().split(" ")
         told = material().properties[name]
         usual = told.usual[noun]
@@ -83,12 +98,14 @@ def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[
         answers, at = ordered(usual, (contrary, other, absent), rng)
         second = told.says.format(shown=shown[beside], value=other)
         turned = rng.random() < 0.5
+        ask, group = told.asks.format(noun=noun), f"{form}/{name}-{len(cases) // 2 + 1}"
+        pair = []
         for kind, value in (("conflict", contrary), ("agreement", usual)):
             said = [told.says.format(shown=shown[noun], value=value), second]
             scene = " ".join(reversed(said) if turned else said)
-            ask = told.asks.format(noun=noun)
-            group, shape, truth = f"{form}/{name}-{i + 1}", "usual", answers.index(value)
-            cases.append(Case(kind, group, shape, noun, scene, ask, answers, truth, at))
+            pair.append(Case(kind, group, "usual", noun, scene, ask, answers, answers.index(value), at))
+        if not {c.scene for c in pair} & {c.scene for c in cases}:
+            cases += pair
     return cases
 
 

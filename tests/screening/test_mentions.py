@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from groundbench import screen
 from groundbench.adapter import Encoded, Forward
-from groundbench.errors import BadInputError
+from groundbench.errors import BadInputError, UnencodableError
 from groundbench.question import MENTION, Question
 from groundbench.report.card import render_card, render_card_markdown
 from groundbench.result_screening import RiskCard
@@ -80,6 +80,8 @@ def test_a_model_that_names_what_is_there_has_the_share_of_its_weights() -> None
     assert found.without.value == pytest.approx(found.chance, abs=1e-6)
     assert found.mismatched is not None  # the scenes shown instead share nothing with the right ones
     assert found.mismatched.value == pytest.approx(1 - 3 / (N - 3 + 3 * exp(strength)), abs=1e-6)
+    assert found.lowered is not None
+    assert found.lowered.value == pytest.approx(found.mismatched.value - expected, abs=1e-6)  # type: ignore[operator]
     assert (found.any_absent.value, found.candidates, found.there, found.chance) == (0.0, N, 3, 1 - 3 / N)
     assert card.errors[0].error.value == 0.0
     assert card.errors[0].chance == pytest.approx(1 - 3 / N)
@@ -103,6 +105,37 @@ def test_a_model_that_always_says_the_same_errs_where_that_is_not_there() -> Non
     assert card.gains[0].gain.value == pytest.approx(0.0)
     assert card.mentions is not None
     assert card.mentions.any_absent.value == 1.0
+
+
+def test_candidates_that_the_model_cannot_read_are_left_out_and_counted() -> None:
+    class Illiterate(Namer):
+        def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
+            bad = {i: f"{w!r} is no word" for i, w in enumerate(words) if w in OBJECTS[:2]}
+            if bad:
+                raise UnencodableError(bad)
+            return super().encode_targets(words, after)
+
+    model = Illiterate(lambda word, seen: 1.0 * (word in seen), "illiterate")
+    card = screen(model, questions(), ScreenOptions(signals=("probability",)))
+    assert card.mentions is not None
+    assert (card.mentions.candidates, card.mentions.unreadable) == (N - 2, 2.0)
+    assert card.questions.n == len(questions())
+    assert card.mentions.there < 3
+    alone = screen(model, questions(there=1), ScreenOptions(signals=("probability",)))
+    assert alone.questions.unasked.by_kind == {MENTION: 6}  # where nothing that is there can be said
+    forced = [replace(q, kind="caption") for q in questions()]
+    with pytest.raises(BadInputError, match="no question can be asked"):
+        screen(model, forced, ScreenOptions(signals=("probability",)))
+
+
+def test_a_policy_bounds_what_is_named_and_fails_where_nothing_was() -> None:
+    card = card_of(lambda word, seen: 3.0 * (word in seen), "looks", Policy(max_absent=0.2))
+    assert [(c.name, c.passed) for c in card.verdict.checks] == [("max_absent", True)]
+    assert card_of(lambda word, seen: 0.0, "even", Policy(max_absent=0.2)).verdict.passed is False
+    asked = [replace(q, kind="caption") for q in questions()]
+    options = ScreenOptions(policy=Policy(max_absent=1.0), signals=("probability",))
+    (check,) = screen(Namer(lambda w, s: 0.0, "even"), asked, options).verdict.checks
+    assert (check.measured, check.passed) == (False, False)
 
 
 def test_pages_tell_the_rates_and_other_cards_do_not() -> None:

@@ -102,6 +102,21 @@ def test_a_strength_of_one_changes_nothing_and_of_nearly_none_takes_the_answers_
     assert gone.errors[seen].mean() > 0.3
 
 
+def test_a_run_directory_never_gives_one_heads_numbers_for_anothers(
+    planted: HFCausal, naming: Questions, tmp_path: Path
+) -> None:
+    def of(head: tuple[int, int], out: Path | None, factor: float = 1e-6) -> RiskCard:
+        strong = StrengthenOptions((factor,), draws=2)
+        options = ScreenOptions(signals=("probability",), heads=(head,), strengthen=strong)
+        return screen(planted, naming, options, out=out)
+
+    of((2, 1), tmp_path)
+    of((2, 1), tmp_path, factor=1.0)
+    for head in ((2, 0), (2, 1)):
+        assert of(head, tmp_path).strengthen == of(head, None).strengthen
+    assert of((2, 0), None).strengthen != of((2, 1), None).strengthen
+
+
 def test_random_sets_are_of_the_same_layer_and_never_the_detected_head(planted: HFCausal) -> None:
     chosen = mask_of(planted.info, [(2, 1)])
     sets = random_sets(planted, chosen, 9, 0)

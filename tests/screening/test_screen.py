@@ -16,7 +16,7 @@ from groundbench.errors import BadInputError, StoreMismatchError
 from groundbench.question import Question
 from groundbench.report.card import render_card, render_card_markdown
 from groundbench.report.screening_words import headline, verdict_sentence
-from groundbench.result_screening import Check, RiskCard
+from groundbench.result_screening import EVERY, Check, RiskCard
 from groundbench.screen import ScreenOptions
 from groundbench.screening.asking import ask, read_questions
 from groundbench.screening.policy import Policy, WantedPoint
@@ -276,8 +276,33 @@ def test_answers_are_written_one_row_for_each_question(tmp_path: Path) -> None:
     assert len(rows) == card.questions.n == 120
     assert np.mean([r["error"] for r in rows]) == pytest.approx(card.errors[0].error.value)
     assert all(r["risk_heads-share"] is None for r in rows)
+    assert all(r["also"] == [] and r["candidates"] == ["yes", "no"] for r in rows)
+    for r in rows:
+        said = dict(zip(r["candidates"], r["surprisals"], strict=True))
+        assert min(said, key=said.__getitem__) == r["given"]
+        assert said[r["given"]] == r["surprisal"]
     split = {g: {r["split"] for r in rows if r["group"] == g} for g in {r["group"] for r in rows}}
     assert all(len(s) == 1 for s in split.values())
+
+
+def test_a_bound_on_the_risk_says_where_to_withhold_without_requiring_it() -> None:
+    card = card_of(unsure(), Policy(max_risk=0.1), signals=BEHAVIOUR)
+    assert card.operating is not None
+    assert (card.operating.max_risk, card.operating.min_coverage) == (0.1, 0.0)
+    assert [c.name for c in card.verdict.checks] == ["max_risk"]
+    assert card_of(unsure(), Policy(min_gain=0.1), signals=BEHAVIOUR).operating is None
+
+
+def test_where_nothing_has_to_be_withheld_nothing_is() -> None:
+    """An oracle that is surer of some answers than of others withholds none of them, whatever their risk."""
+    varied = FakeModel(lambda text: (1 if sees(text) else -1) * (3 + 0.2 * noise(text)), "varied")
+    point = WantedPoint(max_risk=0.0, min_coverage=1.0, signal="probability")
+    card = card_of(varied, Policy(operating_point=point), signals=("probability",))
+    assert card.verdict.passed is True
+    assert card.operating is not None
+    assert card.operating.threshold == EVERY
+    assert RiskCard.model_validate_json(card.model_dump_json()).operating == card.operating
+    assert "no answer is withheld" in render_card_markdown(card)
 
 
 def test_generation_counts_what_cannot_be_read_apart() -> None:

@@ -69,6 +69,8 @@ def test_bad_input_is_one_sentence(say: Say, tmp_path: Path) -> None:
         ((*SET, "--signals", "tea"), "unknown signal 'tea'"),
         ((*SET, "--strengthen", "tea"), "--strengthen 'tea'"),
         ((*SET, "--policy", str(tmp_path / "none.yaml")), "no such policy file"),
+        ((*SET, "--min-gain", "inf"), "--max-risk or --min-gain: field min_gain"),
+        ((*SET, "--max-risk", "nan"), "--max-risk"),
     ):
         code, shown, err = say("screen", "sets:oracle", *words)
         assert (code, shown, err.count("\n")) == (2, "", 1)

@@ -9,6 +9,7 @@ from scipy import special, stats
 from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
 from groundbench.screening.grouped import grouped_mean, numbered, rate, wilson
 from groundbench.screening.ranking import (
+    FEWEST,
     aurc_estimate,
     auroc,
     auroc_estimate,
@@ -64,6 +65,50 @@ def test_the_test_of_chance_fires_at_its_level_in_grouped_answers() -> None:
     assert ((np.mean(fired, axis=0) > 0.02) & (np.mean(fired, axis=0) < 0.07)).all()
 
 
+@pytest.mark.parametrize("errors", [1, 5, FEWEST - 1])
+def test_a_few_errors_give_an_auroc_without_interval_and_no_test(errors: int) -> None:
+    """With one error a resample of the groups that holds it always holds the same one."""
+    risk = np.random.default_rng(errors).normal(size=120)
+    group = np.arange(120) // 2
+    few = np.arange(120) < 2 * errors  # in as many groups
+    for error in (few, ~few):
+        found = auroc_estimate(risk, error, group)
+        assert found.value == auroc(risk, error)
+        assert (found.low, found.high, auroc_p(risk, error, group)) == (None, None, None)
+        assert auroc_gap(risk, -risk, error, group).low is None
+    kind = np.where(np.arange(120) < 60, 0, 1)  # of the second kind all are right: it tells nothing
+    enough = np.arange(120) < 2 * FEWEST
+    assert auroc_estimate(risk, enough, group).low is not None
+    assert auroc_estimate(risk, np.where(kind == 1, False, few), group, stratum=kind).low is None
+
+
+def test_with_just_enough_errors_the_test_of_chance_keeps_its_level() -> None:
+    rng = np.random.default_rng(7)
+    group = np.arange(120) // 2
+    error = np.zeros(120, bool)
+    error[: 2 * FEWEST : 2] = True
+    p = np.array([auroc_p(rng.normal(size=120), error, group) for _ in range(2_000)], dtype=float)
+    assert 0.03 < (p < 0.05).mean() < 0.1
+    assert (p < 0.05 / 9).mean() < 0.03  # at nine signals' share of the level
+
+
+def test_a_curve_has_the_interval_of_resampled_groups() -> None:
+    risk, error = simulated(400)
+    group = np.arange(400) // 4
+    found = risk_coverage(risk, error, group)
+    for coverage, e in found:
+        assert e.low is not None
+        assert e.high is not None
+        assert e.low <= e.value <= e.high  # type: ignore[operator]
+        order = np.argsort(risk)[: round(coverage * 400)]
+        assert e.value == pytest.approx(error[order].mean())
+    whole = found[-1][1]
+    assert whole.high - whole.low == pytest.approx(
+        3.92 * (0.25 / 400) ** 0.5 * (4 * whole.value * (1 - whole.value)) ** 0.5, rel=0.2
+    )  # type: ignore[operator]
+    assert risk_coverage(risk, error, np.zeros(400, int))[3][1].low is None
+
+
 def test_the_order_of_answers_changes_nothing() -> None:
     risk, error = simulated(300)
     risk = np.round(risk, 1)
@@ -76,11 +121,11 @@ def test_the_order_of_answers_changes_nothing() -> None:
 
 def test_risk_coverage_ends_at_the_error_rate_and_a_perfect_risk_keeps_only_right_answers() -> None:
     error = np.array([False] * 75 + [True] * 25)
-    curve = dict(risk_coverage(error.astype(float), error))
+    curve = {c: e.value for c, e in risk_coverage(error.astype(float), error, np.arange(100))}
     assert curve[1.0] == 0.25
     assert curve[0.75] == 0.0
-    flat = risk_coverage(np.zeros(100), error)
-    assert [e for _, e in flat] == pytest.approx([0.25] * 20)
+    flat = risk_coverage(np.zeros(100), error, np.arange(100))
+    assert [e.value for _, e in flat] == pytest.approx([0.25] * 20)
     assert aurc_estimate(np.zeros(100), error, np.arange(100)).value == pytest.approx(0.25)
 
 
