@@ -41,7 +41,8 @@ def summed_surprisal(hidden: Tensor, unembedding: torch.nn.Module, targets: Tens
     if len(hidden) <= rows:
         return F.cross_entropy(unembedding(hidden).float(), targets, reduction="sum", ignore_index=IGNORED)
     rows = max(FEWEST, rows) // ROWS * ROWS
-    given = (hidden, weight, bias, targets, dtype, rows, real)
+    learns = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (hidden, weight, bias))
+    given = (hidden, weight, bias, targets, dtype, rows, real, learns)
     total: Tensor = _SummedSurprisal.apply(*given)  # type: ignore[no-untyped-call]
     return total
 
@@ -57,11 +58,12 @@ class _SummedSurprisal(torch.autograd.Function):
         dtype: torch.dtype,
         step: int,
         real: int,
+        learns: bool,  # within forward no gradient is enabled, so that it cannot be asked here
     ) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
             rows, table = hidden.to(dtype), weight.to(dtype)
             shift = None if bias is None else bias.to(dtype)
-            grads = _Gradients(rows, weight, bias, ctx.needs_input_grad) if any(ctx.needs_input_grad) else None
+            grads = _Gradients(rows, weight, bias, ctx.needs_input_grad) if learns else None
             total = torch.zeros((), device=hidden.device)
             for start in range(0, len(rows), step):
                 block, counted = slice(start, start + step), slice(0, real - start)
@@ -85,7 +87,7 @@ class _SummedSurprisal(torch.autograd.Function):
             if grad is not None:
                 grad.mul_(scale)
         hidden = None if found.hidden is None else found.hidden.to(ctx.dtype)
-        return hidden, found.weight, found.bias, None, None, None, None
+        return hidden, found.weight, found.bias, *(None,) * 5
 
 
 class _Gradients:

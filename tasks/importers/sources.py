@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from groundbench.errors import BadInputError
+from groundbench.tasks.importers.cut_zip import members_before_the_cut
 from groundbench.tasks.importers.faults import Fault
 
 COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
@@ -143,7 +144,13 @@ def _members(path: Path, given: Path, suffixes: Sequence[str], faults: list[Faul
 
 
 def _zip_members(path: Path, faults: list[Fault]) -> Iterator[tuple[str, bytes, int]]:
-    with zipfile.ZipFile(path) as archive:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        faults.append(Fault(shown(path), None, f"damaged archive: {_told(error)}; what stands before the cut is read"))
+        yield from (m for m in members_before_the_cut(path) if not (m[0].endswith("/") or _hidden(m[0])))
+        return
+    with archive:
         for entry in sorted(archive.infolist(), key=lambda e: e.filename):
             if entry.is_dir() or _hidden(entry.filename):
                 continue
