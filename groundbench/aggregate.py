@@ -64,6 +64,11 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     )
 
 
+def among(found: Spread | None, kept: Sequence[bool]) -> Spread | None:
+    """The same number over some of the seeds only; `kept` stands in the order of the seeds."""
+    return None if found is None else spread([v if k else None for v, k in zip(found.values, kept, strict=True)])
+
+
 def _seed(trajectory: Trajectory) -> int:
     return trajectory.last.model.seed or 0
 
@@ -140,12 +145,21 @@ def _ablations(points: Points) -> tuple[AblationSpread, ...]:
         AblationSpread.model_validate(
             {
                 **dict(zip(("kind", "selection", "denominator", "control"), key, strict=True)),
-                **{n: spread([None if a is None else getattr(a, n) for a in records]) for n in CUT},
+                **{n: spread([None if a is None else getattr(a, n) for a in _cut(records)]) for n in CUT},
                 **{n: tuple(None if a is None else getattr(a, n) for a in records) for n in TESTS},
             }
         )
         for key, records in found.items()
     )
+
+
+def _cut(records: Sequence[AblationRecord | None]) -> Sequence[AblationRecord | None]:
+    """The records of the seeds in which heads were cut, all of them where that was in none.
+
+    What is untouched must be of the same seeds as what is cut, or their difference is one between seeds.
+    """
+    kept = [a if a is not None and a.ablated is not None else None for a in records]
+    return kept if any(kept) else records
 
 
 def _lens(points: Points) -> tuple[LensSpread, ...]:

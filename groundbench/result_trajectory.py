@@ -119,7 +119,10 @@ class LensSpread(Record):
 
 
 class AblationSpread(Record):
-    """One kind of ablation over seeds; fields as in `AblationRecord`, p-values by seed."""
+    """One kind of ablation over seeds; fields as in `AblationRecord`, p-values by seed.
+
+    Where heads were cut in some of the seeds, all means are over these.
+    """
 
     kind: Literal["aggregate", "gather"] = "aggregate"
     selection: Selection
@@ -135,6 +138,11 @@ class AblationSpread(Record):
     p_cluster: tuple[float | None, ...] = ()
     p_draws: tuple[float | None, ...] = ()
     p_rank: tuple[float | None, ...] = ()
+
+    @property
+    def cut(self) -> tuple[bool, ...]:
+        """For each seed whether heads were cut; empty where they were in none."""
+        return () if self.ablated is None else tuple(v is not None for v in self.ablated.values)
 
 
 class RegressionSpread(Record):

@@ -46,6 +46,12 @@ def cut_of(point: AggregatePoint, selection: str = "crossfit", kind: str = "aggr
     return next((a for a in point.ablations if (a.selection, a.kind) == (selection, kind)), None)
 
 
+def seeds_cut(found: AblationSpread) -> str:
+    """In how many seeds heads were cut: `3`, or `1 of 3` where not in all."""
+    n = sum(found.cut)
+    return str(n) if n == len(found.cut) else f"{n} of {len(found.cut)}"
+
+
 def line(name: str, run: Aggregate, read: Read, colour: int, dashed: bool = False) -> Series | None:
     """The mean over seeds at each step, with its interval; None where no step has one."""
     kept = [(p.step, s) for p in run.points if (s := read(p)) is not None]

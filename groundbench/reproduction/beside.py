@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from groundbench.aggregate import among
 from groundbench.report.figure import Table
 from groundbench.report.numbers import count, number, p_value
-from groundbench.report.seeds import cell
+from groundbench.report.seeds import cell, cut_of, seeds_cut
 from groundbench.reproduction import paper
 from groundbench.reproduction.measure import Measured
 from groundbench.result_trajectory import AblationSpread, AggregatePoint, RegressionSpread
@@ -92,6 +93,7 @@ def paper_table(runs: Sequence[Measured]) -> Table:
             count(c.step),
             f"{c.step / paper.STEPS:.0%}",
             UNPUBLISHED,
+            str(paper.SEEDS),
             number(c.heads),
             number(c.mean_layer / paper.LAYERS),
             number(c.ablated),
@@ -103,23 +105,37 @@ def paper_table(runs: Sequence[Measured]) -> Table:
     ]
     for m in runs:
         for point in m.mean.points:
-            found = next((a for a in point.ablations if (a.selection, a.kind) == ("instance", "aggregate")), None)
+            found = cut_of(point, "instance")
             if found is not None:
                 rows.append(_own_row(m, point, found))
-    head = ("Model", "Step", "Of training", "Share of", "Heads", "Depth", "Ablated", "Control", "Original", "p")
+    head = (
+        "Model",
+        "Step",
+        "Of training",
+        "Share of",
+        "Seeds",
+        "Heads",
+        "Depth",
+        "Ablated",
+        "Control",
+        "Original",
+        "p",
+    )
     title = (
-        "Heads detected in each item are cut for that item (as published; selection-biased): matched surprisal, nats"
+        "Heads detected in each item are cut for that item (as published; selection-biased): matched surprisal, nats; "
+        "each row is of the seeds in which there were heads to cut"
     )
     return Table(title, head, tuple(rows), frozenset({0, 3}))
 
 
 def _own_row(m: Measured, point: AggregatePoint, found: AblationSpread) -> Row:
-    layer = None if point.mean_layer is None else point.mean_layer.mean
+    heads, layer = (among(s, found.cut) if found.cut else s for s in (point.heads, point.mean_layer))
     return (
         *_place(m, point),
         found.denominator,
-        cell(point.heads),
-        None if layer is None else number(layer / m.run.layers),
+        seeds_cut(found),
+        cell(heads),
+        None if layer is None else number(layer.mean / m.run.layers),
         cell(found.ablated),
         cell(found.control_mean),
         cell(found.original),

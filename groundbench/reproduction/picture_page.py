@@ -52,6 +52,7 @@ def pictures_table(runs: Sequence[Measured]) -> Table:
         "Gain after it",
         "Heads an item",
         "Heads, box elsewhere",
+        "Seeds cut",
         "Gain, no head cut",
         "Gain, heads cut",
         "Gain, others cut",
@@ -77,6 +78,7 @@ def _row(m: Measured) -> tuple[str | None, ...]:
         *(at_step(m, read, last_seen(m)) for read in (ratio(), swapped("gain"), swapped("gain_swapped"))),
         at_step(m, _heads, last.step),
         cell(last.null_heads),
+        seeds.seeds_cut(cut) if cut else None,
         *(cell(getattr(cut, name)) if cut else None for name in ("gain_original", "gain_ablated", "gain_control")),
         ", ".join(p_value(p) or "-" for p in cut.p_draws) if cut else None,
     )

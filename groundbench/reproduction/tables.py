@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from groundbench.report.figure import Table
 from groundbench.report.numbers import count, number, p_value
-from groundbench.report.seeds import cell
+from groundbench.report.seeds import cell, seeds_cut
 from groundbench.reproduction import evidence as ev
 from groundbench.reproduction.lstm import lstm_verdicts
 from groundbench.reproduction.measure import Measured
@@ -109,6 +109,7 @@ def crossfit_table(runs: Sequence[Measured]) -> Table:
                         m.run.name,
                         count(point.step),
                         f"{a.kind}, {a.denominator}",
+                        seeds_cut(a),
                         cell(a.n_heads),
                         cell(a.gain_original),
                         cell(a.gain_ablated),
@@ -122,6 +123,7 @@ def crossfit_table(runs: Sequence[Measured]) -> Table:
         "Model",
         "Step",
         "Heads by",
+        "Seeds",
         "Heads cut",
         "Gain",
         "Gain, cut",
@@ -132,7 +134,10 @@ def crossfit_table(runs: Sequence[Measured]) -> Table:
         "p draws by seed",
         "p rank by seed",
     )
-    title = "Cross-fitted heads are cut, against as many others of the same layers: nats"
+    title = (
+        "Cross-fitted heads are cut, against as many others of the same layers: nats; each row is of the seeds in "
+        "which there were heads to cut"
+    )
     return Table(title, head, tuple(rows), frozenset({0, 2}))
 
 

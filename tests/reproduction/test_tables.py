@@ -1,0 +1,71 @@
+"""Tables and plots say of which seeds their numbers are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from planted_runs import planted
+
+from groundbench.aggregate import aggregate
+from groundbench.report import seeds
+from groundbench.report.figure import Table
+from groundbench.reproduction import beside, picture_page, tables
+from groundbench.reproduction.measure import Measured
+
+
+def uncut(run: Measured, without: Sequence[int], selection: str = "crossfit") -> Measured:
+    """The run with no head to cut at its last checkpoint in these seeds."""
+    for t in (run.trajectories[i] for i in without):
+        for record in t.points[-1].result.ablations:
+            if record.selection == selection:
+                for name in ("ablated", "control_mean", "gain_ablated", "gain_control"):
+                    object.__setattr__(record, name, None)
+                object.__setattr__(record, "n_heads", 0.0)
+    return Measured(run.run, run.trajectories, aggregate(run.trajectories, name=run.run.name))
+
+
+def rows(table: Table) -> list[dict[str, str | None]]:
+    return [dict(zip(table.head, row, strict=True)) for row in table.rows]
+
+
+def shifted(selection: str) -> Measured:
+    """Three seeds of unlike untouched gain and surprisal; in only the second were heads cut at the end."""
+    run = planted()
+    for i, t in enumerate(run.trajectories):
+        for record in t.points[-1].result.ablations:
+            object.__setattr__(record, "gain_original", 1.0 + i)
+            object.__setattr__(record, "original", 5.0 + i)
+            object.__setattr__(record, "n_heads", 2.0)
+        object.__setattr__(t.points[-1].result.heads[0], "mean_count", 3.0 + i)
+    return uncut(run, [0, 2], selection)
+
+
+def test_a_row_of_cross_fitted_cuts_is_of_the_seeds_that_were_cut() -> None:
+    found = rows(tables.crossfit_table([shifted("crossfit")]))
+    last = next(r for r in found if (r["Step"], r["Heads by"]) == ("4\u2009000", "aggregate, row"))
+    assert (last["Seeds"], last["Heads cut"], last["Gain"], last["Gain, cut"]) == ("1 of 3", "2.00", "2.00", "0.20")
+    before = next(r for r in found if r["Step"] == "2\u2009000")
+    assert before["Seeds"] == "3"
+    assert before["Gain, cut"] == "0.50 [0.45, 0.55]"
+
+
+def test_a_row_beside_the_papers_is_of_the_seeds_that_were_cut() -> None:
+    last = rows(beside.paper_table([shifted("instance")]))[-1]
+    assert (last["Seeds"], last["Heads"], last["Original"], last["Ablated"]) == ("1 of 3", "4.00", "6.00", "6.00")
+    none = rows(beside.paper_table([uncut(planted(), [0, 1, 2], "instance")]))[-1]
+    assert (none["Seeds"], none["Ablated"], none["Heads"]) == ("0", None, "5.00 [4.95, 5.05]")
+
+
+def test_the_pictures_table_says_in_how_many_seeds_heads_were_cut() -> None:
+    run = uncut(planted("vlm", "llava"), [0])
+    assert rows(picture_page.pictures_table([run]))[0]["Seeds cut"] == "2 of 3"
+
+
+@pytest.mark.parametrize(("unit", "name", "value"), [("gain", "gain_original", 2.0), ("matched", "original", 6.0)])
+def test_untouched_is_drawn_of_the_seeds_that_were_cut(unit: str, name: str, value: float) -> None:
+    cut = seeds.cut_of(shifted("crossfit").mean.last)
+    assert cut is not None
+    assert cut.cut == (False, True, False)
+    untouched = getattr(cut, name)
+    assert (untouched.mean, untouched.values) == (value, (None, value, None))
