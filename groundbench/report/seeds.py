@@ -95,8 +95,11 @@ def by_number(
 
 
 def cell(spread: Spread | None) -> Cell:
-    """`mean [low, high]`."""
-    return None if spread is None else with_interval(spread.mean, spread.ci_low, spread.ci_high)
+    """`mean [low, high]`; without an interval where all seeds have the very same value, as of one reference for all."""
+    if spread is None:
+        return None
+    same = len({v for v in spread.values if v is not None}) == 1
+    return number(spread.mean) if same else with_interval(spread.mean, spread.ci_low, spread.ci_high)
 
 
 def surprisal_figure(run: Aggregate) -> Figure | None:

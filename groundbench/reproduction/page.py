@@ -121,7 +121,8 @@ def _of_text(study: Study, figures: dict[str, list[tuple[str, str]]], images: st
     """What is said of the models that read text only."""
     parts = [
         "Intervals are 95 % t-intervals over seeds, of fewer than three seeds over nouns where that is said, and "
-        "otherwise left out; surprisals and gains are in nats. The paper's runs have "
+        "otherwise left out, as they are where all seeds have the same value, as of one untrained model for all; "
+        "surprisals and gains are in nats. The paper's runs have "
         f"{paper.LAYERS} layers, {paper.STEPS:,} steps and {paper.SEEDS} seeds: the numbers to compare are orders and "
         "signs, not sizes.",
         "## Verdicts",

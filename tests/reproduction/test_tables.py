@@ -29,6 +29,15 @@ def rows(table: Table) -> list[dict[str, str | None]]:
     return [dict(zip(table.head, row, strict=True)) for row in table.rows]
 
 
+def test_what_all_seeds_share_has_no_interval() -> None:
+    run = planted()
+    for t in run.trajectories:
+        object.__setattr__(t.points[-1].result.heads[0], "untrained_count", 0.1)
+    run = uncut(run, [])
+    last = rows(beside.heads_table([run]))[-1]
+    assert (last["Untrained"], last["Heads"]) == ("0.10", "5.00 [4.95, 5.05]")
+
+
 def shifted(selection: str) -> Measured:
     """Three seeds of unlike untouched gain and surprisal; in only the second were heads cut at the end."""
     run = planted()
