@@ -42,7 +42,7 @@ def write_figures(runs: Sequence[Measured], folder: Path) -> dict[str, list[tupl
     together = [
         ("gain", seeds.by_run("Grounding gain over training", "gain (nats)", shown, seeds.reader("gain"))),
         ("heads", seeds.by_run("Aggregate heads", "heads (mean over items)", headed, seeds.reader("heads"))),
-        ("r2", seeds.by_run("Adjusted R² of the gain on co-occurrence", "adjusted R²", headed, seeds.r2)),
+        ("r2", seeds.by_run("Adjusted R² of the gain on co-occurrence", "adjusted R²", shown, seeds.r2)),
         ("loss", seeds.by_run("Held-out loss", "nats per token", shown, seeds.reader("heldout_loss"))),
     ]
     _write(folder, "", "all", together, written)

@@ -59,13 +59,14 @@ class Study:
 
     def evidence(self) -> list[Table]:
         """The tables behind the verdicts."""
-        main = [m for m in self.measured if m.run.kind != "lstm" and not m.run.shuffled]
+        own = [m for m in self.measured if not m.run.shuffled]
+        main = [m for m in own if m.run.kind != "lstm"]
         found = [
             beside.matched_table(main),
             beside.heads_table(main),
             beside.paper_table(main),
             tables.crossfit_table(main),
-            beside.regression_table(main),
+            beside.regression_table(own),
             beside.lens_table(main),
             tables.lstm_table(self.measured),
         ]
