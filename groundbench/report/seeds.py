@@ -13,6 +13,12 @@ Aggregates = Sequence[Aggregate]
 Read = Callable[[AggregatePoint], Spread | None]
 STEP = "training step"
 BANDS = "Lines are means over seeds, bands 95 % t-intervals over seeds."
+CUTS = {
+    "crossfit": ("heads found in other items cut", "Cut are heads found in other items (cross-fitted)"),
+    "instance": ("heads of the item cut", "Cut are the heads of the item itself, as published (selection-biased)"),
+}
+"""How an ablation's title and caption name the choice of heads."""
+UNTOUCHED, CUT_GAIN = ("original", "ablated", "control_mean"), ("gain_original", "gain_ablated", "gain_control")
 COLOURS = 6
 """Lines beyond these begin again with the first, dashed."""
 WINDOW, STATISTIC = "chunk", "log-count"
@@ -62,14 +68,22 @@ def line(name: str, run: Aggregate, read: Read, colour: int, dashed: bool = Fals
 
 
 def chart(
-    title: str, unit: str, lines: Sequence[Series | None], table: Table, *, width: int = 420, zero: bool = True
+    title: str,
+    unit: str,
+    lines: Sequence[Series | None],
+    table: Table,
+    *,
+    width: int = 420,
+    zero: bool = True,
+    note: str = "",
 ) -> Figure | None:
-    """A chart of the lines that there are; None where there is none."""
+    """A chart of the lines that there are; None where there is none. `note` stands first in its caption."""
     found = [s for s in lines if s is not None]
     if not found:
         return None
     ends = "; ".join(f"{s.name}: {number(s.y[0])} to {number(s.y[-1])}" for s in found) + "."
-    return Figure(title, (line_chart(found, Axes(STEP, unit, width, zero=zero), title, ends),), table, BANDS)
+    plot = line_chart(found, Axes(STEP, unit, width, zero=zero), title, ends)
+    return Figure(title, (plot,), table, f"{note} {BANDS}".strip())
 
 
 def by_run(title: str, unit: str, runs: Aggregates, read: Read, *, width: int = 420) -> Figure | None:
@@ -82,7 +96,7 @@ def by_run(title: str, unit: str, runs: Aggregates, read: Read, *, width: int = 
 
 
 def by_number(
-    title: str, unit: str, run: Aggregate, reads: Sequence[tuple[str, Read]], *, zero: bool = True
+    title: str, unit: str, run: Aggregate, reads: Sequence[tuple[str, Read]], *, zero: bool = True, note: str = ""
 ) -> Figure | None:
     """One line for each of several numbers of one model."""
     lines = [line(name, run, read, i + 1, dashed=i == 2) for i, (name, read) in enumerate(reads)]
@@ -91,7 +105,7 @@ def by_number(
         for p in run.points
         if any(read(p) is not None for _, read in reads)
     )
-    return chart(title, unit, lines, Table(title, ("Step", *(n for n, _ in reads)), rows), zero=zero)
+    return chart(title, unit, lines, Table(title, ("Step", *(n for n, _ in reads)), rows), zero=zero, note=note)
 
 
 def cell(spread: Spread | None) -> Cell:
@@ -108,18 +122,24 @@ def surprisal_figure(run: Aggregate) -> Figure | None:
     return by_number(f"{run.name}: surprisal", "surprisal (nats)", run, reads, zero=False)
 
 
-def ablation_figure(run: Aggregate, unit: str, names: tuple[str, str, str]) -> Figure | None:
-    """Untouched, with the heads cut, with others cut: matched surprisal or gain."""
+def ablation_figure(run: Aggregate, of_gain: bool, selection: str = "crossfit") -> Figure | None:
+    """Untouched, with the heads cut, with others cut: gain or matched surprisal, of the seeds with heads to cut."""
 
     def of(name: str) -> Read:
         def read(point: AggregatePoint) -> Spread | None:
-            found = cut_of(point)
+            found = cut_of(point, selection)
             return None if found is None or found.ablated is None else getattr(found, name)
 
         return read
 
+    unit, names = ("gain", CUT_GAIN) if of_gain else ("matched surprisal", UNTOUCHED)
+    which, caption = CUTS[selection]
     reads = list(zip(("untouched", "heads cut", "others cut"), map(of, names), strict=True))
-    return by_number(f"{run.name}: {unit} with heads cut", f"{unit} (nats)", run, reads, zero=unit == "gain")
+    cuts = [(p.step, a) for p in run.points if (a := cut_of(p, selection)) is not None and a.ablated is not None]
+    fewer = ", ".join(f"{seeds_cut(a)} at step {count(step)}" for step, a in cuts if not all(a.cut))
+    note = f"{caption}. " + (f"There were heads to cut in fewer than all seeds: {fewer}." if fewer else "")
+    title = f"{run.name}: {unit}, {which}"
+    return by_number(title, f"{unit} (nats)", run, reads, zero=of_gain, note=note.strip())
 
 
 def lens_figure(run: Aggregate, field: str = "gain") -> Figure | None:
@@ -152,16 +172,11 @@ def lens_figure(run: Aggregate, field: str = "gain") -> Figure | None:
 
 def seed_sections(runs: Aggregates) -> list[Section]:
     """Everything measured over seeds, model beside model."""
-    matched, gain = ("original", "ablated", "control_mean"), ("gain_original", "gain_ablated", "gain_control")
     heads = [
         by_run("Aggregate heads", "heads (mean over items)", runs, reader("heads")),
         by_run("Their mean layer", "layer", runs, reader("mean_layer")),
     ]
-    cuts = [
-        f
-        for run in runs
-        for f in (ablation_figure(run, "gain", gain), ablation_figure(run, "matched surprisal", matched))
-    ]
+    cuts = [ablation_figure(run, of_gain, s) for run in runs for s in CUTS for of_gain in (True, False)]
     lens = [f for run in runs for f in (lens_figure(run), lens_figure(run, "matched"))]
     cooccurrence = [
         by_run("Adjusted R² of the gain on co-occurrence", "adjusted R²", runs, r2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from groundbench.report import seeds
 from groundbench.report.figure import Figure
@@ -26,19 +27,25 @@ STYLE = "".join(
         ),
     )
 )
-MATCHED = ("original", "ablated", "control_mean")
-GAIN = ("gain_original", "gain_ablated", "gain_control")
 
 
-def write_figures(runs: Sequence[Measured], folder: Path) -> dict[str, list[tuple[str, str]]]:
+class Drawn(NamedTuple):
+    """A plot that was written; its caption is empty where it says no more than that of all others."""
+
+    title: str
+    file: str
+    caption: str = ""
+
+
+def write_figures(runs: Sequence[Measured], folder: Path) -> dict[str, list[Drawn]]:
     """Write every plot there are numbers for.
 
     Returns:
-        For each model's name, and "" for those of several models, (title, file name) of each plot in order.
+        For each model's name, and "" for those of several models, each plot in order.
     """
     shown = [m.mean for m in runs]
     headed = [m.mean for m in runs if m.run.kind != "lstm"]
-    written: dict[str, list[tuple[str, str]]] = {}
+    written: dict[str, list[Drawn]] = {}
     together = [
         ("gain", seeds.by_run("Grounding gain over training", "gain (nats)", shown, seeds.reader("gain"))),
         ("heads", seeds.by_run("Aggregate heads", "heads (mean over items)", headed, seeds.reader("heads"))),
@@ -51,9 +58,9 @@ def write_figures(runs: Sequence[Measured], folder: Path) -> dict[str, list[tupl
     return written
 
 
-def write_picture_figures(runs: Sequence[Measured], folder: Path) -> list[tuple[str, str]]:
-    """Write the plots of models that see pictures, apart from the others'. Returns (title, file name) in order."""
-    written: dict[str, list[tuple[str, str]]] = {}
+def write_picture_figures(runs: Sequence[Measured], folder: Path) -> list[Drawn]:
+    """Write the plots of models that see pictures, apart from the others'. Returns them in order."""
+    written: dict[str, list[Drawn]] = {}
     _write(folder, "", "pictures", picture_page.figures(runs), written)
     return written.get("", [])
 
@@ -61,8 +68,10 @@ def write_picture_figures(runs: Sequence[Measured], folder: Path) -> list[tuple[
 def _of_one(mean: Aggregate) -> list[tuple[str, Figure | None]]:
     return [
         ("surprisal", seeds.surprisal_figure(mean)),
-        ("ablation", seeds.ablation_figure(mean, "matched surprisal", MATCHED)),
-        ("ablation-gain", seeds.ablation_figure(mean, "gain", GAIN)),
+        ("ablation", seeds.ablation_figure(mean, of_gain=False)),
+        ("ablation-gain", seeds.ablation_figure(mean, of_gain=True)),
+        ("ablation-item", seeds.ablation_figure(mean, of_gain=False, selection="instance")),
+        ("ablation-item-gain", seeds.ablation_figure(mean, of_gain=True, selection="instance")),
         ("lens", seeds.lens_figure(mean)),
         ("lens-matched", seeds.lens_figure(mean, "matched")),
     ]
@@ -73,14 +82,15 @@ def _write(
     key: str,
     name: str,
     figures: Sequence[tuple[str, Figure | None]],
-    written: dict[str, list[tuple[str, str]]],
+    written: dict[str, list[Drawn]],
 ) -> None:
     for what, figure in figures:
         if figure is None:
             continue
         file = f"{name}-{what}.svg"
         write_atomic(folder / file, standalone(str(figure.panels[0])))
-        written.setdefault(key, []).append((figure.title, file))
+        caption = "" if figure.caption == seeds.BANDS else figure.caption
+        written.setdefault(key, []).append(Drawn(figure.title, file, caption))
 
 
 def standalone(markup: str) -> str:

@@ -11,6 +11,7 @@ from groundbench.report.figure import Section, Table
 from groundbench.report.markdown import table as as_markdown
 from groundbench.report.seeds_page import render_seeds
 from groundbench.reproduction import beside, paper, picture_page, tables
+from groundbench.reproduction.figures import Drawn
 from groundbench.reproduction.measure import Measured
 from groundbench.reproduction.verdict import Claim, counted
 from groundbench.tasks.importers import load_manifest, select_nouns
@@ -98,7 +99,7 @@ def html(study: Study) -> str:
     return render_seeds([m.mean for m in study.measured], TITLE, study.sentence(), first, sections)
 
 
-def markdown(study: Study, figures: dict[str, list[tuple[str, str]]], images: str) -> str:
+def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
     """The study as Markdown; `images` is where the plots lie, as seen from the document.
 
     Args:
@@ -118,7 +119,7 @@ def markdown(study: Study, figures: dict[str, list[tuple[str, str]]], images: st
     return "\n\n".join(parts) + "\n"
 
 
-def _of_text(study: Study, figures: dict[str, list[tuple[str, str]]], images: str) -> list[str]:
+def _of_text(study: Study, figures: dict[str, list[Drawn]], images: str) -> list[str]:
     """What is said of the models that read text only."""
     parts = [
         "Intervals are 95 % t-intervals over seeds, of fewer than three seeds over nouns where that is said, and "
@@ -139,8 +140,15 @@ def _of_text(study: Study, figures: dict[str, list[tuple[str, str]]], images: st
     return [*parts, "## Evidence, beside the paper's numbers where it gives them", *map(as_markdown, study.evidence())]
 
 
-def _images(found: Sequence[tuple[str, str]], folder: str) -> list[str]:
-    return ["\n".join(f"![{title}]({folder}/{file})" for title, file in found)] if found else []
+def _images(found: Sequence[Drawn], folder: str) -> list[str]:
+    """The plots in order; those with a caption of their own stand alone above it."""
+    parts, row = [], []
+    for title, file, caption in found:
+        row.append(f"![{title}]({folder}/{file})")
+        if caption:
+            parts += ["\n".join(row[:-1]), f"{row[-1]}\n\n*{title}.* {caption}"]
+            row = []
+    return [part for part in (*parts, "\n".join(row)) if part]
 
 
 def _commands(study: Study) -> str:

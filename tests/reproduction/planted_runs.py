@@ -66,8 +66,10 @@ def planted(
             "name": preset or name,
             "architecture": architecture,
             "config": config,
-            "optimisation": {"lr": lr},
+            "optimisation": {"lr": lr, "warmup_steps": 10},
             "steps": 4000,
+            "batch_size": 16,
+            "length": 128,
             "pictures": {"vision": "models/dino", "language": None} if architecture == "llava" else None,
         },
         "corpus": {"shuffle_env": shuffled},
@@ -76,6 +78,17 @@ def planted(
     return Measured(
         Run(name, tuple(map(Path, "abc"[:seeds])), training), trajectories, aggregate(trajectories, name=name)
     )
+
+
+def cut_in(run: Measured, seeds: Sequence[int], selection: str = "crossfit") -> Measured:
+    """The same run averaged again; at its last checkpoint only these of its seeds have a head to cut."""
+    for i, t in enumerate(run.trajectories):
+        for record in t.points[-1].result.ablations:
+            if record.selection == selection and i not in seeds:
+                for name in ("ablated", "control_mean", "gain_ablated", "gain_control"):
+                    object.__setattr__(record, name, None)
+                object.__setattr__(record, "n_heads", 0.0)
+    return Measured(run.run, run.trajectories, aggregate(run.trajectories, name=run.run.name))
 
 
 def _trajectory(name: str, seed: int, layers: int, numbers: Numbers) -> Trajectory:

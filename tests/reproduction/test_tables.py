@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
-from planted_runs import planted
+from planted_runs import cut_in, planted
 
-from groundbench.aggregate import aggregate
 from groundbench.report import seeds
 from groundbench.report.figure import Table
 from groundbench.reproduction import beside, picture_page, tables
 from groundbench.reproduction.measure import Measured
-
-
-def uncut(run: Measured, without: Sequence[int], selection: str = "crossfit") -> Measured:
-    """The run with no head to cut at its last checkpoint in these seeds."""
-    for t in (run.trajectories[i] for i in without):
-        for record in t.points[-1].result.ablations:
-            if record.selection == selection:
-                for name in ("ablated", "control_mean", "gain_ablated", "gain_control"):
-                    object.__setattr__(record, name, None)
-                object.__setattr__(record, "n_heads", 0.0)
-    return Measured(run.run, run.trajectories, aggregate(run.trajectories, name=run.run.name))
 
 
 def rows(table: Table) -> list[dict[str, str | None]]:
@@ -33,7 +19,7 @@ def test_what_all_seeds_share_has_no_interval() -> None:
     run = planted()
     for t in run.trajectories:
         object.__setattr__(t.points[-1].result.heads[0], "untrained_count", 0.1)
-    run = uncut(run, [])
+    run = cut_in(run, [0, 1, 2])
     last = rows(beside.heads_table([run]))[-1]
     assert (last["Untrained"], last["Heads"]) == ("0.10", "5.00 [4.95, 5.05]")
 
@@ -47,7 +33,7 @@ def shifted(selection: str) -> Measured:
             object.__setattr__(record, "original", 5.0 + i)
             object.__setattr__(record, "n_heads", 2.0)
         object.__setattr__(t.points[-1].result.heads[0], "mean_count", 3.0 + i)
-    return uncut(run, [0, 2], selection)
+    return cut_in(run, [1], selection)
 
 
 def test_a_row_of_cross_fitted_cuts_is_of_the_seeds_that_were_cut() -> None:
@@ -62,12 +48,12 @@ def test_a_row_of_cross_fitted_cuts_is_of_the_seeds_that_were_cut() -> None:
 def test_a_row_beside_the_papers_is_of_the_seeds_that_were_cut() -> None:
     last = rows(beside.paper_table([shifted("instance")]))[-1]
     assert (last["Seeds"], last["Heads"], last["Original"], last["Ablated"]) == ("1 of 3", "4.00", "6.00", "6.00")
-    none = rows(beside.paper_table([uncut(planted(), [0, 1, 2], "instance")]))[-1]
+    none = rows(beside.paper_table([cut_in(planted(), [], "instance")]))[-1]
     assert (none["Seeds"], none["Ablated"], none["Heads"]) == ("0", None, "5.00 [4.95, 5.05]")
 
 
 def test_the_pictures_table_says_in_how_many_seeds_heads_were_cut() -> None:
-    run = uncut(planted("vlm", "llava"), [0])
+    run = cut_in(planted("vlm", "llava"), [1, 2])
     assert rows(picture_page.pictures_table([run]))[0]["Seeds cut"] == "2 of 3"
 
 
