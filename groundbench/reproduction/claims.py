@@ -62,17 +62,6 @@ def decided(criterion: Criterion, measured: Measured, lacking: str | None = None
     return Claim(criterion.id, criterion.claim, measured.run.name, criterion.criterion, verdict, because)
 
 
-def _few(measured: Measured, instead: str = "no interval over seeds") -> str:
-    """What a sentence adds where there are too few seeds for an interval over them."""
-    n = len(measured.trajectories)
-    return "" if n >= ev.MIN_SEEDS else f" ({n} seed{'s' if n > 1 else ''}: {instead})"
-
-
-def over_nouns(measured: Measured) -> str:
-    """What a sentence adds where intervals are not over seeds."""
-    return _few(measured, "intervals over nouns")
-
-
 def _emerges(measured: Measured) -> tuple[Verdict, str]:
     steps = ev.steps_with(measured, ev.gain)
     if len(steps) < 2:
@@ -93,13 +82,13 @@ def _grows(measured: Measured) -> tuple[Verdict, str]:
     if not middle:
         return "not testable", "no checkpoint in the first half of the training was measured"
     grown = ev.gain_growth(measured, middle[-1], steps[-1])
-    return sided(grown), f"G grew by {ev.said(grown)} from step {middle[-1]} to {steps[-1]}{over_nouns(measured)}"
+    return sided(grown), f"G grew by {ev.said(grown)} from step {middle[-1]} to {steps[-1]}{ev.over_nouns(measured)}"
 
 
 def _r2_falls(measured: Measured) -> tuple[Verdict, str]:
     steps = ev.steps_with(measured, ev.r2)
     if len(steps) < 3 or len(measured.trajectories) < ev.MIN_SEEDS:
-        return "not testable", f"needs three seeds and three steps with R², has {len(steps)} steps{_few(measured)}"
+        return "not testable", f"needs three seeds and three steps with R², has {len(steps)} steps{ev.few(measured)}"
     rises, falls, gains, peaks = [], [], [], []
     for s in range(len(measured.trajectories)):
         others = {step: _without(ev.at(measured, step, ev.r2), s) for step in steps[1:-1]}
@@ -141,7 +130,7 @@ def _heads_rise(measured: Measured) -> tuple[Verdict, str]:
     beyond = ev.count_excess(measured, steps[-1])
     why = (
         f"{ev.said(rise)} more heads from step {steps[0]} to {steps[-1]}; at the end {ev.said(beyond)} more than for "
-        f"{ELSEWHERE[measured.run.kind == 'vlm']}{over_nouns(measured)}"
+        f"{ELSEWHERE[measured.run.kind == 'vlm']}{ev.over_nouns(measured)}"
     )
     return all_of(sided(rise), sided(beyond)), why
 
@@ -158,7 +147,7 @@ def _middle(measured: Measured) -> tuple[Verdict, str]:
     by_chance = len(inside) / layers
     why = (
         f"{ev.said(share)} of the detections in layers {inside[0]}-{inside[-1]} of {layers}, chance {by_chance:.2f}; "
-        f"mean layer {ev.plain(None if mean is None else mean.mean)}{_few(measured)}"
+        f"mean layer {ev.plain(None if mean is None else mean.mean)}{ev.few(measured)}"
     )
     return sided(share, by_chance), why
 
@@ -177,7 +166,7 @@ def _ablated(measured: Measured) -> tuple[Verdict, str]:
     )
     why = (
         f"at step {last} cutting them adds {ev.said(more)} nats more than cutting others, and takes {ev.said(part)} of "
-        f"the gain; by seed: {tests}{_few(measured)}"
+        f"the gain; by seed: {tests}{ev.few(measured)}"
     )
     if len(measured.trajectories) < ev.MIN_SEEDS:
         return all_of(_by_tests(more, records), _by_tests(part, records)), why
@@ -203,7 +192,7 @@ def _ablated_item(measured: Measured) -> tuple[Verdict, str]:
     records = [a for p in ev.points_at(measured, last) if (a := ev.cut(p, "instance")) is not None]
     why = (
         f"at step {last} cutting them adds {ev.said(more)} nats more than cutting others, and takes {ev.said(part)} of "
-        f"the gain; p cluster by seed: {', '.join(ev.probability(a.p_cluster) for a in records)}{_few(measured)}"
+        f"the gain; p cluster by seed: {', '.join(ev.probability(a.p_cluster) for a in records)}{ev.few(measured)}"
     )
     few = len(measured.trajectories) < ev.MIN_SEEDS
     return (_by_tests(more, records, with_draws=False) if few else sided(more)), why
@@ -219,7 +208,7 @@ def _gap_grows(measured: Measured) -> tuple[Verdict, str]:
     before, after = (ev.over_seeds(ev.at(measured, s, read)) for s in (steps[0], last))
     why = (
         f"ablated minus control {ev.said(before)} nats at step {steps[0]}, {ev.said(after)} at step {last}: "
-        f"{ev.said(grown)} more{_few(measured)}"
+        f"{ev.said(grown)} more{ev.few(measured)}"
     )
     return sided(grown), why
 
@@ -233,7 +222,7 @@ def _gather(measured: Measured) -> tuple[Verdict, str]:
     count = measured.mean.last.gather_heads
     why = (
         f"at step {last} cutting them takes {ev.said(part)} of the gain more than cutting others; "
-        f"{ev.plain(None if count is None else count.mean)} gather heads an item{_few(measured)}"
+        f"{ev.plain(None if count is None else count.mean)} gather heads an item{ev.few(measured)}"
     )
     removed = [a for p in ev.points_at(measured, last) if (a := ev.cut(p, "crossfit", "gather")) is not None]
     if any(STRONGEST in (a.note or "") for a in removed):
@@ -257,7 +246,7 @@ def _lens(measured: Measured) -> tuple[Verdict, str]:
     by_chance = len(inside) / layers
     why = (
         f"{ev.said(share)} of the gain's rise over the layers lies in layers {inside[0]}-{inside[-1]} of {layers}, "
-        f"evenly spread {by_chance:.2f}{_few(measured)}"
+        f"evenly spread {by_chance:.2f}{ev.few(measured)}"
     )
     return sided(share, by_chance), why
 
@@ -277,7 +266,7 @@ def _same_but_shuffled(one: Measured, null: Measured) -> bool:
 def _null(null: Measured, grounded: Measured | None) -> tuple[Verdict, str]:
     steps = ev.steps_with(null, ev.gain)
     last = ev.gain_interval(null, steps[-1])
-    why = f"G {ev.said(last, 3)} at step {steps[-1]}{over_nouns(null)}"
+    why = f"G {ev.said(last, 3)} at step {steps[-1]}{ev.over_nouns(null)}"
     if last.low is None or last.high is None:
         return "not testable", why
     if not last.low <= 0 <= last.high:

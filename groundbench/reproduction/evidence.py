@@ -16,6 +16,7 @@ Read = Callable[[TrajectoryPoint], float | None]
 ReadInterval = Callable[[TrajectoryPoint], Estimate | None]
 MIN_SEEDS = 3
 """Fewer give no t-interval worth the name: with two it is 12.7 standard errors wide."""
+MOST_DECIMALS = 4
 
 
 def at(measured: Measured, step: int, read: Read) -> list[float | None]:
@@ -241,8 +242,22 @@ def r2(point: TrajectoryPoint) -> float | None:
 
 
 def said(estimate: Estimate, decimals: int = 2) -> str:
-    """`mean [low, high]`."""
+    """`mean [low, high]`; up to two decimals more where an end would round to 0, on whose side a verdict may hang."""
+    ends = [e for e in (estimate.low, estimate.high) if e]
+    while decimals < MOST_DECIMALS and any(round(e, decimals) == 0 for e in ends):
+        decimals += 1
     return with_interval(estimate.value, estimate.low, estimate.high, decimals) or "not measured"
+
+
+def few(measured: Measured, instead: str = "no interval over seeds") -> str:
+    """What a sentence adds where there are too few seeds for an interval over them."""
+    n = len(measured.trajectories)
+    return "" if n >= MIN_SEEDS else f" ({n} seed{'s' if n > 1 else ''}: {instead})"
+
+
+def over_nouns(measured: Measured) -> str:
+    """What a sentence adds where intervals are not over seeds."""
+    return few(measured, "intervals over nouns")
 
 
 def plain(value: float | None, decimals: int = 2) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from groundbench.reproduction import evidence as ev
-from groundbench.reproduction.claims import CRITERIA, Criterion, decided, null_claim, over_nouns
+from groundbench.reproduction.claims import CRITERIA, Criterion, decided, null_claim
 from groundbench.reproduction.measure import Measured
 from groundbench.reproduction.verdict import Claim, Verdict, all_of, sided
 from groundbench.result_image import PatchReading, SwapRecord
@@ -94,7 +94,7 @@ def _reads_object(measured: Measured) -> tuple[Verdict, str]:
     why = (
         f"at step {step} a patch of the object's box has {ev.said(inside)} times the saliency of one outside it "
         f"(through cross-fitted heads alone {at_step(measured, ratio('crossfit'), step)}), and {ev.said(more)} mean "
-        f"patches more than one of an equal box elsewhere{over_nouns(measured)}"
+        f"patches more than one of an equal box elsewhere{ev.over_nouns(measured)}"
     )
     return all_of(sided(inside, 1.0), sided(more)), why
 
@@ -115,7 +115,7 @@ def _goes_with_patches(measured: Measured) -> tuple[Verdict, str]:
     why = (
         f"at step {step} the gain is {at_step(measured, swapped('gain'), step)} before and "
         f"{at_step(measured, swapped('gain_swapped'), step)} after the patches changed places, {ev.said(left)} of what "
-        f"it was: {told[verdict]}{over_nouns(measured)}"
+        f"it was: {told[verdict]}{ev.over_nouns(measured)}"
     )
     return verdict, why
 

@@ -117,6 +117,23 @@ def test_an_earlier_checkpoint_never_stands_in_for_the_last() -> None:
     assert "step 4000" in found["ablation"].because
 
 
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        # of three seeds, 0.02 apart, the interval reaches 0.0497 to either side
+        ((0.0, 0.01, 0.01, 0.0527), "0.053 [0.003, 0.102] at step 4000"),
+        ((0.0, 0.01, 0.01, 0.0499), "0.0499 [0.0002, 0.0996] at step 4000"),
+        ((0.0, 0.01, 0.01, 0.4), "0.40 [0.35, 0.45] at step 4000"),
+    ],
+)
+def test_an_end_that_decides_is_never_written_as_zero(gain: Series, said: str) -> None:
+    found = verdicts(planted(gain=gain))
+    assert found["emerges"].because.endswith(said)
+    assert (
+        f"gpt2: G {said.split(' at')[0]}" in verdicts(planted(gain=gain), *BOTH[1:], *lstms())["architectures"].because
+    )
+
+
 def test_with_one_seed_only_what_has_an_interval_over_nouns_is_decided() -> None:
     over_nouns = {"emerges", "grows", "heads-rise", "ablation-item", "ablation", "gather"}
     found = {i: c.verdict for i, c in verdicts(planted(seeds=1)).items()}
