@@ -167,7 +167,7 @@ def _how(study: Study) -> str:
     left = f" Still trained, so left out: {'; '.join(unfinished)}." if unfinished else ""
     return (
         f"{len(points)} checkpoints were measured in {seconds / 3600:.1f} hours, with one thread each where several "
-        f"ran side by side{sample}.{_unknown(protocol)}{left} Hours of training are those that the logs' speed gives."
+        f"ran side by side{sample}.{_unknown(protocol)}{left} Minutes of training are those that the logs' speed gives."
     )
 
 

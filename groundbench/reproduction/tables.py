@@ -45,7 +45,7 @@ def models_table(runs: Sequence[Measured]) -> Table:
                 f"{m.run.learning_rate:g}",
                 count(last.step),
                 count(None if last.tokens is None else round(last.tokens.mean)),
-                number(m.run.hours, 1),
+                number(None if m.run.hours is None else 60 * m.run.hours, 1),
                 cell(last.heldout_loss),
                 cell(last.gain),
                 cell(last.matched),
@@ -62,7 +62,7 @@ def models_table(runs: Sequence[Measured]) -> Table:
         "Learning rate",
         "Steps",
         "Tokens a seed",
-        "Hours, all seeds",
+        "Minutes, all seeds",
         "Held-out loss",
         "Gain",
         "Matched",
@@ -166,11 +166,15 @@ def lstm_table(runs: Sequence[Measured]) -> Table:
         "Seeds",
         "Held-out loss",
         "Gain",
-        "Transformer's step at that loss",
+        "Transformer's step nearest that loss",
         "Its gain",
         "Verdict",
     )
-    return Table("LSTMs, each beside the Transformer at the same held-out loss: nats", head, rows, frozenset({0, 9}))
+    title = (
+        "LSTMs, each beside the Transformer's checkpoint of the nearest held-out loss, which may be in the middle of "
+        "its schedule: nats; intervals of fewer than three seeds are over nouns"
+    )
+    return Table(title, head, rows, frozenset({0, 9}))
 
 
 def corpus_table(manifest: Manifest, kept: int, at_least: int) -> Table:

@@ -175,6 +175,16 @@ def test_an_lstm_that_trained_and_has_no_gain_does_not_ground() -> None:
     assert each[0].matched_gain == pytest.approx(4.0)
 
 
+def test_the_verdict_on_all_marks_intervals_over_nouns_and_its_criterion_has_both_yardsticks() -> None:
+    few = planted("few", "groundbench_lstm", seeds=1, gain=FLAT)
+    found = verdicts(*BOTH, *lstms(gain=FLAT), few)["architectures"]
+    said = {part.split(":")[0]: part for part in found.because.split("; ")}
+    assert "(1 seed: intervals over nouns), " in said["few"]
+    assert [n for n, part in said.items() if "over nouns" in part] == ["few"]
+    for told in ("two yardsticks", "lies above 0, however small", "lies above a tenth", "in the middle of the Trans"):
+        assert told in found.criterion
+
+
 def test_an_lstm_that_did_not_train_says_nothing_of_its_architecture() -> None:
     runs = (*BOTH, *lstms(gain=FLAT, loss=(9.0, 6.0, 6.0, 6.0)))
     found = verdicts(*runs)["architectures"]

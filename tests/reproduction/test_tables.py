@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from planted_runs import cut_in, planted
 
@@ -64,3 +69,14 @@ def test_untouched_is_drawn_of_the_seeds_that_were_cut(unit: str, name: str, val
     assert cut.cut == (False, True, False)
     untouched = getattr(cut, name)
     assert (untouched.mean, untouched.values) == (value, (None, value, None))
+
+
+@pytest.mark.parametrize(("seconds", "minutes"), [((90,), "1.5"), ((90, 30), "2.0"), ((), None)])
+def test_a_short_training_is_told_in_minutes(tmp_path: Path, seconds: Sequence[int], minutes: str | None) -> None:
+    for i, spent in enumerate(seconds):
+        (tmp_path / f"seed-{i}").mkdir()
+        row = {"tokens": 1000, "tokens_per_second": 1000 / spent}
+        (tmp_path / f"seed-{i}" / "log.jsonl").write_text(json.dumps(row) + "\n")
+    run = planted()
+    logged = replace(run.run, seeds=tuple(tmp_path / f"seed-{i}" for i in range(len(seconds))))
+    assert rows(tables.models_table([replace(run, run=logged)]))[0]["Minutes, all seeds"] == minutes
