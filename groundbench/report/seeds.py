@@ -14,8 +14,8 @@ Read = Callable[[AggregatePoint], Spread | None]
 STEP = "training step"
 BANDS = "Lines are means over seeds, bands 95 % t-intervals over seeds."
 CUTS = {
-    "crossfit": ("heads found in other items cut", "Cut are heads found in other items (cross-fitted)"),
-    "instance": ("heads of the item cut", "Cut are the heads of the item itself, as published (selection-biased)"),
+    "crossfit": ("cross-fitted", "Cut are heads found in other items"),
+    "instance": ("each item's own", "Cut are the heads found in the item itself, as published (selection-biased)"),
 }
 """How an ablation's title and caption name the choice of heads."""
 UNTOUCHED, CUT_GAIN = ("original", "ablated", "control_mean"), ("gain_original", "gain_ablated", "gain_control")
@@ -138,7 +138,7 @@ def ablation_figure(run: Aggregate, of_gain: bool, selection: str = "crossfit") 
     cuts = [(p.step, a) for p in run.points if (a := cut_of(p, selection)) is not None and a.ablated is not None]
     fewer = ", ".join(f"{seeds_cut(a)} at step {count(step)}" for step, a in cuts if not all(a.cut))
     note = f"{caption}. " + (f"There were heads to cut in fewer than all seeds: {fewer}." if fewer else "")
-    title = f"{run.name}: {unit}, {which}"
+    title = f"{run.name}: {unit} with heads cut, {which}"
     return by_number(title, f"{unit} (nats)", run, reads, zero=of_gain, note=note.strip())
 
 

@@ -136,7 +136,7 @@ def crossfit_table(runs: Sequence[Measured]) -> Table:
     )
     title = (
         "Cross-fitted heads are cut, against as many others of the same layers: nats; each row is of the seeds in "
-        "which there were heads to cut"
+        "which there were heads to cut, and there is none where that was in no seed"
     )
     return Table(title, head, tuple(rows), frozenset({0, 2}))
 
