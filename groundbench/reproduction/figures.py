@@ -47,10 +47,10 @@ def write_figures(runs: Sequence[Measured], folder: Path) -> dict[str, list[Draw
     headed = [m.mean for m in runs if m.run.kind != "lstm"]
     written: dict[str, list[Drawn]] = {}
     together = [
-        ("gain", seeds.by_run("Grounding gain over training", "gain (nats)", shown, seeds.reader("gain"))),
+        ("gain", _of_all("Grounding gain over training", "gain (nats)", shown, seeds.reader("gain"))),
         ("heads", seeds.by_run("Aggregate heads", "heads (mean over items)", headed, seeds.reader("heads"))),
-        ("r2", seeds.by_run("Adjusted R² of the gain on co-occurrence", "adjusted R²", shown, seeds.r2)),
-        ("loss", seeds.by_run("Held-out loss", "nats per token", shown, seeds.reader("heldout_loss"))),
+        ("r2", _of_all("Adjusted R² of the gain on co-occurrence", "adjusted R²", shown, seeds.r2)),
+        ("loss", _of_all("Held-out loss", "nats per token", shown, seeds.reader("heldout_loss"))),
     ]
     _write(folder, "", "all", together, written)
     for m in runs:
@@ -63,6 +63,11 @@ def write_picture_figures(runs: Sequence[Measured], folder: Path) -> list[Drawn]
     written: dict[str, list[Drawn]] = {}
     _write(folder, "", "pictures", picture_page.figures(runs), written)
     return written.get("", [])
+
+
+def _of_all(title: str, unit: str, shown: seeds.Aggregates, read: seeds.Read) -> Figure | None:
+    """Wide enough for the names of LSTMs, which differ at their ends."""
+    return seeds.by_run(title, unit, shown, read, width=640)
 
 
 def _of_one(mean: Aggregate) -> list[tuple[str, Figure | None]]:
