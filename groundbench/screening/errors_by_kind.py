@@ -27,13 +27,18 @@ def estimated(found: Estimate) -> Estimated:
 
 def error_records(answers: Answers) -> tuple[ErrorRecord, ...]:
     """Over all questions first; then by kind; then, where there are several forms, by form and by kind in each form."""
-    given = answers.given
-    return tuple(_error_record(answers, given, at, kind, form) for kind, form, at in _parts(answers.questions))
+    questions, given = answers.questions, answers.given
+    wrong = wrong_answers(given, answers.right)
+    return tuple(
+        _error_record([questions[i] for i in at], given[at], wrong[at], kind, form)
+        for kind, form, at in _parts(questions)
+    )
 
 
-def _error_record(answers: Answers, every: Ints, at: Ints, kind: str | None, form: str | None) -> ErrorRecord:
-    """Errors of some questions (their numbers), from the answers given to all."""
-    questions, given = [answers.questions[i] for i in at], every[at]
+def _error_record(
+    questions: Sequence[Question], given: Ints, wrong: Bools, kind: str | None, form: str | None
+) -> ErrorRecord:
+    """Errors of some questions, from the answers given to them."""
     group = numbered([q.group for q in questions])
     right = Counter(a for q in questions for a in q.rights)
     binary = np.array([_is_binary(q) for q in questions])
@@ -44,7 +49,7 @@ def _error_record(answers: Answers, every: Ints, at: Ints, kind: str | None, for
     return ErrorRecord(
         kind=kind,
         form=form,
-        error=estimated(rate(wrong_answers(given, answers.right[at]), group)),
+        error=estimated(rate(wrong, group)),
         n_groups=len(np.unique(group)),
         chance=float(np.mean([1 - len(q.rights) / len(q.answers) for q in questions])),
         constant=1 - max(right.values()) / len(questions),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
 from groundbench.tasks.screening.cases import Case, Deal, ordered
@@ -11,11 +11,8 @@ from groundbench.tasks.screening.tables import Property, material, plurals
 
 COLOR_SAYS, COLOR_ASKS = "The {shown} is {value}.", " What color is the {noun}? The {noun} is"
 COUNT_SAYS, COUNT_ASKS = "Anna has {first} and {second}.", " How many {plural} does Anna have? Anna has"
-
-
 TRIES = 20
-"""Draws for each scene that is wanted: one that was there before is drawn again, since scenes are what splits keep
-apart and what stands in for another."""
+"""Draws for each group that is wanted. Scenes are what splits keep apart and what stands in for another."""
 
 
 def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
@@ -25,10 +22,8 @@ def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list
     if len(usable) < 3:
         return []
     things, truths = Deal(usable, rng), Deal(colors, rng)
-    cases: list[Case] = []
-    for _ in range(TRIES * n):
-        if len(cases) == n:
-            break
+
+    def draw(number: int) -> list[Case]:
         asked = things.next()
         right = truths.next()
         beside = rng.sample([t for t in usable if t != asked], 2)
@@ -39,10 +34,9 @@ def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list
         answers, truth = ordered(right, others, rng)
         scene = " ".join(rng.sample(said, 3))
         ask = COLOR_ASKS.format(noun=asked)
-        group = f"{form}/attribute-{len(cases) + 1}"
-        if all(c.scene != scene for c in cases):
-            cases.append(Case("attribute", group, "attribute", asked, scene, ask, answers, truth))
-    return cases
+        return [Case("attribute", f"{form}/attribute-{number}", "attribute", asked, scene, ask, answers, truth)]
+
+    return _apart(n, draw)
 
 
 def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
@@ -56,10 +50,8 @@ def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Cas
     if len(usable) < 2:
         return []
     things, truths = Deal(usable, rng), Deal(numbers, rng)
-    cases: list[Case] = []
-    for _ in range(TRIES * n):
-        if len(cases) == n:
-            break
+
+    def draw(number: int) -> list[Case]:
         asked = things.next()
         other = things.next(asked)
         right = truths.next()
@@ -69,10 +61,9 @@ def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Cas
         answers, truth = ordered(right, wrong, rng)
         scene = COUNT_SAYS.format(first=said[0], second=said[1])
         ask = COUNT_ASKS.format(plural=plurals()[asked])
-        group = f"{form}/count-{len(cases) + 1}"
-        if all(c.scene != scene for c in cases):
-            cases.append(Case("count", group, "count", asked, scene, ask, answers, truth))
-    return cases
+        return [Case("count", f"{form}/count-{number}", "count", asked, scene, ask, answers, truth)]
+
+    return _apart(n, draw)
 
 
 def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
@@ -86,10 +77,8 @@ def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[
     if not every:
         return []
     deal = Deal([f"{name} {noun}" for name, noun in every], rng)
-    cases: list[Case] = []
-    for _ in range(TRIES * n):
-        if len(cases) == 2 * n:
-            break
+
+    def draw(number: int) -> list[Case]:
         name, noun = deal.next().split(" ")
         told = material().properties[name]
         usual = told.usual[noun]
@@ -98,15 +87,30 @@ def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[
         answers, at = ordered(usual, (contrary, other, absent), rng)
         second = told.says.format(shown=shown[beside], value=other)
         turned = rng.random() < 0.5
-        ask, group = told.asks.format(noun=noun), f"{form}/{name}-{len(cases) // 2 + 1}"
+        ask, group = told.asks.format(noun=noun), f"{form}/{name}-{number}"
         pair = []
         for kind, value in (("conflict", contrary), ("agreement", usual)):
             said = [told.says.format(shown=shown[noun], value=value), second]
             scene = " ".join(reversed(said) if turned else said)
             pair.append(Case(kind, group, "usual", noun, scene, ask, answers, answers.index(value), at))
-        if not {c.scene for c in pair} & {c.scene for c in cases}:
-            cases += pair
-    return cases
+        return pair
+
+    return _apart(n, draw)
+
+
+def _apart(n: int, draw: Callable[[int], list[Case]]) -> list[Case]:
+    """`n` groups of cases, each drawn with its number from 1; one with a scene that was there before is drawn again."""
+    found: list[list[Case]] = []
+    seen: set[str] = set()
+    for _ in range(TRIES * n):
+        if len(found) == n:
+            break
+        drawn = draw(len(found) + 1)
+        scenes = {c.scene for c in drawn}
+        if not scenes & seen:
+            found.append(drawn)
+            seen |= scenes
+    return [case for group in found for case in group]
 
 
 def _several(noun: str, number: str, form: str, shown: Mapping[str, str]) -> str:

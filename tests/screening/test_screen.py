@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from cards import checks
 from fake_models import FakeModel, always_yes, blind, noise, oracle, scene_questions, sees, unsure
 
 from groundbench import screen
@@ -16,7 +17,7 @@ from groundbench.errors import BadInputError, StoreMismatchError
 from groundbench.question import Question
 from groundbench.report.card import render_card, render_card_markdown
 from groundbench.report.screening_words import headline, verdict_sentence
-from groundbench.result_screening import EVERY, Check, RiskCard
+from groundbench.result_screening import RiskCard
 from groundbench.screen import ScreenOptions
 from groundbench.screening.asking import ask, read_questions
 from groundbench.screening.policy import Policy, WantedPoint
@@ -38,10 +39,6 @@ BEHAVIOUR = ("gain", "probability", "entropy", "contrast")
 
 def card_of(model: FakeModel, policy: Policy | None = STRICT, **options: object) -> RiskCard:
     return screen(model, QUESTIONS, ScreenOptions(policy=policy, **options))  # type: ignore[arg-type]
-
-
-def checks(card: RiskCard) -> dict[str, Check]:
-    return {c.name: c for c in card.verdict.checks}
 
 
 def test_a_perfect_model_passes_everything_that_can_be_met() -> None:
@@ -283,26 +280,6 @@ def test_answers_are_written_one_row_for_each_question(tmp_path: Path) -> None:
         assert said[r["given"]] == r["surprisal"]
     split = {g: {r["split"] for r in rows if r["group"] == g} for g in {r["group"] for r in rows}}
     assert all(len(s) == 1 for s in split.values())
-
-
-def test_a_bound_on_the_risk_says_where_to_withhold_without_requiring_it() -> None:
-    card = card_of(unsure(), Policy(max_risk=0.1), signals=BEHAVIOUR)
-    assert card.operating is not None
-    assert (card.operating.max_risk, card.operating.min_coverage) == (0.1, 0.0)
-    assert [c.name for c in card.verdict.checks] == ["max_risk"]
-    assert card_of(unsure(), Policy(min_gain=0.1), signals=BEHAVIOUR).operating is None
-
-
-def test_where_nothing_has_to_be_withheld_nothing_is() -> None:
-    """An oracle that is surer of some answers than of others withholds none of them, whatever their risk."""
-    varied = FakeModel(lambda text: (1 if sees(text) else -1) * (3 + 0.2 * noise(text)), "varied")
-    point = WantedPoint(max_risk=0.0, min_coverage=1.0, signal="probability")
-    card = card_of(varied, Policy(operating_point=point), signals=("probability",))
-    assert card.verdict.passed is True
-    assert card.operating is not None
-    assert card.operating.threshold == EVERY
-    assert RiskCard.model_validate_json(card.model_dump_json()).operating == card.operating
-    assert "no answer is withheld" in render_card_markdown(card)
 
 
 def test_generation_counts_what_cannot_be_read_apart() -> None:

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from cards import checks
 from fake_models import FakeModel
 
 from groundbench import screen
 from groundbench.adapter import Encoded, Forward
 from groundbench.question import Question
-from groundbench.result_screening import Check, RiskCard
+from groundbench.result_screening import RiskCard
 from groundbench.screen import ScreenOptions
 from groundbench.screening.policy import Policy, WantedPoint
 from groundbench.tasks.screening import text_scenes
@@ -70,10 +71,6 @@ class Says(FakeModel):
 
 def card_of(model: Says) -> RiskCard:
     return screen(model, QUESTIONS, ScreenOptions(policy=STRICT, signals=("gain", "probability", "entropy")))
-
-
-def checks(card: RiskCard) -> dict[str, Check]:
-    return {c.name: c for c in card.verdict.checks}
 
 
 def test_a_perfect_oracle_passes() -> None:
