@@ -10,10 +10,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
 
-from groundbench.adapter import Adapter
-from groundbench.errors import BadInputError
-from groundbench.question import Question
-from groundbench.testbed import Testbed
+from groundbench.api.adapter import Adapter
+from groundbench.api.errors import BadInputError
+from groundbench.api.question import Question
+from groundbench.api.testbed import Testbed
 
 TASKS = "groundbench.tasks"
 ADAPTERS = "groundbench.adapters"
@@ -45,8 +45,8 @@ def load_testbed(name: str, **options: Any) -> Testbed:
 
 
 def _users_own(path: Path) -> Testbed:
-    from groundbench.tasks.pictures import PictureTestbed, is_pictures
-    from groundbench.tasks.text import load_yaml
+    from groundbench.tasks.photos import PictureTestbed, is_pictures
+    from groundbench.tasks.yaml_testbed import load_yaml
 
     return PictureTestbed(path) if is_pictures(path) else load_yaml(path)
 
@@ -80,7 +80,7 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
     """
     made: Any = next((_load(e)(**options) for e in entry_points(group=QUESTIONS) if e.name == name), None)
     if made is None and name.endswith((".yaml", ".yml")):
-        from groundbench.tasks.screening import from_file  # reads users' own files
+        from groundbench.tasks.questions import from_file  # reads users' own files
 
         made = from_file(Path(name))
     if made is None and ":" in name:
@@ -99,7 +99,7 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
         )
     found = tuple(made)
     if not found or not all(isinstance(q, Question) for q in found):
-        raise BadInputError(f"{name}: found no questions; expected groundbench.question.Question objects")
+        raise BadInputError(f"{name}: found no questions; expected groundbench.api.question.Question objects")
     return found
 
 

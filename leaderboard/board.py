@@ -11,11 +11,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from groundbench.errors import BadInputError
-from groundbench.leaderboard.card import read_card
-from groundbench.leaderboard.files import CARD_FILE, RUN_FILES, check_name, read_bytes
-from groundbench.leaderboard.strict import CARD, Limits, RefusedError, read_yaml
-from groundbench.leaderboard.submission import HashesOf, Submission, parse, read_submission
+from groundbench.api.errors import BadInputError
+from groundbench.leaderboard.submission.card import read_card
+from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, check_name, read_bytes
+from groundbench.leaderboard.submission.strict_parsing import CARD, Limits, RefusedError, read_yaml
+from groundbench.leaderboard.submission.submission import HashesOf, Submission, parse, read_submission
 
 BOARD_FILE = "board.yaml"
 DigestOf = Callable[[str, str], str | None]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from groundbench.leaderboard.cells import Cells
+from groundbench.leaderboard.submission.item_gains import Cells
 
 Floats = npt.NDArray[np.float64]
 Method = Literal["paired", "interval", "mixed"]

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import yaml
 
-from groundbench.testbed import Noun
+from groundbench.api.testbed import Noun
 
 
 @cache

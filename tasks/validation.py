@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from groundbench.errors import BadInputError
-from groundbench.tasks.contexts import ContextTestbed
-from groundbench.tasks.contexts_check import context_faults
-from groundbench.testbed import EnvForm, EnvSegment, Frame, ImageSegment, Noun, Prompt, Testbed, TextSegment
+from groundbench.api.errors import BadInputError
+from groundbench.api.testbed import EnvForm, EnvSegment, Frame, ImageSegment, Noun, Prompt, Testbed, TextSegment
+from groundbench.tasks.written_contexts import ContextTestbed
+from groundbench.tasks.written_contexts_check import context_faults
 
 _ARTICLES = frozenset({"a", "an"})
 _WORD = re.compile(r"[^\W\d_]+")

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundbench.contexts import build_contexts
-from groundbench.evaluate import evaluate
-from groundbench.mechanism import MechanismOptions
+from groundbench.engine.contexts import build_contexts
+from groundbench.engine.scoring import score
+from groundbench.evaluation.evaluate import evaluate
+from groundbench.evaluation.mechanism import MechanismOptions
 from groundbench.registry import load_testbed, open_model
-from groundbench.scoring import score
 
 
 @pytest.fixture(scope="module")

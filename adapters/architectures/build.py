@@ -9,8 +9,8 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM
 
-from groundbench.adapters.loading import without_rescaling
-from groundbench.errors import BadInputError
+from groundbench.adapters.loading.load import without_rescaling
+from groundbench.api.errors import BadInputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel

@@ -23,10 +23,10 @@ from transformers import (
     LlavaProcessor,
 )
 
-from groundbench.adapters import loading
 from groundbench.adapters.architectures.build import SPECIAL, sentence
-from groundbench.adapters.fingerprint import hash_file
-from groundbench.errors import BadInputError
+from groundbench.adapters.loading import load as loading
+from groundbench.adapters.loading.fingerprint import hash_file
+from groundbench.api.errors import BadInputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast

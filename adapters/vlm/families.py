@@ -15,7 +15,7 @@ from typing import Any, Literal
 from torch import Tensor
 from transformers.image_processing_utils import select_best_resolution
 
-from groundbench.testbed import Box
+from groundbench.api.testbed import Box
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 

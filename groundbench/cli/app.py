@@ -15,11 +15,11 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-import groundbench
+from groundbench._version import __version__
 from groundbench.cli.failures import DONE, FAULT, INTERRUPTED, explain
 from groundbench.cli.lazy import Command, LazyGroup, tidy
 from groundbench.cli.options import examples
-from groundbench.machine import keep_freed_memory
+from groundbench.util.workers import keep_freed_memory
 
 MEASURE, SHARE, MODELS_AND_DATA, SETUP = "Measure", "Share", "Models and testbeds", "This installation"
 
@@ -78,7 +78,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"groundbench {groundbench.__version__}")
+        typer.echo(f"groundbench {__version__}")
         raise typer.Exit()
 
 

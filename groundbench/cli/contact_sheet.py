@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from groundbench.errors import BadInputError
-from groundbench.testbed import EnvForm, Frame, ImageSegment, Noun, Testbed
+from groundbench.api.errors import BadInputError
+from groundbench.api.testbed import EnvForm, Frame, ImageSegment, Noun, Testbed
 
 SIDE, GAP, LINE = 224, 6, 16
 OTHERS = 5

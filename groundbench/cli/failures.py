@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from groundbench.errors import GroundbenchError
+from groundbench.api.errors import GroundbenchError
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -61,6 +61,6 @@ def _of_pydantic(error: BaseException) -> Explanation | None:
     pydantic: Any = sys.modules.get("pydantic")
     if pydantic is None or not isinstance(error, pydantic.ValidationError):
         return None
-    from groundbench.result import first_fault
+    from groundbench.results.run import first_fault
 
     return Explanation(f"{error.title}: {first_fault(error)}", FAULT)

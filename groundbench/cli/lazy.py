@@ -40,11 +40,11 @@ class LazyGroup(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """The command of that name, from its module `groundbench.cli.NAME` (with `_` for `-`).
+    """The command of that name, from its module `groundbench.cli.commands.NAME` (with `_` for `-`).
 
     The module has either an `app` (commands of its own) or a function of the command's name and an `EPILOG`.
     """
-    module = import_module(f"groundbench.cli.{name.replace('-', '_')}")
+    module = import_module(f"groundbench.cli.commands.{name.replace('-', '_')}")
     app = getattr(module, "app", None)
     if app is None:
         app = typer.Typer(add_completion=False, rich_markup_mode="rich")

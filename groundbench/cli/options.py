@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 
 LOADING, SIZE, CAUSE, FALSIFIERS = "Loading the model", "Size", "Heads and ablation", "Falsifiers"
 
@@ -94,7 +94,7 @@ BatchTokens = Annotated[
     ),
 ]
 BATCH_TOKENS = 8192
-"""The default of `groundbench.scoring`, repeated so that help needs no torch; a test holds the two together."""
+"""The default of `groundbench.engine.scoring`, repeated so that help needs no torch; a test holds the two together."""
 
 Out = Annotated[
     Path | None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundbench import __version__
+from groundbench._version import __version__
 from groundbench.export.metrics import Metric, metrics, task_name
-from groundbench.result import Result
+from groundbench.results.run import Result
 
 SCHEMA_VERSION = "0.3.0"
 PAPER = "https://arxiv.org/abs/2510.13796"

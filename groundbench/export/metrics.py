@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from groundbench.result import FormRecord, GainRecord, Result
+from groundbench.results.run import FormRecord, GainRecord, Result
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from groundbench.export.metrics import metrics
-from groundbench.result import Result
+from groundbench.results.run import Result
 
 Value = str | int | float | None
 

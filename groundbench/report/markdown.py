@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from groundbench.report.figure import Cell, Facts, Section, Stat, Table
-from groundbench.report.numbers import NOT_MEASURED
+from groundbench.report.elements import Cell, Facts, Section, Stat, Table
+from groundbench.report.text.numbers import NOT_MEASURED
 
 
 def markdown(

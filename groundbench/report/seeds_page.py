@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import groundbench
-from groundbench.report import seeds
-from groundbench.report.figure import Section, Table
-from groundbench.report.page import environment, stylesheet
-from groundbench.result_trajectory import Aggregate
+from groundbench._version import __version__
+from groundbench.report.elements import Section, Table
+from groundbench.report.pages import environment, stylesheet
+from groundbench.report.sections import seeds
+from groundbench.results.trajectory import Aggregate
 
 
 def render_seeds(
@@ -38,7 +38,7 @@ def render_seeds(
         .get_template("seeds.html.j2")
         .render(
             style=stylesheet(),
-            version=groundbench.__version__,
+            version=__version__,
             title=title or (runs[0].name if len(runs) == 1 else "How grounding emerges"),
             about=f"{' · '.join(beds)} · {over}",
             sentence=sentence,

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special
 
-from groundbench.result_screening import IsotonicFit, LogisticFit, ReliabilityBin
-from groundbench.screening.grouped import resampled
-from groundbench.stats import percentile_interval
+from groundbench.results.risk_card import IsotonicFit, LogisticFit, ReliabilityBin
+from groundbench.stats.grouped import resampled
+from groundbench.stats.significance import percentile_interval
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

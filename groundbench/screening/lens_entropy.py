@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from groundbench import processes
-from groundbench.adapter import Adapter, Encoded, ModelInfo
-from groundbench.contexts import Contexts
-from groundbench.errors import NonFiniteLogitsError
-from groundbench.lens_training import require_hidden
-from groundbench.plan import Batch, make_plan
-from groundbench.scoring import DEFAULT_BATCH_TOKENS, by_context, n_contexts
-from groundbench.store import Array, RunStore
+from groundbench.api.adapter import Adapter, Encoded, ModelInfo
+from groundbench.api.errors import NonFiniteLogitsError
+from groundbench.engine import distributed as processes
+from groundbench.engine.batching import Batch, make_plan
+from groundbench.engine.contexts import Contexts
+from groundbench.engine.run_directory import Array, RunStore
+from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, by_context, n_contexts
+from groundbench.measures.lens.training import require_hidden
 
 Floats = npt.NDArray[np.float64]
 MOST_LAYERS = 6

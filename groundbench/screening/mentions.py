@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.question import MENTION
-from groundbench.result_screening import MentionRecord
-from groundbench.screening.asking import Answers, normalised
-from groundbench.screening.errors_by_kind import estimated
-from groundbench.screening.grouped import grouped_mean, numbered, rate
+from groundbench.api.question import MENTION
+from groundbench.results.risk_card import MentionRecord
+from groundbench.screening.answering import Answers, normalised
+from groundbench.screening.error_rates import estimated
+from groundbench.stats.grouped import grouped_mean, numbered, rate
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

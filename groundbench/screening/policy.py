@@ -13,11 +13,11 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from groundbench.errors import BadInputError
-from groundbench.question import MENTION
-from groundbench.result import first_fault
-from groundbench.result_screening import Check, ErrorRecord, Estimated, MentionRecord, RiskCard, SignalRecord, Verdict
-from groundbench.screening.ranking import FEWEST
+from groundbench.api.errors import BadInputError
+from groundbench.api.question import MENTION
+from groundbench.results.risk_card import Check, ErrorRecord, Estimated, MentionRecord, RiskCard, SignalRecord, Verdict
+from groundbench.results.run import first_fault
+from groundbench.stats.ranking import FEWEST
 
 MAX_UNASKED = 0.05
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.errors import BadInputError
-from groundbench.result_screening import Role
-from groundbench.screening.activity import Activity
-from groundbench.screening.asking import Answers, normalised
+from groundbench.api.errors import BadInputError
+from groundbench.results.risk_card import Role
+from groundbench.screening.answering import Answers, normalised
+from groundbench.screening.heads import Activity
 
 Floats = npt.NDArray[np.float64]
 Need = Literal["without", "mismatched", "heads", "hidden", "candidates"]

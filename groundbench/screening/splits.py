@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.question import Question
+from groundbench.api.question import Question
 
 Ints = npt.NDArray[np.int64]
 DETECT, FIT = 0.2, 0.4

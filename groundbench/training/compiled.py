@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 
 if TYPE_CHECKING:
     from torch import Tensor

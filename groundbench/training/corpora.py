@@ -10,9 +10,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 from groundbench.registry import TASKS
-from groundbench.tasks.importers import ImportedCorpus, is_corpus
+from groundbench.tasks.corpora import ImportedCorpus, is_corpus
 from groundbench.training.corpus import Corpus, PictureCorpus
 from groundbench.training.presets import Preset
 

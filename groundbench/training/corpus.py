@@ -11,7 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-    from groundbench.testbed import ImageSource
+    from groundbench.api.testbed import ImageSource
 
 Tokens = npt.NDArray[np.int64]
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from groundbench.training.surprisal import summed_surprisal
+from groundbench.training.fused_cross_entropy import summed_surprisal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from groundbench.training.corpus import Tokens
-    from groundbench.training.course import Course
+    from groundbench.training.train_module import Course
 
 COLUMNS = 8
 """Rows are cut at a multiple of this: a step on rows of 127 tokens takes longer than one on rows of 128."""

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, JsonValue, PositiveInt, ValidationError, ValidationInfo, field_validator
 
-from groundbench.errors import BadInputError
-from groundbench.result import Record, first_fault
+from groundbench.api.errors import BadInputError
+from groundbench.results.run import Record, first_fault
 
 OURS = Path(__file__).with_name("presets.yaml")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from groundbench.tasks.contexts import ContextTestbed, Layout, load_contexts
+from groundbench.tasks.written_contexts import ContextTestbed, Layout, load_contexts
 
 LAYOUT = Layout(roles={"CHI": "Child", "MOT": "Mother"}, shown="[{shown}]")
 CONTEXTS = Path(__file__).parent / "contexts.yaml"

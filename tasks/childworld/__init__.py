@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from groundbench.tasks.childworld.corpus import ChildworldCorpus
-from groundbench.tasks.childworld.ideal import IdealGain, ideal_gain
+from groundbench.tasks.childworld.ideal_observer import IdealGain, ideal_gain
 from groundbench.tasks.childworld.testbed import Childworld
 
 __all__ = ["Childworld", "ChildworldCorpus", "IdealGain", "corpus", "ideal_gain", "load"]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundbench.errors import BadInputError
-from groundbench.tasks.childworld.compiled import PAD, UNK, Ids, compiled
+from groundbench.api.errors import BadInputError
+from groundbench.tasks.childworld.counter_rng import key_of
 from groundbench.tasks.childworld.generator import Generator
 from groundbench.tasks.childworld.grammar import grammar
-from groundbench.tasks.childworld.randomness import key_of
+from groundbench.tasks.childworld.token_tables import PAD, UNK, Ids, compiled
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.tasks.childworld.compiled import Compiled, Ids
+from groundbench.tasks.childworld.counter_rng import Words32, cumulative, draws, pick, pick_even, threshold
 from groundbench.tasks.childworld.grammar import Grammar
-from groundbench.tasks.childworld.randomness import Words32, cumulative, draws, pick, pick_even, threshold
+from groundbench.tasks.childworld.token_tables import Compiled, Ids
 
 SCENE_DRAWS = ("object", "second", "second_object", "described", "utterances")
 SENTENCE_DRAWS = ("speaker", "template", "filler", "relevant", "say_second", "noun")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 from groundbench.tasks.childworld.patterns import Words, contains, expand
 from groundbench.tasks.nouns import inventory
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from itertools import product
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 
 Words = tuple[str, ...]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from groundbench.tasks.childworld.compiled import ENV, LAN
+from groundbench.api.testbed import EnvForm, Frame, FrameKind, Noun, Prompt, Testbed, text_prompt
 from groundbench.tasks.childworld.corpus import ChildworldCorpus
 from groundbench.tasks.childworld.grammar import FrameText, frame_texts, grammar
-from groundbench.tasks.childworld.ideal import ideal_gain
+from groundbench.tasks.childworld.ideal_observer import ideal_gain
+from groundbench.tasks.childworld.token_tables import ENV, LAN
 from groundbench.tasks.nouns import inventory
-from groundbench.testbed import EnvForm, Frame, FrameKind, Noun, Prompt, Testbed, text_prompt
 
 TOKEN = EnvForm("token", "the noun's ENV token in a full ENV sentence")
 SIMPLE = EnvForm("simple", "the noun's ENV token alone")

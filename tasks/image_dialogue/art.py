@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
+from groundbench.api.testbed import Noun
 from groundbench.tasks.nouns import inventory
-from groundbench.testbed import Noun
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from random import Random
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 from groundbench.tasks.image_dialogue import phrases
 from groundbench.tasks.image_dialogue.art import TRAIN_STYLES, art_digest, drawn
 from groundbench.tasks.image_dialogue.dialogue import caption, dialogue

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from groundbench.api.testbed import Noun
 from groundbench.tasks.image_dialogue.art import drawn
 from groundbench.tasks.image_dialogue.phrases import (
     BACKGROUND,
@@ -28,7 +29,6 @@ from groundbench.tasks.image_dialogue.phrases import (
     worded,
 )
 from groundbench.tasks.image_dialogue.scenes import BIG, Placed, Scene
-from groundbench.testbed import Noun
 
 TURNS = 10
 

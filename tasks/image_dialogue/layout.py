@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
+from groundbench.api.testbed import Box
 from groundbench.tasks.image_dialogue.art import TINTS, TRAIN_STYLES, drawn, nouns, others
 from groundbench.tasks.image_dialogue.scenes import COLORS, PATTERNS, PIXELS, Background, Placed, Scene
-from groundbench.testbed import Box
 
 SMALL_PIXELS, BIG_PIXELS, ALONE_PIXELS = (42, 60), (82, 104), (82, 140)
 MARGIN = 4

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from groundbench.api.testbed import Noun
 from groundbench.tasks.image_dialogue.art import TINTS, drawn
 from groundbench.tasks.image_dialogue.scenes import COLORS, Place
-from groundbench.testbed import Noun
 
 YES_NO = ("yes", "no")
 NUMBERS = ("zero", "one", "two", "three", "four", "five")

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from groundbench.api.testbed import Box
 from groundbench.tasks.image_dialogue.art import art_digest, glyph
-from groundbench.testbed import Box
 
 if TYPE_CHECKING:
     from PIL.Image import Image

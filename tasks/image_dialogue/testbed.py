@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
+from groundbench.api.testbed import Box, EnvForm, Frame, FrameKind, ImageSegment, Noun, Prompt, Testbed, TextSegment
 from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, art_digest, drawn, excluded, nouns
 from groundbench.tasks.image_dialogue.scenes import Background, Placed, Scene
 from groundbench.tasks.nouns import inventory
-from groundbench.testbed import Box, EnvForm, Frame, FrameKind, ImageSegment, Noun, Prompt, Testbed, TextSegment
 
 IMAGE = EnvForm("image", "the object in a scene, in a style no model of ours is trained on; ENV: its box", "image")
 IMAGE_ALL = EnvForm("image-all", "the same pictures; ENV: the whole picture", "image")

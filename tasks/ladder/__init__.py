@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
-from groundbench.tasks.ladder.pictures import Ladder
-from groundbench.tasks.text import TextTestbed, load_yaml
+from groundbench.tasks.ladder.image_form import Ladder
+from groundbench.tasks.yaml_testbed import TextTestbed, load_yaml
 
 
 def load() -> TextTestbed:

@@ -17,11 +17,11 @@ import pytest
 import torch
 
 import groundbench
-from groundbench.adapter import Encoded, Forward
+from groundbench.api.adapter import Encoded, Forward
+from groundbench.api.errors import BadInputError
 from groundbench.cli.options import BATCH_TOKENS, numbers, parse_max_memory, split
-from groundbench.errors import BadInputError
-from groundbench.result import Result
-from groundbench.scoring import DEFAULT_BATCH_TOKENS
+from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
+from groundbench.results.run import Result
 
 MODEL = "groundbench_toy.model:one"
 GAIN = math.log(8)
@@ -248,7 +248,7 @@ def test_show_marks_what_is_shown(say: Say, bed: str) -> None:
 
 
 def test_doctor_tells_a_missing_extra_how_to_come(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    from groundbench.cli import doctor
+    from groundbench.cli.commands import doctor
 
     def without_bitsandbytes(name: str) -> str:
         if name == "bitsandbytes":
@@ -265,7 +265,7 @@ def test_doctor_tells_a_missing_extra_how_to_come(say: Say, monkeypatch: pytest.
 
 
 def test_doctor_fails_on_what_is_needed(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    from groundbench.cli import doctor
+    from groundbench.cli.commands import doctor
 
     monkeypatch.setattr(doctor, "version", lambda name: "0.1" if name == "scipy" else installed_version(name))
     code, out, err = say("doctor")
@@ -294,12 +294,12 @@ def test_max_memory() -> None:
 
 
 def test_the_public_face() -> None:
-    import groundbench.evaluate as _  # noqa: F401  importing the module must not hide the function
-    from groundbench.evaluate import evaluate
+    import groundbench.evaluation.evaluate as _  # noqa: F401  importing the module must not hide the function
+    from groundbench.evaluation.evaluate import evaluate
 
     assert groundbench.evaluate is evaluate
     assert groundbench.Result is Result
-    assert sys.modules["groundbench.evaluate"].evaluate is evaluate
+    assert sys.modules["groundbench.evaluation.evaluate"].evaluate is evaluate
     assert {"evaluate", "load_testbed", "open_model", "Result"} <= set(dir(groundbench))
     with pytest.raises(AttributeError, match="no attribute 'evalute'"):
         groundbench.evalute  # noqa: B018

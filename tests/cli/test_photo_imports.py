@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
+from helpers.photo_set import instances, write_json, write_photos
 from typer.testing import CliRunner
 
 from groundbench.cli.app import app
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tasks"))
-
-from photo_set import instances, write_json, write_photos
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import pytest
 import typer
 from pydantic import ValidationError
 
+from groundbench.api.errors import BadInputError, GateFailedError, GroundbenchError, NonFiniteLogitsError
 from groundbench.cli import lazy, main
 from groundbench.cli.app import COMMANDS
 from groundbench.cli.failures import explain
-from groundbench.errors import BadInputError, GateFailedError, GroundbenchError, NonFiniteLogitsError
-from groundbench.result import Result
+from groundbench.results.run import Result
 
 HEAVY = ("torch", "transformers", "numpy", "scipy", "pyarrow", "PIL", "yaml", "jinja2")
 
@@ -144,7 +144,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
             raise error
 
         monkeypatch.setitem(COMMANDS, "doctor", COMMANDS["doctor"]._replace(resumes=resumes))
-        monkeypatch.setattr("groundbench.cli.doctor.doctor", body)
+        monkeypatch.setattr("groundbench.cli.commands.doctor.doctor", body)
         return main([*flags, "doctor"])
 
     return run

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from fake_results import fake_result, fake_trajectory
+from helpers.fake_results import fake_result, fake_trajectory
 
-from groundbench.cli.results import show_result
-from groundbench.cli.trajectories import show_trajectories
-from groundbench.result import GainRecord, Result
+from groundbench.cli.tables.result import show_result
+from groundbench.cli.tables.trajectory import show_trajectories
+from groundbench.results.run import GainRecord, Result
 
 
 @pytest.fixture

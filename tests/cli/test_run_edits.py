@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-SCORING = Path(__file__).resolve().parent.parent / "scoring"
-sys.path.insert(0, str(SCORING))
-
-from ladder_bed import LADDER  # noqa: E402
-from small_models import tiny_gpt2  # noqa: E402, F401  named below as a model
+from helpers.ladder_bed import LADDER
+from helpers.small_models import tiny_gpt2  # noqa: F401  named below as a model
 
 MODEL, OTHER = "small_models:tiny_llama", "small_models:tiny_gpt2"
 Say = Callable[..., tuple[int, str, str]]

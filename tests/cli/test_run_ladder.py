@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.ladder_bed import GLUED, LADDER
+from helpers.small_models import Home, tiny_llama
 
-SCORING = Path(__file__).resolve().parent.parent / "scoring"
-sys.path.insert(0, str(SCORING))
-
-from ladder_bed import GLUED, LADDER  # noqa: E402
-from small_models import Home, tiny_llama  # noqa: E402
-
-from groundbench.evaluate import evaluate  # noqa: E402
-from groundbench.registry import load_testbed  # noqa: E402
+from groundbench.evaluation.evaluate import evaluate
+from groundbench.registry import load_testbed
 
 MODEL = "small_models:tiny_llama"
 Say = Callable[..., tuple[int, str, str]]

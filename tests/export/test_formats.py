@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fake_results import fake_result, fake_trajectory
+from helpers.fake_results import fake_result, fake_trajectory
 
 from groundbench.cli import main
 from groundbench.export import (
@@ -23,8 +23,8 @@ from groundbench.export import (
     to_model_card,
 )
 from groundbench.export.metrics import metrics
-from groundbench.result import GainRecord, Result
-from groundbench.result_trajectory import Trajectory
+from groundbench.results.run import GainRecord, Result
+from groundbench.results.trajectory import Trajectory
 
 SCHEMA = Path(__file__).parent / "every_eval_ever-0.3.0.schema.json"
 RESULT = fake_result(1)

@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from fake_results import fake_result, write_run
+from helpers.fake_results import fake_result, write_run
 
-from groundbench.adapter import Mixer
-from groundbench.head_saliency import HeadSaliency
-from groundbench.heads_file import write_heads
+from groundbench.api.adapter import Mixer
+from groundbench.measures.heads.head_saliency import HeadSaliency
+from groundbench.measures.heads.heads_table import write_heads
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -11,16 +11,16 @@ import pytest
 lm_eval = pytest.importorskip("lm_eval", reason="lm-eval is not installed")
 pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval's hf backend is not installed")
 
-import tiny_backends as tiny  # noqa: E402
+from helpers import tiny_backends as tiny  # noqa: E402
 from lm_eval.tasks import manager  # noqa: E402
 
 import groundbench  # noqa: E402
+from groundbench.api.errors import BadInputError  # noqa: E402
 from groundbench.cli import main  # noqa: E402
-from groundbench.errors import BadInputError  # noqa: E402
 from groundbench.export import to_lm_eval  # noqa: E402
 from groundbench.integrations.lm_eval import include_path  # noqa: E402
 from groundbench.integrations.lm_eval.convert import from_lm_eval, read_lm_eval  # noqa: E402
-from groundbench.result import Result  # noqa: E402
+from groundbench.results.run import Result  # noqa: E402
 
 SMALL = ["--metadata", "limit_nouns=5", "--device", "cpu", "--log_samples"]
 

@@ -13,13 +13,13 @@ import pytest
 lm_eval = pytest.importorskip("lm_eval", reason="lm-eval is not installed")
 huggingface = pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval's hf backend is not installed")
 
-import tiny_backends as tiny  # noqa: E402
+from helpers import tiny_backends as tiny  # noqa: E402
 from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.api.registry import get_model  # noqa: E402
 
 import groundbench  # noqa: E402
-from groundbench.errors import BadInputError, UnsupportedModelError  # noqa: E402
-from groundbench.evaluate import MechanismOptions  # noqa: E402
+from groundbench.api.errors import BadInputError, UnsupportedModelError  # noqa: E402
+from groundbench.evaluation.evaluate import MechanismOptions  # noqa: E402
 from groundbench.integrations.lm_eval.model import GroundbenchLM  # noqa: E402
 from groundbench.registry import load_testbed  # noqa: E402
 

@@ -14,15 +14,15 @@ import pytest
 
 lm_eval = pytest.importorskip("lm_eval", reason="lm-eval is not installed")
 
-import tiny_backends as tiny  # noqa: E402
+from helpers import tiny_backends as tiny  # noqa: E402
 
 import groundbench  # noqa: E402
-from groundbench.errors import BadInputError, NonFiniteLogitsError  # noqa: E402
-from groundbench.gain import measure_gain  # noqa: E402
+from groundbench.api.errors import BadInputError, NonFiniteLogitsError  # noqa: E402
+from groundbench.api.surprisal_table import SurprisalTable  # noqa: E402
 from groundbench.integrations.lm_eval import include_path, metrics  # noqa: E402
 from groundbench.integrations.lm_eval.documents import contexts, items, mismatch_weights, select  # noqa: E402
+from groundbench.measures.gain.measure import measure_gain  # noqa: E402
 from groundbench.registry import load_testbed  # noqa: E402
-from groundbench.table import SurprisalTable  # noqa: E402
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 LADDER = load_testbed("ladder")
@@ -42,7 +42,7 @@ def test_task_files_are_those_of_the_testbeds(root):
     done = subprocess.run(
         [sys.executable, str(root / "scripts" / "lm_eval_tasks"), "--check"], capture_output=True, text=True
     )
-    assert done.returncode == 0, f"run scripts/lm_eval_tasks:\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"run scripts/generate/lm_eval_tasks:\n{done.stdout}{done.stderr}"
 
 
 def test_the_check_sees_missing_stale_and_left_over_files(writer, tmp_path, monkeypatch, capsys):

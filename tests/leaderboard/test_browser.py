@@ -6,13 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from browser import axe_source, complaints, faults, look, requested, start_browser
-from fake_results import fake_result, fake_trajectory
-from submissions import board_at, write_submission
+from helpers.browser import axe_source, complaints, faults, look, requested, start_browser
+from helpers.fake_results import fake_result, fake_trajectory
+from helpers.submissions import board_at, write_submission
 
 from groundbench.leaderboard import build_site
 from groundbench.report import render_run, render_trajectories
-from groundbench.result import write_atomic
+from groundbench.results.run import write_atomic
 
 LOOKS = [(1280, False), (1280, True), (390, False), (390, True)]
 looks = pytest.mark.parametrize(("width", "dark"), LOOKS, ids=["light", "dark", "light-phone", "dark-phone"])

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from pages import Page, assert_inert
-from submissions import CARD, board_at, hashes, write_submission
+from helpers.pages import Page, assert_inert
+from helpers.submissions import CARD, board_at, hashes, write_submission
 
 from groundbench.leaderboard import RefusedError, Submission, build_site, read_submission
-from groundbench.leaderboard.cells import MOST_ROWS, read_cells
+from groundbench.leaderboard.submission.item_gains import MOST_ROWS, read_cells
 
 EVIL = "</title></script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}${1}`javascript:alert(1)"
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from submissions import board_at, edit, hashes, write_submission
+from helpers.submissions import board_at, edit, hashes, write_submission
 
 from groundbench.leaderboard import build_site
 from groundbench.leaderboard.rows import Entry, board_key, entries_of, image_gain
-from groundbench.leaderboard.submission import read_submission
+from groundbench.leaderboard.submission.submission import read_submission
 
 SEEN = "0123456789abcdef"
 

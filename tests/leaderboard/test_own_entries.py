@@ -1,4 +1,4 @@
-"""The board's own entries: each valid, each from a recipe of scripts/leaderboard, which changes no number."""
+"""The board's own entries: each valid, each from a recipe of scripts/generate/leaderboard, which changes no number."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from importlib.util import module_from_spec, spec_from_loader
 
 import numpy as np
 import pytest
-from fake_results import fake_result, fake_trajectory, write_run
-from submissions import digest
+from helpers.fake_results import fake_result, fake_trajectory, write_run
+from helpers.submissions import digest
 
-from groundbench.items import read_items
 from groundbench.leaderboard import Submission, build_site, open_board
 from groundbench.registry import testbed_digest as installed_digest
-from groundbench.result import Result
-from groundbench.result_trajectory import Trajectory
+from groundbench.results.items import read_items
+from groundbench.results.run import Result
+from groundbench.results.trajectory import Trajectory
 
 
 @pytest.fixture

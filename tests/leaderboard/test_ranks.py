@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundbench.clustered import clustered_test
-from groundbench.leaderboard.cells import Cells
 from groundbench.leaderboard.ranks import Contender, Rank, holm, pairwise_p, rank_groups
+from groundbench.leaderboard.submission.item_gains import Cells
+from groundbench.stats.clustered import clustered_test
 
 
 def cells(gain: np.ndarray) -> Cells:

@@ -10,15 +10,15 @@ import urllib.request
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from fake_results import fake_result, fake_trajectory
-from pages import Page, assert_inert
-from submissions import CARD, board_at, digest, edit, write_submission
+from helpers.fake_results import fake_result, fake_trajectory
+from helpers.pages import Page, assert_inert
+from helpers.submissions import CARD, board_at, digest, edit, write_submission
 
+from groundbench.api.errors import BadInputError
 from groundbench.cli import main
-from groundbench.errors import BadInputError
 from groundbench.leaderboard import RefusedError, build_site, open_board
-from groundbench.leaderboard.serve import server
-from groundbench.result import Result
+from groundbench.leaderboard.site.serve import server
+from groundbench.results.run import Result
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
 

@@ -10,15 +10,15 @@ import zipfile
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_results import HASH, fake_result, fake_trajectory, write_run
+from helpers.fake_results import HASH, fake_result, fake_trajectory, write_run
+from helpers.submissions import CARD, board_at, edit, hashes, write_submission
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from submissions import CARD, board_at, edit, hashes, write_submission
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 from groundbench.leaderboard import RefusedError, add_run, read_submission
-from groundbench.leaderboard.cells import read_cells, sample_items
-from groundbench.leaderboard.recheck import recheck
+from groundbench.leaderboard.submission.item_gains import read_cells, sample_items
+from groundbench.leaderboard.submission.recheck import recheck
 
 
 def refusal(folder) -> str:
@@ -238,7 +238,7 @@ def test_broken_items_are_refused(raw, message):
 @pytest.mark.parametrize(("name", "limit"), [("MOST_ROWS", 1), ("MOST_UNPACKED", 100)])
 def test_items_that_would_unpack_to_too_much_are_refused(monkeypatch, name, limit):
     """A run of one value packs a thousandfold; the limits are lowered so that the test stays small."""
-    monkeypatch.setattr(f"groundbench.leaderboard.cells.{name}", limit)
+    monkeypatch.setattr(f"groundbench.leaderboard.submission.item_gains.{name}", limit)
     with pytest.raises(RefusedError, match=r"rows|unpack"):
         read_cells(parquet(), "f", "token")
 

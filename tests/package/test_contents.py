@@ -6,18 +6,11 @@ import importlib
 from fnmatch import fnmatch
 
 import pytest
-from source_tree import FOLDERS, ROOT, modules, pyproject
+from helpers.source_tree import FOLDERS, ROOT, modules, pyproject
 
 SETUP = pyproject()["tool"]["setuptools"]
 # The board's own submissions and settings: read from a checkout, no part of the package.
 NOT_SHIPPED = ("leaderboard/entries/*", "leaderboard/board.yaml")
-
-
-def test_every_package_folder_is_listed() -> None:
-    there = {name for name, path in modules().items() if path.name == "__init__.py"}
-    listed = set(SETUP["packages"])
-    assert there - listed == set(), "folders with __init__.py that pyproject.toml does not list"
-    assert listed - there == set(), "packages that are listed and not there"
 
 
 def test_no_module_lies_outside_a_package() -> None:
@@ -28,26 +21,16 @@ def test_no_module_lies_outside_a_package() -> None:
 
 def test_every_data_file_is_package_data() -> None:
     missing = []
-    for folder, package in FOLDERS.items():
+    for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_dir() or path.suffix in {".py", ".pyc"} or "__pycache__" in path.parts:
+            if path.is_dir() or path.is_symlink() or path.suffix in {".py", ".pyc"} or "__pycache__" in path.parts:
                 continue
             if any(fnmatch(path.relative_to(ROOT).as_posix(), pattern) for pattern in NOT_SHIPPED):
                 continue
-            if not _covered(path.relative_to(ROOT / folder).parts, package):
+            shown = path.name if (path.parent / "__init__.py").is_file() else f"{path.parent.name}/{path.name}"
+            if not any(fnmatch(shown, pattern) for pattern in SETUP["package-data"]["*"]):
                 missing.append(str(path.relative_to(ROOT)))
     assert missing == []
-
-
-def _covered(parts: tuple[str, ...], package: str) -> bool:
-    """Whether a package at or above the file has a pattern for it."""
-    for depth in range(len(parts)):
-        owner = ".".join([package, *parts[:depth]])
-        inside = "/".join(parts[depth:])
-        patterns = SETUP["package-data"].get(owner, [])
-        if any((fnmatch(inside, p) and inside.count("/") == p.count("/")) or p == "**" for p in patterns):
-            return True
-    return False
 
 
 @pytest.mark.parametrize(

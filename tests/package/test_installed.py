@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Run
-from source_tree import FOLDERS, ROOT, modules, pyproject
+from helpers.source_tree import FOLDERS, ROOT, modules, pyproject
+
+from groundbench._version import __version__
 
 FACTS = """
 import json
@@ -25,6 +28,8 @@ import groundbench.adapters, groundbench.tasks
 print(json.dumps({"home": groundbench.__file__, "version": groundbench.__version__, "beds": beds,
                   "adapters": groundbench.adapters.__file__, "tasks": groundbench.tasks.__file__}))
 """
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def facts(python: Run, path: Path | None = None) -> dict[str, object]:
@@ -69,8 +74,8 @@ def test_this_install_reads_the_repository(python: Run) -> None:
     found = facts(python)
     if not str(found["home"]).startswith(str(ROOT)):
         pytest.skip("groundbench is not installed editable here")
-    assert Path(str(found["adapters"])) == ROOT / "adapters" / "__init__.py"
-    assert Path(str(found["tasks"])) == ROOT / "tasks" / "__init__.py"
+    assert Path(str(found["adapters"])) == ROOT / "groundbench" / "adapters" / "__init__.py"
+    assert Path(str(found["tasks"])) == ROOT / "groundbench" / "tasks" / "__init__.py"
 
 
 @pytest.mark.parametrize("name", ["adapters", "tasks", "leaderboard"])
@@ -129,4 +134,4 @@ def test_a_plugin_that_does_not_load_hides_no_other(python: Run, third_party: Pa
 
 
 def _version() -> str:
-    return str(pyproject()["project"]["version"])
+    return __version__

@@ -8,7 +8,7 @@ from multiprocessing import get_context
 
 import pytest
 
-from groundbench.machine import begin_worker, keep_freed_memory
+from groundbench.util.workers import begin_worker, keep_freed_memory
 
 PARENT = """
 import os, subprocess, sys
@@ -17,7 +17,7 @@ child.wait()
 """
 CHILD = """
 import sys, threading
-from groundbench.machine import begin_worker
+from groundbench.util.workers import begin_worker
 begin_worker(int(sys.argv[1]), 1)
 print("ready", flush=True)
 threading.Event().wait(60)
@@ -51,7 +51,7 @@ def test_a_worker_has_its_own_threads() -> None:
 
 FAULTS = """
 import resource, sys, torch
-from groundbench.machine import keep_freed_memory
+from groundbench.util.workers import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 torch.set_num_threads(1)

@@ -6,7 +6,7 @@ import ast
 from importlib import import_module
 
 import pytest
-from source_tree import ROOT
+from helpers.source_tree import ROOT
 
 SCRIPTS = sorted(
     p for p in (ROOT / "scripts").rglob("*") if p.is_file() and p.read_bytes().startswith(b"#!/usr/bin/env python")

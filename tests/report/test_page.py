@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from fake_results import fake_result, fake_trajectory
+from helpers.fake_results import fake_result, fake_trajectory
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 from groundbench.report import render_run, render_trajectories
-from groundbench.report.source import page_of
-from groundbench.result import (
+from groundbench.report.from_directory import page_of
+from groundbench.results.run import (
     AblationRecord,
     CopyCorrected,
     EnvironmentRecord,
@@ -25,8 +25,8 @@ from groundbench.result import (
     ModelRecord,
     Result,
 )
-from groundbench.result import TestbedRecord as BedRecord
-from groundbench.result_trajectory import Trajectory
+from groundbench.results.run import TestbedRecord as BedRecord
+from groundbench.results.trajectory import Trajectory
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
 

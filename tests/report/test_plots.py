@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundbench.report.dots import Layout, Row, dot_plot
-from groundbench.report.heatmap import MapStyle, heat_map
-from groundbench.report.lines import Axes, Series, line_chart
-from groundbench.report.numbers import factor, interval, number, p_value, percent, signed, with_interval
-from groundbench.report.scale import Scale, domain, tick_label
-from groundbench.report.svg import el
+from groundbench.report.charts.dots import Layout, Row, dot_plot
+from groundbench.report.charts.heatmap import MapStyle, heat_map
+from groundbench.report.charts.lines import Axes, Series, line_chart
+from groundbench.report.charts.scale import Scale, domain, tick_label
+from groundbench.report.charts.svg import el
+from groundbench.report.text.numbers import factor, interval, number, p_value, percent, signed, with_interval
 
 FINITE = st.floats(-1e9, 1e9, allow_nan=False)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from fake_results import fake_trajectory
+from helpers.fake_results import fake_trajectory
 
-from groundbench.aggregate import aggregate, spread
+from groundbench.api.errors import BadInputError
 from groundbench.cli import main
-from groundbench.errors import BadInputError
-from groundbench.report import seeds
-from groundbench.report.source import page_of
-from groundbench.result_trajectory import AGGREGATE, Aggregate, Trajectory
+from groundbench.evaluation.aggregate import aggregate, spread
+from groundbench.report.from_directory import page_of
+from groundbench.report.sections import seeds
+from groundbench.results.trajectory import AGGREGATE, Aggregate, Trajectory
 
 
 def seeded(seed: int, parameters: int = 1_300_000) -> Trajectory:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-HERE = Path(__file__).resolve().parent
-for folder in ("mechanism", "scoring", "vlm"):
-    sys.path.insert(0, str(HERE.parent / folder))
-
-from groundbench.adapters.causal import HFCausal, open_causal  # noqa: E402
-from groundbench.question import Question  # noqa: E402
+from groundbench.adapters.huggingface import HFCausal, open_causal
+from groundbench.api.question import Question
 
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> HFCausal:
     """GPT-2 in which head 1 of layer 2 moves the noun shown to the prediction."""
-    from planted import single_head
+    from helpers.planted import single_head
 
     made = single_head(tmp_path_factory.mktemp("planted"))
     adapter = open_causal(str(made.folder))
@@ -32,9 +25,9 @@ def naming() -> tuple[Question, ...]:
 
     A model with a grounding head is right about the first and guesses the second.
     """
-    from planted import FRAMES, NOUNS
+    from helpers.planted import FRAMES, NOUNS
 
-    from groundbench.testbed import Frame, Noun, Prompt, text_prompt
+    from groundbench.api.testbed import Frame, Noun, Prompt, text_prompt
 
     def prompt(frame: int, noun: str) -> Prompt:
         return text_prompt(Frame(f"f{frame}", FRAMES[frame]), Noun(noun, "things"), "token", f"{noun}:<ENV>")

@@ -9,21 +9,21 @@ from math import exp
 import numpy as np
 import pytest
 import torch
-from fake_models import OBJECTS, FakeModel
+from helpers.fake_models import OBJECTS, FakeModel
 from hypothesis import given
 from hypothesis import strategies as st
 
 from groundbench import screen
-from groundbench.adapter import Encoded, Forward
-from groundbench.errors import BadInputError, UnencodableError
-from groundbench.question import MENTION, Question
-from groundbench.report.card import render_card, render_card_markdown
-from groundbench.result_screening import RiskCard
-from groundbench.screen import ScreenOptions
-from groundbench.screening.asking import given_answers
+from groundbench.api.adapter import Encoded, Forward
+from groundbench.api.errors import BadInputError, UnencodableError
+from groundbench.api.question import MENTION, Question
+from groundbench.api.testbed import EnvSegment, Prompt, TextSegment
+from groundbench.report.card_page import render_card, render_card_markdown
+from groundbench.results.risk_card import RiskCard
+from groundbench.screening.answering import given_answers
 from groundbench.screening.mentions import NAMED, absent_mass, any_absent
 from groundbench.screening.policy import Policy
-from groundbench.testbed import EnvSegment, Prompt, TextSegment
+from groundbench.screening.screen import ScreenOptions
 
 N = len(OBJECTS)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fake_models import FakeModel, noise, scene_questions, sees, unsure
+from helpers.fake_models import FakeModel, noise, scene_questions, sees, unsure
 
 from groundbench import screen
-from groundbench.report.card import render_card_markdown
-from groundbench.result_screening import EVERY, RiskCard
-from groundbench.screen import ScreenOptions
+from groundbench.report.card_page import render_card_markdown
+from groundbench.results.risk_card import EVERY, RiskCard
 from groundbench.screening.policy import Policy, WantedPoint
+from groundbench.screening.screen import ScreenOptions
 
 QUESTIONS = scene_questions()
 BEHAVIOUR = ("gain", "probability", "entropy", "contrast")

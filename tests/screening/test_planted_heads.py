@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from groundbench import Screener, screen
-from groundbench.adapter import HeadEdit, Mixer
-from groundbench.adapters.causal import HFCausal
-from groundbench.errors import BadInputError
-from groundbench.head_saliency import HeadSaliency
-from groundbench.question import Question
-from groundbench.report.card import render_card, render_card_markdown
-from groundbench.report.screening import FOUND_BY
-from groundbench.result_screening import RiskCard
-from groundbench.screen import ScreenOptions
-from groundbench.screening.activity import detect, mask_of
-from groundbench.screening.asking import ask, read_questions
-from groundbench.screening.strengthen import StrengthenOptions, random_sets, scaled
+from groundbench.adapters.huggingface import HFCausal
+from groundbench.api.adapter import HeadEdit, Mixer
+from groundbench.api.errors import BadInputError
+from groundbench.api.question import Question
+from groundbench.measures.heads.head_saliency import HeadSaliency
+from groundbench.report.card_page import render_card, render_card_markdown
+from groundbench.report.sections.risk_card import FOUND_BY
+from groundbench.results.risk_card import RiskCard
+from groundbench.screening.answering import ask, read_questions
+from groundbench.screening.heads import detect, mask_of
+from groundbench.screening.screen import ScreenOptions
+from groundbench.screening.strengthening import StrengthenOptions, random_sets, scaled
 
 Questions = tuple[Question, ...]
 

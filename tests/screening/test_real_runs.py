@@ -12,15 +12,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
-from fake_models import scene_questions
-from small_models import tiny_gpt2
+from helpers.fake_models import scene_questions
+from helpers.small_models import tiny_gpt2
 
 from groundbench import Screener, screen
-from groundbench.adapters.causal import HFCausal
-from groundbench.screen import ScreenOptions
+from groundbench.adapters.huggingface import HFCausal
+from groundbench.api.testbed import Prompt
+from groundbench.screening.screen import ScreenOptions
 from groundbench.screening.signals import HEADS_COST, SIGNALS
-from groundbench.screening.strengthen import StrengthenOptions
-from groundbench.testbed import Prompt
+from groundbench.screening.strengthening import StrengthenOptions
 
 COST = {s.name: s.cost for s in SIGNALS}
 SCENES = scene_questions()

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from cards import checks
-from fake_models import FakeModel, always_yes, blind, noise, oracle, scene_questions, sees, unsure
+from helpers.cards import checks
+from helpers.fake_models import FakeModel, always_yes, blind, noise, oracle, scene_questions, sees, unsure
 
 from groundbench import screen
-from groundbench.errors import BadInputError, StoreMismatchError
-from groundbench.question import Question
-from groundbench.report.card import render_card, render_card_markdown
-from groundbench.report.screening_words import headline, verdict_sentence
-from groundbench.result_screening import RiskCard
-from groundbench.screen import ScreenOptions
-from groundbench.screening.asking import ask, read_questions
+from groundbench.api.errors import BadInputError, StoreMismatchError
+from groundbench.api.question import Question
+from groundbench.report.card_page import render_card, render_card_markdown
+from groundbench.report.text.card_sentences import headline, verdict_sentence
+from groundbench.results.risk_card import RiskCard
+from groundbench.screening.answering import ask, read_questions
 from groundbench.screening.policy import Policy, WantedPoint
+from groundbench.screening.screen import ScreenOptions
 from groundbench.screening.splits import split
 
 QUESTIONS = scene_questions()
@@ -357,7 +357,7 @@ def test_a_policy_file_is_read(tmp_path: Path) -> None:
 
 def test_candidates_of_several_tokens_are_scored_alike_in_any_company() -> None:
     """Questions of a kind share what is read after their prompts; each gets its own candidates, in its own order."""
-    from small_models import tiny_gpt2
+    from helpers.small_models import tiny_gpt2
 
     model = tiny_gpt2()
     asked = [

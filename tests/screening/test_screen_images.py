@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_bed import BOX, COLOURS, Square
-from tiny_vlms import tiny_adapter
+from helpers.image_bed import BOX, COLOURS, Square
+from helpers.tiny_vlms import tiny_adapter
 
 from groundbench import Screener, screen
-from groundbench.adapters.vlm.model import VisionLanguage
-from groundbench.question import Question
-from groundbench.screen import ScreenOptions, default_sets
-from groundbench.screening.strengthen import StrengthenOptions
-from groundbench.testbed import ImageSegment, Prompt, TextSegment
+from groundbench.adapters.vlm.adapter import VisionLanguage
+from groundbench.api.question import Question
+from groundbench.api.testbed import ImageSegment, Prompt, TextSegment
+from groundbench.screening.screen import ScreenOptions, default_sets
+from groundbench.screening.strengthening import StrengthenOptions
 
 WORDS = ("w31", "w32", "w33", "w34")
 

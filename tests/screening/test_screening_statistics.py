@@ -7,8 +7,8 @@ import pytest
 from scipy import special, stats
 
 from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
-from groundbench.screening.grouped import grouped_mean, numbered, rate, wilson
-from groundbench.screening.ranking import (
+from groundbench.stats.grouped import grouped_mean, numbered, rate, wilson
+from groundbench.stats.ranking import (
     FEWEST,
     aurc_estimate,
     auroc,

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cards import checks
-from fake_models import FakeModel
+from helpers.cards import checks
+from helpers.fake_models import FakeModel
 
 from groundbench import screen
-from groundbench.adapter import Encoded, Forward
-from groundbench.question import Question
-from groundbench.result_screening import RiskCard
-from groundbench.screen import ScreenOptions
+from groundbench.api.adapter import Encoded, Forward
+from groundbench.api.question import Question
+from groundbench.api.testbed import EnvSegment, Prompt, TextSegment
+from groundbench.results.risk_card import RiskCard
 from groundbench.screening.policy import Policy, WantedPoint
-from groundbench.tasks.screening import text_scenes
-from groundbench.testbed import EnvSegment, Prompt, TextSegment
+from groundbench.screening.screen import ScreenOptions
+from groundbench.tasks.questions import text_scenes
 
 QUESTIONS = text_scenes()
 STRICT = Policy(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from groundbench.clustered import clustered_moments, clustered_test, detectable_effect
+from groundbench.stats.clustered import clustered_moments, clustered_test, detectable_effect
 
 
 def pairwise_variance(items: np.ndarray) -> float:

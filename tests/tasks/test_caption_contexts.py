@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from context_rules import check_plain_prompts_end_tokens
+from helpers.context_rules import check_plain_prompts_end_tokens
 
+from groundbench.api.testbed import Prompt
 from groundbench.tasks.caption_dialogue import CONTEXTS, load
 from groundbench.tasks.nouns import inventory
-from groundbench.testbed import Prompt
 
 BED = load()
 FORMS = {f.name: f for f in BED.forms}

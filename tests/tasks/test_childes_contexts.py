@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from context_rules import check_plain_prompts_end_tokens
+from helpers.context_rules import check_plain_prompts_end_tokens
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
+from groundbench.api.testbed import EnvSegment, Prompt
 from groundbench.tasks.childes import CONTEXTS, LAYOUT, load
-from groundbench.tasks.contexts import ContextTestbed, load_contexts
-from groundbench.tasks.contexts_check import read_vocabulary, unknown_words
 from groundbench.tasks.nouns import inventory
 from groundbench.tasks.validation import find_faults
-from groundbench.testbed import EnvSegment, Prompt
+from groundbench.tasks.written_contexts import ContextTestbed, load_contexts
+from groundbench.tasks.written_contexts_check import read_vocabulary, unknown_words
 
 BED = load()
 FORMS = {f.name: f for f in BED.forms}

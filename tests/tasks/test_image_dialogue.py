@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
+from groundbench.api.testbed import ImageSegment, TextSegment
 from groundbench.tasks.image_dialogue import PictureDialogues, load, phrases
 from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, STYLES, TRAIN_STYLES, drawn, excluded, glyph, nouns
 from groundbench.tasks.image_dialogue.corpus import WORD
@@ -19,7 +20,6 @@ from groundbench.tasks.image_dialogue.layout import OVERLAP
 from groundbench.tasks.image_dialogue.scenes import BIG, PATTERNS, SMALL, Background, Placed, Scene
 from groundbench.tasks.nouns import inventory
 from groundbench.tasks.validation import find_faults
-from groundbench.testbed import ImageSegment, TextSegment
 
 BED = load()
 MANY = range(300)

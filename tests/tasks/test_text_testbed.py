@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 from groundbench.registry import load_testbed
-from groundbench.tasks.text import load_yaml
+from groundbench.tasks.yaml_testbed import load_yaml
 
 SHARED = """\
 name: kitchen

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from groundbench import registry
+from groundbench.api.testbed import EnvForm, Frame, FrameKind, Noun, Prompt, Testbed, TextSegment, text_prompt
 from groundbench.tasks.validation import find_faults
-from groundbench.testbed import EnvForm, Frame, FrameKind, Noun, Prompt, Testbed, TextSegment, text_prompt
 
 NOUNS = (Noun("ball", "toys", "a", "balls"), Noun("doll", "toys", "a", "dolls"), Noun("egg", "food", "an", "eggs"))
 FRAMES = (Frame("f1", "look at the {env} . I love this"), Frame("f2", "he holds the {env} . see that"))

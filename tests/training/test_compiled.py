@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy import ToyCorpus, toy_preset, weights, without_speed
+from helpers.toy_training import ToyCorpus, toy_preset, weights, without_speed
 from transformers import AutoModelForCausalLM
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 from groundbench.training import compiled, train
 from groundbench.training.presets import load_preset
 

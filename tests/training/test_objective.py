@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.toy_training import ToyCorpus, toy_preset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import ToyCorpus, toy_preset
 from transformers import PreTrainedModel
 
 from groundbench.adapters.architectures.build import build_model
-from groundbench.training.course import TextCourse
 from groundbench.training.objective import NextTokenLoss, heldout_loss, n_targets, parts, to_batch
+from groundbench.training.train_module import TextCourse
 
 CPU = torch.device("cpu")
 ARCHITECTURES = {

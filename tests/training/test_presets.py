@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.toy_images import WORDS, Plain, make_encoder, make_language
+from helpers.toy_training import toy_preset
 from hypothesis import given
 from hypothesis import strategies as st
-from toy import toy_preset
-from toy_pictures import WORDS, Plain, make_encoder, make_language
 from transformers import AutoModelForCausalLM, get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
 
 from groundbench.adapters.architectures.build import build_model
 from groundbench.adapters.architectures.llava import build_llava
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 from groundbench.training.presets import OURS, Optimisation, Stretch, load_preset, preset_names, read_presets
 
 

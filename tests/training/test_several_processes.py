@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy import ToyCorpus, toy_preset, without_speed
+from helpers.toy_training import ToyCorpus, toy_preset, without_speed
 
 from groundbench.training import train
 
@@ -18,9 +18,9 @@ HERE = Path(__file__).parent
 NO_DROPOUT = {"config.resid_pdrop": 0.0, "config.embd_pdrop": 0.0, "config.attn_pdrop": 0.0}
 PROGRAM = """
 import sys
-sys.path.insert(0, {here!r})
+sys.path[:0] = [{here!r}, {here!r} + "/.."]
 from test_several_processes import Cut, NO_DROPOUT
-from toy import ToyCorpus, toy_preset
+from helpers.toy_training import ToyCorpus, toy_preset
 from groundbench.training import train
 
 for corpus in (Cut(), ToyCorpus()):

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 import torch
-from toy import ToyCorpus, toy_preset, weights, without_speed
+from helpers.toy_training import ToyCorpus, toy_preset, weights, without_speed
 
-from groundbench.errors import BadInputError, GroundbenchError
+from groundbench.api.errors import BadInputError, GroundbenchError
 from groundbench.training import train
-from groundbench.training.folder import SeedFolder, writing
-from groundbench.training.loop import train_seed
+from groundbench.training.run_folder import SeedFolder, writing
+from groundbench.training.trainer import train_seed
 
 HERE = Path(__file__).parent
 STEPS = ("step-000000", "step-000010", "step-000020", "step-000030")
@@ -92,8 +92,8 @@ def test_resuming_does_not_start_again(tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys
-sys.path.insert(0, {here!r})
-from toy import ToyCorpus, toy_preset
+sys.path.insert(0, {here!r} + "/..")
+from helpers.toy_training import ToyCorpus, toy_preset
 from groundbench.training import train
 train(toy_preset(), ToyCorpus(), {out!r}, seeds=(3,), device="cpu", threads=1)
 """

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.toy_training import ToyCorpus, toy_preset, weights, without_speed
 from torch import nn
-from toy import ToyCorpus, toy_preset, weights, without_speed
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, get_linear_schedule_with_warmup
 
 from groundbench.adapters.architectures.build import build_model
-from groundbench.errors import BadInputError, GroundbenchError
+from groundbench.api.errors import BadInputError, GroundbenchError
 from groundbench.training import train
 
 NO_DROPOUT = {"config.resid_pdrop": 0.0, "config.embd_pdrop": 0.0, "config.attn_pdrop": 0.0}

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
 from groundbench.integrations.lm_eval import include_path
-from groundbench.integrations.lm_eval.full import REQUEST
+from groundbench.integrations.lm_eval.full_task import REQUEST
 
 HF = ("hf", "hf-auto", "huggingface")
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from groundbench.errors import BadInputError
-from groundbench.gain import measure_gain
+from groundbench.api.errors import BadInputError
+from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.integrations.lm_eval.documents import select
-from groundbench.result import EnvironmentRecord, FormRecord, GainRecord, ModelRecord, Result, TestbedRecord
-from groundbench.table import SurprisalTable
+from groundbench.measures.gain.measure import measure_gain
+from groundbench.results.run import EnvironmentRecord, FormRecord, GainRecord, ModelRecord, Result, TestbedRecord
 
 Samples = Mapping[str, Sequence[Mapping[str, Any]]]
 METRICS = {

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.choices import Options, limited_nouns
-from groundbench.errors import BadInputError
+from groundbench.api.errors import BadInputError
+from groundbench.api.testbed import EnvForm, Frame, Noun, Testbed
+from groundbench.evaluation.options import Options, limited_nouns
 from groundbench.registry import load_testbed
-from groundbench.testbed import EnvForm, Frame, Noun, Testbed
 
 
 @dataclass(frozen=True)

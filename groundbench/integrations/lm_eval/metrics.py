@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from groundbench.errors import NonFiniteLogitsError
+from groundbench.api.errors import NonFiniteLogitsError
 
 
 def of_context(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:

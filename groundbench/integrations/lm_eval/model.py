@@ -12,13 +12,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
-from groundbench.adapter import Adapter
-from groundbench.errors import BadInputError, UnsupportedModelError
-from groundbench.integrations.lm_eval.pairs import Answer, Pair, log_likelihoods
-from groundbench.integrations.lm_eval.probe import Measured, probe_form
-from groundbench.progress import Progress
+from groundbench.api.adapter import Adapter
+from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
+from groundbench.integrations.lm_eval.item_metrics import Measured, probe_form
+from groundbench.integrations.lm_eval.loglikelihood import Answer, Pair, log_likelihoods
 from groundbench.registry import open_model
-from groundbench.scoring import DEFAULT_BATCH_TOKENS
+from groundbench.util.progress import Progress
 
 
 @register_model("groundbench")

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from groundbench.adapter import Encoded, Forward, ModelInfo
-from groundbench.testbed import EnvSegment, Prompt
+from groundbench.api.adapter import Encoded, Forward, ModelInfo
+from groundbench.api.testbed import EnvSegment, Prompt
 
 LIKELIER = 8.0
 

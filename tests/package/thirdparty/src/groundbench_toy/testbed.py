@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from groundbench.testbed import EnvForm, Frame, FrameKind, Noun, Prompt, Testbed, text_prompt
+from groundbench.api.testbed import EnvForm, Frame, FrameKind, Noun, Prompt, Testbed, text_prompt
 
 WORD = EnvForm("word", "the noun itself")
 

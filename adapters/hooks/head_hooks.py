@@ -1,0 +1,168 @@
+"""`attach`: find and check a model's mixers; `Tap.active`: record and edit them during a model call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from groundbench.adapters.hooks import attention
+from groundbench.adapters.hooks import self_check as selfcheck
+from groundbench.adapters.hooks.discovery import Candidates, candidates, layers_counted
+from groundbench.adapters.hooks.eager import EagerRecorder
+from groundbench.adapters.hooks.mamba2 import Recorder
+from groundbench.adapters.hooks.session import Session, Site, bound
+from groundbench.adapters.model_structure import input_device
+from groundbench.api.adapter import HeadEdit, Mixer
+from groundbench.api.errors import UnsupportedModelError
+
+Route = Literal["interface", "eager"]
+
+
+class Tap:
+    """The heads of one model. Outside `active` the model is exactly as it was loaded.
+
+    Attributes:
+        mixers: the token-mixing modules with heads, in the order of a HeadEdit's columns; empty for a model without.
+    """
+
+    def __init__(self, model: PreTrainedModel, found: Candidates, route: Route, sites: tuple[Site, ...]) -> None:
+        self.mixers: tuple[Mixer, ...] = tuple(s.mixer for s in sites)
+        self._model = model
+        self._found = found
+        self._route = route
+        self._sites = sites
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how heads are read."""
+        if self._route == "eager":
+            return ("heads are read from returned attention weights: memory grows with the square of the prompt",)
+        return ()
+
+    @contextmanager
+    def active(
+        self, edit: HeadEdit | None = None, trace: bool = False, start: int = 0, layer: int = 1
+    ) -> Iterator[Session]:
+        """Apply an edit to, and keep the traces of, the model calls made inside.
+
+        Yields an object whose `traces` (one for each mixer, in order) are those of the last call. While tracing, the
+        parameters take no gradient: the graph starts at the first mixer's output.
+
+        Args:
+            start: how many tokens each call goes on from in a cache; an edit that differs by position counts them.
+            layer: the first layer that the calls run (a pass restarted from a later layer's residual).
+
+        Raises:
+            ValueError: the edit has another number of heads, mixers or rows.
+            UnsupportedModelError: the call cannot be traced (a scan that goes on from a cached state).
+        """
+        session = Session(self._sites, edit, trace, start, layer)
+        with _running(self._model, self._found, self._route, session):
+            yield session
+
+
+def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> Tap:
+    """Find the mixers of a loaded model and check that what is tapped is what the model computes.
+
+    Returns a tap with no mixers for a model that has no heads (an LSTM).
+
+    Args:
+        inputs: what the model is called with to try it; by default the ids of `probe_ids`.
+
+    Raises:
+        UnsupportedModelError: names the model type and what failed; behaviour can still be scored.
+    """
+    attention.register()
+    found = candidates(model)
+    if not found:
+        return Tap(model, found, "interface", ())
+    inputs = inputs or {"input_ids": probe_ids(model)}
+    with torch.no_grad():
+        untouched = model(**inputs, use_cache=False, return_dict=True).logits
+    route: Route = "interface" if all(attention.dispatches(m) for m in found.attention) else "eager"
+    session, logits = _probe(model, found, route, inputs)
+    selfcheck.check(model, found, session, untouched, logits)
+    return Tap(model, found, route, tuple(session.sites))
+
+
+def probe_ids(model: PreTrainedModel, length: int = 7) -> Tensor:
+    """A short prompt of ordinary token ids, [1, length]: none that stands for an image, a pad or an end."""
+    text = model.config.get_text_config()
+    named = {**vars(model.config), **vars(text)}.items()
+    special = {v for k, v in named if k.endswith(("_token_id", "_token_index")) and isinstance(v, int)}
+    ordinary = [i for i in range(min(text.vocab_size, 64)) if i not in special] or [0]
+    ids = [ordinary[(2 + i) % len(ordinary)] for i in range(length)]
+    return torch.tensor([ids], device=input_device(model))
+
+
+def _probe(
+    model: PreTrainedModel, found: Candidates, route: Route, inputs: Mapping[str, Any]
+) -> tuple[Session, Tensor]:
+    """One traced call, in which the sites are found."""
+    session = Session(None, trace=True)
+    try:
+        with layers_counted(found.layers, session), _running(model, found, route, session):
+            return session, model(**inputs, use_cache=False, return_dict=True).logits
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"{model.config.model_type}: {error}") from error
+
+
+@contextmanager
+def _running(model: PreTrainedModel, found: Candidates, route: Route, session: Session) -> Iterator[Session]:
+    with ExitStack() as stack:
+        if session.trace:
+            stack.enter_context(_parameters_frozen(model))
+        if found.attention and route == "interface":
+            stack.enter_context(_rerouted(found.owner))
+        elif found.attention:
+            stack.enter_context(_by_itself(found.owner, session.trace))
+            stack.enter_context(EagerRecorder(session).attached(model, found.attention))
+        if found.ssd:
+            stack.enter_context(Recorder(session).attached(found.ssd))
+        yield stack.enter_context(bound(session))
+
+
+@contextmanager
+def _rerouted(owner: PreTrainedModel) -> Iterator[None]:
+    """Send the owner's attention through the tap, and back; a sub-model inside it (a vision tower) is left alone."""
+    config = owner.config
+    before: dict[str, Any] = {"": config._attn_implementation}
+    for name in config.sub_configs:
+        if getattr(config, name, None) is not None:
+            before[name] = getattr(config, name)._attn_implementation
+    text = {n: attention.NAME for n in before if n and getattr(config, n) is config.get_text_config()}
+    owner.set_attn_implementation({**before, "": attention.NAME, **text})
+    try:
+        yield
+    finally:
+        owner.set_attn_implementation(before)
+
+
+@contextmanager
+def _by_itself(owner: PreTrainedModel, trace: bool) -> Iterator[None]:
+    """While tracing, attention in plain tensors with an explicit mask: Falcon drops the mask under sdpa."""
+    before = owner.config._attn_implementation
+    if trace:
+        owner.config._attn_implementation = "eager"
+    try:
+        yield
+    finally:
+        owner.config._attn_implementation = before
+
+
+@contextmanager
+def _parameters_frozen(model: PreTrainedModel) -> Iterator[None]:
+    """No gradient for parameters: activations that only they need are then not kept."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for p in trained:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in trained:
+            p.requires_grad_(True)

@@ -1,0 +1,391 @@
+"""Hugging Face causal language models: hub ids, folders, GGUF files, and models already in memory."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+import torch
+from torch import Tensor
+
+import groundbench.adapters.architectures  # noqa: F401  registers our own architectures with transformers
+from groundbench.adapters import capability_checks as probing
+from groundbench.adapters import model_structure as anatomy
+from groundbench.adapters import multi_token as following
+from groundbench.adapters.hooks import Tap, attach
+from groundbench.adapters.hooks.head_hooks import probe_ids
+from groundbench.adapters.kv_cache import CachedPrefix
+from groundbench.adapters.layer_restart import entering_at, layers_are_packed
+from groundbench.adapters.loading import load as loading
+from groundbench.adapters.loading import quantization
+from groundbench.adapters.loading.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
+from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
+from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
+from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.api.testbed import Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+UNLIMITED = 1 << 20
+CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
+
+
+class HFCausal:
+    """A causal language model of transformers as an `Adapter` (see groundbench.api.adapter for the contract).
+
+    Rows of one batch have one length, so nothing is ever padded. The head tap is attached when it is first needed.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerFast,
+        *,
+        name: str,
+        fingerprint: str | None = None,
+        bos: BosPolicy = "auto",
+        chat: bool = False,
+        notes: tuple[str, ...] = (),
+        training: dict[str, Any] | None = None,
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.device = anatomy.input_device(model)
+        _shorten_chunks(model, self.device)
+        parameters = inspect.signature(type(model).forward).parameters
+        self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
+        self._has_cache = self._cache_name in parameters
+        self._keeps_logits = "logits_to_keep" in parameters
+        self._tree_works = False
+        self._packed: bool | None = None
+        self._tap: Tap | None = None
+        self._notes = notes
+        self.encoder = self._make_encoder(name, bos, chat)
+        self.info = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
+
+    def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
+        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat)
+
+    def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
+        config = self.model.config.get_text_config()
+        lacks = self._tried()
+        mixers = () if self._tap is None else self._tap.mixers
+        notes = self._notes if self._tap is None else (*self._notes, *self._tap.notes)
+        return ModelInfo(
+            name=name,
+            family=config.model_type,
+            architecture=type(self.model).__name__,
+            parameters=anatomy.parameter_count(self.model),
+            dtype=loading.dtype_label(self.model),
+            fingerprint=fingerprint,
+            tokenizer=tokenizer_fingerprint(self.tokenizer),
+            vocab_size=config.vocab_size,
+            max_length=self.encoder.max_length,
+            n_layers=config.num_hidden_layers,
+            d_model=config.hidden_size,
+            mixers=mixers,
+            capabilities=frozenset(c for c in CAPABILITIES if c not in lacks),
+            lacks=tuple(lacks.items()),
+            attention=str(getattr(self.model.config, "_attn_implementation", "") or ""),
+            bos="added" if self.encoder.begins_with_bos else "none",
+            chat=self.encoder.opening if self.encoder.chat else None,
+            unknown=self.encoder.unknown,
+            device=str(self.device),
+            step=training.get("step"),
+            seed=training.get("seed"),
+            checkpoint=training.get("checkpoint"),
+            folder=training.get("folder"),
+            notes=notes,
+        )
+
+    def _tried(self) -> dict[Capability, str]:
+        """What the model cannot do, with the reason."""
+        no_prefix = probing.no_prefix(self) if self._has_cache else "its forward pass takes no cache"
+        if no_prefix is None:
+            self._tree_works = self._follows_trees()
+        found: dict[Capability, str | None] = {
+            "prefix": no_prefix,
+            "hidden": probing.no_lens(self),
+            "restart": probing.no_restart(self, cached=no_prefix is None),
+        }
+        try:
+            self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
+            found["tap"] = None if self._tap.mixers else "the model has no heads"
+        except UnsupportedModelError as error:
+            found["tap"] = str(error)
+        return {name: why for name, why in found.items() if why is not None}
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
+        """Token ids and ENV spans; see `PromptEncoder.encode` for the errors."""
+        return self.encoder.encode(prompts)
+
+    def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
+        """The tokens of each word after a prompt; see `PromptEncoder.targets` for the errors."""
+        return self.encoder.targets(words, after)
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text, spaces included."""
+        return [str(self.tokenizer.decode([i])) for i in ids]
+
+    def prefill(
+        self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None
+    ) -> CachedPrefix:
+        """Run rows of one length without a graph and keep their cache."""
+        more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
+        with torch.no_grad(), self._tapped(edit, prefix):
+            out = self._call(self._inputs(rows), use_cache=True, **more)
+        return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), out.logits[:, -1].float())
+
+    def forward(
+        self,
+        rows: Sequence[Encoded],
+        *,
+        prefix: Prefix | None = None,
+        edit: HeadEdit | None = None,
+        hidden: Sequence[int] = (),
+        trace: bool = False,
+    ) -> Forward:
+        """Last-position logits [B, V] in fp32, hidden states and head traces as asked for."""
+        more: dict[str, Any] = {}
+        if prefix is not None:
+            more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
+        elif self._has_cache:
+            more = {"use_cache": False}
+        inputs = self._inputs(rows)
+        with torch.set_grad_enabled(trace), self._tapped(edit, prefix, trace) as tapped:
+            states, out = self._with_hidden(inputs, hidden, more)
+        traces = tuple(tapped.traces) if tapped is not None and trace else ()
+        return Forward(out.logits[:, -1].float(), states, traces)
+
+    def follow(
+        self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
+    ) -> Tensor:
+        """[B, paths, V] fp32 logits after each path; see `groundbench.adapters.multi_token`."""
+        if prefix is None:
+            longer = [[replace(r, ids=r.ids + path) for r in rows] for path in paths]
+            return torch.stack([self.forward(part, edit=edit).logits for part in longer], dim=1)
+        if edit is not None:
+            edit = replace(edit, positions="all")  # of the path: the cached context is as it was edited
+        cached, run = cast(CachedPrefix, prefix), self._runner(rows)
+        with torch.no_grad(), self._tapped(edit, prefix):
+            if self._tree_works:
+                cache = cached.for_batch(len(rows))
+                return following.tree(run, cache, cached.length, paths, len(rows), self.device)
+            return following.each(run, cached, paths, self.device)
+
+    def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
+        """Logits [..., V] of hidden states [..., d]."""
+        return anatomy.unembed(self.model, hidden, normed=normed)
+
+    def restart(
+        self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
+    ) -> Tensor:
+        """Last-position logits [B, V] from a layer's saved residual; see `Restartable`."""
+        more: dict[str, Any] = {"use_cache": False} if self._has_cache else {}
+        if prefix is not None:
+            more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
+        inputs = self._inputs(rows)
+        with torch.no_grad(), self._tapped(edit, prefix, layer=layer), self._entering(layer, residual):
+            return cast(Tensor, self._call(inputs, **more).logits[:, -1].float())
+
+    def untrained(self, seed: int) -> HFCausal:
+        """The same architecture with random weights (transformers' own initialisation).
+
+        Raises:
+            UnsupportedModelError: the weights are quantized, or lie on several devices.
+        """
+        if quantization.method_of(self.model) or anatomy.is_spread(self.model):
+            raise UnsupportedModelError(
+                f"{self.info.name}: random weights are drawn on one device and not quantized; no untrained reference"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = type(self.model)(copy.deepcopy(self.model.config)).to(self.model.dtype).to(self.device)
+        return self._of(model, f"{self.info.name} (untrained)")
+
+    def _of(self, model: PreTrainedModel, name: str) -> HFCausal:
+        """Another model in this one's place: the same tokenizer and options."""
+        return HFCausal(model, self.tokenizer, name=name, bos=self.encoder.bos, chat=self.encoder.chat)
+
+    def _entering(self, layer: int, residual: Tensor) -> AbstractContextManager[None]:
+        if self._packed is None:
+            row = probing.probe_row(self.vocab_size, 2)
+            self._packed = layers_are_packed(self.model, lambda: self.forward([row]))
+        return entering_at(self.model, layer, residual, self._packed)
+
+    def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
+        if edit is None and not trace:
+            return nullcontext()
+        if self._tap is None or not self._tap.mixers:
+            raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
+        return self._tap.active(edit, trace, start=0 if prefix is None else prefix.length, layer=layer)
+
+    def _ids(self, rows: Sequence[Encoded]) -> Tensor:
+        ids = [r.ids[r.start :] for r in rows]
+        if len({len(i) for i in ids}) != 1:
+            raise ValueError("rows of one batch must have one length")
+        return torch.tensor(ids, device=self.device)
+
+    def _inputs(self, rows: Sequence[Encoded]) -> dict[str, Any]:
+        """What the model is called with for the rows' new tokens."""
+        return {"input_ids": self._ids(rows)}
+
+    def _call(self, inputs: dict[str, Any], **more: Any) -> Any:
+        if self._keeps_logits:
+            more["logits_to_keep"] = 1
+        return self.model(**inputs, return_dict=True, **more)
+
+    def _runner(self, rows: Sequence[Encoded]) -> following.Run:
+        """How tokens that go on from these rows are run; see `_run`."""
+        return self._run
+
+    def _run(self, ids: Tensor, cache: Any | None, **more: Any) -> Tensor:
+        """Logits [B, T, V] of all new tokens, going on from a cache if there is one."""
+        if cache is not None:
+            more |= {self._cache_name: cache, "use_cache": True}
+        return cast(Tensor, self.model(input_ids=ids, return_dict=True, **more).logits)
+
+    def _with_hidden(
+        self, inputs: dict[str, Any], layers: Sequence[int], more: dict[str, Any]
+    ) -> tuple[dict[int, Tensor], Any]:
+        """Residuals by layer: what enters the next layer, and for the last one what enters the final norm.
+
+        Caught by hooks: families disagree on what their `hidden_states` begin with and whether the last is normed.
+        """
+        if not layers:
+            return {}, self._call(inputs, **more)
+        with anatomy.caught(self.model, layers) as states:
+            out = self._call(inputs, **more)
+        return states, out
+
+    @torch.no_grad()
+    def _follows_trees(self) -> bool:
+        """Whether many paths may be read in one pass under a tree mask (attention models without a window)."""
+        start = probing.probe_row(self.vocab_size, 5)
+        paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
+        prefix = self.prefill([start])
+        try:
+            tree = following.tree(self._run, prefix.for_batch(1), prefix.length, paths, 1, self.device)
+        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, IndexError):
+            return False
+        each = following.each(self._run, prefix, paths, self.device)
+        return probing.relative(tree, each) <= self.tolerance
+
+    @property
+    def vocab_size(self) -> int:
+        """Entries of the vocabulary."""
+        return int(self.model.config.get_text_config().vocab_size)
+
+    @property
+    def tolerance(self) -> float:
+        """Largest difference of logits, relative to the largest, between two ways to compute them."""
+        return 1e-4 if self.model.dtype == torch.float32 else 5e-2
+
+
+def open_causal(
+    model: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    device_map: str | None = None,
+    max_memory: dict[int | str, str] | None = None,
+    quantize: quantization.Quantize | None = None,
+    bos: BosPolicy = "auto",
+    chat: bool = False,
+    trust_remote_code: bool = False,
+) -> Adapter | None:
+    """The adapter of a causal language model (hub id, folder, .gguf file or `module:object`).
+
+    Args:
+        chat: put prompts into the tokenizer's chat template (see `groundbench.adapters.chat_template`).
+
+    Raises:
+        BadInputError: the model does not exist or cannot be loaded.
+        UnsupportedModelError: it is no causal language model.
+    """
+    if ":" in model and not Path(model).exists():
+        return _from_object(model, bos, chat)
+    source = loading.locate(model)
+    options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
+    options.resolved_dtype()
+    config = loading.load_config(source, trust_remote_code)
+    if hasattr(config, "vision_config"):
+        return None  # a vision-language model: another adapter's
+    loaded = loading.load_causal(source, config, options)
+    probing.require_causal(loaded, source.name)
+    tokenizer = loading.load_tokenizer(source, trust_remote_code)
+    return HFCausal(
+        loaded,
+        tokenizer,
+        name=source.name,
+        fingerprint=weights_fingerprint(source, loaded),
+        bos=bos,
+        chat=chat,
+        training=training_of(source),
+    )
+
+
+def made_by(spec: str) -> Any:
+    """What `module:object` names, called if it can be. Raises BadInputError if it cannot be imported."""
+    module, _, attribute = spec.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInputError(f"{spec}: cannot import {attribute!r} from {module!r}: {error}") from error
+    return found() if callable(found) and not hasattr(found, "info") else found
+
+
+def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
+    made = made_by(spec)
+    if isinstance(made, tuple) and len(made) == 2:
+        if hasattr(getattr(made[0], "config", None), "vision_config"):
+            return None  # a vision-language model: another adapter's
+        return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
+    if not hasattr(made, "info") or not hasattr(made, "forward"):
+        raise BadInputError(f"{spec}: found {type(made).__name__}; expected an Adapter or a (model, tokenizer) pair")
+    if chat:
+        raise BadInputError(f"{spec}: --chat was asked for, but an Adapter of its own encodes its prompts by itself")
+    return cast(Adapter, made)
+
+
+def training_of(source: loading.Source) -> dict[str, Any]:
+    """Step and seed of one of our own checkpoints."""
+    if source.path is None or not (source.path / "training.json").is_file():
+        return {}
+    state = json.loads((source.path / "training.json").read_text())
+    return {
+        "step": state.get("step"),
+        "seed": state.get("seed"),
+        "checkpoint": source.path.name,
+        "folder": str(source.path),
+    }
+
+
+def max_length(model: PreTrainedModel) -> int:
+    """The model's context in tokens."""
+    config = model.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return UNLIMITED
+
+
+CPU_CHUNK = 32
+
+
+def _shorten_chunks(model: PreTrainedModel, device: torch.device) -> None:
+    """On the CPU a state-space scan pads every prompt to a whole chunk: shorter ones compute the same in less time."""
+    if device.type != "cpu":
+        return
+    for module in model.modules():
+        if isinstance(getattr(module, "chunk_size", None), int):
+            module.chunk_size = min(module.chunk_size, CPU_CHUNK)

@@ -1,0 +1,1 @@
+"""From a name, folder or .gguf file to a torch model."""

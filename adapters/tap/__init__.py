@@ -1,9 +1,0 @@
-"""The head tap: weights, values and outputs of every head, and edits of them, for any loaded transformers model.
-
-o_q = sum_k W_qk v_k holds for attention and for Mamba-2's scan alike (protocol §8), so saliency, head detection and
-ablation are written once, against `groundbench.adapter.Trace` and `groundbench.adapter.HeadEdit`.
-"""
-
-from groundbench.adapters.tap.tap import Tap, attach
-
-__all__ = ["Tap", "attach"]

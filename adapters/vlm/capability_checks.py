@@ -1,0 +1,99 @@
+"""What a vision-language model does with a small picture when it is opened, against a plain call of the model itself.
+
+Each check gives None, or why images cannot be read, or not go on from a cache. As for text, nothing is taken from a
+family's name.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from groundbench.adapters.capability_checks import CANNOT, relative
+from groundbench.adapters.hooks.head_hooks import probe_ids
+from groundbench.adapters.vlm.image_features import OF_THE_TEXT
+from groundbench.api.adapter import Encoded
+from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.api.testbed import ImageSegment, Prompt
+
+if TYPE_CHECKING:
+    from groundbench.adapters.vlm.adapter import VisionLanguage
+
+SIDES = (61, 47)
+
+
+@dataclass(frozen=True)
+class Speckled:
+    """A picture of seeded noise."""
+
+    key: str = "groundbench: a small picture of noise"
+
+    def load(self) -> Image.Image:
+        """The picture in RGB."""
+        width, height = SIDES
+        return Image.frombytes("RGB", SIDES, random.Random(0).randbytes(3 * width * height))
+
+
+def no_images(adapter: VisionLanguage) -> str | None:
+    """Why the model does not read a picture as a plain call on its processor's own inputs does."""
+    family = adapter.model.config.model_type
+    try:
+        row, plain = _row(adapter), plain_inputs(adapter)
+        if list(row.ids) != plain["input_ids"][0].tolist():
+            return (
+                f"{family}: prompts with images are encoded otherwise than its processor does it, so they are refused"
+            )
+        ours = adapter.forward([row]).logits
+        with torch.no_grad():
+            wanted = adapter.model(**plain, use_cache=False, return_dict=True).logits[:, -1].float()
+        gap = relative(ours, wanted)
+    except (UnsupportedModelError, BadInputError) as error:
+        return f"{family}: images cannot be read: {error}"
+    except CANNOT as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return f"{family}: images cannot be read: {type(error).__name__}: {first[:200]}"
+    if not gap <= adapter.tolerance:
+        return f"{family}: with a picture its logits differ by {gap:.0e} of the largest from those of a plain call"
+    return None
+
+
+def no_image_prefix(adapter: VisionLanguage) -> str | None:
+    """Why the model cannot go on from a cached picture as if it had read all at once."""
+    row = _row(adapter)
+    cut = row.image_spans[0][1]
+    gone_on = adapter.forward([row.after(cut)], prefix=adapter.prefill([row.upto(cut)])).logits
+    gap = relative(gone_on, adapter.forward([row]).logits)
+    return (
+        None
+        if gap <= adapter.tolerance
+        else f"going on from a cached picture changes the logits by {gap:.0e} of the largest"
+    )
+
+
+def plain_inputs(adapter: VisionLanguage) -> dict[str, Tensor]:
+    """What the processor itself makes of the picture, with ordinary tokens after it (and BOS before, as asked for)."""
+    encoder = adapter.encoder
+    made = adapter.processor(
+        images=[Speckled().load()], text=[encoder.unexpanded()], return_tensors="pt", add_special_tokens=False
+    )
+    of_text = {k: v for k, v in made.items() if k in OF_THE_TEXT and k != "labels"}
+    n = len(of_text["input_ids"][0])
+    begin = [adapter.tokenizer.bos_token_id] if encoder.adds_bos else []
+    end = probe_ids(adapter.model)[0].tolist()
+    added = {"input_ids": (begin, end), "attention_mask": ([1] * len(begin), [1] * len(end))}
+    for name, values in of_text.items():
+        kind = int(adapter.family.ahead == "prefix")
+        before, after = added.get(name, ([0] * len(begin), [kind] * len(end)))
+        of_text[name] = torch.cat([values.new_tensor([before]), values[:, :n], values.new_tensor([after])], dim=1)
+    pixels = {k: v for k, v in made.items() if isinstance(v, Tensor) and k not in OF_THE_TEXT}
+    return {k: v.to(adapter.device) for k, v in (of_text | pixels).items()}
+
+
+def _row(adapter: VisionLanguage) -> Encoded:
+    (row,) = adapter.encode([Prompt("a picture", "", "image", (ImageSegment(Speckled()),))])
+    return replace(row, ids=row.ids + tuple(probe_ids(adapter.model)[0].tolist()))

@@ -1,0 +1,92 @@
+"""From a hub id or a folder to a vision-language model, its processor and the adapter of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from groundbench.adapters.huggingface import made_by, training_of
+from groundbench.adapters.loading import load as loading
+from groundbench.adapters.loading import quantization
+from groundbench.adapters.loading.fingerprint import weights_fingerprint
+from groundbench.adapters.tokenization import BosPolicy
+from groundbench.adapters.vlm.adapter import VisionLanguage
+from groundbench.api.adapter import Adapter
+from groundbench.api.errors import BadInputError
+
+KIND = "vision-language model that continues text"
+
+
+def open_vlm(
+    model: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    device_map: str | None = None,
+    max_memory: dict[int | str, str] | None = None,
+    quantize: quantization.Quantize | None = None,
+    bos: BosPolicy = "auto",
+    chat: bool = False,
+    trust_remote_code: bool = False,
+) -> Adapter | None:
+    """The adapter of a vision-language model (hub id, folder or `module:object` that gives a model and a processor).
+
+    Args:
+        chat: put prompts into the processor's chat template, images into the user's turn.
+
+    Raises:
+        BadInputError: the model or its processor cannot be loaded, or the processor reads no images.
+        UnsupportedModelError: transformers has no such model that continues text.
+    """
+    if ":" in model and not Path(model).exists():
+        return _from_object(model, bos, chat)
+    source = loading.locate(model)
+    if source.gguf is not None:
+        return None
+    config = loading.load_config(source, trust_remote_code)
+    if not hasattr(config, "vision_config"):
+        return None
+    options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
+    options.resolved_dtype()
+    processor = load_processor(source, trust_remote_code)
+    loaded = loading.load_model(source, config, options, AutoModelForImageTextToText, KIND)
+    return VisionLanguage(
+        loaded,
+        processor,
+        name=source.name,
+        fingerprint=weights_fingerprint(source, loaded),
+        bos=bos,
+        chat=chat,
+        training=training_of(source),
+    )
+
+
+def load_processor(source: loading.Source, trust_remote_code: bool) -> Any:
+    """The processor saved beside a model. Raises BadInputError if there is none for images and text."""
+    processor = loading.from_pretrained(AutoProcessor, source, trust_remote_code=trust_remote_code)
+    return checked_processor(processor, source.name)
+
+
+def checked_processor(processor: Any, name: str) -> Any:
+    """The processor itself. Raises BadInputError if it does not read images and text, or gives no offsets."""
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is None or getattr(processor, "image_processor", None) is None:
+        raise BadInputError(
+            f"{name}: its processor ({type(processor).__name__}) does not read images and text; expected "
+            "preprocessor_config.json (or processor_config.json) and a tokenizer beside the weights"
+        )
+    if not getattr(tokenizer, "is_fast", False):
+        raise BadInputError(
+            f"{name}: its tokenizer ({type(tokenizer).__name__}) gives no character offsets, which are needed to find "
+            "the ENV tokens; expected one with a tokenizer.json"
+        )
+    return processor
+
+
+def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
+    made = made_by(spec)
+    if not (isinstance(made, tuple) and len(made) == 2 and hasattr(getattr(made[0], "config", None), "vision_config")):
+        return None
+    return VisionLanguage(made[0], checked_processor(made[1], spec), name=spec, bos=bos, chat=chat)

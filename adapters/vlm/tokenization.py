@@ -1,0 +1,209 @@
+"""Prompts with images as token ids: the processor's own expansion of each image, and where its patches stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from groundbench.adapters.chat_template import chat_opening
+from groundbench.adapters.tokenization import BosPolicy, NotApartError, Offsets, PromptEncoder, Rendered, joined
+from groundbench.adapters.vlm.families import Family, Tile
+from groundbench.adapters.vlm.image_features import Layout, Pictures
+from groundbench.api.adapter import Encoded, Grid
+from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.api.testbed import ImageSegment, Prompt
+
+
+class ImagePromptEncoder(PromptEncoder):
+    """Tokenizes prompts with images, and those without, for one vision-language model.
+
+    An image stands where its segment does. In a chat template it stands in the user's turn, where the template puts
+    it; where a family reads images before any text (PaliGemma), they lead, and the text is what the model continues.
+
+    Attributes:
+        fault: why the model's images cannot be read; prompts with images are then refused.
+    """
+
+    def __init__(
+        self, processor: Any, pictures: Pictures, family: Family, max_length: int, name: str, bos: BosPolicy, chat: bool
+    ) -> None:
+        self.processor, self.pictures, self.family = processor, pictures, family
+        self.fault: str | None = None
+        self._openings: dict[int, str] = {}
+        super().__init__(processor.tokenizer, max_length, name, bos, chat)
+        if family.ahead == "prefix" and not chat:
+            self.opening = self._leading_bos
+
+    @property
+    def _leading_bos(self) -> str:
+        """BOS as text, for families whose processor puts it after the images."""
+        return "" if self.bos == "no" else str(self.tokenizer.bos_token)
+
+    def _chat_opening(self, images: int = 0) -> str:
+        opening = chat_opening(self.processor, self.name, images)
+        found = opening.count(self.processor.image_token)
+        if found != images:
+            raise BadInputError(
+                f"{self.name}: its chat template puts {found} image(s) into a turn that holds {images}; "
+                "it cannot be used for prompts with images"
+            )
+        return opening
+
+    def render(self, prompt: Prompt) -> Rendered:
+        """The text of a prompt with every image expanded as the processor does it.
+
+        Raises:
+            BadInputError: an image cannot be read, or text that stands for an image is part of the prompt's text.
+            UnsupportedModelError: the model's images cannot be read, or not several, or not after text.
+        """
+        self._require_plain(prompt)
+        images = [s for s in prompt.segments if isinstance(s, ImageSegment)]
+        if not images:
+            return super().render(prompt)
+        if self.fault is not None:
+            raise UnsupportedModelError(self.fault)
+        if len(images) > 1 and not self.family.several:
+            raise UnsupportedModelError(
+                f"{prompt.where}: it holds {len(images)} images, and {self.name} is of a family "
+                f"({self.pictures.config.model_type}) of which one image a prompt can be read"
+            )
+        texts = [self.pictures.layout(s.image, prompt.where).text for s in images]
+        if self.chat:
+            return self._behind(self._turn(texts), prompt)
+        if self.family.ahead == "prefix":
+            return self._leading(texts, prompt)
+        before, after = self.family.around
+        expanded = iter(texts)
+        parts = [f"{before}{next(expanded)}{after}" if isinstance(s, ImageSegment) else s.text for s in prompt.segments]
+        return joined(self.opening, parts)
+
+    def unexpanded(self) -> str:
+        """One image alone as the processor is given it, before it expands it."""
+        token = str(self.processor.image_token)
+        if self.chat:
+            return self._with_bos_as_asked(self._chat_opening(1))
+        return token if self.family.ahead == "prefix" else token.join(self.family.around)
+
+    def _require_plain(self, prompt: Prompt) -> None:
+        for token in (self.processor.image_token, self.pictures.placeholder):
+            if token in prompt.text:
+                n = sum(isinstance(s, ImageSegment) for s in prompt.segments)
+                raise BadInputError(
+                    f"{prompt.where}: its text holds {token!r}, which stands for an image, besides its {n} image(s)"
+                )
+
+    def _turn(self, texts: list[str]) -> str:
+        """The opening of a chat with these images expanded in it."""
+        n = len(texts)
+        if n not in self._openings:
+            self._openings[n] = self._with_bos_as_asked(self._chat_opening(n))
+        first, *rest = self._openings[n].split(self.processor.image_token)
+        return first + "".join(text + part for text, part in zip(texts, rest, strict=True))
+
+    def _leading(self, texts: list[str], prompt: Prompt) -> Rendered:
+        """Images, BOS and the line's end that PaliGemma's processor puts after its (here empty) task; then the text."""
+        lead = next((i for i, s in enumerate(prompt.segments) if not isinstance(s, ImageSegment)), len(prompt.segments))
+        if any(isinstance(s, ImageSegment) for s in prompt.segments[lead:]):
+            raise UnsupportedModelError(
+                f"{prompt.where}: {self.name} is of a family ({self.pictures.config.model_type}) that reads images "
+                "before any text, but an image stands after text"
+            )
+        return self._behind("".join(texts) + self._leading_bos + "\n", prompt)
+
+    def _behind(self, opening: str, prompt: Prompt) -> Rendered:
+        return joined(opening, ["" if isinstance(s, ImageSegment) else s.text for s in prompt.segments])
+
+    def _encoded(self, prompt: Prompt, shown: Rendered, ids: list[int], offsets: Offsets) -> Encoded:
+        row = super()._encoded(prompt, shown, ids, offsets)
+        images = [s for s in prompt.segments if isinstance(s, ImageSegment)]
+        if not images:
+            return row
+        layouts = [self.pictures.layout(s.image, prompt.where) for s in images]
+        placed = self._placed(prompt, row, layouts)
+        found = [_grid(tile, at, k) for k, at in enumerate(placed) for tile in layouts[k].tiles or ()]
+        grids = tuple(g for g in found if g is not None)
+        shown_at = [self._env(prompt, s, at, grids, k) for k, (s, at) in enumerate(zip(images, placed, strict=True))]
+        return replace(
+            row,
+            env=row.env + tuple(chain.from_iterable(shown_at)),
+            images=tuple(s.image.key for s in images),
+            boxes=tuple(s.box for s in images),
+            image_spans=self._whole_spans(prompt, shown, offsets, placed),
+            grids=grids,
+        )
+
+    def _placed(self, prompt: Prompt, row: Encoded, layouts: list[Layout]) -> list[list[int]]:
+        """For each image the positions of its placeholder tokens."""
+        every = [i for i, t in enumerate(row.ids) if t == self.pictures.config.image_token_id]
+        wanted = sum(layout.tokens for layout in layouts)
+        if len(every) != wanted:
+            raise BadInputError(
+                f"{prompt.where}: {self.name}'s tokenizer gives its {len(layouts)} image(s) {len(every)} image tokens, "
+                f"expected {wanted}; tokenizer and processor do not fit"
+            )
+        placed, start = [], 0
+        for layout in layouts:
+            placed.append(every[start : start + layout.tokens])
+            start += layout.tokens
+        return placed
+
+    def _whole_spans(
+        self, prompt: Prompt, shown: Rendered, offsets: Offsets, placed: list[list[int]]
+    ) -> tuple[tuple[int, int], ...]:
+        """The token span of each image with what the family puts around it; never less than its placeholders."""
+        shift = int(self.adds_bos)
+        in_place = [c for c, s in zip(shown.spans, prompt.segments, strict=True) if isinstance(s, ImageSegment)]
+        spans = []
+        for (start, end), at in zip(in_place, placed, strict=True):
+            if start < end:
+                inside = [i + shift for i, (a, b) in enumerate(offsets) if a < end and b > start]
+                spans.append((inside[0], inside[-1] + 1))
+            elif self.family.ahead == "prefix":  # its tokens see all that stands before the text
+                first = next((i for i, (_, b) in enumerate(offsets) if b > start), len(offsets))
+                spans.append((at[0], max(at[-1] + 1, first + shift)))
+            else:
+                spans.append((at[0], at[-1] + 1))
+        return tuple(spans)
+
+    def _env(
+        self, prompt: Prompt, segment: ImageSegment, placed: list[int], grids: tuple[Grid, ...], image: int
+    ) -> tuple[tuple[int, int], ...]:
+        """The ENV form of an image: the patches that its box touches, or all."""
+        if segment.box is None:
+            return runs(placed)
+        own = [g for g in grids if g.image == image]
+        if not own:
+            raise UnsupportedModelError(
+                f"{prompt.where}: where the patches of a {self.pictures.config.model_type} image stand among its "
+                "tokens is not known, so a box in it cannot be found; use a form without boxes"
+            )
+        found = tuple(span for g in own for span in g.spans(*g.touched(segment.box)))
+        if not found:
+            raise NotApartError(
+                f"{prompt.where}: the object's box {tuple(round(x, 3) for x in segment.box)} lies outside of what "
+                f"{self.name}'s processor keeps of the image"
+            )
+        return found
+
+
+def runs(positions: list[int]) -> tuple[tuple[int, int], ...]:
+    """Half-open spans of consecutive positions."""
+    spans: list[tuple[int, int]] = []
+    for p in positions:
+        if spans and spans[-1][1] == p:
+            spans[-1] = (spans[-1][0], p + 1)
+        else:
+            spans.append((p, p + 1))
+    return tuple(spans)
+
+
+def _grid(tile: Tile, placed: Sequence[int], image: int) -> Grid | None:
+    """A tile among a row's tokens; other tokens may end each of its rows. None where its patches lie otherwise."""
+    firsts = [tile.offset + row * tile.pitch for row in range(tile.rows)]
+    begins = [placed[first] for first in firsts]
+    pitch = begins[1] - begins[0] if tile.rows > 1 else tile.columns
+    unbroken = all(placed[f + tile.columns - 1] == placed[f] + tile.columns - 1 for f in firsts)
+    even = all(b == begins[0] + row * pitch for row, b in enumerate(begins))
+    return Grid(begins[0], tile.rows, tile.columns, pitch, tile.region, image) if unbroken and even else None

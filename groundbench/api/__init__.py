@@ -1,0 +1,1 @@
+"""The contracts: what a testbed, a question set and an adapter must provide. Start here to extend groundbench."""

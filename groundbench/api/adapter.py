@@ -1,0 +1,390 @@
+"""What a model must be able to do to be measured: the `Adapter` protocol and the values it passes.
+
+Measurements import only this module, never transformers. Shapes: B rows of a batch, T positions,
+V vocabulary, H heads of one mixer, D head width, d model width. Layers are numbered from 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from groundbench.api.testbed import Box, Prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MixerKind = Literal["attention", "ssd"]
+Positions = Literal["all", "last"]
+Capability = Literal["prefix", "hidden", "tap", "restart"]
+EDGE = 1e-6
+"""Of a patch: how far a box may reach into it by rounding alone."""
+NO_REASON: dict[Capability, str] = {
+    "prefix": "its adapter keeps no cache",
+    "hidden": "its hidden states, unembedded, do not give its own logits",
+    "tap": "the model has no heads",
+    "restart": "it cannot go on from a layer's saved residual",
+}
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """One token-mixing module with heads: o_q = sum_k W_qk v_k (protocol §8)."""
+
+    layer: int
+    kind: MixerKind
+    n_heads: int
+    d_head: int
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model before anything is measured.
+
+    `mixers` is empty for a model without heads (an LSTM): its head results are null, never 0.
+    `capabilities`: `prefix` (a shared prefix can be cached), `hidden` (hidden states), `tap` (head traces and edits),
+    `restart` (see `Restartable`). `lacks` says why one is missing, see `why_not`.
+    """
+
+    name: str
+    family: str
+    architecture: str
+    parameters: int
+    dtype: str
+    fingerprint: str
+    tokenizer: str
+    vocab_size: int
+    max_length: int
+    n_layers: int
+    d_model: int
+    mixers: tuple[Mixer, ...] = ()
+    capabilities: frozenset[Capability] = frozenset()
+    lacks: tuple[tuple[Capability, str], ...] = ()
+    attention: str = ""
+    bos: Literal["added", "none"] = "none"
+    device: str = "cpu"
+    step: int | None = None
+    seed: int | None = None
+    checkpoint: str | None = None
+    folder: str | None = None
+    """Where a checkpoint of ours lies, with its training.json."""
+    notes: tuple[str, ...] = ()
+    chat: str | None = None
+    """What a chat template puts before every prompt; None where prompts stand alone."""
+    unknown: int | None = None
+    """The token that stands for words the tokenizer does not know; None where it can write every word."""
+
+    def why_not(self, capability: Capability) -> str:
+        """Why the model lacks a capability, for messages."""
+        return dict(self.lacks).get(capability, NO_REASON[capability])
+
+    @property
+    def n_heads(self) -> int:
+        """Heads in all mixers together."""
+        return sum(m.n_heads for m in self.mixers)
+
+    @property
+    def head_index(self) -> tuple[tuple[int, int], ...]:
+        """(layer from 1, head from 0) of every head, in the order of a HeadEdit's columns."""
+        return tuple((m.layer, h) for m in self.mixers for h in range(m.n_heads))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where an image's patches stand among a row's tokens, row by row, and which part of the image they cover.
+
+    Attributes:
+        start: the position of the first patch.
+        rows, columns: patches (or pooled patches) down and across.
+        pitch: tokens from the first patch of one row to that of the next; some families end a row with a token.
+        region: what the whole grid covers, in fractions of the image: a crop covers less, padding reaches beyond.
+        image: the number of the image in the prompt, from 0.
+    """
+
+    start: int
+    rows: int
+    columns: int
+    pitch: int = 0
+    region: Box = (0.0, 0.0, 1.0, 1.0)
+    image: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.pitch:
+            object.__setattr__(self, "pitch", self.columns)
+
+    def touched(self, box: Box) -> tuple[range, range]:
+        """The rows and the columns of the patches that a box (fractions of the image) touches; empty outside."""
+        left, top, right, bottom = self.region
+        down = _touched(box[1], box[3], top, bottom, self.rows)
+        across = _touched(box[0], box[2], left, right, self.columns)
+        return down, across
+
+    def spans(self, down: range, across: range) -> tuple[tuple[int, int], ...]:
+        """Half-open token spans of some rows and columns of patches."""
+        if not across:
+            return ()
+        begins = [self.start + row * self.pitch for row in down]
+        return tuple((b + across.start, b + across.stop) for b in begins)
+
+
+def _touched(low: float, high: float, first: float, last: float, n: int) -> range:
+    """The cells that [low, high] touches of n equal ones from `first` to `last`; an edge alone is no touch."""
+    scale = n / (last - first)
+    start, stop = math.floor((low - first) * scale + EDGE), math.ceil((high - first) * scale - EDGE)
+    return range(min(max(start, 0), n), max(min(stop, n), 0))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt as the model reads it.
+
+    `env`: half-open token spans of the ENV form. `start`: how many tokens of `ids` a shared prefix already covers (0
+    without one). Of image prompts, for each image in order: `images`, its handle (equal content, equal handle);
+    `boxes`, where the noun's object is in it (None: nowhere in particular); `image_spans`, the half-open token span
+    of it and of what the family puts around and between its patches, which is never cut. `grids`: where the patches
+    stand; an image may have several (tiles, a small version of the whole) or none that is known.
+    """
+
+    ids: tuple[int, ...]
+    env: tuple[tuple[int, int], ...] = ()
+    images: tuple[Any, ...] = ()
+    boxes: tuple[Box | None, ...] = ()
+    start: int = 0
+    image_spans: tuple[tuple[int, int], ...] = ()
+    grids: tuple[Grid, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def env_positions(self) -> tuple[int, ...]:
+        """Every token position of the ENV form."""
+        return tuple(p for a, b in self.env for p in range(a, b))
+
+    def after(self, start: int) -> Encoded:
+        """The same row when the first `start` tokens are in a prefix."""
+        return replace(self, start=start)
+
+    def upto(self, length: int) -> Encoded:
+        """The row's first `length` tokens with the images among them: what a prefix is made of, without an ENV form."""
+        kept = sum(begin < length for begin, _ in self.image_spans)
+        return Encoded(self.ids[:length], images=self.images[:kept], image_spans=self.image_spans[:kept])
+
+
+class Prefix(Protocol):
+    """The cached state of a shared prefix: `length` tokens; valid only under the edit it was made with."""
+
+    @property
+    def length(self) -> int:
+        """Tokens in the prefix."""
+        ...
+
+    @property
+    def logits(self) -> Tensor:
+        """[rows, V] fp32 logits at the prefix' last position, one row for each encoded row of the prefill."""
+        ...
+
+    def select(self, rows: Sequence[int]) -> Prefix:
+        """A prefix of these rows, in this order; a row may come several times."""
+        ...
+
+
+@dataclass(frozen=True)
+class HeadEdit:
+    """A change of head outputs: o' = scale * o + (1 - scale) * replace (replace is 0 where None).
+
+    Zero ablation: scale 0. Mean and resample: scale 0 with `replace`. Strengthening: scale > 1 without.
+
+    Attributes:
+        scale: [R, heads] with R = 1 (the same for every row) or one row for each row of the batch.
+        replace: for each mixer [R, P, H, D], or None; P is 1, the row's length T, or the number of roles.
+        positions: every position, or only the last one (the place of the prediction).
+        roles: [R, T] which of the P replacements each position takes; None where P is 1 or T. Rows may be longer
+            than the prompt: what lies beyond it is not read.
+    """
+
+    scale: Tensor
+    replace: tuple[Tensor, ...] | None = None
+    positions: Positions = "all"
+    roles: Tensor | None = None
+
+    def rows(self, part: slice) -> HeadEdit:
+        """The edit of some rows of the batch, so that a batch halved for memory keeps its edits."""
+        return self.pick(range(*part.indices(max(t.shape[0] for t in self._tensors()))))
+
+    def pick(self, rows: Sequence[int]) -> HeadEdit:
+        """The edit of the rows with these numbers; what is the same for every row stays as it is."""
+        index = list(rows)
+
+        def cut(tensor: Tensor) -> Tensor:
+            return tensor if tensor.shape[0] == 1 else tensor[index]
+
+        return HeadEdit(
+            cut(self.scale),
+            None if self.replace is None else tuple(cut(r) for r in self.replace),
+            self.positions,
+            None if self.roles is None else cut(self.roles),
+        )
+
+    @property
+    def per_row(self) -> bool:
+        """Whether rows differ in any part of the edit."""
+        return any(t.shape[0] > 1 for t in self._tensors())
+
+    def _tensors(self) -> list[Tensor]:
+        return [self.scale, *(self.replace or ()), *(() if self.roles is None else (self.roles,))]
+
+
+@runtime_checkable
+class Trace(Protocol):
+    """What one mixer did in a traced forward pass.
+
+    Keys are right-aligned: the last of the Tk is the newest token (a sliding window's cache may hold fewer than all).
+
+    Attributes:
+        output: [B, H, Tq, D], in the autograd graph: o_q = sum_k W_qk v_k (+ skip * v_q).
+        values: [B, H, Tk, D]; heads that share key/value heads have them repeated.
+        site: [B, H, Tq, D], detached: what an edit acts on. For attention the output; for Mamba-2 the heads after the
+            gated norm.
+        skip: [H], Mamba-2's D, or None.
+        smear: over how many later positions a short convolution spreads a token before it is mixed (0 without one).
+        sinks: whether rows may sum to less than 1.
+        ahead: whether a row may have weight on later tokens (the patches of one image, in some families).
+    """
+
+    @property
+    def mixer(self) -> Mixer: ...  # noqa: D102
+    @property
+    def output(self) -> Tensor: ...  # noqa: D102
+    @property
+    def values(self) -> Tensor: ...  # noqa: D102
+    @property
+    def site(self) -> Tensor: ...  # noqa: D102
+    @property
+    def skip(self) -> Tensor | None: ...  # noqa: D102
+    @property
+    def smear(self) -> int: ...  # noqa: D102
+    @property
+    def sinks(self) -> bool: ...  # noqa: D102
+    @property
+    def ahead(self) -> bool: ...  # noqa: D102
+
+    def weights(self, rows: slice, keys: int | None = None) -> Tensor:
+        """[B, H, r, keys]: the mixing weights of some query rows over the first `keys` keys (default all Tk).
+
+        `keys` must reach the last of the rows. Computed on demand, a fresh tensor each time; nothing T x T is kept.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The outcome of one forward pass: last-position logits [B, V] in fp32, and what was asked for besides.
+
+    `hidden` maps a layer (0 = embeddings, n_layers = last, before the final norm) to [B, T, d].
+    """
+
+    logits: Tensor
+    hidden: dict[int, Tensor] = field(default_factory=dict)
+    traces: tuple[Trace, ...] = ()
+
+
+class Adapter(Protocol):
+    """A model that can be measured."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is known of the model."""
+        ...
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
+        """Token ids and ENV spans. Raises BadInputError where a prompt is too long or a token crosses the ENV span."""
+        ...
+
+    def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
+        """The tokens of each word after a prompt. Raises BadInputError if the tokenizer merges across the join."""
+        ...
+
+    def prefill(self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None) -> Prefix:
+        """Run rows of one length without a graph and keep their state. Needs the capability `prefix`.
+
+        With `prefix`, only each row's tokens after `row.start` are run; it must have been made under the same edit.
+        """
+        ...
+
+    def forward(
+        self,
+        rows: Sequence[Encoded],
+        *,
+        prefix: Prefix | None = None,
+        edit: HeadEdit | None = None,
+        hidden: Sequence[int] = (),
+        trace: bool = False,
+    ) -> Forward:
+        """Logits at each row's last position.
+
+        With `prefix`, each row's tokens after `row.start` go on from the prefix' rows (one prefix row for all,
+        or one for each). `trace` keeps the autograd graph; otherwise no graph is built.
+        """
+        ...
+
+    def follow(
+        self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
+    ) -> Tensor:
+        """[B, paths, V] fp32 logits after each path of tokens that goes on from each row.
+
+        `prefix` holds the rows' states (one prefix row for each); None where the model has no cache. An edit is
+        applied at every position of a path, since each of them predicts a token of a target.
+        """
+        ...
+
+    def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
+        """Logits [..., V] of hidden states [..., d]; `normed` says that the final norm was already applied."""
+        ...
+
+
+@runtime_checkable
+class Untrainable(Protocol):
+    """An adapter that can make the same architecture with random weights: a reference for head counts (§10)."""
+
+    def untrained(self, seed: int) -> Adapter:
+        """The same architecture, tokenizer and dtype with seeded random weights."""
+        ...
+
+
+@runtime_checkable
+class Restartable(Protocol):
+    """An adapter that can go on from a layer's saved residual: single-head sweeps then skip the layers before.
+
+    Whether the model bears it is its capability `restart`.
+    """
+
+    def restart(
+        self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
+    ) -> Tensor:
+        """Last-position logits [B, V] in fp32 of layers `layer` (from 1) to the last.
+
+        Args:
+            residual: [B, T, d], the state that enters `layer` (`Forward.hidden[layer - 1]`) for each row's new tokens.
+        """
+        ...
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """An adapter that can show token ids as text, for plots."""
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """Each token as text, spaces included."""
+        ...
+
+
+@runtime_checkable
+class Exchangeable(Adapter, Protocol):
+    """An adapter of images that can give a row some of another row's patches: as the language model receives them."""
+
+    def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
+        """The row with the donor's patches at these token positions; the patches of both stand in the same places."""
+        ...

@@ -1,0 +1,106 @@
+"""`groundbench models`: what can be measured on a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from groundbench.api.errors import UnsupportedModelError
+from groundbench.cli import console
+from groundbench.cli.options import (
+    AsJson,
+    Bos,
+    Device,
+    DeviceMap,
+    Dtype,
+    MaxMemory,
+    Model,
+    Quantize,
+    Testbed,
+    TrustRemoteCode,
+    examples,
+    loading,
+)
+
+if TYPE_CHECKING:
+    from groundbench.api.adapter import ModelInfo
+    from groundbench.evaluation.model_check import Ability
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    epilog=examples(
+        ("a folder", "groundbench models check runs/demo/training/gpt2-mini/seed-42/step-001500"),
+        ("a hub id, for a program", "groundbench models check HuggingFaceTB/SmolLM2-135M --json"),
+    ),
+)
+
+
+@app.callback()
+def models() -> None:
+    """What can be measured on a model, and why not."""
+
+
+@app.command(
+    epilog=examples(
+        ("a checkpoint trained here", "groundbench models check runs/demo/training/gpt2-mini/seed-42/step-001500"),
+        (
+            "whether a testbed of your own can be asked of it",
+            "groundbench models check MODEL --testbed my-testbed.yaml",
+        ),
+    )
+)
+def check(
+    model: Model,
+    testbed: Testbed = None,
+    env_form: Annotated[str | None, typer.Option(help="Of this form.", show_default="the testbed's own")] = None,
+    as_json: AsJson = False,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    device_map: DeviceMap = None,
+    max_memory: MaxMemory = None,
+    quantize: Quantize = None,
+    bos: Bos = "auto",
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Try out on one prompt what can be measured, and say why not: behaviour, heads, ablation, single heads, lens.
+
+    Exit code 2 if nothing can. Which families were verified, and how: docs/families.md.
+    """
+    from groundbench.evaluation.model_check import find_abilities
+    from groundbench.evaluation.options import choose_testbed
+    from groundbench.registry import open_model
+
+    load = loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code)
+    adapter = open_model(model, **load)
+    bed = choose_testbed(adapter, testbed)
+    found = find_abilities(adapter, bed, bed.form(env_form or bed.default_form))
+    info = adapter.info
+    if as_json:
+        console.show_json(_as_json(info, bed.name, found))
+    else:
+        console.out().print(
+            f"[bold]{info.name}[/bold]  {info.family}: {info.architecture}, {info.parameters:,} parameters, "
+            f"{info.n_layers} layers, {info.dtype} on {info.device}",
+            soft_wrap=True,
+        )
+        console.show_list(f"on {bed.name}", [("+" if a.works else "-", a.name, a.detail) for a in found])
+    if not found[0].works:
+        raise UnsupportedModelError(f"{info.name}: behaviour cannot be measured: {found[0].detail}")
+
+
+def _as_json(info: ModelInfo, testbed: str, found: Sequence[Ability]) -> dict[str, object]:
+    return {
+        "model": info.name,
+        "family": info.family,
+        "architecture": info.architecture,
+        "parameters": info.parameters,
+        "layers": info.n_layers,
+        "dtype": info.dtype,
+        "device": info.device,
+        "testbed": testbed,
+        "abilities": {a.name: {"works": a.works, "detail": a.detail} for a in found},
+    }

@@ -1,0 +1,223 @@
+"""`groundbench screen MODEL`: a risk card, and a gate for pipelines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundbench.api.errors import BadInputError, GateFailedError
+from groundbench.cli import console
+from groundbench.cli.options import (
+    BATCH_TOKENS,
+    AsJson,
+    BatchTokens,
+    Bos,
+    Chat,
+    Device,
+    DeviceMap,
+    Dtype,
+    Force,
+    MaxMemory,
+    Model,
+    Out,
+    Quantize,
+    Seed,
+    TrustRemoteCode,
+    examples,
+    loading,
+    split,
+)
+
+if TYPE_CHECKING:
+    from groundbench.results.risk_card import RiskCard
+    from groundbench.screening.dry_run import ScreenPlan
+    from groundbench.screening.policy import Policy
+    from groundbench.screening.strengthening import StrengthenOptions
+
+POLICY, CONTROL = "What is required", "Control"
+
+EPILOG = examples(
+    ("the risk card of a model", "groundbench screen MODEL --out DIR"),
+    ("a gate: exit code 3 unless at most 15 % of the answers are wrong", "groundbench screen MODEL --max-risk 0.15"),
+    ("a policy file in a pipeline", "groundbench screen MODEL --policy policy.yaml --out DIR"),
+    ("do the heads help if they are strengthened?", "groundbench screen MODEL --strengthen auto --out DIR"),
+    ("what that would cost", "groundbench screen MODEL --dry-run"),
+)
+
+Questions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--questions",
+        help="A question set, a YAML file that names one and its files, or module:object; repeat it for several.",
+        show_default="text-scenes; image-scenes for a model that reads images",
+        metavar="SET",
+    ),
+]
+
+
+def screen(
+    model: Model,
+    questions: Questions = None,
+    out: Out = None,
+    force: Force = False,
+    seed: Seed = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
+    as_json: AsJson = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="At most this many questions, whole scenes drawn by the seed.", min=1, metavar="N"),
+    ] = None,
+    signals: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Risk signals: gain, heads, lens, probability, entropy, contrast.", show_default="all", metavar="WHICH"
+        ),
+    ] = None,
+    generate: Annotated[bool, typer.Option("--generate", help="Also answer by a short greedy continuation.")] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Requirements in YAML.", show_default=False, metavar="FILE", rich_help_panel=POLICY),
+    ] = None,
+    max_risk: Annotated[
+        float | None,
+        typer.Option(help="The largest error rate.", min=0, max=1, show_default=False, rich_help_panel=POLICY),
+    ] = None,
+    min_gain: Annotated[
+        float | None,
+        typer.Option(
+            help="The true answer's least gain from the evidence (nats).", show_default=False, rich_help_panel=POLICY
+        ),
+    ] = None,
+    strengthen: Annotated[
+        str | None,
+        typer.Option(
+            help="Multiply the detected heads' outputs by this, or by the best of several (auto).",
+            show_default=False,
+            metavar="X|auto",
+            rich_help_panel=CONTROL,
+        ),
+    ] = None,
+    draws: Annotated[
+        int,
+        typer.Option(
+            help="Sets of random heads that are strengthened alike.", min=1, metavar="N", rich_help_panel=CONTROL
+        ),
+    ] = 20,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            help="Ordinary text whose perplexity tells the cost.",
+            show_default="a text of ours",
+            metavar="FILE",
+            rich_help_panel=CONTROL,
+        ),
+    ] = None,
+    batch_tokens: BatchTokens = BATCH_TOKENS,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    device_map: DeviceMap = None,
+    max_memory: MaxMemory = None,
+    quantize: Quantize = None,
+    bos: Bos = "auto",
+    chat: Chat = False,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Screen a model before it ships: does it say what was shown, or what is usual, and can its heads tell?
+
+    Questions are answered by likelihood, with the evidence, without it and on other evidence. The risk card tells the
+    error rates by kind, which signal predicts errors best, and whether the policy is met: exit code 0, or 3 if not.
+    What a policy asks for and was not measured is not met.
+    """
+    from groundbench.engine import distributed as processes
+    from groundbench.screening.screen import ScreenOptions
+    from groundbench.screening.screen import dry_run as plan
+    from groundbench.screening.screen import screen as run
+
+    options = ScreenOptions(
+        policy=_policy(policy, max_risk, min_gain),
+        signals=split(signals),
+        limit=limit,
+        generate=generate,
+        strengthen=_strength(strengthen, draws, text),
+        seed=seed,
+        batch_tokens=batch_tokens,
+    )
+    load = loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, chat)
+    if dry_run:
+        _show_plan(plan(model, split(questions), options, load=load), as_json)
+        return
+    with processes.joined() as team:  # one process, unless a launcher started several
+        card = run(model, split(questions), options, out=out, force=force, load=load)
+    if team.first:
+        _show(card, out, as_json)
+    if card.verdict.passed is False:
+        failed = next(c for c in card.verdict.checks if not c.passed)
+        count = sum(not c.passed for c in card.verdict.checks)
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        raise GateFailedError(f"{card.model.name} fails {failed.name} {failed.wanted}{more}: {failed.reason}")
+
+
+def _policy(path: Path | None, max_risk: float | None, min_gain: float | None) -> Policy | None:
+    """The policy of a file, with what stands on the command line in its place."""
+    from pydantic import ValidationError
+
+    from groundbench.results.run import first_fault
+    from groundbench.screening.policy import Policy
+
+    said: dict[str, Any] = {"max_risk": max_risk, "min_gain": min_gain}
+    said = {name: value for name, value in said.items() if value is not None}
+    if path is None and not said:
+        return None
+    written = {} if path is None else Policy.load(path).model_dump(exclude_unset=True)
+    try:
+        return Policy.model_validate({**written, **said})
+    except ValidationError as error:
+        raise BadInputError(f"--max-risk or --min-gain: {first_fault(error)}") from None
+
+
+def _strength(wanted: str | None, draws: int, text: Path | None) -> StrengthenOptions | None:
+    from groundbench.screening.strengthening import FACTORS, StrengthenOptions
+
+    if wanted is None:
+        return None
+    if wanted == "auto":
+        return StrengthenOptions(FACTORS, draws, text)
+    try:
+        return StrengthenOptions((float(wanted),), draws, text)
+    except ValueError:
+        raise BadInputError(f"--strengthen {wanted!r}: expected a number such as 1.5, or auto") from None
+
+
+def _show(card: RiskCard, out: Path | None, as_json: bool) -> None:
+    from groundbench.cli.tables.risk_card import show_card
+    from groundbench.report.card_page import render_card, render_card_markdown
+    from groundbench.results.run import write_atomic
+
+    if as_json:
+        typer.echo(card.model_dump_json(indent=1))
+    else:
+        show_card(card)
+    if out is None:
+        console.note("nothing was written: give --out DIR to keep the card")
+        return
+    write_atomic(out / "card.html", render_card(card))
+    write_atomic(out / "card.md", render_card_markdown(card))
+    console.note(f"wrote {out / 'card.json'}, card.md, card.html and answers.parquet")
+
+
+def _show_plan(plan: ScreenPlan, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        console.show_json(asdict(plan))
+        return
+    rows = (
+        ("questions", f"{plan.questions:,} in {plan.groups:,} scenes, {plan.unreadable:,} unreadable"),
+        ("prompts", f"{plan.prompts:,} distinct, {plan.tokens:,} tokens in {plan.batches:,} batches"),
+        ("heads", f"{plan.traced:,} forward and backward passes" if plan.traced else "not read"),
+        ("strengthened", f"{plan.strengthened:,} prompts"),
+        ("answering", f"about {console.duration(plan.seconds)}, from one timed batch"),
+    )
+    console.show_list("A screening would cost", rows)

@@ -1,0 +1,117 @@
+"""`groundbench trajectory CHECKPOINTS`: the same measurements at every checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundbench.cli import console
+from groundbench.cli.options import (
+    AsJson,
+    AtLeast,
+    Corpus,
+    Device,
+    Dtype,
+    Force,
+    Forms,
+    Limit,
+    Mismatches,
+    Seed,
+    Testbed,
+    examples,
+    loading,
+    split,
+)
+
+EPILOG = examples(
+    ("a model trained by `groundbench train`", "groundbench trajectory runs/gpt2/seed-42 --out runs/gpt2-measured"),
+    ("gain alone, at ten checkpoints", "groundbench trajectory CHECKPOINTS --measure gain --points 10 --out DIR"),
+    ("all seeds of a run, and their mean", "groundbench trajectory runs/gpt2 --out runs/gpt2-measured"),
+    ("then the page", "groundbench report runs/gpt2-measured"),
+)
+
+
+def trajectory(
+    checkpoints: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of step-* folders, or of several seed-* folders with such.",
+            show_default=False,
+            metavar="CHECKPOINTS",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="For trajectory.json and a run directory for each checkpoint; the same command goes on in it.",
+            show_default=False,
+            metavar="DIR",
+        ),
+    ],
+    testbed: Testbed = None,
+    env_form: Forms = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--measure",
+            help="gain, heads, ablation, lens; separated by commas, or repeat it.",
+            show_default="all four",
+            metavar="WHAT",
+        ),
+    ] = None,
+    points: Annotated[
+        int | None,
+        typer.Option(help="At most this many checkpoints, evenly spaced.", min=1, show_default="all", metavar="N"),
+    ] = None,
+    costly_points: Annotated[
+        int, typer.Option(help="At most this many of them get ablation and lens.", min=1, metavar="N")
+    ] = 4,
+    force: Force = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    limit: Limit = None,
+    mismatches: Mismatches = None,
+    at_least: AtLeast = None,
+    corpus: Corpus = None,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+) -> None:
+    """Measure every checkpoint of a training run: when grounding emerges, and what carries it.
+
+    Gain and heads at each checkpoint, ablation and lens at some, the regression on co-occurrence where the training
+    corpus is known, and tests corrected over the checkpoints. Of several seeds, each one's trajectory and
+    aggregate.json: means with t-intervals over seeds.
+    """
+    from groundbench.cli.tables.trajectory import show_seeds, show_trajectories
+    from groundbench.evaluation.seeds import seed_folders, trajectories
+    from groundbench.evaluation.trajectory import TrajectoryOptions
+    from groundbench.evaluation.trajectory import trajectory as measure_all
+
+    options = TrajectoryOptions(
+        measures=split(measure) or TrajectoryOptions.measures,
+        points=points,
+        costly_points=costly_points,
+        forms=split(env_form),
+        limit=limit,
+        mismatches=mismatches,
+        seed=seed,
+        corpus=corpus,
+        at_least=at_least,
+        load=loading(dtype, device, None, None, None, "auto", False),
+    )
+    if len(seed_folders(checkpoints)) > 1:
+        mean = trajectories(checkpoints, testbed, out=out, options=options, force=force)
+        if as_json:
+            typer.echo(mean.model_dump_json(indent=1))
+        else:
+            show_seeds(mean)
+        console.note(f"wrote {out / 'aggregate.json'}; a page: groundbench report {out}")
+        return
+    done = measure_all(checkpoints, testbed, out=out, options=options, force=force)
+    if as_json:
+        typer.echo(done.model_dump_json(indent=1))
+    else:
+        show_trajectories([done])
+    console.note(f"wrote {out / 'trajectory.json'}; a page: groundbench report {out}")

@@ -1,0 +1,43 @@
+"""A risk card as tables in the terminal."""
+
+from __future__ import annotations
+
+from groundbench.cli import console
+from groundbench.report.elements import Section, Table
+from groundbench.report.sections.risk_card import card_sections
+from groundbench.report.text.card_sentences import headline
+from groundbench.report.text.numbers import NOT_MEASURED
+from groundbench.results.risk_card import RiskCard
+
+WIDE = {"What it is", "Role"}
+"""Columns that the terminal leaves to the page."""
+
+
+def show_card(card: RiskCard) -> None:
+    """What was found, section by section, as on the card's page."""
+    console.out().print(
+        f"[bold]{card.model.name}[/bold]  on  [bold]{', '.join(card.questions.sets)}[/bold] "
+        f"({card.questions.n:,} questions, {card.questions.n_groups:,} scenes)"
+    )
+    console.out().print(headline(card), markup=False)
+    sections = card_sections(card)
+    for section in (*sections[1:], sections[0]):  # the verdict last: it is what is left on the screen
+        _show(section)
+
+
+def _show(section: Section) -> None:
+    for table in section.tables:
+        _show_table(table)
+    if section.missing:
+        console.out().print(f"{section.title}: {NOT_MEASURED}: {section.missing}", markup=False)
+        return
+    for line in (section.lead, *section.notes):
+        if line:
+            console.out().print(line, markup=False)
+
+
+def _show_table(table: Table) -> None:
+    kept = [i for i, h in enumerate(table.head) if h not in WIDE]
+    rows = [tuple(NOT_MEASURED if row[i] is None else str(row[i]) for i in kept) for row in table.rows]
+    right = [table.head[i] for i in kept if i not in table.text]
+    console.show_table([table.head[i] for i in kept], rows, title=table.caption, right=right)

@@ -1,0 +1,153 @@
+"""The batch plan: which contexts run together. A function of the prompts and the options alone.
+
+Contexts of one length share a batch, so nothing is padded. Contexts that begin alike share the key/value cache
+of their common prefix where that saves a quarter of the tokens; contexts of one image share the image's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from groundbench.api.adapter import Encoded
+from groundbench.engine.contexts import Contexts, Targets
+
+Key = tuple[int, Encoded, tuple[int, Targets]]
+Groups = Mapping[Key, list[int]]
+MAX_LOGITS = 1 << 25
+MIN_PREFIX = 8
+MIN_SAVING = 0.25
+MAX_CACHED = 4
+"""Of image contexts, the cached tokens of a batch: this many times its budget."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Contexts (indices) of one length, after a shared prefix of `start` tokens, each with as many targets.
+
+    Where a target has several tokens, all contexts of the batch have the same targets.
+    """
+
+    contexts: tuple[int, ...]
+    start: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All batches in order, and the hash they are known by."""
+
+    batches: tuple[Batch, ...]
+    tokens: int
+    budget: int
+    digest: str
+
+    def summary(self) -> dict[str, object]:
+        """What stands in the manifest."""
+        return {
+            "batches": len(self.batches),
+            "tokens": self.tokens,
+            "budget": self.budget,
+            "hash": self.digest,
+        }
+
+
+def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, prefixes: bool) -> Plan:
+    """Batches under a budget of tokens, longest first so that memory runs out early or never.
+
+    Args:
+        budget: tokens in one batch (at least one context always runs).
+        vocab_size: bounds the rows so that [rows, V] logits stay under 2^25 numbers.
+        prefixes: whether the model can go on from a shared prefix.
+    """
+    groups: dict[Key, list[int]] = defaultdict(list)
+    starts = _prefix_lengths(contexts) if prefixes else [0] * len(contexts.rows)
+    for i in contexts.distinct.tolist():
+        row, start = contexts.rows[i], starts[i]
+        groups[len(row), row.upto(start), _together(contexts.targets[i])].append(i)
+    batches: list[Batch] = []
+    tokens, last = 0, Encoded(())
+    for (length, prefix, _), members in _in_order(groups):
+        rows = _rows(length, len(prefix), contexts.rows[members[0]], budget, vocab_size)
+        batches += [Batch(tuple(members[a : a + rows]), len(prefix)) for a in range(0, len(members), rows)]
+        tokens += (length - len(prefix)) * len(members) + (0 if prefix == last else len(prefix))
+        last = prefix
+    number: dict[Targets, int] = {}
+    for targets in contexts.targets:
+        number.setdefault(targets, len(number))
+    ids = [[b.start, [_told(contexts.rows[i], number[contexts.targets[i]]) for i in b.contexts]] for b in batches]
+    digest = hashlib.sha256(json.dumps([ids, list(number), budget]).encode()).hexdigest()[:16]
+    return Plan(tuple(batches), tokens, budget, digest)
+
+
+def _in_order(groups: Groups) -> list[tuple[Key, list[int]]]:
+    """Longest first; what goes on from one image's prefix stands together, since one prefix at a time is kept."""
+    longest: dict[Encoded, int] = {}
+    first: dict[Encoded, int] = {}
+    for (length, prefix, _), members in groups.items():
+        longest[prefix] = max(length, longest.get(prefix, 0))
+        first[prefix] = min(members[0], first.get(prefix, members[0]))
+
+    def place(item: tuple[Key, list[int]]) -> tuple[int, int, int, int, int]:
+        (length, prefix, _), members = item
+        if prefix.images:
+            return -longest[prefix], -len(prefix), first[prefix], -length, members[0]
+        return -length, -len(prefix), members[0], 0, 0
+
+    return sorted(groups.items(), key=place)
+
+
+def _rows(length: int, start: int, row: Encoded, budget: int, vocab_size: int) -> int:
+    """How many contexts a batch may have."""
+    most = min(budget // (length - start), MAX_LOGITS // vocab_size)
+    if row.images:
+        most = min(most, MAX_CACHED * budget // length)
+    return max(1, most)
+
+
+def _told(row: Encoded, targets: int) -> tuple[object, ...]:
+    """What the plan's hash knows of a context: its tokens, its images, and which targets it has."""
+    return (row.ids, targets, [str(image) for image in row.images]) if row.images else (row.ids, targets)
+
+
+def _together(targets: Targets) -> tuple[int, Targets]:
+    """What contexts of one batch have in common: how many targets, and the targets if any has several tokens."""
+    return len(targets), targets if max(map(len, targets)) > 1 else ()
+
+
+def _prefix_lengths(contexts: Contexts) -> list[int]:
+    """For each context the length of the prefix that it shares, or 0 where that saves little.
+
+    It is shared by the contexts of a frame, or by those of the same images, whatever their frame.
+    """
+    together: dict[object, list[int]] = defaultdict(list)
+    for i in contexts.distinct.tolist():
+        together[contexts.rows[i].images or int(contexts.frame[i])].append(i)
+    starts = [0] * len(contexts.rows)
+    for members in together.values():
+        rows = [contexts.rows[i] for i in members]
+        shared = common_prefix(rows)
+        mean = sum(map(len, rows)) / len(rows)
+        if len(rows) > 1 and shared >= MIN_PREFIX and shared >= MIN_SAVING * mean:
+            for i in members:
+                starts[i] = shared
+    return starts
+
+
+def common_prefix(rows: Sequence[Encoded]) -> int:
+    """How many leading tokens all rows share, leaving each at least one token of its own.
+
+    An image is shared whole or not at all, and its tokens alone do not tell which image it is.
+    """
+    low, high = min(r.ids for r in rows), max(r.ids for r in rows)
+    limit = min(len(r) for r in rows) - 1
+    n = 0
+    while n < limit and low[n] == high[n]:
+        n += 1
+    for row in rows:
+        for k, (begin, end) in enumerate(row.image_spans):
+            if begin < n and (end > n or row.images[k : k + 1] != rows[0].images[k : k + 1]):
+                n = begin
+    return n

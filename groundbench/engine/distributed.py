@@ -1,0 +1,176 @@
+"""Several processes that measure one model together, as `accelerate launch` and `torchrun` start them.
+
+Each process loads the model. The batches of a measurement are dealt out in turn, and every process gathers the numbers
+of all of them: whatever is computed from numbers is then the same everywhere, and only the first process writes the
+result and prints. A batch is what it is in a single process, so the numbers are too.
+
+Spread: scoring (so every ablation too), saliency, single-head sweeps, lens readings. The first process alone: training
+a lens, while the others wait. Each process for itself: the means and samples that replace a head's output.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from groundbench.api.errors import BadInputError, GroundbenchError
+
+T = TypeVar("T")
+B = TypeVar("B")
+
+# What torchrun and accelerate set, then what the MPI launchers do.
+SIZE = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
+RANK = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
+PATIENCE = timedelta(days=2)
+"""How long a process waits for the others: a stage that only the first one runs may take hours."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes at work, seen from one of them; alone by default."""
+
+    rank: int = 0
+    count: int = 1
+    group: Any = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.rank == 0
+
+    def gather(self, compute: Callable[[], T]) -> list[T]:
+        """What `compute` gives in each process, in their order. An error in one of them is raised in all.
+
+        Raises:
+            GroundbenchError: the error of another process; of the first of them where there are several.
+        """
+        if self.count == 1:
+            return [compute()]
+        own: Exception | None = None
+        try:
+            outcome: Any = (True, compute())
+        except Exception as error:
+            own, outcome = error, (False, _portable(error, self.rank))
+        outcomes = self._exchanged(outcome)
+        if own is not None:
+            raise own
+        for works, value in outcomes:
+            if not works:
+                raise value
+        return [value for _, value in outcomes]
+
+    def spread(
+        self,
+        batches: Sequence[B],
+        run: Callable[[int, B], T],
+        *,
+        size: Callable[[B], int] = len,  # type: ignore[assignment]
+        advance: Callable[[int], None] | None = None,
+    ) -> list[T]:
+        """`run(number, batch)` of every batch, in the batches' order; each process runs its share and gets all.
+
+        Args:
+            size: of a batch, in what `advance` counts.
+            advance: told the size of each finished batch, and with it that of the batches dealt out beside it.
+        """
+
+        def own() -> dict[int, T]:
+            done = {}
+            for number in range(self.rank, len(batches), self.count):
+                done[number] = run(number, batches[number])
+                if advance is not None:
+                    advance(sum(map(size, batches[number - self.rank : number - self.rank + self.count])))
+            return done
+
+        parts = self.gather(own)
+        return [parts[number % self.count][number] for number in range(len(batches))]
+
+    def from_first(self, compute: Callable[[], T]) -> T:
+        """What `compute` gives in the first process; the others wait for it and get the same."""
+        values = self.gather(lambda: compute() if self.first else None)
+        return values[0]  # type: ignore[return-value]
+
+    def _exchanged(self, value: Any) -> list[Any]:
+        import torch.distributed as dist
+
+        values: list[Any] = [None] * self.count
+        try:
+            dist.all_gather_object(values, value, group=self.group)
+        except RuntimeError as error:
+            raise GroundbenchError(
+                f"process {self.rank}: another process ended or cannot be reached: {error}"
+            ) from error
+        return values
+
+
+ALONE = Processes()
+_current = ALONE
+
+
+def current() -> Processes:
+    """The processes that measurements are spread over: one, unless inside `joined`."""
+    return _current
+
+
+def rank() -> int:
+    """Which of a launcher's processes this is; 0 without one."""
+    return _number(RANK, 0)
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """Inside, measurements are spread over the processes that a launcher started; over one without a launcher.
+
+    Every process must make the same measurements in the same order.
+
+    Raises:
+        BadInputError: the environment tells of several processes, but not how they find each other.
+    """
+    global _current
+    count = _number(SIZE, 1)
+    if count == 1 or _current is not ALONE:
+        yield _current
+        return
+    import torch.distributed as dist
+
+    _current = Processes(rank(), count, _group(count))
+    try:
+        yield _current
+    finally:
+        _current = ALONE
+        dist.destroy_process_group()
+
+
+def _group(count: int) -> Any:
+    """A gloo group: what is exchanged are numbers in main memory, whatever device they were computed on."""
+    import torch.distributed as dist
+
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing or not any(name in os.environ for name in RANK):
+        raise BadInputError(
+            f"the environment tells of {count} processes, but {' and '.join(missing) or 'RANK'} is not set; start them "
+            "with `accelerate launch -m groundbench …` or `torchrun -m groundbench …`, or unset WORLD_SIZE"
+        )
+    dist.init_process_group("gloo", rank=rank(), world_size=count, timeout=PATIENCE)
+    return dist.group.WORLD
+
+
+def _number(names: tuple[str, ...], default: int) -> int:
+    for name in names:
+        text = os.environ.get(name)
+        if text is not None:
+            if not text.isdecimal():
+                raise BadInputError(f"{name} is {text!r} in the environment; expected a whole number")
+            return int(text)
+    return default
+
+
+def _portable(error: Exception, rank: int) -> GroundbenchError:
+    """An error as the other processes get it: ours as it is, a fault nobody foresaw by its words."""
+    if isinstance(error, GroundbenchError):
+        return type(error)(str(error))
+    return GroundbenchError(f"process {rank} failed with {type(error).__name__}: {error}")

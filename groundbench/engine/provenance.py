@@ -1,0 +1,89 @@
+"""What a result says of its model, testbed and environment."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from groundbench.api.adapter import ModelInfo
+from groundbench.api.testbed import EnvForm, Testbed
+from groundbench.engine.contexts import Contexts, matched
+from groundbench.results.run import EnvironmentRecord, Excluded, MixerRecord, ModelRecord, TestbedRecord
+from groundbench.results.unknown_words import UnknownWords
+
+PACKAGES = ("groundbench", "torch", "transformers", "tokenizers", "numpy", "scipy", "accelerate")
+
+
+def model_record(info: ModelInfo) -> ModelRecord:
+    """The model's part of a result."""
+    return ModelRecord(
+        name=info.name,
+        family=info.family,
+        architecture=info.architecture,
+        parameters=info.parameters,
+        dtype=info.dtype,
+        fingerprint=info.fingerprint,
+        mixers=tuple(MixerRecord(layer=m.layer, kind=m.kind, n_heads=m.n_heads, d_head=m.d_head) for m in info.mixers),
+        step=info.step,
+        seed=info.seed,
+        checkpoint=info.checkpoint,
+    )
+
+
+def excluded_nouns(testbed: Testbed, form: EnvForm, left_out: Mapping[str, str]) -> tuple[Excluded, ...]:
+    """The nouns that a form leaves out and those that the tokenizer does not set apart in it, with reasons."""
+    return tuple(Excluded(noun=n, reason=r) for n, r in sorted({**testbed.excluded(form), **left_out}.items()))
+
+
+def testbed_record(testbed: Testbed, contexts: Contexts) -> TestbedRecord:
+    """The testbed's part of a result; an item is a noun in a frame."""
+    shared = testbed.frame_kind == "shared"
+    return TestbedRecord(
+        name=testbed.name,
+        version=testbed.version,
+        hash=testbed.digest(),
+        frames=testbed.frame_kind,
+        env_form=contexts.form.name,
+        n_nouns=len(contexts.nouns),
+        n_items=len(contexts.frames) * (len(contexts.nouns) if shared else 1),
+        excluded=excluded_nouns(testbed, contexts.form, contexts.left_out),
+    )
+
+
+def unknown_record(info: ModelInfo, contexts: Contexts) -> UnknownWords | None:
+    """How much of a form's matched prompts the tokenizer does not know; None where it knows every word."""
+    if info.unknown is None:
+        return None
+    rows = [contexts.rows[i] for i in matched(contexts)[0]]
+    found = [row.ids.count(info.unknown) for row in rows]
+    pictures = sum(b - a for row in rows for a, b in row.image_spans)
+    return UnknownWords(
+        prompts=sum(map(bool, found)), of_prompts=len(rows), words=sum(found), of_words=sum(map(len, rows)) - pictures
+    )
+
+
+def environment_record(device: str, seeds: tuple[int, ...], seconds: float | None) -> EnvironmentRecord:
+    """Versions, device, seeds and time; the commit where the package runs from a git checkout."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return EnvironmentRecord(versions=versions, device=device, seeds=seeds, seconds=seconds, git=_commit())
+
+
+def _commit() -> str | None:
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,130 @@
+"""The run directory: append-only parts and a manifest, so that an interrupted run goes on where it stopped.
+
+The manifest's key names everything that decides a number (weights, tokenizer, dtype, attention implementation,
+testbed, protocol options, code version). A directory with another key is refused: a cache never serves another model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.api.errors import BadInputError, StoreMismatchError
+from groundbench.engine import distributed as processes
+from groundbench.results.run import write_atomic
+
+MANIFEST = "manifest.json"
+Array = npt.NDArray[np.float32]
+
+
+class RunStore:
+    """A run directory opened under one key. Of several processes the first keeps the manifest; each writes its parts.
+
+    Raises:
+        StoreMismatchError: the directory holds results under another key; names the first differing field.
+        BadInputError: the directory's manifest cannot be read.
+    """
+
+    def __init__(self, directory: Path, key: Mapping[str, object]) -> None:
+        self.directory = directory
+        self.key = dict(key)
+        self.path = directory / MANIFEST
+        self._manifest: dict[str, object] = processes.current().from_first(self._opened)
+
+    def _opened(self) -> dict[str, object]:
+        if self.path.exists():
+            return self._read()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._manifest = {"key": self.key, "stages": {}, "halvings": []}
+        self._write()
+        return self._manifest
+
+    def _read(self) -> dict[str, object]:
+        try:
+            found = json.loads(self.path.read_text())
+            key = found["key"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInputError(f"{self.path}: not a manifest of a run ({error}); expected one with a 'key'") from None
+        for name, wanted in self.key.items():
+            if key.get(name) != wanted:
+                raise StoreMismatchError(
+                    f"{self.directory}: holds a run with {name} {key.get(name)!r}, but this run has {wanted!r}; "
+                    "choose another --out, or --force to start over"
+                )
+        return dict(found)
+
+    def _write(self) -> None:
+        write_atomic(self.path, json.dumps(self._manifest, indent=1, sort_keys=True) + "\n")
+
+    def stage(self, name: str, plan: Mapping[str, object]) -> Stage:
+        """The parts of one stage under a batch plan; parts of another plan are dropped.
+
+        Args:
+            name: e.g. `scores/word`; a folder under `parts`.
+            plan: what the batches are a function of, with a hash; stands in the manifest.
+        """
+        folder = self.directory / "parts" / name
+        processes.current().from_first(lambda: self._prepare(folder, name, plan))
+        folder.mkdir(parents=True, exist_ok=True)
+        return Stage(folder, self, name)
+
+    def _prepare(self, folder: Path, name: str, plan: Mapping[str, object]) -> None:
+        stages = self._manifest["stages"]
+        assert isinstance(stages, dict)
+        if stages.get(name) != dict(plan):
+            for old in folder.glob("*.npy"):
+                old.unlink()
+            stages[name] = dict(plan)
+            self._write()
+
+    def record_halving(self, stage: str, batch: int, rows: int) -> None:
+        """Note that a batch was halved for memory (its numbers do not depend on it); by the first process only."""
+        if not processes.current().first:
+            return
+        halvings = self._manifest["halvings"]
+        assert isinstance(halvings, list)
+        halvings.append({"stage": stage, "batch": batch, "rows": rows})
+        self._write()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The parts of one stage, one array for each batch."""
+
+    folder: Path
+    store: RunStore
+    name: str
+
+    def load(self, batch: int) -> Array | None:
+        """The array of a finished batch, or None."""
+        path = self._path(batch)
+        try:
+            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+        except FileNotFoundError:
+            return None
+        except (ValueError, EOFError, OSError):
+            path.unlink(missing_ok=True)  # a damaged part is measured again
+            return None
+
+    def write(self, batch: int, array: Array) -> None:
+        """Write a batch's array, whole or not at all."""
+        temporary = self.folder / f".{batch:06d}.{os.getpid()}"
+        try:
+            with temporary.open("wb") as file:
+                np.save(file, array)
+            temporary.replace(self._path(batch))
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def halved(self, batch: int, rows: int) -> None:
+        """Note a halving for memory."""
+        self.store.record_halving(self.name, batch, rows)
+
+    def _path(self, batch: int) -> Path:
+        return self.folder / f"{batch:06d}.npy"

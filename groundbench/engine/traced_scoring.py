@@ -1,0 +1,77 @@
+"""The numeric path on which heads are read, scored like any other: what `probe_gap` compares with (protocol §8).
+
+Behaviour runs on the model's fused attention, batched, on cached prefixes and in the model's own type. Heads are read
+in whole, traced passes whose attention is computed in fp32. How far the two are apart is told beside every gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, ModelInfo, Prefix
+from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.api.testbed import Prompt
+from groundbench.engine.contexts import Contexts, of_frames
+from groundbench.engine.scoring import score
+
+PROBE_TOKENS = 1024
+"""A traced pass keeps its graph, so batches are small."""
+
+
+class Traced:
+    """An adapter whose every pass is a traced one of the whole prompt; without caches."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+        self._info = replace(adapter.info, capabilities=adapter.info.capabilities - {"prefix"})
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model's, without the capability `prefix`."""
+        return self._info
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
+        """As the adapter does."""
+        return self._adapter.encode(prompts)
+
+    def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
+        """As the adapter does."""
+        return self._adapter.encode_targets(words, after)
+
+    def prefill(self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None) -> Prefix:
+        """Not on this path. Raises ValueError."""
+        raise ValueError("a traced pass reads whole prompts, so it keeps no prefix")
+
+    def forward(
+        self,
+        rows: Sequence[Encoded],
+        *,
+        prefix: Prefix | None = None,
+        edit: HeadEdit | None = None,
+        hidden: Sequence[int] = (),
+        trace: bool = False,
+    ) -> Forward:
+        """The logits of a traced pass; the traces are let go."""
+        out = self._adapter.forward(rows, edit=edit, hidden=hidden, trace=True)
+        return Forward(out.logits.detach(), {layer: state.detach() for layer, state in out.hidden.items()})
+
+    def follow(
+        self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
+    ) -> Tensor:
+        """Each path behind each row, in a traced pass of its own."""
+        longer = [[replace(row, ids=row.ids + path) for row in rows] for path in paths]
+        return torch.stack([self.forward(part, edit=edit).logits for part in longer], dim=1)
+
+    def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
+        """As the adapter does."""
+        return self._adapter.unembed(hidden, normed=normed)
+
+
+def probe_table(adapter: Adapter, contexts: Contexts) -> SurprisalTable:
+    """One frame of all nouns, scored on the traced path; needs the capability `tap`."""
+    return score(Traced(adapter), of_frames(contexts, np.array([0])), batch_tokens=PROBE_TOKENS)

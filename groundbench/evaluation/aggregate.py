@@ -1,0 +1,178 @@
+"""Several seeds of one model become one trajectory: means and t-intervals over seeds (protocol §5, contract 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from groundbench.api.errors import BadInputError
+from groundbench.results.run import AblationRecord, HeadsRecord, LensLayer, Regression, Result
+from groundbench.results.trajectory import (
+    AblationSpread,
+    Aggregate,
+    AggregatePoint,
+    LensSpread,
+    RegressionSpread,
+    Spread,
+    Trajectory,
+    TrajectoryPoint,
+)
+from groundbench.stats.significance import t_interval
+
+Points = Sequence[TrajectoryPoint]
+CUT = ("n_heads", "original", "ablated", "control_mean", "gain_original", "gain_ablated", "gain_control")
+TESTS = ("p_cluster", "p_draws", "p_rank")
+
+
+def aggregate(trajectories: Sequence[Trajectory], *, name: str = "", description: str = "") -> Aggregate:
+    """The mean trajectory of several seeds, over the steps that all of them have.
+
+    Raises:
+        BadInputError: none is given, two have one seed, they differ in testbed or architecture, or share no step.
+    """
+    if not trajectories:
+        raise BadInputError("no trajectory to average; expected one for each seed")
+    ordered = sorted(trajectories, key=_seed)
+    seeds = [_seed(t) for t in ordered]
+    if len(set(seeds)) < len(seeds):
+        raise BadInputError(f"trajectories of the seeds {', '.join(map(str, seeds))}: expected each seed once")
+    first = ordered[0].last
+    for t in ordered[1:]:
+        _refuse_other(first, t.last)
+    steps = sorted(set.intersection(*({p.step for p in t.points} for t in ordered)))
+    if not steps:
+        raise BadInputError(f"{first.model.name}: the seeds {', '.join(map(str, seeds))} share no measured step")
+    by_step = [{p.step: p for p in t.points} for t in ordered]
+    return Aggregate(
+        name=name or ordered[0].name,
+        description=description or ordered[0].description,
+        seeds=tuple(seeds),
+        testbed=first.testbed,
+        n_layers=max((m.layer for m in first.model.mixers), default=None),
+        parameters=first.model.parameters,
+        points=tuple(_point(step, [b[step] for b in by_step]) for step in steps),
+    )
+
+
+def spread(values: Sequence[float | None]) -> Spread | None:
+    """A number over seeds; None where no seed has it."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return None
+    found = t_interval(known)
+    return Spread.model_validate(
+        {"mean": found.value, "ci_low": found.low, "ci_high": found.high, "values": tuple(values)}
+    )
+
+
+def among(found: Spread | None, kept: Sequence[bool]) -> Spread | None:
+    """The same number over some of the seeds only; `kept` stands in the order of the seeds."""
+    return None if found is None else spread([v if k else None for v, k in zip(found.values, kept, strict=True)])
+
+
+def _seed(trajectory: Trajectory) -> int:
+    return trajectory.last.model.seed or 0
+
+
+def _refuse_other(first: Result, other: Result) -> None:
+    for what, a, b in (
+        ("testbed", first.testbed.hash, other.testbed.hash),
+        ("ENV form", first.testbed.env_form, other.testbed.env_form),
+        ("architecture", first.model.architecture, other.model.architecture),
+        ("number of parameters", first.model.parameters, other.model.parameters),
+    ):
+        if a != b:
+            raise BadInputError(
+                f"seed {first.model.seed} has the {what} {a}, seed {other.model.seed} {b}; expected seeds of one model"
+            )
+
+
+def _point(step: int, points: Points) -> AggregatePoint:
+    def over(read: Callable[[TrajectoryPoint], object | None], name: str) -> Spread | None:
+        return spread([None if (record := read(p)) is None else getattr(record, name) for p in points])
+
+    return AggregatePoint(
+        step=step,
+        tokens=spread([p.tokens for p in points]),
+        train_loss=spread([p.train_loss for p in points]),
+        heldout_loss=spread([p.heldout_loss for p in points]),
+        **{n: over(lambda p: p.result.gain, g) for n, g in (("gain", "mean"), *((x, x) for x in _GAINS))},
+        heads=over(_headline, "mean_count"),
+        null_heads=over(_headline, "null_count"),
+        untrained_heads=over(_headline, "untrained_count"),
+        mean_layer=over(_headline, "mean_layer"),
+        gather_heads=over(_gather, "mean_count"),
+        gain_variance=over(lambda p: p.result.cooccurrence, "gain_variance"),
+        regressions=_regressions(points),
+        ablations=_ablations(points),
+        lens=_lens(points),
+    )
+
+
+_GAINS = ("matched", "mismatched", "same_category")
+
+
+def _headline(point: TrajectoryPoint) -> HeadsRecord | None:
+    return point.result.heads[0] if point.result.heads else None
+
+
+def _gather(point: TrajectoryPoint) -> HeadsRecord | None:
+    return next((h for h in point.result.heads if h.kind == "gather"), None)
+
+
+def _regressions(points: Points) -> tuple[RegressionSpread, ...]:
+    found: dict[tuple[str, str, str], list[Regression | None]] = {}
+    for i, p in enumerate(points):
+        for r in p.result.cooccurrence.regressions if p.result.cooccurrence else ():
+            found.setdefault((r.window, r.statistic, r.unit), [None] * len(points))[i] = r
+    return tuple(
+        RegressionSpread.model_validate(
+            {
+                **dict(zip(("window", "statistic", "unit"), key, strict=True)),
+                "r2_adjusted": spread([None if r is None else r.r2_adjusted for r in records]),
+            }
+        )
+        for key, records in found.items()
+    )
+
+
+def _ablations(points: Points) -> tuple[AblationSpread, ...]:
+    found: dict[tuple[str, ...], list[AblationRecord | None]] = {}
+    for i, p in enumerate(points):
+        for a in p.result.ablations:
+            key = (a.kind, a.selection, a.denominator, a.control)
+            found.setdefault(key, [None] * len(points))[i] = a
+    return tuple(
+        AblationSpread.model_validate(
+            {
+                **dict(zip(("kind", "selection", "denominator", "control"), key, strict=True)),
+                **{n: spread([None if a is None else getattr(a, n) for a in _cut(records)]) for n in CUT},
+                **{n: tuple(None if a is None else getattr(a, n) for a in records) for n in TESTS},
+            }
+        )
+        for key, records in found.items()
+    )
+
+
+def _cut(records: Sequence[AblationRecord | None]) -> Sequence[AblationRecord | None]:
+    """The records of the seeds in which heads were cut, all of them where that was in none.
+
+    What is untouched must be of the same seeds as what is cut, or their difference is one between seeds.
+    """
+    kept = [a if a is not None and a.ablated is not None else None for a in records]
+    return kept if any(kept) else records
+
+
+def _lens(points: Points) -> tuple[LensSpread, ...]:
+    found: dict[int, list[LensLayer | None]] = {}
+    for i, p in enumerate(points):
+        for row in p.result.lens[0].layers if p.result.lens else ():
+            found.setdefault(row.layer, [None] * len(points))[i] = row
+
+    def over(rows: Sequence[LensLayer | None], name: str) -> Spread | None:
+        return spread([None if r is None else getattr(r, name) for r in rows])
+
+    return tuple(
+        LensSpread(layer=n, **{x: over(rows, x) for x in ("matched", "mismatched", "gain")})
+        for n, rows in sorted(found.items())
+        if n >= 1
+    )

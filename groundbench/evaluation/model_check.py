@@ -1,0 +1,115 @@
+"""What can be measured on a model, tried out on one prompt of a testbed: behaviour, heads, ablation, lens, sweep."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from groundbench.api.adapter import Adapter, Capability, Encoded, HeadEdit, Restartable
+from groundbench.api.testbed import EnvForm, Testbed
+from groundbench.engine.contexts import Contexts, build_contexts
+from groundbench.measures.heads.single_heads import NEEDED as SWEEP_NEEDS
+
+UNCHANGED = 1e-3
+"""Largest change of a logit (relative to the largest logit) by an edit that multiplies every head by 1."""
+
+
+class Ability(NamedTuple):
+    """One kind of measurement: whether it works on this model, and what was found, or why not."""
+
+    name: str
+    works: bool
+    detail: str
+
+
+def find_abilities(adapter: Adapter, testbed: Testbed, form: EnvForm) -> list[Ability]:
+    """Try each kind of measurement on the testbed's longest context.
+
+    Raises:
+        BadInputError: a prompt or target of the testbed cannot be encoded, so nothing can be measured.
+    """
+    contexts = build_contexts(adapter, testbed, form)
+    row = max(contexts.rows, key=len)
+    logits = adapter.forward([row]).logits
+    return [
+        _behaviour(adapter, contexts, row, logits),
+        _prefix(adapter),
+        _heads(adapter, row),
+        _ablation(adapter, row, logits),
+        _sweep(adapter, row, logits),
+        _lens(adapter, row, logits),
+    ]
+
+
+def _behaviour(adapter: Adapter, contexts: Contexts, row: Encoded, logits: torch.Tensor) -> Ability:
+    if not torch.isfinite(logits).all():
+        return Ability("behaviour", False, "the logits are not finite")
+    targets = {target for after in contexts.targets for target in after}
+    several = sum(len(target) > 1 for target in targets)
+    limit = adapter.info.max_length
+    detail = (
+        f"contexts of up to {len(row)} tokens (it takes {limit:,}); {several} of {len(targets)} targets have several"
+    )
+    return Ability("behaviour", True, f"{detail}; BOS {adapter.info.bos}")
+
+
+def _prefix(adapter: Adapter) -> Ability:
+    if "prefix" in adapter.info.capabilities:
+        return Ability("shared prefix", True, "contexts that begin alike share their cache")
+    return Ability("shared prefix", False, f"every context is run whole: {adapter.info.why_not('prefix')}")
+
+
+def _heads(adapter: Adapter, row: Encoded) -> Ability:
+    if "tap" not in adapter.info.capabilities:
+        return Ability("heads", False, f"their results are null: {adapter.info.why_not('tap')}")
+    traces = adapter.forward([row], trace=True).traces
+    kinds = sorted({t.mixer.kind for t in traces})
+    layers = len({t.mixer.layer for t in traces})
+    found = f"{adapter.info.n_heads} heads in {layers} of {adapter.info.n_layers} layers ({', '.join(kinds)})"
+    return Ability("heads", True, "; ".join((found, *adapter.info.notes)))
+
+
+def _ablation(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
+    if "tap" not in adapter.info.capabilities:
+        return Ability("ablation", False, f"heads cannot be edited: {adapter.info.why_not('tap')}")
+    scale = torch.ones(1, adapter.info.n_heads, device=logits.device)
+    same = _change(adapter, row, logits, scale)
+    if same > UNCHANGED:
+        return Ability("ablation", False, f"multiplying every head by 1 moves the logits by {same:.1e}")
+    cut = _change(adapter, row, logits, torch.zeros_like(scale))
+    return Ability(
+        "ablation", cut > same, f"cutting all heads moves the logits by {cut:.2f} of the largest, none: {same:.0e}"
+    )
+
+
+def _sweep(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
+    """Single heads are swept from the edited layer on: here from the middle one, with nothing edited."""
+    missing: list[Capability] = [c for c in SWEEP_NEEDS if c not in adapter.info.capabilities]
+    if missing or not isinstance(adapter, Restartable):
+        why = adapter.info.why_not(missing[0] if missing else "restart")
+        return Ability("single heads", False, f"what each head does alone is null: {why}")
+    layer = 1 + adapter.info.n_layers // 2
+    residual = adapter.forward([row], hidden=[layer - 1]).hidden[layer - 1]
+    gap = _relative(adapter.restart([row], residual, layer, prefix=None, edit=None), logits)
+    return Ability("single heads", gap < UNCHANGED, f"going on from layer {layer} differs from the model by {gap:.0e}")
+
+
+def _change(adapter: Adapter, row: Encoded, logits: torch.Tensor, scale: torch.Tensor) -> float:
+    edited = adapter.forward([row], edit=HeadEdit(scale)).logits
+    return _relative(edited, logits)
+
+
+def _relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((found - wanted).abs().max() / wanted.abs().max())
+
+
+def _lens(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
+    if "hidden" not in adapter.info.capabilities:
+        return Ability("lens", False, f"its hidden states cannot be read out: {adapter.info.why_not('hidden')}")
+    last = adapter.info.n_layers
+    hidden = adapter.forward([row], hidden=[last]).hidden[last][:, -1]
+    with torch.no_grad():
+        read = adapter.unembed(hidden, normed=False).float()
+    gap = _relative(read, logits)
+    return Ability("lens", gap < UNCHANGED, f"{last} layers; the last one read out differs from the model by {gap:.0e}")

@@ -1,0 +1,204 @@
+"""The measurements over a folder of checkpoints: when grounding emerges, and what carries it (protocol §7, §11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from groundbench.api.adapter import Adapter
+from groundbench.api.testbed import Testbed
+from groundbench.evaluation.checkpoints import Checkpoint, find_checkpoints, spread, training_curve
+from groundbench.evaluation.evaluate import evaluate
+from groundbench.evaluation.finished import finished, measurement_key, note_finished
+from groundbench.evaluation.mechanism import MechanismOptions
+from groundbench.evaluation.options import Options, choose_testbed
+from groundbench.evaluation.training_provenance import Trained
+from groundbench.measures.gain.cooccurrence import Cooccurrence, measure_cooccurrence
+from groundbench.measures.gain.corpus_counts import corpus_counts
+from groundbench.registry import open_model
+from groundbench.results.items import read_items
+from groundbench.results.run import Failure, Result
+from groundbench.results.trajectory import FILE_NAME, HolmTest, Trajectory, TrajectoryPoint
+from groundbench.stats.significance import holm
+from groundbench.util.progress import Progress
+
+
+@dataclass(frozen=True)
+class TrajectoryOptions:
+    """What is measured along a training run.
+
+    Attributes:
+        points: at most this many checkpoints, evenly spaced; all if None.
+        measures: `image` is left out where the testbed shows no pictures.
+        costly_points: at most this many of them get the costly measures (ablation, lens, image).
+        costly: the measures that only those get.
+        corpus: where the imported corpus that the run was trained on lies now, if not where it lay.
+        at_least: ask for the nouns that it shows and says so often; by default the published threshold (protocol §3).
+    """
+
+    measures: tuple[str, ...] = ("gain", "heads", "ablation", "lens", "image")
+    points: int | None = None
+    costly_points: int = 4
+    costly: tuple[str, ...] = ("ablation", "lens", "image")
+    forms: tuple[str, ...] = ()
+    limit: int | None = None
+    mismatches: int | None = None
+    seed: int = 0
+    mechanism: MechanismOptions = field(default_factory=MechanismOptions)
+    load: dict[str, Any] = field(default_factory=dict)
+    corpus: Path | None = None
+    at_least: int | None = None
+
+
+def trajectory(
+    checkpoints: str | Path,
+    testbed: str | Testbed | None = None,
+    *,
+    out: str | Path,
+    options: TrajectoryOptions | None = None,
+    name: str | None = None,
+    description: str = "",
+    force: bool = False,
+) -> Trajectory:
+    """Measure the checkpoints of one training run; resumable, since every checkpoint has a run directory of its own.
+
+    A checkpoint that was measured under the same options is taken as it is, without opening its model.
+
+    Args:
+        checkpoints: a folder of `step-*` folders (or of one `seed-*` folder that holds them).
+        out: where `trajectory.json` and a folder for each checkpoint go.
+        force: measure every checkpoint anew, also where `out` holds another run.
+
+    Raises:
+        BadInputError: no checkpoints, or `out` holds another run.
+    """
+    options = options or TrajectoryOptions()
+    Options(options.forms, options.measures, options.limit, options.mismatches)  # checks them before any work
+    found = find_checkpoints(Path(checkpoints))
+    chosen = found if options.points is None else spread(found, options.points)
+    later = [c for c in chosen if c.step > 0] or chosen  # an untrained model has nothing to cut
+    costly = {c.step for c in spread(later, options.costly_points)}
+    trained = Trained(chosen[-1].training, options.corpus, options.at_least)
+    run = _Run(_testbed(testbed, chosen[-1], trained, options), trained, Path(out), options, force)
+    pictured = any(f.modality == "image" for f in run.bed.forms)
+    possible = [m for m in options.measures if pictured or m != "image"]
+    points = []
+    with Progress(f"{name or Path(checkpoints).name}: checkpoints", len(chosen)) as bar:
+        for checkpoint in chosen:
+            measures = [m for m in possible if checkpoint.step in costly or m not in options.costly]
+            points.append(_point(checkpoint, run.result(checkpoint, measures)))
+            bar.advance()
+    done = corrected(
+        Trajectory(
+            name=name or points[-1].result.model.name,
+            description=description,
+            points=tuple(points),
+            curve=training_curve(chosen[-1].path.parent),
+        )
+    )
+    done.save(Path(out) / FILE_NAME)
+    return done
+
+
+def _testbed(asked: str | Testbed | None, last: Checkpoint, trained: Trained, options: TrajectoryOptions) -> Testbed:
+    asked = asked or trained.testbed_name()
+    if asked is None:
+        return choose_testbed(open_model(str(last.path), **options.load), None)
+    return trained.testbed(asked) if isinstance(asked, str) else asked
+
+
+@dataclass
+class _Run:
+    """The checkpoints of one training run on one testbed; the corpus is counted once, and only if one is measured."""
+
+    bed: Testbed
+    trained: Trained
+    out: Path
+    options: TrajectoryOptions
+    force: bool
+    counts: tuple[Cooccurrence, ...] | None = None
+
+    def result(self, checkpoint: Checkpoint, measures: Sequence[str]) -> Result:
+        """A checkpoint's result: the finished one under these options, or measured now."""
+        folder = self.out / checkpoint.path.name
+        key = measurement_key(checkpoint, self.bed, self._asked(measures))
+        kept = None if self.force else finished(folder, key)
+        if kept is not None:
+            return kept
+        corpus = self.trained.corpus(self.bed)
+        measured = self._measured(checkpoint, folder, measures, corpus)
+        result = self._with_cooccurrence(measured, checkpoint, folder, corpus)
+        note_finished(folder, key)
+        return result
+
+    def _asked(self, measures: Sequence[str]) -> dict[str, object]:
+        """The options that decide one checkpoint's numbers; which others are measured and where things lie do not."""
+        others = ("points", "costly_points", "costly", "corpus")
+        asked = {k: v for k, v in asdict(self.options).items() if k not in others}
+        if not self.options.mechanism.swap_rings:
+            del asked["mechanism"]["swap_rings"]  # as in notes from before there were rings
+        return asked | {"measures": list(measures), "corpus_found": self.trained.missing is None}
+
+    def _measured(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str], corpus: Any | None) -> Result:
+        options = self.options
+        adapter: Adapter = open_model(str(checkpoint.path), **options.load)
+        return evaluate(
+            adapter,
+            self.bed,
+            forms=options.forms,
+            measures=measures,
+            limit=options.limit,
+            mismatches=options.mismatches,
+            seed=options.seed,
+            out=folder,
+            force=self.force,
+            mechanism=replace(options.mechanism, seed=options.seed),
+            corpus=corpus,
+        )
+
+    def _with_cooccurrence(self, result: Result, checkpoint: Checkpoint, folder: Path, corpus: Any | None) -> Result:
+        if self.counts is None:
+            self.counts = corpus_counts(self.bed, result, checkpoint.training, corpus)
+        if self.trained.missing:
+            lost = Failure(where="cooccurrence", reason=self.trained.missing)
+            result = result.model_copy(update={"failures": (*result.failures, lost)})
+            result.save(folder / "result.json")
+        if not self.counts:
+            return result
+        table = read_items(folder / "items.parquet", form=result.testbed.env_form)
+        record = measure_cooccurrence(table, self.counts, seed=self.options.seed, n_resamples=2_000)
+        result = result.model_copy(update={"cooccurrence": record})
+        result.save(folder / "result.json")
+        return result
+
+
+def _point(checkpoint: Checkpoint, result: Result) -> TrajectoryPoint:
+    state = checkpoint.training
+    return TrajectoryPoint(
+        step=checkpoint.step,
+        tokens=state.get("tokens"),
+        train_loss=state.get("train_loss"),
+        heldout_loss=state.get("heldout_loss"),
+        result=result,
+    )
+
+
+def corrected(trajectory: Trajectory) -> Trajectory:
+    """Holm over the checkpoints, for the headline ablation's clustered test and for the gain's."""
+    points = list(trajectory.points)
+    tests: list[HolmTest] = []
+    gains = [p.result.gain.p_cluster if p.result.gain else None for p in points]
+    cuts = [p.result.ablations[0].p_cluster if p.result.ablations else None for p in points]
+    for test, values in (("gain", gains), ("ablation", cuts)):
+        for i, (p, corrected) in enumerate(zip(values, holm(values), strict=True)):
+            if p is None or corrected is None:
+                continue
+            tests.append(HolmTest(test=test, step=points[i].step, p=p, p_holm=corrected))
+            if test == "ablation":
+                head = points[i].result.ablations
+                cut = (head[0].model_copy(update={"p_holm": corrected}), *head[1:])
+                result = points[i].result.model_copy(update={"ablations": cut})
+                points[i] = points[i].model_copy(update={"result": result})
+    return trajectory.model_copy(update={"points": tuple(points), "holm": tuple(tests)})

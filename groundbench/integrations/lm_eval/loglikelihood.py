@@ -1,0 +1,181 @@
+"""Log-likelihoods of (context, continuation) texts: what lm-eval asks a model for.
+
+As in `groundbench.engine.scoring`, every distinct context runs once and all its continuations are read from that
+pass. Here each continuation also needs to be known for greedy or not, and every context may have continuations of its
+own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from groundbench.api.adapter import Adapter, Encoded, Prefix
+from groundbench.api.errors import BadInputError, NonFiniteLogitsError
+from groundbench.api.testbed import EnvForm, Prompt, TextSegment
+from groundbench.engine.batching import MAX_LOGITS, Batch, make_plan
+from groundbench.engine.contexts import Contexts
+from groundbench.engine.scoring import continuations, first_tokens, picked
+
+Tokens = tuple[int, ...]
+Answer = tuple[float, bool]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A text and what may follow it; `where` names it in messages."""
+
+    context: str
+    continuation: str
+    where: str
+
+
+def log_likelihoods(
+    adapter: Adapter, pairs: Sequence[Pair], *, batch_tokens: int, advance: Callable[[int], None] | None = None
+) -> list[Answer]:
+    """log P(continuation | context) in nats, and whether greedy decoding would write it; in the order of `pairs`.
+
+    Spaces at a context's end belong to its continuation, as lm-eval has them. An empty context stands for the
+    tokenizer's BOS (or EOS) token.
+
+    Args:
+        advance: told how many pairs each finished batch answered.
+
+    Raises:
+        BadInputError: a context is longer than the model's (nothing is cut off), or the tokenizer merges a context's
+            end with its continuation.
+        NonFiniteLogitsError: the model returned NaN or infinite logits.
+    """
+    encoded = _encoded(adapter, pairs)
+    asked: dict[Encoded, set[Tokens]] = {}
+    for row, target in encoded:
+        asked.setdefault(row, set()).add(target)
+    contexts = _contexts(list(asked), [tuple(sorted(t)) for t in asked.values()])
+    waiting: dict[tuple[Encoded, Tokens], list[int]] = {}
+    for i, what in enumerate(encoded):
+        waiting.setdefault(what, []).append(i)
+    answers: list[Answer] = [(float("nan"), False)] * len(pairs)
+    prefixes = "prefix" in adapter.info.capabilities
+    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
+    shared: tuple[Tokens, Prefix | None] = ((), None)
+    for batch in plan.batches:
+        start = contexts.rows[batch.contexts[0]].ids[: batch.start]
+        if start != shared[0]:
+            shared = (start, adapter.prefill([Encoded(start)]) if start else None)
+        found, greedy = _read(adapter, contexts, batch, shared[1])
+        done = 0
+        for k, i in enumerate(batch.contexts):
+            for v, target in enumerate(contexts.targets[i]):
+                for place in waiting[contexts.rows[i], target]:
+                    answers[place] = (float(found[k, v]), bool(greedy[k, v]))
+                    done += 1
+        if advance is not None:
+            advance(done)
+    for pair, answer in zip(pairs, answers, strict=True):
+        if not np.isfinite(answer[0]):
+            raise NonFiniteLogitsError(
+                f"{pair.where}: {adapter.info.name} returned NaN or infinite logits (dtype {adapter.info.dtype}); "
+                "try dtype=float32 or bfloat16"
+            )
+    return answers
+
+
+def _read(adapter: Adapter, contexts: Contexts, batch: Batch, prefix: Prefix | None) -> tuple[Tensor, Tensor]:
+    """[rows, targets]: log-probabilities, and whether every token of the target is the most probable one."""
+    rows = [contexts.rows[i].after(batch.start) for i in batch.contexts]
+    targets = contexts.targets[batch.contexts[0]]
+    several, state = max(map(len, targets)) > 1, None
+    if several and "prefix" in adapter.info.capabilities:
+        state = adapter.prefill(rows, None, prefix)
+        logits = state.logits
+    else:
+        logits = adapter.forward(rows, prefix=prefix).logits
+    chosen = picked(logits, first_tokens(contexts, batch))
+    total = chosen - torch.logsumexp(logits, -1, keepdim=True)
+    greedy = chosen >= logits.amax(-1, keepdim=True)
+    if several:
+        paths, *indices = continuations(targets)
+        path, target, token = (x.to(logits.device) for x in indices)
+        width = max(1, MAX_LOGITS // (len(rows) * adapter.info.vocab_size))
+        for a in range(0, len(paths), width):
+            after = adapter.follow(rows, state, paths[a : a + width], None)
+            here = ((path >= a) & (path < a + width)).nonzero()[:, 0]
+            at, of = path[here] - a, target[here]
+            chosen = after[:, at, token[here]]
+            total.index_add_(1, of, chosen - torch.logsumexp(after, -1)[:, at])
+            missed = torch.zeros_like(total).index_add_(1, of, (chosen < after.amax(-1)[:, at]).to(total.dtype))
+            greedy &= missed == 0
+    return total.double().cpu(), greedy.cpu()
+
+
+def _contexts(rows: Sequence[Encoded], targets: Sequence[tuple[Tokens, ...]]) -> Contexts:
+    """Rows and targets in the shape that plans are made of: no nouns, no frames, each row once."""
+    n, none = len(rows), np.zeros(0, dtype=np.int64)
+    one_of_each: dict[tuple[Tokens, ...], tuple[Tokens, ...]] = {}
+    return Contexts(
+        form=EnvForm("text"),
+        nouns=(),
+        frames=(),
+        frame_nouns=none,
+        frame=np.zeros(n, dtype=np.int64),
+        env=np.zeros(n, dtype=np.int64),
+        prompts=(),
+        rows=tuple(rows),
+        unique=np.arange(n),
+        targets=tuple(one_of_each.setdefault(t, t) for t in targets),
+        target_index=(),
+        keep=None,
+    )
+
+
+def _encoded(adapter: Adapter, pairs: Sequence[Pair]) -> list[tuple[Encoded, Tokens]]:
+    """Every pair as a row and a target."""
+    split = [_moved_spaces(p) for p in pairs]
+    prompts = {text: _prompt(text, p.where) for p, (text, _) in reversed(list(zip(pairs, split, strict=True))) if text}
+    rows = dict(zip(prompts, adapter.encode(list(prompts.values())), strict=True))
+    words: dict[str, list[str]] = {}
+    for text, word in split:
+        words.setdefault(text, []).append(word)
+    targets = {
+        text: dict(zip(asked, adapter.encode_targets(asked, prompts[text]), strict=True))
+        for text, asked in words.items()
+        if text
+    }
+    return [
+        (rows[text], targets[text][word]) if text else _unconditional(adapter, p)
+        for p, (text, word) in zip(pairs, split, strict=True)
+    ]
+
+
+def _moved_spaces(pair: Pair) -> tuple[str, str]:
+    text = pair.context.rstrip()
+    return text, pair.context[len(text) :] + pair.continuation
+
+
+def _prompt(text: str, where: str) -> Prompt:
+    return Prompt(frame=where, env="", form="text", segments=(TextSegment(text),), join="")
+
+
+def _unconditional(adapter: Adapter, pair: Pair) -> tuple[Encoded, Tokens]:
+    """The whole text after the token that begins texts."""
+    ids = adapter.encode([_prompt(pair.context + pair.continuation, pair.where)])[0].ids
+    if adapter.info.bos == "added":
+        return Encoded(ids[:1]), ids[1:]
+    tokenizer: Any = getattr(adapter, "tokenizer", None)
+    first = next((t for t in (_token(tokenizer, "bos"), _token(tokenizer, "eos")) if t is not None), None)
+    if first is None:
+        raise BadInputError(
+            f"{pair.where}: the context is empty and {adapter.info.name} has neither a BOS nor an EOS token to stand "
+            "for it"
+        )
+    return Encoded((first,)), ids
+
+
+def _token(tokenizer: Any, kind: str) -> int | None:
+    found = getattr(tokenizer, f"{kind}_token_id", None)
+    return None if found is None else int(found)

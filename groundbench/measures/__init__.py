@@ -1,0 +1,1 @@
+"""Everything that `run --measure` computes, one folder a measure."""

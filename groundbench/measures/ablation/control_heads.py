@@ -1,0 +1,83 @@
+"""Control sets of heads: as many as were detected, drawn among the others (protocol §11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.results.run import Control
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def draw_control(
+    kind: Control, chosen: Bools, layer: Ints, saliency: Floats, rng: np.random.Generator
+) -> tuple[Bools, int]:
+    """One control set of the size of `chosen`, and how many of it were borrowed from another layer.
+
+    Args:
+        kind: `layer`: as many in each layer; where a layer has too few others, the nearest layers lend theirs.
+            `uniform`: among all others. `saliency`: the others with the largest saliency (no randomness).
+        chosen: [heads] the detected heads.
+        layer: [heads] each head's layer.
+        saliency: [heads] each head's mean total saliency.
+    """
+    free = ~chosen
+    size = min(int(chosen.sum()), int(free.sum()))
+    picked = np.zeros_like(chosen)
+    if kind == "uniform":
+        picked[rng.choice(np.flatnonzero(free), size, replace=False)] = True
+        return picked, 0
+    if kind == "saliency":
+        others = np.flatnonzero(free)
+        picked[others[np.argsort(-saliency[others], kind="stable")[:size]]] = True
+        return picked, 0
+    return _layer_matched(chosen, layer, rng)
+
+
+def set_variance(kind: Control, lists: Sequence[Bools], layer: Ints) -> tuple[float, int]:
+    """How the variance of the detected sets' effect relates to that of control draws, were the sets random too.
+
+    Control draws overlap each other, and none overlaps the detected set, so draws vary less around their mean than a
+    random set varies around it: with k heads of a layer detected and m others, by (1 - k/m) to (1 + k/m).
+
+    Args:
+        lists: the different sets of detected heads, each [heads].
+
+    Returns:
+        The ratio of the variances (at least 1; infinite where a draw has no choice at all) and the degrees of freedom
+        that the choice of heads leaves.
+    """
+    of_set = of_draw = 0.0
+    df = 0
+    for chosen in lists:
+        strata = [np.ones_like(chosen)] if kind == "uniform" else [layer == k for k in np.unique(layer[chosen])]
+        for stratum in strata:
+            k, m = int((chosen & stratum).sum()), int((~chosen & stratum).sum())
+            of_set += k * (1 + k / m) if m else k
+            of_draw += k * (1 - k / m) if m > k else 0.0
+            df += max(0, m - 1)
+    return (of_set / of_draw if of_draw else np.inf), df
+
+
+def _layer_matched(chosen: Bools, layer: Ints, rng: np.random.Generator) -> tuple[Bools, int]:
+    picked = np.zeros_like(chosen)
+    borrowed = 0
+    wanted = {int(k): int((chosen & (layer == k)).sum()) for k in np.unique(layer)}
+    for k, n in wanted.items():
+        own = np.flatnonzero(~chosen & (layer == k))
+        picked[rng.choice(own, min(n, len(own)), replace=False)] = True
+        wanted[k] = n - min(n, len(own))
+    for k, missing in wanted.items():
+        for _ in range(missing):
+            others = np.flatnonzero(~chosen & ~picked)
+            if len(others) == 0:
+                break
+            distance = np.abs(layer[others] - k)
+            picked[rng.choice(others[distance == distance.min()])] = True
+            borrowed += 1
+    return picked, borrowed

@@ -1,0 +1,326 @@
+"""What is lost when aggregate heads are cut, and random ones are not: the cross-fitted headline (protocol §11).
+
+Heads detected in at least half of the items of the other half of nouns and frames are edited for this half, whose nouns
+are each other's mismatches; the edit is constant, so every gain of a set of heads costs one scoring pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.api.adapter import Adapter, HeadEdit
+from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.engine.contexts import Contexts, of_frames
+from groundbench.engine.run_directory import RunStore
+from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, score
+from groundbench.measures.ablation.control_heads import draw_control, set_variance
+from groundbench.measures.ablation.folds import Cell, make_cells
+from groundbench.measures.ablation.head_edits import (
+    EditStyle,
+    constant_edit,
+    mean_edit,
+    mean_outputs,
+    resample_edit,
+    resampled_outputs,
+)
+from groundbench.measures.gain.measure import GainItems, gain_items, noun_means
+from groundbench.measures.heads.head_saliency import HeadSaliency
+from groundbench.measures.heads.heads import MIN_RATE, HeadRule, detected, headline_rule, shares
+from groundbench.results.run import AblationRecord, Control
+from groundbench.stats.significance import beyond_draws_p, bootstrap_ratio, clustered_test, rank_p
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+STRONGEST = "no head gathers in half of the items: the one with the largest mean share was cut"
+PATIENCE = 1_000
+"""After so many draws in a row that came before, a control has no others."""
+CONTROLS: tuple[Control, ...] = ("layer", "uniform", "saliency")
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """How heads are cut and what they are compared with.
+
+    Attributes:
+        rule: the definition by which heads are detected; None is the headline's.
+        draws: control draws of each random control (saliency-matched has one, without chance).
+        controls: which controls; the first is the headline's.
+        nouns: cross-fitting tests the heads on a seeded sample: this many nouns, each in one half of the shared
+            frames; None: on all items.
+    """
+
+    rule: HeadRule | None = None
+    style: EditStyle = field(default_factory=EditStyle)
+    draws: int = 20
+    controls: tuple[Control, ...] = CONTROLS
+    nouns: int | None = None
+    seed: int = 0
+    batch_tokens: int = DEFAULT_BATCH_TOKENS
+
+    def draws_of(self, control: Control) -> int:
+        """Draws of a control."""
+        return 1 if control == "saliency" else self.draws
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is ablated: a model, its contexts, the untouched table, and the saliency of the matched items."""
+
+    adapter: Adapter
+    contexts: Contexts
+    table: SurprisalTable
+    saliency: HeadSaliency
+    store: RunStore | None = None
+    advance: Callable[[int], None] | None = None
+
+
+def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord, ...]:
+    """One record for each control, cross-fitted.
+
+    Where no cell has a detected head nothing is cut: the records say so with `n_heads` 0 and null effects. Gather heads
+    are rare in small models: where no cell has one, each cuts the head that gathers most, and the note says so.
+    """
+    rule = options.rule or headline_rule(subject.saliency)
+    cells, lists = crossfit_lists(subject, rule, options.seed, options.nouns)
+    tested, note = _sampled(subject, cells, options)
+    if rule.kind == "gather" and not any(m.any() for m in lists):
+        lists = [_strongest(subject.saliency, rule, c) for c in cells]
+        note = "; ".join(n for n in (note, STRONGEST) if n)
+    items = gain_items(within_cells(subject.table, cells))
+    base = AblationRecord(
+        kind=rule.kind,
+        selection="crossfit",
+        denominator=rule.denominator,
+        control=options.controls[0],
+        mode=options.style.mode,
+        factor=options.style.factor,
+        positions=options.style.positions,
+        n_draws=0,
+        n_heads=float(np.mean([m.sum() for m in lists])),
+        n_no_head=sum(
+            len(c.nouns) * _frames_per_noun(subject, c) for c, m in zip(cells, lists, strict=True) if not m.any()
+        ),
+        original=mean(items.matched),
+        gain_original=mean(noun_means(items.gain)),
+        nouns=tested,
+        note=note,
+    )
+    if not any(m.any() for m in lists):
+        none = "no head was detected in half of the items: nothing to cut"
+        base = base.model_copy(update={"note": f"{note}; {none}" if note else none})
+        return tuple(base.model_copy(update={"control": c}) for c in options.controls)
+    tables = CellTables(subject, cells, options)
+    cut = gain_items(tables.under(lists))
+    return tuple(_against(control, base, items, cut, tables, lists, rule, options) for control in options.controls)
+
+
+def cell_rows(table: SurprisalTable, cell: Cell) -> Bools:
+    """[rows] whether both the noun shown and the noun asked for, and the frame, are the cell's."""
+    return np.isin(table.frame, cell.frames) & np.isin(table.env, cell.nouns) & np.isin(table.target, cell.nouns)
+
+
+def within_cells(table: SurprisalTable, cells: Sequence[Cell]) -> SurprisalTable:
+    """The untouched table with the rows that no cell holds left out: mismatches then come from the noun's own half."""
+    kept = np.any([cell_rows(table, cell) for cell in cells], axis=0)
+    return replace(table, surprisal=np.where(kept, table.surprisal, np.nan))
+
+
+def _sampled(subject: Subject, cells: Sequence[Cell], options: AblationOptions) -> tuple[tuple[str, ...], str | None]:
+    """The words of the nouns that are tested and how they were chosen; nothing where all items are."""
+    if options.nouns is None:
+        return (), None
+    nouns = subject.contexts.nouns
+    words = tuple(nouns[i].word for i in np.unique(np.concatenate([c.nouns for c in cells])))
+    n_items = sum(len(c.nouns) * _frames_per_noun(subject, c) for c in cells)
+    sample = f"tested on {len(words)} of {len(nouns)} nouns and {n_items} of {len(subject.saliency)} items"
+    return words, f"{sample}, drawn by seed {options.seed}"
+
+
+def crossfit_lists(
+    subject: Subject, rule: HeadRule, seed: int, nouns: int | None = None
+) -> tuple[tuple[Cell, ...], list[Bools]]:
+    """The cells and, for each, the heads detected in at least half of its fitting items.
+
+    `nouns`: cells hold a seeded sample of this many nouns; heads are detected in all items of the other half.
+    """
+    noun = {n.word: i for i, n in enumerate(subject.contexts.nouns)}
+    frame = {f.id: i for i, f in enumerate(subject.contexts.frames)}
+    item_noun = np.array([noun[n] for n in subject.saliency.nouns])
+    item_frame = np.array([frame[f] for f in subject.saliency.frames])
+    cells = make_cells(subject.contexts, item_noun, item_frame, seed, nouns)
+    found = detected(subject.saliency, rule)
+    return cells, [found[c.fit].mean(0) >= MIN_RATE if c.fit.any() else np.zeros(found.shape[1], bool) for c in cells]
+
+
+def _strongest(saliency: HeadSaliency, rule: HeadRule, cell: Cell) -> Bools:
+    """The head with the largest mean share over a cell's fitting items; none where no share is defined."""
+    found = shares(saliency, rule).share[cell.fit]
+    known = ~np.isnan(found)
+    mean_share = np.where(known, found, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    chosen: Bools = np.zeros(found.shape[1], dtype=bool)
+    chosen[int(mean_share.argmax())] = bool(mean_share.max() > 0)
+    return chosen
+
+
+def control_lists(
+    control: Control, lists: Sequence[Bools], cells: Sequence[Cell], saliency: HeadSaliency, seed: int
+) -> tuple[list[Bools], int]:
+    """A control set for each cell; cells with the same heads share it. Returns also how many heads were borrowed."""
+    made: dict[bytes, tuple[Bools, int]] = {}
+    total = saliency.row_sum if saliency.total_sum is None else saliency.total_sum
+    for cell, chosen in zip(cells, lists, strict=True):
+        if chosen.tobytes() not in made:
+            rng = np.random.default_rng([seed, len(made)])
+            strength = total[cell.fit].astype(np.float64).mean(0) if cell.fit.any() else total.astype(float).mean(0)
+            layer = saliency.head_layer.astype(np.int64)
+            made[chosen.tobytes()] = draw_control(control, chosen, layer, strength, rng)
+    return [made[m.tobytes()][0] for m in lists], sum(b for _, b in made.values())
+
+
+def control_draws(
+    control: Control, lists: Sequence[Bools], cells: Sequence[Cell], saliency: HeadSaliency, draws: int, seed: int
+) -> tuple[list[list[Bools]], int]:
+    """Up to `draws` different control draws (see `control_lists`), and how many heads were borrowed in all of them.
+
+    A draw that came before is drawn again: where there are fewer different ones than asked for (one head of a layer of
+    four has three), each comes once, so that a rank among them is not made small by counting the same set often.
+    """
+    found: dict[bytes, list[Bools]] = {}
+    borrowed = repeats = n = 0
+    while len(found) < draws and repeats < PATIENCE:
+        sets, lent = control_lists(control, lists, cells, saliency, seed * 10_007 + n)
+        key = b"".join(chosen.tobytes() for chosen in sets)
+        repeats = repeats + 1 if key in found else 0
+        borrowed += 0 if key in found else lent
+        found.setdefault(key, sets)
+        n += 1
+    return list(found.values()), borrowed
+
+
+def _against(
+    control: Control,
+    base: AblationRecord,
+    items: GainItems,
+    cut: GainItems,
+    tables: CellTables,
+    lists: list[Bools],
+    rule: HeadRule,
+    options: AblationOptions,
+) -> AblationRecord:
+    wanted = options.draws_of(control)
+    draws, borrowed = control_draws(control, lists, tables.cells, tables.subject.saliency, wanted, options.seed)
+    drawn = [gain_items(tables.under(sets)) for sets in draws]
+    gains = [mean(noun_means(g.gain)) for g in drawn]
+    surprisals = [mean(g.matched) for g in drawn]
+    control_items = np.mean([g.gain for g in drawn], axis=0)
+    ablated = mean(noun_means(cut.gain))
+    removed = bootstrap_ratio(noun_means(items.gain - cut.gain), noun_means(items.gain), seed=options.seed)
+    known = [g for g in gains if g is not None]
+    paired = clustered_test(cut.gain - control_items, nested=items.nested).p
+    apart = None if ablated is None else _beyond(ablated, known, control, lists, tables.subject.saliency)
+    few = None if len(draws) == wanted else f"there are only {len(draws)} different control sets"
+    return base.model_copy(
+        update={
+            "control": control,
+            "n_draws": len(drawn),
+            "n_borrowed": borrowed,
+            "ablated": mean(cut.matched),
+            "control_mean": _mean_of(surprisals),
+            "control_draws": tuple(s for s in surprisals if s is not None),
+            "gain_ablated": ablated,
+            "gain_control": _mean_of(gains),
+            "gain_control_draws": tuple(known),
+            "gain_removed": removed.value,
+            "gain_removed_ci_low": removed.low,
+            "gain_removed_ci_high": removed.high,
+            "p_cluster": paired,
+            "p_draws": apart,
+            "p_rank": rank_p(-ablated, [-g for g in known]) if ablated is not None and wanted > 1 else None,
+            "note": "; ".join(n for n in (base.note, few) if n) or None,
+        }
+    )
+
+
+def _beyond(
+    ablated: float, draws: Sequence[float], control: Control, lists: Sequence[Bools], saliency: HeadSaliency
+) -> float | None:
+    """The p of the gain under the detected sets against the spread of random sets; None where they have no spread."""
+    different = list({chosen.tobytes(): chosen for chosen in lists if chosen.any()}.values())
+    ratio, df = set_variance(control, different, saliency.head_layer.astype(np.int64))
+    return beyond_draws_p(ablated, draws, ratio=ratio, df=df) if np.isfinite(ratio) else None
+
+
+@dataclass(frozen=True)
+class CellTables:
+    """Surprisal tables in which every cell's items are scored under that cell's own set of heads.
+
+    A cell holds its own nouns only, shown and asked for, so all cells together cost one scoring pass. A set that was
+    scored in the same cell is not scored again: in small models few control sets differ.
+    """
+
+    subject: Subject
+    cells: tuple[Cell, ...]
+    options: AblationOptions
+    scored: dict[str, SurprisalTable] = field(default_factory=dict)
+
+    def under(self, sets: Sequence[Bools]) -> SurprisalTable:
+        """The table of all cells, each under its own set; without a set, a cell's rows are the untouched ones."""
+        table = self.subject.table
+        values = np.full_like(table.surprisal, np.nan)
+        for cell, chosen in zip(self.cells, sets, strict=True):
+            own = cell_rows(table, cell)
+            if chosen.any():
+                scored = self._scored(cell, chosen)
+                values[own] = scored.surprisal[np.isin(scored.target, cell.nouns)]
+            else:
+                values[own] = table.surprisal[own]
+        return replace(table, surprisal=values)
+
+    def _scored(self, cell: Cell, chosen: Bools) -> SurprisalTable:
+        style = self.options.style
+        parts = [cell.frames.tobytes(), cell.nouns.tobytes(), chosen.tobytes()]
+        parts.append(repr((style, self.options.seed)).encode())
+        key = hashlib.sha256(b"|".join(parts)).hexdigest()[:16]
+        if key not in self.scored:
+            contexts = of_frames(self.subject.contexts, cell.frames, cell.nouns)
+            self.scored[key] = score(
+                self.subject.adapter,
+                contexts,
+                batch_tokens=self.options.batch_tokens,
+                edit=self._edit(contexts, chosen, cell),
+                store=self.subject.store,
+                stage=f"ablation/{self.subject.table.form}/{key}",
+            )
+            if self.subject.advance is not None:
+                self.subject.advance(1)
+        return self.scored[key]
+
+    def _edit(self, contexts: Contexts, chosen: Bools, cell: Cell) -> HeadEdit:
+        adapter, budget = self.subject.adapter, self.options.batch_tokens
+        style = self.options.style
+        if style.mode == "mean":
+            means = mean_outputs(adapter, self.subject.contexts, np.flatnonzero(cell.fit), budget)
+            return mean_edit(chosen, means, contexts.rows, style.positions)
+        if style.mode == "resample":
+            return resample_edit(chosen, resampled_outputs(adapter, contexts, self.options.seed, budget))
+        return constant_edit(chosen, style)
+
+
+def _frames_per_noun(subject: Subject, cell: Cell) -> int:
+    shared = subject.table.frame_kind == "shared"
+    return len(cell.frames) if shared else len(cell.frames) // max(1, len(cell.nouns))
+
+
+def mean(values: Floats) -> float | None:
+    """Mean over what was measured; None if nothing was."""
+    return float(np.nanmean(values)) if (~np.isnan(values)).any() else None
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    kept = [v for v in values if v is not None]
+    return float(np.mean(kept)) if kept else None

@@ -1,0 +1,195 @@
+"""The paper's intervention: heads detected in an item are cut for that item (protocol §11, `instance`).
+
+Selection-biased: the heads are chosen with the item's own label, and to first order the loss added by zeroing a head
+is minus its signed saliency row. Read it beside `crossfit`, which is free of that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.api.errors import BadInputError
+from groundbench.engine.contexts import Contexts, matched, of_pairs, sample_mismatches
+from groundbench.engine.scoring import score
+from groundbench.measures.ablation.control_heads import draw_control
+from groundbench.measures.ablation.crossfit import AblationOptions, Bools, Floats, Subject, mean
+from groundbench.measures.ablation.head_edits import constant_edit
+from groundbench.measures.gain.measure import noun_means
+from groundbench.measures.heads.heads import detected, headline_rule
+from groundbench.results.run import AblationRecord
+from groundbench.stats.significance import bootstrap_ratio, clustered_test, rank_p
+
+Ints = npt.NDArray[np.int64]
+MISMATCHES = 4
+GAIN_DRAWS = 2
+NOTE = "selection-biased: heads are detected with the item's own label"
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Every item's matched context and M mismatched ones; `item` [pairs] says whose they are."""
+
+    contexts: Contexts
+    item: Ints
+    noun: Ints
+    column: Ints
+    shape: tuple[int, int]
+    nested: bool
+
+
+def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
+    """Surprisal and gain with each item's own detected heads edited, against layer-matched controls of equal size.
+
+    Matched surprisal is over all items and draws, the gain over a seeded sample of 4 mismatches for each item (and,
+    for the controls, over the first two draws). Items without a detected head stay unchanged and are counted.
+    """
+    if options.style.mode not in ("zero", "scale"):
+        raise BadInputError(f"the selection 'instance' cannot {options.style.mode} heads: expected zero or scale")
+    rule = options.rule or headline_rule(subject.saliency)
+    found = detected(subject.saliency, rule)
+    pairs = _pairs(subject, options.seed)
+
+    def under(masks: Bools, pairs: _Pairs, stage: str) -> tuple[Floats, Floats]:
+        style = options.style
+        how = f"{style.mode}-{style.positions}" if style.factor is None else f"scale-{style.factor:g}-{style.positions}"
+        heads = rule.denominator if rule.kind == "aggregate" else f"{rule.kind}-{rule.denominator}"
+        where = f"ablation/{subject.table.form}/instance/{heads}/{how}/{stage}"
+        if stage == "original":
+            where = f"ablation/{subject.table.form}/instance/original"
+        return _measure(subject, pairs, masks, options, where)
+
+    before, before_gain = under(np.zeros_like(found), pairs, "original")  # the same whatever the rule
+    after, after_gain = under(found, pairs, "cut")
+    alone = _matched_only(pairs)
+    surprisals, gains, borrowed = [], [], 0
+    for d in range(options.draws):
+        masks, lent = _control_masks(found, subject, np.random.default_rng([options.seed, d]))
+        borrowed += lent
+        surprisal, gain = under(masks, pairs if d < GAIN_DRAWS else alone, f"layer-{d:03d}")
+        surprisals.append(surprisal)
+        gains += [gain] if d < GAIN_DRAWS else []
+    control = np.mean(surprisals, axis=0)
+    harm = np.array([np.nanmean(s) for s in surprisals])
+    cut = float(np.nanmean(after))
+    removed = bootstrap_ratio(noun_means(before_gain - after_gain), noun_means(before_gain), seed=options.seed)
+    return AblationRecord(
+        kind=rule.kind,
+        selection="instance",
+        denominator=rule.denominator,
+        control="layer",
+        mode=options.style.mode,
+        factor=options.style.factor,
+        positions=options.style.positions,
+        n_draws=len(surprisals),
+        n_heads=float(found.sum(1).mean()),
+        n_no_head=int((~found.any(1)).sum()),
+        n_borrowed=borrowed,
+        original=mean(before),
+        ablated=cut,
+        control_mean=mean(control),
+        control_draws=tuple(float(h) for h in harm),
+        gain_original=mean(noun_means(before_gain)),
+        gain_ablated=mean(noun_means(after_gain)),
+        gain_control=mean(noun_means(np.mean(gains, axis=0))),
+        gain_control_draws=tuple(float(np.nanmean(g)) for g in gains),
+        gain_removed=removed.value,
+        gain_removed_ci_low=removed.low,
+        gain_removed_ci_high=removed.high,
+        p_cluster=clustered_test(after - control, nested=pairs.nested).p,
+        p_rank=rank_p(cut, harm),
+        note=NOTE,
+    )
+
+
+def _pairs(subject: Subject, seed: int) -> _Pairs:
+    contexts = subject.contexts
+    index, noun = matched(contexts)
+    where = {(int(f), int(u)): i for i, (f, u) in enumerate(zip(contexts.frame, contexts.env, strict=True))}
+    order = _item_order(subject, index, noun)
+    index, noun = index[order], noun[order]
+    m = min(MISMATCHES, len(contexts.nouns) - 1)
+    others = sample_mismatches(noun, len(contexts.nouns), m, seed)
+    frame = contexts.frame[index]
+    context, item = [], []
+    for i in range(len(index)):
+        for u in (int(noun[i]), *others[i].tolist()):
+            if (int(frame[i]), u) in where:  # per-noun frames under a sample of mismatches lack some
+                context.append(where[int(frame[i]), u])
+                item.append(i)
+    items = np.array(item)
+    columns, width = _columns(frame, noun, nested=bool((contexts.frame_nouns >= 0).all()))
+    return _Pairs(
+        contexts=of_pairs(contexts, np.array(context), noun[items]),
+        item=items,
+        noun=noun,
+        column=columns,
+        shape=(len(contexts.nouns), width),
+        nested=bool((contexts.frame_nouns >= 0).all()),
+    )
+
+
+def _matched_only(pairs: _Pairs) -> _Pairs:
+    """The matched contexts alone."""
+    own = np.flatnonzero(pairs.contexts.env == pairs.noun[pairs.item])
+    contexts = of_pairs(pairs.contexts, own, pairs.noun[pairs.item[own]])
+    return replace(pairs, contexts=contexts, item=pairs.item[own])
+
+
+def _control_masks(found: Bools, subject: Subject, rng: np.random.Generator) -> tuple[Bools, int]:
+    """A layer-matched control set for each item, and how many heads were borrowed from other layers."""
+    layer = subject.saliency.head_layer.astype(np.int64)
+    masks, borrowed = np.zeros_like(found), 0
+    for i, chosen in enumerate(found):
+        masks[i], lent = draw_control("layer", chosen, layer, np.zeros(len(chosen)), rng)
+        borrowed += lent
+    return masks, borrowed
+
+
+def _item_order(subject: Subject, index: Ints, noun: Ints) -> Ints:
+    """Matched contexts in the order of the saliency's items."""
+    contexts = subject.contexts
+    place = {
+        (contexts.nouns[v].word, contexts.frames[contexts.frame[i]].id): k
+        for k, (i, v) in enumerate(zip(index, noun, strict=True))
+    }
+    return np.array([place[n, f] for n, f in zip(subject.saliency.nouns, subject.saliency.frames, strict=True)])
+
+
+def _columns(frame: Ints, noun: Ints, nested: bool) -> tuple[Ints, int]:
+    if not nested:
+        return frame, int(frame.max()) + 1
+    rank = np.zeros_like(frame)
+    for v in np.unique(noun):
+        own = np.flatnonzero(noun == v)
+        rank[own] = np.argsort(np.argsort(frame[own]))
+    return rank, int(rank.max()) + 1
+
+
+def _measure(
+    subject: Subject, pairs: _Pairs, masks: Bools, options: AblationOptions, stage: str
+) -> tuple[Floats, Floats]:
+    """[V, K] matched surprisal and gain of every item, with each item's own mask on all of its contexts."""
+    if subject.advance is not None:
+        subject.advance(1)
+    edit = constant_edit(masks[pairs.item], options.style)
+    table = score(
+        subject.adapter,
+        pairs.contexts,
+        batch_tokens=options.batch_tokens,
+        edit=edit,
+        store=subject.store,
+        stage=stage,
+    )
+    own = pairs.contexts.env == pairs.noun[pairs.item]
+    n = len(pairs.noun)
+    matched_s = np.full(n, np.nan)
+    matched_s[pairs.item[own]] = table.surprisal[own]
+    other = np.bincount(pairs.item[~own], table.surprisal[~own] - matched_s[pairs.item[~own]], minlength=n)
+    count = np.bincount(pairs.item[~own], minlength=n)
+    gain = np.divide(other, count, out=np.full(n, np.nan), where=count > 0)
+    out = np.full((2, *pairs.shape), np.nan)
+    out[0, pairs.noun, pairs.column], out[1, pairs.noun, pairs.column] = matched_s, gain
+    return out[0], out[1]

@@ -1,0 +1,1 @@
+"""The measure `gain`: behaviour, as nats of surprisal."""

@@ -1,0 +1,151 @@
+"""The paired, clustered difference of two runs on the same testbed and ENV form (protocol §5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.api.errors import BadInputError
+from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.measures.gain.measure import gain_items, noun_means
+from groundbench.measures.gain.pairing import pair_rows
+from groundbench.results.items import read_items
+from groundbench.results.run import Record, Result
+from groundbench.stats.significance import N_RESAMPLES, bootstrap_mean, clustered_test, signflip_p
+
+Floats = npt.NDArray[np.float64]
+
+
+class ComparedRun(Record):
+    """One side of a comparison: which model, and its gain over the common items (nats)."""
+
+    run: str
+    model: str
+    step: int | None
+    gain: float | None
+    n_failed: int
+
+
+class NounDifference(Record):
+    """One noun's gain in both runs and their difference a - b (nats)."""
+
+    noun: str
+    category: str
+    a: float | None
+    b: float | None
+    difference: float | None
+
+
+class Comparison(Record):
+    """The difference in gain, a - b, over the items both runs hold (nats).
+
+    Attributes:
+        difference, ci_low, ci_high: mean over nouns of the paired difference; 95 % bootstrap interval over nouns.
+        p_cluster: two-sided, clustered by noun and frame; `p_signflip`: over nouns, for these frames.
+        detectable: the smallest difference this design finds at 5 % with 80 % power.
+        n_items: (noun, frame) items compared; `n_unpaired`: rows left out because only one run holds them.
+    """
+
+    testbed: str
+    testbed_hash: str
+    env_form: str
+    a: ComparedRun
+    b: ComparedRun
+    difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p_cluster: float | None
+    p_signflip: float | None
+    detectable: float | None
+    n_nouns: int
+    n_items: int
+    n_unpaired: int
+    by_noun: tuple[NounDifference, ...]
+
+
+def compare_runs(
+    a: Path, b: Path, *, form: str | None = None, seed: int = 0, n_resamples: int = N_RESAMPLES
+) -> Comparison:
+    """Compare two run directories, each with a result.json and an items.parquet.
+
+    Args:
+        a, b: the run directories; the difference is a - b.
+        form: the ENV form to compare; by default the form both results headline.
+        seed, n_resamples: of the bootstrap and the sign flips.
+
+    Raises:
+        BadInputError: a file is missing or broken, or the runs differ in testbed or form.
+    """
+    result_a, result_b = Result.load(a), Result.load(b)
+    _refuse_other_testbed(a, result_a, b, result_b)
+    if form is None and result_a.testbed.env_form != result_b.testbed.env_form:
+        raise BadInputError(
+            f"{a} and {b} headline different ENV forms, {result_a.testbed.env_form!r} and "
+            f"{result_b.testbed.env_form!r}; expected one form: name it"
+        )
+    form = form or result_a.testbed.env_form
+    table_a, table_b = (read_items(_directory(run) / "items.parquet", form) for run in (a, b))
+    paired_a, paired_b = pair_rows(table_a, table_b)
+    items_a, items_b = gain_items(paired_a), gain_items(paired_b)
+    difference = items_a.gain - items_b.gain
+    by_noun = noun_means(difference)
+    if np.isnan(by_noun).all():
+        raise BadInputError(f"{a} and {b} hold no item of the form {form!r} in common; nothing can be paired")
+    overall = bootstrap_mean(by_noun, n_resamples=n_resamples, seed=seed)
+    test = clustered_test(difference, nested=items_a.nested)
+    gains_a, gains_b = noun_means(items_a.gain), noun_means(items_b.gain)
+    return Comparison(
+        testbed=result_a.testbed.name,
+        testbed_hash=result_a.testbed.hash,
+        env_form=form,
+        a=_side(a, result_a, gains_a, table_a),
+        b=_side(b, result_b, gains_b, table_b),
+        difference=overall.value,
+        ci_low=overall.low,
+        ci_high=overall.high,
+        p_cluster=test.p,
+        p_signflip=signflip_p(by_noun, n_flips=n_resamples, seed=seed),
+        detectable=test.detectable,
+        n_nouns=overall.n,
+        n_items=test.n_items,
+        n_unpaired=len(table_a.surprisal) + len(table_b.surprisal) - 2 * len(paired_a.surprisal),
+        by_noun=_by_noun(paired_a, gains_a, gains_b, by_noun),
+    )
+
+
+def _by_noun(table: SurprisalTable, gains_a: Floats, gains_b: Floats, difference: Floats) -> tuple[NounDifference, ...]:
+    columns = zip(table.nouns, table.categories, gains_a, gains_b, difference, strict=True)
+    return tuple(
+        NounDifference(noun=n, category=c, a=_or_none(a), b=_or_none(b), difference=_or_none(d))
+        for n, c, a, b, d in columns
+    )
+
+
+def _refuse_other_testbed(a: Path, one: Result, b: Path, two: Result) -> None:
+    if one.testbed.hash != two.testbed.hash:
+        raise BadInputError(
+            f"{a} and {b} were measured on different testbeds, {one.testbed.name} {one.testbed.version} "
+            f"({one.testbed.hash}) and {two.testbed.name} {two.testbed.version} ({two.testbed.hash}); "
+            "expected the same hash"
+        )
+
+
+def _directory(run: Path) -> Path:
+    return run if run.is_dir() else run.parent
+
+
+def _side(run: Path, result: Result, gains: Floats, table: SurprisalTable) -> ComparedRun:
+    present = gains[~np.isnan(gains)]
+    return ComparedRun(
+        run=str(run),
+        model=result.model.name,
+        step=result.model.step,
+        gain=float(present.mean()) if present.size else None,
+        n_failed=table.n_failed,
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

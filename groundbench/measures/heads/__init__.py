@@ -1,0 +1,1 @@
+"""The measure `heads`: which heads carry the shown noun to the prediction."""

@@ -1,0 +1,201 @@
+"""Aggregate and gather heads (protocol §10): detected in each instance, counted with the three references beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.api.errors import BadInputError
+from groundbench.measures.heads.head_saliency import HeadSaliency
+from groundbench.results.run import Denominator, HeadCount, HeadsRecord, Stability
+from groundbench.stats.significance import bootstrap_mean, bootstrap_ratio
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+HeadKind = Literal["aggregate", "gather"]
+Selection = Literal["share", "magnitude"]
+
+THRESHOLD = 0.30
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
+MIN_RATE = 0.5
+"""A head is in a list if it is detected in at least this share of the items."""
+MIN_LIFT = 2.0
+MIN_MAGNITUDE = 0.005
+
+
+@dataclass(frozen=True)
+class HeadRule:
+    """What makes a head an aggregate or a gather head in one instance (protocol §10).
+
+    Attributes:
+        kind: `aggregate`: ENV form -> prediction position; `gather`: into the ENV form from tokens outside it.
+        denominator: the edge's share is taken of the prediction position's `row`, or of the head's `total` saliency.
+        threshold: the least share.
+        diagonal: whether flow of a position to itself is part of the denominator.
+        selection: `share` alone (the paper's), or `magnitude`: also lift >= 2 and >= 0.5 % of the model's saliency.
+    """
+
+    kind: HeadKind = "aggregate"
+    denominator: Denominator = "row"
+    threshold: float = THRESHOLD
+    diagonal: bool = True
+    selection: Selection = "share"
+
+    def __post_init__(self) -> None:
+        if self.kind == "gather" and self.denominator != "total":
+            raise BadInputError("gather heads need the denominator 'total': their edge is not in the prediction row")
+
+
+@dataclass(frozen=True)
+class Shares:
+    """[items, heads], NaN where undefined (a head with no saliency at all, a prompt with no room for a null span).
+
+    Attributes:
+        share: the edge's part of the head's denominator.
+        lift: share over the ENV form's part of the prompt's tokens.
+        magnitude: the edge's part of the whole model's denominator.
+    """
+
+    share: Floats
+    lift: Floats
+    magnitude: Floats
+
+
+def shares(saliency: HeadSaliency, rule: HeadRule, *, null: bool = False) -> Shares:
+    """Share, lift and magnitude of every head's edge; of the equally long span of other words if `null`.
+
+    Raises:
+        BadInputError: the rule needs `total` saliency and only rows were measured.
+    """
+    edge, below = _edge(saliency, rule, null).astype(float), _denominator(saliency, rule)
+    share = np.divide(edge, below, out=np.full_like(edge, np.nan), where=below > 0)
+    model = below.sum(1, keepdims=True)
+    magnitude = np.divide(edge, model, out=np.full_like(edge, np.nan), where=model > 0)
+    return Shares(share, share / saliency.expected_share, magnitude)
+
+
+def detected(saliency: HeadSaliency, rule: HeadRule, *, null: bool = False) -> Bools:
+    """[items, heads]: whether each head is an aggregate (or gather) head in each item. Raises as `shares` does."""
+    return _passes(shares(saliency, rule, null=null), rule)
+
+
+def headline_rule(saliency: HeadSaliency) -> HeadRule:
+    """`row` shares; where ENV forms have several tokens, which a bare share does not tell apart, with magnitude."""
+    several = bool((saliency.span.min(1) > 1).any())
+    return HeadRule(selection="magnitude" if several else "share")
+
+
+def standard_rules(saliency: HeadSaliency) -> tuple[HeadRule, ...]:
+    """The headline first, then every other definition that was measured: both denominators, selections, kinds."""
+    selections: tuple[Selection, ...] = ("share", "magnitude")
+    rules = [headline_rule(saliency)]
+    for denominator, selection in product(saliency.denominators, selections):
+        rules += [HeadRule("aggregate", denominator, THRESHOLD, diagonal, selection) for diagonal in (True, False)]
+    if "total" in saliency.denominators:
+        rules += [HeadRule("gather", "total", THRESHOLD, diagonal) for diagonal in (True, False)]
+    return tuple(dict.fromkeys(rules))
+
+
+def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSaliency | None = None) -> HeadsRecord:
+    """Counts under one definition, with their references (protocol §10).
+
+    Counts are averaged over instances; intervals: bootstrap over nouns.
+
+    Args:
+        untrained: the same prompts in the same architecture untrained; without it `untrained_count` is None.
+    """
+    found = shares(saliency, rule)
+    passed = _passes(found, rule)
+    count_by_noun = _by_noun(saliency, passed.sum(1).astype(float))
+    layer_by_noun = _by_noun(saliency, (passed * saliency.head_layer).sum(1).astype(float))
+    count = bootstrap_mean(count_by_noun)
+    layers = bootstrap_ratio(layer_by_noun, count_by_noun)
+    return HeadsRecord(
+        kind=rule.kind,
+        denominator=rule.denominator,
+        threshold=rule.threshold,
+        selection=rule.selection,
+        diagonal=rule.diagonal,
+        n_items=len(saliency),
+        mean_count=count.value,
+        ci_low=count.low,
+        ci_high=count.high,
+        null_count=_null_count(saliency, rule),
+        untrained_count=None if untrained is None else float(detected(untrained, rule).sum(1).mean()),
+        mean_layer=float((passed * saliency.head_layer).sum() / passed.sum()) if passed.any() else None,
+        mean_layer_ci_low=layers.low,
+        mean_layer_ci_high=layers.high,
+        by_head=_by_head(saliency, found, passed),
+        stability=tuple(
+            Stability(threshold=t, mean_count=float(_passes(found, replace(rule, threshold=t)).sum(1).mean()))
+            for t in THRESHOLDS
+        ),
+    )
+
+
+def all_head_records(saliency: HeadSaliency, untrained: HeadSaliency | None = None) -> tuple[HeadsRecord, ...]:
+    """Every standard definition's record, the headline first."""
+    return tuple(describe_heads(saliency, rule, untrained=untrained) for rule in standard_rules(saliency))
+
+
+def _edge(saliency: HeadSaliency, rule: HeadRule, null: bool) -> npt.NDArray[np.float32]:
+    if rule.kind == "aggregate":
+        return saliency.null_edge if null else saliency.edge
+    edge = saliency.null_gathered if null else saliency.gathered
+    if edge is None:
+        raise BadInputError("gather heads need 'total' saliency; only the prediction rows were measured")
+    return edge
+
+
+def _denominator(saliency: HeadSaliency, rule: HeadRule) -> Floats:
+    chosen: npt.NDArray[np.float32] | None
+    if rule.denominator == "row":
+        chosen = saliency.row_sum if rule.diagonal else saliency.row_offdiagonal
+    else:
+        chosen = saliency.total_sum if rule.diagonal else saliency.total_offdiagonal
+    if chosen is None:
+        raise BadInputError("the denominator 'total' was not measured; only the prediction rows were")
+    return chosen.astype(float)
+
+
+def _passes(found: Shares, rule: HeadRule) -> Bools:
+    passed: Bools = found.share >= rule.threshold  # False where undefined
+    if rule.selection == "magnitude":
+        passed = passed & (found.lift >= MIN_LIFT) & (found.magnitude >= MIN_MAGNITUDE)
+    return passed
+
+
+def _null_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
+    """Mean count for the null span over the items that have room for one; None if none has."""
+    edge = _edge(saliency, rule, null=True)
+    room = ~np.isnan(edge).all(1)
+    return float(detected(saliency, rule, null=True)[room].sum(1).mean()) if room.any() else None
+
+
+def _by_noun(saliency: HeadSaliency, values: Floats) -> Floats:
+    """[nouns] means over each noun's items."""
+    _, noun = np.unique(saliency.nouns, return_inverse=True)
+    means: Floats = np.bincount(noun, values) / np.bincount(noun)
+    return means
+
+
+def _by_head(saliency: HeadSaliency, found: Shares, passed: Bools) -> tuple[HeadCount, ...]:
+    """One entry for each head whose share is defined in some item."""
+    counts = []
+    for column in np.flatnonzero(~np.isnan(found.share).all(0)):
+        share, lift, magnitude = (float(np.nanmean(x[:, column])) for x in (found.share, found.lift, found.magnitude))
+        counts.append(
+            HeadCount(
+                layer=int(saliency.head_layer[column]),
+                head=int(saliency.head_number[column]),
+                rate=float(passed[:, column].mean()),
+                share=share,
+                lift=lift,
+                magnitude=magnitude,
+            )
+        )
+    return tuple(counts)

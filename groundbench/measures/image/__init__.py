@@ -1,0 +1,1 @@
+"""The measure `image`: where in an image the heads read."""

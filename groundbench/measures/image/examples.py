@@ -1,0 +1,157 @@
+"""Pictures for a run's page: a dozen items chosen by a rule, each with the patches that the heads read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.api.adapter import Adapter, Grid
+from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.api.testbed import ImageSegment, Prompt
+from groundbench.engine.contexts import Contexts, matched
+from groundbench.measures.gain.measure import gain_items, noun_means
+from groundbench.measures.heads.saliency import SaliencyItem, SaliencyOptions, prediction_row
+from groundbench.results.picture_examples import FOLDER, Picture, ReadMap
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+SHOWN = 12
+SIDE = 224
+"""Longest side of a kept picture, in pixels."""
+FINE = 48
+"""Rows and columns of a map of several grids (tiles, or a picture shown twice): they are summed on a finer one."""
+QUALITY = 80
+RULE = (
+    "Nouns stand in order of their gain; shown are {n} at equal steps from the largest to the smallest, each in the "
+    "frame of its median gain."
+)
+
+
+def choose_items(table: SurprisalTable, shown: int = SHOWN) -> list[tuple[int, int]]:
+    """(noun, frame) of the items that are shown, by falling gain of the noun; see `RULE`. Nothing is drawn."""
+    gains = gain_items(table).gain
+    by_noun = noun_means(gains)
+    order = np.argsort(-by_noun, kind="stable")
+    order = order[~np.isnan(by_noun[order])]
+    steps = np.unique(np.linspace(0, len(order) - 1, min(shown, len(order))).round().astype(int))
+    return [(int(v), _median_frame(table, gains[v], int(v))) for v in order[steps]]
+
+
+def _median_frame(table: SurprisalTable, gains: Floats, noun: int) -> int:
+    """The frame (index) in which the noun's gain is its (lower) median."""
+    own = np.flatnonzero((table.frame_nouns < 0) | (table.frame_nouns == noun))
+    found = np.flatnonzero(~np.isnan(gains))
+    middle = found[np.argsort(gains[found], kind="stable")[(len(found) - 1) // 2]]
+    return int(own[middle])
+
+
+def keep_pictures(
+    adapter: Adapter,
+    contexts: Contexts,
+    table: SurprisalTable,
+    items: Sequence[SaliencyItem],
+    lists: dict[Literal["all", "crossfit"], Bools],
+    options: SaliencyOptions,
+    directory: Path,
+) -> tuple[Picture, ...]:
+    """Measure the chosen items' maps and write their pictures into the run directory.
+
+    Args:
+        items: every matched prompt, in order of frame and noun.
+        lists: [items, heads] the heads of each map.
+    """
+    gains = gain_items(table)
+    index, noun = matched(contexts)
+    frame = contexts.frame[index]
+    kept = []
+    for number, (v, f) in enumerate(choose_items(table)):
+        item = int(np.flatnonzero((noun == v) & (frame == f))[0])
+        row = prediction_row(adapter, items[item], options)
+        prompt = contexts.prompts[index[item]]
+        segment = _shown(prompt)
+        name = f"{_plain(contexts.form.name)}-{number + 1:02d}.webp"
+        _write(segment, directory / FOLDER / name)
+        column = f if table.frame_kind == "shared" else _own_column(table, v, f)
+        kept.append(
+            Picture(
+                form=contexts.form.name,
+                noun=table.nouns[v],
+                frame=contexts.frames[f].id,
+                text=prompt.text,
+                file=name,
+                box=segment.box,
+                matched=float(gains.matched[v, column]),
+                mismatched=float(gains.mismatched[v, column]),
+                gain=float(gains.gain[v, column]),
+                maps=tuple(_map(name_, row, chosen[item], items[item]) for name_, chosen in lists.items()),
+            )
+        )
+    return tuple(kept)
+
+
+def rule_for(pictures: Sequence[Picture]) -> str:
+    """How they were chosen."""
+    return RULE.format(n=len(pictures))
+
+
+def _own_column(table: SurprisalTable, noun: int, frame: int) -> int:
+    """A per-noun frame's place among its noun's own."""
+    return int(np.flatnonzero(np.flatnonzero(table.frame_nouns == noun) == frame)[0])
+
+
+def _shown(prompt: Prompt) -> ImageSegment:
+    """The picture with the noun's object, or else the first."""
+    images = [s for s in prompt.segments if isinstance(s, ImageSegment)]
+    return next((s for s in images if s.box is not None), images[0])
+
+
+def _plain(form: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in form.lower())
+
+
+def _write(segment: ImageSegment, path: Path) -> None:
+    image = segment.image.load().convert("RGB")
+    image.thumbnail((SIDE, SIDE))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, "WEBP", quality=QUALITY)
+
+
+def _map(heads: Literal["all", "crossfit"], row: npt.NDArray[np.float32], chosen: Bools, item: SaliencyItem) -> ReadMap:
+    """What the chosen heads read on each patch of the picture that is shown."""
+    boxed = [k for k, box in enumerate(item.row.boxes) if box is not None]
+    image = boxed[0] if boxed else 0
+    grids = [g for g in item.row.grids if g.image == image]
+    flow = row[chosen].sum(0, dtype=np.float64)
+    if len(grids) == 1:
+        rows, columns, region = grids[0].rows, grids[0].columns, grids[0].region
+        values = _patches(flow, grids[0])
+    else:
+        rows = columns = FINE
+        region = (0.0, 0.0, 1.0, 1.0)
+        values = sum((_on_fine_grid(flow, g) for g in grids), np.zeros((FINE, FINE)))
+    total = values.sum()
+    shares = tuple((values / total).round(6).ravel().tolist()) if total > 0 else ()
+    return ReadMap(heads=heads, n_heads=int(chosen.sum()), rows=rows, columns=columns, region=region, values=shares)
+
+
+def _patches(flow: Floats, grid: Grid) -> Floats:
+    """[rows, columns] of one grid."""
+    begins = grid.start + grid.pitch * np.arange(grid.rows)
+    return np.asarray(flow[begins[:, None] + np.arange(grid.columns)], np.float64)
+
+
+def _on_fine_grid(flow: Floats, grid: Grid) -> Floats:
+    """[FINE, FINE] over the whole picture: each cell has its part of the patch that its centre lies in."""
+    left, top, right, bottom = grid.region
+    centre = (np.arange(FINE) + 0.5) / FINE
+    across = np.floor((centre - left) / (right - left) * grid.columns).astype(int)
+    down = np.floor((centre - top) / (bottom - top) * grid.rows).astype(int)
+    inside = ((down >= 0) & (down < grid.rows))[:, None] & ((across >= 0) & (across < grid.columns))
+    patch = np.clip(down, 0, grid.rows - 1)[:, None], np.clip(across, 0, grid.columns - 1)
+    area = (right - left) * (bottom - top) / (grid.rows * grid.columns)
+    return np.where(inside, _patches(flow, grid)[patch] / (area * FINE**2), 0.0)

@@ -1,0 +1,87 @@
+"""Where in the picture heads read: saliency per patch inside the object's box against outside it (protocol §10)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.measures.ablation.crossfit import Subject, crossfit_lists
+from groundbench.measures.heads.head_saliency import HeadSaliency
+from groundbench.measures.heads.heads import headline_rule
+from groundbench.results.image import PatchReading
+from groundbench.stats.significance import bootstrap_mean, bootstrap_ratio
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+def crossfit_heads(subject: Subject, seed: int) -> Bools:
+    """[items, heads] by the headline's rule: for each item the heads detected in at least half of the items of the
+    other half of nouns and frames, so that no item chooses the heads that it is looked at through."""
+    saliency = subject.saliency
+    cells, lists = crossfit_lists(subject, headline_rule(saliency), seed)
+    noun = {n.word: i for i, n in enumerate(subject.contexts.nouns)}
+    frame = {f.id: i for i, f in enumerate(subject.contexts.frames)}
+    item_noun = np.array([noun[n] for n in saliency.nouns])
+    item_frame = np.array([frame[f] for f in saliency.frames])
+    chosen = np.zeros(saliency.edge.shape, bool)
+    for cell, heads in zip(cells, lists, strict=True):
+        chosen[np.isin(item_noun, cell.nouns) & np.isin(item_frame, cell.frames)] = heads
+    return chosen
+
+
+def patch_counts(saliency: HeadSaliency) -> tuple[Floats, Floats] | None:
+    """[items] patches in the object's box, and in the whole picture; None where they are not known."""
+    if saliency.image_span is None or not saliency.image_span.any():
+        return None
+    return saliency.span.min(1).astype(np.float64), saliency.image_span.min(1).astype(np.float64)
+
+
+def read_patches(
+    saliency: HeadSaliency, chosen: Bools, heads: Literal["all", "crossfit"], *, seed: int = 0
+) -> PatchReading | None:
+    """What the chosen heads [items, heads] read inside and outside the box.
+
+    None where no patch lies outside a box (a form whose ENV is the whole picture), or patches are not known.
+    """
+    counts = patch_counts(saliency)
+    if counts is None or saliency.image_edge is None or not (counts[0] < counts[1]).any():
+        return None
+    inside, outside, null, share, expected = _per_patch(saliency, chosen, *counts)
+    measured = ~np.isnan(share)
+    by = {name: _by_noun(saliency, v) for name, v in (("inside", inside), ("outside", outside), ("null", null))}
+    found = {name: bootstrap_mean(values, seed=seed) for name, values in by.items()}
+    found["share"] = bootstrap_mean(_by_noun(saliency, share), seed=seed)
+    found["ratio"] = bootstrap_ratio(by["inside"], by["outside"], seed=seed)
+    return PatchReading(
+        heads=heads,
+        n_heads=float(chosen.sum(1).mean()),
+        n_items=int(measured.sum()),
+        expected=float(expected[measured].mean()) if measured.any() else None,
+        **{name: e.value for name, e in found.items()},
+        **{f"{name}_ci_low": e.low for name, e in found.items()},
+        **{f"{name}_ci_high": e.high for name, e in found.items()},
+    )
+
+
+def _per_patch(saliency: HeadSaliency, chosen: Bools, in_box: Floats, in_all: Floats) -> tuple[Floats, ...]:
+    """[items] inside, outside and null over the mean patch, the box's share, and its part of the patches."""
+    assert saliency.image_edge is not None
+    box, image = ((values * chosen).sum(1, dtype=np.float64) for values in (saliency.edge, saliency.image_edge))
+    null = np.where(chosen, saliency.null_edge, 0.0).sum(1, dtype=np.float64)
+    expected = in_box / np.where(in_box < in_all, in_all, np.nan)
+    share = np.divide(box, image, out=np.full_like(box, np.nan), where=image > 0)
+    share = np.where(np.isnan(expected), np.nan, share)
+    null_share = np.divide(null, image, out=np.full_like(box, np.nan), where=image > 0)
+    return share / expected, (1 - share) / (1 - expected), null_share / expected, share, expected
+
+
+def _by_noun(saliency: HeadSaliency, values: Floats) -> Floats:
+    """[nouns] each noun's mean over its items that have a value, NaN if none has."""
+    names, noun = np.unique(saliency.nouns, return_inverse=True)
+    there = ~np.isnan(values)
+    count = np.bincount(noun[there], minlength=len(names))
+    total = np.bincount(noun[there], values[there], minlength=len(names))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

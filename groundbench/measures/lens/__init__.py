@@ -1,0 +1,1 @@
+"""The measure `lens`: surprisal at every layer."""

@@ -1,0 +1,193 @@
+"""Reading lenses: surprisal of every target at every layer, at the contexts' last position (protocol §9).
+
+Each context runs once; every lens, layer and target is read from that pass. The last layer is the model itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from groundbench.api.adapter import Adapter, Encoded, Prefix
+from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
+from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.engine import distributed as processes
+from groundbench.engine.batching import Batch, make_plan
+from groundbench.engine.contexts import Contexts
+from groundbench.engine.run_directory import Array, RunStore
+from groundbench.engine.scoring import (
+    DEFAULT_BATCH_TOKENS,
+    by_context,
+    first_tokens,
+    is_out_of_memory,
+    n_contexts,
+    picked,
+    table_of,
+)
+from groundbench.measures.lens.training import PASS_STATES, kl_divergence, require_hidden
+from groundbench.measures.lens.tuned_lens import TunedLens
+
+Lens = TunedLens | None
+"""A tuned lens, or None for the logit lens: hidden states are unembedded as they are."""
+
+
+@dataclass(frozen=True)
+class LensReading:
+    """One lens read at some layers.
+
+    Attributes:
+        layers: from 1; the last is the model's last, which is the model itself.
+        tables: for each layer the surprisal (nats) of each target's first token.
+        kl: [layers, distinct contexts] KL(final || lens) in nats.
+    """
+
+    layers: tuple[int, ...]
+    tables: tuple[SurprisalTable, ...]
+    kl: npt.NDArray[np.float64]
+
+    def joined(self, other: LensReading) -> LensReading:
+        """This reading and that of other frames, as one."""
+        tables = tuple(_joined(a, b) for a, b in zip(self.tables, other.tables, strict=True))
+        return LensReading(self.layers, tables, np.concatenate([self.kl, other.kl], axis=1))
+
+
+def read_lens(
+    adapter: Adapter, contexts: Contexts, lens: Lens, layers: Sequence[int], *, batch_tokens: int = DEFAULT_BATCH_TOKENS
+) -> LensReading:
+    """Read one lens; see `read_lenses`."""
+    return read_lenses(adapter, contexts, (lens,), layers, batch_tokens=batch_tokens)[0]
+
+
+def read_lenses(
+    adapter: Adapter,
+    contexts: Contexts,
+    lenses: Sequence[Lens],
+    layers: Sequence[int],
+    *,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    store: RunStore | None = None,
+    stage: str = "lens",
+    advance: Callable[[int], None] | None = None,
+) -> tuple[LensReading, ...]:
+    """The surprisal of the first token of every target in every context, at some layers and the last.
+
+    Args:
+        layers: below the last; every tuned lens must have a translator for each.
+        store: a run directory; finished batches are read from it and new ones written to it.
+        advance: told the number of contexts of each finished batch.
+
+    Raises:
+        UnsupportedModelError: the model gives no hidden states.
+        NonFiniteLogitsError: NaN logits, naming the prompt and the layer.
+        GroundbenchError: one context alone does not fit into memory.
+    """
+    require_hidden(adapter)
+    info = adapter.info
+    budget = max(1, min(batch_tokens, PASS_STATES // ((len(layers) + 1) * info.d_model)))
+    plan = make_plan(contexts, budget=budget, vocab_size=info.vocab_size, prefixes="prefix" in info.capabilities)
+    marks = ["logit" if lens is None else lens.digest() for lens in lenses]
+    parts = None if store is None else store.stage(stage, {**plan.summary(), "lenses": marks, "layers": list(layers)})
+    reader = _Reader(adapter, contexts, lenses, tuple(layers))
+
+    def finished(number: int, batch: Batch) -> Array:
+        done = None if parts is None else parts.load(number)
+        if done is None or len(done) != len(batch.contexts):
+            done = reader.run(batch)
+            if parts is not None:
+                parts.write(number, done)
+        return done
+
+    arrays = processes.current().spread(plan.batches, finished, size=n_contexts, advance=advance)
+    read = by_context(plan.batches, arrays)
+    return tuple(_reading(contexts, read, k, (*layers, info.n_layers)) for k in range(len(lenses)))
+
+
+def _reading(contexts: Contexts, read: dict[int, Array], lens: int, layers: tuple[int, ...]) -> LensReading:
+    tables = tuple(
+        table_of(contexts, {i: values[lens, at, :-1] for i, values in read.items()}) for at in range(len(layers))
+    )
+    kl = np.stack([read[i][lens, :, -1] for i in contexts.distinct.tolist()], axis=1)
+    return LensReading(layers, tables, kl.astype(np.float64))
+
+
+def _joined(a: SurprisalTable, b: SurprisalTable) -> SurprisalTable:
+    return replace(
+        a,
+        frame=np.concatenate([a.frame, b.frame]),
+        env=np.concatenate([a.env, b.env]),
+        target=np.concatenate([a.target, b.target]),
+        surprisal=np.concatenate([a.surprisal, b.surprisal]),
+    )
+
+
+class _Reader:
+    """Runs batches; remembers the last shared prefix."""
+
+    def __init__(self, adapter: Adapter, contexts: Contexts, lenses: Sequence[Lens], layers: tuple[int, ...]) -> None:
+        self.adapter, self.contexts, self.lenses, self.layers = adapter, contexts, lenses, layers
+        self.prefix_row: Encoded | None = None
+        self.prefix: Prefix | None = None
+
+    def run(self, batch: Batch) -> Array:
+        """[B, lenses, layers, targets + 1]: surprisals, and in the last column the KL; halved where memory runs out."""
+        try:
+            return self._run(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        n = len(batch.contexts)
+        if n == 1:
+            where = self.contexts.prompts[batch.contexts[0]].where
+            raise GroundbenchError(f"{where}: one context alone does not fit into memory; try a smaller --dtype")
+        return np.concatenate([self.run(replace(batch, contexts=c)) for c in _halves(batch.contexts)])
+
+    @torch.no_grad()
+    def _run(self, batch: Batch) -> Array:
+        rows = [self.contexts.rows[i].after(batch.start) for i in batch.contexts]
+        out = self.adapter.forward(rows, prefix=self._shared(rows[0].upto(batch.start)), hidden=self.layers)
+        first = first_tokens(self.contexts, batch)
+        model = _columns(out.logits, out.logits, first)
+        read = []
+        for lens in self.lenses:
+            for layer in self.layers:
+                hidden = out.hidden[layer][:, -1]
+                seen = hidden if lens is None else lens.translate(layer, hidden).to(hidden.dtype)
+                read.append(_columns(out.logits, self.adapter.unembed(seen, normed=False).float(), first))
+            read.append(model)
+        values = torch.stack(read, 1)
+        return self._checked(batch, values.view(len(rows), len(self.lenses), len(self.layers) + 1, -1))
+
+    def _shared(self, row: Encoded) -> Prefix | None:
+        if not row.ids:
+            return None
+        if row != self.prefix_row or self.prefix is None:
+            self.prefix = self.adapter.prefill([row])
+            self.prefix_row = row
+        return self.prefix
+
+    def _checked(self, batch: Batch, values: Tensor) -> Array:
+        finite = torch.isfinite(values).all(-1).all(1)
+        if not bool(finite.all()):
+            row, layer = (int(x) for x in (~finite).nonzero()[0])
+            raise NonFiniteLogitsError(
+                f"{self.contexts.prompts[batch.contexts[row]].where}: the lens of {self.adapter.info.name} gives NaN "
+                f"or infinite logits at layer {(*self.layers, self.adapter.info.n_layers)[layer]}; try --dtype float32"
+            )
+        return values.cpu().numpy().astype(np.float32)
+
+
+def _columns(model: Tensor, lens: Tensor, first: Tensor) -> Tensor:
+    """[B, targets + 1]: surprisal of each target's first token under `lens` logits [B, V], and KL(model || lens)."""
+    surprisal = torch.logsumexp(lens, -1, keepdim=True) - picked(lens, first)
+    kl = kl_divergence(model.log_softmax(-1), lens.log_softmax(-1))
+    return torch.cat([surprisal, kl[:, None]], 1)
+
+
+def _halves(contexts: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    middle = len(contexts) // 2
+    return contexts[:middle], contexts[middle:]

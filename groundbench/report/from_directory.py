@@ -1,0 +1,44 @@
+"""From a directory to its page: a run, a trajectory, or several trajectories."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from groundbench.api.errors import BadInputError
+from groundbench.report.pages import render_run, render_trajectories
+from groundbench.report.sections.images import Gallery
+from groundbench.report.seeds_page import render_seeds
+from groundbench.results.picture_examples import FOLDER, Pictures
+from groundbench.results.run import Result
+from groundbench.results.trajectory import AGGREGATE, FILE_NAME, Aggregate, Trajectory
+
+
+def page_of(directory: Path) -> str:
+    """The page of a run directory, a trajectory directory, several seeds' directory, or a folder of these (by name).
+
+    Raises:
+        BadInputError: the directory is none of these, or a file in it is broken.
+    """
+    if (directory / FILE_NAME).is_file():
+        return render_trajectories([Trajectory.load(directory)])
+    if directory.is_file() or (directory / "result.json").is_file():
+        return render_run(Result.load(directory), _gallery(directory))
+    if (directory / AGGREGATE).is_file():
+        return render_seeds([Aggregate.load(directory)])
+    if not directory.is_dir():
+        raise BadInputError(f"{directory}: no such directory; expected a run or trajectory directory")
+    if several := sorted(p.parent for p in directory.glob(f"*/{AGGREGATE}")):
+        return render_seeds([Aggregate.load(folder) for folder in several])
+    found = sorted(p.parent for p in directory.glob(f"*/{FILE_NAME}"))
+    if not found:
+        raise BadInputError(f"{directory}: holds neither result.json nor trajectory.json, nor folders with one")
+    return render_trajectories([Trajectory.load(folder) for folder in found])
+
+
+def _gallery(directory: Path) -> Gallery | None:
+    """The pictures that a run kept, with their files."""
+    pictures = Pictures.load(directory)
+    if pictures is None:
+        return None
+    paths = {p.file: directory / FOLDER / p.file for p in pictures.items}
+    return Gallery(pictures, {name: path.read_bytes() for name, path in paths.items() if path.is_file()})

@@ -1,0 +1,198 @@
+"""Pages: a run, or training runs side by side, as one self-contained HTML file without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from groundbench._version import __version__
+from groundbench.report.elements import Facts, Section, Stat
+from groundbench.report.sections import ablation, about, flow, gain, heads, ladder, lens
+from groundbench.report.sections import images as picture
+from groundbench.report.sections import training_ablation as curves_cause
+from groundbench.report.sections import training_gain as curves
+from groundbench.report.sections import training_lens as curves_reading
+from groundbench.report.text.numbers import count, decimals_for, interval, number, parameters, percent
+from groundbench.report.text.sentences import CI, gain_phrase, gain_sentence
+from groundbench.results.image import ImageRecord
+from groundbench.results.run import Result
+from groundbench.results.trajectory import Trajectory
+
+HERE = Path(__file__).parent / "templates"
+
+
+@lru_cache
+def environment(*folders: Path) -> Environment:
+    """Jinja with escaping always on and undefined names refused; our templates, after those of `folders`."""
+    loaders = [FileSystemLoader(f) for f in (*folders, HERE)]
+    return Environment(
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@lru_cache
+def stylesheet() -> Markup:
+    """The style of all pages. Ours, so trusted; a page's own values never enter it."""
+    return Markup((HERE / "style.css").read_text(encoding="utf-8"))
+
+
+def render_run(result: Result, gallery: picture.Gallery | None = None) -> str:
+    """One run as a self-contained HTML page: the gain first, then the evidence, then how it was measured.
+
+    `gallery`: the pictures that the run kept, if any. Sections that were not measured say so. Every string of the
+    result is escaped.
+    """
+    return _render(
+        "run.html.j2",
+        title=result.model.name,
+        about=f"{result.testbed.name} · shown as {result.testbed.env_form}",
+        sentence=gain_sentence(result.gain, result.testbed.env_form),
+        stats=run_stats(result),
+        sections=run_sections(result, gallery),
+        facts=run_facts(result),
+        excluded=about.excluded_table(result.testbed),
+    )
+
+
+def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> str:
+    """Training runs beside each other as a self-contained HTML page: gain over steps first.
+
+    Args:
+        title: the page's heading; by default the run's name, or what several of them show together.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not trajectories:
+        raise ValueError("render_trajectories needs at least one trajectory")
+    return _render(
+        "trajectories.html.j2",
+        title=title or (trajectories[0].name if len(trajectories) == 1 else "How grounding emerges"),
+        about=_together(trajectories),
+        hero=curves.hero(trajectories),
+        runs=[_run(t) for t in trajectories],
+        sections=training_sections(trajectories),
+    )
+
+
+def training_sections(trajectories: Sequence[Trajectory]) -> list[Section]:
+    """What was measured along the way, run beside run; a section says so where nothing was."""
+    return [
+        curves.training_section(trajectories),
+        curves.surprisal_section(trajectories),
+        curves.heads_section(trajectories),
+        curves_cause.ablation_section(trajectories),
+        curves_reading.lens_over_training(trajectories),
+        curves_reading.cooccurrence_over_training(trajectories),
+    ]
+
+
+def render_flow(page: flow.FlowPage) -> str:
+    """The saliency flow of one prompt as a self-contained HTML page: a map of tokens for each layer."""
+    return _render(
+        "flow.html.j2",
+        title=page.title,
+        about=page.about,
+        sentence=page.sentence,
+        section=flow.flow_section(page),
+        facts=flow.flow_facts(page),
+    )
+
+
+def _run(t: Trajectory) -> dict[str, Any]:
+    """One training run's part of the page: its verdict, its checkpoints and its last result."""
+    return {
+        "name": t.name,
+        "description": t.description,
+        "sentence": gain_sentence(t.last.gain, t.last.testbed.env_form),
+        "phrase": gain_phrase(t.last.gain),
+        **_gain(t.last),
+        "loss": number(t.points[-1].heldout_loss),
+        "step": count(t.points[-1].step),
+        "checkpoints": curves.checkpoints_table(t),
+        "sections": run_sections(t.last),
+        "facts": run_facts(t.last),
+    }
+
+
+def _gain(result: Result) -> dict[str, str | None]:
+    """The gain and its interval in as many decimals as they need."""
+    g = result.gain
+    if g is None:
+        return {"gain": None, "interval": None}
+    places = decimals_for(g.mean, g.ci_low, g.ci_high)
+    return {"gain": number(g.mean, places), "interval": interval(g.ci_low, g.ci_high, places)}
+
+
+def _together(trajectories: Sequence[Trajectory]) -> str:
+    beds = sorted({f"{t.last.testbed.name} {t.last.testbed.version}" for t in trajectories})
+    forms = sorted({t.last.testbed.env_form for t in trajectories})
+    return f"{', '.join(beds)} · shown as {', '.join(forms)}"
+
+
+def run_sections(result: Result, gallery: picture.Gallery | None = None) -> list[Section]:
+    """The evidence of one result, in the order in which it is told."""
+    sections = [
+        gain.measures_section(result.gain, result.testbed.env_form)
+        if result.gain
+        else Section("measures", "The gain in numbers", missing="The gain was not measured."),
+        gain.noun_section(result.gain)
+        if result.gain
+        else Section("nouns", "Noun by noun", missing="The gain was not measured."),
+        ladder.ladder_section(result),
+        heads.heads_section(result.model, result.heads),
+        ablation.ablation_section(result.model, result.ablations),
+        lens.lens_section(result.lens),
+        lens.cooccurrence_section(result.cooccurrence),
+    ]
+    pictured = picture.image_sections(_images(result), gallery)
+    screening = about.extra_section("screening", "Screening", result.screening)
+    return [*sections, *pictured, *([screening] if screening else ()), about.failures_section(result)]
+
+
+def _images(result: Result) -> list[ImageRecord]:
+    """The records of all image forms of a result, the one in its head first."""
+    found = [result.image, *(f.image for f in result.forms)]
+    return list(dict.fromkeys(r for r in found if r is not None))
+
+
+def run_stats(result: Result) -> list[Stat]:
+    """The numbers of a page's header."""
+    g, h = result.gain, result.heads[0] if result.heads else None
+    a = result.ablations[0] if result.ablations else None
+    gain, ends = _gain(result).values()
+    total = sum(m.n_heads for m in result.model.mixers)
+    removed = percent(a.gain_removed) if a else None
+    missing = "not measured" if total else "no heads"
+    return [
+        Stat("Grounding gain", gain, "nats", f"{CI} {ends}" if ends else ""),
+        Stat("Surprisal, own noun", number(g.matched) if g else None, "nats"),
+        Stat("Surprisal, another", number(g.mismatched) if g else None, "nats"),
+        Stat("Aggregate heads", number(h.mean_count, 1) if h else None, f"of {total}", missing=missing),
+        Stat("Gain removed", removed, "", "by cutting them" if removed else "", missing),
+        Stat("Parameters", parameters(result.model.parameters)),
+    ]
+
+
+def run_facts(result: Result) -> list[Facts]:
+    """What one needs to cite or repeat a result."""
+    return [
+        about.model_facts(result.model),
+        about.testbed_facts(result.testbed),
+        about.protocol_facts(result.protocol),
+        about.environment_facts(result.environment),
+    ]
+
+
+def _render(template: str, **values: Any) -> str:
+    page = environment().get_template(template)
+    return page.render(style=stylesheet(), version=__version__, **values)

@@ -1,0 +1,163 @@
+"""Saliency flow of one prompt as a page: a map of tokens for each layer (protocol §8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from groundbench.report.charts import svg
+from groundbench.report.elements import Facts, Figure, Section, Table
+from groundbench.report.text.numbers import count, number, percent
+
+Matrix = Sequence[Sequence[float]]
+LEFT, TOP, LEGEND = 88.0, 78.0, 8.0
+SMALL, MEDIUM, WIDE = 340, 460, 900
+"""Widths of a panel: three, two or one beside each other, by the number of tokens."""
+LONGEST = 12
+FAINTEST = 0.004
+"""Cells of a lower share of their layer's largest entry would not be seen, and are not drawn."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One mixer's matrix: flow[q][k] goes into token q from token k."""
+
+    number: int
+    flow: Matrix
+
+
+@dataclass(frozen=True)
+class FlowPage:
+    """What a page of flow shows.
+
+    Attributes:
+        title, about, sentence: the page's heading, the line above it and the one below.
+        tokens: of the prompt; `shown`: the positions of the ENV form.
+        facts: (name, value) of how it was measured.
+    """
+
+    title: str
+    about: str
+    sentence: str
+    tokens: tuple[str, ...]
+    shown: frozenset[int]
+    layers: tuple[Layer, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def flow_section(page: FlowPage) -> Section:
+    """One map for each layer, and the layers' sums."""
+    width, columns = _size(len(page.tokens))
+    figures = tuple(_figure(page, layer, width) for layer in page.layers)
+    lead = (
+        "A square is what flows into the token of its row from the token of its column; the last row is the place of "
+        "the prediction. Full colour is the layer's largest entry. The noun's own tokens are set bold, and what flows "
+        "from them to the prediction is framed."
+    )
+    return Section("flow", "Flow, layer by layer", lead, figures, (_sums(page),), columns=columns)
+
+
+def flow_facts(page: FlowPage) -> Facts:
+    """How it was measured."""
+    return Facts("Measured", page.facts)
+
+
+def _size(tokens: int) -> tuple[int, int]:
+    if tokens <= 16:
+        return SMALL, 3
+    return (MEDIUM, 2) if tokens <= 32 else (WIDE, 1)
+
+
+def _figure(page: FlowPage, layer: Layer, width: int) -> Figure:
+    largest, (query, key) = _largest(layer.flow)
+    summary = (
+        f"The largest entry, {largest:.2g}, flows from {_named(page, key)} to {_named(page, query)}."
+        if largest > 0
+        else "Nothing flows in this layer."
+    )
+    title = f"Layer {layer.number}"
+    chart = flow_map(page.tokens, page.shown, layer.flow, width, title, summary)
+    return Figure(title, (chart,), _last_row(page, layer), summary, wide=width == WIDE)
+
+
+def _named(page: FlowPage, position: int) -> str:
+    return f"“{page.tokens[position].strip() or page.tokens[position]}” ({position + 1})"
+
+
+def _largest(flow: Matrix) -> tuple[float, tuple[int, int]]:
+    cells = ((value, (q, k)) for q, row in enumerate(flow) for k, value in enumerate(row))
+    return max(cells, key=lambda cell: cell[0])
+
+
+def flow_map(
+    tokens: Sequence[str], shown: frozenset[int], flow: Matrix, width: int, title: str, summary: str
+) -> Markup:
+    """The lower triangle of one layer's matrix as an accessible SVG, tokens on both sides."""
+    n = len(tokens)
+    cell = min(28.0, (width - LEFT - LEGEND) / n)
+    largest = _largest(flow)[0]
+    side = cell * n
+    stairs = [(LEFT + (i + 1) * cell, TOP + y * cell) for i in range(n) for y in (i, i + 1)]
+    parts = [svg.path([(LEFT, TOP), *stairs, (LEFT, TOP + side)], "ground", close=True)]
+    parts += _labels(tokens, shown, cell)
+    if largest > 0:
+        parts += _cells(tokens, flow, largest, cell)
+    parts += [_frame(k, n - 1, cell) for k in sorted(shown)]
+    return svg.canvas(width, TOP + side + LEGEND, title, summary, parts)
+
+
+def _cells(tokens: Sequence[str], flow: Matrix, largest: float, cell: float) -> Iterator[Markup]:
+    for q, row in enumerate(flow):
+        for k, value in enumerate(row[: q + 1]):
+            shade = value / largest
+            if shade < FAINTEST:
+                continue
+            hint = f"{tokens[k].strip()} ({k + 1}) → {tokens[q].strip()} ({q + 1}): {value:.3g}"
+            box = {"x": LEFT + k * cell, "y": TOP + q * cell, "width": cell, "height": cell}
+            yield svg.el("rect", svg.el("title", hint), class_="cell", fill_opacity=f"{shade:.3f}", **box)
+
+
+def _frame(key: int, query: int, cell: float) -> Markup:
+    box = {"x": LEFT + key * cell, "y": TOP + query * cell, "width": cell, "height": cell}
+    return svg.el("rect", class_="pick", **box)
+
+
+def _labels(tokens: Sequence[str], shown: frozenset[int], cell: float) -> Iterator[Markup]:
+    every = max(1, -(-9 // int(max(cell, 1.0))))  # where squares are small not every token has room for its name
+    for i, token in enumerate(tokens):
+        if i % every and i not in shown and i != len(tokens) - 1:
+            continue
+        name = "tick shown" if i in shown else "tick"
+        text, middle = _short(token), (i + 0.5) * cell
+        yield svg.text(LEFT - 6, TOP + middle + 3.5, text, name, "end")
+        turn = f"translate({svg.px(LEFT + middle + 3.5)} {svg.px(TOP - 6)}) rotate(-90)"
+        yield svg.el("text", text, class_=name, transform=turn)
+
+
+def _short(token: str) -> str:
+    text = token.strip() or repr(token)[1:-1]
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _last_row(page: FlowPage, layer: Layer) -> Table:
+    """What flows into the prediction, token by token."""
+    row, total = layer.flow[-1], sum(layer.flow[-1])
+    cells = tuple(
+        (str(i + 1), token.strip(), f"{value:.3g}", percent(value / total, 1) if total > 0 else None)
+        for i, (token, value) in enumerate(zip(page.tokens, row, strict=True))
+    )
+    head = ("Position", "Token", "Into the prediction", "Share of the row")
+    return Table(f"Layer {layer.number}: what flows into the prediction", head, cells, frozenset({0, 1}))
+
+
+def _sums(page: FlowPage) -> Table:
+    rows = []
+    for layer in page.layers:
+        row, total = layer.flow[-1], sum(map(sum, layer.flow))
+        edge = sum(row[k] for k in page.shown)
+        parts = (percent(edge / whole, 1) if whole > 0 else None for whole in (sum(row), total))
+        rows.append((count(layer.number), number(total, 3), number(edge, 3), *parts))
+    head = ("Layer", "Whole flow", "Noun → prediction", "Share of the prediction's row", "Share of the layer")
+    return Table("Flow of every layer (sums of I)", head, tuple(rows))

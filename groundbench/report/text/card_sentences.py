@@ -1,0 +1,89 @@
+"""A risk card as plain sentences: what was found, never more than it says."""
+
+from __future__ import annotations
+
+from groundbench.report.text.numbers import count, number, percent, with_interval
+from groundbench.results.risk_card import Comparison, Estimated, RiskCard, StrengthenRecord
+
+
+def headline(card: RiskCard) -> str:
+    """The card in one sentence."""
+    e = card.errors[0]
+    ends = (
+        "" if e.error.low is None else f" (95\u202f% interval {percent(e.error.low, 1)} to {percent(e.error.high, 1)})"
+    )
+    chance = f"guessing would err in {percent(e.chance, 1)}, the best constant answer in {percent(e.constant, 1)}"
+    said = f"It errs in {percent(e.error.value, 1)} of {count(e.error.n)} questions{ends}; {chance}."
+    return " ".join((said, *of_what(card)))
+
+
+def of_what(card: RiskCard) -> list[str]:
+    """That the card is of a sample, and that questions could not be asked; nothing where it is of all questions."""
+    q = card.questions
+    found = []
+    if q.drawn_from is not None:
+        found.append(f"This is a card of a sample: {count(q.limit)} of {count(q.drawn_from)} questions were drawn.")
+    if q.unasked.n:
+        every = q.n + q.unasked.n
+        share = percent(q.unasked.n / every, 1)
+        found.append(f"{count(q.unasked.n)} of {count(every)} questions ({share}) could not be asked of this model.")
+    return found
+
+
+def verdict_sentence(card: RiskCard) -> str:
+    """Pass or fail, and what failed."""
+    failed = [c.name for c in card.verdict.checks if not c.passed]
+    n = len(card.verdict.checks)
+    said = f"Fail: {len(failed)} of {n} {'requirement' if n == 1 else 'requirements'} not met: {', '.join(failed)}."
+    if not failed:
+        said = f"Pass: {'the requirement is' if n == 1 else f'all {n} requirements are'} met."
+    return " ".join((said, *of_what(card)))
+
+
+def above_chance(card: RiskCard) -> str:
+    """Which signals predict errors at all, and which does best."""
+    p = card.predictors
+    known = [s for s in card.signals if s.auroc is not None and s.auroc.value is not None]
+    if not known:
+        return "No signal could be judged: nothing was measured, or all answers are right, or all are wrong."
+    n = len(known)
+    if p.above_chance:
+        text = f"{len(p.above_chance)} of {n} signals are better than chance: {', '.join(p.above_chance)}."
+    else:
+        text = f"None of {n} signals is better than chance at telling wrong answers from right ones."
+    if len(card.questions.kinds) > 1:
+        text += f" Within kinds of question: {', '.join(p.above_within) or 'none'}."
+    best = None if p.best is None else card.signal(p.best)
+    if best is None or best.auroc_test is None or best.auroc_test.value is None:
+        return text
+    value = with_interval(best.auroc_test.value, best.auroc_test.low, best.auroc_test.high)
+    return f"{text} The best on the fit split is {best.name}: AUROC {value} on the test split."
+
+
+def comparison_sentence(c: Comparison) -> str:
+    """Whether one signal beats another, over all questions and within kinds."""
+    names = f"{c.one} against {c.other}, the best baseline, on the test split"
+    return f"{names}: {_gap(c.gap)}; within kinds: {_gap(c.within)}."
+
+
+def _gap(gap: Estimated) -> str:
+    text = with_interval(gap.value, gap.low, gap.high, 3)
+    if text is None:
+        return "not measured"
+    if gap.low is None or gap.high is None or gap.low <= 0 <= gap.high:
+        return f"no difference that can be told from none (AUROC {text} apart)"
+    return f"{'better' if gap.low > 0 else 'worse'} (AUROC {text} apart)"
+
+
+def control_sentence(s: StrengthenRecord) -> str:
+    """What strengthening did, against random heads."""
+    change = with_interval(s.change.value, s.change.low, s.change.high, 3)
+    told = s.change.low is not None and s.change.high is not None and not s.change.low <= 0 <= s.change.high
+    which = "the head" if s.n_heads == 1 else f"the {s.n_heads} heads"
+    body = (
+        f"Multiplying {which} by {number(s.factor)} changes the share of wrong answers by {change} "
+        f"(from {number(s.before.value, 3)} to {number(s.after.value, 3)})"
+    )
+    chance = "" if told else ", which cannot be told from none"
+    rank = "" if s.p_rank is None else f"; rank among {len(s.random)} draws of other heads: p = {number(s.p_rank, 3)}"
+    return f"{body}{chance}{rank}."

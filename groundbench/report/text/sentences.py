@@ -1,0 +1,122 @@
+"""Results as plain sentences: what a number means, never more than it says."""
+
+from __future__ import annotations
+
+import math
+
+from groundbench.report.text.numbers import decimals_for, factor, interval, number, p_phrase, percent
+from groundbench.results.run import AblationRecord, GainRecord, HeadsRecord
+
+FORMS = {
+    "token": "its environment token",
+    "word": "the word itself",
+    "gloss": "its definition",
+    "translation": "its translation",
+    "emoji": "its emoji",
+    "image": "its picture",
+}
+COPYING = "Copying what was shown is enough to score with this form; only forms without the word rule that out."
+CI = "95\u202f% interval"
+ALPHA = 0.05
+CONTROLS = {"layer": "of the same layers", "uniform": "drawn uniformly", "saliency": "of like saliency"}
+
+
+def shown(form: str) -> str:
+    """How a noun was shown, in words; `translation-fr` is a translation into one language."""
+    kind, _, language = form.partition("-")
+    if kind == "translation" and language:
+        return f"{FORMS[kind]} ({language})"
+    return FORMS.get(form, f"its form “{form}”")
+
+
+def gain_sentence(gain: GainRecord | None, form: str) -> str:
+    """The headline: the gain, its interval and what it means."""
+    if gain is None or gain.mean is None:
+        return "The grounding gain was not measured."
+    places = decimals_for(gain.mean, gain.ci_low, gain.ci_high)
+    ends = interval(gain.ci_low, gain.ci_high, places)
+    p = p_phrase(gain.p_cluster)
+    proof = f"{f'{CI} {ends}' if ends else 'no interval'}{', ' + p if p else ''}"
+    size = f"{number(gain.mean, places)} nats ({proof})"
+    sign = direction(gain)
+    if sign is None:
+        return f"Showing a noun as {shown(form)} lowers its word's surprisal by {size}."
+    if sign:
+        return (
+            f"Showing a noun as {shown(form)} makes its word {times_as_probable(gain.mean)} showing another noun does: "
+            f"a grounding gain of {size}."
+        )
+    found = "" if gain.detectable is None else f" This design finds gains from {number(gain.detectable)} nats on."
+    return f"No grounding was found: a gain of {size} cannot be told from 0.{found}"
+
+
+def times_as_probable(nats: float) -> str:
+    """The ratio exp(nats) in words that lead on to what it is compared with: `120 times as probable as`."""
+    if nats >= math.log(2):
+        return f"{factor(nats)} times as probable as"
+    change = 100 * math.expm1(nats)
+    return f"{abs(change):.2g}\u202f% {'more' if nats > 0 else 'less'} probable than"
+
+
+def direction(gain: GainRecord) -> int | None:
+    """1 or -1 if the interval and the clustered test both tell the gain from 0, else 0; None without an interval."""
+    if gain.mean is None or gain.ci_low is None or gain.ci_high is None:
+        return None
+    if gain.p_cluster is not None and gain.p_cluster >= ALPHA:
+        return 0
+    return 1 if gain.ci_low > 0 else -1 if gain.ci_high < 0 else 0
+
+
+def gain_phrase(gain: GainRecord | None) -> str:
+    """The same in one short sentence, for a place that shows the numbers already."""
+    if gain is None or gain.mean is None:
+        return "The grounding gain was not measured."
+    sign = direction(gain)
+    if sign is None:
+        return "The gain has no interval."
+    if sign == 0:
+        return "The word does not measurably depend on what was shown."
+    return f"Its own noun makes a word {times_as_probable(gain.mean)} another noun does."
+
+
+def heads_sentence(heads: HeadsRecord, total: int) -> str:
+    """How many heads were detected, beside the references without which a count says nothing."""
+    if heads.mean_count is None:
+        return "The head count could not be measured."
+    where = "" if heads.mean_layer is None else f", at layer {number(heads.mean_layer, 1)} on average"
+    verb = "carry" if heads.kind == "aggregate" else "gather"
+    what = "from the noun shown to the prediction" if heads.kind == "aggregate" else "into the noun shown"
+    refs = []
+    if heads.null_count is not None:
+        refs.append(f"{number(heads.null_count)} pass for an equally long span of other words")
+    if heads.untrained_count is not None:
+        refs.append(f"{number(heads.untrained_count)} in the same model untrained")
+    beside = f" For comparison, {' and '.join(refs)}." if refs else " Its references were not measured."
+    share = percent(heads.threshold)
+    return (
+        f"{number(heads.mean_count)} of {total} heads {verb} at least {share} of their saliency {what}{where} "
+        f"(mean over {heads.n_items} items).{beside}"
+    )
+
+
+def ablation_sentence(record: AblationRecord) -> str:
+    """What cutting the heads took away, against equally many other heads."""
+    done = {"zero": "Zeroing", "mean": "Mean-ablating", "resample": "Resampling", "scale": "Scaling"}[record.mode]
+    half = record.selection == "crossfit"
+    which = f"the heads detected {'on the other half of the items' if half else 'in the item itself'}"
+    heads = "" if record.n_heads is None else f" ({number(record.n_heads, 1)} heads)"
+    control = f"equally many {CONTROLS[record.control]} ({record.n_draws} draws)"
+    if record.gain_original is not None and record.gain_ablated is not None:
+        kept = "" if record.gain_control is None else f"; cutting {control} leaves {number(record.gain_control)}"
+        body = f"takes the gain from {number(record.gain_original)} to {number(record.gain_ablated)} nats{kept}"
+    elif record.original is not None and record.ablated is not None:
+        kept = "" if record.control_mean is None else f"; cutting {control} to {number(record.control_mean)}"
+        body = f"takes the matched surprisal from {number(record.original)} to {number(record.ablated)} nats{kept}"
+    else:
+        return f"{done} {which}: not measured."
+    tests = [f"rank p = {number(record.p_rank, 3)}"] if record.p_rank is not None else []
+    tests += [f"against the spread of draws {p_phrase(record.p_draws)}"] if record.p_draws is not None else []
+    tests += [f"clustered {p_phrase(record.p_cluster)}"] if record.p_cluster is not None else []
+    tests += [f"Holm-corrected {p_phrase(record.p_holm)}"] if record.p_holm is not None else []
+    bias = " The mask was chosen with the label in hand: selection-biased." if record.selection == "instance" else ""
+    return f"{done} {which}{heads} {body}{' (' + ', '.join(tests) + ')' if tests else ''}.{bias}"

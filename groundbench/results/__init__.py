@@ -1,0 +1,1 @@
+"""The pydantic schema of every file a user reads: result.json, trajectory.json, card.json, items.parquet."""

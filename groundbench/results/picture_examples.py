@@ -1,0 +1,77 @@
+"""pictures.json: the pictures that a run keeps for its page, with what heads read in them (pydantic, unknown refused).
+
+It stands in the run directory's folder `pictures`, beside the picture files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from groundbench.api.errors import BadInputError
+from groundbench.results.run import Record, first_fault, write_atomic
+
+FOLDER = "pictures"
+FILE_NAME = "pictures.json"
+Fraction = tuple[float, float, float, float]
+
+
+class ReadMap(Record):
+    """What a list of heads reads in one picture: rows x columns of the part `region` of the picture.
+
+    `values`: row by row, the share of each patch in all that these heads read in the picture; empty where `n_heads`
+    is 0 or nothing is read.
+    """
+
+    heads: Literal["all", "crossfit"]
+    n_heads: int = Field(ge=0)
+    rows: int = Field(ge=1)
+    columns: int = Field(ge=1)
+    region: Fraction = (0.0, 0.0, 1.0, 1.0)
+    values: tuple[float, ...] = ()
+
+
+class Picture(Record):
+    """A noun's own picture in a frame, and the noun's surprisal after it and after others (nats).
+
+    Attributes:
+        file: the name of the picture file beside this one.
+        text: the prompt's text.
+        box: where the noun's object is, in fractions of the picture.
+        mismatched: mean over the other nouns shown; `gain`: mismatched - matched.
+    """
+
+    form: str
+    noun: str
+    frame: str
+    text: str
+    file: str = Field(pattern=r"^[a-z0-9-]+\.webp$")
+    box: Fraction | None = None
+    matched: float
+    mismatched: float
+    gain: float
+    maps: tuple[ReadMap, ...] = ()
+
+
+class Pictures(Record):
+    """The pictures of a run, by falling gain; `rule` says how they were chosen."""
+
+    rule: str
+    items: tuple[Picture, ...]
+
+    def save(self, directory: Path) -> None:
+        """Write pictures.json, whole or not at all."""
+        write_atomic(directory / FOLDER / FILE_NAME, self.model_dump_json() + "\n")
+
+    @classmethod
+    def load(cls, directory: Path) -> Pictures | None:
+        """The pictures of a run directory; None if it has none. Raises BadInputError naming file and field."""
+        path = directory / FOLDER / FILE_NAME
+        if not path.is_file():
+            return None
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise BadInputError(f"{path}: {first_fault(error)}") from None

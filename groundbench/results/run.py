@@ -1,0 +1,358 @@
+"""result.json: the one record of a measurement (pydantic, versioned, unknown fields refused).
+
+Unmeasured is null, never 0. Surprisals and gains are in nats; layers are numbered from 1, heads from 0.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue, ValidationError
+
+from groundbench.api.errors import BadInputError
+from groundbench.results.base import Record as Record
+from groundbench.results.image import ImageRecord
+
+SCHEMA_VERSION: Literal["1.0"] = "1.0"
+
+Denominator = Literal["row", "total"]
+Selection = Literal["instance", "crossfit"]
+Control = Literal["layer", "uniform", "saliency"]
+
+
+class MixerRecord(Record):
+    """One token-mixing module with heads."""
+
+    layer: int = Field(ge=1)
+    kind: Literal["attention", "ssd"]
+    n_heads: int = Field(ge=1)
+    d_head: int = Field(ge=1)
+
+
+class ModelRecord(Record):
+    """Which model was measured."""
+
+    name: str
+    family: str
+    architecture: str
+    parameters: int = Field(ge=0)
+    dtype: str
+    fingerprint: str
+    mixers: tuple[MixerRecord, ...] = ()
+    step: int | None = None
+    seed: int | None = None
+    checkpoint: str | None = None
+
+
+class Excluded(Record):
+    """A noun that was left out, and why."""
+
+    noun: str
+    reason: str
+
+
+class TestbedRecord(Record):
+    """On what it was measured."""
+
+    name: str
+    version: str
+    hash: str
+    frames: Literal["shared", "per-noun"]
+    env_form: str
+    n_nouns: int = Field(ge=0)
+    n_items: int = Field(ge=0)
+    excluded: tuple[Excluded, ...] = ()
+
+
+class NounGain(Record):
+    """One noun's gain and mean surprisals (nats)."""
+
+    noun: str
+    category: str
+    gain: float | None
+    matched: float | None
+    mismatched: float | None
+
+
+class CategoryGain(Record):
+    """The mean gain of one CDI category (nats), over `n_nouns` nouns."""
+
+    category: str
+    n_nouns: int
+    gain: float | None
+
+
+class GainRecord(Record):
+    """Grounding information gain (protocol §5), in nats.
+
+    Attributes:
+        mean: mean over nouns; `ci_low`, `ci_high`: 95 % interval, bootstrap over nouns.
+        matched, mismatched: mean surprisal of a noun when its own, or another's, ENV form was shown.
+        p_cluster: two-sided, two-way clustered by noun and frame; `p_signflip`: over nouns, for these frames.
+        same_category: the gain against mismatches of the noun's own category only.
+        per_frame_sd: standard deviation over frames of the mean gain in a frame.
+        probe_gap: gain measured on the probe's numeric path minus the scoring path's.
+        ideal: the ideal observer's gain on the same testbed, where its generator is known.
+        detectable: the smallest gain this design detects at 5 % with 80 % power.
+    """
+
+    mean: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    matched: float | None = None
+    mismatched: float | None = None
+    p_cluster: float | None = Field(default=None, ge=0, le=1)
+    p_signflip: float | None = Field(default=None, ge=0, le=1)
+    same_category: float | None = None
+    same_category_ci_low: float | None = None
+    same_category_ci_high: float | None = None
+    per_frame_sd: float | None = None
+    probe_gap: float | None = None
+    ideal: float | None = None
+    n_failed: int = Field(default=0, ge=0)
+    detectable: float | None = None
+    by_noun: tuple[NounGain, ...] = ()
+    by_category: tuple[CategoryGain, ...] = ()
+
+
+class HeadCount(Record):
+    """How often one head was detected, its mean share of saliency on the edge, and its lift over length.
+
+    `effect` is the rise of the mean matched surprisal (nats) when this head alone is zeroed (protocol §11).
+    """
+
+    layer: int = Field(ge=1)
+    head: int = Field(ge=0)
+    rate: float = Field(ge=0, le=1)
+    share: float
+    lift: float | None = None
+    magnitude: float | None = None
+    effect: float | None = None
+
+
+class Stability(Record):
+    """The mean head count at another threshold."""
+
+    threshold: float
+    mean_count: float
+
+
+class HeadsRecord(Record):
+    """Heads of one kind under one definition (protocol §10), with the three references of every count."""
+
+    kind: Literal["aggregate", "gather"]
+    denominator: Denominator
+    threshold: float
+    selection: Literal["share", "magnitude"]
+    mean_count: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    null_count: float | None = None
+    untrained_count: float | None = None
+    mean_layer: float | None = None
+    mean_layer_ci_low: float | None = None
+    mean_layer_ci_high: float | None = None
+    diagonal: bool = True
+    n_items: int = Field(default=0, ge=0)
+    by_head: tuple[HeadCount, ...] = ()
+    stability: tuple[Stability, ...] = ()
+
+
+class AblationRecord(Record):
+    """What is lost when heads are cut (protocol §11). Surprisals are matched means in nats.
+
+    Attributes:
+        original, ablated, control_mean: matched surprisal untouched, with the detected heads edited, with the
+            controls edited (mean over draws; `control_draws` are the draws).
+        gain_*: the gain in the same conditions; `gain_removed` = 1 - gain_ablated / gain_original.
+        factor: of the mode `scale`; null for the others.
+        n_draws: different control sets; fewer than were asked for where there are no more (the note says so).
+        p_cluster: paired test of ablated against the mean control, clustered by noun and frame: whether these two
+            differ on other nouns and frames. Two random sets of heads differ too, so a claim about the detected ones
+            needs `p_draws`, the two-sided test of their gain against the spread of the control draws, or `p_rank`,
+            the rank among the draws. `p_holm`: p_cluster corrected over checkpoints.
+        nouns: the seeded sample of nouns that was tested; empty where all items were.
+    """
+
+    kind: Literal["aggregate", "gather"] = "aggregate"
+    selection: Selection
+    denominator: Denominator = "row"
+    control: Control
+    mode: Literal["zero", "mean", "resample", "scale"]
+    factor: float | None = None
+    positions: Literal["all", "last"]
+    n_draws: int = Field(ge=0)
+    n_heads: float | None = None
+    n_no_head: int = Field(default=0, ge=0)
+    n_borrowed: int = Field(default=0, ge=0)
+    original: float | None = None
+    ablated: float | None = None
+    control_mean: float | None = None
+    control_draws: tuple[float, ...] = ()
+    gain_original: float | None = None
+    gain_ablated: float | None = None
+    gain_control: float | None = None
+    gain_control_draws: tuple[float, ...] = ()
+    gain_removed: float | None = None
+    gain_removed_ci_low: float | None = None
+    gain_removed_ci_high: float | None = None
+    p_cluster: float | None = Field(default=None, ge=0, le=1)
+    p_draws: float | None = Field(default=None, ge=0, le=1)
+    p_rank: float | None = Field(default=None, ge=0, le=1)
+    p_holm: float | None = Field(default=None, ge=0, le=1)
+    nouns: tuple[str, ...] = ()
+    note: str | None = None
+
+
+class LensLayer(Record):
+    """Lens surprisal at one layer: matched, mismatched and their difference (protocol §9), in nats.
+
+    `kl` is the mean over prompts of KL(model || lens): how well this lens reads this layer, 0 at the last.
+    """
+
+    layer: int = Field(ge=0)
+    matched: float
+    mismatched: float | None = None
+    gain: float | None = None
+    kl: float | None = None
+
+
+class LensRecord(Record):
+    """One lens read at every layer; `note` says what it was trained on and what it reads."""
+
+    kind: Literal["tuned", "logit"]
+    layers: tuple[LensLayer, ...]
+    note: str | None = None
+
+
+class Regression(Record):
+    """R² of the per-noun gain (or pairwise difference) on one co-occurrence statistic (protocol §7)."""
+
+    window: Literal["chunk", "utterances"]
+    statistic: Literal["log-count", "pmi"]
+    unit: Literal["noun", "pair"]
+    r2_adjusted: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int
+
+
+class CooccurrenceRecord(Record):
+    """The co-occurrence analysis; `gain_variance` stands beside R², which falls when the gain saturates."""
+
+    regressions: tuple[Regression, ...]
+    gain_variance: float | None
+
+
+class CopyCorrected(Record):
+    """G(gloss) / G(word), both against same-category mismatches, on the nouns that both forms have (protocol §13).
+
+    `ratio` is null where the interval of G(word) touches 0; gains in nats over the same `n_nouns` nouns.
+    """
+
+    ratio: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    gain_gloss: float | None = None
+    gain_word: float | None = None
+    n_nouns: int | None = Field(default=None, ge=0)
+
+
+class HeadForms(Record):
+    """The ENV forms in whose headline list a head stands: detected in at least half of the form's items."""
+
+    layer: int = Field(ge=1)
+    head: int = Field(ge=0)
+    forms: tuple[str, ...]
+
+
+class FormRecord(Record):
+    """One rung of the ladder of ENV forms."""
+
+    env_form: str
+    n_nouns: int
+    excluded: tuple[Excluded, ...] = ()
+    gain: GainRecord | None = None
+    heads: tuple[HeadsRecord, ...] = ()
+    ablations: tuple[AblationRecord, ...] = ()
+    lens: tuple[LensRecord, ...] = ()
+    image: ImageRecord | None = None
+
+
+class Failure(Record):
+    """A failed item or measurement: an error, never a score."""
+
+    where: str
+    reason: str
+
+
+class EnvironmentRecord(Record):
+    """Where and with what it was measured."""
+
+    versions: dict[str, str]
+    device: str
+    seeds: tuple[int, ...] = ()
+    seconds: float | None = None
+    git: str | None = None
+
+
+class Result(Record):
+    """Everything measured of one model on one testbed. The first entries of heads and ablations are the headline."""
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    model: ModelRecord
+    testbed: TestbedRecord
+    gain: GainRecord | None = None
+    heads: tuple[HeadsRecord, ...] = ()
+    ablations: tuple[AblationRecord, ...] = ()
+    lens: tuple[LensRecord, ...] = ()
+    forms: tuple[FormRecord, ...] = ()
+    head_forms: tuple[HeadForms, ...] = ()
+    copy_corrected: CopyCorrected | None = None
+    cooccurrence: CooccurrenceRecord | None = None
+    image: ImageRecord | None = None
+    screening: dict[str, JsonValue] | None = None
+    failures: tuple[Failure, ...] = ()
+    protocol: dict[str, JsonValue] = Field(default_factory=dict)
+    environment: EnvironmentRecord
+
+    def save(self, path: Path) -> None:
+        """Write the result as JSON, whole or not at all."""
+        write_atomic(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """Read a result.json (or the run directory that holds one). Raises BadInputError naming file and field."""
+        path = path / "result.json" if path.is_dir() else path
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise BadInputError(f"{path}: no such result file; expected a run directory or a result.json") from None
+        except ValidationError as error:
+            raise BadInputError(f"{path}: {first_fault(error)}") from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault of a validation error as one sentence: field, what was found, what was expected."""
+    fault = error.errors(include_url=False)[0]
+    field = ".".join(str(p) for p in fault["loc"]) or "the file"
+    found = "" if fault["type"] == "missing" else f", found {str(fault.get('input'))[:60]!r}"
+    return f"field {field}: {fault['msg']}{found}"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of result.json."""
+    return Result.model_json_schema()
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file so that a reader, or a kill, never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,216 @@
+"""trajectory.json: the results of one training run's checkpoints, in order, with its training curve; aggregate.json:
+the same of several seeds of one model, as means over seeds (contract 2)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from groundbench.api.errors import BadInputError
+from groundbench.results.run import (
+    SCHEMA_VERSION,
+    Control,
+    Denominator,
+    Record,
+    Result,
+    Selection,
+    TestbedRecord,
+    first_fault,
+    write_atomic,
+)
+
+FILE_NAME = "trajectory.json"
+AGGREGATE = "aggregate.json"
+
+
+class CurvePoint(Record):
+    """One logged training step: mean losses in nats per token, tokens seen so far; null where not logged."""
+
+    step: int = Field(ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    train_loss: float | None = None
+    heldout_loss: float | None = None
+
+
+class TrajectoryPoint(CurvePoint):
+    """One checkpoint: its losses and what was measured of it."""
+
+    result: Result
+
+
+class HolmTest(Record):
+    """One test repeated at every checkpoint: its p-value and the same Holm-corrected over the checkpoints."""
+
+    test: str
+    step: int = Field(ge=0)
+    p: float = Field(ge=0, le=1)
+    p_holm: float = Field(ge=0, le=1)
+
+
+class Trajectory(Record):
+    """Everything measured along one training run.
+
+    Attributes:
+        name: what the run is called on a page, e.g. a preset; `description`: one sentence on what it is.
+        points: checkpoints in the order of their steps; `curve`: training losses logged between them.
+        holm: tests corrected over the checkpoints (protocol §11).
+    """
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    name: str
+    description: str = ""
+    points: tuple[TrajectoryPoint, ...]
+    curve: tuple[CurvePoint, ...] = ()
+    holm: tuple[HolmTest, ...] = ()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Trajectory:
+        for what, rows in (("points", self.points), ("curve", self.curve)):
+            steps = [r.step for r in rows]
+            if any(a >= b for a, b in pairwise(steps)):
+                raise ValueError(f"{what} must have rising steps, found {steps[:20]}")
+        if not self.points:
+            raise ValueError("a trajectory needs at least one checkpoint")
+        return self
+
+    @property
+    def last(self) -> Result:
+        """The result of the last checkpoint."""
+        return self.points[-1].result
+
+    def save(self, path: Path) -> None:
+        """Write the trajectory as JSON, whole or not at all."""
+        write_atomic(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Trajectory:
+        """Read a trajectory.json (or the directory that holds one). Raises BadInputError naming file and field."""
+        path = path / FILE_NAME if path.is_dir() else path
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise BadInputError(f"{path}: no such file; expected a trajectory.json or its directory") from None
+        except ValidationError as error:
+            raise BadInputError(f"{path}: {first_fault(error)}") from None
+
+
+class Spread(Record):
+    """One number over seeds: its mean, and the two-sided 95 % t-interval over seeds (null with one seed).
+
+    `values` stand in the order of the aggregate's `seeds`; null where a seed has none.
+    """
+
+    mean: float
+    ci_low: float | None = None
+    ci_high: float | None = None
+    values: tuple[float | None, ...]
+
+
+class LensSpread(Record):
+    """The first lens of each seed at one layer: matched and mismatched surprisal and their difference, in nats."""
+
+    layer: int = Field(ge=1)
+    matched: Spread | None = None
+    mismatched: Spread | None = None
+    gain: Spread | None = None
+
+
+class AblationSpread(Record):
+    """One kind of ablation over seeds; fields as in `AblationRecord`, p-values by seed.
+
+    Where heads were cut in some of the seeds, all means are over these.
+    """
+
+    kind: Literal["aggregate", "gather"] = "aggregate"
+    selection: Selection
+    denominator: Denominator
+    control: Control
+    n_heads: Spread | None = None
+    original: Spread | None = None
+    ablated: Spread | None = None
+    control_mean: Spread | None = None
+    gain_original: Spread | None = None
+    gain_ablated: Spread | None = None
+    gain_control: Spread | None = None
+    p_cluster: tuple[float | None, ...] = ()
+    p_draws: tuple[float | None, ...] = ()
+    p_rank: tuple[float | None, ...] = ()
+
+    @property
+    def cut(self) -> tuple[bool, ...]:
+        """For each seed whether heads were cut; empty where they were in none."""
+        return () if self.ablated is None else tuple(v is not None for v in self.ablated.values)
+
+
+class RegressionSpread(Record):
+    """Adjusted R² of one regression on co-occurrence (protocol §7), over seeds."""
+
+    window: Literal["chunk", "utterances"]
+    statistic: Literal["log-count", "pmi"]
+    unit: Literal["noun", "pair"]
+    r2_adjusted: Spread | None = None
+
+
+class AggregatePoint(Record):
+    """One step over seeds. Surprisals and gains in nats; `heads`, `null_heads`, `mean_layer`: of the headline's rule;
+    `gather_heads`: of the first gather rule."""
+
+    step: int = Field(ge=0)
+    tokens: Spread | None = None
+    train_loss: Spread | None = None
+    heldout_loss: Spread | None = None
+    gain: Spread | None = None
+    matched: Spread | None = None
+    mismatched: Spread | None = None
+    same_category: Spread | None = None
+    heads: Spread | None = None
+    null_heads: Spread | None = None
+    untrained_heads: Spread | None = None
+    mean_layer: Spread | None = None
+    gather_heads: Spread | None = None
+    gain_variance: Spread | None = None
+    regressions: tuple[RegressionSpread, ...] = ()
+    ablations: tuple[AblationSpread, ...] = ()
+    lens: tuple[LensSpread, ...] = ()
+
+
+class Aggregate(Record):
+    """Several seeds of one model on one testbed, step by step (protocol §5: t-intervals over seeds).
+
+    Attributes:
+        seeds: in rising order; every `Spread` holds its values in this order.
+        testbed: of the first seed's last checkpoint; `n_layers` (of those with heads), `parameters`: of the model.
+        points: the steps that every seed has.
+    """
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    name: str
+    description: str = ""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    testbed: TestbedRecord
+    n_layers: int | None = None
+    parameters: int = Field(ge=0)
+    points: tuple[AggregatePoint, ...] = Field(min_length=1)
+
+    @property
+    def last(self) -> AggregatePoint:
+        """The last step."""
+        return self.points[-1]
+
+    def save(self, path: Path) -> None:
+        """Write the aggregate as JSON, whole or not at all."""
+        write_atomic(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Aggregate:
+        """Read an aggregate.json (or the directory that holds one). Raises BadInputError naming file and field."""
+        path = path / AGGREGATE if path.is_dir() else path
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise BadInputError(f"{path}: no such file; expected an aggregate.json or its directory") from None
+        except ValidationError as error:
+            raise BadInputError(f"{path}: {first_fault(error)}") from None

@@ -1,0 +1,66 @@
+"""What a screening would cost, from its plan and one timed batch; nothing is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from groundbench.api.adapter import Adapter
+from groundbench.api.question import Question
+from groundbench.engine.scoring import dry_plan
+from groundbench.screening.answering import read_questions
+from groundbench.screening.measure import ScreenOptions
+from groundbench.screening.splits import split
+
+TIMED_ROWS = 16
+
+
+@dataclass(frozen=True)
+class ScreenPlan:
+    """What a screening would cost.
+
+    Attributes:
+        prompts: distinct prompts, each run once; `tokens` in all of them, after shared prefixes.
+        traced: questions whose heads are read: one forward and one backward pass each.
+        strengthened: prompts that are run under strengthened heads.
+        seconds: an estimate for answering alone, from the longest batch.
+    """
+
+    questions: int
+    groups: int
+    unreadable: int
+    prompts: int
+    batches: int
+    tokens: int
+    traced: int
+    strengthened: int
+    seconds: float
+
+
+def plan_screening(adapter: Adapter, questions: Sequence[Question], options: ScreenOptions) -> ScreenPlan:
+    """Encode everything, time one batch, run nothing else. Raises as `read_questions` does."""
+    asked = read_questions(adapter, questions, others=options.compares)
+    splits = split(asked.questions, options.seed)
+    plan = dry_plan(adapter, asked.contexts, options.batch_tokens)
+    rows = [asked.contexts.rows[i] for i in plan.batches[0].contexts[:TIMED_ROWS]]
+    adapter.forward(rows)
+    started = time.perf_counter()
+    adapter.forward(rows)
+    per_token = (time.perf_counter() - started) / (len(rows) * len(rows[0]))
+    strong = options.strengthen
+    tapped = "tap" in adapter.info.capabilities
+    watched = tapped and any(s.needs == "heads" for s in options.chosen)
+    detected = tapped and not options.heads and (watched or strong is not None)
+    passes = 0 if strong is None else len(strong.factors) * len(splits.fit) + (1 + strong.draws) * len(splits.test)
+    return ScreenPlan(
+        questions=len(asked.questions),
+        groups=len({q.group for q in asked.questions}),
+        unreadable=len(asked.failures),
+        prompts=len(asked.contexts.distinct),
+        batches=len(plan.batches),
+        tokens=plan.tokens,
+        traced=len(splits.detect) * detected + len(splits.scored) * watched,
+        strengthened=passes,
+        seconds=per_token * plan.tokens,
+    )

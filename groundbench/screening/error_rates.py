@@ -1,0 +1,100 @@
+"""How often a model errs, question by question kind, beside what guessing and saying always the same would give."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.api.question import Question
+from groundbench.results.risk_card import ErrorRecord, Estimated, TruthGain, UnaskedRecord
+from groundbench.screening.answering import Answers, wrong_answers
+from groundbench.screening.signals import gains
+from groundbench.stats.grouped import grouped_mean, numbered, rate
+from groundbench.stats.significance import Estimate
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+YES, NO = "yes", "no"
+
+
+def estimated(found: Estimate) -> Estimated:
+    """An estimate as it stands in a card."""
+    return Estimated(value=found.value, low=found.low, high=found.high, n=found.n)
+
+
+def error_records(answers: Answers) -> tuple[ErrorRecord, ...]:
+    """Over all questions first; then by kind; then, where there are several forms, by form and by kind in each form."""
+    questions, given = answers.questions, answers.given
+    wrong = wrong_answers(given, answers.right)
+    return tuple(
+        _error_record([questions[i] for i in at], given[at], wrong[at], kind, form)
+        for kind, form, at in _parts(questions)
+    )
+
+
+def _error_record(
+    questions: Sequence[Question], given: Ints, wrong: Bools, kind: str | None, form: str | None
+) -> ErrorRecord:
+    """Errors of some questions, from the answers given to them."""
+    group = numbered([q.group for q in questions])
+    right = Counter(a for q in questions for a in q.rights)
+    binary = np.array([_is_binary(q) for q in questions])
+    said = np.array([q.answers[g].casefold() == YES for q, g in zip(questions, given, strict=True)])
+    should = np.array([q.right.casefold() == YES for q in questions])
+    usual = np.array([q.conflicts for q in questions])
+    follows = given == np.array([-1 if q.usual is None else q.usual for q in questions])
+    return ErrorRecord(
+        kind=kind,
+        form=form,
+        error=estimated(rate(wrong, group)),
+        n_groups=len(np.unique(group)),
+        chance=float(np.mean([1 - len(q.rights) / len(q.answers) for q in questions])),
+        constant=1 - max(right.values()) / len(questions),
+        yes=estimated(rate(said[binary], group[binary])) if binary.any() else None,
+        yes_true=float(should[binary].mean()) if binary.any() else None,
+        usual=estimated(rate(follows[usual], group[usual])) if usual.any() else None,
+    )
+
+
+def unasked_record(left_out: Sequence[Question]) -> UnaskedRecord:
+    """How many questions of which sort could not be asked."""
+    return UnaskedRecord(
+        n=len(left_out),
+        by_kind=dict(Counter(q.kind for q in left_out)),
+        yes_no=sum(_is_binary(q) for q in left_out),
+        contradicting=sum(q.conflicts for q in left_out),
+    )
+
+
+def truth_gains(answers: Answers, seed: int) -> tuple[TruthGain, ...]:
+    """The true answer's gain from the evidence (nats), against each comparison that was asked."""
+    group = numbered([q.group for q in answers.questions])
+    without, mismatched = gains(answers, answers.truth)
+    found = [
+        TruthGain(against="without", gain=estimated(grouped_mean(without, group, seed))),
+        TruthGain(against="mismatched", gain=estimated(grouped_mean(mismatched, group, seed))),
+    ]
+    return tuple(g for g in found if g.gain.n)
+
+
+def _is_binary(question: Question) -> bool:
+    return {a.casefold() for a in question.answers} == {YES, NO}
+
+
+def _parts(questions: Sequence[Question]) -> Iterator[tuple[str | None, str | None, Ints]]:
+    kind, form = (np.array([getattr(q, name) for q in questions]) for name in ("kind", "form"))
+    kinds, forms = (list(dict.fromkeys(x.tolist())) for x in (kind, form))
+    yield None, None, np.arange(len(questions))
+    for k in kinds if len(kinds) > 1 else kinds[:1]:
+        yield k, None, np.flatnonzero(kind == k)
+    if len(forms) < 2:
+        return
+    for f in forms:
+        yield None, f, np.flatnonzero(form == f)
+        for k in kinds:
+            at = np.flatnonzero((form == f) & (kind == k))
+            if len(at):
+                yield k, f, at

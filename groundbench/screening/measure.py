@@ -1,0 +1,208 @@
+"""The measurements of one screening, one after the other, and what could not be measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.api.adapter import Adapter
+from groundbench.api.errors import UnsupportedModelError
+from groundbench.api.question import Question
+from groundbench.engine.run_directory import RunStore
+from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
+from groundbench.results.risk_card import GenerationRecord, HeadsUsed, StrengthenRecord
+from groundbench.results.run import Failure
+from groundbench.screening.answering import Answers, Asked, ask, read_questions
+from groundbench.screening.generation import generate
+from groundbench.screening.heads import Head, activity, detect, given_heads, watch
+from groundbench.screening.lens_entropy import lens_entropy
+from groundbench.screening.policy import Policy
+from groundbench.screening.signals import Signal, behaviour, choose, of_heads
+from groundbench.screening.splits import Splits, split
+from groundbench.screening.strengthening import StrengthenOptions, strengthen
+from groundbench.util.progress import Progress
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScreenOptions:
+    """What is measured in a screening.
+
+    Attributes:
+        policy: what is required; without one nothing is, and the card's verdict is None.
+        signals: names or families of signals (see `groundbench.screening.signals`); all by default.
+        heads: (layer from 1, head from 0); by default those detected in the split `detect`.
+        limit: at most so many questions, drawn by the seed as whole groups.
+        generate: also answer by a greedy continuation.
+        strengthen: multiply the heads' outputs and see; not by default.
+    """
+
+    policy: Policy | None = None
+    signals: tuple[str, ...] = ()
+    heads: tuple[Head, ...] = ()
+    limit: int | None = None
+    generate: bool = False
+    strengthen: StrengthenOptions | None = None
+    seed: int = 0
+    batch_tokens: int = DEFAULT_BATCH_TOKENS
+
+    @property
+    def chosen(self) -> tuple[Signal, ...]:
+        """The signals that are measured. Raises BadInputError for an unknown name."""
+        return choose(self.signals)
+
+    @property
+    def compares(self) -> bool:
+        """Whether questions are also asked without their evidence and on other evidence."""
+        gain = self.policy is not None and self.policy.min_gain is not None
+        return gain or any(s.needs in ("without", "mismatched") for s in self.chosen)
+
+
+@dataclass
+class Run:
+    """One screening under way: what was asked and answered, and what could not be measured."""
+
+    adapter: Adapter
+    options: ScreenOptions
+    store: RunStore | None
+    asked: Asked
+    answers: Answers
+    splits: Splits
+    missing: dict[str, str] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    def bar(self, what: str, n: int) -> Progress:
+        """A progress bar of one measurement."""
+        return Progress(f"{self.adapter.info.name}: {what}", n)
+
+    def wants(self, need: str) -> list[Signal]:
+        """The chosen signals that need this."""
+        return [s for s in self.options.chosen if s.needs == need]
+
+
+def answered(adapter: Adapter, chosen: Sequence[Question], options: ScreenOptions, store: RunStore | None) -> Run:
+    """The questions asked and answered, and parted. For the errors see `read_questions` and `ask`."""
+    asked = read_questions(adapter, chosen, others=options.compares)
+    with Progress(f"{adapter.info.name}: answering", len(asked.contexts.distinct)) as bar:
+        answers = ask(adapter, asked, batch_tokens=options.batch_tokens, store=store, advance=bar.advance)
+    run = Run(adapter, options, store, asked, answers, split(asked.questions, options.seed))
+    run.failures += asked.failures
+    return run
+
+
+def risks_of(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
+    """The heads that were used, and every signal's risk of every question."""
+    n = len(run.answers.questions)
+    risks = behaviour(run.answers, run.answers.given)
+    heads, of_these = _heads(run)
+    risks |= of_these
+    if run.wants("hidden"):
+        risks["lens-entropy"] = _lens(run)
+    names = [s.name for s in run.options.chosen]
+    return heads, {name: risks.get(name, np.full(n, np.nan)) for name in names}
+
+
+def _heads(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
+    """Detected where the right answer is the loss, in one split; watched where the given one is, in the others."""
+    wanted = [s.name for s in run.wants("heads")]
+    if not wanted and run.options.strengthen is None:
+        return None, {}
+    info = run.adapter.info
+    if "tap" not in info.capabilities:
+        return None, _unmeasured(run, wanted, f"{info.name}: {info.why_not('tap')}")
+    heads = _used(run)
+    if not heads.heads:
+        return heads, _unmeasured(run, wanted, f"no head was detected in half of {heads.n_items} questions")
+    if not wanted:
+        return heads, {}
+    scored = run.splits.scored
+    with run.bar("watching heads", len(scored)) as bar:
+        given = run.answers.given[scored]
+        options = run.options
+        saliency = watch(run.adapter, run.asked, scored, given, seed=options.seed, store=run.store, advance=bar.advance)
+    found = of_heads(activity(saliency, heads.heads))
+    risks = {name: np.full(len(run.answers.questions), np.nan) for name in found}
+    for name, values in found.items():
+        risks[name][scored] = values
+    return heads, risks
+
+
+def _used(run: Run) -> HeadsUsed:
+    """The heads that were named, or those detected in the split `detect`."""
+    info, part = run.adapter.info, run.splits.detect
+    if run.options.heads:
+        return given_heads(info, run.options.heads)
+    if not len(part):
+        return HeadsUsed(heads=(), selection="share", threshold=0.0, min_rate=0.0, n_items=0, total=info.n_heads)
+    with run.bar("detecting heads", len(part)) as bar:
+        truth = run.answers.truth[part]
+        seed, store = run.options.seed, run.store
+        saliency = watch(run.adapter, run.asked, part, truth, seed=seed, store=store, advance=bar.advance)
+    return detect(saliency, [run.asked.questions[q].kind for q in part])
+
+
+def _unmeasured(run: Run, names: Sequence[str], why: str) -> dict[str, Floats]:
+    run.missing |= dict.fromkeys(names, why)
+    if names:
+        run.failures.append(Failure(where="heads", reason=why))
+    return {}
+
+
+def _lens(run: Run) -> Floats:
+    """[questions] the lens' entropy; NaN where it was not read, or cannot be."""
+    found = np.full(len(run.answers.questions), np.nan)
+    scored = run.splits.scored
+    if not len(scored):
+        return found
+    try:
+        with run.bar("lens", len(scored)) as bar:
+            contexts = run.asked.only(scored).contexts
+            budget, store = run.options.batch_tokens, run.store
+            found[scored] = lens_entropy(run.adapter, contexts, batch_tokens=budget, store=store, advance=bar.advance)
+    except UnsupportedModelError as error:
+        run.missing["lens-entropy"] = str(error)
+        run.failures.append(Failure(where="lens", reason=str(error)))
+    return found
+
+
+def generated(run: Run) -> GenerationRecord | None:
+    """Answers by a greedy continuation; None where they were not asked for, or the adapter cannot show text."""
+    if not run.options.generate:
+        return None
+    try:
+        with run.bar("generating", len(run.asked.questions)) as bar:
+            budget = run.options.batch_tokens
+            return generate(run.adapter, run.asked, run.answers, batch_tokens=budget, advance=bar.advance)
+    except UnsupportedModelError as error:
+        run.failures.append(Failure(where="generation", reason=str(error)))
+        return None
+
+
+def strengthened(run: Run, heads: HeadsUsed | None) -> StrengthenRecord | None:
+    """The heads strengthened; None where that was not asked for, or there is nothing to strengthen or test."""
+    wanted = run.options.strengthen
+    if wanted is None:
+        return None
+    empty = not len(run.splits.fit) or not len(run.splits.test)
+    if heads is None or not heads.heads or empty:
+        why = "the questions are too few to split" if empty else "no head was detected"
+        run.failures.append(Failure(where="strengthen", reason=why))
+        return None
+    passes = len(wanted.factors) * len(run.splits.fit) + (1 + wanted.draws) * len(run.splits.test)
+    with run.bar("strengthening", passes) as bar:
+        return strengthen(
+            run.adapter,
+            run.asked,
+            run.answers,
+            run.splits,
+            heads.heads,
+            wanted,
+            seed=run.options.seed,
+            batch_tokens=run.options.batch_tokens,
+            store=run.store,
+            advance=bar.advance,
+        )

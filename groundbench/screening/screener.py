@@ -1,0 +1,223 @@
+"""The risk of one live answer, from its own prompt and evidence: cheap enough to stand beside generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundbench.api.adapter import Adapter
+from groundbench.api.errors import BadInputError
+from groundbench.api.testbed import EnvSegment, ImageSegment, ImageSource, Prompt, Segment, TextSegment
+from groundbench.engine.contexts import of_prompts
+from groundbench.engine.scoring import surprisals
+from groundbench.measures.heads.saliency import SaliencyItem, SaliencyOptions, measure_saliency
+from groundbench.registry import open_model
+from groundbench.results.risk_card import IsotonicFit, LogisticFit, RiskCard
+from groundbench.screening.answering import Answers
+from groundbench.screening.calibration import predict
+from groundbench.screening.heads import Head, activity, given_heads
+from groundbench.screening.lens_entropy import lens_entropies, middle_layers
+from groundbench.screening.signals import Signal, behaviour, choose, of_heads
+
+Fit = IsotonicFit | LogisticFit
+Evidence = str | tuple[int, int] | ImageSource
+
+
+@dataclass(frozen=True)
+class SignalRisk:
+    """One signal of one answer.
+
+    Attributes:
+        value: the signal itself; it rises with the risk.
+        risk: the chance that the answer is wrong, by the card's calibration; None without one.
+        cost: what it took.
+    """
+
+    name: str
+    value: float
+    risk: float | None
+    cost: str
+
+
+@dataclass(frozen=True)
+class AnswerRisk:
+    """The risk of one answer: by the asked-for signal that predicts errors best; None where none is calibrated."""
+
+    risk: float | None
+    signal: str
+    signals: tuple[SignalRisk, ...]
+
+
+@dataclass(frozen=True)
+class _Live:
+    """One answer, the first of `answers`, and the prompts it is judged by."""
+
+    prompt: Prompt
+    without: Prompt | None
+    mismatched: tuple[Prompt, ...]
+    answers: tuple[str, ...]
+
+
+class Screener:
+    """Scores single answers of one model with the heads and calibrations of its risk card.
+
+    Args:
+        model: an adapter, or what `groundbench.open_model` opens.
+        heads: (layer from 1, head from 0) whose activity is watched.
+        calibration: by signal, the fit that turns it into a risk (a card's `CalibrationRecord.fit`).
+        order: signals from the best predictor of errors on; by default those of `calibration`, in its order.
+    """
+
+    def __init__(
+        self,
+        model: Adapter | str,
+        *,
+        heads: Sequence[Head] = (),
+        calibration: Mapping[str, Fit] | None = None,
+        order: Sequence[str] = (),
+        **load: Any,
+    ) -> None:
+        self.adapter = open_model(model, **load) if isinstance(model, str) else model
+        self.heads = given_heads(self.adapter.info, heads).heads if heads else ()
+        self.calibration = dict(calibration or {})
+        self.order = tuple(order) or tuple(self.calibration)
+
+    @classmethod
+    def load(cls, folder: str | Path, model: Adapter | str | None = None, **load: Any) -> Screener:
+        """The screener of a card: a screening's directory or its card.json.
+
+        Args:
+            model: the model where the card's own name does not open it.
+
+        Raises:
+            BadInputError: there is no card, or the model is not the one that was screened.
+        """
+        card = RiskCard.load(Path(folder))
+        measured = sorted(
+            (s for s in card.signals if s.calibration), key=lambda s: -(0.5 if s.auroc_fit is None else s.auroc_fit)
+        )
+        made = cls(
+            card.model.name if model is None else model,
+            heads=() if card.heads is None else card.heads.heads,
+            calibration={s.name: s.calibration[0].fit for s in measured},
+            **load,
+        )
+        if made.adapter.info.fingerprint != card.model.fingerprint:
+            raise BadInputError(
+                f"{folder}: the card is of {card.model.name} with weights {card.model.fingerprint}, but the model has "
+                f"weights {made.adapter.info.fingerprint}; screen it first"
+            )
+        return made
+
+    def risk(
+        self,
+        prompt: str | Prompt,
+        answer: str,
+        *,
+        evidence: Evidence | None = None,
+        signals: Sequence[str] = ("heads",),
+        without: str | Prompt | None = None,
+        mismatched: Sequence[str | Prompt] = (),
+        candidates: Sequence[str] = (),
+    ) -> AnswerRisk:
+        """The risk that `answer` is wrong.
+
+        Args:
+            prompt: what stands before the answer.
+            evidence: the part of the prompt that the answer should rest on: its text, which must stand there once, its
+                span in characters, or an image, which then stands before the prompt. Not for a `Prompt`, which has it.
+            signals: names or families; heads cost one forward and one backward pass through the last position, gain
+                one forward pass and one for each comparison, probability and entropy one.
+            without, mismatched: for gain and contrast, the prompt without evidence and with other evidence.
+            candidates: for probability, entropy and contrast, the other answers that it might have been.
+
+        Raises:
+            BadInputError: the evidence is not in the prompt, or a signal lacks what it needs.
+        """
+        chosen = choose(tuple(signals))
+        shown = prompt if isinstance(prompt, Prompt) else with_evidence(prompt, evidence)
+        live = _Live(
+            shown,
+            None if without is None else _plain(without),
+            tuple(_plain(p) for p in mismatched),
+            (answer, *(c for c in dict.fromkeys(candidates) if c != answer)),
+        )
+        self._require(chosen, live)
+        values = self._values({s.family for s in chosen}, live)
+        found = tuple(self._scored(s, values[s.name]) for s in chosen if s.name in values)
+        ranked = sorted(found, key=lambda s: self.order.index(s.name) if s.name in self.order else len(self.order))
+        return AnswerRisk(ranked[0].risk, ranked[0].name, found)
+
+    def _require(self, chosen: Sequence[Signal], live: _Live) -> None:
+        alone = "candidates=, the other answers it might have been"
+        lacks = {
+            "heads": None if self.heads else "heads: load a card with detected heads, or give heads=",
+            "without": None if live.without is not None else "without=, the prompt without its evidence",
+            "mismatched": None if live.mismatched else "mismatched=, the prompt with other evidence",
+            "candidates": alone if len(live.answers) < 2 else None,
+        }
+        lacking = {s: lacks.get(s.needs) or (lacks["candidates"] if s.name == "contrast" else None) for s in chosen}
+        for signal, missing in lacking.items():
+            together = [s for s in chosen if s.family == signal.family]
+            if missing is not None and all(lacking[s] for s in together):  # gain: one comparison is enough
+                raise BadInputError(f"the signal {signal.name!r} needs {missing}")
+
+    def _values(self, families: set[str], live: _Live) -> dict[str, float]:
+        found: dict[str, float] = {}
+        if families & {"gain", "probability", "entropy", "contrast"}:
+            found |= {n: float(v[0]) for n, v in behaviour(self._answers(live), np.array([0])).items()}
+        if families & {"heads", "lens"}:
+            (row,) = self.adapter.encode([live.prompt])
+            if "heads" in families:
+                (target,) = self.adapter.encode_targets(live.answers[:1], live.prompt)
+                item = SaliencyItem(row, target, "the answer", "live")
+                saliency = measure_saliency(self.adapter, [item], SaliencyOptions(attention=True))
+                found |= {n: float(v[0]) for n, v in of_heads(activity(saliency, self.heads)).items()}
+            if "lens" in families:
+                layers = middle_layers(self.adapter.info)
+                found["lens-entropy"] = float(lens_entropies(self.adapter, [row], layers)[0])
+        return {n: v for n, v in found.items() if not np.isnan(v)}
+
+    def _answers(self, live: _Live) -> Answers:
+        """Surprisals of the answer and its candidates after every prompt: one forward pass for each."""
+        prompts = [live.prompt, *([live.without] if live.without else []), *live.mismatched]
+        targets = [tuple(self.adapter.encode_targets(live.answers, p)) for p in prompts]
+        contexts = of_prompts(prompts, self.adapter.encode(prompts), targets, [p.text for p in prompts])
+        by_context = surprisals(self.adapter, contexts)
+        rows = np.array([by_context[int(i)] for i in contexts.unique], dtype=np.float64)
+        blank = rows[1:2] if live.without else np.full((1, rows.shape[1]), np.nan)
+        return Answers((), rows[:1], blank, rows[None, len(rows) - len(live.mismatched) :])
+
+    def _scored(self, signal: Signal, value: float) -> SignalRisk:
+        fit = self.calibration.get(signal.name)
+        risk = None if fit is None else float(predict(fit, np.array([value]))[0])
+        return SignalRisk(signal.name, value, risk, signal.cost)
+
+
+def with_evidence(prompt: str, evidence: Evidence | None) -> Prompt:
+    """A prompt whose evidence is marked. Raises BadInputError where the evidence is not in it, or not once."""
+    if evidence is None:
+        raise BadInputError("evidence is missing: expected a part of the prompt, its span in characters, or an image")
+    if not isinstance(evidence, str | tuple):
+        return Prompt("live", "", "image", (ImageSegment(evidence), TextSegment(prompt)))
+    if isinstance(evidence, str):
+        if not evidence or prompt.count(evidence) != 1:
+            raise BadInputError(
+                f"the evidence {evidence[:40]!r} stands {prompt.count(evidence) if evidence else 0} times in the "
+                "prompt, expected once; give its span in characters instead"
+            )
+        start = prompt.index(evidence)
+        evidence = (start, start + len(evidence))
+    a, b = evidence
+    if not 0 <= a < b <= len(prompt):
+        raise BadInputError(f"the evidence's span is {evidence}; expected (start, end) within {len(prompt)} characters")
+    parts: list[Segment] = [TextSegment(prompt[:a]), EnvSegment(prompt[a:b]), TextSegment(prompt[b:])]
+    return Prompt("live", "", "text", tuple(p for p in parts if not (isinstance(p, TextSegment) and not p.text)))
+
+
+def _plain(prompt: str | Prompt) -> Prompt:
+    return prompt if isinstance(prompt, Prompt) else Prompt("live", "", "text", (TextSegment(prompt),))

@@ -1,0 +1,239 @@
+"""Which signals predict errors, how well, and the threshold that a policy's operating point asks for.
+
+The best signal is chosen on the `fit` split and reported on `test`, so that picking the best of many costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.results.risk_card import (
+    EVERY,
+    CalibrationRecord,
+    Comparison,
+    CoveragePoint,
+    Estimated,
+    IsotonicFit,
+    KindAuroc,
+    LogisticFit,
+    OperatingPoint,
+    Predictors,
+    Role,
+    SignalRecord,
+)
+from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
+from groundbench.screening.error_rates import estimated
+from groundbench.screening.signals import Signal
+from groundbench.screening.splits import Splits
+from groundbench.stats.grouped import rate
+from groundbench.stats.ranking import (
+    Ranked,
+    aurc_estimate,
+    auroc,
+    auroc_estimate,
+    auroc_gap,
+    auroc_p,
+    risk_coverage,
+)
+from groundbench.stats.significance import holm
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+ALPHA = 0.05
+FEW = 1_000
+"""With fewer answers to fit on, the logistic risk comes first: isotonic steps follow chance there."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What signals are judged by: [questions] risks by signal (NaN unmeasured), errors, groups, kinds and strata (kind
+    in a form), and the splits."""
+
+    risks: Mapping[str, Floats]
+    error: Bools
+    group: Ints
+    kinds: npt.NDArray[np.str_]
+    stratum: Ints
+    splits: Splits
+    seed: int
+
+    def known(self, name: str, part: Ints) -> Ints:
+        """The questions of a part in which a signal was measured."""
+        return part[~np.isnan(self.risks[name][part])]
+
+    def on(self, name: str, part: Ints) -> tuple[Floats, Bools, Ints]:
+        """A signal's risks, the errors and the groups of a part, where measured."""
+        at = self.known(name, part)
+        return self.risks[name][at], self.error[at], self.group[at]
+
+
+def signal_records(scored: Scored, signals: Sequence[Signal], missing: Mapping[str, str]) -> tuple[SignalRecord, ...]:
+    """One record for each signal that was asked for; `missing` says why a signal was not measured."""
+    records = [_record(scored, s, missing.get(s.name)) for s in signals]
+    corrected = zip(holm([r.p for r in records]), holm([r.p_within for r in records]), strict=True)
+    return tuple(
+        r.model_copy(update={"p_holm": p, "p_within_holm": within})
+        for r, (p, within) in zip(records, corrected, strict=True)
+    )
+
+
+def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord:
+    base = SignalRecord(name=signal.name, role=signal.role, description=signal.description, cost=signal.cost)
+    if missing is None and not len(scored.known(signal.name, scored.splits.scored)):
+        missing = f"no question of the splits fit and test has what it needs ({signal.needs})"
+    if missing is not None:
+        return base.model_copy(update={"missing": missing})
+    risk, error, group = scored.on(signal.name, scored.splits.scored)
+    at = scored.known(signal.name, scored.splits.scored)
+    fit, fit_error, _ = scored.on(signal.name, scored.splits.fit)
+    test, test_error, test_group = scored.on(signal.name, scored.splits.test)
+    return base.model_copy(
+        update={
+            "n": len(risk),
+            "auroc": estimated(auroc_estimate(risk, error, group, scored.seed)),
+            "auroc_within": estimated(auroc_estimate(risk, error, group, scored.seed, stratum=scored.stratum[at])),
+            "by_kind": _by_kind(scored, risk, at),
+            "p": auroc_p(risk, error, group),
+            "p_within": auroc_p(risk, error, group, stratum=scored.stratum[at]),
+            "auroc_fit": auroc(fit, fit_error) if len(fit) else None,
+            "auroc_test": estimated(auroc_estimate(test, test_error, test_group, scored.seed)) if len(test) else None,
+            "aurc": estimated(aurc_estimate(risk, error, group, scored.seed)),
+            "curve": _curve(risk, error, group, scored.seed),
+            "calibration": _calibrated((fit, fit_error), (test, test_error, test_group), scored.seed),
+        }
+    )
+
+
+def _curve(risk: Floats, error: Bools, group: Ints, seed: int) -> tuple[CoveragePoint, ...]:
+    found = risk_coverage(risk, error, group, seed)
+    return tuple(CoveragePoint(coverage=c, error=e.value or 0.0, low=e.low, high=e.high) for c, e in found)
+
+
+def _by_kind(scored: Scored, risk: Floats, at: Ints) -> tuple[KindAuroc, ...]:
+    """The AUROC in each kind that holds wrong and right answers."""
+    found = []
+    for kind in dict.fromkeys(scored.kinds[at].tolist()):
+        own = scored.kinds[at] == kind
+        estimate = auroc_estimate(risk[own], scored.error[at][own], scored.group[at][own], scored.seed)
+        found.append(KindAuroc(kind=kind, auroc=estimated(estimate)))
+    return tuple(k for k in found if k.auroc.value is not None)
+
+
+def _calibrated(
+    on_fit: tuple[Floats, Bools], on_test: tuple[Floats, Bools, Ints], seed: int
+) -> tuple[CalibrationRecord, ...]:
+    """Both methods, from risks and errors of the fit split, and risks, errors and groups of the test split."""
+    (fit, fit_error), (test, test_error, group) = on_fit, on_test
+    if not len(fit) or not len(test):
+        return ()
+    methods: tuple[Literal["isotonic", "logistic"], ...] = ("isotonic", "logistic")
+    found = []
+    for method in methods if len(fit) >= FEW else methods[::-1]:
+        fitted: IsotonicFit | LogisticFit
+        fitted = fit_isotonic(fit, fit_error) if method == "isotonic" else fit_logistic(fit, fit_error)
+        predicted = predict(fitted, test)
+        held = calibration(predicted, test_error)
+        found.append(
+            CalibrationRecord(
+                method=method,
+                fit=fitted,
+                n_fit=len(fit),
+                n_test=len(test),
+                ece=held.ece,
+                ece_high=ece_high(predicted, test_error, group, seed),
+                brier=held.brier,
+                bins=held.bins,
+            )
+        )
+    return tuple(found)
+
+
+def predictors(scored: Scored, records: Sequence[SignalRecord]) -> Predictors:
+    """The best signals by their AUROC on `fit`, which are above chance, and how heads compare with baselines."""
+    best_signal, best_baseline = _best(records, "signal"), _best(records, "baseline")
+    both = [n for n in (best_signal, best_baseline) if n is not None]
+    best = _best([r for r in records if r.name in both])
+    heads = _best([r for r in records if r.name.startswith("heads-")])
+    compared = dict.fromkeys(n for n in (best_signal, heads) if n is not None)
+    comparisons = [_compared(scored, one, best_baseline) for one in compared if best_baseline is not None]
+    return Predictors(
+        best=best,
+        best_signal=best_signal,
+        best_baseline=best_baseline,
+        above_chance=tuple(r.name for r in records if _above(r.auroc, r.p_holm)),
+        above_within=tuple(r.name for r in records if _above(r.auroc_within, r.p_within_holm)),
+        comparisons=tuple(c for c in comparisons if c is not None),
+    )
+
+
+def _best(records: Sequence[SignalRecord], role: Role | None = None) -> str | None:
+    found = [(r.auroc_fit, r.name) for r in records if r.auroc_fit is not None and role in (None, r.role)]
+    return max(found, key=lambda f: f[0])[1] if found else None
+
+
+def _above(auroc: Estimated | None, p_holm: float | None) -> bool:
+    return auroc is not None and auroc.low is not None and auroc.low > 0.5 and p_holm is not None and p_holm < ALPHA
+
+
+def _compared(scored: Scored, one: str, other: str) -> Comparison | None:
+    at = np.intersect1d(scored.known(one, scored.splits.test), scored.known(other, scored.splits.test))
+    if not len(at):
+        return None
+    a, b, error, group = scored.risks[one][at], scored.risks[other][at], scored.error[at], scored.group[at]
+    gap = auroc_gap(a, b, error, group, scored.seed)
+    within = auroc_gap(a, b, error, group, scored.seed, stratum=scored.stratum[at])
+    return Comparison(one=one, other=other, gap=estimated(gap), within=estimated(within))
+
+
+def operating_point(scored: Scored, signal: str, max_risk: float, min_coverage: float) -> OperatingPoint:
+    """The largest risk up to which `fit` answers err at most `max_risk`, and what it does on `test`."""
+    base = OperatingPoint(
+        signal=signal, max_risk=max_risk, min_coverage=min_coverage, threshold=None, met=False, why=""
+    )
+    risk, error, _ = scored.on(signal, scored.splits.fit)
+    test, test_error, test_group = scored.on(signal, scored.splits.test)
+    if not len(risk) or not len(test):
+        return base.model_copy(update={"why": f"not measured: {signal} in no question of the splits fit and test"})
+    chosen = _threshold(risk, error, max_risk)
+    if chosen is None:
+        why = f"on the fit split no threshold of {signal} keeps answers with at most {max_risk:.1%} errors"
+        return base.model_copy(update={"why": why})
+    threshold, fit_coverage, fit_error = chosen
+    kept = test <= threshold
+    coverage = rate(kept, test_group)
+    found = rate(test_error[kept], test_group[kept])
+    low = coverage.value is None or coverage.value < min_coverage
+    high = found.value is None or found.value > max_risk
+    reasons = [f"{coverage.value or 0:.1%} of the answers are kept"]
+    reasons.append("no answer is kept" if found.value is None else f"{found.value:.1%} of these are wrong")
+    return base.model_copy(
+        update={
+            "threshold": threshold,
+            "fit_coverage": fit_coverage,
+            "fit_error": fit_error,
+            "coverage": estimated(coverage),
+            "error": estimated(found),
+            "met": not (low or high),
+            "why": f"on the test split {' and '.join(reasons)}",
+        }
+    )
+
+
+def _threshold(risk: Floats, error: Bools, max_risk: float) -> tuple[float, float, float] | None:
+    """The largest threshold with few enough errors at or below it, with its coverage and errors; None without one."""
+    ranked = Ranked.of(risk, error)
+    ends = np.append(ranked.start[1:], len(risk)) - 1  # a threshold takes whole blocks of equal risks
+    kept, wrong = (x[ends] for x in ranked.kept())
+    good = np.flatnonzero(wrong / kept <= max_risk + 1e-12)
+    if not len(good):
+        return None
+    last = good[-1]
+    if last == len(ends) - 1:  # nothing is withheld, nor is an answer of more risk than any of these
+        return EVERY, float(kept[last] / len(risk)), float(wrong[last] / kept[last])
+    return float(np.sort(risk)[ends[last]]), float(kept[last] / len(risk)), float(wrong[last] / kept[last])

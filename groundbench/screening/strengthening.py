@@ -1,0 +1,164 @@
+"""Control: the detected heads' outputs multiplied, and whether the model then errs less (protocol §11).
+
+The factor is chosen on the `fit` split and reported on `test`, beside random heads of the same layers multiplied alike:
+any change of a model may help it a little, so only more than chance counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.api.adapter import Adapter, HeadEdit
+from groundbench.api.errors import BadInputError
+from groundbench.engine.run_directory import RunStore
+from groundbench.measures.ablation.control_heads import draw_control
+from groundbench.measures.ablation.head_edits import EditStyle, constant_edit
+from groundbench.results.risk_card import StrengthenRecord, StrengthRecord
+from groundbench.screening.answering import Answers, Asked, ask
+from groundbench.screening.error_rates import estimated
+from groundbench.screening.heads import Head, mask_of
+from groundbench.screening.perplexity import UnreadableTextError, perplexity, read_text, text_rows
+from groundbench.screening.splits import Splits
+from groundbench.stats.grouped import grouped_mean, numbered, rate
+from groundbench.stats.significance import rank_p
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+FACTORS = (1.1, 1.25, 1.5, 2.0)
+DRAWS = 20
+PATIENCE = 200
+"""After so many draws in a row that came before, there are no other sets of heads."""
+
+
+@dataclass(frozen=True)
+class StrengthenOptions:
+    """By what heads are multiplied: one factor, or the best of several on the `fit` split.
+
+    Attributes:
+        draws: sets of random heads that the chosen factor is compared with.
+        text: a file of ordinary text whose perplexity tells the cost; by default the one that we ship.
+    """
+
+    factors: tuple[float, ...] = FACTORS
+    draws: int = DRAWS
+    text: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.factors or not all(np.isfinite(f) and f > 0 for f in self.factors):
+            raise BadInputError(f"strengthen: found the factors {list(self.factors)}; expected numbers above 0")
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is strengthened: a model, its questions and its untouched answers."""
+
+    adapter: Adapter
+    asked: Asked
+    answers: Answers
+    batch_tokens: int
+    store: RunStore | None
+    advance: Callable[[int], None] | None
+
+    def errors(self, part: Ints, edit: HeadEdit, name: str) -> Bools:
+        """[part] which questions are answered wrongly under an edit."""
+        found = ask(
+            self.adapter,
+            self.asked.only(part),
+            edit=edit,
+            batch_tokens=self.batch_tokens,
+            store=self.store,
+            stage=f"strengthen/{_mark(edit)}-{name}",
+            advance=self.advance,
+        )
+        return found.errors
+
+
+def strengthen(
+    adapter: Adapter,
+    asked: Asked,
+    answers: Answers,
+    splits: Splits,
+    heads: Sequence[Head],
+    options: StrengthenOptions,
+    *,
+    seed: int = 0,
+    batch_tokens: int,
+    store: RunStore | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> StrengthenRecord:
+    """Errors before and after, against random heads strengthened alike, and what it costs in ordinary text."""
+    subject = _Subject(adapter, asked, answers, batch_tokens, store, advance)
+    chosen = mask_of(adapter.info, heads)
+    paragraphs = read_text(options.text)
+    name = "the shipped text" if options.text is None else options.text.name
+    try:
+        rows, note = text_rows(adapter, paragraphs), None
+    except UnreadableTextError as error:
+        rows, note = [], f"perplexity was not measured: {error}"
+
+    def cost(edit: HeadEdit | None) -> float | None:
+        return perplexity(adapter, rows, edit) if rows else None
+
+    tried = tuple(
+        StrengthRecord(
+            factor=f, error=float(subject.errors(splits.fit, edit, f"fit-{f:g}").mean()), perplexity=cost(edit)
+        )
+        for f in options.factors
+        for edit in (scaled(chosen, f),)
+    )
+    best = min(tried, key=lambda t: (t.error, abs(t.factor - 1)))
+    edit = scaled(chosen, best.factor)
+    before = answers.errors[splits.test]
+    after = subject.errors(splits.test, edit, f"test-{best.factor:g}")
+    group = numbered([asked.questions[i].group for i in splits.test])
+    sets = random_sets(adapter, chosen, options.draws, seed)
+    edits = [scaled(s, best.factor) for s in sets]
+    drawn = [float(subject.errors(splits.test, e, f"random-{best.factor:g}-{i}").mean()) for i, e in enumerate(edits)]
+    costs = [cost(e) for e in edits]
+    few = f"there are only {len(sets)} different sets of other heads" if len(sets) < options.draws else None
+    return StrengthenRecord(
+        factor=best.factor,
+        n_heads=int(chosen.sum()),
+        tried=tried,
+        before=estimated(rate(before, group)),
+        after=estimated(rate(after, group)),
+        change=estimated(grouped_mean(after.astype(float) - before, group, seed)),
+        random=tuple(drawn),
+        p_rank=rank_p(-float(after.mean()), [-d for d in drawn]),
+        perplexity_before=cost(None),
+        perplexity_after=best.perplexity,
+        perplexity_random=tuple(c for c in costs if c is not None),
+        text=name,
+        note="; ".join(n for n in (note, few) if n) or None,
+    )
+
+
+def _mark(edit: HeadEdit) -> str:
+    """What tells one edit's parts in the store from another's: the factor of each head."""
+    return hashlib.sha256(edit.scale.cpu().double().numpy().tobytes()).hexdigest()[:12]
+
+
+def scaled(chosen: Bools, factor: float) -> HeadEdit:
+    """These heads' outputs multiplied at every position."""
+    return constant_edit(chosen, EditStyle("scale", factor=factor))
+
+
+def random_sets(adapter: Adapter, chosen: Bools, draws: int, seed: int) -> list[Bools]:
+    """Up to `draws` different sets of as many other heads of the same layers; fewer where there are no more."""
+    layer = np.array([n for n, _ in adapter.info.head_index], dtype=np.int64)
+    found: dict[bytes, Bools] = {}
+    n = repeats = 0
+    while len(found) < draws and repeats < PATIENCE:
+        picked, _ = draw_control("layer", chosen, layer, np.zeros(len(chosen)), np.random.default_rng([seed, n]))
+        n += 1
+        if not picked.any():
+            break
+        repeats = repeats + 1 if picked.tobytes() in found else 0
+        found.setdefault(picked.tobytes(), picked)
+    return list(found.values())

@@ -1,0 +1,1 @@
+"""Estimators on plain arrays, one method a file; no torch, no models."""

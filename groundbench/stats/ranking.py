@@ -1,0 +1,208 @@
+"""How well a risk ranks errors: AUROC, and the risk that is left when the riskiest answers are withheld.
+
+Ties count half (AUROC), or stand in the order of chance (risk-coverage). Nothing is estimated where all answers are
+right or all are wrong: AUROC is then None, never 0.5. Where fewer than FEWEST groups hold a wrong answer, or a right
+one, an AUROC has neither interval nor p: so few of one class tell next to nothing of its spread, and a resample of the
+groups draws the same ones again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from groundbench.stats.grouped import resampled
+from groundbench.stats.significance import Estimate, percentile_interval
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+FEWEST = 10
+COVERAGES = tuple(round(0.05 * k, 2) for k in range(1, 21))
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Answers in the order of their risk, least first, with equal risks as one block."""
+
+    error: Floats
+    block: Ints
+    start: Ints
+    order: Ints
+
+    @classmethod
+    def of(cls, risk: Floats, error: Bools) -> Ranked:
+        """Sort [answers]; risks must be finite."""
+        order = np.argsort(risk, kind="stable")
+        _, start, block = np.unique(risk[order], return_index=True, return_inverse=True)
+        return cls(error[order].astype(np.float64), block, start, order)
+
+    def aurocs(self, weights: Floats) -> Floats:
+        """[b] AUROC under each row of weights [b, answers] (in the answers' own order); NaN without both classes."""
+        weights = weights[:, self.order]
+        wrong = np.add.reduceat(weights * self.error, self.start, axis=1)
+        right = np.add.reduceat(weights * (1 - self.error), self.start, axis=1)
+        pairs = (wrong * (np.cumsum(right, axis=1) - right / 2)).sum(1)
+        below = wrong.sum(1) * right.sum(1)
+        found: Floats = np.divide(pairs, below, out=np.full(len(weights), np.nan), where=below > 0)
+        return found
+
+    def kept(self) -> tuple[Floats, Floats]:
+        """[answers] the number and the expected errors among each answer and all of less risk."""
+        share = np.bincount(self.block, self.error) / np.bincount(self.block)
+        return np.arange(1.0, len(self.error) + 1), np.cumsum(share[self.block])
+
+    def aurcs(self, weights: Floats) -> Floats:
+        """[b] the area under the risk-coverage curve: the mean over coverages of the share of errors kept.
+
+        Along a block of equal risks the errors kept rise evenly: (e + s t) / (w + t), whose integral is below.
+        """
+        weights = weights[:, self.order]
+        own = np.add.reduceat(weights, self.start, axis=1)
+        wrong = np.add.reduceat(weights * self.error, self.start, axis=1)
+        share = np.divide(wrong, own, out=np.zeros_like(own), where=own > 0)
+        end = np.cumsum(own, axis=1)
+        begin, before = end - own, np.cumsum(wrong, axis=1) - wrong
+        growth = np.log(np.divide(end, begin, out=np.ones_like(end), where=begin > 0))
+        mean: Floats = (share * own + (before - share * begin) * growth).sum(1) / end[:, -1]
+        return mean
+
+    def curve(self, weights: Floats, coverages: Floats) -> Floats:
+        """[b, coverages] the share of errors among the part of least risk, under weights [b, answers]."""
+        weights = weights[:, self.order]
+        end = np.cumsum(np.add.reduceat(weights, self.start, axis=1), axis=1)
+        wrong = np.cumsum(np.add.reduceat(weights * self.error, self.start, axis=1), axis=1)
+        zero = np.zeros((len(weights), 1))
+        kept, lost = np.hstack([zero, end]), np.hstack([zero, wrong])
+        wanted = coverages * end[:, -1:]
+        rows = (np.interp(w, k, e) for w, k, e in zip(wanted, kept, lost, strict=True))
+        found: Floats = np.array(list(rows)) / wanted
+        return found
+
+
+def auroc(risk: Floats, error: Bools) -> float | None:
+    """The chance that a wrong answer has a larger risk than a right one, ties half; None without both classes."""
+    if error.all() or not error.any():
+        return None
+    return float(Ranked.of(risk, error).aurocs(np.ones((1, len(risk))))[0])
+
+
+Weighted = Callable[[Floats], Floats]
+"""A statistic [b] of answers under weights [b, answers]; NaN where it is not defined."""
+
+
+def within(risk: Floats, error: Bools, stratum: Ints) -> Weighted:
+    """AUROC over pairs of one stratum only. Kinds of question differ in how often they are answered wrongly; a risk
+    that only tells the kinds apart has 0.5 here."""
+    parts = [np.flatnonzero(stratum == k) for k in np.unique(stratum)]
+    ranked = [(at, Ranked.of(risk[at], error[at])) for at in parts]
+
+    def pooled(weights: Floats) -> Floats:
+        above, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+        for at, own in ranked:
+            w = weights[:, at]
+            n = (w * error[at]).sum(1) * (w * ~error[at]).sum(1)
+            above += np.where(n > 0, np.nan_to_num(own.aurocs(w)) * n, 0.0)
+            pairs += n
+        found: Floats = np.divide(above, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+        return found
+
+    return pooled
+
+
+def auroc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0, *, stratum: Ints | None = None) -> Estimate:
+    """AUROC, or that within strata, with its interval: a bootstrap over groups."""
+    return _estimated(_aurocs(risk, error, stratum), group, seed, can_be_told(error, group, stratum))
+
+
+def auroc_gap(
+    one: Floats, other: Floats, error: Bools, group: Ints, seed: int = 0, *, stratum: Ints | None = None
+) -> Estimate:
+    """AUROC of one risk minus that of another on the same answers, paired in every resample of groups."""
+    a, b = _aurocs(one, error, stratum), _aurocs(other, error, stratum)
+    can = can_be_told(error, group, stratum)
+    return _estimated(lambda weights: a(weights) - b(weights), group, seed, can)
+
+
+def _aurocs(risk: Floats, error: Bools, stratum: Ints | None) -> Weighted:
+    return Ranked.of(risk, error).aurocs if stratum is None else within(risk, error, stratum)
+
+
+def can_be_told(error: Bools, group: Ints, stratum: Ints | None = None) -> bool:
+    """Whether an AUROC (within strata: of those with both classes) rests on enough groups of either class."""
+    counted = np.ones(len(error), dtype=bool)
+    if stratum is not None:
+        both = [k for k in np.unique(stratum) if 0 < error[stratum == k].sum() < (stratum == k).sum()]
+        counted = np.isin(stratum, both)
+    return all(len(np.unique(group[counted & part])) >= FEWEST for part in (error, ~error))
+
+
+def _estimated(statistic: Weighted, group: Ints, seed: int, has_interval: bool = True) -> Estimate:
+    value = float(statistic(np.ones((1, len(group))))[0])
+    if np.isnan(value):
+        return Estimate(None, None, None, len(group))
+    if not has_interval or len(np.unique(group)) < 2:
+        return Estimate(value, None, None, len(group))
+    low, high = percentile_interval(resampled(statistic, group, seed))
+    return Estimate(value, low, high, len(group))
+
+
+def auroc_p(risk: Floats, error: Bools, group: Ints, *, stratum: Ints | None = None) -> float | None:
+    """Two-sided p that the AUROC, or that within strata, is 0.5, clustered by group; None where it cannot be tested.
+
+    DeLong's placement values, summed within groups (Obuchowski 1997): each wrong answer's share of right answers below
+    it, and the other way round; each pair of answers counts once, whatever its stratum.
+    """
+    strata = np.zeros(len(risk), dtype=np.int64) if stratum is None else stratum
+    own = np.unique(group, return_inverse=True)[1]
+    groups = int(own.max()) + 1
+    value = float(within(risk, error, strata)(np.ones((1, len(risk))))[0])
+    if np.isnan(value) or not can_be_told(error, group, stratum):
+        return None
+    influence = np.zeros(len(risk))
+    pairs = 0.0
+    for k in np.unique(strata):
+        at = np.flatnonzero(strata == k)
+        wrong, right = np.sort(risk[at][error[at]]), np.sort(risk[at][~error[at]])
+        if len(wrong) and len(right):
+            placement = np.where(error[at], _below(right, risk[at]), 1 - _below(wrong, risk[at]))
+            influence[at] = (placement - value) * np.where(error[at], len(right), len(wrong))
+            pairs += len(wrong) * len(right)
+    sums = np.bincount(own, influence / pairs)
+    spread = (groups / (groups - 1) * float(sums @ sums)) ** 0.5
+    if spread == 0:
+        return float(value == 0.5)
+    return float(2 * special.ndtr(-abs(value - 0.5) / spread))
+
+
+def _below(among: Floats, risk: Floats) -> Floats:
+    """[answers] the share of `among` (sorted) that each risk exceeds, ties half."""
+    found: Floats = (np.searchsorted(among, risk, "left") + np.searchsorted(among, risk, "right")) / 2 / len(among)
+    return found
+
+
+def aurc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
+    """The area under the risk-coverage curve with its interval; a risk that says nothing has the error rate."""
+    return _estimated(Ranked.of(risk, error).aurcs, group, seed)
+
+
+def risk_coverage(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> list[tuple[float, Estimate]]:
+    """(coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first.
+
+    The intervals are of a bootstrap over groups, at the same coverage of each resample; along a block of equal risks
+    the errors kept rise evenly.
+    """
+    ranked = Ranked.of(risk, error)
+    kept, wrong = ranked.kept()
+    at = [max(1, round(c * len(risk))) - 1 for c in COVERAGES]
+    values = [(float(kept[i] / len(risk)), float(wrong[i] / kept[i])) for i in at]
+    shares = np.array([c for c, _ in values])
+    ends: list[tuple[float, float] | tuple[None, None]] = [(None, None)] * len(values)
+    if len(np.unique(group)) > 1:
+        drawn = resampled(lambda weights: ranked.curve(weights, shares), group, seed)
+        ends = [percentile_interval(column) for column in drawn.T]
+    return [(c, Estimate(e, end[0], end[1], len(risk))) for (c, e), end in zip(values, ends, strict=True)]

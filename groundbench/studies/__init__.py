@@ -1,0 +1,1 @@
+"""Programs that use everything below to show something: the demo and the paper."""

@@ -1,0 +1,158 @@
+"""Every run measured: what of which, resumable, several seeds side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from groundbench.api.errors import GroundbenchError
+from groundbench.evaluation.aggregate import aggregate
+from groundbench.evaluation.mechanism import MechanismOptions
+from groundbench.evaluation.training_provenance import Trained
+from groundbench.evaluation.trajectory import TrajectoryOptions, trajectory
+from groundbench.measures.lens.options import LensOptions
+from groundbench.registry import load_testbed
+from groundbench.results.trajectory import AGGREGATE, Aggregate, Trajectory
+from groundbench.studies.paper.runs import Run
+from groundbench.util.progress import Progress
+from groundbench.util.workers import begin_worker
+
+MECHANISM = MechanismOptions(
+    denominator="total",
+    selections=("crossfit", "instance"),
+    controls=("layer", "saliency"),
+    draws=20,
+    instance_draws=5,
+    gather=True,
+    lens=LensOptions(steps=150),
+)
+OPTIONS = TrajectoryOptions(points=8, costly_points=3, mismatches=10, mechanism=MECHANISM)
+NULL_POINTS = 4
+LSTM_POINTS = 3
+SEEN_STYLE = "image-seen-style"
+"""The form of image-dialogue whose pictures are drawn as those of the training."""
+FROZEN_POINTS, FROZEN_COSTLY_POINTS, FROZEN_NOUNS, FROZEN_DRAWS = 3, 1, 40, 5
+"""At most so much of a frozen pretrained language model, which is a large one."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run with each seed's trajectory and their mean; `seen`: the last checkpoint's gain in the seen styles."""
+
+    run: Run
+    trajectories: tuple[Trajectory, ...]
+    mean: Aggregate = field(repr=False)
+    seen: Measured | None = field(default=None, repr=False)
+
+
+def options_for(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
+    """What is measured of a run: everything; of the null gain and heads; of an LSTM, which has no heads, the gain.
+
+    A run of pictures has a testbed of its own, and no corpus whose nouns are counted.
+    """
+    if run.kind == "vlm":
+        return _of_pictures(run, options)
+    if run.shuffled:
+        return replace(options, measures=("gain", "heads"), points=min(NULL_POINTS, options.points or NULL_POINTS))
+    if run.kind == "lstm":
+        return replace(options, measures=("gain",), points=min(LSTM_POINTS, options.points or LSTM_POINTS))
+    return options
+
+
+def _of_pictures(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
+    """One pass tells the surprisal of every noun that is one token, as all are to a model trained along with its words:
+    such a model is compared with all mismatches. Where heads read in the picture is measured of the null too."""
+    options = replace(options, corpus=None, at_least=None)
+    if run.frozen("language"):
+        draws = min(FROZEN_DRAWS, options.mechanism.draws or FROZEN_DRAWS)
+        options = replace(
+            options,
+            measures=tuple(m for m in options.measures if m != "lens"),
+            points=min(FROZEN_POINTS, options.points or FROZEN_POINTS),
+            costly_points=min(FROZEN_COSTLY_POINTS, options.costly_points),
+            limit=min(FROZEN_NOUNS, options.limit or FROZEN_NOUNS),
+            mechanism=replace(
+                options.mechanism,
+                denominator="row",
+                selections=("crossfit",),
+                controls=("layer",),
+                draws=draws,
+                gather=False,
+            ),
+        )
+    else:
+        options = replace(options, mismatches=None)
+    if run.shuffled:
+        points = min(NULL_POINTS, options.points or NULL_POINTS)
+        return replace(options, measures=("gain", "heads", "image"), points=points, costly_points=1)
+    return options
+
+
+def _of_seen_style(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
+    return replace(options_for(run, options), measures=("gain",), points=1, forms=(SEEN_STYLE,))
+
+
+def _has_seen_style(run: Run) -> bool:
+    name = Trained(run.training).testbed_name()
+    return name is not None and any(f.name == SEEN_STYLE for f in load_testbed(name).forms)
+
+
+def measure_pictures(runs: Sequence[Run], out: Path, options: TrajectoryOptions, jobs: int) -> list[Measured]:
+    """As `measure_runs`, and the last checkpoint's gain in the styles of the training where the testbed has them."""
+    found = measure_runs(runs, out / "test", options, jobs)
+    both = [run for run in runs if _has_seen_style(run)]
+    seen = {m.run.name: m for m in measure_runs(both, out / "seen-styles", options, jobs, _of_seen_style)}
+    return [replace(m, seen=seen.get(m.run.name)) for m in found]
+
+
+def measure_runs(
+    runs: Sequence[Run],
+    out: Path,
+    options: TrajectoryOptions,
+    jobs: int,
+    choose: Callable[[Run, TrajectoryOptions], TrajectoryOptions] = options_for,
+) -> list[Measured]:
+    """Measure every seed of every run, `jobs` of them side by side with one thread each; the first failure is raised.
+
+    A script that calls this with several jobs needs `if __name__ == "__main__":`.
+
+    Args:
+        choose: what is measured of which run.
+    """
+    tasks = [(run, seed, out / run.name / seed.name, choose(run, options)) for run in runs for seed in run.seeds]
+    found = [_measure(*task) for task in tasks] if min(jobs, len(tasks)) <= 1 else _side_by_side(tasks, jobs)
+    by_run: dict[str, list[Trajectory]] = {}
+    for (run, *_), done in zip(tasks, found, strict=True):
+        by_run.setdefault(run.name, []).append(done)
+    measured = []
+    for run in runs:
+        mean = aggregate(by_run[run.name], name=run.name)
+        mean.save(out / run.name / AGGREGATE)
+        measured.append(Measured(run, tuple(by_run[run.name]), mean))
+    return measured
+
+
+def _side_by_side(tasks: Sequence[tuple[Run, Path, Path, TrajectoryOptions]], jobs: int) -> list[Trajectory]:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), begin_worker, (os.getpid(), 1)) as pool:
+        futures = [pool.submit(_measure, *task) for task in tasks]
+        try:
+            with Progress("measuring", len(tasks)) as bar:
+                found = []
+                for future in futures:
+                    found.append(future.result())
+                    bar.advance()
+                return found
+        except BrokenProcessPool as error:
+            raise GroundbenchError("a process ended abruptly (out of memory?); the same command goes on") from error
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _measure(run: Run, seed: Path, out: Path, options: TrajectoryOptions) -> Trajectory:
+    return trajectory(seed, out=out, options=options, name=f"{run.name}, {seed.name.replace('-', ' ')}")

@@ -1,0 +1,193 @@
+"""The reproduction as a page and as Markdown: verdicts first, then the evidence, then how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundbench.report.elements import Section, Table
+from groundbench.report.markdown import table as as_markdown
+from groundbench.report.seeds_page import render_seeds
+from groundbench.studies.paper import image_page as picture_page
+from groundbench.studies.paper import paper_tables as beside
+from groundbench.studies.paper import published_numbers as paper
+from groundbench.studies.paper import tables
+from groundbench.studies.paper.figures import Drawn
+from groundbench.studies.paper.measure import Measured
+from groundbench.studies.paper.verdict import Claim, counted
+from groundbench.tasks.corpora import load_manifest, select_nouns
+
+TITLE = "The paper's claims on this corpus"
+PICTURES = "pictures/"
+"""The plots of models that see pictures; no run's name has a slash."""
+RULES = (
+    "Where a criterion asks for an interval above a bound, a claim is not reproduced if none of the interval lies "
+    "above it, and not testable if only a part does. What is claimed of heads, layers or co-occurrence is not "
+    "testable on a model whose gain has no interval above 0 at its last checkpoint. Intervals of one seed are over "
+    "nouns."
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that a page tells.
+
+    Attributes:
+        commands: what was run, line by line.
+        at_least: how often the corpus shows and says a noun that is asked for.
+        corpus: None where only models that see pictures were measured.
+        pictures, picture_claims: models that see pictures, and what was claimed of them.
+        notes: what else is to be known of how it was made.
+    """
+
+    measured: tuple[Measured, ...]
+    claims: tuple[Claim, ...]
+    corpus: Path | None
+    commands: tuple[str, ...]
+    at_least: int
+    pictures: tuple[Measured, ...] = ()
+    picture_claims: tuple[Claim, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """How many claims came out how."""
+        text = [f"Of {len(self.claims)} claims, model by model: {counted(self.claims)}."] if self.measured else []
+        return " ".join([*text, *([picture_page.sentence(self.picture_claims)] if self.pictures else [])])
+
+    @property
+    def every(self) -> tuple[Measured, ...]:
+        """All that was measured."""
+        return (*self.measured, *self.pictures)
+
+    def evidence(self) -> list[Table]:
+        """The tables behind the verdicts."""
+        own = [m for m in self.measured if not m.run.shuffled]
+        main = [m for m in own if m.run.kind != "lstm"]
+        found = [
+            beside.matched_table(main),
+            beside.heads_table(main),
+            beside.paper_table(main),
+            tables.crossfit_table(main),
+            beside.regression_table(own),
+            beside.lens_table(main),
+            tables.lstm_table(self.measured),
+        ]
+        return [table for table in found if table.rows]
+
+    def made_of(self) -> list[Table]:
+        """The recipes, and the corpus with its nouns, if there is one."""
+        recipes = tables.recipes_table(self.every)
+        if self.corpus is None:
+            return [recipes]
+        kept = len(select_nouns(self.corpus, max(1, self.at_least)).kept) if self.at_least else 100
+        return [recipes, tables.corpus_table(load_manifest(self.corpus), kept, self.at_least)]
+
+
+def html(study: Study) -> str:
+    """The study as one self-contained page."""
+    made = Section(
+        "made", "How it was made", tables=tuple(study.made_of()), notes=(RULES, *study.notes, *study.commands)
+    )
+    seen = [picture_page.section(study.pictures, study.picture_claims)] if study.pictures else []
+    if not study.measured:
+        return render_seeds([m.mean for m in study.pictures], picture_page.TITLE, "", [], [*seen, made])
+    sections = [
+        Section("evidence", "Evidence, beside the paper's numbers where it gives them", tables=tuple(study.evidence())),
+        *seen,
+        made,
+    ]
+    first = [tables.verdict_table(study.claims), tables.models_table(study.measured)]
+    return render_seeds([m.mean for m in study.measured], TITLE, study.sentence(), first, sections)
+
+
+def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
+    """The study as Markdown; `images` is where the plots lie, as seen from the document.
+
+    Args:
+        figures: as `write_figures` returns them; those of models that see pictures under `PICTURES`.
+    """
+    parts = [
+        "# Reproduction",
+        f"{study.sentence()} Written by `scripts/reproduce`; every verdict is decided by code "
+        f"(`groundbench/reproduction/`) from the criterion beside it. {RULES}",
+        *(_of_text(study, figures, images) if study.measured else []),
+    ]
+    if study.pictures:
+        drawn = _images(figures.get(PICTURES, []), images)
+        parts += picture_page.markdown(study.pictures, study.picture_claims, drawn)
+    parts += ["## How it was made", *map(as_markdown, study.made_of()), *study.notes, _commands(study), _how(study)]
+    parts.append(_where(study))
+    return "\n\n".join(parts) + "\n"
+
+
+def _of_text(study: Study, figures: dict[str, list[Drawn]], images: str) -> list[str]:
+    """What is said of the models that read text only."""
+    parts = [
+        "Intervals are 95 % t-intervals over seeds, of fewer than three seeds over nouns where that is said, and "
+        "otherwise left out, as they are where all seeds have the same value, as of one untrained model for all; "
+        "surprisals and gains are in nats. The paper's runs have "
+        f"{paper.LAYERS} layers, {paper.STEPS:,} steps and {paper.SEEDS} seeds: the numbers to compare are orders and "
+        "signs, not sizes.",
+        "## Verdicts",
+        as_markdown(tables.short_table(study.claims)),
+        as_markdown(tables.verdict_table(study.claims)),
+        "## Models",
+        as_markdown(tables.models_table(study.measured)),
+        *_images(figures.get("", []), images),
+    ]
+    for m in study.measured:
+        if found := figures.get(m.run.name):
+            parts += [f"## {m.run.name}", *_images(found, images)]
+    return [*parts, "## Evidence, beside the paper's numbers where it gives them", *map(as_markdown, study.evidence())]
+
+
+def _images(found: Sequence[Drawn], folder: str) -> list[str]:
+    """The plots in order; those with a caption of their own stand alone above it."""
+    parts, row = [], []
+    for title, file, caption in found:
+        row.append(f"![{title}]({folder}/{file})")
+        if caption:
+            parts += ["\n".join(row[:-1]), f"{row[-1]}\n\n*{title}.* {caption}"]
+            row = []
+    return [part for part in (*parts, "\n".join(row)) if part]
+
+
+def _commands(study: Study) -> str:
+    lines = "\n".join(study.commands)
+    return f"```\n{lines}\n```"
+
+
+def _how(study: Study) -> str:
+    points = [p for m in study.every for t in m.trajectories for p in t.points]
+    seconds = sum(p.result.environment.seconds or 0 for p in points)
+    protocol = study.measured[0].trajectories[0].points[0].result.protocol if study.measured else {}
+    of_text = ", of models that read text only" if study.pictures else ""
+    drawn = f", with {protocol.get('mismatches', 'all')} mismatches for each item{of_text}, drawn by a seed"
+    sample = drawn if protocol else ""
+    unfinished = [f"{m.run.name} {', '.join(m.run.unfinished)}" for m in study.every if m.run.unfinished]
+    left = f" Still trained, so left out: {'; '.join(unfinished)}." if unfinished else ""
+    return (
+        f"{len(points)} checkpoints were measured in {seconds / 3600:.1f} hours, with one thread each where several "
+        f"ran side by side{sample}.{_unknown(protocol)}{left} Minutes of training are those that the logs' speed gives."
+    )
+
+
+def _where(study: Study) -> str:
+    """What it was measured with; several values where runs differ, as after a pause."""
+    found = [p.result.environment for m in study.every for t in m.trajectories for p in t.points]
+    versions = dict.fromkeys(", ".join(f"{n} {v}" for n, v in sorted(e.versions.items())) for e in found)
+    devices = dict.fromkeys(e.device for e in found)
+    commits = dict.fromkeys(e.git or "not known" for e in found)
+    return f"Versions: {'; or '.join(versions)}; device {', '.join(devices)}; commit {', '.join(commits)}."
+
+
+def _unknown(protocol: Mapping[str, Any]) -> str:
+    """How many context words the models do not know; nothing where all are known, or it was not counted."""
+    rows = [row for row in (protocol.get("unknown_words") or {}).values() if row["words"]]
+    return "".join(
+        f" In {row['prompts']} of {row['of_prompts']} prompts a context word is not in the vocabulary "
+        f"({row['words']} of {row['of_words']} words)."
+        for row in rows
+    )

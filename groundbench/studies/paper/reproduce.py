@@ -1,0 +1,132 @@
+"""The whole study in one call: train, measure, decide, write."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from groundbench.api.errors import BadInputError
+from groundbench.evaluation.trajectory import TrajectoryOptions
+from groundbench.results.run import write_atomic
+from groundbench.studies.paper import page
+from groundbench.studies.paper.claims import claims_of
+from groundbench.studies.paper.figures import write_figures, write_picture_figures
+from groundbench.studies.paper.image_claims import picture_claims
+from groundbench.studies.paper.measure import OPTIONS, Measured, measure_pictures, measure_runs
+from groundbench.studies.paper.runs import Run, find_runs
+from groundbench.studies.paper.training_plan import SEEDS, SizeName, plan_parts, size_of, train_parts
+from groundbench.tasks.corpora import load_manifest
+from groundbench.tasks.corpora.noun_selection import AT_LEAST
+
+VERDICTS = "verdicts.json"
+PAGE = "report.html"
+
+
+def reproduce(
+    corpus: str | Path | None = None,
+    *,
+    size: SizeName = "mini",
+    archs: Sequence[str] | None = None,
+    seeds: Sequence[int] = SEEDS[:3],
+    out: str | Path = "reproduction",
+    runs: str | Path | None = None,
+    pictures: str | Path | None = None,
+    override: Mapping[str, object] | None = None,
+    vocabulary: int | None = None,
+    docs: str | Path | None = None,
+    options: TrajectoryOptions = OPTIONS,
+    jobs: int | None = None,
+    commands: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> page.Study:
+    """Train what is not trained, measure what is not measured, and write the report; the same call goes on.
+
+    Args:
+        corpus: an imported corpus folder; also where a corpus that existing runs were trained on lies now. None:
+            only `pictures` are measured.
+        size: `mini` for two cores, `paper` for the published sizes.
+        archs: only these presets of the size.
+        out: gets trainings, measurements, `report.html`, `verdicts.json`, and `reproduction.md` without `docs`.
+        runs: existing trainings DIR/NAME/seed-*/step-* to measure instead of training; what is unfinished is left out.
+        pictures: trainings of models that see pictures, DIR/NAME/seed-*/step-*; they get a section of their own.
+        override: other values of every preset that is trained, by dotted key.
+        vocabulary: words kept of the corpus in place of the size's.
+        docs: the Markdown file to write; its plots go to `images/reproduction` beside it.
+        options: what is measured of a model with heads.
+        jobs: seeds trained and measured side by side; as many as there are cores by default. A script that calls this
+            with several jobs needs `if __name__ == "__main__":`.
+        commands: what was run, for the record.
+        notes: sentences that the report carries on how it was made.
+
+    Raises:
+        BadInputError: neither corpus nor pictures, no finished run, a run trained on another corpus, or an unknown
+            name.
+    """
+    out, jobs = Path(out), max(1, jobs or os.cpu_count() or 1)
+    if corpus is None and pictures is None:
+        raise BadInputError("nothing to measure; expected an imported corpus, or trainings of models that see pictures")
+    if (override or vocabulary) and (corpus is None or runs is not None):
+        raise BadInputError("values of presets and the vocabulary are for models that are trained; none is")
+    folder = None if corpus is None else Path(corpus)
+    seen = [] if pictures is None else _pictures_in_order(find_runs(pictures, pictures=True))  # before any training
+    measured: list[Measured] = []
+    if folder is not None:
+        load_manifest(folder)  # before any training
+        where = out / "training" if runs is None else Path(runs)
+        if runs is None:
+            asked = size_of(size, override, vocabulary)
+            train_parts(plan_parts(asked, archs, seeds), asked, folder, where, jobs)
+        found = _text_runs(where, folder, archs)
+        measured = measure_runs(found, out / "measured", replace(options, corpus=folder), jobs)
+    pictured = measure_pictures(seen, out / "measured-pictures", options, jobs)
+    threshold = AT_LEAST if options.at_least is None else options.at_least
+    study = page.Study(
+        measured=tuple(measured),
+        claims=tuple(claims_of(measured)) if measured else (),
+        corpus=folder,
+        commands=tuple(commands),
+        notes=tuple(notes),
+        at_least=threshold,
+        pictures=tuple(pictured),
+        picture_claims=tuple(picture_claims(pictured)),
+    )
+    _write(study, out, out / "reproduction.md" if docs is None else Path(docs))
+    return study
+
+
+def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None) -> list[Run]:
+    """The runs of models that read text only, in order; all are of one corpus."""
+    digest = load_manifest(corpus).digest
+    found = _in_order([run for run in find_runs(where) if not archs or run.preset["name"] in archs])
+    for run in found:
+        if run.corpus.get("digest") != digest:
+            raise BadInputError(
+                f"{where / run.name}: trained on another corpus than {corpus}; expected one for all runs"
+            )
+    return found
+
+
+def _pictures_in_order(runs: Sequence[Run]) -> list[Run]:
+    """Those trained along with their words, those of a frozen language model, the nulls; by name within each."""
+    return sorted(runs, key=lambda r: (r.shuffled, r.frozen("language") is not None, r.name))
+
+
+def _in_order(runs: Sequence[Run]) -> list[Run]:
+    """Transformers, Mamba-2, their null, then LSTMs; by name within each."""
+    if not runs:
+        raise BadInputError("no finished training of the architectures asked for")
+    order = ("transformer", "mamba2", "lstm")
+    return sorted(runs, key=lambda r: (r.kind == "lstm", r.shuffled, order.index(r.kind), r.name))
+
+
+def _write(study: page.Study, out: Path, docs: Path) -> None:
+    write_atomic(out / PAGE, page.html(study))
+    claims = [asdict(c) for c in (*study.claims, *study.picture_claims)]
+    write_atomic(out / VERDICTS, json.dumps(claims, indent=1) + "\n")
+    images = docs.parent / "images" / "reproduction"
+    figures = write_figures(study.measured, images) if study.measured else {}
+    figures[page.PICTURES] = write_picture_figures(study.pictures, images)
+    write_atomic(docs, page.markdown(study, figures, "images/reproduction"))

@@ -1,0 +1,166 @@
+"""Training as one call: a preset, a corpus, a folder, and one or several seeds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from groundbench.api.errors import BadInputError, GroundbenchError
+from groundbench.training.corpora import default_corpus, load_corpus
+from groundbench.training.presets import Preset, load_preset
+from groundbench.training.progress_log import Watch
+from groundbench.training.run_folder import SeedFolder, refuse_other_run
+from groundbench.training.trainer import train_seed
+from groundbench.util.workers import begin_worker
+
+if TYPE_CHECKING:
+    from groundbench.training.corpus import Corpus, PictureCorpus
+
+
+def train(
+    preset: str | Path | Preset,
+    corpus: str | Corpus | PictureCorpus | None,
+    out: str | Path,
+    *,
+    seeds: Sequence[int] = (42,),
+    steps: int | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
+    length: int | None = None,
+    override: Mapping[str, object] | None = None,
+    jobs: int = 1,
+    threads: int | None = None,
+    device: str = "auto",
+) -> list[Path]:
+    """Train a preset on a corpus; the same call again goes on with a run that was stopped (protocol §6).
+
+    Args:
+        preset: a preset's name, a YAML file with one preset, or a Preset.
+        corpus: a testbed's name (`childworld`, `childworld:shuffled`), a Corpus or a PictureCorpus; None: the
+            preset's own.
+        out: the folder of the run; each seed has a folder of checkpoints in it.
+        steps, lr, batch_size, length: in place of the preset's values.
+        override: any other value of the preset by dotted key, as in `{"config.n_layer": 6}`.
+        jobs: processes that train seeds side by side. Small models are best trained with as many jobs as cores, one
+            thread each. A script that calls this with several jobs needs `if __name__ == "__main__":`, and the
+            corpus must be picklable.
+        threads: torch threads of each process; None is torch's choice for one job, a fair share for several.
+        device: `auto` (what accelerate finds) or `cpu`.
+
+    Returns:
+        The checkpoints' folders, by seed, then by step.
+
+    Raises:
+        BadInputError: an unknown preset or corpus, a value of the wrong kind, or a folder that holds another run.
+        GroundbenchError: the loss is not finite, the disk is full, or a process died.
+    """
+    named = {"steps": steps, "optimisation.lr": lr, "batch_size": batch_size, "length": length}
+    given = {key: value for key, value in named.items() if value is not None}
+    recipe = load_preset(preset).override({**given, **(override or {})})
+    _check(seeds, jobs, threads, device)
+    text = load_corpus(corpus or default_corpus(recipe)) if corpus is None or isinstance(corpus, str) else corpus
+    identity = {"preset": recipe.identity(), "corpus": text.identity(), **_pretrained(recipe)}
+    refuse_other_run(Path(out), identity)
+    folders = {seed: SeedFolder(Path(out), seed, identity) for seed in seeds}
+    with Watch(recipe.name, seeds, recipe.steps) as watch:
+        if jobs == 1 or len(seeds) == 1:
+            with _threads(threads):
+                found = [train_seed(recipe, text, f, s, device=device, report=watch) for s, f in folders.items()]
+        else:
+            found = _side_by_side(recipe, text, folders, min(jobs, len(seeds)), threads, device, watch)
+    return [path for paths in found for path in paths]
+
+
+def _pretrained(preset: Preset) -> dict[str, object]:
+    """The fingerprints of the weights that a preset does not train."""
+    if preset.pictures is None:
+        return {}
+    from groundbench.adapters.architectures.llava import source_fingerprint
+
+    sources = {"vision": preset.pictures.vision, "language": preset.pictures.language}
+    return {"pretrained": {k: None if v is None else source_fingerprint(v) for k, v in sources.items()}}
+
+
+def _check(seeds: Sequence[int], jobs: int, threads: int | None, device: str) -> None:
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise BadInputError(f"seeds: expected at least one, each once, found {list(seeds)}")
+    if min(seeds) < 0:
+        raise BadInputError(f"seeds: expected none below 0, found {min(seeds)}")
+    if jobs < 1 or (threads is not None and threads < 1):
+        raise BadInputError(f"jobs and threads must be at least 1, found {jobs} and {threads}")
+    if device not in ("auto", "cpu"):
+        raise BadInputError(f"unknown device {device!r}: expected auto or cpu")
+    if jobs > 1 and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise BadInputError("several jobs cannot run under a launcher of several processes; expected jobs=1")
+
+
+@contextmanager
+def _threads(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _side_by_side(
+    preset: Preset,
+    corpus: Corpus | PictureCorpus,
+    folders: Mapping[int, SeedFolder],
+    jobs: int,
+    threads: int | None,
+    device: str,
+    watch: Watch,
+) -> list[list[Path]]:
+    """Train seeds in several processes. One that fails does not stop the others; the first failure is raised."""
+    spawn = get_context("spawn")
+    lines = spawn.Queue()
+    share = threads or max(1, torch.get_num_threads() // jobs)
+    with ProcessPoolExecutor(jobs, spawn, _start_worker, (lines, os.getpid(), share)) as pool:
+        futures = [pool.submit(_train_in_worker, preset, corpus, f, s, device) for s, f in folders.items()]
+        waiting: set[Future[list[Path]]] = set(futures)
+        while waiting:
+            _, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            _drain(lines, watch)
+    try:
+        return [future.result() for future in futures]
+    except BrokenProcessPool as error:
+        raise GroundbenchError(
+            "a training process ended abruptly (out of memory?); the same command goes on where it stopped"
+        ) from error
+
+
+def _drain(lines: Any, watch: Watch) -> None:
+    while True:
+        try:
+            watch(*lines.get_nowait())
+        except Empty:
+            return
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(lines: Any, parent: int, threads: int) -> None:
+    begin_worker(parent, threads)
+    _worker.update(lines=lines)
+
+
+def _tell_parent(seed: int, record: Mapping[str, Any]) -> None:
+    _worker["lines"].put((seed, dict(record)))
+
+
+def _train_in_worker(
+    preset: Preset, corpus: Corpus | PictureCorpus, folder: SeedFolder, seed: int, device: str
+) -> list[Path]:
+    return train_seed(preset, corpus, folder, seed, device=device, report=_tell_parent)

@@ -1,0 +1,127 @@
+"""YAML whose every value knows its file and line, so that a mistake can be named where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from groundbench.api.errors import BadInputError
+
+_STRING, _BOOL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A value of a YAML file, read by asking for the type that is expected of it.
+
+    All methods raise BadInputError with file, line, what was found and what was expected.
+    """
+
+    path: Path
+    name: str
+    node: yaml.Node
+
+    @property
+    def line(self) -> int:
+        """The line it stands on, from 1."""
+        return int(self.node.start_mark.line) + 1
+
+    def error(self, message: str) -> BadInputError:
+        """An error about this value."""
+        return BadInputError(f"{self.path}, line {self.line}: {message}")
+
+    def is_mapping(self) -> bool:
+        """Whether it holds keys and values."""
+        return isinstance(self.node, yaml.MappingNode)
+
+    def is_sequence(self) -> bool:
+        """Whether it is a list."""
+        return isinstance(self.node, yaml.SequenceNode)
+
+    def mapping(self) -> dict[str, Marked]:
+        """Keys and values in order; a repeated key is refused."""
+        if not isinstance(self.node, yaml.MappingNode):
+            raise self._expected("keys and values")
+        found: dict[str, Marked] = {}
+        for key_node, value in self.node.value:
+            key = Marked(self.path, f"a key of {self.name}", key_node).text()
+            if key in found:
+                raise Marked(self.path, key, key_node).error(f"{self.name} has the key {key!r} twice")
+            found[key] = Marked(self.path, f"{self.name}.{key}" if self.name != "the file" else key, value)
+        return found
+
+    def fields(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Marked]:
+        """A mapping with these keys and no others."""
+        found = self.mapping()
+        allowed = [*required, *optional]
+        for key, value in found.items():
+            if key not in allowed:
+                raise value.error(f"{self.name} has an unknown key {key!r}, expected {', '.join(allowed)}")
+        for key in required:
+            if key not in found:
+                raise self.error(f"{self.name} lacks the key {key!r}")
+        return found
+
+    def sequence(self) -> list[Marked]:
+        """The values of a list."""
+        if not isinstance(self.node, yaml.SequenceNode):
+            raise self._expected("a list")
+        return [Marked(self.path, f"{self.name}[{i}]", node) for i, node in enumerate(self.node.value, 1)]
+
+    def text(self, *, empty: bool = False) -> str:
+        """A text, not empty unless `empty`; numbers are taken as they are written."""
+        node = self.node
+        if isinstance(node, yaml.ScalarNode) and node.tag == _BOOL:
+            raise self.error(f"{self.name} is {node.value}, which YAML reads as a truth value: put it in quotes")
+        if not isinstance(node, yaml.ScalarNode) or node.tag not in (_STRING, *_NUMBERS):
+            raise self._expected("a text")
+        if not (node.value or empty):
+            raise self._expected("a text")
+        return str(node.value)
+
+    def flag(self) -> bool:
+        """`true` or `false`."""
+        if not isinstance(self.node, yaml.ScalarNode) or self.node.tag != _BOOL:
+            raise self._expected("true or false")
+        return bool(yaml.SafeLoader.bool_values[self.node.value.lower()])
+
+    def choice(self, allowed: Collection[str]) -> str:
+        """One of some words."""
+        found = self.text()
+        if found not in allowed:
+            raise self.error(f"{self.name} is {found!r}, expected {' or '.join(allowed)}")
+        return found
+
+    def _expected(self, what: str) -> BadInputError:
+        if isinstance(self.node, yaml.ScalarNode):
+            found = repr(self.node.value) if self.node.value else "nothing"
+        else:
+            found = "a list" if self.is_sequence() else "keys and values"
+        return self.error(f"{self.name} is {found}, expected {what}")
+
+
+def read_marked(path: Path) -> Marked:
+    """Read one YAML document.
+
+    Raises:
+        BadInputError: no such file, not UTF-8 text, not YAML (with the line), or nothing in it.
+    """
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        raise BadInputError(f"{path}: no such file; expected a testbed in YAML") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise BadInputError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise BadInputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if node is None:
+        raise BadInputError(f"{path}: the file is empty; expected a testbed in YAML")
+    return Marked(path, "the file", node)

@@ -1,0 +1,1 @@
+"""What a submitted folder must hold, and the checks that it is true."""

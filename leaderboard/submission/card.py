@@ -1,0 +1,56 @@
+"""card.yaml: who submits which model, under which licence, measured on what, with which commit."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from groundbench.leaderboard.submission.strict_parsing import RefusedError, read_yaml, shorten
+
+Line = Annotated[str, Field(min_length=1, max_length=120)]
+
+
+class Card(BaseModel):
+    """A submission's card. Every field is text; none is trusted, all are escaped where they are shown.
+
+    Attributes:
+        model: the name shown; `licence`: of the weights, e.g. an SPDX name; `hardware`: what it ran on.
+        submitter: a person or group; `commit`: of groundbench, 7 to 40 hex digits, or its release, e.g. v0.1.0.
+        weights: an https address of the weights, if they are public; `notes`: anything a reader must know.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    model: Line
+    licence: Line
+    hardware: Line
+    submitter: Line
+    commit: Annotated[str, Field(pattern=r"^([0-9a-f]{7,40}|v[0-9][0-9a-z.]{0,20})$")]
+    weights: Annotated[str, Field(max_length=300)] | None = None
+    notes: Annotated[str, Field(max_length=1000)] = ""
+
+    @field_validator("weights")
+    @classmethod
+    def _https(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme != "https" or not parts.hostname or parts.username or any(c.isspace() for c in value):
+            raise ValueError("expected an https:// address")
+        return value
+
+
+def read_card(raw: bytes, where: str) -> Card:
+    """A card from its YAML. Raises RefusedError naming the field."""
+    value = read_yaml(raw, where)
+    if not isinstance(value, dict):
+        raise RefusedError(f"{where}: expected a mapping with {', '.join(Card.model_fields)}")
+    try:
+        return Card.model_validate(value)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        field = ".".join(str(p) for p in fault["loc"])
+        found = "" if fault["type"] == "missing" else f", found {shorten(str(fault.get('input')))}"
+        raise RefusedError(f"{where}: field {shorten(field)}: {fault['msg']}{found}") from None

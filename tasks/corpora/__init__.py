@@ -1,0 +1,18 @@
+"""Corpora that users bring: CHILDES, Visual Dialog, COCO captions, as one kind of folder that training streams from."""
+
+from groundbench.tasks.corpora.corpus import ImportedCorpus
+from groundbench.tasks.corpora.importing.import_corpus import import_childes, import_coco, import_visdial
+from groundbench.tasks.corpora.manifest import Manifest, is_corpus, load_manifest
+from groundbench.tasks.corpora.noun_selection import Selection, select_nouns
+
+__all__ = [
+    "ImportedCorpus",
+    "Manifest",
+    "Selection",
+    "import_childes",
+    "import_coco",
+    "import_visdial",
+    "is_corpus",
+    "load_manifest",
+    "select_nouns",
+]

@@ -1,0 +1,1 @@
+"""Readers of source formats, one file each: CHAT, TalkBank XML, VisDial, COCO captions."""

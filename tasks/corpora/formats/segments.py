@@ -1,0 +1,84 @@
+"""From transcripts to marked words: which tiers are ENV, and in what order things stand (protocol §2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from groundbench.api.errors import BadInputError
+from groundbench.tasks.corpora.formats.chat_main_line import BracketError, read_main
+from groundbench.tasks.corpora.formats.chat_words import plain
+from groundbench.tasks.corpora.formats.transcript import Transcript
+from groundbench.tasks.corpora.importing.faults import fault
+
+ENV, LAN = ":<ENV>", ":<LAN>"
+QUESTION, ANSWER = "<Q>", "<A>"
+"""Who speaks in a dialogue about a picture. Its caption stands before the first question and has that one's tag."""
+
+Kind = Literal["env", "lan"]
+
+
+@dataclass(frozen=True)
+class TierSet:
+    """What counts as ENV: dependent tiers, headers, and whether scoped comments do."""
+
+    tiers: frozenset[str]
+    headers: frozenset[str] = frozenset()
+    comments: bool = False
+
+
+TIER_SETS = {
+    "strict": TierSet(frozenset(("act", "sit", "gpx"))),
+    "core": TierSet(frozenset(("act", "sit", "gpx", "exp", "par")), frozenset(("Situation", "Activities")), True),
+}
+
+
+class Segment(NamedTuple):
+    """One stretch of text led by a tag: an ENV tier, or what was said. `words` are not yet marked."""
+
+    kind: Kind
+    tag: str
+    words: list[str]
+
+
+Utterance = list[Segment]
+"""What was shown with an utterance, then the utterance; either may be missing, not both."""
+
+
+def tier_set(name: str) -> TierSet:
+    """The tier set of that name. Raises BadInputError."""
+    if name not in TIER_SETS:
+        raise BadInputError(f"unknown tier set {name!r}: expected {' or '.join(TIER_SETS)}")
+    return TIER_SETS[name]
+
+
+def utterances(transcript: Transcript, tiers: TierSet, *, fold_case: bool = False) -> Iterator[Utterance]:
+    """The utterances of a transcript: ENV first (headers, tiers, scoped comments), led by the speaker's tag.
+
+    A header annotates the utterance after it. Utterances of which nothing is left (`&=laughs .`) are left out.
+
+    Raises:
+        FaultError: a bracket that is not closed (names the utterance's line).
+    """
+    for turn in transcript.turns:
+        try:
+            words, comments = read_main(turn.main)
+        except BracketError as error:
+            raise fault(transcript.name, turn.line, f"{error} in the utterance of {turn.speaker}") from None
+        tag = f"<{turn.speaker}>"
+        shown = [text for name, text in turn.before if name in tiers.headers]
+        shown += [text for name, text in turn.tiers if name in tiers.tiers]
+        if tiers.comments:
+            shown += [text for _, text in comments]
+        found: Utterance = []
+        for text in shown:
+            _add(found, "env", tag, plain(text), fold_case)
+        _add(found, "lan", tag, words, fold_case)
+        if found:
+            yield found
+
+
+def _add(utterance: Utterance, kind: Kind, tag: str, words: list[str], fold_case: bool) -> None:
+    if words:
+        utterance.append(Segment(kind, tag, [w.lower() for w in words] if fold_case else words))

@@ -1,0 +1,1 @@
+"""`groundbench tasks import`: from source files to a corpus on disk."""

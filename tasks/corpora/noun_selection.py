@@ -1,0 +1,89 @@
+"""Which nouns a corpus shows and says often enough to be tested on it (protocol §3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from groundbench.api.errors import BadInputError
+from groundbench.tasks.corpora.manifest import load_manifest
+from groundbench.tasks.nouns import inventory
+
+AT_LEAST = 100
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One noun: how often each form occurs, and why it does not stay, if it does not."""
+
+    noun: str
+    env: int
+    lan: int
+    why_not: str | None
+
+    @property
+    def stays(self) -> bool:
+        """Whether both forms reach the threshold."""
+        return self.why_not is None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The nouns of the inventory, against one threshold in one corpus."""
+
+    corpus: str
+    tiers: str | None
+    at_least: int
+    verdicts: tuple[Verdict, ...]
+    digest: str = ""
+    fold_case: bool = False
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The nouns that stay."""
+        return tuple(v.noun for v in self.verdicts if v.stays)
+
+    def identity(self) -> dict[str, object]:
+        """How many stay of how many, at which threshold, in which corpus with which tiers, as JSON values."""
+        return {
+            "kept": len(self.kept),
+            "of": len(self.verdicts),
+            "at_least": self.at_least,
+            "tiers": self.tiers,
+            "corpus": self.digest[:16],
+            "fold_case": self.fold_case,
+        }
+
+    def describe(self) -> str:
+        """One sentence: how many stay, at which threshold, with which tiers."""
+        tiers = f", {self.tiers} tiers" if self.tiers else ""
+        return (
+            f"{len(self.kept)} of {len(self.verdicts)} nouns occur at least {self.at_least} times in both forms{tiers}"
+        )
+
+
+def select_nouns(corpus: str | Path, at_least: int = AT_LEAST, nouns: Iterable[str] | None = None) -> Selection:
+    """Apply the threshold to each form of each noun; the whole corpus counts, exact forms only.
+
+    Args:
+        corpus: an imported corpus folder.
+        nouns: some of the inventory; None is all of it.
+
+    Raises:
+        BadInputError: no corpus, a threshold below 1, or a noun that is not in the inventory.
+    """
+    if at_least < 1:
+        raise BadInputError(f"the threshold is {at_least}, expected at least 1")
+    manifest = load_manifest(Path(corpus))
+    chosen = [n.word for n in inventory()] if nouns is None else list(nouns)
+    for noun in chosen:
+        if noun not in manifest.nouns:
+            raise BadInputError(f"{noun!r} is not a noun of the inventory")
+    verdicts = tuple(_verdict(noun, *manifest.nouns[noun], at_least) for noun in chosen)
+    return Selection(str(corpus), manifest.tiers, at_least, verdicts, manifest.digest, manifest.fold_case)
+
+
+def _verdict(noun: str, env: int, lan: int, at_least: int) -> Verdict:
+    rare = [f"{what} {n} times" for what, n in (("shown", env), ("said", lan)) if n < at_least]
+    return Verdict(noun, env, lan, " and ".join(rare) + f", fewer than {at_least}" if rare else None)

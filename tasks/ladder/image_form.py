@@ -1,0 +1,50 @@
+"""The rung `image`: the same frames after a picture of the noun, for models that read pictures (protocol §13)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from groundbench.api.testbed import Box, EnvForm, Frame, ImageSegment, Noun, Prompt, TextSegment
+from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, drawn, excluded, nouns
+from groundbench.tasks.image_dialogue.scenes import Background, Placed, Scene
+from groundbench.tasks.yaml_testbed import TextTestbed
+
+IMAGE = EnvForm("image", "a drawing of the noun, in a style no model of ours is trained on; ENV: its box", "image")
+THING = "thing in the image"
+"""What stands in the slot: the picture comes first, since some families read pictures before any text only."""
+BOX: Box = (0.25, 0.25, 0.75, 0.75)
+
+
+class Ladder(TextTestbed):
+    """The ladder of written forms, and `image`: one drawing of the noun on white, the same before every frame."""
+
+    joined = (IMAGE,)
+
+    def frames(self, form: EnvForm) -> tuple[Frame, ...]:
+        """The frames of the form; a picture has those of the word."""
+        return super().frames(self.form(self.default_form) if form == IMAGE else form)
+
+    def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
+        """The frame with the noun's form in its slot, or after its picture. Raises KeyError if the noun has none."""
+        if form != IMAGE:
+            return super().prompt(frame, env, form)
+        if env.word not in drawn():
+            raise KeyError(env.word)
+        scene = Scene((Placed(env.word, HELDOUT_STYLE, BOX),), Background("plain", "white"))
+        text = TextSegment(frame.template.replace("{env}", THING))
+        return Prompt(frame.id, env.word, form.name, (ImageSegment(scene.image(), BOX), text))
+
+    def target_in(self, noun: Noun, form: EnvForm) -> str:
+        """The word asked for in this form."""
+        return self.target(noun) if form == IMAGE else super().target_in(noun, form)
+
+    def excluded(self, form: EnvForm) -> Mapping[str, str]:
+        """The nouns that the form cannot show, with the reason."""
+        return excluded() if form == IMAGE else super().excluded(form)
+
+    def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
+        """Pairs where the drawing shown also shows what is asked for: a duck is a bird."""
+        if form != IMAGE:
+            return super().not_mismatched(form)
+        asked = {n.word for n in nouns()}
+        return frozenset((n.word, w) for n in nouns() for w in drawn()[n.word].also if w in asked)

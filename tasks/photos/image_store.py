@@ -1,0 +1,158 @@
+"""Where picture files lie: a folder, a zip or a plain tar archive. Read one by one, never unpacked."""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from groundbench.api.errors import BadInputError
+from groundbench.tasks.corpora.importing.faults import fault
+from groundbench.tasks.corpora.importing.sources import BROKEN, broken
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+FILE_BYTES = 64 << 20
+"""A picture file that claims more is refused unread."""
+_NUMBER = re.compile(r"(\d+)\.\w+$")
+
+
+class Store(Protocol):
+    """Files by name."""
+
+    def names(self) -> Iterator[str]:
+        """All of them."""
+        ...
+
+    def size(self, name: str) -> int:
+        """What it claims to hold, unpacked, in bytes."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one of them."""
+        ...
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def names(self) -> Iterator[str]:
+        for folder, folders, found in os.walk(self.path):
+            folders.sort()
+            for name in sorted(found):
+                yield Path(folder, name).relative_to(self.path).as_posix()
+
+    def size(self, name: str) -> int:
+        return (self.path / name).stat().st_size
+
+    def read(self, name: str) -> bytes:
+        return (self.path / name).read_bytes()
+
+
+class _Zip:
+    def __init__(self, path: Path) -> None:
+        self.archive = zipfile.ZipFile(path)
+
+    def names(self) -> Iterator[str]:
+        return iter(self.archive.namelist())
+
+    def size(self, name: str) -> int:
+        return self.archive.getinfo(name).file_size
+
+    def read(self, name: str) -> bytes:
+        return self.archive.read(name)
+
+
+class _Tar:
+    def __init__(self, path: Path) -> None:
+        self.archive = tarfile.open(path, "r:")  # noqa: SIM115 (kept open: pictures are read when they are needed)
+        self.members = {m.name: m for m in self.archive if m.isfile()}
+
+    def names(self) -> Iterator[str]:
+        return iter(self.members)
+
+    def size(self, name: str) -> int:
+        return self.members[name].size
+
+    def read(self, name: str) -> bytes:
+        file = self.archive.extractfile(self.members[name])
+        data = b"" if file is None else file.read()
+        if len(data) < self.members[name].size:
+            raise EOFError(f"the archive ends within {name}")
+        return data
+
+
+class Pictures:
+    """The picture files of a folder or archive, found by name or by COCO's number in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.store = _open(path)
+        self._names: set[str] = set()
+        self._by_end: dict[str, str] = {}
+        self._by_number: dict[int, str] = {}
+        for name in self.store.names():
+            end = PurePosixPath(name)
+            if end.suffix.lower() not in SUFFIXES or end.name.startswith(".") or "__MACOSX" in name:
+                continue
+            self._names.add(name)
+            self._by_end.setdefault(end.name, name)
+            if number := _NUMBER.search(end.name):
+                self._by_number.setdefault(int(number[1]), name)
+        if not self._names:
+            raise BadInputError(f"{path}: holds no picture; expected {', '.join(SUFFIXES)}")
+
+    def find(self, name: str, number: int) -> str | None:
+        """The file of that name, else of its last part, else with that number (COCO_train2014_000000000009.jpg)."""
+        if name in self._names:
+            return name
+        return self._by_end.get(PurePosixPath(name).name) or self._by_number.get(number)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            FaultError: not there, too big or damaged; names the file.
+        """
+        where = f"{self.path}/{name}"
+        if name not in self._names:
+            raise fault(where, None, "no such picture")
+        try:
+            if (size := self.store.size(name)) > FILE_BYTES:
+                raise fault(where, None, f"claims {size:,} bytes, expected at most {FILE_BYTES:,}")
+            return self.store.read(name)
+        except (*BROKEN, RuntimeError) as error:  # RuntimeError: a member with a password
+            raise fault(where, None, broken(error) or f"cannot be read: {error}") from None
+
+
+def open_pictures(path: Path) -> Pictures:
+    """The pictures of a folder, zip or tar archive; opened once for each process.
+
+    Raises:
+        BadInputError: not there, of another kind, damaged, or without pictures.
+    """
+    return _opened(path, os.getpid())  # a handle of an archive that processes share would be read at one place
+
+
+@lru_cache(maxsize=8)
+def _opened(path: Path, process: int) -> Pictures:
+    return Pictures(path)
+
+
+def _open(path: Path) -> Store:
+    if path.is_dir():
+        return _Folder(path)
+    if not path.exists():
+        raise BadInputError(f"{path}: no such file or folder; expected a folder, .zip or .tar of pictures")
+    try:
+        if zipfile.is_zipfile(path):
+            return _Zip(path)
+        return _Tar(path)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        said = "unpack it first" if path.suffix.lower() in (".gz", ".xz", ".bz2", ".tgz", ".txz") else str(error)
+        raise BadInputError(f"{path}: expected a folder, a .zip or an uncompressed .tar of pictures: {said}") from None

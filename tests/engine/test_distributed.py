@@ -1,0 +1,167 @@
+"""A run spread over two processes gives what one process gives; an error in one of them ends all, in a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from groundbench.api.errors import BadInputError
+from groundbench.engine import distributed as processes
+from groundbench.engine.distributed import ALONE
+
+HERE = Path(__file__).parent
+PROGRAM = (sys.executable, "-m", "groundbench")
+LAUNCH = (
+    *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--num_processes", "2"),
+    *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "groundbench"),
+)
+EVERYTHING = "gain,heads,ablation,lens"
+BED = """\
+name: room
+version: "1"
+natural_language: true
+frame_kind: shared
+nouns:
+  - {word: w10, category: toys, article: a, plural: w50}
+  - {word: w11, category: toys, article: a, plural: w51}
+  - {word: w12, category: food_drink, article: a, plural: w52}
+  - {word: w13, category: food_drink, article: a, plural: w53}
+forms:
+  word: {description: the word itself, template: "{noun}"}
+frames:
+  f1: "w1 w2 {env} w3 w4"
+  f2: "w5 {env} w6 w7 w8 w9"
+  f3: "w2 w2 w1 w5 w6 w7 w9 w3 w4 w1 {env} w8"
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model in a folder of its own."""
+    from helpers.tiny_models import tiny, word_tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny("llama").save_pretrained(folder)
+    word_tokenizer().save_pretrained(folder)
+    (folder / "bed.yaml").write_text(BED)
+    return folder
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **more}
+
+
+def words(model: Path, out: Path, measures: str) -> list[str]:
+    asked = ["--testbed", str(model / "bed.yaml"), "--measure", measures, "--draws", "2"]
+    return ["run", str(model), *asked, "--batch-tokens", "40", "--out", str(out)]
+
+
+def pair(model: Path, out: Path, code: str) -> list[tuple[int, str, str]]:
+    """Two processes as torchrun starts them, some code run first: exit code, stdout and stderr of each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    script = f"import os, sys\nfrom groundbench.cli import main\n{code}\nsys.exit(main(sys.argv[1:]))"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, *words(model, out, "gain")],
+            env=environment(RANK=r, LOCAL_RANK=r, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for r in "01"
+    ]
+    said = [p.communicate(timeout=240) for p in both]
+    return [(p.returncode, out, err) for p, (out, err) in zip(both, said, strict=True)]
+
+
+def result_of(out: Path) -> dict[str, object]:
+    """A result without its time and environment."""
+    result = json.loads((out / "result.json").read_text())
+    assert result.pop("environment")
+    return result
+
+
+@pytest.fixture(scope="module")
+def alone(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of one process."""
+    out = tmp_path_factory.mktemp("alone")
+    done = subprocess.run([*PROGRAM, *words(model, out, EVERYTHING)], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_accelerate_launch_spreads_a_run_and_gives_the_same_result(model: Path, alone: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*LAUNCH, *words(model, tmp_path, EVERYTHING)], env=environment(), capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert result_of(tmp_path) == result_of(alone)
+    assert {p.relative_to(tmp_path) for p in tmp_path.rglob("*.npy")} == {
+        p.relative_to(alone) for p in alone.rglob("*.npy")
+    }
+
+
+def test_each_process_runs_its_share_and_only_the_first_speaks(model: Path, tmp_path: Path) -> None:
+    counted = """
+from groundbench import scoring
+run = scoring._Engine.run
+scoring._Engine.run = lambda self, number, batch: (print("batch", number, file=sys.stderr), run(self, number, batch))[1]
+"""
+    first, second = pair(model, tmp_path, counted)
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    assert "word" in first[1]
+    assert second[1] == ""
+    ran = [{line for line in said.splitlines() if line.startswith("batch ")} for _, _, said in (first, second)]
+    assert ran[0]
+    assert ran[1]
+    assert not ran[0] & ran[1]
+
+
+def test_an_error_in_one_process_ends_both_with_its_sentence(model: Path, tmp_path: Path) -> None:
+    broken = """
+from groundbench import scoring
+from groundbench.api.errors import NonFiniteLogitsError
+def fail(self, number, batch):
+    raise NonFiniteLogitsError("frame 'f1': the model returned NaN")
+if os.environ["RANK"] == "1":
+    scoring._Engine.run = fail
+"""
+    first, second = pair(model, tmp_path, broken)
+    assert (first[0], second[0]) == (1, 1)
+    assert "groundbench: frame 'f1': the model returned NaN\n" in first[2]
+    assert "groundbench (process 1): frame 'f1': the model returned NaN\n" in second[2]
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_without_a_launcher_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with processes.joined() as team:
+        assert team is ALONE
+    batches, counted = ["ab", "c", "def"], []
+    assert ALONE.spread(batches, lambda n, b: (n, b), advance=counted.append) == [(0, "ab"), (1, "c"), (2, "def")]
+    assert counted == [2, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two' in the environment; expected a whole number"),
+        ({"WORLD_SIZE": "2"}, "MASTER_ADDR and MASTER_PORT is not set"),
+        ({"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}, "RANK is not set"),
+    ],
+)
+def test_half_a_launcher_is_bad_input(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], message: str) -> None:
+    for name in (*processes.SIZE, *processes.RANK, "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BadInputError, match=message), processes.joined():
+        pass

@@ -1,0 +1,1 @@
+"""Tiny models, planted models, toy testbeds and fake results that tests share."""
