@@ -46,7 +46,7 @@ class Tap:
 
     @contextmanager
     def active(
-        self, edit: HeadEdit | None = None, trace: bool = False, start: int = 0, layer: int = 1
+        self, edit: HeadEdit | None = None, trace: bool = False, start: int = 0, layer: int = 1, tail: int = 1
     ) -> Iterator[Session]:
         """Apply an edit to, and keep the traces of, the model calls made inside.
 
@@ -56,14 +56,27 @@ class Tap:
         Args:
             start: how many tokens each call goes on from in a cache; an edit that differs by position counts them.
             layer: the first layer that the calls run (a pass restarted from a later layer's residual).
+            tail: how many positions an edit of the last position changes: a context's last and those of a path.
 
         Raises:
             ValueError: the edit has another number of heads, mixers or rows.
             UnsupportedModelError: the call cannot be traced (a scan that goes on from a cached state).
         """
-        session = Session(self._sites, edit, trace, start, layer)
+        session = Session(self._sites, edit, trace, start, layer, tail)
         with _running(self._model, self._found, self._route, session):
             yield session
+
+    def try_on(self, inputs: Mapping[str, Any]) -> None:
+        """Check on other inputs, a longer prompt, what `attach` checks.
+
+        Raises:
+            UnsupportedModelError: as `attach` does.
+        """
+        with torch.no_grad():
+            untouched = self._model(**inputs, use_cache=False, return_dict=True).logits
+        with self.active(trace=True) as session:
+            logits = self._model(**inputs, use_cache=False, return_dict=True).logits
+        selfcheck.check(self._model, self._found, session, untouched, logits.detach())
 
 
 def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> Tap:

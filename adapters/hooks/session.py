@@ -25,7 +25,7 @@ class Site:
 
 class Session:
     """One `active` block: which edit is applied and whether traces are kept; `start` tokens stand in a cache already,
-    and calls begin at `layer`.
+    and calls begin at `layer`. An edit of the last position changes the `tail` last ones.
 
     Calls are matched to sites by their order in the forward pass, so that a module that is called in several layers
     (Zamba2's shared attention) has a site in each. While discovering, `sites` grows instead.
@@ -38,6 +38,7 @@ class Session:
         trace: bool = False,
         start: int = 0,
         layer: int = 1,
+        tail: int = 1,
     ) -> None:
         self.discovering = sites is None
         self.sites: list[Site] = list(sites or ())
@@ -46,6 +47,7 @@ class Session:
         self.layer: int | None = None
         self._edit = edit
         self._start = start
+        self._tail = tail
         self._modules = {id(s.module) for s in self.sites}
         self._first = next((i for i, s in enumerate(self.sites) if s.mixer.layer >= layer), len(self.sites))
         self._next = self._first
@@ -81,7 +83,8 @@ class Session:
         if scale.shape[0] not in (1, output.shape[0]):
             raise ValueError(f"the edit has {scale.shape[0]} rows, expected 1 or the batch's {output.shape[0]}")
         last_only = self._edit.positions == "last"
-        before, part = (output[:, :, :-1], output[:, :, -1:]) if last_only else (output[:, :, :0], output)
+        first = output.shape[2] - self._tail if last_only else 0
+        before, part = output[:, :, :first], output[:, :, first:]
         new = part * scale
         if self._edit.replace is not None:
             other = self._replacement(self._edit, self._edit.replace[index], output.shape[2], part.shape[2])

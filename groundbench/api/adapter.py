@@ -7,6 +7,7 @@ V vocabulary, H heads of one mixer, D head width, d model width. Layers are numb
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -75,6 +76,17 @@ class ModelInfo:
     """What a chat template puts before every prompt; None where prompts stand alone."""
     unknown: int | None = None
     """The token that stands for words the tokenizer does not know; None where it can write every word."""
+    cached_up_to: int | None = None
+    """The longest row (tokens) that may go on from a cache; longer ones are run whole. None: no limit is known."""
+    cached_why: str = ""
+    """What was seen beyond `cached_up_to`; empty where nothing longer was tried yet."""
+
+    @property
+    def longest_cached(self) -> int:
+        """The longest row (tokens, a target's behind it included) that may go on from a cache; 0 where none may."""
+        if "prefix" not in self.capabilities:
+            return 0
+        return sys.maxsize if self.cached_up_to is None else self.cached_up_to
 
     def why_not(self, capability: Capability) -> str:
         """Why the model lacks a capability, for messages."""
@@ -335,8 +347,11 @@ class Adapter(Protocol):
     ) -> Tensor:
         """[B, paths, V] fp32 logits after each path of tokens that goes on from each row.
 
-        `prefix` holds the rows' states (one prefix row for each); None where the model has no cache. An edit is
-        applied at every position of a path, since each of them predicts a token of a target.
+        An empty path is the row's end.
+
+        `prefix` holds the rows' states (one prefix row for each); None where the model has no cache, or is not known to
+        go on from it at this length. Then rows are run whole, and a path is read from the pass of the longest that
+        begins with it. An edit is applied at every position of a path, since each predicts a token of a target.
         """
         ...
 

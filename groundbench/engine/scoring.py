@@ -6,7 +6,7 @@ the cached context. Surprisals are -log P(target | context) in nats, softmax in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,8 +64,9 @@ def surprisals(
         GroundbenchError: one context alone does not fit into memory.
     """
     constant = edit is None or not edit.per_row
-    prefixes = "prefix" in adapter.info.capabilities and (constant or (edit is not None and edit.positions == "last"))
-    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
+    shared = constant or (edit is not None and edit.positions == "last")
+    cached = adapter.info.longest_cached if shared else 0
+    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)
     parts = None if store is None else store.stage(stage, plan.summary())
     engine = _Engine(adapter, contexts, batch_tokens, edit, parts)
 
@@ -150,8 +151,11 @@ class _Engine:
         edit = None if self.edit is None else self.edit.pick(batch.contexts)
         targets = self.contexts.targets[batch.contexts[0]]
         several = max(map(len, targets)) > 1
+        if several and is_run_whole(self.adapter, rows[0], targets):
+            logs = [p.sum(1) for p, _ in whole_texts(self.adapter, rows, targets, edit)]
+            return self._checked(batch, -torch.stack(logs, dim=1))
         context = None
-        if several and "prefix" in self.adapter.info.capabilities:
+        if several:
             context = self.adapter.prefill(rows, edit, prefix)
             logits = context.logits
         else:
@@ -197,6 +201,26 @@ class _Engine:
             total.index_add_(1, target.to(logits.device)[here], more)
 
 
+def is_run_whole(adapter: Adapter, row: Encoded, targets: Targets) -> bool:
+    """Whether no cache serves a row with these targets (of several tokens) behind it."""
+    return len(row) + max(map(len, targets)) > adapter.info.longest_cached
+
+
+def whole_texts(
+    adapter: Adapter, rows: Sequence[Encoded], targets: Targets, edit: HeadEdit | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each target its tokens' log-probabilities and whether each is the likeliest, both [rows, tokens].
+
+    One pass over context and target for each target: where no cache serves.
+    """
+    whole = [row.after(0) for row in rows]
+    for target in targets:
+        logits = adapter.follow(whole, None, [target[:d] for d in range(len(target) + 1)], edit)[:, :-1]
+        ids = torch.tensor(target, device=logits.device).expand(len(rows), -1)
+        own = logits.gather(2, ids[:, :, None])[:, :, 0]
+        yield own - torch.logsumexp(logits, -1), own >= logits.amax(-1)
+
+
 def first_tokens(contexts: Contexts, batch: Batch) -> Tensor:
     """[rows, targets]: the id of each target's first token; [1, targets] where all rows have the same targets."""
     targets = [contexts.targets[i] for i in batch.contexts]
@@ -231,5 +255,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def dry_plan(adapter: Adapter, contexts: Contexts, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> Plan:
     """The plan that `score` would carry out."""
-    prefixes = "prefix" in adapter.info.capabilities
-    return make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
+    cached = adapter.info.longest_cached
+    return make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)

@@ -56,8 +56,14 @@ def _behaviour(adapter: Adapter, contexts: Contexts, row: Encoded, logits: torch
 
 def _prefix(adapter: Adapter) -> Ability:
     if "prefix" in adapter.info.capabilities:
-        return Ability("shared prefix", True, "contexts that begin alike share their cache")
+        return Ability("shared prefix", True, f"contexts that begin alike share their cache{_reach(adapter)}")
     return Ability("shared prefix", False, f"every context is run whole: {adapter.info.why_not('prefix')}")
+
+
+def _reach(adapter: Adapter) -> str:
+    """Up to which length a cache is used, and why not beyond."""
+    longest, why = adapter.info.cached_up_to, adapter.info.cached_why or "it was not tried beyond"
+    return "" if longest is None else f"; those of more than {longest:,} tokens are run whole: {why}"
 
 
 def _heads(adapter: Adapter, row: Encoded) -> Ability:

@@ -20,7 +20,13 @@ from groundbench.api.errors import BadInputError, NonFiniteLogitsError
 from groundbench.api.testbed import EnvForm, Prompt, TextSegment
 from groundbench.engine.batching import MAX_LOGITS, Batch, make_plan
 from groundbench.engine.contexts import Contexts
-from groundbench.engine.scoring import continuations, first_tokens, picked
+from groundbench.engine.scoring import (
+    continuations,
+    first_tokens,
+    is_run_whole,
+    picked,
+    whole_texts,
+)
 
 Tokens = tuple[int, ...]
 Answer = tuple[float, bool]
@@ -60,8 +66,8 @@ def log_likelihoods(
     for i, what in enumerate(encoded):
         waiting.setdefault(what, []).append(i)
     answers: list[Answer] = [(float("nan"), False)] * len(pairs)
-    prefixes = "prefix" in adapter.info.capabilities
-    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
+    cached = adapter.info.longest_cached
+    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)
     shared: tuple[Tokens, Prefix | None] = ((), None)
     for batch in plan.batches:
         start = contexts.rows[batch.contexts[0]].ids[: batch.start]
@@ -90,7 +96,11 @@ def _read(adapter: Adapter, contexts: Contexts, batch: Batch, prefix: Prefix | N
     rows = [contexts.rows[i].after(batch.start) for i in batch.contexts]
     targets = contexts.targets[batch.contexts[0]]
     several, state = max(map(len, targets)) > 1, None
-    if several and "prefix" in adapter.info.capabilities:
+    if several and is_run_whole(adapter, rows[0], targets):
+        found = list(whole_texts(adapter, rows, targets, None))
+        logs, likeliest = [p.sum(1) for p, _ in found], [g.all(1) for _, g in found]
+        return torch.stack(logs, dim=1).double().cpu(), torch.stack(likeliest, dim=1).cpu()
+    if several:
         state = adapter.prefill(rows, None, prefix)
         logits = state.logits
     else:
