@@ -313,9 +313,10 @@ class HFCausal:
     def _tapped(
         self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1, tail: int = 1
     ) -> Any:
-        if edit is None and not trace and layer == 1:
+        headless = self._tap is None or not self._tap.mixers
+        if edit is None and not trace and (layer == 1 or headless):
             return nullcontext()
-        if self._tap is None or not self._tap.mixers:
+        if self._tap is None or headless:
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
         start = 0 if prefix is None else prefix.length
         return self._tap.active(edit, trace, start, layer, tail)
