@@ -68,13 +68,14 @@ class HFCausal:
         self._keeps_logits = "logits_to_keep" in parameters
         self._tree_works = False
         self.reach = Reach(named_lengths(model))
-        self._trying = False
+        self._trying = True
         self._packed: bool | None = None
         self._tap: Tap | None = None
         self._opened = False
         self._notes = notes
         self.encoder = self._make_encoder(name, bos, chat)
         self.info: ModelInfo = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
+        self._trying = False
         self._opened = True
 
     def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
@@ -148,7 +149,7 @@ class HFCausal:
         try:
             lost = measure_reach(self, longest, self.reach, of_config)
         finally:
-            self._trying = False
+            self._trying = not self._opened
         self.lacks |= lost
         return True
 
