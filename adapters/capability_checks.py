@@ -136,7 +136,7 @@ def _gap(found: Tensor, wanted: Tensor) -> float:
 def no_lens(adapter: HFCausal, rows: Sequence[Encoded] = ()) -> str | None:
     """Why the last residual, unembedded, is not what the model says."""
     last = adapter.model.config.get_text_config().num_hidden_layers
-    out = adapter.forward(rows or [probe_row(adapter.vocab_size)], hidden=[last])
+    out = adapter.forward(rows or [probe_row(adapter.vocab_size)], hidden=sorted({1, last}))
     gap = relative(adapter.unembed(out.hidden[last][:, -1], normed=False).float(), out.logits)
     return None if gap <= adapter.tolerance else f"its last residual, unembedded, differs from its logits by {gap:.0e}"
 

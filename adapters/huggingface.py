@@ -69,6 +69,7 @@ class HFCausal:
         self._tree_works = False
         self.reach = Reach(named_lengths(model))
         self._trying = True
+        self._after_head: anatomy.AfterHead | None = None
         self._packed: bool | None = None
         self._tap: Tap | None = None
         self._opened = False
@@ -126,6 +127,7 @@ class HFCausal:
             "restart": probing.no_restart(self, cached=no_prefix is None),
         }
         found["tap"] = probing.tried(self._no_tap)
+        found["edit"] = found["tap"] if self._tap is None else found["tap"] or self._tap.uncut
         return {name: why for name, why in found.items() if why is not None}
 
     def _no_tap(self) -> str | None:
@@ -257,7 +259,13 @@ class HFCausal:
 
     def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
         """Logits [..., V] of hidden states [..., d]."""
-        return anatomy.unembed(self.model, hidden, normed=normed)
+        if self._after_head is None:
+            last = self.model.config.get_text_config().num_hidden_layers
+            with torch.no_grad():
+                out = self.forward([probing.probe_row(self.vocab_size)], hidden=[last])
+                raw = anatomy.unembed(self.model, out.hidden[last][:, -1], normed=False)
+            self._after_head = anatomy.after_head(self.model, raw, out.logits, self.tolerance)
+        return self._after_head(anatomy.unembed(self.model, hidden, normed=normed))
 
     def restart(
         self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None

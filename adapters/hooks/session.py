@@ -139,7 +139,8 @@ class Session:
         if layer is None:
             layer = int(getattr(module, "layer_idx", len(self.sites))) + 1
         start = self.sites[-1].columns.stop if self.sites else 0
-        self.sites.append(Site(module, Mixer(layer, kind, n_heads, d_head), slice(start, start + n_heads)))
+        first = sum(s.mixer.n_heads for s in self.sites if s.mixer.layer == layer)
+        self.sites.append(Site(module, Mixer(layer, kind, n_heads, d_head, first), slice(start, start + n_heads)))
         self._edited.append(False)
 
 

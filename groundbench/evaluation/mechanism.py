@@ -24,7 +24,7 @@ from groundbench.measures.ablation.instance import instance
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import HeadRule, all_head_records, headline_rule
 from groundbench.measures.heads.saliency import Loss, SaliencyItem, SaliencyOptions, matched_items, measure_saliency
-from groundbench.measures.heads.single_heads import sweep_heads
+from groundbench.measures.heads.single_heads import lacking, sweep_heads
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
 from groundbench.results.run import AblationRecord, Control, Denominator, HeadsRecord, Selection
@@ -225,7 +225,7 @@ def single_head_effects(
     adapter: Adapter, contexts: Contexts, options: MechanismOptions
 ) -> dict[tuple[int, int], float] | None:
     """(layer, head) -> mean rise of matched surprisal when it alone is zeroed; None if the model cannot be swept."""
-    if not isinstance(adapter, Restartable) or not {"hidden", "restart"} <= adapter.info.capabilities:
+    if not isinstance(adapter, Restartable) or lacking(adapter.info):
         return None
     most = SWEPT_ITEMS if adapter.info.parameters < SMALL else SWEPT_ITEMS_OF_LARGE
     items = _sample(matched_items(contexts), most, options.seed)

@@ -121,11 +121,15 @@ class GainRecord(Record):
 class HeadCount(Record):
     """How often one head was detected, its mean share of saliency on the edge, and its lift over length.
 
+    `head` counts from 0 in its layer, over all its mixers in the order in which they are called; `kind` is that of its
+    mixer (None in results from before it was kept).
+
     `effect` is the rise of the mean matched surprisal (nats) when this head alone is zeroed (protocol §11).
     """
 
     layer: int = Field(ge=1)
     head: int = Field(ge=0)
+    kind: Literal["attention", "ssd"] | None = None
     rate: float = Field(ge=0, le=1)
     share: float
     lift: float | None = None

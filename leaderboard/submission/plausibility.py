@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from groundbench.leaderboard.submission.bounds import around, near
@@ -45,7 +46,7 @@ def _faults(result: Result) -> Faults:
         yield "the weights have no fingerprint"
     for form in result.forms:
         yield from _form(form, result)
-    sizes = {m.layer: m.n_heads for m in result.model.mixers}
+    sizes = _heads_by_layer(result.model)
     yield from _images(result)
     stray = next((h for h in result.head_forms if h.head >= sizes.get(h.layer, 0)), None)
     if stray is not None:
@@ -167,8 +168,16 @@ def _categories(g: GainRecord) -> Faults:
             yield f"gain.by_category[{i}].gain is {c.gain:g}, but its nouns' mean is {math.fsum(known) / len(known):g}"
 
 
+def _heads_by_layer(model: ModelRecord) -> Counter[int]:
+    """How many heads each layer has in all its mixers."""
+    sizes = Counter[int]()
+    for mixer in model.mixers:
+        sizes[mixer.layer] += mixer.n_heads
+    return sizes
+
+
 def _heads(h: HeadsRecord, model: ModelRecord) -> Faults:
-    sizes = {m.layer: m.n_heads for m in model.mixers}
+    sizes = _heads_by_layer(model)
     total = sum(sizes.values())
     for name in ("mean_count", "ci_low", "ci_high", "null_count", "untrained_count"):
         value = getattr(h, name)

@@ -185,13 +185,14 @@ def _by_noun(saliency: HeadSaliency, values: Floats) -> Floats:
 
 def _by_head(saliency: HeadSaliency, found: Shares, passed: Bools) -> tuple[HeadCount, ...]:
     """One entry for each head whose share is defined in some item."""
-    counts = []
+    counts, kinds = [], saliency.head_kind
     for column in np.flatnonzero(~np.isnan(found.share).all(0)):
         share, lift, magnitude = (float(np.nanmean(x[:, column])) for x in (found.share, found.lift, found.magnitude))
         counts.append(
             HeadCount(
                 layer=int(saliency.head_layer[column]),
                 head=int(saliency.head_number[column]),
+                kind=kinds[column],
                 rate=float(passed[:, column].mean()),
                 share=share,
                 lift=lift,

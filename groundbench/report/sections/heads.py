@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.charts.heatmap import Head, MapStyle, heat_map
@@ -18,7 +18,10 @@ TOP = 12
 
 def all_heads(model: ModelRecord) -> list[Head]:
     """Every head of a model as (layer, head)."""
-    return [(m.layer, h) for m in model.mixers for h in range(m.n_heads)]
+    in_layer = Counter[int]()
+    for mixer in model.mixers:
+        in_layer[mixer.layer] += mixer.n_heads
+    return [(layer, head) for layer, count in in_layer.items() for head in range(count)]
 
 
 def heads_section(model: ModelRecord, heads: tuple[HeadsRecord, ...]) -> Section:
