@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.planted import PLANTED, PlantedTestbed
+from helpers.tolerances import nats
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.api.errors import BadInputError
@@ -135,7 +136,7 @@ def test_scale_one_is_the_model_and_mean_and_resample_cut_the_noun(case):
     planted, subject = case
     chosen = mask_of(subject, planted.aggregate)
     untouched = gain_under(subject, constant_edit(chosen, EditStyle(mode="scale", factor=1.0)))
-    assert untouched == pytest.approx(measure_gain(subject.table).mean, abs=1e-6)
+    assert untouched == nats(measure_gain(subject.table).mean, subject.table.surprisal)
     items = np.arange(len(matched(subject.contexts)[0]))
     means = mean_outputs(subject.adapter, subject.contexts, items, 4096)
     for positions in ("all", "last"):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers.planted import PlantedTestbed, single_head
+from helpers.tolerances import assert_same
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.api.errors import BadInputError
@@ -93,7 +94,7 @@ def test_a_cell_is_scored_on_its_own_targets_only_and_gives_the_tables_numbers(s
     table = score(subject.adapter, few)
     assert len(table.surprisal) == 2 * 3 * 3
     expected = subject.table.dense()[np.ix_(frames, nouns, nouns)]
-    np.testing.assert_allclose(table.dense()[np.ix_(frames, nouns, nouns)], expected, atol=1e-5)
+    assert_same(table.dense()[np.ix_(frames, nouns, nouns)], expected)
 
 
 @pytest.mark.parametrize(("parameters", "expected"), [(1_000_000, None), (135_000_000, 40)])

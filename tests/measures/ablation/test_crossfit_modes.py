@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.planted import PLANTED, PlantedTestbed
+from helpers.tolerances import nats
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.engine.contexts import build_contexts
@@ -63,7 +64,7 @@ def test_every_mode_removes_the_gain_at_every_place_and_names_itself(subject: Su
 def test_the_factor_of_scale_grades_the_effect(subject: Subject, positions: Any) -> None:
     none, half, same, more = (cut(subject, EditStyle("scale", positions, f)).gain_ablated for f in (0, 0.5, 1, 1.5))
     assert none < half < same < more
-    assert same == pytest.approx(cut(subject, EditStyle()).gain_original, abs=1e-6)
+    assert same == nats(cut(subject, EditStyle()).gain_original, subject.table.surprisal)
     assert none == pytest.approx(cut(subject, EditStyle("zero", positions)).gain_ablated, abs=1e-9)
 
 
