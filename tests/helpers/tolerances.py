@@ -1,7 +1,7 @@
 """Tolerances of numbers in single precision, derived: the rounding step times the size compared times the depth.
 
-A surprisal is a logsumexp minus a logit, each a chain of rounded products: two right ways to it (batches, caches, another
-processor's kernels) differ by a few roundings for each layer of the chain. Which of them differ changes with the
+A surprisal is a logsumexp minus a logit, each a chain of rounded products: two right ways to it (batches, caches, other
+kernels) differ by a few roundings for each layer of the chain. Which of them differ changes with the
 processor, the number of threads and the library, so no tolerance is a number of nats.
 """
 
