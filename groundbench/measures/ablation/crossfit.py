@@ -37,6 +37,8 @@ from groundbench.stats.significance import beyond_draws_p, clustered_ratio, clus
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 STRONGEST = "no head gathers in half of the items: the one with the largest mean share was cut"
+FEW = 20
+"""Control draws below which a tail of their spread is not known: p_draws is then bounded by their number."""
 PATIENCE = 1_000
 """After so many draws in a row that came before, a control has no others."""
 CONTROLS: tuple[Control, ...] = ("layer", "uniform", "saliency")
@@ -224,6 +226,9 @@ def _against(
     paired = clustered_test(cut.gain - control_items, nested=items.nested).p
     apart = None if ablated is None else _beyond(ablated, known, control, lists, tables.subject.saliency)
     few = None if len(draws) == wanted else f"there are only {len(draws)} different control sets"
+    if apart is not None and len(known) < FEW:
+        apart = max(apart, 1 / (1 + len(known)))
+        few = "; ".join(n for n in (few, f"p_draws rests on {len(known)} draws and is bounded by their number") if n)
     return base.model_copy(
         update={
             "control": control,

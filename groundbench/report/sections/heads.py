@@ -10,7 +10,7 @@ from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Figure, Section, Table
 from groundbench.report.text.numbers import interval, number, percent
 from groundbench.report.text.sentences import heads_sentence
-from groundbench.results.run import HeadsRecord, ModelRecord
+from groundbench.results.run import HeadCount, HeadsRecord, ModelRecord
 
 DETECTED = 0.5
 TOP = 12
@@ -93,11 +93,16 @@ def _map(model: ModelRecord, headline: HeadsRecord) -> Figure | None:
 
 def _by_head_table(headline: HeadsRecord) -> Table:
     rows = tuple(
-        (f"{h.layer}.{h.head}", number(h.rate, 3), number(h.share, 3), number(h.lift, 2), number(h.effect, 4))
+        (_name(h), number(h.rate, 3), number(h.share, 3), number(h.lift, 2), number(h.effect, 4))
         for h in sorted(headline.by_head, key=lambda h: (h.layer, h.head))
     )
     head = ("Layer.head", "Rate", "Share", "Lift", "Effect (nats)")
     return Table("Every recorded head", head, rows)
+
+
+def _name(h: HeadCount) -> str:
+    """A head as layer.head, with what its saliency says of its direction where it holds the word back."""
+    return f"{h.layer}.{h.head} (suppresses)" if h.signed is not None and h.signed > 0 else f"{h.layer}.{h.head}"
 
 
 def _effects(model: ModelRecord, headline: HeadsRecord) -> Figure | None:
