@@ -13,7 +13,8 @@ from groundbench.engine.contexts import EmptyFormError, build_contexts
 from groundbench.engine.scoring import score
 from groundbench.evaluation.dry_run import dry_run
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.options import Options, limited_nouns
+from groundbench.evaluation.form_contexts import limited_nouns
+from groundbench.evaluation.options import Options
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.copy_corrected import copy_corrected
 from groundbench.measures.gain.measure import measure_gain
