@@ -51,7 +51,7 @@ def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
     rule = options.rule or headline_rule(saliency)
     controls = resolved(options.controls, "controls")
     cells, lists = crossfit_lists(subject, saliency, rule, options.n_nouns)
-    tested, note = _sampled(subject, len(saliency), cells, options)
+    tested, note = _sampled(subject, saliency, cells, options)
     if rule.kind == "gather" and not any(m.any() for m in lists):
         lists = [_strongest(saliency, rule, c) for c in cells]
         note = "; ".join(n for n in (note, STRONGEST) if n)
@@ -95,7 +95,7 @@ def within_cells(table: SurprisalTable, cells: Sequence[Cell]) -> SurprisalTable
 
 
 def _sampled(
-    subject: Subject, n_items: int, cells: Sequence[Cell], options: AblationOptions
+    subject: Subject, saliency: HeadSaliency, cells: Sequence[Cell], options: AblationOptions
 ) -> tuple[tuple[str, ...], str | None]:
     """The words of the nouns that are tested and how they were chosen; nothing where all items are."""
     if options.n_nouns is None:
@@ -103,7 +103,7 @@ def _sampled(
     nouns = subject.contexts.nouns
     words = tuple(nouns[i].word for i in np.unique(np.concatenate([c.nouns for c in cells])))
     tested = sum(len(c.nouns) * _frames_per_noun(subject, c) for c in cells)
-    sample = f"tested on {len(words)} of {len(nouns)} nouns and {tested} of {n_items} items"
+    sample = f"tested on {len(words)} of {len(nouns)} nouns and {tested} of {len(saliency)} items"
     return words, f"{sample}, drawn by seed {subject.seed}"
 
 
