@@ -238,9 +238,10 @@ class HFCausal:
         return entering_at(self.model, layer, residual, self._packed)
 
     def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
-        if edit is None and not trace and layer == 1:
+        headless = self._tap is None or not self._tap.mixers  # or not tried yet, while the model is opened
+        if edit is None and not trace and (layer == 1 or headless):
             return nullcontext()
-        if self._tap is None or not self._tap.mixers:
+        if self._tap is None or headless:
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
         return self._tap.active(edit, trace, start=0 if prefix is None else prefix.length, layer=layer)
 

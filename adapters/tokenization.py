@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, takewhile
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from groundbench.adapters.chat_template import chat_opening, date_told
 from groundbench.api.adapter import Encoded
@@ -66,6 +66,8 @@ class PromptEncoder:
         self.bos, self.chat = bos, chat
         self._joins: dict[tuple[str, str], tuple[int, ...]] = {}
         self._not_apart: dict[tuple[str, str], str] = {}
+        if bos not in get_args(BosPolicy):
+            raise BadInputError(f"{name}: bos is {bos!r}, expected {' or '.join(get_args(BosPolicy))}")
         if bos == "yes" and tokenizer.bos_token_id is None:
             raise BadInputError(f"{name}: BOS was asked for, but its tokenizer has no BOS token")
         self.prefix = self._prefix()
