@@ -322,6 +322,8 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
         found["skipped"] = skipped
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
+    if adapter.info.chat_date is not None:
+        found["chat_date"] = adapter.info.chat_date
     return found | protocol_record(options, adapter.info)
 
 
