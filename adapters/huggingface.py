@@ -80,7 +80,7 @@ class HFCausal:
         self._opened = True
 
     def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
-        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat)
+        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat, embeddings(self.model))
 
     def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
         config = self.model.config.get_text_config()
@@ -104,8 +104,9 @@ class HFCausal:
             capabilities=frozenset(c for c in CAPABILITIES if c not in lacks),
             lacks=tuple(lacks.items()),
             attention=str(getattr(self.model.config, "_attn_implementation", "") or ""),
-            bos="added" if self.encoder.begins_with_bos else "none",
+            bos=self.encoder.begins_with,
             chat=self.encoder.opening if self.encoder.chat else None,
+            chat_date=self.encoder.chat_date,
             unknown=self.encoder.unknown,
             device=str(self.device),
             step=training.get("step"),
@@ -322,7 +323,7 @@ class HFCausal:
     def _tapped(
         self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1, tail: int = 1
     ) -> Any:
-        headless = self._tap is None or not self._tap.mixers
+        headless = self._tap is None or not self._tap.mixers  # or not tried yet, while the model is opened
         if edit is None and not trace and (layer == 1 or headless):
             return nullcontext()
         if self._tap is None or headless:
@@ -510,6 +511,18 @@ def max_length(model: PreTrainedModel) -> int:
         if isinstance(value, int) and value > 0:
             return value
     return UNLIMITED
+
+
+def embeddings(model: PreTrainedModel) -> int | None:
+    """How many tokens the model has embeddings for; None where it does not tell."""
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    size = getattr(table, "num_embeddings", None)
+    if size is None and isinstance(getattr(table, "weight", None), Tensor):
+        size = table.weight.shape[0]
+    return None if size is None else int(size)
 
 
 CPU_CHUNK = 32
