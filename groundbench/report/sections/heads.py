@@ -46,7 +46,9 @@ def heads_section(model: ModelRecord, heads: tuple[HeadsRecord, ...]) -> Section
 def _counts(heads: tuple[HeadsRecord, ...]) -> Table:
     rows = tuple(
         (
-            f"{h.kind}, {h.selection}{'' if h.diagonal else ', without the diagonal'}{', no floor' if h.floor == 0 else ''}",
+            ", ".join(
+                (h.kind, h.selection, *([] if h.diagonal else ["without the diagonal"]), *["no floor"][: h.floor == 0])
+            ),
             f"{h.denominator}, {percent(h.threshold)}",
             number(h.mean_count),
             interval(h.ci_low, h.ci_high),
