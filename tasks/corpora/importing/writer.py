@@ -139,7 +139,7 @@ def split_off(transcripts: Sequence[Coded], share: float, group: Sequence[int] |
         taken = int(found.sum())
         if taken >= few:
             break
-        if len(rows) > 1 and (taken and taken + len(rows) > 2 * few or taken + len(rows) == n):
+        if len(rows) > 1 and ((taken and taken + len(rows) > 2 * few) or taken + len(rows) == n):
             continue  # a large group would take far more than the share
         found[rows] = True
     if not found.any():

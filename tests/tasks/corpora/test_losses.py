@@ -58,7 +58,7 @@ def test_read_passed_over_or_named(files: list[tuple[str, str]]) -> None:
         for i, (place, kind) in enumerate(files):
             data = transcript(i)[: -5 if kind == "cut cha" else None]
             name = f"f{i}.{'wav' if kind == 'wav' else 'cha'}"
-            if "." == place[:1] or "/." in place or "MACOSX" in place:
+            if place[:1] == "." or "/." in place or "MACOSX" in place:
                 hidden.add(place)
             else:
                 expected[{"cha": "read", "wav": "kinds", "cut cha": "cut"}[kind]] += 1
