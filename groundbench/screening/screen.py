@@ -67,10 +67,17 @@ def screen(
     Raises:
         BadInputError: model, question set or option is unknown; or `out` holds another run.
         GroundbenchError: a fault while running; what was computed is kept in `out`.
+
+    Example:
+        >>> import groundbench
+        >>> from groundbench.screening.screen import ScreenOptions
+        >>> card = groundbench.screen(MODEL, ["text-scenes"], ScreenOptions(signals=("probability",), limit=40))
+        >>> card.verdict.passed is None  # no policy was given, so nothing is required
+        True
     """
     options = options or ScreenOptions()
     started = time.perf_counter()
-    adapter = open_model(model, **dict(load or {})) if isinstance(model, str) else model
+    adapter = open_model(model, **dict(load or {}))
     found = record_file(questions, options)
     folder = None if out is None else Path(out)
     if found is not None and found.mode != "A":
