@@ -1,7 +1,9 @@
 """Signals that are fitted: lookback and ReDeEP (protocol §16). Never scored on answers that they were fitted on.
 
-Answers of the split `test` are scored by a model fitted on all of `fit`; those of `fit` by models fitted on its other
-fifths, parted by group; heads and layers of ReDeEP are chosen on `detect` alone.
+Answers of the split `test` are scored by a model fitted on all of `fit`: those alone judge the signal. Answers of `fit`
+are scored by models fitted on its other fifths, parted by group, for the choice of the best signal only: such scores
+of several models are not independent of the labels taken together (under permuted labels they call a difference in
+one of seven runs where one of twenty is meant). Heads and layers of ReDeEP are chosen on `detect` alone.
 """
 
 from __future__ import annotations

@@ -139,7 +139,8 @@ class Screener:
             prompt: what stands before the answer.
             evidence: the part of the prompt that the answer should rest on: its text, which must stand there once, its
                 span in characters, or an image, which then stands before the prompt. Not for a `Prompt`, which has it.
-            signals: names or families; heads cost one forward and one backward pass through the last position, gain
+            signals: names or families (signals of whole answers, such as perplexity, are measured by
+                `risk_of_answer`); heads cost one forward and one backward pass through the last position, gain
                 one forward pass and one for each comparison, probability and entropy one.
             without, mismatched: for gain and contrast, the prompt without evidence and with other evidence.
             candidates: for probability, entropy and contrast, the other answers that it might have been.
@@ -148,6 +149,8 @@ class Screener:
             BadInputError: the evidence is not in the prompt, or a signal lacks what it needs.
         """
         chosen = choose(tuple(signals))
+        if any(s.needs == "answer" for s in chosen):
+            return self.risk_of_answer(prompt, answer, evidence=evidence, signals=signals)
         shown = prompt if isinstance(prompt, Prompt) else with_evidence(prompt, evidence)
         live = _Live(
             shown,

@@ -90,12 +90,13 @@ def signal_records(scored: Scored, signals: Sequence[Signal], missing: Mapping[s
 def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord:
     told = {n: getattr(signal, n) for n in ("name", "role", "description", "cost", "source", "formula")}
     base = SignalRecord.model_validate(told)
-    if missing is None and not len(scored.known(signal.name, scored.splits.scored)):
+    part = scored.splits.test if signal.fitted else scored.splits.scored
+    if missing is None and not len(scored.known(signal.name, part)):
         missing = f"no question of the splits fit and test has what it needs ({signal.needs})"
     if missing is not None:
         return base.model_copy(update={"missing": missing})
-    risk, error, group = scored.on(signal.name, scored.splits.scored)
-    at = scored.known(signal.name, scored.splits.scored)
+    risk, error, group = scored.on(signal.name, part)
+    at = scored.known(signal.name, part)
     fit, fit_error, _ = scored.on(signal.name, scored.splits.fit)
     test, test_error, test_group = scored.on(signal.name, scored.splits.test)
     return base.model_copy(

@@ -39,6 +39,11 @@ class Signal:
     source: str = ""
     formula: str = ""
 
+    @property
+    def fitted(self) -> bool:
+        """Whether it is a model that is fitted on the split `fit`: then it is judged on the split `test` alone."""
+        return self.cost.endswith("fitted")
+
 
 HEADS_COST = "1 forward + 1 backward through the last position"
 SIGNALS: tuple[Signal, ...] = (

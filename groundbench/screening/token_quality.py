@@ -10,6 +10,7 @@ import numpy.typing as npt
 from groundbench.results.risk_card import SignalRecord
 from groundbench.results.risk_card_answers import AggregateRecord, TokenQuality
 from groundbench.screening.error_rates import estimated
+from groundbench.screening.fitted_signals import FITTED
 from groundbench.screening.given_answers import AnswerRisks, GivenSet
 from groundbench.screening.signal_quality import Scored
 from groundbench.stats.ranking import auprc_estimate, auroc_estimate
@@ -30,7 +31,8 @@ def answer_extras(
             continue
         made = []
         for how, values in risks.others.get(record.name, {}).items():
-            at = scored.splits.scored[~np.isnan(values[scored.splits.scored])]
+            part = scored.splits.test if record.name in FITTED else scored.splits.scored
+            at = part[~np.isnan(values[part])]
             auroc = auroc_estimate(values[at], scored.error[at], scored.group[at], scored.seed)
             made.append(AggregateRecord.model_validate({"how": how, "auroc": estimated(auroc)}))
         tokens = _on_spans(record.name, scored, risks, given)
@@ -43,7 +45,7 @@ def _on_spans(name: str, scored: Scored, risks: AnswerRisks, given: GivenSet) ->
     values: list[Floats] = []
     wrong: list[Bools] = []
     group: list[Ints] = []
-    for i in scored.splits.scored.tolist():
+    for i in (scored.splits.test if name in FITTED else scored.splits.scored).tolist():
         own = risks.tokens.get(name, [None] * len(given.records))[i]
         marked = given.token_labels[i]
         if own is None or marked is None or len(own) != len(marked):

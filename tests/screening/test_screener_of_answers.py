@@ -66,6 +66,14 @@ def test_many_answers_from_many_threads_are_those_of_one(screened: Path) -> None
     assert any(s.name == "context-shift" for s in alone[0].signals)
 
 
+def test_risk_takes_signals_of_whole_answers_too(screened: Path) -> None:
+    screener = Screener.load(screened, tiny_llama())
+    prompt, evidence, answer = parts(rows()[0])
+    names = ("perplexity", "gain")
+    found = screener.risk(prompt, answer, evidence=evidence, signals=names)
+    assert found == screener.risk_of_answer(prompt, answer, evidence=evidence, signals=names)
+
+
 def test_what_cannot_be_read_is_named(screened: Path) -> None:
     screener = Screener.load(screened, tiny_llama())
     with pytest.raises(BadInputError, match="answer 1: the evidence 'nowhere' stands 0 times"):
