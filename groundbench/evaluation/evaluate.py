@@ -331,7 +331,7 @@ def _result(
         lens=head.record.lens,
         forms=records if several else (),
         head_forms=head_forms(records) if several else (),
-        copy_corrected=copy_corrected([m.table for m in measured], seed=options.seed),
+        copy_corrected=copy_corrected([m.table for m in measured]),
         image=next((r.image for r in records if r.image is not None), None),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
         protocol=_protocol(adapter, testbed, options) | _unknown(adapter, measured),
@@ -355,6 +355,8 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
         found["skipped"] = skipped
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
+    if adapter.info.chat_date is not None:
+        found["chat_date"] = adapter.info.chat_date
     if {"heads", "ablation"} & set(options.measures or ()) and "tap" in adapter.info.capabilities:
         found |= options.mechanism.record_for(adapter)
     return found

@@ -28,6 +28,7 @@ from groundbench.measures.heads.single_heads import sweep_heads
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
 from groundbench.results.run import AblationRecord, Control, Denominator, HeadsRecord, Selection
+from groundbench.util.atomic_files import file_name
 from groundbench.util.progress import Progress
 
 SMALL = 30_000_000
@@ -187,7 +188,7 @@ def saliency_of(
 def _saliency_path(store: RunStore, contexts: Contexts, options: SaliencyOptions) -> Path:
     how = [options.denominator, *(["all-tokens"] if options.loss == "all" else [])]
     how += [f"seed-{options.seed}"] if options.seed else []
-    return store.directory / "parts" / "saliency" / f"{'-'.join([contexts.form.name, *how])}.npz"
+    return store.directory / "parts" / "saliency" / file_name(f"{'-'.join([contexts.form.name, *how])}.npz")
 
 
 def untrained_saliency(reference: Reference, contexts: Contexts, options: MechanismOptions) -> HeadSaliency | None:

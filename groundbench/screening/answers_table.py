@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from groundbench.results.run import write_atomic
 from groundbench.screening.answering import Answers
 from groundbench.screening.splits import Splits
+from groundbench.util.atomic_files import written_whole
 
 if TYPE_CHECKING:
     from groundbench.screening.screen_answers import AnswerScreen
@@ -89,10 +89,5 @@ def write_flagged(path: Path, made: AnswerScreen) -> None:
 
 
 def _write(path: Path, columns: Mapping[str, pa.Array]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(pa.table(dict(columns)), temporary, compression="zstd")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        pq.write_table(pa.table(dict(columns)), file, compression="zstd")

@@ -20,6 +20,7 @@ from groundbench.measures.lens.training import require_hidden, train_lens, train
 from groundbench.measures.lens.training_text import HeldoutText, LensFold, lens_folds
 from groundbench.measures.lens.tuned_lens import TunedLens
 from groundbench.results.run import LensLayer, LensRecord
+from groundbench.util.atomic_files import file_name
 from groundbench.util.progress import Progress
 
 Advance = Callable[[int], None]
@@ -90,7 +91,7 @@ def trained_lens(
     advance: Advance | None = None,
 ) -> TunedLens:
     """The lens of one fold; read from the run directory where one trained alike is there already."""
-    path = None if store is None else store.directory / "lens" / f"{form}-{fold.name}.safetensors"
+    path = None if store is None else store.directory / "lens" / file_name(f"{form}-{fold.name}.safetensors")
 
     def trained() -> TunedLens:
         if path is not None and path.exists():

@@ -55,7 +55,7 @@ class ReadOptions:
 
 def is_records(name: str) -> bool:
     """Whether a name is a file of records, or a YAML file that points to one."""
-    path = Path(name)
+    path = Path(name).expanduser()
     suffixes = [s.lower() for s in path.suffixes]
     if suffixes and suffixes[-1] in (".gz", ".xz", ".bz2"):
         suffixes.pop()
@@ -74,7 +74,7 @@ def load_records(path: str | Path, options: ReadOptions | None = None) -> Record
         BadInputError: the file cannot be read; a record cannot be used (with its line, what was found and what was
             expected) unless `keep_going`; ids come twice; modes are mixed; or no record is left.
     """
-    path, options = Path(path), options or ReadOptions()
+    path, options = Path(path).expanduser(), options or ReadOptions()
     if path.suffix.lower() in (".yaml", ".yml"):
         files, options = _pointed(path, options)
     else:
