@@ -19,7 +19,7 @@ from groundbench.tasks.questions.records.field_names import (
 )
 from groundbench.tasks.questions.records.images import find_image
 from groundbench.tasks.questions.records.other_evidence import draw_others
-from groundbench.tasks.questions.records.rows import kind_of, read_rows
+from groundbench.tasks.questions.records.read import kind_of, read_rows
 from groundbench.tasks.questions.sets import SETS, set_of
 from groundbench.tasks.questions.sets.place import FaultyError, Place, Row
 from groundbench.util.yaml_files import Marked, read_marked
