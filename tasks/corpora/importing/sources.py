@@ -224,8 +224,8 @@ def _unpack(
                 faults.append(Fault(full, None, f"archives lie more than {NESTED} deep in one another: unpack them"))
             else:
                 whole = max(1, len(data))
-                for full, inside, packed in _unpack(full, io.BytesIO(data), faults, passed, deeper - 1):
-                    yield full, inside, packed * size // whole  # progress counts bytes of the outer file
+                for inner, inside, packed in _unpack(full, io.BytesIO(data), faults, passed, deeper - 1):
+                    yield inner, inside, packed * size // whole  # progress counts bytes of the outer file
     except UNFORESEEN as error:
         cut = isinstance(error, EOFError | zipfile.BadZipFile | tarfile.ReadError)
         advice = "; is it cut? Download it again" if cut else ""
