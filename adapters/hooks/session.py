@@ -70,8 +70,16 @@ class Session:
         return index
 
     def changes(self, index: int) -> bool:
-        """Whether the edit changes any head of this site."""
-        return self._edit is not None and self._edited[index]
+        """Whether the edit changes any head of this site, or cuts an edge in one."""
+        return self._edit is not None and (self._edited[index] or self.cut(index) is not None)
+
+    def cut(self, index: int) -> tuple[Tensor, Tensor, Tensor] | None:
+        """The edges cut at a site: heads [R, H], queries [R, T new] and keys [R, T]; None where none are."""
+        cut = None if self._edit is None else self._edit.cut
+        if cut is None:
+            return None
+        heads = cut.heads[:, self.sites[index].columns]
+        return (heads, cut.queries[:, self._start :], cut.keys) if bool(heads.any()) else None
 
     def edit(self, index: int, output: Tensor) -> Tensor:
         """The edited head outputs of a site: [B, H, T, D] to the same shape."""
@@ -86,6 +94,8 @@ class Session:
         if self._edit.replace is not None:
             other = self._replacement(self._edit, self._edit.replace[index], output.shape[2], part.shape[2])
             new = new + (1 - scale) * other.to(output).transpose(1, 2)
+        if self._edit.donors is not None:
+            new = new + (1 - scale) * part[self._edit.donors.to(output.device)]
         return torch.cat([before, new], dim=2) if last_only else new
 
     def _replacement(self, edit: HeadEdit, replace: Tensor, new: int, width: int) -> Tensor:
