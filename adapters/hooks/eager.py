@@ -89,7 +89,7 @@ class EagerRecorder:
                 return None
             if session.cut(index) is not None:
                 raise UnsupportedModelError(
-                    f"{type(module).__name__}: it computes its attention by itself, so no edge between tokens can be cut"
+                    f"{type(module).__name__}: it computes its attention by itself, so no edge of it can be cut"
                 )
             merged = as_graph_root(args[0], session.trace)
             heads = merged.view(*merged.shape[:-1], n_heads, -1).transpose(1, 2)
