@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -421,6 +422,19 @@ class EmbeddingInput(Protocol):
         """As `forward` with `trace`, but with `embedded` [B, T, d] entering the first layer for the new tokens.
 
         Needs the capability `restart`.
+        """
+        ...
+
+
+@runtime_checkable
+class Editable(Protocol):
+    """An adapter that can hold an edit of heads over every call of its model (`groundbench.ablate`)."""
+
+    def editing(self, edit: HeadEdit, note: str) -> AbstractContextManager[None]:
+        """Edit heads in every call of the model made inside the block, and remove the edit however the block ends.
+
+        Inside it `info` has another name (with `note`) and fingerprint, so that no cache takes the edited model for
+        the model. Raises UnsupportedModelError where heads cannot be edited.
         """
         ...
 

@@ -1,8 +1,9 @@
 """Interchange: some heads take their outputs from another prompt's run (protocol §15).
 
 Donor and receiver run in one batch: each row takes the heads of its set from its donor's row, so that nothing is kept
-between passes. The common beginning of the two prompts is run once and cached, since nothing differs there; a pass
-starts at the lowest layer of its sets from the saved residual. Surprisals are of first tokens, in nats.
+between passes. The common beginning of the two prompts is run once and cached, since nothing differs there. A pass
+starts from a saved residual at the first layer in which its set differs from no head, or from every head: the heads of
+a ranking lie close together, and so do those that a curve leaves. Surprisals are of first tokens, in nats.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Prefix, Restartable
+from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix, Restartable
 from groundbench.api.errors import NonFiniteLogitsError
 from groundbench.engine import distributed as processes
 from groundbench.engine.batching import MAX_LOGITS, MIN_PREFIX, common_prefix
@@ -113,29 +114,72 @@ def _run(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_tokens: int
     for i, swap in enumerate(swaps):
         targets[i, : len(swap.targets)] = torch.tensor(swap.targets)
         asked[i, : len(swap.targets)] = True
-    layers = np.array([m.layer for m in adapter.info.mixers for _ in range(m.n_heads)])
-    lowest = np.array([layers[s].min() if s.any() else 0 for s in sets])
+    asked_of_all = asked.numpy()[:, None].repeat(len(sets), 1)
     restart = isinstance(adapter, Restartable) and {"restart", "hidden"} <= adapter.info.capabilities
-    begins = sorted({int(k) - 1 for k in lowest if k}) if restart else []
-    both = None if prefix is None else prefix.select([*range(n), *range(n)])
-    base = adapter.forward([*rows, *given], prefix=both, hidden=begins)
+    starts = [_start(adapter, chosen) if restart else _Start(False, 1 if chosen.any() else None) for chosen in sets]
+    untouched = _residuals(adapter, rows, given, prefix, starts, everything=False)
+    swapped = _residuals(adapter, rows, given, prefix, starts, everything=True)
     result = np.full((n, len(sets), most), np.nan)
-    untouched = _surprisal(base.logits[:n], targets, swaps)
-    result[:, lowest == 0] = untouched.numpy()[:, None]
     room = max(2, min(batch_tokens // (len(rows[0]) - start), MAX_LOGITS // adapter.info.vocab_size))
     width = max(1, room // n - 1)
-    for layer in sorted({int(k) for k in lowest if k}):
-        members = np.flatnonzero(lowest == layer) if restart else np.flatnonzero(lowest > 0)
+    for begin in dict.fromkeys(starts):
+        members = np.array([k for k, s in enumerate(starts) if s == begin])
+        base = swapped if begin.everything else untouched
+        if begin.layer is None:
+            assert base is not None
+            result[:, members] = _surprisal(base.logits[n:], targets, swaps).numpy()[:, None]
+            continue
         for a in range(0, len(members), width):
             part = members[a : a + width]
-            residual = base.hidden[layer - 1] if restart else None
-            values = _patched(adapter, rows, given, prefix, sets[part], residual, layer)
-            for k, logits in zip(part, values.split(n), strict=True):
-                result[:, k] = _surprisal(logits, targets, swaps).numpy()
-        if not restart:
-            break
-    result[~asked.numpy()[:, None].repeat(len(sets), 1)] = np.nan
+            residual = None if not restart or base is None else base.hidden[begin.layer - 1]
+            logits = _patched(adapter, rows, given, prefix, sets[part], residual, begin.layer)
+            for k, own in zip(part, logits.split(n), strict=True):
+                result[:, k] = _surprisal(own, targets, swaps).numpy()
+    result[~asked_of_all] = np.nan
     return result
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a set's pass starts: at the first layer that differs from a pass in which no head, or every head, was
+    exchanged (`everything`); None where none differs."""
+
+    everything: bool
+    layer: int | None
+
+
+def _start(adapter: Adapter, chosen: Bools) -> _Start:
+    """The later of the two starts that a set allows."""
+    layer = np.array([layer for layer, _ in adapter.info.head_index])
+    patched, kept = (int(layer[m].min()) if m.any() else None for m in (chosen, ~chosen))
+    if patched is None or kept is None:
+        return _Start(kept is None, None)
+    return _Start(kept > patched, max(patched, kept))
+
+
+def _residuals(
+    adapter: Adapter,
+    rows: Sequence[Encoded],
+    donors: Sequence[Encoded],
+    prefix: Prefix | None,
+    starts: Sequence[_Start],
+    *,
+    everything: bool,
+) -> Forward | None:
+    """A pass of donors and receivers with the states at which sets start; None where no set needs it."""
+    own = [s for s in starts if s.everything == everything]
+    layers = sorted({s.layer - 1 for s in own if s.layer is not None})
+    restarts = "restart" in adapter.info.capabilities and "hidden" in adapter.info.capabilities
+    if not own or (not restarts and all(s.layer is not None for s in own)):
+        return None
+    n = len(rows)
+    both = None if prefix is None else prefix.select([*range(n), *range(n)])
+    edit = None
+    if everything:
+        scale = torch.ones(2 * n, adapter.info.n_heads)
+        scale[n:] = 0.0
+        edit = HeadEdit(scale, donors=torch.arange(n).repeat(2))
+    return adapter.forward([*donors, *rows], prefix=both, edit=edit, hidden=layers if restarts else ())
 
 
 def _patched(
@@ -157,7 +201,7 @@ def _patched(
     if residual is None:
         return adapter.forward(batch, prefix=cached, edit=edit).logits[n:]
     assert isinstance(adapter, Restartable)
-    entering = torch.cat([residual[n:], residual[:n].repeat(k, 1, 1)])
+    entering = torch.cat([residual[:n], residual[n:].repeat(k, 1, 1)])
     return adapter.restart(batch, entering, layer, prefix=cached, edit=edit)[n:]
 
 

@@ -14,6 +14,7 @@ from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine.run_directory import Stage
 from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.causal.curve import by_noun, curve_record, random_band, ratio
+from groundbench.measures.causal.edge_knockout import Asked, cuts_of, knocked_out
 from groundbench.measures.causal.interchange import Swap, exchange
 from groundbench.measures.causal.options import CausalOptions, Score, curve_sizes, headline_size, set_sizes
 from groundbench.measures.causal.pairs import Pair, PairCell, make_pairs
@@ -29,6 +30,7 @@ from groundbench.results.causal import (
     HeadScore,
     InterchangeRecord,
     Interval,
+    KnockoutRecord,
     PairRecord,
     Ranking,
 )
@@ -38,6 +40,8 @@ from groundbench.util.progress import Progress
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+KNOCKED_PAIRS = 64
+"""Pairs on which edges are cut, over all cells."""
 OPPOSED = 0.01
 """Of the gain: the least exact effect of a head whose contrast is said to have the other sign."""
 
@@ -181,6 +185,14 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
     scores = score_heads(setting, saliency)
     kinds = [s for s in options.scores if s in scores.of_pairs or (s == "share" and scores.share is not None)]
     interchange, curves, table = _exchanged(setting, scores, kinds)
+    lists = _top(scores, setting, "contrast", headline_size(info.n_heads))
+    notes = [] if len(kinds) == len(options.scores) else [_unscored(options, kinds)]
+    knockout: tuple[KnockoutRecord, ...] = ()
+    if options.knockout:
+        try:
+            knockout = _knockout(setting, lists, table)
+        except UnsupportedModelError as error:
+            notes.append(f"no edge was cut: {error}")
     record = CausalRecord(
         env_form=subject.contexts.form.name,
         n_heads=info.n_heads,
@@ -190,9 +202,10 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
         opposed=_opposed(setting, scores, table),
         interchange=interchange,
         curves=curves,
-        note=None if len(kinds) == len(options.scores) else _unscored(options, kinds),
+        knockout=knockout,
+        note="; ".join(notes) or None,
     )
-    return CausalRun(record, setting, tuple(_top(scores, setting, "contrast", headline_size(info.n_heads))))
+    return CausalRun(record, setting, tuple(lists))
 
 
 def _unscored(options: CausalOptions, kinds: Sequence[Score]) -> str:
@@ -477,6 +490,41 @@ def _pair_record(setting: Setting, scores: Scores, table: _Table) -> PairRecord:
         corrupt=float(by_noun(setting.noun, table.corrupt).mean()),
         gain=Interval(value=gain.value, ci_low=gain.low, ci_high=gain.high),
     )
+
+
+def _knockout(setting: Setting, lists: Sequence[Bools], table: _Table) -> tuple[KnockoutRecord, ...]:
+    """What cutting edges loses, on a seeded sample of the pairs of each cell."""
+    contexts, seed = setting.subject.contexts, setting.subject.seed
+    kept, values = [], []
+    with Progress(f"{setting.subject.adapter.info.name}: edges of {contexts.form.name}", len(setting.noun)) as bar:
+        for number, cell in enumerate(setting.cells):
+            chosen = np.random.default_rng([seed, number, 99]).permutation(len(cell.pairs))
+            chosen = np.sort(chosen[: max(1, KNOCKED_PAIRS // len(setting.cells))])
+            asked = [
+                Asked(contexts.rows[at], cell.pairs[i].target)
+                for i in chosen.tolist()
+                for at in (cell.pairs[i].clean, cell.pairs[i].corrupt)
+            ]
+            cuts = cuts_of(lists[number], setting.layer)
+            found = knocked_out(setting.subject.adapter, asked, [c for c, _ in cuts], setting.subject.batch_tokens)
+            kept += (chosen + setting.parts[number].start).tolist()
+            values.append(found[1::2] - found[::2])
+            bar.advance(len(cell.pairs))
+    under = np.concatenate(values)
+    gain = (table.corrupt - table.clean)[kept]
+    made = []
+    for k, (cut, window) in enumerate(cuts):
+        layers = setting.layer[np.any(lists, axis=0)] if window is None else np.array(window)
+        made.append(
+            KnockoutRecord(
+                step=cut.step,
+                heads="headline" if window is None else "all",
+                first_layer=int(layers.min()),
+                last_layer=int(layers.max()),
+                lost=ratio(setting.noun[kept], gain - under[:, k], gain, seed),
+            )
+        )
+    return tuple(made)
 
 
 def _head_scores(setting: Setting, scores: Scores) -> tuple[HeadScore, ...]:
