@@ -7,10 +7,22 @@ nothing global changes; every function takes `ax=` to draw into a figure of your
 from __future__ import annotations
 
 from groundbench.plots.ablation import ablation
+from groundbench.plots.causal import causal_curve, cross_form, head_identity, knockout
 from groundbench.plots.gain import gain
 from groundbench.plots.heads import heads
 from groundbench.plots.ladder import ladder
 from groundbench.plots.lens import lens
 from groundbench.plots.trajectory import trajectory
 
-__all__ = ["ablation", "gain", "heads", "ladder", "lens", "trajectory"]
+__all__ = [
+    "ablation",
+    "causal_curve",
+    "cross_form",
+    "gain",
+    "head_identity",
+    "heads",
+    "knockout",
+    "ladder",
+    "lens",
+    "trajectory",
+]
