@@ -168,11 +168,13 @@ def together(outer: HeadEdit | None, inner: HeadEdit | None) -> HeadEdit | None:
         return inner if outer is None else outer
     if (
         outer.replace is not None
+        or outer.donors is not None
+        or outer.cut is not None
         or outer.positions != "all"
         or (inner.positions == "last" and (outer.scale != 1).any())
     ):
         raise BadInputError("heads are edited already, in a way that cannot be combined with another edit")
-    if inner.replace is None:
+    if inner.replace is None and inner.donors is None:
         return replace(inner, scale=inner.scale * outer.scale.to(inner.scale))
     # o' = outer * (scale * o + (1 - scale) * replace): what replaces a head's output is scaled as well.
     raise BadInputError("heads are edited already; expected an inner edit that replaces no outputs")
