@@ -84,7 +84,7 @@ def test_figures_of_causes(name: str) -> None:
     records = tuple(fake_causal(form, recovered=0.9, others=("word", "gloss")) for form in ("word", "gloss"))
     axes = getattr(groundbench.plots, name)(_with(records)).axes[0]
     if name == "causal_curve":
-        drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+        drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
         curve = records[0].curves[0]
         assert drawn[curve.ranking] == pytest.approx([p.f for p in curve.points])
     if name == "cross_form":

@@ -230,7 +230,8 @@ def _knockout(record: CausalRecord) -> Figure | None:
     )
     head = next((k for k in record.knockout if k.heads == "headline"), None)
     own = "" if head is None else f" In the headline's heads alone the first loses {percent(head.lost.value)}."
-    caption = f"Edges cut in all heads of {f'{width} layers' if width > 1 else 'one layer'} at a time ({record.env_form}), in both prompts.{own}"
+    size = f"{width} layers" if width > 1 else "one layer"
+    caption = f"Edges cut in all heads of {size} at a time ({record.env_form}), in both prompts.{own}"
     rows = tuple(
         (
             STEPS[k.step],
