@@ -46,7 +46,11 @@ class PairRecord(Record):
 
 
 class HeadScore(Record):
-    """One head's scores: mean `share` of saliency on the ENV edge (§10), and mean nats over the pairs."""
+    """One head's scores: mean `share` of saliency on the ENV edge (§10), and mean nats over the pairs.
+
+    `zeroed` is the rise of the clean prompt's surprisal when the head alone is zeroed at all positions: of heads whose
+    exact effect is a fifth of the gain or more, null for others.
+    """
 
     layer: int = Field(ge=1)
     head: int = Field(ge=0)
@@ -54,6 +58,7 @@ class HeadScore(Record):
     contrast: float | None = None
     contrast_ig: float | None = None
     exact: float | None = None
+    zeroed: float | None = None
 
 
 class Agreement(Record):

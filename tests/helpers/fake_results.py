@@ -338,7 +338,7 @@ def fake_causal(form: str, *, recovered: float | None, others: tuple[str, ...] =
 
     def curve(ranking: Ranking, scale: float) -> CurveRecord:
         points = tuple(
-            CurvePointRecord(k=n, f=min(1.0, scale * n / 14), ci_low=scale * n / 20, ci_high=1.0)
+            CurvePointRecord(k=n, f=min(1.0, scale * n / 14), ci_low=min(0.9, scale * n / 20), ci_high=1.0)
             for n in (1, 3, 14, 270)
         )
         return CurveRecord(ranking=ranking, points=points, cpr=0.9, cmd=0.1, heads_for_half=share(7.0))

@@ -65,14 +65,10 @@ def test_a_record_without_curves_or_random_draws_is_shown() -> None:
 
 def test_zeroing_that_shows_nothing_is_named() -> None:
     record = fake_causal("word", recovered=0.9)
-    result = fake_result(0)
-    best = record.scores[0]
-    counts = (result.heads[0].by_head[0].model_copy(update={"layer": best.layer, "head": best.head, "effect": 0.0}),)
-    heads = (result.heads[0].model_copy(update={"by_head": counts}),)
-    section = causal_section(result.model, (record,), heads)
-    assert any("cutting heads misleads here" in n for n in section.notes)
-    harmful = (heads[0].model_copy(update={"by_head": (counts[0].model_copy(update={"effect": 3.0}),)}),)
-    assert not any("misleads" in n for n in causal_section(result.model, (record,), harmful).notes)
+    for zeroed, told in ((0.0, True), (3.0, False), (None, False)):
+        scores = (record.scores[0].model_copy(update={"zeroed": zeroed}), *record.scores[1:])
+        notes = causal_section(fake_result(0).model, (record.model_copy(update={"scores": scores}),)).notes
+        assert any("cutting heads misleads here" in n for n in notes) == told
 
 
 @pytest.mark.parametrize("name", ["causal_curve", "knockout", "head_identity", "cross_form"])

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.stats import spearmanr
 
+from groundbench.api.adapter import HeadEdit
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine.run_directory import Stage
 from groundbench.engine.subject import Subject, resolved
@@ -42,6 +44,8 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 KNOCKED_PAIRS = 64
 """Pairs on which edges are cut, over all cells."""
+STRONG = 0.2
+"""Of the gain: the least exact effect of a head that is also zeroed, to see whether zeroing would show it."""
 OPPOSED = 0.01
 """Of the gain: the least exact effect of a head whose contrast is said to have the other sign."""
 
@@ -197,7 +201,7 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
         env_form=subject.contexts.form.name,
         n_heads=info.n_heads,
         pairs=_pair_record(setting, scores, table),
-        scores=_head_scores(setting, scores),
+        scores=_head_scores(setting, scores, _zeroed(setting, scores, table)),
         agreement=_agreement(setting, scores, kinds),
         opposed=_opposed(setting, scores, table),
         interchange=interchange,
@@ -527,10 +531,32 @@ def _knockout(setting: Setting, lists: Sequence[Bools], table: _Table) -> tuple[
     return tuple(made)
 
 
-def _head_scores(setting: Setting, scores: Scores) -> tuple[HeadScore, ...]:
+def _zeroed(setting: Setting, scores: Scores, table: _Table) -> Floats:
+    """[heads] rise of the clean surprisal when a head alone is zeroed everywhere; NaN for heads of little effect."""
+    adapter, contexts = setting.subject.adapter, setting.subject.contexts
+    found = np.full(adapter.info.n_heads, np.nan)
+    if "exact" not in scores.of_pairs:
+        return found
+    gain = float(by_noun(setting.noun, table.corrupt - table.clean).mean())
+    strong = np.flatnonzero(scores.mean("exact", setting, None) >= STRONG * gain) if gain > 0 else []
+    pairs = [p for cell in setting.cells for p in cell.pairs]
+    swept = np.flatnonzero(~np.isnan(scores.of_pairs["exact"]).all(1)).tolist()
+    for head in strong:
+        scale = torch.ones(1, adapter.info.n_heads)
+        scale[0, head] = 0.0
+        rises = []
+        for i in swept:
+            logits = adapter.forward([contexts.rows[pairs[i].clean]], edit=HeadEdit(scale)).logits[0]
+            rises.append(float(torch.logsumexp(logits, -1) - logits[pairs[i].target]) - table.clean[i])
+        found[head] = np.mean(rises)
+    return found
+
+
+def _head_scores(setting: Setting, scores: Scores, zeroed: Floats) -> tuple[HeadScore, ...]:
     columns: dict[str, Floats] = {s.replace("-", "_"): scores.mean(s, setting, None) for s in scores.of_pairs}
     if scores.share is not None:
         columns["share"] = scores.mean("share", setting, None)
+    columns["zeroed"] = zeroed
     made = []
     for i, (layer, head) in enumerate(setting.subject.adapter.info.head_index):
         own = {n: None if np.isnan(v[i]) else float(v[i]) for n, v in columns.items()}

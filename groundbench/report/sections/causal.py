@@ -12,7 +12,7 @@ from groundbench.report.elements import Cell, Figure, Section, Table
 from groundbench.report.text.numbers import count, interval, number, p_value, percent
 from groundbench.report.text.sentences import carried_sentence
 from groundbench.results.causal import CausalRecord, CurveRecord, HeadIdentity, Interval
-from groundbench.results.run import HeadsRecord, ModelRecord
+from groundbench.results.run import ModelRecord
 
 TITLE = "Which heads carry it"
 COLOURS = {"contrast": 1, "share": 2, "exact": 3, "contrast-ig": 4, "random": 6}
@@ -22,11 +22,11 @@ STEPS = {
     "read": "prediction ← later words",
 }
 LISTED = 20
-CARRIES, NOTHING = 0.2, 0.01
-"""Of the gain: the least exact effect of a head that carries the noun, and the least effect of zeroing that shows."""
+NOTHING = 0.01
+"""Of the gain: the least effect of zeroing a head that shows."""
 
 
-def causal_section(model: ModelRecord, records: Sequence[CausalRecord], heads: Sequence[HeadsRecord] = ()) -> Section:
+def causal_section(model: ModelRecord, records: Sequence[CausalRecord]) -> Section:
     """What the heads of a ranking carry, for every form; the first form's curve, knockout and heads as figures."""
     if not model.mixers:
         return Section("causal", TITLE, missing=f"{model.architecture} has no heads to exchange.")
@@ -38,7 +38,7 @@ def causal_section(model: ModelRecord, records: Sequence[CausalRecord], heads: S
     tables = [_carried(records), _listed(first, identity)]
     notes = [f"{r.env_form}: {r.note}." for r in records if r.note]
     notes += [_opposed(r) for r in records if r.opposed]
-    notes += _repaired(first, heads)
+    notes += [note for r in records for note in _repaired(r)]
     return Section(
         "causal",
         TITLE,
@@ -64,23 +64,16 @@ def _opposed(record: CausalRecord) -> str:
     return f"{record.env_form}: contrast and the exact effect differ in sign for {named}."
 
 
-def _repaired(record: CausalRecord, heads: Sequence[HeadsRecord]) -> list[str]:
-    """Heads that carry the noun although zeroing each alone shows nothing (`heads`: the same form's records)."""
+def _repaired(record: CausalRecord) -> list[str]:
+    """Heads that carry the noun although zeroing each alone shows nothing."""
     gain = record.pairs.gain.value
-    if not heads or gain is None:
+    if gain is None:
         return []
-    exact = {(s.layer, s.head): s.exact for s in record.scores}
-    named = [
-        f"{h.layer}.{h.head}"
-        for h in heads[0].by_head
-        if h.effect is not None
-        and (exact.get((h.layer, h.head)) or 0.0) >= CARRIES * gain > 0
-        and abs(h.effect) < NOTHING * gain
-    ]
+    named = [f"{s.layer}.{s.head}" for s in record.scores if s.zeroed is not None and s.zeroed < NOTHING * gain]
     if not named:
         return []
     return [
-        f"Zeroing {', '.join(named)} alone shows nothing, although the noun goes through "
+        f"{record.env_form}: zeroing {', '.join(named)} alone shows nothing, although the noun goes through "
         f"{'it' if len(named) == 1 else 'each of them'}: other heads take over, so that cutting heads misleads here."
     ]
 

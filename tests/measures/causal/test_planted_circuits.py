@@ -143,11 +143,15 @@ def test_zeroing_misleads_where_another_head_repairs(measured: Measured) -> None
     )
     for head in measured.circuit.zeroing_misleads:
         assert abs(harm[head]) < 0.01
-        exact = measured.score(head).exact
+        exact, zeroed = measured.score(head).exact, measured.score(head).zeroed
         assert exact is not None
         assert exact > 4
+        assert zeroed == pytest.approx(0, abs=0.01)
     for head in measured.circuit.still:
         assert harm[head] > 1
+    for s in measured.record.scores:
+        if s.zeroed is not None and (s.layer, s.head) not in measured.circuit.zeroing_misleads:
+            assert s.zeroed > 0.5
 
 
 def test_a_record_survives_json(measured: Measured) -> None:
