@@ -86,7 +86,7 @@ def test_items_without_a_partner_of_equal_length_are_left_out_and_counted(contex
 
 
 def test_no_pair_at_all_is_said_with_the_nearest_lengths(contexts: Contexts) -> None:
-    with pytest.raises(BadInputError, match=r"form 'token': .* the nearest lengths are \d+ and \d+ tokens, in frame"):
+    with pytest.raises(BadInputError, match=r"form 'token': .*the nearest lengths are \d+ and \d+ tokens, in frame"):
         make_pairs(_lengthened(contexts, set()), ALL, seed=0)
 
 
