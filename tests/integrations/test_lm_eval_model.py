@@ -19,8 +19,8 @@ from lm_eval.api.registry import get_model  # noqa: E402
 
 import groundbench  # noqa: E402
 from groundbench.api.errors import BadInputError, UnsupportedModelError  # noqa: E402
-from groundbench.evaluation.evaluate import MechanismOptions  # noqa: E402
 from groundbench.integrations.lm_eval.model import GroundbenchLM  # noqa: E402
+from groundbench.measures.ablation.options import AblationOptions  # noqa: E402
 from groundbench.registry import load_testbed  # noqa: E402
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -155,7 +155,7 @@ def direct(own):
         tiny.adapter(),
         own,
         measures=["gain", "heads", "ablation"],
-        mechanism=MechanismOptions(draws=3, selections=("crossfit",), controls=("layer",)),
+        ablation=AblationOptions(draws=3, selections=("crossfit",), controls=("layer",)),
     )
 
 
