@@ -150,7 +150,7 @@ def run_sections(result: Result, gallery: picture.Gallery | None = None) -> list
         else Section("nouns", "Noun by noun", missing="The gain was not measured."),
         ladder.ladder_section(result),
         heads.heads_section(result.model, result.heads),
-        causal.causal_section(result.model, result.causal),
+        causal.causal_section(result.model, result.causal, result.heads),
         ablation.ablation_section(result.model, result.ablations),
         lens.lens_section(result.lens),
         lens.cooccurrence_section(result.cooccurrence),

@@ -12,7 +12,7 @@ from groundbench.report.elements import Cell, Figure, Section, Table
 from groundbench.report.text.numbers import count, interval, number, p_value, percent
 from groundbench.report.text.sentences import carried_sentence
 from groundbench.results.causal import CausalRecord, CurveRecord, HeadIdentity, Interval
-from groundbench.results.run import ModelRecord
+from groundbench.results.run import HeadsRecord, ModelRecord
 
 TITLE = "Which heads carry it"
 COLOURS = {"contrast": 1, "share": 2, "exact": 3, "contrast-ig": 4, "random": 6}
@@ -22,9 +22,11 @@ STEPS = {
     "read": "prediction ← later words",
 }
 LISTED = 20
+CARRIES, NOTHING = 0.2, 0.01
+"""Of the gain: the least exact effect of a head that carries the noun, and the least effect of zeroing that shows."""
 
 
-def causal_section(model: ModelRecord, records: Sequence[CausalRecord]) -> Section:
+def causal_section(model: ModelRecord, records: Sequence[CausalRecord], heads: Sequence[HeadsRecord] = ()) -> Section:
     """What the heads of a ranking carry, for every form; the first form's curve, knockout and heads as figures."""
     if not model.mixers:
         return Section("causal", TITLE, missing=f"{model.architecture} has no heads to exchange.")
@@ -36,6 +38,7 @@ def causal_section(model: ModelRecord, records: Sequence[CausalRecord]) -> Secti
     tables = [_carried(records), _listed(first, identity)]
     notes = [f"{r.env_form}: {r.note}." for r in records if r.note]
     notes += [_opposed(r) for r in records if r.opposed]
+    notes += _repaired(first, heads)
     return Section(
         "causal",
         TITLE,
@@ -59,6 +62,27 @@ def _what_was_done(record: CausalRecord) -> str:
 def _opposed(record: CausalRecord) -> str:
     named = ", ".join(f"{h.layer}.{h.head}" for h in record.opposed)
     return f"{record.env_form}: contrast and the exact effect differ in sign for {named}."
+
+
+def _repaired(record: CausalRecord, heads: Sequence[HeadsRecord]) -> list[str]:
+    """Heads that carry the noun although zeroing each alone shows nothing (`heads`: the same form's records)."""
+    gain = record.pairs.gain.value
+    if not heads or gain is None:
+        return []
+    exact = {(s.layer, s.head): s.exact for s in record.scores}
+    named = [
+        f"{h.layer}.{h.head}"
+        for h in heads[0].by_head
+        if h.effect is not None
+        and (exact.get((h.layer, h.head)) or 0.0) >= CARRIES * gain > 0
+        and abs(h.effect) < NOTHING * gain
+    ]
+    if not named:
+        return []
+    return [
+        f"Zeroing {', '.join(named)} alone shows nothing, although the noun goes through "
+        f"{'it' if len(named) == 1 else 'each of them'}: other heads take over, so that cutting heads misleads here."
+    ]
 
 
 def _share(value: Interval) -> Cell:
@@ -195,10 +219,19 @@ def _knockout(record: CausalRecord) -> Figure | None:
             )
         )
     width = windows[0].last_layer - windows[0].first_layer + 1
-    axes = Axes("middle of the window (layer)", "share of the gain lost", right=16)
+    middles = sorted({(k.first_layer + k.last_layer) / 2 for k in windows})
+    ticks = middles[:: max(1, len(middles) // 7)]
+    axes = Axes(
+        "middle of the window (layer)",
+        "share of the gain lost",
+        x_ticks=ticks,
+        x_labels=[f"{t:g}" for t in ticks],
+        right=16,
+    )
     head = next((k for k in record.knockout if k.heads == "headline"), None)
     own = "" if head is None else f" In the headline's heads alone the first loses {percent(head.lost.value)}."
-    caption = f"Edges cut in all heads of {width} layers at a time ({record.env_form}), in both prompts.{own}"
+    size = f"{width} layers" if width > 1 else "one layer"
+    caption = f"Edges cut in all heads of {size} at a time ({record.env_form}), in both prompts.{own}"
     rows = tuple(
         (
             STEPS[k.step],
