@@ -324,7 +324,7 @@ def _causes(adapter: Adapter, options: Options, measured: Sequence[Measured]) ->
     if records and options.causal.identity:
         row = runs[0].setting.subject.contexts.rows[0]
         first = row.ids[:1] if adapter.info.bos == "added" else ()
-        identity = head_identity(adapter, first=first, seed=options.seed)
+        identity = head_identity(adapter, first=first, seed=options.seed, batch_tokens=options.batch_tokens)
         records[0] = records[0].model_copy(update={"identity": identity})
     return tuple(records)
 

@@ -22,7 +22,6 @@ from groundbench.measures.causal.measure import CausalRun
 from groundbench.results.causal import CausalRecord, MatrixCell
 
 Floats = npt.NDArray[np.float64]
-BATCH = 16
 
 
 def cross_form(runs: Sequence[CausalRun]) -> list[CausalRecord]:
@@ -57,9 +56,10 @@ class LastOutputs:
         for i in dict.fromkeys(wanted):
             if i not in self._kept:
                 by_length.setdefault(len(rows[i]), []).append(i)
-        for members in by_length.values():
-            for a in range(0, len(members), BATCH):
-                part = members[a : a + BATCH]
+        for length, members in by_length.items():
+            size = max(1, self.run.setting.subject.batch_tokens // length)
+            for a in range(0, len(members), size):
+                part = members[a : a + size]
                 traces = adapter.forward([rows[i] for i in part], trace=True).traces
                 sites = [t.site.detach()[:, :, -1:].transpose(1, 2).cpu() for t in traces]
                 for j, i in enumerate(part):
@@ -92,7 +92,8 @@ def _cell(run: CausalRun, donor: LastOutputs, untouched: Floats, n_pairs: int) -
                 rows.append(contexts.rows[pair.corrupt])
                 targets.append(pair.target)
         if members:
-            patched[members] = _patched(setting.subject.adapter, rows, targets, chosen, donor.of(wanted))
+            budget = setting.subject.batch_tokens
+            patched[members] = _patched(setting.subject.adapter, rows, targets, chosen, donor.of(wanted), budget)
     known = ~np.isnan(patched)
     above, below = untouched[:, 0] - patched, untouched[:, 0] - untouched[:, 1]
     nouns = setting.noun
@@ -110,6 +111,7 @@ def _patched(
     targets: Sequence[int],
     chosen: npt.NDArray[np.bool_],
     outputs: Sequence[Tensor],
+    batch_tokens: int,
 ) -> Floats:
     """[rows] surprisal with the chosen heads' outputs at the prediction position put in; one token on a cache."""
     info = adapter.info
@@ -120,8 +122,9 @@ def _patched(
     for i, row in enumerate(rows):
         by_length.setdefault(len(row), []).append(i)
     for length, members in by_length.items():
-        for a in range(0, len(members), BATCH):
-            part = members[a : a + BATCH]
+        size = max(1, batch_tokens // length)
+        for a in range(0, len(members), size):
+            part = members[a : a + size]
             start = length - 1 if cached and length > MIN_PREFIX else 0
             prefix = adapter.prefill([rows[i].upto(start) for i in part]) if start else None
             edit = HeadEdit(scale, tuple(o[part] for o in outputs), "last")

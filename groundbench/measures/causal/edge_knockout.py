@@ -27,6 +27,8 @@ Ints = npt.NDArray[np.int64]
 Step = Literal["direct", "read", "write"]
 STEPS: tuple[Step, ...] = ("direct", "write", "read")
 MOST_WINDOWS = 16
+GROUP = 8
+"""Most prompts that share their passes."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,10 @@ def knocked_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], b
         groups: dict[tuple[int, int], list[int]] = {}
         for i, item in enumerate(asked):
             groups.setdefault((len(item.row), _start(adapter, item.row, last_only)), []).append(i)
-        jobs = [
-            (members[a : a + 8], start)
-            for (_, start), members in sorted(groups.items())
-            for a in range(0, len(members), 8)
-        ]
+        jobs = []
+        for (length, start), members in sorted(groups.items()):
+            size = max(1, min(GROUP, batch_tokens // length))
+            jobs += [(members[a : a + size], start) for a in range(0, len(members), size)]
 
         def run(_: int, job: tuple[list[int], int], columns: list[int] = columns) -> Floats:
             members, start = job

@@ -11,14 +11,16 @@ import numpy as np
 import torch
 
 from groundbench.api.adapter import Adapter, Encoded, Trace
+from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.results.causal import HeadIdentity
 
 SEQUENCES = 20
 LENGTH = 50
-BATCH = 5
 
 
-def head_identity(adapter: Adapter, *, first: tuple[int, ...] = (), seed: int = 0) -> tuple[HeadIdentity, ...]:
+def head_identity(
+    adapter: Adapter, *, first: tuple[int, ...] = (), seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
+) -> tuple[HeadIdentity, ...]:
     """The identity of every head.
 
     Args:
@@ -32,8 +34,9 @@ def head_identity(adapter: Adapter, *, first: tuple[int, ...] = (), seed: int = 
         ids = rng.choice(info.vocab_size, length, replace=False).tolist()
         rows.append(Encoded((*first, *ids, *ids)))
     total: np.ndarray[tuple[int, int], np.dtype[np.float64]] = np.zeros((4, info.n_heads))
-    for a in range(0, SEQUENCES, BATCH):
-        part = rows[a : a + BATCH]
+    size = max(1, batch_tokens // len(rows[0]))
+    for a in range(0, SEQUENCES, size):
+        part = rows[a : a + size]
         traces = adapter.forward(part, trace=True).traces
         total += len(part) * np.concatenate([_weights(t, length, len(first)) for t in traces], axis=1)
     induction, previous, duplicate, sink = (total / SEQUENCES).tolist()

@@ -65,7 +65,7 @@ def exchange(
     """
     most = max((len(s.targets) for s in swaps), default=0)
     found = np.full((len(swaps), len(sets), most), np.nan)
-    groups = list(_groups(adapter, swaps))
+    groups = list(_groups(adapter, swaps, batch_tokens))
 
     def run(number: int, group: list[int]) -> Floats:
         kept = None if stage is None else stage.load(number)
@@ -80,14 +80,15 @@ def exchange(
     return found
 
 
-def _groups(adapter: Adapter, swaps: Sequence[Swap]) -> Iterator[list[int]]:
+def _groups(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> Iterator[list[int]]:
     prefixes = "prefix" in adapter.info.capabilities
     by_shape: dict[tuple[int, int], list[int]] = {}
     for i, swap in enumerate(swaps):
         by_shape.setdefault((len(swap.receiver), swap.start(prefixes)), []).append(i)
-    for _, members in sorted(by_shape.items()):
-        for a in range(0, len(members), GROUP):
-            yield members[a : a + GROUP]
+    for (length, _), members in sorted(by_shape.items()):
+        size = max(1, min(GROUP, batch_tokens // (2 * length)))  # donors and receivers run side by side
+        for a in range(0, len(members), size):
+            yield members[a : a + size]
 
 
 def _with_halving(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_tokens: int, most: int) -> Floats:

@@ -104,7 +104,7 @@ class Setting:
             swaps,
             sets,
             batch_tokens=self.subject.batch_tokens,
-            stage=self.stage(name, told, sets.tobytes()),
+            stage=self.stage(name, told, sets.tobytes(), self.subject.batch_tokens),
             advance=self.subject.advance,
         )
 
@@ -239,7 +239,7 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
         chosen = _swept(setting)
         exact = np.full((len(swaps), adapter.info.n_heads), np.nan)
         with Progress(f"{adapter.info.name}: single heads of {subject.contexts.form.name}", len(chosen)) as bar:
-            stage = setting.stage("exact", [told[i] for i in chosen])
+            stage = setting.stage("exact", [told[i] for i in chosen], budget)
             exact[chosen] = exact_scores(
                 adapter, [swaps[i] for i in chosen], batch_tokens=budget, stage=stage, advance=bar.advance
             )

@@ -124,7 +124,6 @@ def test_the_headline_set_carries_what_it_was_planted_with(measured: Measured) -
             headline.recovered,
             headline.lost,
             headline.transfer,
-            headline.same_answer,
             headline.same_category,
         ):
             assert share.value == pytest.approx(1, abs=1e-3)
