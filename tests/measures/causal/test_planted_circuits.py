@@ -150,7 +150,7 @@ def test_zeroing_misleads_where_another_head_repairs(measured: Measured) -> None
         assert harm[head] > 1
     for s in measured.record.scores:
         if s.zeroed is not None and (s.layer, s.head) not in measured.circuit.zeroing_misleads:
-            assert s.zeroed > 0.5
+            assert s.zeroed > 0.05  # little where eight heads say the same, but not nothing
 
 
 def test_a_record_survives_json(measured: Measured) -> None:
