@@ -222,9 +222,9 @@ def _knockout(record: CausalRecord) -> Figure | None:
         right=16,
     )
     head = next((k for k in record.knockout if k.heads == "headline"), None)
-    own = "" if head is None else f" In the headline's heads alone the first loses {percent(head.lost.value)}."
+    alone = "" if head is None else f" In the headline's heads alone the first loses {percent(head.lost.value)}."
     size = f"{width} layers" if width > 1 else "one layer"
-    caption = f"Edges cut in all heads of {size} at a time ({record.env_form}), in both prompts.{own}"
+    caption = f"Edges cut in all heads of {size} at a time ({record.env_form}), in both prompts.{alone}"
     rows = tuple(
         (
             STEPS[k.step],
