@@ -77,6 +77,9 @@ CHANGING = {
 }  # fmt: skip
 LENGTHS = (LIMIT - 4, LIMIT - 2, LIMIT - 1, LIMIT, LIMIT + 1, 2 * LIMIT + 2)
 TARGETS = ((5, 9, 14, 7), (5, 9, 8, 8), (20,))
+QUICK = ("mistral", "gemma3_text", "doge", "recurrent_gemma")
+"""One of each kind: one window, windows in some layers, a top-k, no cache that serves. The others are slow."""
+ALL = [f if f in QUICK else pytest.param(f, marks=pytest.mark.slow) for f in CHANGING]
 RELATIVE = 2e-6
 """Of the largest surprisal: a few roundings of logits in fp32."""
 
@@ -117,7 +120,7 @@ def whole_pass(model: nn.Module, row: tuple[int, ...]) -> list[float]:
     return expected
 
 
-@pytest.mark.parametrize("family", CHANGING)
+@pytest.mark.parametrize("family", ALL)
 def test_targets_of_several_tokens_and_shared_prefixes(family, opened):
     adapter = adapter_of(family, opened)
     for length in LENGTHS:
@@ -134,7 +137,9 @@ def test_the_lengths_that_a_config_names_are_found():
     assert 6 not in named_lengths(tiny("gemma3_text", config=CHANGING["gemma3_text"]))  # its pattern of layers
 
 
-@pytest.mark.parametrize("family", ["doge", "deepseek_v32", "phi3"])
+@pytest.mark.parametrize(
+    "family", ["doge", *(pytest.param(f, marks=pytest.mark.slow) for f in ("deepseek_v32", "phi3"))]
+)
 def test_a_cache_that_fails_beyond_a_length_is_used_below_it_only(family, opened):
     adapter = adapter_of(family, opened)
     assert adapter.info.cached_up_to == LIMIT - 1
@@ -146,7 +151,7 @@ def test_a_cache_that_fails_beyond_a_length_is_used_below_it_only(family, opened
     assert (logits - whole).abs().max() < RELATIVE * whole.abs().max() * 10
 
 
-@pytest.mark.parametrize("family", CHANGING)
+@pytest.mark.parametrize("family", ALL)
 def test_rows_of_saliency_on_a_cache_are_those_of_the_whole(family, opened):
     adapter = adapter_of(family, opened)
     if "tap" not in adapter.info.capabilities:
@@ -161,7 +166,9 @@ def test_rows_of_saliency_on_a_cache_are_those_of_the_whole(family, opened):
 
 
 @pytest.mark.parametrize("positions", ["all", "last"])
-@pytest.mark.parametrize("family", ["mistral", "gemma3_text", "doge", "phi3"])
+@pytest.mark.parametrize(
+    "family", ["mistral", *(pytest.param(f, marks=pytest.mark.slow) for f in ("gemma3_text", "doge", "phi3"))]
+)
 def test_cut_heads_with_targets_of_several_tokens(family, positions, opened):
     adapter = adapter_of(family, opened)
     scale = torch.ones(1, adapter.info.n_heads)
