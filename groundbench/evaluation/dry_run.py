@@ -164,7 +164,7 @@ def _heads(p: Planned) -> list[Step]:
     if isinstance(adapter, Restartable) and {"hidden", "restart"} <= adapter.info.capabilities:
         swept = min(n, resolved(heads.swept_items, "swept_items"))
         rows = adapter.info.n_heads / 2 / p.length  # one token for each head, on average through half of the layers
-        steps.append(p.step("heads", f"each of {adapter.info.n_heads} heads alone zeroed", swept, 1 + rows))
+        steps.append(p.step("heads", f"each of {adapter.info.n_heads} heads alone zeroed", 2 * swept, 1 + rows))
     return steps
 
 

@@ -131,7 +131,9 @@ class HeadCount(Record):
     mixer (None in results from before it was kept). `signed` is the mean of the edge's saliency with its sign (nats): a
     head with a positive one suppresses the word, since zeroing it makes the word likelier to first order.
 
-    `effect` is the rise of the mean matched surprisal (nats) when this head alone is zeroed (protocol §11).
+    `effect` is the rise of the mean matched surprisal (nats) when this head alone is zeroed (protocol §11), and
+    `gain_effect` the loss of gain (nats) on the same items: the rise of the matched surprisal less that of the
+    mismatched one. A head that helps the word whatever is shown has the first and not the second.
     """
 
     layer: int = Field(ge=1)
@@ -143,6 +145,7 @@ class HeadCount(Record):
     lift: float | None = None
     magnitude: float | None = None
     effect: float | None = None
+    gain_effect: float | None = None
 
 
 class Stability(Record):
@@ -153,7 +156,11 @@ class Stability(Record):
 
 
 class HeadsRecord(Record):
-    """Heads of one kind under one definition (protocol §10), with the three references of every count."""
+    """Heads of one kind under one definition (protocol §10), with the three references of every count.
+
+    `even_count` is a fourth one, of gather heads: the count if the tokens of what is shown attended evenly to all that
+    they may see. Where it is as large as `mean_count`, the heads found are those of any pattern of attention.
+    """
 
     kind: Literal["aggregate", "gather"]
     denominator: Denominator
@@ -164,6 +171,7 @@ class HeadsRecord(Record):
     ci_low: float | None = None
     ci_high: float | None = None
     null_count: float | None = None
+    even_count: float | None = None
     untrained_count: float | None = None
     mean_layer: float | None = None
     mean_layer_ci_low: float | None = None

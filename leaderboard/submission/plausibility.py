@@ -179,7 +179,7 @@ def _heads_by_layer(model: ModelRecord) -> Counter[int]:
 def _heads(h: HeadsRecord, model: ModelRecord) -> Faults:
     sizes = _heads_by_layer(model)
     total = sum(sizes.values())
-    for name in ("mean_count", "ci_low", "ci_high", "null_count", "untrained_count"):
+    for name in ("mean_count", "ci_low", "ci_high", "null_count", "even_count", "untrained_count"):
         value = getattr(h, name)
         if value is not None and not 0 <= value <= total + 1e-9:
             yield f"{name} is {value:g}; the model has {total} heads"

@@ -88,7 +88,7 @@ def _show_heads(form: str, heads: tuple[HeadsRecord, ...]) -> None:
         (
             h.kind,
             h.denominator,
-            h.selection,
+            f"{h.selection}, no floor" if h.floor == 0 else h.selection,
             "with" if h.diagonal else "without",
             f"{h.threshold:.2f}",
             or_dash(h.mean_count),

@@ -41,6 +41,8 @@ class HeadSaliency:
         total_sum, total_offdiagonal: the head's whole saliency, and without that of positions to themselves (None
             when only rows were measured).
         gathered, null_gathered: into the ENV form (or the null run) from tokens outside it.
+        even_gathered, even_total: `gathered` and `total_sum` if the ENV form's tokens attended evenly to all that they
+            may see (None in files from before it was kept).
         layer_edge, layer_row, layer_total, layer_gathered: [items, mixers], of the layer's matrix |sum over heads|.
         image_edge: all patches of the prompt's images -> prediction position; `image_span`: [items, mixers] tokens
             counted as patches. None for prompts without images.
@@ -65,6 +67,8 @@ class HeadSaliency:
     total_offdiagonal: Floats32 | None = None
     gathered: Floats32 | None = None
     null_gathered: Floats32 | None = None
+    even_gathered: Floats32 | None = None
+    even_total: Floats32 | None = None
     layer_total: Floats32 | None = None
     layer_gathered: Floats32 | None = None
     image_edge: Floats32 | None = None

@@ -141,6 +141,7 @@ def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSal
         ci_low=count.low,
         ci_high=count.high,
         null_count=_null_count(saliency, rule),
+        even_count=_even_count(saliency, rule),
         untrained_count=None if untrained is None else float(detected(untrained, rule).sum(1).mean()),
         mean_layer=float((passed * saliency.head_layer).sum() / passed.sum()) if passed.any() else None,
         mean_layer_ci_low=layer.low,
@@ -190,6 +191,18 @@ def _null_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
     edge = _edge(saliency, rule, null=True)
     room = ~np.isnan(edge).all(1)
     return float(detected(saliency, rule, null=True)[room].sum(1).mean()) if room.any() else None
+
+
+def _even_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
+    """Mean count of gather heads if the ENV form attended evenly: what passes without a pattern of attention.
+
+    Only what stands later reads the ENV form, so the gradients of every earlier head sit there, and a bare share
+    counts heads of noise; an equally long span of other words, which nothing reads, does not show them.
+    """
+    if rule.kind != "gather" or not rule.diagonal or saliency.even_gathered is None or saliency.even_total is None:
+        return None
+    even = replace(saliency, gathered=saliency.even_gathered, total_sum=saliency.even_total)
+    return float(detected(even, rule).sum(1).mean())
 
 
 def _by_head(saliency: HeadSaliency, found: Shares, passed: Bools, *, aggregate: bool) -> tuple[HeadCount, ...]:

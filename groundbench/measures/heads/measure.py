@@ -20,6 +20,7 @@ from groundbench.measures.heads.saliency import (
     SaliencyOptions,
     matched_items,
     measure_saliency,
+    mismatched_items,
 )
 from groundbench.measures.heads.single_heads import lacking, sweep_heads
 from groundbench.results.run import HeadsRecord
@@ -57,7 +58,7 @@ def measure(
     headline, *others = all_head_records(saliency, untrained_saliency(subject, options, reference))
     effects = single_head_effects(subject, options)
     if effects is not None:
-        by_head = tuple(c.model_copy(update={"effect": effects[c.layer, c.head]}) for c in headline.by_head)
+        by_head = tuple(c.model_copy(update=effects[c.layer, c.head]) for c in headline.by_head)
         headline = headline.model_copy(update={"by_head": by_head})
     return (headline, *others)
 
@@ -116,17 +117,34 @@ def untrained_saliency(subject: Subject, options: HeadOptions, reference: Refere
     return _saliency(subject, options, adapter, items, f"{reference.of.info.name}: the same, untrained")
 
 
-def single_head_effects(subject: Subject, options: HeadOptions) -> dict[tuple[int, int], float] | None:
-    """(layer, head) -> mean rise of matched surprisal when it alone is zeroed; None if the model cannot be swept."""
+def single_head_effects(
+    subject: Subject, options: HeadOptions
+) -> dict[tuple[int, int], dict[str, float | None]] | None:
+    """What each head does alone, by (layer, head): `effect` and `gain_effect` of HeadCount, in nats.
+
+    The gain is that of one seeded mismatch for each item. None if the model cannot be swept.
+    """
     adapter = subject.adapter
     if not isinstance(adapter, Restartable) or lacking(adapter.info):
         return None
-    items = _sample(matched_items(subject.contexts), resolved(options.swept_items, "swept_items"), subject.seed)
+    every = matched_items(subject.contexts)
+    chosen = _sampled(len(every), resolved(options.swept_items, "swept_items"), subject.seed)
+    others = mismatched_items(subject.contexts, chosen, subject.seed)
+    items = [every[i] for i in chosen] + [o for o in others if o is not None]
     with Progress(f"{adapter.info.name}: single heads", len(items)) as bar:
-        effects = sweep_heads(adapter, items, batch_tokens=subject.batch_tokens, advance=bar.advance).mean(0)
-    return dict(zip(adapter.info.head_index, effects.tolist(), strict=True))
+        rise = sweep_heads(adapter, items, batch_tokens=subject.batch_tokens, advance=bar.advance)
+    own, other = rise[: len(chosen)], rise[len(chosen) :]
+    paired = [i for i, o in enumerate(others) if o is not None]
+    lost = (own[paired] - other).mean(0).tolist() if paired else [None] * adapter.info.n_heads
+    return {
+        head: {"effect": effect, "gain_effect": gain}
+        for head, effect, gain in zip(adapter.info.head_index, own.mean(0).tolist(), lost, strict=True)
+    }
 
 
 def _sample(items: list[SaliencyItem], most: int, seed: int) -> list[SaliencyItem]:
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(items))[:most])
-    return [items[i] for i in chosen]
+    return [items[i] for i in _sampled(len(items), most, seed)]
+
+
+def _sampled(n: int, most: int, seed: int) -> list[int]:
+    return np.sort(np.random.default_rng(seed).permutation(n)[:most]).tolist()

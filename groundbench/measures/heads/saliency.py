@@ -196,6 +196,8 @@ def _reduce(trace: Trace, gradient: Tensor, env: Tensor, null: Tensor, options: 
             "total_offdiagonal": whole.offdiagonal,
             "gathered": whole.gathered,
             "null_gathered": whole.null_gathered.masked_fill(no_null, torch.nan),
+            "even_gathered": whole.even_gathered,
+            "even_total": whole.even_total,
             "layer_total": whole.layer_total,
             "layer_gathered": whole.layer_gathered,
         }
@@ -288,4 +290,30 @@ def matched_items(contexts: Contexts) -> list[SaliencyItem]:
         place = int(np.flatnonzero(contexts.target_index[i] == v)[0])
         frame = contexts.frames[contexts.frame[i]].id
         items.append(SaliencyItem(contexts.rows[i], contexts.targets[i][place], contexts.nouns[v].word, frame))
+    return items
+
+
+def mismatched_items(contexts: Contexts, chosen: Sequence[int], seed: int) -> list[SaliencyItem | None]:
+    """For some of `matched_items`, by their places, one prompt of the same frame that shows another noun.
+
+    The target stays; the noun shown is drawn by the seed among the mismatches that the table holds. None for an item
+    without any.
+    """
+    index, noun = matched(contexts)
+    keys = np.random.default_rng(seed).random(len(index))
+    items: list[SaliencyItem | None] = []
+    for k in chosen:
+        frame, v = int(contexts.frame[index[k]]), int(noun[k])
+        others = [
+            i
+            for i in np.flatnonzero((contexts.frame == frame) & (contexts.env != v)).tolist()
+            if contexts.keep is None or contexts.keep[frame, contexts.env[i], v]
+        ]
+        if not others:
+            items.append(None)
+            continue
+        i = others[int(keys[k] * len(others))]
+        place = int(np.flatnonzero(contexts.target_index[i] == v)[0])
+        name = contexts.frames[frame].id
+        items.append(SaliencyItem(contexts.rows[i], contexts.targets[i][place], contexts.nouns[v].word, name))
     return items

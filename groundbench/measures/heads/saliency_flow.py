@@ -48,6 +48,8 @@ class TotalFlow:
     Attributes:
         total, offdiagonal: [B, H] sums of |s|, over everything and without q = k.
         gathered, null_gathered: [B, H] sums of |s| into the ENV (or the null) span from tokens outside it.
+        even_gathered, even_total: [B, H] `gathered` and `total` if the span attended evenly to all that it
+            may see: what a head without any pattern would gather under the same gradients.
         layer_total, layer_gathered: [B] the same of the layer's matrix I.
     """
 
@@ -55,6 +57,8 @@ class TotalFlow:
     offdiagonal: Tensor
     gathered: Tensor
     null_gathered: Tensor
+    even_gathered: Tensor
+    even_total: Tensor
     layer_total: Tensor
     layer_gathered: Tensor
 
@@ -67,7 +71,7 @@ def total_flow(
     batch, heads, length, _ = gradient.shape
     values = trace.values.float()
     step = max(1, BLOCK_BYTES // (4 * batch * heads * values.shape[2]))
-    sums = torch.zeros(4, batch, heads, device=gradient.device)
+    sums = torch.zeros(6, batch, heads, device=gradient.device)
     layer = torch.zeros(2, batch, device=gradient.device)
     for start in range(0, length, step):
         rows = slice(start, min(start + step, length))
@@ -85,7 +89,13 @@ def total_flow(
         sums[1] += flow.sum((2, 3))
         sums[2] += _into(flow, env, rows)
         sums[3] += _into(flow, null, rows)
-    return TotalFlow(sums[0] + sums[1], sums[1], sums[2], sums[3], layer[0], layer[1])
+        if env[:, rows].any():
+            inside = env[:, None, rows, None].to(flow)
+            even = _even(trace, gradient, values, rows)
+            sums[4] += _into(even, env, rows)
+            sums[5] += ((even - flow) * inside).sum((2, 3)) - (on_itself * inside[..., 0]).sum(-1)
+    total = sums[0] + sums[1]
+    return TotalFlow(total, sums[1], sums[2], sums[3], sums[4], total + sums[5], layer[0], layer[1])
 
 
 def _block(trace: Trace, gradient: Tensor, values: Tensor, rows: slice, skip_on_diagonal: bool) -> Tensor:
@@ -95,6 +105,18 @@ def _block(trace: Trace, gradient: Tensor, values: Tensor, rows: slice, skip_on_
     if skip_on_diagonal and trace.skip is not None:
         flow[..., keys - (rows.stop - rows.start) :].diagonal(dim1=2, dim2=3).add_(trace.skip[:, None])
     return flow.mul_(gradient[:, :, rows].float() @ values[:, :, :keys].transpose(2, 3))
+
+
+def _even(trace: Trace, gradient: Tensor, values: Tensor, rows: slice) -> Tensor:
+    """[B, H, r, keys]: |flow| into some query rows if each spread its weights evenly over the keys that it may see."""
+    keys = values.shape[2] if trace.ahead else values.shape[2] - gradient.shape[2] + rows.stop
+    weights = trace.weights(rows, keys).abs()
+    n = rows.stop - rows.start
+    seen = torch.ones(n, keys, device=weights.device)
+    if not trace.ahead:
+        seen = seen.tril_(keys - n)
+    mean = weights.sum(-1, keepdim=True) / seen.sum(-1)[:, None]
+    return (mean * seen * (gradient[:, :, rows].float() @ values[:, :, :keys].transpose(2, 3))).abs_()
 
 
 def _into(flow: Tensor, span: Tensor, rows: slice) -> Tensor:

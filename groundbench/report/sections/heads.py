@@ -44,6 +44,7 @@ def heads_section(model: ModelRecord, heads: tuple[HeadsRecord, ...]) -> Section
 
 
 def _counts(heads: tuple[HeadsRecord, ...]) -> Table:
+    even = any(h.even_count is not None for h in heads)
     rows = tuple(
         (
             ", ".join(
@@ -53,12 +54,22 @@ def _counts(heads: tuple[HeadsRecord, ...]) -> Table:
             number(h.mean_count),
             interval(h.ci_low, h.ci_high),
             number(h.null_count),
+            *((number(h.even_count),) if even else ()),
             number(h.untrained_count),
             number(h.mean_layer, 1),
         )
         for h in heads
     )
-    head = ("Heads", "Share of", "Count", "95 % interval", "Other span", "Untrained", "Mean layer")
+    head = (
+        "Heads",
+        "Share of",
+        "Count",
+        "95 % interval",
+        "Other span",
+        *(("Even attention",) if even else ()),
+        "Untrained",
+        "Mean layer",
+    )
     return Table("Head counts and their references (mean over items)", head, rows, frozenset({0, 1}))
 
 
@@ -66,18 +77,23 @@ def _strongest(headline: HeadsRecord) -> tuple[Table, ...]:
     top = sorted(headline.by_head, key=lambda h: (h.rate, h.share), reverse=True)[:TOP]
     if not top:
         return ()
-    swept = any(h.effect is not None for h in top)
+    swept, gains = any(h.effect is not None for h in top), any(h.gain_effect is not None for h in top)
     rows = tuple(
         (
-            f"{h.layer}.{h.head}",
+            _name(h),
             percent(h.rate),
             percent(h.share, 1),
             number(h.lift, 1),
+            *((number(h.gain_effect, 3),) if gains else ()),
             *((number(h.effect, 3),) if swept else ()),
         )
         for h in top
     )
-    head = ("Layer.head", "Detected in", "Share on the edge", "Lift", *(("Effect when cut (nats)",) if swept else ()))
+    head = (
+        *("Layer.head", "Detected in", "Share on the edge", "Lift"),
+        *(("Gain lost when cut (nats)",) if gains else ()),
+        *(("Rise of surprisal when cut (nats)",) if swept else ()),
+    )
     return (Table(f"The {len(top)} heads detected most often", head, rows),)
 
 
@@ -95,10 +111,13 @@ def _map(model: ModelRecord, headline: HeadsRecord) -> Figure | None:
 
 def _by_head_table(headline: HeadsRecord) -> Table:
     rows = tuple(
-        (_name(h), number(h.rate, 3), number(h.share, 3), number(h.lift, 2), number(h.effect, 4))
+        (
+            *(_name(h), number(h.rate, 3), number(h.share, 3), number(h.lift, 2)),
+            *(number(h.gain_effect, 4), number(h.effect, 4)),
+        )
         for h in sorted(headline.by_head, key=lambda h: (h.layer, h.head))
     )
-    head = ("Layer.head", "Rate", "Share", "Lift", "Effect (nats)")
+    head = ("Layer.head", "Rate", "Share", "Lift", "Gain lost (nats)", "Surprisal added (nats)")
     return Table("Every recorded head", head, rows)
 
 
@@ -108,13 +127,16 @@ def _name(h: HeadCount) -> str:
 
 
 def _effects(model: ModelRecord, headline: HeadsRecord) -> Figure | None:
-    values = {(h.layer, h.head): h.effect for h in headline.by_head if h.effect is not None}
+    gains = {(h.layer, h.head): h.gain_effect for h in headline.by_head if h.gain_effect is not None}
+    values = gains or {(h.layer, h.head): h.effect for h in headline.by_head if h.effect is not None}
     if not values:
         return None
+    what = "loss of gain" if gains else "rise of matched surprisal"
+    verb = "takes most of the gain" if gains else "raises the matched surprisal most"
     (layer, head), most = max(values.items(), key=lambda v: v[1])
     full = max(abs(v) for v in values.values()) or 1.0
-    style = MapStyle("rise of matched surprisal (nats)", full, signed=True, decimals=3)
-    summary = f"Cutting head {head} of layer {layer} alone raises the matched surprisal most, by {number(most)} nats."
+    style = MapStyle(f"{what} (nats)", full, signed=True, decimals=3)
+    summary = f"Cutting head {head} of layer {layer} alone {verb}, {number(most)} nats."
     chart = heat_map(all_heads(model), values, style, "Effect of cutting each head alone", summary)
     return Figure("Effect of cutting one head", (chart,), _by_head_table(headline), summary)
 

@@ -129,3 +129,22 @@ def test_a_removed_head_is_found_elsewhere_or_nowhere(name, elsewhere, tmp_path:
     saliency = measure_saliency(adapter, matched_items(adapter, PlantedTestbed()), SaliencyOptions("total"))
     assert found_in(saliency, MATTERS) == elsewhere  # what is left of the model is all there is to compare with
     assert abs(gain(scores(adapter))) < 1e-3
+
+
+def test_gather_heads_of_noise_are_shown_by_even_attention_and_parted_by_the_floor(tmp_path: Path):
+    planted = PLANTED["gather_then_aggregate"](tmp_path)
+    adapter = open_causal(str(planted.folder))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for block in adapter.model.transformer.h:
+            for weight in (block.attn.c_attn.weight, block.attn.c_proj.weight):
+                weight += 0.01 * torch.randn_like(weight)
+    saliency = measure_saliency(adapter, matched_items(adapter, PlantedTestbed()), SaliencyOptions("total"))
+    bare, floored = (describe_heads(saliency, HeadRule("gather", "total", floor=f)) for f in (0.0, None))
+    noise = bare.mean_count - len(planted.gather)
+    assert noise > 1
+    assert bare.null_count < 0.2  # nothing reads the other span: its null does not show them
+    assert bare.even_count > noise / 2
+    assert {(h.layer, h.head) for h in floored.by_head if h.rate > 0.5} == planted.gather
+    assert floored.even_count <= floored.mean_count < bare.even_count + len(planted.gather)
+    assert describe_heads(saliency, MATTERS).even_count is None

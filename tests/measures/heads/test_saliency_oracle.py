@@ -14,6 +14,15 @@ TOLERANCE = 1e-5
 ATTENTION = INTERFACE + BY_ITSELF
 
 
+def even_flow(trace, gradient):
+    """[B, H, T, T]: |dL/dA| times the mean weight of each row over the keys up to its own position."""
+    weights = trace.weights(slice(None)).abs()
+    slope = (gradient.float() @ trace.values.float().transpose(2, 3)).abs()
+    length = weights.shape[2]
+    mean = weights.sum(-1, keepdim=True) / torch.arange(1, length + 1)[:, None]
+    return (mean * slope).tril()
+
+
 @pytest.mark.parametrize("family", ATTENTION)
 def test_rows_and_totals_equal_autograd(family):
     items = random_items(3)
@@ -39,4 +48,9 @@ def test_rows_and_totals_equal_autograd(family):
         torch.testing.assert_close(whole.offdiagonal, off, rtol=1e-4, atol=1e-8)
         into = (size * env[:, None, :, None] * ~env[:, None, None, :]).sum((2, 3))
         torch.testing.assert_close(whole.gathered, into, rtol=1e-4, atol=1e-8)
+        evenly = even_flow(trace, gradient)
+        inside, outside = env[:, None, :, None], ~env[:, None, None, :]
+        torch.testing.assert_close(whole.even_gathered, (evenly * inside * outside).sum((2, 3)), rtol=1e-4, atol=1e-8)
+        mixed = torch.where(inside, evenly, size).sum((2, 3))
+        torch.testing.assert_close(whole.even_total, mixed, rtol=1e-4, atol=1e-8)
         torch.testing.assert_close(whole.layer_total, oracle.sum(1).abs().sum((1, 2)), rtol=1e-4, atol=1e-8)
