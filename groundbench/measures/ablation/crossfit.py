@@ -39,7 +39,7 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 STRONGEST = "no head gathers in half of the items: the one with the largest mean share was cut"
 FEW, LEAST_P = 20, 1e-3
-"""From fewer control draws than this no smaller p_draws is given: its t test holds at 5 %, but the tail is not known."""
+"""From fewer control draws than this no smaller p_draws is given: its t test holds at 5 %, but its tail is unknown."""
 PATIENCE = 1_000
 """After so many draws in a row that came before, a control has no others."""
 
