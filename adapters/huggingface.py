@@ -404,7 +404,7 @@ class HFCausal:
         paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
 
         def differs() -> str | None:
-            prefix = self.prefill([start])
+            prefix = cast(CachedPrefix, self.prefill([start]))
             tree = following.tree(self._run, prefix.for_batch(1), prefix.length, paths, 1, self.device)
             each = following.each(self._run, prefix, paths, self.device)
             return None if probing.relative(tree, each) <= self.tolerance else "a tree's logits differ"
