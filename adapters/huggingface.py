@@ -27,7 +27,7 @@ from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
 from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
-from groundbench.adapters.reach import EAGER, LONGEST, Reach, is_further, measure_reach, named_lengths
+from groundbench.adapters.reach import EAGER, EAGER_TOKENS, LONGEST, Reach, is_further, measure_reach, named_lengths
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
@@ -86,7 +86,7 @@ class HFCausal:
     def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
         config = self.model.config.get_text_config()
         self.lacks = lacks = self._tried()
-        self._try_longer(EAGER // max(1, anatomy.parameter_count(self.model)), of_config=True)
+        self._try_longer(min(EAGER_TOKENS, EAGER // max(1, anatomy.parameter_count(self.model))), of_config=True)
         mixers = () if self._tap is None else self._tap.mixers
         notes = self._notes if self._tap is None else (*self._notes, *self._tap.notes)
         return ModelInfo(
@@ -404,7 +404,7 @@ class HFCausal:
         paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
 
         def differs() -> str | None:
-            prefix = self.prefill([start])
+            prefix = cast(CachedPrefix, self.prefill([start]))
             tree = following.tree(self._run, prefix.for_batch(1), prefix.length, paths, 1, self.device)
             each = following.each(self._run, prefix, paths, self.device)
             return None if probing.relative(tree, each) <= self.tolerance else "a tree's logits differ"

@@ -27,7 +27,8 @@ NO_LENGTH = re.compile(r"pattern|layers?$|group|prob|head|every|router|expert")
 AFTER = 5
 """Tokens by which a try goes beyond a length: more than one, so that what is dropped matters."""
 EAGER = 2_000_000_000
-"""Parameters x tokens of what is tried on opening; longer lengths are tried when a prompt comes near them."""
+EAGER_TOKENS = 512
+"""Most parameters x tokens, and tokens, of what is tried on opening; longer ones are tried when a prompt comes near."""
 SHORT = 64
 """Lengths below this are also tried at twice their size."""
 LONGEST = 1 << 20

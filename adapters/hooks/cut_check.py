@@ -45,7 +45,7 @@ def mixed_heads(tap: Tap, call: Callable[[], Any], dtype: torch.dtype) -> str | 
         cut = _projected(tap, call, site, HeadEdit(scale), width)
         if whole is None or cut is None:
             return f"the output projection of {name} does not read one part for each head"
-        before, after = (x.float().unflatten(-1, (site.mixer.n_heads, -1)) for x in (whole, cut))
+        before, after = (x.float().reshape(*x.shape[:2], site.mixer.n_heads, -1) for x in (whole, cut))
         scale_of = before.abs().max().clamp(min=1e-12)
         if (after[..., 0, :].abs().max() / scale_of) > tolerance:
             return f"what {name} projects of a head is not 0 when that head is cut"

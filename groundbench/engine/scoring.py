@@ -213,11 +213,11 @@ def whole_texts(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """For each target its tokens' log-probabilities and whether each is the likeliest, both [rows, tokens].
 
-    One pass over context and target for each target: where no cache serves.
+    One pass over context and target, without its last token, for each target: where no cache serves.
     """
     whole = [row.after(0) for row in rows]
     for target in targets:
-        logits = adapter.follow(whole, None, [target[:d] for d in range(len(target) + 1)], edit)[:, :-1]
+        logits = adapter.follow(whole, None, [target[:d] for d in range(len(target))], edit)
         ids = torch.tensor(target, device=logits.device).expand(len(rows), -1)
         own = logits.gather(2, ids[:, :, None])[:, :, 0]
         yield own - torch.logsumexp(logits, -1), own >= logits.amax(-1)

@@ -110,10 +110,13 @@ def engine(adapter: HFCausal, rows: list[tuple[int, ...]], edit: HeadEdit | None
 
 
 def whole_pass(model: nn.Module, row: tuple[int, ...]) -> list[float]:
-    """-log P of each target (nats), from one uncached pass over the prompt and the target, in doubles."""
+    """-log P of each target (nats), from one uncached pass over prompt and target without its last token, in doubles.
+
+    What comes later may change what was read before: a top-k is of all keys of a pass.
+    """
     expected = []
     for target in TARGETS:
-        ids = row + target if len(target) > 1 else row
+        ids = row + target[:-1]
         with torch.no_grad():
             logp = model(torch.tensor([ids]), use_cache=False).logits[0].double().log_softmax(-1)
         expected.append(-sum(float(logp[len(row) - 1 + i, t]) for i, t in enumerate(target)))

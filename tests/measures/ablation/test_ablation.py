@@ -131,7 +131,9 @@ def test_no_control_set_is_counted_twice(case):
     (one,) = planted.aggregate
     own = [h for h in heads if h[0] == one[0] and h != one]
     assert (layer.n_draws, uniform.n_draws, strongest.n_draws) == (len(own), len(heads) - 1, 1)
-    assert layer.note == f"there are only {len(own)} different control sets"
+    few = f"p_draws rests on {len(own)} draws: none below 0.001 is given"
+    assert layer.note == f"there are only {len(own)} different control sets; {few}"
+    assert layer.p_draws >= 0.001
     assert strongest.note is None
     assert strongest.p_rank is None
 

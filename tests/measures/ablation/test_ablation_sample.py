@@ -62,7 +62,9 @@ def test_the_record_is_that_of_the_sample_and_names_it(subject):
     words = [n.word for n in subject.contexts.nouns]
     assert set(record.nouns) == {words[i] for c in cells for i in c.nouns}
     assert len(record.nouns) == 6
-    assert record.note == "tested on 6 of 12 nouns and 12 of 48 items, drawn by seed 3"
+    sampled, few = (record.note or "").split("; ")
+    assert sampled == "tested on 6 of 12 nouns and 12 of 48 items, drawn by seed 3"
+    assert few == "p_draws rests on 3 draws: none below 0.001 is given"
     untouched = gain_items(within_cells(subject.table, cells)).gain
     assert (~np.isnan(untouched)).sum() == 12
     assert record.gain_original == pytest.approx(np.nanmean(noun_means(untouched)))
