@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from groundbench.api.errors import UnsupportedModelError
 from groundbench.api.testbed import Noun
 from groundbench.engine.contexts import build_contexts
 from groundbench.engine.scoring import score
+from groundbench.measures.heads.saliency import SaliencyItem
 from groundbench.measures.heads.saliency_flow import gradients, row_flow, target_loss
 from groundbench.measures.heads.single_heads import sweep_heads
 from helpers.autograd_oracle import autograd_flow
@@ -38,23 +41,41 @@ class TwoWords(WordTestbed):
         return f"w{30 + number % 2} w{40 + number}"
 
 
-def checked(model_type: str) -> dict[str, tuple[str, float | None]]:
+NOT_COMPARED = "not compared"
+Found = dict[str, tuple[str, float | None]]
+
+
+def checked(model_type: str) -> Found:
     """For each column what stands in it, and the largest error against its oracle (None where it is missing)."""
-    adapter = tiny_adapter(model_type)
+    return checked_on(tiny_adapter(model_type), model_type)
+
+
+def checked_on(adapter: HFCausal, model_type: str, config: dict[str, Any] | None = None) -> Found:
+    """The same of a model that is open, of a family whose tiny configuration is not in our list.
+
+    A column is `not compared` where the model itself gives nothing to compare with.
+    """
     able = adapter.info.capabilities
     works: dict[str, tuple[bool, Callable[[HFCausal, str], float]]] = {
         "behaviour": (True, behaviour_error),
         "cache": ("prefix" in able, cache_error),
-        "heads": ("tap" in able, heads_error),
-        "ablation": ("tap" in able, ablation_error),
+        "heads": ("tap" in able, partial(heads_error, config=config)),
+        "ablation": (adapter.info.can_edit, ablation_error),
         "lens": ("hidden" in able, lens_error),
-        "sweep": ({"tap", "hidden", "restart"} <= able, sweep_error),
+        "sweep": (adapter.info.can_edit and {"tap", "hidden", "restart"} <= able, sweep_error),
     }
     found: dict[str, tuple[str, float | None]] = {}
     for column, (is_able, error) in works.items():
         said = routes(adapter) if column == "heads" and is_able else "yes" if is_able else "no"
-        found[column] = (said, error(adapter, model_type) if is_able else None)
+        try:
+            found[column] = (said, error(adapter, model_type) if is_able else None)
+        except OracleError as why:
+            found[column] = (f"{NOT_COMPARED}: {why}", None)
     return found
+
+
+class OracleError(Exception):
+    """The model gives nothing to compare with."""
 
 
 def routes(adapter: HFCausal) -> str:
@@ -91,15 +112,16 @@ def cache_error(adapter: HFCausal, _: str) -> float:
         adapter.info = info
 
 
-def heads_error(adapter: HFCausal, model_type: str) -> float:
+def heads_error(adapter: HFCausal, model_type: str, config: dict[str, Any] | None = None) -> float:
     """The prediction row's saliency against A * dL/dA of full autograd; a scan's W x + D x against its output."""
     items = random_items(3)
     out = adapter.forward([i.row for i in items], trace=True)
     grads = gradients(target_loss(out.logits, [i.target[0] for i in items]).sum(), out.traces)
     attention = [(t, g) for t, g in zip(out.traces, grads, strict=True) if t.mixer.kind == "attention"]
     errors = []
-    oracle = autograd_flow(model_type, items) if attention else []
-    assert len(oracle) == len(attention), f"{len(attention)} attention traces, {len(oracle)} returned by the model"
+    oracle = _returned(model_type, items, config) if attention else []
+    if len(oracle) != len(attention):
+        raise OracleError(f"{len(attention)} calls of attention, {len(oracle)} matrices returned by the model")
     for (trace, gradient), theirs in zip(attention, oracle, strict=True):
         row = theirs[:, :, -1]
         ours = row_flow(trace, gradient, gradient.shape[2] - 1)
@@ -109,6 +131,13 @@ def heads_error(adapter: HFCausal, model_type: str) -> float:
         output = trace.output.detach()
         errors.append(float((rebuilt - output).abs().max() / output.abs().max()))
     return max(errors)
+
+
+def _returned(model_type: str, items: list[SaliencyItem], config: dict[str, Any] | None) -> list[torch.Tensor]:
+    try:
+        return [flow for flow in autograd_flow(model_type, items, config) if flow is not None]
+    except (TypeError, AttributeError, RuntimeError, ValueError) as error:
+        raise OracleError("the model returns no matrices of attention under eager") from error
 
 
 def ablation_error(adapter: HFCausal, _: str) -> float:
@@ -122,7 +151,9 @@ def ablation_error(adapter: HFCausal, _: str) -> float:
     seen: list[torch.nn.Module] = []
     for site in adapter._tap._sites:
         module = site.module
-        projection = next(getattr(module, n) for n in PROJECTIONS if hasattr(module, n))
+        projection = next((getattr(module, n) for n in PROJECTIONS if hasattr(module, n)), None)
+        if projection is None:
+            raise OracleError(f"no output projection of {type(module).__name__} is known by name")
         for head in range(site.mixer.n_heads):
             width = site.mixer.d_head
             hook = _silence(slice(head * width, (head + 1) * width), call=sum(m is module for m in seen))

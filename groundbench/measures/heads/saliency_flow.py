@@ -84,7 +84,8 @@ def total_flow(
         layer[1] += _into(whole[:, None], env, rows)[:, 0]
         flow = flow.abs_()
         on_itself = flow[..., first : first + rows.stop - rows.start].diagonal(dim1=2, dim2=3)
-        sums[0] += on_itself.sum(-1)
+        diagonal = on_itself.clone()
+        sums[0] += diagonal.sum(-1)
         on_itself.zero_()  # summed apart, not subtracted: what is left may be far smaller
         sums[1] += flow.sum((2, 3))
         sums[2] += _into(flow, env, rows)
@@ -93,7 +94,7 @@ def total_flow(
             inside = env[:, None, rows, None].to(flow)
             even = _even(trace, gradient, values, rows)
             sums[4] += _into(even, env, rows)
-            sums[5] += ((even - flow) * inside).sum((2, 3)) - (on_itself * inside[..., 0]).sum(-1)
+            sums[5] += ((even - flow) * inside).sum((2, 3)) - (diagonal * inside[..., 0]).sum(-1)
     total = sums[0] + sums[1]
     return TotalFlow(total, sums[1], sums[2], sums[3], sums[4], total + sums[5], layer[0], layer[1])
 

@@ -1,0 +1,78 @@
+"""The table of families that nobody lists, as the sweep over the installed transformers finds them."""
+
+from __future__ import annotations
+
+import transformers
+
+from groundbench.adapters.huggingface import HFCausal
+from groundbench.api.adapter import Capability
+from groundbench.api.errors import GroundbenchError
+from helpers.family_checks import COLUMNS, NOT_COMPARED, TOLERANCE, checked_on
+from helpers.shrunk_models import shrunk, unlisted
+from helpers.tiny_models import tiny, word_tokenizer
+
+HEADER = ("type", *COLUMNS, "why not")
+NEEDS: dict[str, tuple[Capability, ...]] = {
+    "cache": ("prefix",),
+    "heads": ("tap",),
+    "ablation": ("tap", "edit"),
+    "lens": ("hidden",),
+    "sweep": ("tap", "edit", "hidden", "restart"),
+}
+LONGEST_WHY = 150
+SECTION = """
+## Every other family of transformers
+
+Text families of transformers {version} that the first table does not list: the default config of each, made tiny by
+`tests/helpers/shrunk_models.py`, with random weights, windows of 8 tokens and the same checks and bounds. Nothing here
+was set by hand. A `no` was found on opening, with the reason that users read; `-` says that the model gives nothing to
+compare with, `refused` that the model is not opened, and `not built` that no tiny model of it was made.
+A number that is off by more than its bound fails the test (`tests/adapters/families/test_sweep.py`).
+
+"""
+
+
+def swept_page(model_types: list[str] | None = None) -> str:
+    """The section, after all its checks. Raises AssertionError where a number is off."""
+    names = unlisted() if model_types is None else model_types
+    lines = [_line(HEADER), _line(["---"] * len(HEADER)), *(swept_row(name) for name in names)]
+    return SECTION.format(version=transformers.__version__) + "\n".join(lines) + "\n"
+
+
+def swept_row(model_type: str) -> str:
+    """A family's row, after its checks. Raises AssertionError where a number is off."""
+    try:
+        config = shrunk(model_type)
+        model = tiny(model_type, config=config)
+    except Exception as error:  # a default config that these sizes do not fit, in as many ways as there are families
+        return _whole(model_type, "not built", f"{type(error).__name__}: {error}")
+    try:
+        adapter = HFCausal(model, word_tokenizer(), name=model_type)
+    except GroundbenchError as error:
+        return _whole(model_type, "refused", str(error))
+    found = checked_on(adapter, model_type, config)
+    reasons: dict[str, str] = {}
+    cells = []
+    for column, (said, error) in found.items():
+        assert error is None or error < TOLERANCE[column], f"{model_type}, {column}: {error:.1e} from its oracle"
+        if said == "no":
+            why = next(w for c in NEEDS[column] if (w := dict(adapter.info.lacks).get(c)) is not None)
+            reasons.setdefault(why, column)
+        elif said.startswith(NOT_COMPARED):
+            reasons.setdefault(said.removeprefix(f"{NOT_COMPARED}: "), column)
+            said = "-"
+        cells.append(said)
+    return _line([f"`{model_type}`", *cells, "; ".join(f"{c}: {_short(w)}" for w, c in reasons.items())])
+
+
+def _whole(model_type: str, what: str, why: str) -> str:
+    return _line([f"`{model_type}`", what, *[""] * (len(COLUMNS) - 1), _short(why)])
+
+
+def _short(why: str) -> str:
+    first = " ".join(why.split("\n")[0].replace("|", "/").split())
+    return first if len(first) <= LONGEST_WHY else f"{first[:LONGEST_WHY].rstrip()} ..."
+
+
+def _line(cells: tuple[str, ...] | list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
