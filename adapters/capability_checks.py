@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from groundbench.adapters.huggingface import HFCausal
 
 LENGTH = 7
+AHEAD, AHEAD_HALF = 1e-4, 1e-2
+"""Of the largest logit: what another last token may change of what was said before it, by rounding."""
 CANNOT = (Exception,)
 """What a trial of an ability may raise: modelling files raise anything where they are asked too much."""
 P = ParamSpec("P")
@@ -63,7 +65,7 @@ def require_causal(model: PreTrainedModel, name: str) -> None:
     logits = logits_of(model(input_ids=ids.to(input_device(model)), return_dict=True), model).float()
     if not torch.isfinite(logits).all():
         _require_finite_weights(model, name)
-    if relative(logits[1, :-1], logits[0, :-1]) > 1e-2:
+    if relative(logits[1, :-1], logits[0, :-1]) > (AHEAD if model.dtype == torch.float32 else AHEAD_HALF):
         raise UnsupportedModelError(
             f"{name}: a {model.config.model_type} model that reads ahead is an encoder; "
             "expected a causal language model"

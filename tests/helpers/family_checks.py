@@ -95,7 +95,7 @@ def behaviour_error(adapter: HFCausal, _: str) -> float:
         for noun in contexts.nouns:
             ids = adapter.tokenizer(f"{prompt.text} {bed.target(noun)}")["input_ids"]
             with torch.no_grad():
-                logp = adapter.model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
+                logp = adapter.model(torch.tensor([ids[:-1]])).logits[0].double().log_softmax(-1)
             expected.append(-sum(float(logp[i - 1, ids[i]]) for i in range(start, len(ids))))
     return float(np.abs(table.surprisal - expected).max() / np.max(expected))
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
+import torch
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from helpers.family_table import FAMILIES
-from helpers.tiny_models import VOCABULARY
+from helpers.tiny_models import VOCABULARY, tiny
 
 LAYERS, HEADS, GROUPS, WIDTH, HEAD_WIDTH, INNER, WINDOW = 4, 4, 2, 32, 8, 48, 8
 SMALL: dict[str, Any] = {
@@ -68,7 +69,7 @@ OWN: dict[str, dict[str, Any]] = {
         },
     },
 }  # fmt: skip
-NEEDED = ("head_dim", "num_key_value_heads")
+NEEDED = ("head_dim", "num_key_value_heads", "num_experts_per_tok")
 """What some families leave unset and then ask for."""
 
 
@@ -97,6 +98,26 @@ def shrunk(model_type: str) -> dict[str, Any]:
         if isinstance(value, list) and len(value) == layers > LAYERS:
             changes[name] = _few(value)
     return changes | OWN.get(model_type, {})
+
+
+def tiny_of(model_type: str) -> tuple[dict[str, Any], PreTrainedModel]:
+    """A tiny model of a family that runs, and the changes that made it. Raises what its own code raises if none does.
+
+    Latent attention has as many key heads as heads, so that grouped ones are tried first and not alone.
+    """
+    base, first = shrunk(model_type), None
+    for more in ({}, {"num_key_value_heads": HEADS}, {"num_experts_per_tok": 2, "num_key_value_heads": HEADS}):
+        config = base | {name: value for name, value in more.items() if name in base or name in NEEDED}
+        try:
+            model = tiny(model_type, config=config)
+            with torch.no_grad():
+                model(input_ids=torch.arange(3, 12)[None], use_cache=False)
+        except Exception as error:  # sizes that do not fit each other, in as many ways as there are families
+            first = first or error
+            continue
+        return config, model
+    assert first is not None
+    raise first
 
 
 def _of(config: PreTrainedConfig, name: str) -> Any:
