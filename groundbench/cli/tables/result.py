@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from groundbench.cli import console
 from groundbench.cli.console import interval, nats, p_value
+from groundbench.cli.tables.causal import show_causal
 from groundbench.results.image import ImageRecord
 from groundbench.results.run import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result
 from groundbench.results.unknown_words import unknown_words
@@ -14,16 +15,19 @@ SHOWN_HEADS = 12
 def show_result(result: Result) -> None:
     """Gain and lens of every form that was measured, all records of the first, and of a ladder a row for each rung."""
     model, testbed = result.model, result.testbed
-    console.out().print(
-        f"[bold]{model.name}[/bold]  {model.architecture}, {model.parameters:,} parameters, {model.dtype}"
-        f"  on  [bold]{testbed.name}[/bold] {testbed.version} ({testbed.frames} frames, {testbed.n_items:,} items)"
+    console.say(
+        console.bold(model.name),
+        f"  {model.architecture}, {model.parameters:,} parameters, {model.dtype}  on  ",
+        console.bold(testbed.name),
+        f" {testbed.version} ({testbed.frames} frames, {testbed.n_items:,} items)",
     )
     forms = (_headline(result), *(f for f in result.forms if f.env_form != testbed.env_form))
     _show_gains(forms)
     for name, unknown in unknown_words(result.protocol).items():
         if unknown.prompts:
-            console.out().print(f"{name}: {unknown.describe()}", markup=False)
+            console.out().print(f"{name}: {unknown.describe()}")
     _show_heads(forms[0].env_form, forms[0].heads)
+    show_causal(result.causal)
     _show_ablations(forms[0].env_form, forms[0].ablations)
     if any(form.heads or form.ablations for form in forms[1:]):
         _show_rungs(forms)
