@@ -43,6 +43,7 @@ from groundbench.evaluation.options import (
 )
 from groundbench.evaluation.training_provenance import Trained, training_record
 from groundbench.measures.gain.copy_corrected import copy_corrected
+from groundbench.measures.gain.ladder_score import ladder_score
 from groundbench.measures.gain.measure import measure_gain
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads_table import write_heads
@@ -53,6 +54,7 @@ from groundbench.measures.lens.measure import measure_lens
 from groundbench.results.items import write_items
 from groundbench.results.picture_examples import FOLDER as PICTURES
 from groundbench.results.picture_examples import Picture, Pictures
+from groundbench.results.ladder_score import LadderScore
 from groundbench.results.run import Failure, FormRecord, LensRecord, Result
 from groundbench.results.unknown_words import KEY as UNKNOWN
 from groundbench.util.progress import Progress
@@ -326,11 +328,23 @@ def _result(
         forms=records if several else (),
         head_forms=head_forms(records) if several else (),
         copy_corrected=copy_corrected([m.table for m in measured], seed=options.seed),
+        ladder_score=_ladder_score(testbed, rungs, options.seed),
         image=next((r.image for r in records if r.image is not None), None),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
         protocol=_protocol(adapter, testbed, options) | _unknown(adapter, measured),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
     )
+
+
+def _ladder_score(testbed: Testbed, rungs: Sequence[Measured | Unmeasured], seed: int) -> LadderScore | None:
+    """The ladder score of a ladder, with the forms that were not measured named; None of other testbeds."""
+    if not testbed.ladder:
+        return None
+    tables = [r.table for r in rungs if isinstance(r, Measured)]
+    measured = {t.form for t in tables}
+    empty = {r.record.env_form: "fewer than two nouns can be read" for r in rungs if isinstance(r, Unmeasured)}
+    rest = {f.name: empty.get(f.name, "not measured") for f in testbed.forms if f.name not in measured}
+    return ladder_score(tables, unmeasured=rest, seed=seed)
 
 
 def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:

@@ -14,6 +14,7 @@ from pydantic import Field, JsonValue, ValidationError
 from groundbench.api.errors import BadInputError
 from groundbench.results.base import Record as Record
 from groundbench.results.image import ImageRecord
+from groundbench.results.ladder_score import LadderScore
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 
@@ -311,6 +312,7 @@ class Result(Record):
     forms: tuple[FormRecord, ...] = ()
     head_forms: tuple[HeadForms, ...] = ()
     copy_corrected: CopyCorrected | None = None
+    ladder_score: LadderScore | None = None
     cooccurrence: CooccurrenceRecord | None = None
     image: ImageRecord | None = None
     screening: dict[str, JsonValue] | None = None

@@ -24,7 +24,7 @@ MEMORY = 448 << 20
 SECONDS = 20
 WAIT = 120.0
 """Seconds of the clock after which an entry is given up even if it uses no processor time."""
-PRELOAD = ["groundbench.leaderboard.submission.submission"]
+PRELOAD = ["groundbench.leaderboard.site.publish"]
 
 R = TypeVar("R")
 Job = Callable[[Path], R]

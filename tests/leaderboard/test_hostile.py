@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from helpers.pages import Page, assert_inert
-from helpers.submissions import CARD, board_at, hashes, write_submission
+from helpers.submissions import CARD, board_at, references, write_submission
 
 from groundbench.leaderboard import RefusedError, Submission, build_site, read_submission
 from groundbench.leaderboard.submission.item_gains import MOST_ROWS, read_cells
@@ -38,7 +38,7 @@ def accepted(folder, document) -> bool:
     """Whether a result is taken; if not, that it is refused in one short sentence."""
     (folder / "run" / "result.json").write_text(json.dumps(document))
     try:
-        read_submission(folder, hashes)
+        read_submission(folder, references)
     except RefusedError as error:
         said = str(error)
         assert "\n" not in said
@@ -106,7 +106,7 @@ def test_a_number_that_is_none_is_refused_wherever_it_stands(tmp_path, text):
         at = kept.index(field) + len(field)
         (folder / "run" / "result.json").write_text(kept[:at] + text + kept[kept.index(",", at) :])
         with pytest.raises(RefusedError, match=r"^mine/run/result\.json: "):
-            read_submission(folder, hashes)
+            read_submission(folder, references)
 
 
 def test_a_file_of_very_many_numbers_is_refused_before_it_is_built(tmp_path, monkeypatch):
@@ -114,7 +114,7 @@ def test_a_file_of_very_many_numbers_is_refused_before_it_is_built(tmp_path, mon
     (folder / "run" / "result.json").write_bytes(b"[" + b"1," * 7_000_000 + b"1]")
     monkeypatch.setattr("json.loads", lambda *a, **k: pytest.fail("parsed"))
     with pytest.raises(RefusedError, match="more than 1,000,000 values"):
-        read_submission(folder, hashes)
+        read_submission(folder, references)
 
 
 def packed(n: int, **names: str) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.submissions import board_at, edit, hashes, write_submission
+from helpers.submissions import board_at, edit, references, write_submission
 
 from groundbench.leaderboard import build_site
 from groundbench.leaderboard.rows import Entry, board_key, entries_of, image_gain
@@ -90,16 +90,16 @@ FAULTS = {
 def test_what_cannot_be_so_is_refused(path: str, tmp_path: Path) -> None:
     value, said = FAULTS[path]
     folder = submission(board_at(tmp_path).entries)
-    read_submission(folder, hashes)
+    read_submission(folder, references)
     edit(folder, path, value)
     with pytest.raises(Exception, match="image") as refused:
-        read_submission(folder, hashes)
+        read_submission(folder, references)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def entry(folder: Path) -> Entry:
-    (found, *_) = entries_of([read_submission(folder, hashes)])
+    (found, *_) = entries_of([read_submission(folder, references)])
     return found
 
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from helpers.fake_results import fake_result, fake_trajectory
 from helpers.pages import Page, assert_inert
-from helpers.submissions import CARD, board_at, digest, edit, write_submission
+from helpers.submissions import CARD, board_at, edit, references, write_submission
 
 from groundbench.api.errors import BadInputError
 from groundbench.cli import main
@@ -45,7 +45,7 @@ def site(tmp_path_factory):
     edit(evil, "screening", {EVIL: EVIL, "risk": 0.25})
     refused = write_submission(board.entries, "wrong", 3)
     edit(refused, "gain.mean", 99.0)
-    left_out = build_site(open_board(root, digest), root / "site")
+    left_out = build_site(open_board(root, references), root / "site")
     return root / "site", left_out
 
 
@@ -232,7 +232,7 @@ def test_the_server_serves_this_machine_only(site):
 
 @pytest.fixture
 def known_testbed(monkeypatch):
-    monkeypatch.setattr("groundbench.registry.testbed_digest", digest)
+    monkeypatch.setattr("groundbench.leaderboard.submission.reference.installed_references", references)
 
 
 def test_add_validate_build(tmp_path, capsys, known_testbed):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.fake_results import HASH, fake_result, fake_trajectory, write_run
-from helpers.submissions import CARD, board_at, edit, hashes, write_submission
+from helpers.submissions import CARD, board_at, edit, references, write_submission
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ from groundbench.leaderboard.submission.recheck import recheck
 
 def refusal(folder) -> str:
     with pytest.raises(RefusedError) as raised:
-        read_submission(folder, hashes)
+        read_submission(folder, references)
     text = str(raised.value)
     assert "\n" not in text
     assert len(text) < 500
@@ -31,7 +31,7 @@ def refusal(folder) -> str:
 
 
 def test_a_valid_submission_is_read(tmp_path):
-    found = read_submission(write_submission(tmp_path, "mine", 1, items=True, n_nouns=20), hashes)
+    found = read_submission(write_submission(tmp_path, "mine", 1, items=True, n_nouns=20), references)
     assert found.card.model == "Synthetic mine"
     (run,) = found.runs
     assert run.last == fake_result(1, n_nouns=20)
@@ -44,7 +44,7 @@ def test_the_gain_of_a_sample_of_nouns_is_held_against_theirs(tmp_path):
     everyother, largest = ([n.noun for n in part] for part in (nouns[::2], nouns[50:]))
     folder = write_submission(tmp_path, "mine", 1)
     edit(folder, "ablations.0.nouns", everyother)
-    assert read_submission(folder, hashes)
+    assert read_submission(folder, references)
     edit(folder, "ablations.0.nouns", largest)
     assert "but the gain measured is" in refusal(folder)
 
@@ -53,7 +53,7 @@ def test_a_trajectory_is_a_run(tmp_path):
     folder = write_submission(tmp_path, "mine")
     (folder / "run" / "result.json").unlink()
     fake_trajectory(1).save(folder / "run" / "trajectory.json")
-    (run,) = read_submission(folder, hashes).runs
+    (run,) = read_submission(folder, references).runs
     assert [r.model.step for r in run.results][-1] == 2000
 
 
@@ -113,7 +113,7 @@ def test_an_ablation_on_some_nouns_is_held_to_their_gain(tmp_path):
     edit(folder, "ablations.0.nouns", [n.noun for n in nouns])
     edit(folder, "ablations.0.gain_original", mean)
     edit(folder, "ablations.0.gain_ablated", 0.1 * mean)
-    assert read_submission(folder, hashes).runs[0].last.ablations[0].gain_original == mean
+    assert read_submission(folder, references).runs[0].last.ablations[0].gain_original == mean
 
 
 def test_a_model_without_mixers_has_no_heads(tmp_path):
@@ -265,7 +265,7 @@ def test_any_edit_of_a_result_is_read_or_refused_in_one_sentence(tmp_path, data)
     (folder / "run" / "result.json").write_text(json.dumps(document))
     said = ""
     try:
-        read_submission(folder, hashes)
+        read_submission(folder, references)
     except RefusedError as error:
         said = str(error)
     assert "\n" not in said
@@ -349,7 +349,7 @@ def test_board_yaml_names_the_hashes_it_accepts(tmp_path):
 
 def test_recheck_finds_a_forgery_that_is_consistent(tmp_path):
     folder = write_submission(tmp_path, "mine", 1, items=True, n_nouns=20)
-    (run,) = read_submission(folder, hashes).runs
+    (run,) = read_submission(folder, references).runs
     raw = (folder / "run" / "items.parquet").read_bytes()
     truth = {i[:3]: i.surprisal for i in sample_items(raw, "f", "token", 10**6, 0)}
     done = recheck(folder, run, lambda run, items: [truth[i[:3]] for i in items], n=40)
