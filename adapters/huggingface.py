@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import importlib
+import hashlib
 import inspect
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import torch
@@ -26,10 +25,12 @@ from groundbench.adapters.layer_restart import entering_at, layers_are_packed
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
+from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import Prompt
+from groundbench.util.users_code import made_by
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -56,7 +57,7 @@ class HFCausal:
         notes: tuple[str, ...] = (),
         training: dict[str, Any] | None = None,
     ) -> None:
-        self.model = model.eval()
+        self.model = anatomy.accepting_options(model.eval())
         self.tokenizer = tokenizer
         self.device = anatomy.input_device(model)
         _shorten_chunks(model, self.device)
@@ -69,7 +70,7 @@ class HFCausal:
         self._tap: Tap | None = None
         self._notes = notes
         self.encoder = self._make_encoder(name, bos, chat)
-        self.info = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
+        self.info: ModelInfo = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
 
     def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
         return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat)
@@ -116,12 +117,12 @@ class HFCausal:
             "hidden": probing.no_lens(self),
             "restart": probing.no_restart(self, cached=no_prefix is None),
         }
-        try:
-            self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
-            found["tap"] = None if self._tap.mixers else "the model has no heads"
-        except UnsupportedModelError as error:
-            found["tap"] = str(error)
+        found["tap"] = probing.tried(self._no_tap)
         return {name: why for name, why in found.items() if why is not None}
+
+    def _no_tap(self) -> str | None:
+        self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
+        return None if self._tap.mixers else "the model has no heads"
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
         """Token ids and ENV spans; see `PromptEncoder.encode` for the errors."""
@@ -215,6 +216,20 @@ class HFCausal:
         """Another model in this one's place: the same tokenizer and options."""
         return HFCausal(model, self.tokenizer, name=name, bos=self.encoder.bos, chat=self.encoder.chat)
 
+    @contextmanager
+    def editing(self, edit: HeadEdit, note: str) -> Iterator[None]:
+        """Edit heads in every call of the model made inside the block; see `Editable`."""
+        if self._tap is None or not self._tap.mixers:
+            raise UnsupportedModelError(f"{self.info.name}: heads cannot be edited: {self.info.why_not('tap')}")
+        before = self.info
+        mark = hashlib.sha256(f"{before.fingerprint} {note}".encode()).hexdigest()[:16]
+        self.info = replace(before, name=f"{before.name} ({note})", fingerprint=mark)
+        try:
+            with self._tap.active(edit, standing=True):
+                yield
+        finally:
+            self.info = before
+
     def _entering(self, layer: int, residual: Tensor) -> AbstractContextManager[None]:
         if self._packed is None:
             row = probing.probe_row(self.vocab_size, 2)
@@ -222,7 +237,7 @@ class HFCausal:
         return entering_at(self.model, layer, residual, self._packed)
 
     def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
-        if edit is None and not trace:
+        if edit is None and not trace and layer == 1:
             return nullcontext()
         if self._tap is None or not self._tap.mixers:
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
@@ -241,7 +256,9 @@ class HFCausal:
     def _call(self, inputs: dict[str, Any], **more: Any) -> Any:
         if self._keeps_logits:
             more["logits_to_keep"] = 1
-        return self.model(**inputs, return_dict=True, **more)
+        out = self.model(**inputs, return_dict=True, **more)
+        anatomy.logits_of(out, self.model)
+        return out
 
     def _runner(self, rows: Sequence[Encoded]) -> following.Run:
         """How tokens that go on from these rows are run; see `_run`."""
@@ -271,13 +288,14 @@ class HFCausal:
         """Whether many paths may be read in one pass under a tree mask (attention models without a window)."""
         start = probing.probe_row(self.vocab_size, 5)
         paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
-        prefix = self.prefill([start])
-        try:
+
+        def differs() -> str | None:
+            prefix = self.prefill([start])
             tree = following.tree(self._run, prefix.for_batch(1), prefix.length, paths, 1, self.device)
-        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, IndexError):
-            return False
-        each = following.each(self._run, prefix, paths, self.device)
-        return probing.relative(tree, each) <= self.tolerance
+            each = following.each(self._run, prefix, paths, self.device)
+            return None if probing.relative(tree, each) <= self.tolerance else "a tree's logits differ"
+
+        return probing.tried(differs) is None
 
     @property
     def vocab_size(self) -> int:
@@ -291,7 +309,7 @@ class HFCausal:
 
 
 def open_causal(
-    model: str,
+    model: Any,
     *,
     dtype: str = "auto",
     device: str = "auto",
@@ -302,17 +320,21 @@ def open_causal(
     chat: bool = False,
     trust_remote_code: bool = False,
 ) -> Adapter | None:
-    """The adapter of a causal language model (hub id, folder, .gguf file or `module:object`).
+    """The adapter of a causal language model.
 
     Args:
+        model: a hub id, a folder, a .gguf file, `module:object`, or a model of transformers in memory: alone, or as a
+            pair with its tokenizer. The options of loading do not touch a model that is in memory.
         chat: put prompts into the tokenizer's chat template (see `groundbench.adapters.chat_template`).
 
     Raises:
         BadInputError: the model does not exist or cannot be loaded.
         UnsupportedModelError: it is no causal language model.
     """
-    if ":" in model and not Path(model).exists():
-        return _from_object(model, bos, chat)
+    if not isinstance(model, str):
+        return _from_memory(model, in_memory_name(model), bos, chat)
+    if loading.names_object(model):
+        return _from_memory(object_of(model), model, bos, chat)
     source = loading.locate(model)
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
@@ -320,35 +342,37 @@ def open_causal(
     if hasattr(config, "vision_config"):
         return None  # a vision-language model: another adapter's
     loaded = loading.load_causal(source, config, options)
-    probing.require_causal(loaded, source.name)
     tokenizer = loading.load_tokenizer(source, trust_remote_code)
-    return HFCausal(
-        loaded,
-        tokenizer,
-        name=source.name,
-        fingerprint=weights_fingerprint(source, loaded),
-        bos=bos,
-        chat=chat,
-        training=training_of(source),
-    )
+    with opening(source, FORWARD):
+        probing.require_causal(loaded, source.name)
+        return HFCausal(
+            loaded,
+            tokenizer,
+            name=source.name,
+            fingerprint=weights_fingerprint(source, loaded),
+            bos=bos,
+            chat=chat,
+            training=training_of(source),
+        )
 
 
-def made_by(spec: str) -> Any:
-    """What `module:object` names, called if it can be. Raises BadInputError if it cannot be imported."""
-    module, _, attribute = spec.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise BadInputError(f"{spec}: cannot import {attribute!r} from {module!r}: {error}") from error
-    return found() if callable(found) and not hasattr(found, "info") else found
+def object_of(spec: str) -> Any:
+    """What `module:object` names, called if it makes something; see `made_by` for the errors."""
+    return made_by(spec, call_if=lambda found: not hasattr(found, "info"))
 
 
-def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
-    made = made_by(spec)
-    if isinstance(made, tuple) and len(made) == 2:
-        if hasattr(getattr(made[0], "config", None), "vision_config"):
+def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
+    """The adapter of an object: an Adapter, a model of transformers, or a model with its tokenizer."""
+    if is_model(made):
+        if hasattr(made.config, "vision_config"):
+            return None
+        made = (made, _own_tokenizer(made, spec))
+    if isinstance(made, tuple) and len(made) == 2 and is_model(made[0]):
+        if hasattr(made[0].config, "vision_config"):
             return None  # a vision-language model: another adapter's
-        return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
+        with opening(loading.Source(spec, spec, None), MADE):
+            probing.require_causal(anatomy.accepting_options(made[0]), spec)
+            return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
     if not hasattr(made, "info") or not hasattr(made, "forward"):
         raise BadInputError(f"{spec}: found {type(made).__name__}; expected an Adapter or a (model, tokenizer) pair")
     if chat:
@@ -356,15 +380,36 @@ def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
     return cast(Adapter, made)
 
 
+def is_model(made: Any) -> bool:
+    """True for a model of transformers."""
+    return isinstance(made, torch.nn.Module) and hasattr(made, "config")
+
+
+def in_memory_name(made: Any) -> str:
+    """A name for a model in memory: where it was loaded from, else its class."""
+    model = made[0] if isinstance(made, tuple) and made else made
+    return str(getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__)
+
+
+def _own_tokenizer(model: Any, name: str) -> PreTrainedTokenizerFast:
+    """The tokenizer that stands where the model was loaded from."""
+    where = getattr(model.config, "_name_or_path", "")
+    if not where:
+        raise BadInputError(f"{name}: a model alone has no tokenizer; give the pair (model, tokenizer)")
+    return loading.load_tokenizer(loading.locate(where), False)
+
+
 def training_of(source: loading.Source) -> dict[str, Any]:
     """Step and seed of one of our own checkpoints."""
     if source.path is None or not (source.path / "training.json").is_file():
         return {}
-    state = json.loads((source.path / "training.json").read_text())
+    with opening(source, "training.json"):
+        state = json.loads((source.path / "training.json").read_text(encoding="utf-8"))
+        dict(state)
     return {
         "step": state.get("step"),
         "seed": state.get("seed"),
-        "checkpoint": source.path.name,
+        "checkpoint": loading.readable(source.path.name),
         "folder": str(source.path),
     }
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from groundbench.adapters.huggingface import made_by, training_of
+from groundbench.adapters.huggingface import in_memory_name, is_model, object_of, training_of
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import weights_fingerprint
+from groundbench.adapters.loading.users_files import FORWARD, MADE, opening, opens
 from groundbench.adapters.tokenization import BosPolicy
 from groundbench.adapters.vlm.adapter import VisionLanguage
 from groundbench.api.adapter import Adapter
@@ -20,7 +20,7 @@ KIND = "vision-language model that continues text"
 
 
 def open_vlm(
-    model: str,
+    model: Any,
     *,
     dtype: str = "auto",
     device: str = "auto",
@@ -31,17 +31,21 @@ def open_vlm(
     chat: bool = False,
     trust_remote_code: bool = False,
 ) -> Adapter | None:
-    """The adapter of a vision-language model (hub id, folder or `module:object` that gives a model and a processor).
+    """The adapter of a vision-language model.
 
     Args:
+        model: a hub id, a folder, `module:object`, or a model of transformers in memory: alone, or as a pair with its
+            processor.
         chat: put prompts into the processor's chat template, images into the user's turn.
 
     Raises:
         BadInputError: the model or its processor cannot be loaded, or the processor reads no images.
         UnsupportedModelError: transformers has no such model that continues text.
     """
-    if ":" in model and not Path(model).exists():
-        return _from_object(model, bos, chat)
+    if not isinstance(model, str):
+        return _from_memory(model, in_memory_name(model), bos, chat)
+    if loading.names_object(model):
+        return _from_memory(object_of(model), model, bos, chat)
     source = loading.locate(model)
     if source.gguf is not None:
         return None
@@ -52,17 +56,19 @@ def open_vlm(
     options.resolved_dtype()
     processor = load_processor(source, trust_remote_code)
     loaded = loading.load_model(source, config, options, AutoModelForImageTextToText, KIND)
-    return VisionLanguage(
-        loaded,
-        processor,
-        name=source.name,
-        fingerprint=weights_fingerprint(source, loaded),
-        bos=bos,
-        chat=chat,
-        training=training_of(source),
-    )
+    with opening(source, FORWARD):
+        return VisionLanguage(
+            loaded,
+            processor,
+            name=source.name,
+            fingerprint=weights_fingerprint(source, loaded),
+            bos=bos,
+            chat=chat,
+            training=training_of(source),
+        )
 
 
+@opens("preprocessor_config.json")
 def load_processor(source: loading.Source, trust_remote_code: bool) -> Any:
     """The processor saved beside a model. Raises BadInputError if there is none for images and text."""
     processor = loading.from_pretrained(AutoProcessor, source, trust_remote_code=trust_remote_code)
@@ -85,8 +91,10 @@ def checked_processor(processor: Any, name: str) -> Any:
     return processor
 
 
-def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
-    made = made_by(spec)
+def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
+    if is_model(made) and hasattr(made.config, "vision_config"):
+        made = (made, load_processor(loading.locate(made.config._name_or_path or spec), False))
     if not (isinstance(made, tuple) and len(made) == 2 and hasattr(getattr(made[0], "config", None), "vision_config")):
         return None
-    return VisionLanguage(made[0], checked_processor(made[1], spec), name=spec, bos=bos, chat=chat)
+    with opening(loading.Source(spec, spec, None), MADE):
+        return VisionLanguage(made[0], checked_processor(made[1], spec), name=spec, bos=bos, chat=chat)

@@ -8,10 +8,10 @@ from importlib.util import module_from_spec, spec_from_loader
 import numpy as np
 import pytest
 from helpers.fake_results import fake_result, fake_trajectory, write_run
-from helpers.submissions import digest
+from helpers.submissions import references
 
 from groundbench.leaderboard import Submission, build_site, open_board
-from groundbench.registry import testbed_digest as installed_digest
+from groundbench.leaderboard.submission.reference import installed_references
 from groundbench.results.items import read_items
 from groundbench.results.run import Result
 from groundbench.results.trajectory import Trajectory
@@ -19,16 +19,16 @@ from groundbench.results.trajectory import Trajectory
 
 @pytest.fixture
 def script(root, monkeypatch):
-    loader = SourceFileLoader("own_entries", str(root / "scripts" / "leaderboard"))
+    loader = SourceFileLoader("own_entries", str(root / "scripts" / "generate" / "leaderboard"))
     module = module_from_spec(spec_from_loader("own_entries", loader))
     monkeypatch.setitem(__import__("sys").modules, "own_entries", module)  # dataclasses look their module up
     loader.exec_module(module)
-    monkeypatch.setattr(module, "testbed_digest", digest)
+    monkeypatch.setattr(module, "installed_references", references)
     return module
 
 
 def test_every_committed_entry_is_valid_and_has_a_recipe(root, script, tmp_path):
-    board = open_board(root / "leaderboard", installed_digest)
+    board = open_board(root / "leaderboard", installed_references)
     found = list(board.read())
     assert [str(e) for e in found if not isinstance(e, Submission)] == []
     assert {"gpt2-mini", "gpt2-mini-shuffled", "lstm-4l-mini"} <= set(board.slugs) <= set(script.RECIPES)
@@ -66,7 +66,7 @@ def test_a_finished_run_becomes_an_entry_without_loss(script, tmp_path):
     assert np.array_equal(again.dense(), before.dense())
     assert (again.nouns, again.frames, again.form) == (before.nouns, before.frames, before.form)
     assert sorted(p.name for p in board.iterdir()) == ["entries"]
-    (entry,) = open_board(board, digest).read()
+    (entry,) = open_board(board, references).read()
     assert entry.card.commit == expected.last.environment.git
 
 
