@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from groundbench.api.errors import BadInputError
 from groundbench.leaderboard.submission.card import read_card
 from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, check_name, read_bytes
-from groundbench.leaderboard.submission.names import name_fault
-from groundbench.leaderboard.submission.strict_parsing import CARD, Limits, RefusedError, read_yaml
 from groundbench.leaderboard.submission.isolated import read_isolated
+from groundbench.leaderboard.submission.names import name_fault
 from groundbench.leaderboard.submission.reference import ReferencesOf, TestbedReference
+from groundbench.leaderboard.submission.strict_parsing import CARD, Limits, RefusedError, read_yaml
 from groundbench.leaderboard.submission.submission import Submission, parse, read_submission
 
 BOARD_FILE = "board.yaml"
@@ -47,6 +47,8 @@ class BoardFile(BaseModel):
     testbeds: tuple[ListedTestbed, ...] = ()
     own: tuple[str, ...] = ()
     """Folders of the board's own entries, marked on the site."""
+    nulls: tuple[str, ...] = ()
+    """Folders of null controls, e.g. a model trained on shuffled scenes: shown, and marked as such."""
     submitter: str = ""
     """The submitter whose name only these may bear."""
 

@@ -53,7 +53,7 @@ def ladder_items(
 
 
 def _influence(pair: FormGains) -> tuple[float, npt.NDArray[np.float64]]:
-    """G(f) / G(word), and each item's share in its deviation (linearised); frames are averaged where the forms differ."""
+    """G(f) / G(word), and what each item adds to its deviation; frames are averaged where forms differ."""
     same = pair.frames == pair.word_frames
     gain, word = np.nan_to_num(pair.gain), np.nan_to_num(pair.word)
     if not same:

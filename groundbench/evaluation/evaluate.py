@@ -52,9 +52,9 @@ from groundbench.measures.image.examples import rule_for
 from groundbench.measures.image.measure import ImageSubject, measure_image
 from groundbench.measures.lens.measure import measure_lens
 from groundbench.results.items import write_items
+from groundbench.results.ladder_score import LadderScore
 from groundbench.results.picture_examples import FOLDER as PICTURES
 from groundbench.results.picture_examples import Picture, Pictures
-from groundbench.results.ladder_score import LadderScore
 from groundbench.results.run import Failure, FormRecord, LensRecord, Result
 from groundbench.results.unknown_words import KEY as UNKNOWN
 from groundbench.util.progress import Progress

@@ -43,7 +43,9 @@ def metrics(result: Result) -> list[Metric]:
     if ladder is not None and ladder.score is not None:
         shared = "+".join(f.env_form for f in ladder.forms)
         found.append(
-            Metric("ladder_score", "Ladder score", shared, ladder.score, "ratio", "higher", ladder.ci_low, ladder.ci_high)
+            Metric(
+                "ladder_score", "Ladder score", shared, ladder.score, "ratio", "higher", ladder.ci_low, ladder.ci_high
+            )
         )
     return found
 

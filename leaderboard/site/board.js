@@ -5,11 +5,13 @@ const ROW = 52; // pixels: rows of long tables have one height, so that only tho
 const SHORT = 150; // rows that are drawn at once
 const tables = new Map();
 const picked = new Map();
+const controls = new Set();
 const state = { tab: "", started: false };
 const sections = Array.from(document.querySelectorAll("section.tab"));
 const byId = (id) => document.getElementById(id);
 
-function groundbenchBoard(data) {
+function groundbenchBoard(data, nulls) {
+  for (const slug of nulls) controls.add(slug);
   for (const [id, rows] of Object.entries(data)) tables.set(id, makeTable(id, rows));
   start();
 }
@@ -148,6 +150,7 @@ function rowOf(t, row, index) {
     const head = t.heads[i + 1];
     if (head.dataset.key === "model") {
       const about = make("small", {}, cell[1], ...(row[OWN] ? [" ", make("span", { class: "tag" }, "ours")] : [` · ${row[SLUG]}`]));
+      if (controls.has(row[SLUG])) about.append(" ", make("span", { class: "tag" }, "null control"));
       if (row[KIND] === "f" || t.detailed) about.append(` · ${row[FORM]}${row[KIND] === "c" && row[STEP] !== null ? `, step ${row[STEP]}` : ""}`);
       tr.append(make("th", { scope: "row" }, make("a", { href: `models/${row[SLUG]}.html` }, cell[0]), about));
       return;

@@ -20,7 +20,7 @@ from groundbench._version import __version__
 from groundbench.api.errors import BadInputError
 from groundbench.leaderboard.board import Board
 from groundbench.leaderboard.rows import Line, RiskLine, size_of
-from groundbench.leaderboard.site.columns import FORM, STEP, Column, Place, Value
+from groundbench.leaderboard.site.columns import Column, Place, Value
 from groundbench.leaderboard.site.compare_data import choice
 from groundbench.leaderboard.site.model_page import mark
 from groundbench.leaderboard.site.pictures import Reference, colour, families, heat_table, scatter
@@ -30,7 +30,6 @@ from groundbench.leaderboard.site.tabs import Tab, answer, tabs_of
 from groundbench.leaderboard.submission.isolated import read_isolated
 from groundbench.leaderboard.submission.strict_parsing import RefusedError
 from groundbench.report.pages import stylesheet
-from groundbench.report.text.numbers import number
 from groundbench.results.run import write_atomic
 
 HERE = Path(__file__).parent
@@ -66,7 +65,7 @@ def build_site(board: Board, out: Path, processes: int | None = None) -> list[Re
     write_atomic(out / "compare.html", render("compare.html.j2", title="Compare models", root="", nav="compare"))
     final = [e for e in lines if e.kind != "checkpoint"]
     write_atomic(out / "data" / "index.js", script("groundbenchIndex", [choice(e) for e in final]))
-    _table_data(out, tabs)
+    _table_data(out, tabs, board.about.nulls)
     write_atomic(out / "board.csv", board_csv(tabs))
     write_atomic(out / "board.json", json.dumps(board_json(board, tabs), indent=1) + "\n")
     _write_ranks(out, tabs)
@@ -112,14 +111,17 @@ def _prepare(out: Path) -> None:
             old.unlink()
 
 
-THEMES = re.compile(r":root \{(?P<light>.*?)\}\s*@media \(prefers-color-scheme: dark\) \{\s*:root \{(?P<dark>.*?)\}", re.S)
+THEMES = re.compile(
+    r":root \{(?P<light>.*?)\}\s*@media \(prefers-color-scheme: dark\) \{\s*:root \{(?P<dark>.*?)\}", re.S
+)
 
 
 def _assets(out: Path) -> None:
     (out / "assets").mkdir(exist_ok=True)
     style = str(stylesheet())
     found = THEMES.search(style)
-    chosen = "" if found is None else "".join(f':root[data-theme="{k}"] {{ color-scheme: {k}; {v} }}\n' for k, v in found.groupdict().items())
+    looks = {} if found is None else found.groupdict()
+    chosen = "".join(f':root[data-theme="{k}"] {{ color-scheme: {k}; {v} }}\n' for k, v in looks.items())
     write_atomic(out / "assets" / "site.css", style + (HERE / "site.css").read_text(encoding="utf-8") + chosen)
     for name in ("board.js", "compare.js", "theme.js"):
         write_atomic(out / "assets" / name, (HERE / name).read_text(encoding="utf-8"))
@@ -128,6 +130,7 @@ def _assets(out: Path) -> None:
 def _index(board: Board, tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> dict[str, Any]:
     return {
         "title": board.about.title,
+        "nulls": board.about.nulls,
         "root": "",
         "nav": "board",
         "tabs": [_tab_values(t) for t in tabs],
@@ -169,8 +172,8 @@ def _tab_values(t: Tab) -> dict[str, Any]:
 def _about(t: Tab) -> str:
     if t.ladder:
         return (
-            "A noun is shown as itself, as a definition, in other languages, as an emoji or a picture. Any model can copy "
-            "the word; the ladder score says how much of that gain is left when it cannot."
+            "A noun is shown as itself, as a definition, in other languages, as an emoji or a picture. Any model can "
+            "copy the word; the ladder score says how much of that gain is left when it cannot."
         )
     form = t.lines[0].form if t.lines else ""
     return (
@@ -202,7 +205,7 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
     if best is None:
         return f"{lead} The screening table says how often a model’s answers contradict what it was shown."
     if not cards:
-        return f"{lead} {best.model} has not been screened here: no answer yet. Run groundbench screen on your own questions."
+        return f"{lead} {best.model} was not screened here: no answer yet. Run groundbench screen on your questions."
     said = []
     for r in cards:
         error, passed = overall(r.card), r.card.verdict.passed
@@ -212,14 +215,15 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
     return f"{lead} {best.model}: {'; '.join(said)}."
 
 
-def _table_data(out: Path, tabs: Sequence[Tab]) -> None:
+def _table_data(out: Path, tabs: Sequence[Tab], nulls: Sequence[str]) -> None:
     """The tables' rows for the script: headline rows at once, forms and checkpoints when they are asked for."""
     data = {t.id: [_row(e, t, t.columns) for e in t.lines] for t in tabs}
-    write_atomic(out / "data" / "board.js", script("groundbenchBoard", data))
+    write_atomic(out / "data" / "board.js", script("groundbenchBoard", data, list(nulls)))
     for t in tabs:
         if t.more:
             write_atomic(
-                out / "data" / f"more-{t.id}.js", script("groundbenchMore", t.id, [_row(e, t, t.columns) for e in t.more])
+                out / "data" / f"more-{t.id}.js",
+                script("groundbenchMore", t.id, [_row(e, t, t.columns) for e in t.more]),
             )
 
 

@@ -112,8 +112,8 @@ LADDER = Column(
     "ladder_score",
     "Ladder score",
     "number",
-    "How much of the word’s own gain the other forms reach (definition, translations, emoji, image), on average: 0 for a "
-    "model that only copies, 1 for one that takes every form as well as the word. 95 % interval over nouns and frames",
+    "How much of the word’s gain the other forms reach (definition, translations, emoji, image), on average: 0 for "
+    "a model that only copies, 1 for one that takes all forms as well as the word. 95 % interval over nouns and frames",
     "ratio",
     lambda e, p: estimate(e.ladder.score, e.ladder.ci_low, e.ladder.ci_high) if e.ladder else EMPTY,
 )
@@ -121,7 +121,7 @@ GAIN = Column(
     "gain",
     "Gain",
     "number",
-    "Grounding gain in nats: how much less surprising a noun becomes when it, and not another, was shown; 95 % interval",
+    "Grounding gain in nats: how much less surprising a noun becomes when it, and no other, was shown; 95 % interval",
     "nats",
     lambda e, p: estimate(e.gain, e.low, e.high),
 )
@@ -134,7 +134,7 @@ HEADS = Column(
     "heads",
     _heads,
 )
-LAYER = Column("layer", "Depth", "number", "Mean layer of these heads as a share of the model’s layers", "share", _layer)
+LAYER = Column("layer", "Depth", "number", "Mean layer of these heads, as a share of all layers", "share", _layer)
 HALF = Column(
     "heads_for_half",
     "Heads for half",

@@ -48,7 +48,9 @@ def model_page(s: Submission, lines: Sequence[Line], own: bool) -> dict[str, Any
         "card": Facts("Card", tuple((k, v) for k, v in card if v is not None)),
         "weights": s.card.weights,
         "notes": s.card.notes,
-        "runs": [_run(s, run, i, [e for e in lines if e.run == run.name]) for i, run in enumerate(s.runs) if run.results],
+        "runs": [
+            _run(s, run, i, [e for e in lines if e.run == run.name]) for i, run in enumerate(s.runs) if run.results
+        ],
         "risks": [_risk(s, run, i) for i, run in enumerate(s.runs) if run.risk is not None],
     }
 

@@ -17,7 +17,9 @@ from groundbench.report.text.numbers import decimals_for, number, parameters
 MOST_DOTS = 400
 MOST_ROWS = 24
 COLOURS = 6
-WIDE, NARROW = 660, 350
+WIDE = 660
+Dot = tuple[Line, float | None, float | None, float | None]
+"""A line with its score and its interval."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height
     return svg.canvas(width, height, f"{what} by model size", summary, parts)
 
 
-def _labels(dots: Sequence[tuple[Line, float | None, float | None, float | None]], x: Scale, y: Scale, width: int) -> list[Markup]:
+def _labels(
+    dots: Sequence[tuple[Line, float | None, float | None, float | None]], x: Scale, y: Scale, width: int
+) -> list[Markup]:
     """Names of the best, beside their dots where they do not run into one another."""
     taken: list[tuple[float, float, float, float]] = []
     out = []

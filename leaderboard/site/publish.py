@@ -43,9 +43,13 @@ class Publisher:
         own = s.slug in self.own
         lines, risks = lines_of(s, own), risk_lines_of(s, own)
         page = render("model.html.j2", **model_page(s, lines, own))
-        data = {f"{line.id}.js": script("groundbenchEntry", entry_data(s, line)) for line in lines if line.kind != "checkpoint"}
+        data = {
+            f"{line.id}.js": script("groundbenchEntry", entry_data(s, line))
+            for line in lines
+            if line.kind != "checkpoint"
+        }
         data |= {f"{s.slug}~{run.name}.json": downloaded(run) for run in s.runs if run.results}
-        data |= {f"{s.slug}~{run.name}~card.json": run.risk.model_dump_json() for run in s.runs if run.risk is not None}
+        data |= {f"{s.slug}~{r.name}~card.json": r.risk.model_dump_json() for r in s.runs if r.risk is not None}
         write_atomic(self.out / "models" / f"{s.slug}.html", page)
         for name, text in data.items():
             write_atomic(self.out / "data" / name, text)

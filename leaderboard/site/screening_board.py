@@ -23,8 +23,14 @@ HEAD = (
     ("Model", "The submitter’s name for it, and who submitted it"),
     ("Size", "Parameters"),
     ("Errors", "How often the likeliest answer is wrong, with its 95 % interval over scenes or pictures"),
-    ("Guessing", "The error rate of answers drawn at random; in small letters that of the best answer that never changes"),
-    ("Best signal", "The signal that tells wrong from right answers best within kinds of question (AUROC; 0.5 is none)"),
+    (
+        "Guessing",
+        "The error rate of answers drawn at random; below, of the best answer that never changes",
+    ),
+    (
+        "Best signal",
+        "The signal that best tells wrong answers from right ones within kinds of question (AUROC)",
+    ),
     ("Verdict", "Whether the card’s policy was met; without a policy there is no verdict"),
 )
 
@@ -64,7 +70,8 @@ def _row(line: RiskLine) -> ScreenRow:
     guess = Value(None)
     if whole is not None and whole.error.value is not None:
         e = whole.error
-        ends = interval(*(None if v is None else 100 * v for v in (e.low, e.high)), 0)
+        low, high = (None if v is None else 100 * v for v in (e.low, e.high))
+        ends = interval(low, high, 0)
         error = Value(rate(e.value), e.value, ends or "")
         guess = Value(rate(whole.chance), whole.chance, f"constant {rate(whole.constant)}")
     verdict = card.verdict.passed

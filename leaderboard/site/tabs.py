@@ -146,10 +146,12 @@ def answer(tab: Tab) -> str:
     best = first[0]
     value = number(best.ladder.score) if tab.ladder and best.ladder else f"{number(best.gain)} nats"
     what = "ladder score" if tab.ladder else "gain"
-    n = len({k for k in model_keys([e for e in tab.lines if tab.places[e.id].rank])})
+    n = len(set(model_keys([e for e in tab.lines if tab.places[e.id].rank])))
     if n == 1:
         return f"Best grounded: {best.model} ({what} {value}), the only model that has a rank."
     if len(first) == 1:
-        return f"Best grounded: {best.model} ({what} {value}), ahead of all {n - 1} others."
+        behind = "the other" if n == 2 else f"all {n - 1} others"
+        return f"Best grounded: {best.model} ({what} {value}), ahead of {behind}."
     others = len(first) - 1
-    return f"Best grounded: {best.model} ({what} {value}); {others} of the {n - 1} others cannot be told apart from it."
+    apart = f"{others} of the {n - 1} others" if n > 2 else "the other"
+    return f"Best grounded: {best.model} ({what} {value}); {apart} cannot be told apart from it."

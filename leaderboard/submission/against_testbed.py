@@ -38,8 +38,8 @@ def _form_faults(view: FormView, about: FormReference) -> Iterator[str]:
         missing = [n for n in about.nouns if n not in measured and n not in left_out]
         if missing:
             yield (
-                f"{len(missing)} of {len(about.nouns)} nouns are missing without a reason, e.g. {missing[0]!r}; the board "
-                "takes whole testbeds only"
+                f"{len(missing)} of {len(about.nouns)} nouns are missing without a reason, e.g. {missing[0]!r}; the "
+                "board takes whole testbeds only"
             )
         owners = [o for o in about.owners if o is None or o in measured]
         expected = len(owners) * len(measured) if None in owners else len(owners)

@@ -173,7 +173,7 @@ def attempt(job: Job[Any], folder: Path) -> tuple[str, Any]:
         return "refused", str(error)
     except MemoryError:
         return "refused", f"{shorten(folder.name)}: takes more than {MEMORY >> 20} MiB of memory to read"
-    except Exception as error:  # noqa: BLE001  (a stranger's file may hit any fault of ours: the board goes on)
+    except Exception as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
         return "refused", f"{shorten(folder.name)}: cannot be read ({shorten(said, 120)})"
 

@@ -152,9 +152,7 @@ def _take(
     if bool(np.isinf(surprisal).any()) or bool((surprisal < 0).any()):
         raise RefusedError(f"{where}: holds a surprisal that is negative or infinite")
     if bool((surprisal > MOST_NATS).any()):
-        raise RefusedError(
-            f"{where}: holds a surprisal of {np.nanmax(surprisal):g} nats; none is above {MOST_NATS:g}"
-        )
+        raise RefusedError(f"{where}: holds a surprisal of {np.nanmax(surprisal):g} nats; none is above {MOST_NATS:g}")
     conditions, condition = coded["condition"]
     used = {conditions[i] for i in np.unique(condition).tolist()}
     if not used <= {"matched", "mismatched"}:
@@ -192,7 +190,8 @@ def _coded(column: pa.Array, name: str, where: str) -> Coded:
     texts = coded.dictionary
     if len(texts) > MOST_NAMES or (pc.max(pc.binary_length(texts)).as_py() or 0) > LONGEST_NAME:
         raise RefusedError(
-            f"{where}: the column {name!r} holds more than {MOST_NAMES:,} names, or one of more than {LONGEST_NAME} bytes"
+            f"{where}: the column {name!r} holds more than {MOST_NAMES:,} names, or one of more than "
+            f"{LONGEST_NAME} bytes"
         )
     if texts.null_count:
         raise RefusedError(f"{where}: the column {name!r} has empty places")
@@ -263,8 +262,8 @@ def _check_rows(table: SurprisalTable, form: FormReference, where: str, mismatch
     least = full if mismatches is None else np.minimum(full, mismatches)
     if (others[wanted] < least[wanted]).any():
         raise RefusedError(
-            f"{where}: lacks mismatched items of the form {table.form!r}: {int(others[wanted].min())} beside one matched "
-            f"item, expected {int(least[wanted].max())}"
+            f"{where}: lacks mismatched items of the form {table.form!r}: {int(others[wanted].min())} beside one "
+            f"matched item, expected {int(least[wanted].max())}"
         )
 
 

@@ -36,7 +36,12 @@ IGNORABLE = (
     (0xE0000, 0xE0FFF),
 )
 """Code points that are drawn as nothing (Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern)."""
-TOGETHER = ({"LATIN"}, {"LATIN", "CJK", "HIRAGANA", "KATAKANA"}, {"LATIN", "CJK", "HANGUL"}, {"LATIN", "CJK", "BOPOMOFO"})
+TOGETHER = (
+    {"LATIN"},
+    {"LATIN", "CJK", "HIRAGANA", "KATAKANA"},
+    {"LATIN", "CJK", "HANGUL"},
+    {"LATIN", "CJK", "BOPOMOFO"},
+)
 """Scripts that one name may mix (the highly restrictive profile of Unicode's security mechanisms)."""
 GREEK_SIGNS = "\u00b5\u03bc\u03c0\u03b1\u03b2\u03b3\u03bb\u03a9\u03c3"
 """Greek letters that stand as signs in names of models, e.g. the mu of a micro model."""

@@ -13,6 +13,7 @@ from groundbench.leaderboard.submission.bounds import around, near
 from groundbench.leaderboard.submission.form_views import FormView, form_views
 from groundbench.leaderboard.submission.plausibility_gain import gain_faults
 from groundbench.leaderboard.submission.plausibility_images import image_faults
+from groundbench.leaderboard.submission.plausibility_ladder import ladder_faults
 from groundbench.results.run import (
     AblationRecord,
     GainRecord,
@@ -55,6 +56,7 @@ def _faults(result: Result) -> Faults:
     stray = next((h for h in result.head_forms if h.head >= sizes.get(h.layer, 0)), None)
     if stray is not None:
         yield f"head_forms names head {stray.head} of layer {stray.layer}, which the model does not have"
+    yield from ladder_faults(result)
     copy = result.copy_corrected
     if copy and None not in (copy.ratio, copy.gain_gloss, copy.gain_word) and copy.gain_word:
         expected = (copy.gain_gloss or 0.0) / copy.gain_word

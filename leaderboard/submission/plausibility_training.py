@@ -15,10 +15,14 @@ def trajectory_fault(trajectory: Trajectory) -> str | None:
             return f"points[{i}].result.model.step is {model.step}, but points[{i}].step is {point.step}"
         for name in ("family", "architecture", "parameters", "mixers", "seed"):
             if getattr(model, name) != getattr(first.model, name):
-                return f"points[{i}].result.model.{name} is {shorten(str(getattr(model, name)))}, unlike the first point's"
+                return (
+                    f"points[{i}].result.model.{name} is {shorten(str(getattr(model, name)))}, unlike the first point's"
+                )
         for name in ("name", "version", "hash", "frames", "env_form"):
             if getattr(bed, name) != getattr(first.testbed, name):
-                return f"points[{i}].result.testbed.{name} is {shorten(str(getattr(bed, name)))}, unlike the first point's"
+                return (
+                    f"points[{i}].result.testbed.{name} is {shorten(str(getattr(bed, name)))}, unlike the first point's"
+                )
     prints = [p.result.model.fingerprint for p in trajectory.points]
     twice = next((i for i, p in enumerate(prints) if p in prints[:i]), None)
     if twice is not None:

@@ -77,6 +77,4 @@ def _kind(value: Any) -> str:
 def _check_nats(value: Any, at: str, where: str) -> None:
     for v in value if isinstance(value, list) else (value,):
         if isinstance(v, int | float) and abs(v) > MOST_NATS:
-            raise RefusedError(
-                f"{where}: field {shorten(at)}: {v:g} nats; no vocabulary gives more than {MOST_NATS:g}"
-            )
+            raise RefusedError(f"{where}: field {shorten(at)}: {v:g} nats; no vocabulary gives more than {MOST_NATS:g}")

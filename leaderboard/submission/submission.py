@@ -17,6 +17,7 @@ from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, read_
 from groundbench.leaderboard.submission.form_views import form_views
 from groundbench.leaderboard.submission.item_gains import Cells, cells_of, read_tables
 from groundbench.leaderboard.submission.plausibility import implausible
+from groundbench.leaderboard.submission.plausibility_ladder import ladder_item_faults
 from groundbench.leaderboard.submission.plausibility_training import trajectory_fault
 from groundbench.leaderboard.submission.reference import ReferencesOf, TestbedReference
 from groundbench.leaderboard.submission.strict_parsing import (
@@ -180,4 +181,7 @@ def _read_tables(
         fault = None if gain is None else next(item_faults(gain, table, seeds[0] if seeds else 0), None)
         if fault is not None:
             raise RefusedError(f"{at}: form {name!r}: {fault}")
+    fault = next(ladder_item_faults(result.ladder_score, found, seeds[0] if seeds else 0), None)
+    if fault is not None:
+        raise RefusedError(f"{at}: {fault}")
     return found

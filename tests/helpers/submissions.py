@@ -30,7 +30,7 @@ def reference(n_nouns: int) -> TestbedReference:
         owners=(None,) * FRAMES,
     )
     names = ("token", "word", "gloss", "translation", "emoji", "image")
-    forms = {name: form for name in names}
+    forms = dict.fromkeys(names, form)
     return TestbedReference("childworld", "1", hash_of(n_nouns), "shared", "token", False, forms)
 
 

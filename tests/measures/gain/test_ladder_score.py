@@ -42,7 +42,9 @@ def gains(seed: int, mean: float, nouns: int = 24, frames: int = 6) -> np.ndarra
 def test_the_score_is_the_mean_of_the_ratios_by_hand():
     word = gains(0, 8.0)
     gloss, emoji = gains(1, 4.0)[:20], gains(2, 0.5)[4:]
-    found = ladder_score([table("word", word, NOUNS), table("gloss", gloss, NOUNS[:20]), table("emoji", emoji, NOUNS[4:])])
+    found = ladder_score(
+        [table("word", word, NOUNS), table("gloss", gloss, NOUNS[:20]), table("emoji", emoji, NOUNS[4:])]
+    )
     expected = [gloss.mean() / word[:20].mean(), emoji.mean() / word[4:].mean()]
     assert [f.ratio for f in found.forms] == pytest.approx(expected)
     assert found.score == pytest.approx(np.mean(expected))
@@ -77,7 +79,11 @@ def test_forms_that_were_not_measured_are_named():
 
 
 def test_the_order_of_forms_changes_no_number():
-    tables = [table("word", gains(0, 8.0), NOUNS), table("gloss", gains(1, 4.0), NOUNS), table("emoji", gains(2, 1.0), NOUNS)]
+    tables = [
+        table("word", gains(0, 8.0), NOUNS),
+        table("gloss", gains(1, 4.0), NOUNS),
+        table("emoji", gains(2, 1.0), NOUNS),
+    ]
     one, two = ladder_score(tables), ladder_score(tables[::-1])
     assert (one.score, one.ci_low, one.ci_high) == pytest.approx((two.score, two.ci_low, two.ci_high))
 
