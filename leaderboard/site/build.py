@@ -161,7 +161,7 @@ def _tab_values(t: Tab) -> dict[str, Any]:
         "sizes": list({size_of(e.parameters): None for e in sorted(t.lines, key=lambda e: e.parameters)}),
         "steps": any(e.kind == "checkpoint" for e in t.more),
         "references": references,
-        "scatter": scatter(t, references),
+        "scatter": scatter(t, references, 480, 340) if heat else scatter(t, references),
         "scatter_narrow": scatter(t, references, 350, 300),
         "legend": legend,
         "heat_forms": forms,

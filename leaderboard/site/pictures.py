@@ -12,7 +12,7 @@ from groundbench.leaderboard.rows import Line
 from groundbench.leaderboard.site.tabs import Tab
 from groundbench.report.charts import svg
 from groundbench.report.charts.scale import Scale, domain, tick_label
-from groundbench.report.text.numbers import decimals_for, number, parameters
+from groundbench.report.text.numbers import number, parameters
 
 MOST_DOTS = 400
 MOST_ROWS = 24
@@ -144,6 +144,6 @@ def heat_table(tab: Tab) -> tuple[tuple[str, ...], tuple[HeatRow, ...]]:
                 continue
             shade = str(min(9, max(0, int(f.ratio * 10))))
             words = f"{number(f.gain)} of {number(f.gain_word)} nats, {f.n_nouns} nouns"
-            cells.append((number(f.ratio, decimals_for(f.ratio)), shade, words))
+            cells.append((number(f.ratio), shade, words))
         rows.append(HeatRow(e.id, e.slug, e.model, tuple(cells)))
     return tuple(forms), tuple(rows)
