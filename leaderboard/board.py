@@ -69,12 +69,15 @@ class Accepted:
         """The references of a name and version, by hash."""
         found = self.installed(name, version)
         mine = [t for t in self.listed if (t.name, t.version) == (name, version)]
-        whole = {t.hash: found[t.hash] for t in mine if t.hash in found and not t.nouns}
-        if mine and not any(t.nouns for t in mine):
-            return whole
+        if not mine:
+            return found
         some = next(iter(found.values()), None)
-        chosen = {t.hash: some.kept(t.nouns, t.hash) for t in mine if t.nouns and some is not None}
-        return {**(whole if mine and whole else found), **chosen}
+        out = {t.hash: found[t.hash] for t in mine if not t.nouns and t.hash in found}
+        if some is not None:
+            out |= {t.hash: some.kept(t.nouns, t.hash) for t in mine if t.nouns}
+            if not any(not t.nouns for t in mine):
+                out[some.hash] = some
+        return out
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ function headline(entries) {
     ["Parameters", (e) => size(e.parameters)],
     ["Testbed and form", (e) => e.board],
   ];
-  const filled = rows.map(([name, read]) => [name, ...entries.map(read)]).filter((r) => r.slice(1).some((v) => v !== null && v !== undefined));
+  const filled = rows.map(([name, read]) => [name, ...entries.map(read)]).filter((r) => r.slice(1).some((v) => v !== null && v !== undefined && v !== "no heads"));
   return table("The models side by side", ["", ...entries.map((e) => e.model)], filled);
 }
 

@@ -11,12 +11,12 @@ from markupsafe import Markup
 from groundbench.leaderboard.rows import Line
 from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.measures.gain.measure import gain_items
-from groundbench.report.elements import Facts, Section, Table
+from groundbench.report.elements import Facts, Section, Stat, Table
 from groundbench.report.pages import run_facts, run_sections, run_stats, training_sections
 from groundbench.report.sections import training_gain as curves
 from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
 from groundbench.report.text.card_sentences import headline as risk_headline
-from groundbench.report.text.numbers import count, decimals_for, interval, number
+from groundbench.report.text.numbers import count, decimals_for, interval, number, with_interval
 from groundbench.report.text.sentences import gain_sentence
 from groundbench.results.run import Result
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
@@ -85,7 +85,7 @@ def _run(s: Submission, run: Run, i: int, lines: Sequence[Line]) -> dict[str, An
         "forms": _forms([e for e in lines if e.kind != "checkpoint"]),
         "with_items": bool(run.tables),
         "trajectory": run.trajectory is not None,
-        "stats": run_stats(last),
+        "stats": [*_score(headline), *run_stats(last)],
         "hero": None if curve is None else curves.hero([curve]),
         "sections": [*evidence, *([items] if items else ()), *training, failures],
         "facts": run_facts(last),
@@ -93,16 +93,32 @@ def _run(s: Submission, run: Run, i: int, lines: Sequence[Line]) -> dict[str, An
     }
 
 
+def _score(line: Line) -> list[Stat]:
+    """The ladder score as the first number of the page."""
+    s = line.ladder
+    if s is None:
+        return []
+    ends = interval(s.ci_low, s.ci_high)
+    missing = "; ".join(f"{u.env_form}: {u.reason}" for u in s.unscored)
+    detail = " · ".join(
+        t for t in (f"95 % interval {ends}" if ends else "", f"without {missing}" if missing else "") if t
+    )
+    return [Stat("Ladder score", number(s.score), "", detail)]
+
+
 def _forms(lines: Sequence[Line]) -> Table | None:
     """Gain and rank in each form; None where there is one form only."""
     rows = []
+    ladder = next((e.ladder for e in lines if e.ladder is not None), None)
+    shares = {f.env_form: with_interval(f.ratio, f.ci_low, f.ci_high) for f in ladder.forms} if ladder else {}
     for e in lines:
         digits = decimals_for(e.gain, e.low, e.high)
         ends = interval(e.low, e.high, digits)
-        rows.append((e.form, count(e.n_nouns), number(e.gain, digits), ends, Markup(mark(e.id))))
-    head = ("Form", "Nouns", "Gain (nats)", "95 % interval", "Rank")
+        share = (shares.get(e.form),) if shares else ()
+        rows.append((e.form, count(e.n_nouns), number(e.gain, digits), ends, *share, Markup(mark(e.id))))
+    head = ("Form", "Nouns", "Gain (nats)", "95 % interval", *(("Share of the word’s",) if shares else ()), "Rank")
     caption = "Where it stands, by the form in which a noun was shown"
-    return Table(caption, head, tuple(rows), text=frozenset({0, 4})) if len(rows) > 1 else None
+    return Table(caption, head, tuple(rows), text=frozenset({0, len(head) - 1})) if len(rows) > 1 else None
 
 
 def _items(run: Run) -> Section | None:

@@ -98,8 +98,8 @@ def read_tables(
     parts: dict[str, list[tuple[Ints, Ints, Ints, Floats]]] = {name: [] for name in kept}
     rows = 0
     try:
+        _check_columns(pq.ParquetFile(io.BytesIO(raw)), where)
         file = pq.ParquetFile(io.BytesIO(raw), read_dictionary=list(TEXTS))
-        _check_columns(file, where)
         for batch in file.iter_batches(batch_size=BATCH, columns=list(COLUMNS), use_threads=False):
             rows += len(batch)
             if rows > MOST_ROWS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import ClassVar
 
 from groundbench.api.testbed import EnvForm, FrameKind, Testbed
 from groundbench.registry import load_testbed, testbed_names
@@ -42,6 +43,8 @@ class FormReference:
 @dataclass(frozen=True)
 class TestbedReference:
     """What the board knows of a testbed: plain data, so that it can be handed to a reading process."""
+
+    __test__: ClassVar[bool] = False  # not a test, whatever pytest thinks of the name
 
     name: str
     version: str

@@ -274,7 +274,7 @@ def fake_result(
         forms=tuple(FormRecord(env_form=f, n_nouns=n_nouns, gain=scaled(record, x)) for f, x in forms)
         if grounded
         else (),
-        copy_corrected=CopyCorrected(ratio=0.62, ci_low=0.55, ci_high=0.68, gain_gloss=2.5, gain_word=4.0)
+        copy_corrected=CopyCorrected(ratio=0.62, ci_low=0.55, ci_high=0.68, gain_gloss=2.48, gain_word=4.0)
         if grounded
         else None,
         cooccurrence=CooccurrenceRecord(

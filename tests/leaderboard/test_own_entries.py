@@ -48,7 +48,7 @@ def measured(result: Result, measures=("gain", "heads", "ablation", "lens")) -> 
 def finished_demo(run):
     """A trajectory folder such as the demo leaves, with the items of its last checkpoint."""
     curve = fake_trajectory(1)
-    last = measured(write_run(run / "step-002000", 3, n_nouns=40, step=2000))
+    last = measured(write_run(run / "step-002000", 5, n_nouns=40, step=2000))
     points = (*curve.points[:-1], curve.points[-1].model_copy(update={"result": last}))
     curve.model_copy(update={"points": points}).save(run / "trajectory.json")
     return Trajectory.load(run)
