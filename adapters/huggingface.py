@@ -73,7 +73,7 @@ class HFCausal:
         self.info: ModelInfo = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
 
     def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
-        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat)
+        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat, embeddings(self.model))
 
     def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
         config = self.model.config.get_text_config()
@@ -96,8 +96,9 @@ class HFCausal:
             capabilities=frozenset(c for c in CAPABILITIES if c not in lacks),
             lacks=tuple(lacks.items()),
             attention=str(getattr(self.model.config, "_attn_implementation", "") or ""),
-            bos="added" if self.encoder.begins_with_bos else "none",
+            bos=self.encoder.begins_with,
             chat=self.encoder.opening if self.encoder.chat else None,
+            chat_date=self.encoder.chat_date,
             unknown=self.encoder.unknown,
             device=str(self.device),
             step=training.get("step"),
@@ -237,9 +238,10 @@ class HFCausal:
         return entering_at(self.model, layer, residual, self._packed)
 
     def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
-        if edit is None and not trace and layer == 1:
+        headless = self._tap is None or not self._tap.mixers  # or not tried yet, while the model is opened
+        if edit is None and not trace and (layer == 1 or headless):
             return nullcontext()
-        if self._tap is None or not self._tap.mixers:
+        if self._tap is None or headless:
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
         return self._tap.active(edit, trace, start=0 if prefix is None else prefix.length, layer=layer)
 
@@ -422,6 +424,18 @@ def max_length(model: PreTrainedModel) -> int:
         if isinstance(value, int) and value > 0:
             return value
     return UNLIMITED
+
+
+def embeddings(model: PreTrainedModel) -> int | None:
+    """How many tokens the model has embeddings for; None where it does not tell."""
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    size = getattr(table, "num_embeddings", None)
+    if size is None and isinstance(getattr(table, "weight", None), Tensor):
+        size = table.weight.shape[0]
+    return None if size is None else int(size)
 
 
 CPU_CHUNK = 32

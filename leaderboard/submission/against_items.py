@@ -33,12 +33,20 @@ def item_faults(stated: GainRecord, table: SurprisalTable, seed: int) -> Iterato
             said, is_ = getattr(noun, name), getattr(again[noun.noun], name)
             if (said is None) != (is_ is None) or (said is not None and is_ is not None and not near(said, is_)):
                 yield f"its items give {noun.noun!r} another {name} than gain.by_noun reports"
-    for low, high in (("ci_low", "ci_high"), ("same_category_ci_low", "same_category_ci_high")):
-        said_low, said_high, low_, high_ = (getattr(r, k) for r in (stated, found) for k in (low, high))
-        if None not in (said_low, said_high, low_, high_):
-            width = max(high_ - low_, 1e-6)
-            if not (1 - SPREAD) * width <= said_high - said_low <= (1 + SPREAD) * width + 1e-6:
-                yield (
-                    f"its items give an interval from {low_:.4f} to {high_:.4f}, but gain.{low} and {high} are "
-                    f"{said_low:.4f} and {said_high:.4f}"
-                )
+    yield from _intervals(stated, found)
+
+
+def _intervals(stated: GainRecord, found: GainRecord) -> Iterator[str]:
+    """Each interval is as wide as the items give it; older results print the bootstrap over nouns as the gain's own."""
+    clustered, bootstrap = (found.ci_low, found.ci_high), (found.ci_nouns_low, found.ci_nouns_high)
+    for name, known in (("ci", (clustered, bootstrap)), ("ci_nouns", (bootstrap,))):
+        said = (getattr(stated, f"{name}_low"), getattr(stated, f"{name}_high"))
+        widths = [high - low for low, high in known if low is not None and high is not None]
+        if None in said or not widths:
+            continue
+        width = said[1] - said[0]
+        if not any((1 - SPREAD) * w - 1e-6 <= width <= (1 + SPREAD) * w + 1e-6 for w in widths):
+            yield (
+                f"its items give an interval {widths[0]:.4f} nats wide, but gain.{name}_low and {name}_high are "
+                f"{said[0]:.4f} and {said[1]:.4f}"
+            )

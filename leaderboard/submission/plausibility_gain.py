@@ -39,6 +39,7 @@ def gain_faults(g: GainRecord, n_nouns: int) -> Faults:
     if g.mean is not None and (g.matched is None or g.mismatched is None):
         yield "gain.matched and gain.mismatched are missing beside gain.mean"
     yield from around("gain.mean", g.mean, g.ci_low, g.ci_high)
+    yield from around("gain.mean", g.mean, g.ci_nouns_low, g.ci_nouns_high)
     yield from around("gain.same_category", g.same_category, g.same_category_ci_low, g.same_category_ci_high)
     yield from _nouns(g, n_nouns, slack)
     yield from _interval(g)
@@ -74,20 +75,26 @@ def _nouns(g: GainRecord, n_nouns: int, slack: float) -> Faults:
 
 
 def _interval(g: GainRecord) -> Faults:
-    """The interval follows from the nouns, as a bootstrap over them or clustered by frame too."""
+    """Intervals follow from the nouns: as a bootstrap over them, or clustered by frame too (older results: the first)."""
     known = np.array([n.gain for n in g.by_noun if n.gain is not None], dtype=np.float64)
-    if g.ci_low is None or g.ci_high is None or known.size < 2:
+    if known.size < 2:
         return
-    half = (g.ci_high - g.ci_low) / 2
     by_noun = float(known.std()) / math.sqrt(known.size)
     by_frame = (g.per_frame_sd or 0.0) / math.sqrt(LEAST_FRAMES)
-    least, most = 1.96 * by_noun, max(1.96 * by_noun, 2.6 * math.hypot(by_noun, by_frame))
-    slack = (0.8, 1.25) if known.size >= FEW else (0.4, 2.0)
-    if not least * slack[0] - 1e-6 <= half <= most * slack[1] + 1e-6:
-        yield (
-            f"gain.ci_low and ci_high are {g.ci_low:g} and {g.ci_high:g}, but the nouns' gains give an interval of "
-            f"{2 * least:.3g} nats"
-        )
+    t = float(special.stdtrit(min(LEAST_FRAMES, known.size) - 1, 0.975))
+    bootstrap = 1.96 * by_noun
+    clustered = max(bootstrap, t * math.hypot(by_noun, by_frame))
+    low, high = (0.8, 1.25) if known.size >= FEW else (0.4, 2.0)
+    for name, most in (("ci", clustered), ("ci_nouns", bootstrap)):
+        ends = (getattr(g, f"{name}_low", None), getattr(g, f"{name}_high", None))
+        if ends[0] is None or ends[1] is None:
+            continue
+        half = (ends[1] - ends[0]) / 2
+        if not bootstrap * low - 1e-6 <= half <= most * high + 1e-6:
+            yield (
+                f"gain.{name}_low and {name}_high are {ends[0]:g} and {ends[1]:g}, but the nouns' gains give an interval "
+                f"of {2 * bootstrap:.3g} nats"
+            )
 
 
 def interval_of(gains: list[float]) -> tuple[float, float] | None:

@@ -11,6 +11,8 @@ NATS = {
     "mean",
     "ci_low",
     "ci_high",
+    "ci_nouns_low",
+    "ci_nouns_high",
     "matched",
     "mismatched",
     "gain",

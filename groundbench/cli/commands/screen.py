@@ -13,22 +13,15 @@ from groundbench.cli.options import (
     BATCH_TOKENS,
     AsJson,
     BatchTokens,
-    Bos,
-    Chat,
-    Device,
-    DeviceMap,
-    Dtype,
     Force,
-    MaxMemory,
+    LoadOptions,
     Model,
     Out,
-    Quantize,
     Seed,
-    TrustRemoteCode,
     examples,
-    loading,
     split,
 )
+from groundbench.cli.parameters import shared_parameters
 
 if TYPE_CHECKING:
     from groundbench.results.risk_card import RiskCard
@@ -57,8 +50,10 @@ Questions = Annotated[
 ]
 
 
+@shared_parameters
 def screen(
     model: Model,
+    *,
     questions: Questions = None,
     out: Out = None,
     force: Force = False,
@@ -115,14 +110,7 @@ def screen(
         ),
     ] = None,
     batch_tokens: BatchTokens = BATCH_TOKENS,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    device_map: DeviceMap = None,
-    max_memory: MaxMemory = None,
-    quantize: Quantize = None,
-    bos: Bos = "auto",
-    chat: Chat = False,
-    trust_remote_code: TrustRemoteCode = False,
+    loading: LoadOptions,
 ) -> None:
     """Screen a model before it ships: does it say what was shown, or what is usual, and can its heads tell?
 
@@ -144,7 +132,7 @@ def screen(
         seed=seed,
         batch_tokens=batch_tokens,
     )
-    load = loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, chat)
+    load = loading.load()
     if dry_run:
         _show_plan(plan(model, split(questions), options, load=load), as_json)
         return
