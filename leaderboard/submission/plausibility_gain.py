@@ -75,7 +75,7 @@ def _nouns(g: GainRecord, n_nouns: int, slack: float) -> Faults:
 
 
 def _interval(g: GainRecord) -> Faults:
-    """Intervals follow from the nouns: as a bootstrap over them, or clustered by frame too (older results: the first)."""
+    """Intervals follow from the nouns: a bootstrap over them (older results), or clustered by frame too."""
     known = np.array([n.gain for n in g.by_noun if n.gain is not None], dtype=np.float64)
     if known.size < 2:
         return
