@@ -92,8 +92,8 @@ def _interval(g: GainRecord) -> Faults:
         half = (ends[1] - ends[0]) / 2
         if not bootstrap * low - 1e-6 <= half <= most * high + 1e-6:
             yield (
-                f"gain.{name}_low and {name}_high are {ends[0]:g} and {ends[1]:g}, but the nouns' gains give an interval "
-                f"of {2 * bootstrap:.3g} nats"
+                f"gain.{name}_low and {name}_high are {ends[0]:g} and {ends[1]:g}, but the nouns' gains give an "
+                f"interval of {2 * bootstrap:.3g} nats"
             )
 
 
