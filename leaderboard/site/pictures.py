@@ -99,7 +99,7 @@ def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height
         if start is not None and end is not None:
             parts.append(svg.line(at, y(start), at, y(end), f"whisker {c}"))
         parts.append(svg.dot(at, y(value or 0.0), 4.5, f"mark {c}", f"{line.model}: {number(value)}"))
-    parts += _labels(dots[:8], x, y, width)
+    parts += _labels(dots[:8], dots, x, y, width)
     what = "Ladder score" if tab.ladder else "Gain in nats"
     summary = f"{what} of {len(dots)} models against their parameters, with 95 % intervals."
     return svg.canvas(width, height, f"{what} by model size", summary, parts)
@@ -111,7 +111,7 @@ def _labels(
     """Names of the best, beside their dots where they do not run into one another."""
     taken: list[tuple[float, float, float, float]] = []
     out = []
-    for line, value, _, _ in dots:
+    for line, value, _, _ in best:
         name = line.model if len(line.model) <= 24 else line.model[:23] + "…"
         span = 6.6 * len(name)
         at, level = x(math.log10(line.parameters)), y(value or 0.0)

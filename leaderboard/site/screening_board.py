@@ -73,7 +73,8 @@ def _row(line: RiskLine) -> ScreenRow:
         low, high = (None if v is None else 100 * v for v in (e.low, e.high))
         ends = interval(low, high, 0)
         error = Value(rate(e.value), e.value, ends or "")
-        guess = Value(rate(whole.chance), whole.chance, f"constant {rate(whole.constant)}")
+        constant = rate(whole.constant)
+        guess = Value(rate(whole.chance), whole.chance, f"constant {constant}" if constant else "")
     verdict = card.verdict.passed
     said = Value(None, None, "no policy") if verdict is None else Value("passed" if verdict else "failed", str(verdict))
     cells = (
