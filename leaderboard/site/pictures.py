@@ -105,11 +105,12 @@ def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height
     return svg.canvas(width, height, f"{what} by model size", summary, parts)
 
 
-def _labels(
-    dots: Sequence[tuple[Line, float | None, float | None, float | None]], x: Scale, y: Scale, width: int
-) -> list[Markup]:
-    """Names of the best, beside their dots where they do not run into one another."""
+def _labels(best: Sequence[Dot], dots: Sequence[Dot], x: Scale, y: Scale, width: int) -> list[Markup]:
+    """Names of the best, beside their dots where they run into no other name or dot."""
     taken: list[tuple[float, float, float, float]] = []
+    for line, value, _, _ in dots:
+        at, level = x(math.log10(line.parameters)), y(value or 0.0)
+        taken.append((at - 5, level - 5, at + 5, level + 5))
     out = []
     for line, value, _, _ in best:
         name = line.model if len(line.model) <= 24 else line.model[:23] + "…"
