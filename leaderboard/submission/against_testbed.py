@@ -19,6 +19,9 @@ def testbed_faults(result: Result, bed: TestbedReference) -> Iterator[str]:
         if about is None:
             yield f"the form {shorten(view.env_form)} is none of {bed.name}, which has {', '.join(sorted(bed.forms))}"
         else:
+            stray = next((e.noun for e in view.excluded if e.noun not in bed.names), None)
+            if stray is not None:
+                yield f"excluded names {shorten(stray)}, no noun of {bed.name} (form {view.env_form})"
             yield from (f"{f} (form {view.env_form})" for f in _form_faults(view, about))
 
 

@@ -53,6 +53,8 @@ class TestbedReference:
     default_form: str
     ladder: bool
     forms: Mapping[str, FormReference]
+    names: frozenset[str] = frozenset()
+    """All of its nouns, those too that a form or a corpus leaves out."""
 
     def kept(self, nouns: Iterable[str], digest: str) -> TestbedReference:
         """The testbed of the nouns that a corpus chose, under the hash that the choice gives it."""
@@ -75,6 +77,7 @@ def reference_of(testbed: Testbed) -> TestbedReference:
         default_form=testbed.default_form,
         ladder=testbed.ladder,
         forms=forms,
+        names=frozenset(n.word for n in testbed.nouns),
     )
 
 

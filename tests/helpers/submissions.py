@@ -31,7 +31,7 @@ def reference(n_nouns: int) -> TestbedReference:
     )
     names = ("token", "word", "gloss", "translation", "emoji", "image")
     forms = dict.fromkeys(names, form)
-    return TestbedReference("childworld", "1", hash_of(n_nouns), "shared", "token", False, forms)
+    return TestbedReference("childworld", "1", hash_of(n_nouns), "shared", "token", False, forms, frozenset(NOUNS))
 
 
 class Pretended(Mapping[str, TestbedReference]):

@@ -138,9 +138,9 @@ def test_a_gain_near_nothing_keeps_its_digits(tmp_path):
     small = {"mean": 0.0038, "ci_low": 0.0014, "ci_high": 0.0064, "matched": 5.0, "mismatched": 5.0038}
     nouns = [
         n.model_copy(update={"gain": 0.0038 + d, "matched": 5.0, "mismatched": 5.0038 + d})
-        for n, d in zip(gain.by_noun, [0.01, -0.01] * 10, strict=True)
+        for n, d in zip(gain.by_noun, [0.0057, -0.0057] * 10, strict=True)
     ]
-    for key, value in small.items():
+    for key, value in (small | {"ci_nouns_low": 0.0014, "ci_nouns_high": 0.0064}).items():
         edit(folder, f"gain.{key}", value)
     edit(folder, "gain.by_noun", [n.model_dump() for n in nouns])
     edit(folder, "gain.by_category", [])

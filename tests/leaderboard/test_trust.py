@@ -44,6 +44,7 @@ def keep_nouns(document: dict[str, Any], n: int) -> None:
     x = np.array([b["gain"] for b in best])
     half = 1.96 * x.std() / np.sqrt(n)
     g["ci_low"], g["ci_high"] = g["mean"] - half, g["mean"] + half
+    g["ci_nouns_low"], g["ci_nouns_high"] = g["ci_low"], g["ci_high"]
     g["by_category"], g["same_category"] = [], None
     g["same_category_ci_low"] = g["same_category_ci_high"] = None
     document["testbed"] |= {"n_nouns": n, "n_items": 10 * n}
@@ -163,7 +164,7 @@ def test_a_trajectory_is_one_run(tmp_path):
 
     first = kept["points"][0]["result"]["model"]["fingerprint"]
     assert "unlike the first point's" in tried(lambda p: p[3]["result"]["model"].update(parameters=1))
-    assert "unlike the first point's" in tried(lambda p: p[3]["result"]["model"].update(family="llama"))
+    assert "unlike the first point's" in tried(lambda p: p[3]["result"]["model"].update(family="gpt2"))
     assert "has the weights of an earlier point" in tried(lambda p: p[3]["result"]["model"].update(fingerprint=first))
     assert "but points[3].step is" in tried(lambda p: p[3]["result"]["model"].update(step=7))
     assert "rising steps" in tried(lambda p: p.reverse())
