@@ -27,7 +27,7 @@ def item_faults(stated: GainRecord, table: SurprisalTable, seed: int) -> Iterato
         yield f"{table.n_failed} of its items have no surprisal, but gain.n_failed is {stated.n_failed}"
     for name in EXACT:
         said, is_ = getattr(stated, name), getattr(found, name)
-        if said is not None and (is_ is None or not near(said, is_)):
+        if said is not None and not _same(name, said, is_):
             yield f"its items give gain.{name} {'null' if is_ is None else f'{is_:.4f}'}, but {said:.4f} is reported"
     again = {n.noun: n for n in found.by_noun}
     for noun in stated.by_noun:
