@@ -41,7 +41,7 @@ def item_faults(stated: GainRecord, table: SurprisalTable, seed: int) -> Iterato
 def _same(name: str, said: float, is_: float | None) -> bool:
     if is_ is None:
         return False
-    return abs(said - is_) <= P_SLACK * is_ + 1e-12 if name == "p_cluster" else near(said, is_)
+    return abs(said - is_) <= P_SLACK * is_ if name == "p_cluster" else near(said, is_)
 
 
 def _intervals(stated: GainRecord, found: GainRecord) -> Iterator[str]:
