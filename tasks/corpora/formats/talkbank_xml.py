@@ -80,6 +80,7 @@ _UNSAFE = re.compile(r"[\[\]<>\s\x15]+")
 
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
 _PROLOG = re.compile(r"(?:<\?.*?\?>|<!--.*?-->|\s)*", re.DOTALL)
+_MORPHOLOGY = re.compile(r"<mor(?:\s[^<>]*)?(?<!/)>.*?</mor>", re.DOTALL)
 _SPEAKER = re.compile(SPEAKER)
 _NO_MARKUP = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?\]\]>", re.DOTALL)
 
@@ -115,12 +116,18 @@ def read_xml(data: bytes, name: str, odd: list[Fault] | None = None) -> Transcri
     return _Reader(name, body, skipped, odd).read(root)
 
 
+def _line_breaks(found: re.Match[str]) -> str:
+    """What keeps the line numbers of what comes after something left out."""
+    return "\n" * found[0].count("\n")
+
+
 def _parsed(text: str) -> Element:
     """The root, all tags without their namespace."""
     collects = gc.isenabled()
     gc.disable()  # no cycles arise, and looking for some among so many new elements takes half of the time
     try:
         parser = ElementTree.XMLParser(encoding="utf-8")  # the text goes in as UTF-8 whatever its declaration says
+        text = _MORPHOLOGY.sub(_line_breaks, text)  # half of a file, and no word of it is read
         parser.feed(text.replace(_DEFAULT, "", 1).encode("utf-8", "surrogatepass"))
         root = parser.close()
     finally:
@@ -176,7 +183,7 @@ class _Reader:
         """The line of each element of that tag, in order; that of the root where the text does not tell."""
         text = self.text
         if "<!--" in text or "<![CDATA[" in text:
-            text = _NO_MARKUP.sub(lambda found: "\n" * found[0].count("\n"), text)
+            text = _NO_MARKUP.sub(_line_breaks, text)
         at, line = 0, 1 + self.skipped
         starts = [m.start() for m in re.finditer(rf"<(?:[\w.-]+:)?{tag}[\s/>]", text)]
         for start in starts if len(starts) == expected else [0] * expected:
@@ -239,8 +246,8 @@ def _pieces(element: Element, depth: int) -> list[str]:
     """What an element of an utterance is in CHAT; nothing for what holds no words."""
     tag = element.tag
     if tag == "w":
-        text = element.text
-        if text and text.isalpha() and not len(element) and not element.attrib:
+        text = (element.text or "").strip()
+        if text.isalpha() and not len(element) and not element.attrib:
             return [text]
         return [_word(element, depth)]
     if tag in ("g", "pg", "sg", "e"):
