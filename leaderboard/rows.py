@@ -16,7 +16,7 @@ from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.report.charts import svg
 from groundbench.report.charts.scale import Scale
 from groundbench.report.text.numbers import count, decimals_for, interval, number, p_value, parameters, percent
-from groundbench.results.run import AblationRecord, FormRecord, Result
+from groundbench.results.run import AblationRecord, Result
 
 SIZES = ((1e7, "under 10 M"), (1e8, "10 M to 100 M"), (1e9, "100 M to 1 B"), (1e10, "1 B to 10 B"))
 LARGEST = "10 B and more"
@@ -81,7 +81,6 @@ COLUMNS = (
     ("Cut \u2212 control", "number", "Gain lost by cutting the heads beyond cutting equally many others, in nats"),
     ("Removed", "number", "Share of the gain removed by cutting the heads"),
     ("Image gain", "number", "Gain with pictures, in nats"),
-    ("Risk", "number", "Risk found by screening"),
 )
 
 
@@ -99,16 +98,7 @@ def _entries(s: Submission, run: Run) -> Iterator[Entry]:
     for form in last.forms:
         name = form.env_form
         if name != last.testbed.env_form and form.gain is not None and form.gain.mean is not None:
-            yield Entry(f"{at}~{name}", s, run.name, in_form(last, form), last, "form", run.forms.get(name))
-
-
-def in_form(result: Result, form: FormRecord) -> Result:
-    """What a result says of one of its forms, as a result of its own."""
-    bed = result.testbed
-    items = round(form.n_nouns * bed.n_items / bed.n_nouns) if bed.n_nouns else 0
-    about = {"env_form": form.env_form, "n_nouns": form.n_nouns, "n_items": items, "excluded": form.excluded}
-    parts = {name: getattr(form, name) for name in ("gain", "heads", "ablations", "lens", "image")}
-    return result.model_copy(update={**parts, "testbed": bed.model_copy(update=about), "forms": (), "head_forms": ()})
+            yield Entry(f"{at}~{name}", s, run.name, last.of_form(form), last, "form", run.forms.get(name))
 
 
 def rows_of(entries: list[Entry]) -> list[Row]:
@@ -186,7 +176,6 @@ def _row(e: Entry, rank: Rank | None, scale: Scale) -> Row:
         _difference(cut),
         Value(percent(cut.gain_removed), cut.gain_removed) if cut else Value(None),
         _measured(image_gain(e.whole)),
-        _measured(risk(e.whole)),
     )
     words = (card.model, card.submitter, r.model.name, r.model.family, r.model.architecture, board_name(r))
     return Row(e, rank, cells, _bar(r, scale), board_name(r), size_of(r.model.parameters), " ".join(words).lower())
@@ -226,12 +215,6 @@ def image_gain(result: Result) -> float | None:
         return None if result.gain is None else result.gain.mean
     form = next((f for f in result.forms if f.env_form == "image"), None)
     return None if form is None or form.gain is None else form.gain.mean
-
-
-def risk(result: Result) -> float | None:
-    """The number `risk` of the screening, if it was done."""
-    value = (result.screening or {}).get("risk")
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def size_of(n: int) -> str:

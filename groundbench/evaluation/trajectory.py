@@ -187,6 +187,6 @@ def corrected(trajectory: Trajectory) -> Trajectory:
             if test == "ablation":
                 head = points[i].result.ablations
                 cut = (head[0].model_copy(update={"p_holm": corrected}), *head[1:])
-                result = points[i].result.model_copy(update={"ablations": cut})
+                result = points[i].result.with_headline(ablations=cut)
                 points[i] = points[i].model_copy(update={"result": result})
     return trajectory.model_copy(update={"points": tuple(points), "holm": tuple(tests)})

@@ -112,7 +112,7 @@ def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord
 
 def _curve(risk: Floats, error: Bools, group: Ints, seed: int) -> tuple[CoveragePoint, ...]:
     found = risk_coverage(risk, error, group, seed)
-    return tuple(CoveragePoint(coverage=c, error=e.value or 0.0, low=e.low, high=e.high) for c, e in found)
+    return tuple(CoveragePoint(coverage=c, error=e.value or 0.0, low=e.ci_low, high=e.ci_high) for c, e in found)
 
 
 def _by_kind(scored: Scored, risk: Floats, at: Ints) -> tuple[KindAuroc, ...]:

@@ -120,7 +120,6 @@ function headline(entries) {
     ["Gain lost to cutting them, beyond controls", ofHeads((e) => (e.lost === null ? null : fixed(e.lost) + chance(e.p)))],
     ["Share of the gain removed", ofHeads((e) => percent(e.removed))],
     ["Image gain", (e) => fixed(e.image)],
-    ["Risk", (e) => fixed(e.risk)],
     ["Family", (e) => e.family],
     ["Parameters", (e) => size(e.parameters)],
     ["Testbed and form", (e) => e.board],

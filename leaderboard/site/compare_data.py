@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundbench.leaderboard.rows import Entry, board_name, image_gain, lost_to_cut, risk
+from groundbench.leaderboard.rows import Entry, board_name, image_gain, lost_to_cut
 
 
 def choice(e: Entry) -> dict[str, str]:
@@ -35,6 +35,5 @@ def comparable(e: Entry) -> dict[str, Any]:
         "p": p,
         "removed": a.gain_removed if a else None,
         "image": image_gain(e.whole),
-        "risk": risk(e.whole),
         "nouns": {n.noun: round(n.gain, 4) for n in g.by_noun if n.gain is not None} if g else {},
     }

@@ -43,7 +43,7 @@ def _faults(result: Result) -> Faults:
     yield from _part("", result.model, result.testbed, result.gain, result.heads, result.ablations)
     if not result.model.fingerprint:
         yield "the weights have no fingerprint"
-    for form in result.forms:
+    for form in result.forms[1:]:
         yield from _form(form, result)
     sizes = {m.layer: m.n_heads for m in result.model.mixers}
     yield from _images(result)
@@ -61,20 +61,13 @@ def _faults(result: Result) -> Faults:
 
 
 def _images(result: Result) -> Faults:
-    """The records of pictures: of forms that were measured, and once more at the top of the result."""
-    bed = result.testbed
+    """The records of image forms."""
     for form in result.forms:
         if form.image is not None:
             if form.image.env_form != form.env_form:
                 yield f"forms[{form.env_form}].image is of the form {form.image.env_form[:40]!a}"
-            items = round(form.n_nouns * bed.n_items / bed.n_nouns) if bed.frames == "shared" else None
-            yield from (f"forms[{form.env_form}].image.{f}" for f in image_faults(form.image, result.model, items))
-    if result.image is None:
-        return
-    if result.image.env_form == bed.env_form:
-        yield from (f"image.{f}" for f in image_faults(result.image, result.model, bed.n_items))
-    elif result.image not in [f.image for f in result.forms]:
-        yield f"image is of the form {result.image.env_form[:40]!a}, which was not measured"
+            where = "" if form is result.headline else f"forms[{form.env_form}]."
+            yield from (f"{where}image.{f}" for f in image_faults(form.image, result.model, form.n_items))
 
 
 def _testbed(testbed: TestbedRecord) -> Faults:
@@ -89,7 +82,7 @@ def _form(form: FormRecord, result: Result) -> Faults:
         yield f"a form is called {form.env_form[:40]!a}; expected up to 40 letters, digits, '_' and '-'"
         return
     where = f"forms[{form.env_form}]."
-    bed = result.testbed.model_copy(update={"n_nouns": form.n_nouns})
+    bed = result.of_form(form).testbed
     yield from _part(where, result.model, bed, form.gain, form.heads, form.ablations)
 
 

@@ -139,7 +139,7 @@ def _read_cells(folder: Path, where: str, files: tuple[str, ...], result: Result
     if "items.parquet" not in files:
         return {}
     at = f"{where}/items.parquet"
-    stated = {f.env_form: f.gain for f in result.forms} | {result.testbed.env_form: result.gain}
+    stated = {f.env_form: f.gain for f in result.forms}
     raw = read_bytes(folder / "items.parquet", RUN_FILES["items.parquet"], at)
     found = read_forms(raw, at, result.testbed.env_form, [f.env_form for f in result.forms])
     for form, cells in found.items():

@@ -227,7 +227,7 @@ def test_interrupted(fail: Callable[..., int], resumes: bool, said: str, capsys:
 
 def test_a_schema_error_is_one_sentence() -> None:
     with pytest.raises(ValidationError) as caught:
-        Result.model_validate({"schema_version": "1.0", "model": 3})
+        Result.model_validate({"schema_version": "1.1", "model": 3})
     found = explain(caught.value)
     assert found is not None
     assert (

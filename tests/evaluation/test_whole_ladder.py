@@ -13,7 +13,8 @@ from groundbench.engine.contexts import EmptyFormError, build_contexts
 from groundbench.engine.scoring import score
 from groundbench.evaluation.dry_run import dry_run
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.options import Options, limited_nouns
+from groundbench.evaluation.form_contexts import limited_nouns
+from groundbench.evaluation.options import Options
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.copy_corrected import copy_corrected
 from groundbench.measures.gain.measure import measure_gain
@@ -58,7 +59,7 @@ def test_the_ladders_numbers_are_those_of_each_form_alone(run):
     for form in result.forms:
         alone = evaluate(tiny_llama(), bed, forms=[form.env_form], measures=["gain"])
         assert alone.gain.mean == pytest.approx(form.gain.mean, abs=1e-6)
-        assert alone.forms == ()
+        assert [f.env_form for f in alone.forms] == [form.env_form]
 
 
 def test_what_the_forms_say_together_is_in_the_result(run):
@@ -77,7 +78,7 @@ def test_other_testbeds_keep_one_form_and_no_ablation():
     result = evaluate(tiny_llama(), Home())
     assert result.protocol["measures"] == ["gain", "heads"]
     assert result.heads
-    assert (result.forms, result.ablations, result.copy_corrected) == ((), (), None)
+    assert (len(result.forms), result.ablations, result.copy_corrected) == (1, (), None)
 
 
 def test_dry_run_plans_what_is_run(run):

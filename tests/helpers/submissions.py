@@ -47,10 +47,12 @@ def board_at(root: Path) -> Board:
 
 
 def edit(folder: Path, path: str, value: Any) -> None:
-    """Set one field of a submission's result, e.g. `gain.mean` or `gain.by_noun.0.gain`."""
+    """Set one field of a submission's result, e.g. `model.name`; `gain.mean` is that of the first form."""
     file = folder / "run" / "result.json"
     data = json.loads(file.read_text())
     at = data
+    if path.split(".")[0] in ("gain", "heads", "ablations", "lens", "image"):
+        path = f"forms.0.{path}"
     *parents, last = [int(p) if p.isdigit() else p for p in path.split(".")]
     for key in parents:
         at = at[key]

@@ -53,16 +53,16 @@ def complete(folder) -> dict[str, Any]:
     document["failures"] = [{"where": "a", "reason": "b"}]
     document["testbed"]["excluded"] = [{"noun": "a", "reason": "b"}]
     document["forms"][1]["excluded"] = [{"noun": "a", "reason": "b"}]
-    document["ablations"][0]["note"] = document["lens"][0]["note"] = "n"
+    first = document["forms"][0]
+    first["ablations"][0]["note"] = first["lens"][0]["note"] = "n"
     document["model"]["checkpoint"] = "c"
     document["protocol"] = {"seed": 0, EVIL: EVIL, "nested": {"list": ["x"]}}
     document["environment"]["versions"][EVIL] = "1"
-    document["image"] = {
+    first["image"] = {
         "env_form": document["testbed"]["env_form"],
         "hash": "0" * 16,
         "reading": [{"heads": "all", "n_items": 1}],
     }
-    document["screening"] = {"text": "x", "risk": 0.5}
     return document
 
 
@@ -78,13 +78,13 @@ def test_a_script_in_every_text_of_a_result_and_card_is_refused_or_inert(tmp_pat
         if accepted(folder, tried):
             taken.append(path)
     fields = {tuple(k for k in path if isinstance(k, str))[-1] for path in taken}
-    assert {"name", "family", "architecture", "noun", "reason", "note", "where", "checkpoint", "text"} <= fields
+    assert {"name", "family", "architecture", "noun", "reason", "note", "where", "checkpoint"} <= fields
     assert not fields & {"schema_version", "hash", "selection", "kind", "control"}
     nouns: set[int] = set()
     for i, path in enumerate(taken):  # all at once; where texts must differ or agree, one stands for all
-        if path[-1] == "noun" and path[:1] == ("gain",) and nouns:
+        if path[-1] == "noun" and path[:3] == ("forms", 0, "gain") and nouns:
             continue
-        nouns |= {i} if path[-1] == "noun" and path[:1] == ("gain",) else set()
+        nouns |= {i} if path[-1] == "noun" and path[:3] == ("forms", 0, "gain") else set()
         tried = json.loads(json.dumps(document))
         put(tried, path, EVIL)
         document = tried if accepted(folder, tried) else document

@@ -115,5 +115,5 @@ def test_the_column_of_image_gains_reads_the_form_of_that_name(tmp_path: Path) -
     folder = submission(board_at(tmp_path).entries)
     whole = entry(folder).whole
     assert image_gain(whole) is None
-    seen = whole.model_copy(update={"testbed": whole.testbed.model_copy(update={"env_form": "image"})})
+    seen = whole.of_form(whole.headline.model_copy(update={"env_form": "image"}))
     assert image_gain(seen) == whole.gain.mean

@@ -42,7 +42,6 @@ def site(tmp_path_factory):
         edit(evil, path, EVIL)
     edit(evil, "protocol", {EVIL: EVIL})
     edit(evil, "failures", [{"where": EVIL, "reason": EVIL}])
-    edit(evil, "screening", {EVIL: EVIL, "risk": 0.25})
     refused = write_submission(board.entries, "wrong", 3)
     edit(refused, "gain.mean", 99.0)
     left_out = build_site(open_board(root, digest), root / "site")

@@ -32,6 +32,7 @@ from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import GainItems, gain_items, noun_means
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import MIN_RATE, HeadRule, detected, headline_rule, shares
+from groundbench.results.base import flat
 from groundbench.results.run import AblationRecord, Control
 from groundbench.stats.significance import beyond_draws_p, bootstrap_ratio, clustered_test, rank_p
 
@@ -51,7 +52,7 @@ def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
     rule = options.rule or headline_rule(saliency)
     controls = resolved(options.controls, "controls")
     cells, lists = crossfit_lists(subject, saliency, rule, options.n_nouns)
-    tested, note = _sampled(subject, len(saliency), cells, options)
+    tested, note = _sampled(subject, saliency, cells, options)
     if rule.kind == "gather" and not any(m.any() for m in lists):
         lists = [_strongest(saliency, rule, c) for c in cells]
         note = "; ".join(n for n in (note, STRONGEST) if n)
@@ -95,7 +96,7 @@ def within_cells(table: SurprisalTable, cells: Sequence[Cell]) -> SurprisalTable
 
 
 def _sampled(
-    subject: Subject, n_items: int, cells: Sequence[Cell], options: AblationOptions
+    subject: Subject, saliency: HeadSaliency, cells: Sequence[Cell], options: AblationOptions
 ) -> tuple[tuple[str, ...], str | None]:
     """The words of the nouns that are tested and how they were chosen; nothing where all items are."""
     if options.n_nouns is None:
@@ -103,7 +104,7 @@ def _sampled(
     nouns = subject.contexts.nouns
     words = tuple(nouns[i].word for i in np.unique(np.concatenate([c.nouns for c in cells])))
     tested = sum(len(c.nouns) * _frames_per_noun(subject, c) for c in cells)
-    sample = f"tested on {len(words)} of {len(nouns)} nouns and {tested} of {n_items} items"
+    sample = f"tested on {len(words)} of {len(nouns)} nouns and {tested} of {len(saliency)} items"
     return words, f"{sample}, drawn by seed {subject.seed}"
 
 
@@ -201,9 +202,7 @@ def _against(
             "gain_ablated": ablated,
             "gain_control": _mean_of(gains),
             "gain_control_draws": tuple(known),
-            "gain_removed": removed.value,
-            "gain_removed_ci_low": removed.low,
-            "gain_removed_ci_high": removed.high,
+            **flat("gain_removed", removed),
             "p_cluster": paired,
             "p_draws": apart,
             "p_rank": rank_p(-ablated, [-g for g in known]) if ablated is not None and wanted > 1 else None,

@@ -37,8 +37,8 @@ def copy_corrected(
     gain_word, gain_gloss = both.mean(0).tolist() if len(both) else (None, None)
     return CopyCorrected(
         ratio=ratio.value,
-        ci_low=ratio.low,
-        ci_high=ratio.high,
+        ci_low=ratio.ci_low,
+        ci_high=ratio.ci_high,
         gain_gloss=gain_gloss,
         gain_word=gain_word,
         n_nouns=len(both),

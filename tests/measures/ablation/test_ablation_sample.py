@@ -71,8 +71,9 @@ def test_the_record_is_that_of_the_sample_and_names_it(subject):
 
 
 def test_another_seed_draws_other_nouns_and_more_nouns_than_there_are_draw_all(subject):
-    def tested(**more):
-        (record,) = crossfit(subject, subject.saliency, cut(rule=RULE, draws=1, controls=("layer",), **more))
+    def tested(seed=0, **more):
+        options = cut(rule=RULE, draws=1, controls=("layer",), **more)
+        (record,) = crossfit(replace(subject, seed=seed), subject.saliency, options)
         return record.nouns, record.note
 
     assert tested(nouns=6, seed=0) != tested(nouns=6, seed=1)

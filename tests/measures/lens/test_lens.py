@@ -28,7 +28,7 @@ QUICK = LensOptions(steps=60)
 
 
 def measured(adapter, contexts, testbed, options, store=None, batch_tokens=8192):
-    subject = Subject(adapter, contexts, score(adapter, contexts), store, batch_tokens=batch_tokens)
+    subject = Subject(adapter, contexts, None, store, batch_tokens=batch_tokens)  # no lens reads the table
     return measure(subject, resolve_lens(options, adapter.info), testbed)
 
 

@@ -86,7 +86,7 @@ def test_of_a_frozen_language_model_less_is_measured(tmp_path: Path) -> None:
     assert (small.corpus, small.at_least, small.mismatches, small.limit) == (None, None, None, None)
     assert (small.points, small.ablation) == (OPTIONS.points, OPTIONS.ablation)
     assert (large.points, large.costly_points, large.limit, large.mismatches) == (3, 1, 40, OPTIONS.mismatches)
-    assert (large.mechanism.draws, large.mechanism.denominator, large.mechanism.selections) == (5, "row", ("crossfit",))
+    assert (large.ablation.draws, large.heads.denominator, large.ablation.selections) == (5, "row", ("crossfit",))
     assert "lens" in small.measures
     assert "lens" not in large.measures
     training = {**smol.training, "corpus": {"name": "image-dialogue", "shuffle_env": True}}
