@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib
 import inspect
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import torch
@@ -27,10 +25,12 @@ from groundbench.adapters.layer_restart import entering_at, layers_are_packed
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
+from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import Prompt
+from groundbench.util.users_code import made_by
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -57,7 +57,7 @@ class HFCausal:
         notes: tuple[str, ...] = (),
         training: dict[str, Any] | None = None,
     ) -> None:
-        self.model = model.eval()
+        self.model = anatomy.accepting_options(model.eval())
         self.tokenizer = tokenizer
         self.device = anatomy.input_device(model)
         _shorten_chunks(model, self.device)
@@ -73,7 +73,7 @@ class HFCausal:
         self.info: ModelInfo = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
 
     def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
-        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat)
+        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat, embeddings(self.model))
 
     def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
         config = self.model.config.get_text_config()
@@ -96,8 +96,9 @@ class HFCausal:
             capabilities=frozenset(c for c in CAPABILITIES if c not in lacks),
             lacks=tuple(lacks.items()),
             attention=str(getattr(self.model.config, "_attn_implementation", "") or ""),
-            bos="added" if self.encoder.begins_with_bos else "none",
+            bos=self.encoder.begins_with,
             chat=self.encoder.opening if self.encoder.chat else None,
+            chat_date=self.encoder.chat_date,
             unknown=self.encoder.unknown,
             device=str(self.device),
             step=training.get("step"),
@@ -117,12 +118,12 @@ class HFCausal:
             "hidden": probing.no_lens(self),
             "restart": probing.no_restart(self, cached=no_prefix is None),
         }
-        try:
-            self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
-            found["tap"] = None if self._tap.mixers else "the model has no heads"
-        except UnsupportedModelError as error:
-            found["tap"] = str(error)
+        found["tap"] = probing.tried(self._no_tap)
         return {name: why for name, why in found.items() if why is not None}
+
+    def _no_tap(self) -> str | None:
+        self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
+        return None if self._tap.mixers else "the model has no heads"
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
         """Token ids and ENV spans; see `PromptEncoder.encode` for the errors."""
@@ -237,9 +238,10 @@ class HFCausal:
         return entering_at(self.model, layer, residual, self._packed)
 
     def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
-        if edit is None and not trace and layer == 1:
+        headless = self._tap is None or not self._tap.mixers  # or not tried yet, while the model is opened
+        if edit is None and not trace and (layer == 1 or headless):
             return nullcontext()
-        if self._tap is None or not self._tap.mixers:
+        if self._tap is None or headless:
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
         return self._tap.active(edit, trace, start=0 if prefix is None else prefix.length, layer=layer)
 
@@ -256,7 +258,9 @@ class HFCausal:
     def _call(self, inputs: dict[str, Any], **more: Any) -> Any:
         if self._keeps_logits:
             more["logits_to_keep"] = 1
-        return self.model(**inputs, return_dict=True, **more)
+        out = self.model(**inputs, return_dict=True, **more)
+        anatomy.logits_of(out, self.model)
+        return out
 
     def _runner(self, rows: Sequence[Encoded]) -> following.Run:
         """How tokens that go on from these rows are run; see `_run`."""
@@ -286,13 +290,14 @@ class HFCausal:
         """Whether many paths may be read in one pass under a tree mask (attention models without a window)."""
         start = probing.probe_row(self.vocab_size, 5)
         paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
-        prefix = self.prefill([start])
-        try:
+
+        def differs() -> str | None:
+            prefix = self.prefill([start])
             tree = following.tree(self._run, prefix.for_batch(1), prefix.length, paths, 1, self.device)
-        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, IndexError):
-            return False
-        each = following.each(self._run, prefix, paths, self.device)
-        return probing.relative(tree, each) <= self.tolerance
+            each = following.each(self._run, prefix, paths, self.device)
+            return None if probing.relative(tree, each) <= self.tolerance else "a tree's logits differ"
+
+        return probing.tried(differs) is None
 
     @property
     def vocab_size(self) -> int:
@@ -330,8 +335,8 @@ def open_causal(
     """
     if not isinstance(model, str):
         return _from_memory(model, in_memory_name(model), bos, chat)
-    if ":" in model and not Path(model).exists():
-        return _from_memory(made_by(model), model, bos, chat)
+    if loading.names_object(model):
+        return _from_memory(object_of(model), model, bos, chat)
     source = loading.locate(model)
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
@@ -339,27 +344,23 @@ def open_causal(
     if hasattr(config, "vision_config"):
         return None  # a vision-language model: another adapter's
     loaded = loading.load_causal(source, config, options)
-    probing.require_causal(loaded, source.name)
     tokenizer = loading.load_tokenizer(source, trust_remote_code)
-    return HFCausal(
-        loaded,
-        tokenizer,
-        name=source.name,
-        fingerprint=weights_fingerprint(source, loaded),
-        bos=bos,
-        chat=chat,
-        training=training_of(source),
-    )
+    with opening(source, FORWARD):
+        probing.require_causal(loaded, source.name)
+        return HFCausal(
+            loaded,
+            tokenizer,
+            name=source.name,
+            fingerprint=weights_fingerprint(source, loaded),
+            bos=bos,
+            chat=chat,
+            training=training_of(source),
+        )
 
 
-def made_by(spec: str) -> Any:
-    """What `module:object` names, called if it can be. Raises BadInputError if it cannot be imported."""
-    module, _, attribute = spec.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise BadInputError(f"{spec}: cannot import {attribute!r} from {module!r}: {error}") from error
-    return found() if callable(found) and not hasattr(found, "info") else found
+def object_of(spec: str) -> Any:
+    """What `module:object` names, called if it makes something; see `made_by` for the errors."""
+    return made_by(spec, call_if=lambda found: not hasattr(found, "info"))
 
 
 def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
@@ -371,8 +372,9 @@ def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | 
     if isinstance(made, tuple) and len(made) == 2 and is_model(made[0]):
         if hasattr(made[0].config, "vision_config"):
             return None  # a vision-language model: another adapter's
-        probing.require_causal(made[0], spec)
-        return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
+        with opening(loading.Source(spec, spec, None), MADE):
+            probing.require_causal(anatomy.accepting_options(made[0]), spec)
+            return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
     if not hasattr(made, "info") or not hasattr(made, "forward"):
         raise BadInputError(f"{spec}: found {type(made).__name__}; expected an Adapter or a (model, tokenizer) pair")
     if chat:
@@ -403,11 +405,13 @@ def training_of(source: loading.Source) -> dict[str, Any]:
     """Step and seed of one of our own checkpoints."""
     if source.path is None or not (source.path / "training.json").is_file():
         return {}
-    state = json.loads((source.path / "training.json").read_text())
+    with opening(source, "training.json"):
+        state = json.loads((source.path / "training.json").read_text(encoding="utf-8"))
+        dict(state)
     return {
         "step": state.get("step"),
         "seed": state.get("seed"),
-        "checkpoint": source.path.name,
+        "checkpoint": loading.readable(source.path.name),
         "folder": str(source.path),
     }
 
@@ -420,6 +424,18 @@ def max_length(model: PreTrainedModel) -> int:
         if isinstance(value, int) and value > 0:
             return value
     return UNLIMITED
+
+
+def embeddings(model: PreTrainedModel) -> int | None:
+    """How many tokens the model has embeddings for; None where it does not tell."""
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    size = getattr(table, "num_embeddings", None)
+    if size is None and isinstance(getattr(table, "weight", None), Tensor):
+        size = table.weight.shape[0]
+    return None if size is None else int(size)
 
 
 CPU_CHUNK = 32

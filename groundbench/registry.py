@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -14,6 +13,7 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.errors import BadInputError
 from groundbench.api.question import Question
 from groundbench.api.testbed import Testbed
+from groundbench.util.users_code import made_by
 
 TASKS = "groundbench.tasks"
 ADAPTERS = "groundbench.adapters"
@@ -36,8 +36,9 @@ def load_testbed(name: str, **options: Any) -> Testbed:
     for entry in entry_points(group=TASKS):
         if entry.name == name:
             return cast(Testbed, _load(entry)(**options))
-    if name.endswith((".yaml", ".yml")) or Path(name).is_dir():
-        return _users_own(Path(name))
+    path = Path(name).expanduser()
+    if name.endswith((".yaml", ".yml")) or path.is_dir():
+        return _users_own(path)
     known = testbed_names()
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -82,14 +83,9 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
     if made is None and name.endswith((".yaml", ".yml")):
         from groundbench.tasks.questions import from_file  # reads users' own files
 
-        made = from_file(Path(name))
+        made = from_file(Path(name).expanduser())
     if made is None and ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            made = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise BadInputError(f"{name}: cannot import {attribute!r} from {module!r}: {error}") from error
-        made = made(**options) if callable(made) else made
+        made = made_by(name, **options)
     if made is None:
         known = question_set_names()
         near = difflib.get_close_matches(name, known, n=1)
@@ -115,7 +111,7 @@ def open_model(model: Any, **options: Any) -> Adapter:
         options: of loading (dtype, device, ...); see `groundbench.adapters.huggingface.open_causal`.
 
     Raises:
-        BadInputError: no adapter knows the model.
+        BadInputError: no adapter knows the model, or an option.
 
     Example:
         >>> import groundbench
@@ -131,12 +127,23 @@ def open_model(model: Any, **options: Any) -> Adapter:
         entry_points(group=ADAPTERS),
         key=lambda e: (e.dist is not None and e.dist.name == "groundbench", e.name),
     )
+    known: set[str] = set()
     for entry in entries:
         if not isinstance(model, str) and (entry.dist is None or entry.dist.name != "groundbench"):
             continue  # other packages' openers are promised a name
-        adapter = _load(entry)(model, **options)
+        opener = _load(entry)
+        taken = inspect.signature(opener).parameters
+        known |= taken.keys()
+        if not any(p.kind is p.VAR_KEYWORD for p in taken.values()) and not options.keys() <= taken.keys():
+            continue
+        adapter = opener(model, **options)
         if adapter is not None:
             return cast(Adapter, adapter)
+    for option in options.keys() - known:
+        near = difflib.get_close_matches(option, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        names = ", ".join(sorted(known - {"model"}))
+        raise BadInputError(f"unknown option of loading {option!r}: expected one of {names}{hint}")
     shown = model if isinstance(model, str) else f"an object of type {type(model).__name__}"
     raise BadInputError(
         f"{shown}: not a model any adapter knows; expected a hub id, a folder with config.json, a .gguf file, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -23,8 +24,9 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from groundbench.adapters.loading import native_mamba, quantization
+from groundbench.adapters.loading import native_mamba, quantization, users_files
 from groundbench.adapters.loading.quantization import Quantize
+from groundbench.adapters.model_structure import accepting_options
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -86,24 +88,32 @@ class Source:
     gguf: str | None = None
 
 
+def names_object(model: str) -> bool:
+    """True for `module:object`; False for a path or an address with a colon in it."""
+    return ":" in model and "://" not in model and not Path(model).expanduser().exists()
+
+
 def locate(model: str) -> Source:
     """Tell a folder, a .gguf file and a hub id apart.
 
     Raises:
         BadInputError: the path does not exist or is no model, naming what was found.
     """
+    if address := re.fullmatch(r"https?://[^/]+/([^/]+/[^/?#]+)?.*", model):
+        instead = f"; expected its hub id, {address[1]}" if address[1] else "; expected a hub id"
+        raise BadInputError(f"{model}: an address on the web is no model{instead}, a folder or a .gguf file")
     path = Path(model).expanduser()
-    if model.endswith(".gguf"):
+    if path.suffix.lower() == ".gguf" and not path.is_dir():
         if not path.is_file():
             raise BadInputError(f"{model}: no such file; expected a GGUF file")
-        if path.open("rb").read(4) != b"GGUF":
+        if path.open("rb").read(4) not in (b"GGUF", users_files.POINTER[:4], b""):
             raise BadInputError(f"{model}: not a GGUF file (it does not begin with the letters GGUF)")
-        return Source(path.stem, str(path.parent), path.parent, path.name)
+        return _fetched(Source(readable(path.stem), str(path.parent), path.parent, path.name))
     if path.is_dir():
         if not (path / "config.json").is_file():
             found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
             raise BadInputError(f"{model}: a folder without config.json is no model (found {found})")
-        return Source(_folder_name(path), str(path), path)
+        return _fetched(Source(_folder_name(path), str(path), path))
     if path.exists():
         raise BadInputError(f"{model}: a file that is no model; expected a folder, a .gguf file or a hub id")
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
@@ -111,14 +121,39 @@ def locate(model: str) -> Source:
     return Source(model, model, None)
 
 
+def _fetched(source: Source) -> Source:
+    users_files.require_fetched(source)
+    return source
+
+
+ONE_OF_SEVERAL = re.compile(
+    r"(checkpoint|step|epoch|iter|global_step|ckpt)[-_=]?\d.*|\d+|final|best|last|latest|model|hf"
+)
+"""Names of folders that tell one checkpoint of a training from another, and not one training from another."""
+
+
 def _folder_name(path: Path) -> str:
-    """A readable name: `gpt2-mini/seed-42/step-001500` for our checkpoints, the folder's name otherwise."""
-    parts = path.resolve().parts
+    """A readable name that tells models apart.
+
+    `gpt2-mini/seed-42/step-001500` for our checkpoints, `my-run/checkpoint-500` for those of other trainers,
+    `org/name@1a2b3c4` for a snapshot in the hub's cache, the folder's name otherwise.
+    """
+    parts = [readable(part) for part in path.resolve().parts]
     if parts[-1].startswith("step-") and len(parts) >= 3:
         return "/".join(parts[-3:])
+    if len(parts) >= 3 and parts[-2] == "snapshots" and parts[-3].startswith("models--"):
+        return f"{parts[-3].removeprefix('models--').replace('--', '/')}@{parts[-1][:7]}"
+    if len(parts) > 2 and ONE_OF_SEVERAL.fullmatch(parts[-1].lower()):
+        return "/".join(parts[-2:])
     return parts[-1]
 
 
+def readable(name: str) -> str:
+    """A file's name as text that can be written and printed: bytes that are not UTF-8 become replacement signs."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+@users_files.opens("config.json")
 def load_config(source: Source, trust_remote_code: bool) -> Any:
     """The model's config; local files first, the network only where they are missing and it is not forbidden."""
     if source.gguf is not None:
@@ -128,6 +163,7 @@ def load_config(source: Source, trust_remote_code: bool) -> Any:
     return from_pretrained(AutoConfig, source, trust_remote_code=trust_remote_code)
 
 
+@users_files.opens("tokenizer.json")
 def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokenizerFast:
     """A tokenizer that tells character offsets. Raises BadInputError if there is none."""
     if native_mamba.is_native(source.path) and not any((source.path or Path()).glob("tokenizer*")):
@@ -159,6 +195,7 @@ def load_causal(source: Source, config: Any, options: LoadOptions) -> PreTrained
     return load_model(source, config, options, AutoModelForCausalLM, "causal language model")
 
 
+@users_files.opens("the weights")
 def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kind: str) -> PreTrainedModel:
     """A model in evaluation mode on its device.
 
@@ -181,12 +218,12 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
     if source.gguf is not None:
         more |= {"gguf_file": source.gguf, "quantization_config": GgufConfig(dequantize=True)}
     else:
-        more |= {"trust_remote_code": options.trust_remote_code, "use_safetensors": _use_safetensors(source)}
+        more |= {"trust_remote_code": options.trust_remote_code}
     more |= _placement(source, options)
     if options.quantize is not None:
         more["quantization_config"] = quantization.asked_for(source.name, source.gguf, config, options.quantize)
     if source.path is not None and source.gguf is None and native_mamba.is_native(source.path):
-        given = {k: v for k, v in more.items() if k not in ("trust_remote_code", "use_safetensors")}
+        given = {k: v for k, v in more.items() if k != "trust_remote_code"}
         model = native_mamba.load_native(source.path, config, **given)
     else:
         model = from_pretrained(auto, source, config=config, **more)
@@ -194,7 +231,7 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
         model = _moved(model, source, options)
     if options.quantize is not None:
         quantization.make_ready(model, source.name, options.quantize)
-    return model.eval()
+    return accepting_options(model.eval())
 
 
 def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:
@@ -233,13 +270,6 @@ def dtype_label(model: PreTrainedModel) -> str:
     return dtype if quantized is None else f"{quantized}+{dtype}"
 
 
-def _use_safetensors(source: Source) -> bool | None:
-    """Safetensors where there are any; otherwise transformers reads .bin files with weights_only."""
-    if source.path is not None and not any(source.path.glob("*.safetensors")):
-        return None
-    return True if source.path is not None else None
-
-
 def from_pretrained(loader: Any, source: Source, **more: Any) -> Any:
     """Local files first; then the network, unless the environment says offline."""
     offline = source.path is not None or bool(os.environ.get("HF_HUB_OFFLINE"))
@@ -252,6 +282,8 @@ def from_pretrained(loader: Any, source: Source, **more: Any) -> Any:
                 raise
         return loader.from_pretrained(source.where, **more)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        if source.path is not None:
+            raise  # `users_files.opens` names the file at fault
         raise BadInputError(_sentence(source, error)) from error
 
 

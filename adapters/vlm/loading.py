@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from groundbench.adapters.huggingface import in_memory_name, is_model, made_by, training_of
+from groundbench.adapters.huggingface import in_memory_name, is_model, object_of, training_of
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import weights_fingerprint
+from groundbench.adapters.loading.users_files import FORWARD, MADE, opening, opens
 from groundbench.adapters.tokenization import BosPolicy
 from groundbench.adapters.vlm.adapter import VisionLanguage
 from groundbench.api.adapter import Adapter
@@ -44,8 +44,8 @@ def open_vlm(
     """
     if not isinstance(model, str):
         return _from_memory(model, in_memory_name(model), bos, chat)
-    if ":" in model and not Path(model).exists():
-        return _from_memory(made_by(model), model, bos, chat)
+    if loading.names_object(model):
+        return _from_memory(object_of(model), model, bos, chat)
     source = loading.locate(model)
     if source.gguf is not None:
         return None
@@ -56,17 +56,19 @@ def open_vlm(
     options.resolved_dtype()
     processor = load_processor(source, trust_remote_code)
     loaded = loading.load_model(source, config, options, AutoModelForImageTextToText, KIND)
-    return VisionLanguage(
-        loaded,
-        processor,
-        name=source.name,
-        fingerprint=weights_fingerprint(source, loaded),
-        bos=bos,
-        chat=chat,
-        training=training_of(source),
-    )
+    with opening(source, FORWARD):
+        return VisionLanguage(
+            loaded,
+            processor,
+            name=source.name,
+            fingerprint=weights_fingerprint(source, loaded),
+            bos=bos,
+            chat=chat,
+            training=training_of(source),
+        )
 
 
+@opens("preprocessor_config.json")
 def load_processor(source: loading.Source, trust_remote_code: bool) -> Any:
     """The processor saved beside a model. Raises BadInputError if there is none for images and text."""
     processor = loading.from_pretrained(AutoProcessor, source, trust_remote_code=trust_remote_code)
@@ -94,4 +96,5 @@ def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | 
         made = (made, load_processor(loading.locate(made.config._name_or_path or spec), False))
     if not (isinstance(made, tuple) and len(made) == 2 and hasattr(getattr(made[0], "config", None), "vision_config")):
         return None
-    return VisionLanguage(made[0], checked_processor(made[1], spec), name=spec, bos=bos, chat=chat)
+    with opening(loading.Source(spec, spec, None), MADE):
+        return VisionLanguage(made[0], checked_processor(made[1], spec), name=spec, bos=bos, chat=chat)

@@ -64,7 +64,8 @@ class ModelInfo:
     capabilities: frozenset[Capability] = frozenset()
     lacks: tuple[tuple[Capability, str], ...] = ()
     attention: str = ""
-    bos: Literal["added", "none"] = "none"
+    bos: str = "none"
+    """`added` where every context begins with BOS, `none`, or the tokens that are put first instead, e.g. `</s>`."""
     device: str = "cpu"
     step: int | None = None
     seed: int | None = None
@@ -73,7 +74,9 @@ class ModelInfo:
     """Where a checkpoint of ours lies, with its training.json."""
     notes: tuple[str, ...] = ()
     chat: str | None = None
-    """What a chat template puts before every prompt; None where prompts stand alone."""
+    """The text that a chat template puts before every prompt; None where prompts stand alone."""
+    chat_date: str | None = None
+    """The day (2024-07-26) that a chat template was told it is; None where it does not ask."""
     unknown: int | None = None
     """The token that stands for words the tokenizer does not know; None where it can write every word."""
 

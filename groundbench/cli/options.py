@@ -84,7 +84,7 @@ AtLeast = Annotated[
         rich_help_panel=SIZE,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of every sample, bootstrap and draw.", metavar="S")]
+Seed = Annotated[int, typer.Option(help="Seed of every sample, bootstrap and draw.", min=0, max=2**63 - 1, metavar="S")]
 BatchTokens = Annotated[
     int,
     typer.Option(
@@ -271,9 +271,12 @@ def number_or_all(option: str, text: str | None) -> int | Literal["all"] | None:
 def numbers(option: str, text: str) -> tuple[int, ...]:
     """Whole numbers separated by commas. Raises BadInputError."""
     try:
-        return tuple(int(part) for part in split([text]))
+        found = tuple(int(part) for part in split([text]))
     except ValueError:
-        raise BadInputError(f"{option} {text!r}: expected whole numbers separated by commas, e.g. 42,142") from None
+        found = ()
+    if not found or min(found) < 0:
+        raise BadInputError(f"{option} {text!r}: expected whole numbers from 0 separated by commas, e.g. 42,142")
+    return found
 
 
 def overrides(pairs: Sequence[str]) -> dict[str, Any]:

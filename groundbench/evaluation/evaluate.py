@@ -297,7 +297,7 @@ def _result(
         testbed=testbed_record(testbed, head.contexts),
         forms=records,
         head_forms=head_forms(records) if len(records) > 1 else (),
-        copy_corrected=copy_corrected([m.table for m in measured], seed=options.seed),
+        copy_corrected=copy_corrected([m.table for m in measured]),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
         protocol=_protocol(adapter, testbed, options) | _unknown(adapter, measured),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
@@ -320,6 +320,8 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
         found["skipped"] = skipped
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
+    if adapter.info.chat_date is not None:
+        found["chat_date"] = adapter.info.chat_date
     return found | protocol_record(options, adapter.info)
 
 

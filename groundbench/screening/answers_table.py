@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from groundbench.screening.answering import Answers
 from groundbench.screening.splits import Splits
+from groundbench.util.atomic_files import written_whole
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,10 +41,5 @@ def write_answers(path: Path, answers: Answers, splits: Splits, risks: Mapping[s
     )
     for name, values in risks.items():
         columns[f"risk_{name}"] = pa.array(values, mask=np.isnan(values))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        pq.write_table(pa.table(columns), file, compression="zstd")

@@ -193,6 +193,8 @@ def _protocol(run: Run) -> dict[str, JsonValue]:
     }
     if info.chat is not None:
         found["chat"] = info.chat
+    if info.chat_date is not None:
+        found["chat_date"] = info.chat_date
     return found
 
 

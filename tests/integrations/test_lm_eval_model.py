@@ -211,3 +211,17 @@ def test_lm_evals_own_models_are_still_found_beside_ours() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "GroundbenchLM HFLM\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("pretrained=nowhere,dtyp=float32", "unknown option of loading 'dtyp'.*did you mean 'dtype'"),
+        ("pretrained=nowhere,foo=3", "unknown option of loading 'foo': expected one of .*trust_remote_code"),
+        ("pretrained=nowhere,batch_tokens=many", "batch_tokens='many': expected a whole number"),
+        ("dtype=float32", "lacks pretrained=MODEL"),
+    ],
+)
+def test_arguments_that_no_adapter_knows(arguments, said):
+    with pytest.raises(BadInputError, match=said):
+        GroundbenchLM.create_from_arg_string(arguments)

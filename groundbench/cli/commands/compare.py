@@ -34,7 +34,7 @@ def compare(
 ) -> None:
     """Difference in grounding gain, A - B, in nats, over the items both runs hold.
 
-    Paired by item; 95 % interval by bootstrap over nouns, p clustered by noun and frame. Runs on different testbeds
+    Paired by item; 95 % interval and p are clustered by noun and frame. Runs on different testbeds
     are refused.
     """
     from groundbench.measures.gain.compare import compare_runs
@@ -47,10 +47,11 @@ def compare(
 
 
 def _print(c: Comparison, by_noun: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from groundbench.cli.console import out
+
+    console = out()
     table = Table(title=f"{c.testbed} · {c.env_form} · {c.n_nouns} nouns, {c.n_items} items", title_justify="left")
     for column, justify in (("", "left"), ("model", "left"), ("step", "right"), ("gain (nats)", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]

@@ -65,8 +65,9 @@ def check(
     if as_json:
         console.show_json(_as_json(info, bed.name, found))
     else:
-        console.out().print(
-            f"[bold]{info.name}[/bold]  {info.family}: {info.architecture}, {info.parameters:,} parameters, "
+        console.say(
+            console.bold(info.name),
+            f"  {info.family}: {info.architecture}, {info.parameters:,} parameters, "
             f"{info.n_layers} layers, {info.dtype} on {info.device}",
             soft_wrap=True,
         )

@@ -23,6 +23,7 @@ from groundbench.measures.heads.saliency import (
 )
 from groundbench.measures.heads.single_heads import sweep_heads
 from groundbench.results.run import HeadsRecord
+from groundbench.util.atomic_files import file_name
 from groundbench.util.progress import Progress
 
 
@@ -98,7 +99,12 @@ def _saliency_path(subject: Subject, options: HeadOptions) -> Path:
     assert subject.store is not None
     how = [resolved(options.denominator, "denominator"), *(["all-tokens"] if options.loss == "all" else [])]
     how += [f"seed-{subject.seed}"] if subject.seed else []
-    return subject.store.directory / "parts" / "saliency" / f"{'-'.join([subject.contexts.form.name, *how])}.npz"
+    return (
+        subject.store.directory
+        / "parts"
+        / "saliency"
+        / file_name(f"{'-'.join([subject.contexts.form.name, *how])}.npz")
+    )
 
 
 def untrained_saliency(subject: Subject, options: HeadOptions, reference: Reference) -> HeadSaliency | None:

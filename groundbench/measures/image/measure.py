@@ -40,7 +40,7 @@ def measure(
     """
     contexts = subject.contexts
     lists = _lists(subject, saliency)
-    reading = [] if saliency is None else [read_patches(saliency, h, n, seed=subject.seed) for n, h in lists.items()]
+    reading = [] if saliency is None else [read_patches(saliency, h, n) for n, h in lists.items()]
     wider: list[SwapRecord | None] = []
     with Progress(f"{subject.adapter.info.name}: swap test of {contexts.form.name}", 0):
         swap = _swap(subject, options, BOX)

@@ -19,6 +19,7 @@ from groundbench.measures.lens.training import require_hidden, train_lens, train
 from groundbench.measures.lens.training_text import HeldoutText, LensFold, lens_folds
 from groundbench.measures.lens.tuned_lens import TunedLens
 from groundbench.results.run import LensLayer, LensRecord
+from groundbench.util.atomic_files import file_name
 from groundbench.util.progress import Progress
 
 FIRST_TOKEN = "read at each target's first token"
@@ -77,7 +78,7 @@ def measure(
 def trained_lens(subject: Subject, fold: LensFold, options: LensOptions) -> TunedLens:
     """The lens of one fold; read from the run directory where one trained alike is there already."""
     adapter, store, advance = subject.adapter, subject.store, subject.advance
-    name = f"{subject.contexts.form.name}-{fold.name}.safetensors"
+    name = file_name(f"{subject.contexts.form.name}-{fold.name}.safetensors")
     path = None if store is None else store.directory / "lens" / name
 
     def trained() -> TunedLens:
