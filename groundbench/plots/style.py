@@ -46,7 +46,7 @@ def form_of(result: Result, name: str | None) -> FormRecord:
     Raises:
         BadInputError: the form was not measured.
     """
-    wanted = name
+    wanted = name or result.testbed.env_form
     for form in result.forms:
         if form.env_form == wanted:
             return form

@@ -376,9 +376,9 @@ class Result(Record):
         return self.model_copy(update={"forms": (self.headline.model_copy(update=fields), *self.forms[1:])})
 
     def of_form(self, form: FormRecord) -> Result:
-        """One form as a result of its own."""
-        about = {"env_form": form.env_form, "n_nouns": form.n_nouns, "excluded": form.excluded}
-        about["n_items"] = 0 if form.n_items is None else form.n_items
+        """One form as a result of its own; where its items are not counted (schema 1.0), those of the testbed stay."""
+        about: dict[str, Any] = {"env_form": form.env_form, "n_nouns": form.n_nouns, "excluded": form.excluded}
+        about |= {} if form.n_items is None else {"n_items": form.n_items}
         bed = self.testbed.model_copy(update=about)
         return self.model_copy(update={"testbed": bed, "forms": (form,), "head_forms": ()})
 

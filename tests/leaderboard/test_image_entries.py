@@ -51,7 +51,7 @@ def submission(entries: Path, slug: str = "sees") -> Path:
     path = folder / "run" / "result.json"
     document = json.loads(path.read_text())
     form = document["testbed"]["env_form"]
-    document["image"] = record(form)
+    document["forms"][0]["image"] = record(form)
     path.write_text(json.dumps(document))
     return folder
 
@@ -70,7 +70,7 @@ FAULTS = {
     "image.hash": ("x" * 16, "expected 16 hexadecimal digits"),
     "image.n_box": (300.0, "a picture has 256 patches"),
     "image.rows": (15, "the grid has 15 x 16"),
-    "image.env_form": ("other", "which was not measured"),
+    "image.env_form": ("other", "image is of the form"),
     "image.reading.0.share": (1.5, "a share lies between 0 and 1"),
     "image.reading.0.share_ci_low": (0.55, "outside its own interval"),
     "image.reading.1.heads": ("all", "reading names a list of heads twice"),
