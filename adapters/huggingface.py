@@ -19,6 +19,7 @@ from groundbench.adapters import capability_checks as probing
 from groundbench.adapters import model_structure as anatomy
 from groundbench.adapters import multi_token as following
 from groundbench.adapters.hooks import Tap, attach
+from groundbench.adapters.hooks.feed_forward import caught_feed_forward
 from groundbench.adapters.hooks.head_hooks import probe_ids
 from groundbench.adapters.kv_cache import CachedPrefix
 from groundbench.adapters.layer_restart import entering_at, layers_are_packed
@@ -197,6 +198,20 @@ class HFCausal:
         inputs = self._inputs(rows)
         with torch.no_grad(), self._tapped(edit, prefix, layer=layer), self._entering(layer, residual):
             return cast(Tensor, self._call(inputs, **more).logits[:, -1].float())
+
+    def token_embeddings(self, ids: Sequence[int]) -> Tensor:
+        """[ids, d] the input embeddings of tokens, without positions."""
+        index = torch.tensor(list(ids), device=self.device)
+        with torch.no_grad():
+            return cast(Tensor, self.model.get_input_embeddings()(index))
+
+    def forward_with_mlp(
+        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool
+    ) -> tuple[Forward, dict[int, Tensor]]:
+        """A forward pass, and what each layer's feed-forward part adds; see `FeedForwardReadable`."""
+        with caught_feed_forward(list(anatomy.layer_list(self.model) or ())) as added:
+            out = self.forward(rows, hidden=hidden, trace=trace)
+        return out, added
 
     def untrained(self, seed: int) -> HFCausal:
         """The same architecture with random weights (transformers' own initialisation).

@@ -405,3 +405,26 @@ class Exchangeable(Adapter, Protocol):
     def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
         """The row with the donor's patches at these token positions; the patches of both stand in the same places."""
         ...
+
+
+@runtime_checkable
+class Embedded(Protocol):
+    """An adapter that shows its input embeddings: distances between distributions over tokens use them (§16)."""
+
+    def token_embeddings(self, ids: Sequence[int]) -> Tensor:
+        """[ids, d] the input embeddings of tokens, without positions."""
+        ...
+
+
+@runtime_checkable
+class FeedForwardReadable(Protocol):
+    """An adapter that shows what each layer's feed-forward part adds to the residual stream (§16, `redeep`)."""
+
+    def forward_with_mlp(
+        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool
+    ) -> tuple[Forward, dict[int, Tensor]]:
+        """A forward pass as `Adapter.forward`, and by layer (from 1) [B, T, d], what the feed-forward part added.
+
+        Layers whose feed-forward part is not found are left out.
+        """
+        ...
