@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_v
 
 from groundbench.api.errors import BadInputError
 from groundbench.results.base import Record as Record
+from groundbench.results.causal import CausalRecord
 from groundbench.results.image import ImageRecord
 from groundbench.results.summary import as_html, summarize
 
@@ -322,6 +323,7 @@ class Result(Record):
     model: ModelRecord
     testbed: TestbedRecord
     forms: tuple[FormRecord, ...] = Field(min_length=1)
+    causal: tuple[CausalRecord, ...] = ()
     head_forms: tuple[HeadForms, ...] = ()
     copy_corrected: CopyCorrected | None = None
     cooccurrence: CooccurrenceRecord | None = None
