@@ -6,7 +6,7 @@ Every sentence is there once: two contexts never share both their beginning and 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from groundbench.api.testbed import Noun
@@ -19,37 +19,40 @@ SECOND = frozenset(("una", "la", "uma", "une", "eine"))
 """Articles that take the second of two agreeing words."""
 
 
-def generated_contexts(path: Path, nouns: Sequence[Noun], layout: Layout) -> list[Context]:
-    """Ten contexts for each noun; the layout's speakers alternate.
+def generated_contexts(
+    path: Path, nouns: Sequence[Noun], layout: Layout, numbers: Mapping[str, Sequence[int]] | None = None
+) -> list[Context]:
+    """Contexts for each noun; the layout's speakers alternate.
 
     Args:
         path: `shown` and `said`, each with `starts` and `ends`; `{el/la}` in them agrees with the noun's article.
+        numbers: which of a noun's ten contexts to make; None: all ten of each.
 
     Raises:
         BadInputError: naming file and line; too few beginnings and ends for so many nouns.
     """
+    wanted = [(n, k) for n in nouns for k in (range(1, PER_NOUN + 1) if numbers is None else numbers.get(n.word, ()))]
     file = read_marked(path)
     fields = file.fields(("shown", "said"), ())
-    parts = {name: _parts(fields[name], len(nouns)) for name in ("shown", "said")}
+    parts = {name: _parts(fields[name], len(wanted)) for name in ("shown", "said")}
     tags = list(layout.roles)
     found: list[Context] = []
-    for i, noun in enumerate(nouns):
-        for k in range(PER_NOUN):
-            start, end = _pair(*parts["shown"], i * PER_NOUN + k)
-            opening, cut = _pair(*parts["said"], i * PER_NOUN + k)
-            shown = _agreeing(f"{start} {SLOT} {end}", noun)
-            said = _agreeing(f"{opening}, {cut}", noun)
-            found.append(Context(noun.word, k + 1, shown, ((tags[k % len(tags)], said),)))
+    for place, (noun, number) in enumerate(wanted):
+        start, end = _pair(*parts["shown"], place)
+        opening, cut = _pair(*parts["said"], place)
+        shown = _agreeing(f"{start} {SLOT} {end}", noun)
+        said = _agreeing(f"{opening}, {cut}", noun)
+        found.append(Context(noun.word, number, shown, ((tags[place % len(tags)], said),)))
     return found
 
 
-def _parts(node: Marked, nouns: int) -> tuple[list[str], list[str]]:
+def _parts(node: Marked, contexts: int) -> tuple[list[str], list[str]]:
     fields = node.fields(("starts", "ends"), ())
     starts, ends = ([cell.text() for cell in fields[name].sequence()] for name in ("starts", "ends"))
-    if len(starts) < PER_NOUN or len(starts) * len(ends) < nouns * PER_NOUN:
+    if min(len(starts), len(ends)) < PER_NOUN or len(starts) * len(ends) < contexts:
         raise node.error(
-            f"{node.name} has {len(starts)} starts and {len(ends)} ends, expected at least {PER_NOUN} starts and "
-            f"{nouns * PER_NOUN} pairs for {nouns} nouns"
+            f"{node.name} has {len(starts)} starts and {len(ends)} ends, expected at least {PER_NOUN} of each and "
+            f"{contexts} pairs, one for each context"
         )
     return starts, ends
 

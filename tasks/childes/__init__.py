@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from groundbench.tasks.corpora.formats.chat_words import plain
 from groundbench.tasks.generated_contexts import generated_contexts
 from groundbench.tasks.inventories import load_inventory
 from groundbench.tasks.nouns import inventory
 from groundbench.tasks.written_contexts import ContextTestbed, Layout, chosen, load_contexts
+from groundbench.tasks.written_contexts_check import PER_NOUN
 
 LAYOUT = Layout(roles={"CHI": "Child", "MOT": "Mother"}, shown="[{shown}]")
 LAYOUT_ES = Layout(roles={"CHI": "Niño", "MOT": "Madre"}, shown="[{shown}]")
@@ -26,15 +28,24 @@ def load(corpus: str | Path | None = None, at_least: int | None = None) -> Conte
 
 def load_en_all(corpus: str | Path | None = None, at_least: int | None = None) -> ContextTestbed:
     """The testbed childes-en-all: the paper's hundred with their written contexts, and further CDI nouns with generated
-    ones, so that what holds for the hundred can be seen beyond them.
+    ones, so that what holds for the hundred can be seen beyond them. A written context that names one of the further
+    nouns is replaced by a generated one.
 
     Args:
         corpus, at_least: as for `load`.
     """
-    nouns = load_inventory("cdi-en").nouns
+    known = load_inventory("cdi-en")
     hundred = {n.word for n in inventory()}
+    beyond = {form for form, noun in known.word_forms().items() if noun not in hundred}
     written = load_contexts(CONTEXTS, LAYOUT, name="childes-en-all", version="1").contexts
-    contexts = [*written, *generated_contexts(FRAMES_EN, [n for n in nouns if n.word not in hundred], LAYOUT)]
+    contexts = [c for c in written if not beyond.intersection(plain(f"{c.shown} {c.cut}".lower()))]
+    there = {c.id for c in contexts}
+    lacking = {n.word: [k for k in range(1, PER_NOUN + 1) if f"{n.word}-{k}" not in there] for n in known.nouns}
+    contexts += generated_contexts(FRAMES_EN, known.nouns, LAYOUT, lacking)
+    nouns = known.nouns
+    contexts.sort(key=lambda c: c.number)
+    order = {n.word: i for i, n in enumerate(nouns)}
+    contexts.sort(key=lambda c: order[c.noun])
     selection = chosen("childes-en-all", nouns, corpus, at_least)
     return ContextTestbed("childes-en-all", "1", nouns, contexts, LAYOUT, selection)
 
