@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from groundbench.tasks.corpora.formats.chat_words import plain
 from groundbench.tasks.generated_contexts import generated_contexts
 from groundbench.tasks.inventories import load_inventory
 from groundbench.tasks.nouns import inventory
 from groundbench.tasks.written_contexts import ContextTestbed, Layout, chosen, load_contexts
 from groundbench.tasks.written_contexts_check import PER_NOUN
 
+_WORD = re.compile(r"[^\W\d_]+")
 LAYOUT = Layout(roles={"CHI": "Child", "MOT": "Mother"}, shown="[{shown}]")
 LAYOUT_ES = Layout(roles={"CHI": "Niño", "MOT": "Madre"}, shown="[{shown}]")
 CONTEXTS = Path(__file__).parent / "contexts.yaml"
@@ -38,7 +39,7 @@ def load_en_all(corpus: str | Path | None = None, at_least: int | None = None) -
     hundred = {n.word for n in inventory()}
     beyond = {form for form, noun in known.word_forms().items() if noun not in hundred}
     written = load_contexts(CONTEXTS, LAYOUT, name="childes-en-all", version="1").contexts
-    contexts = [c for c in written if not beyond.intersection(plain(f"{c.shown} {c.cut}".lower()))]
+    contexts = [c for c in written if not beyond.intersection(_WORD.findall(f"{c.shown} {c.cut}".lower()))]
     there = {c.id for c in contexts}
     lacking = {n.word: [k for k in range(1, PER_NOUN + 1) if f"{n.word}-{k}" not in there] for n in known.nouns}
     contexts += generated_contexts(FRAMES_EN, known.nouns, LAYOUT, lacking)
