@@ -25,7 +25,12 @@ from groundbench.adapters.kv_cache import CachedPrefix
 from groundbench.adapters.layer_restart import entering_at, layers_are_packed
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
-from groundbench.adapters.loading.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
+from groundbench.adapters.loading.fingerprint import (
+    identity_of,
+    tensors_fingerprint,
+    tokenizer_fingerprint,
+    weights_fingerprint,
+)
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
@@ -104,6 +109,7 @@ class HFCausal:
             checkpoint=training.get("checkpoint"),
             folder=training.get("folder"),
             notes=notes,
+            identity=identity_of(self.model),
         )
 
     def _tried(self) -> dict[Capability, str]:
@@ -301,25 +307,31 @@ def open_causal(
     bos: BosPolicy = "auto",
     chat: bool = False,
     trust_remote_code: bool = False,
+    revision: str | None = None,
+    subfolder: str | None = None,
 ) -> Adapter | None:
     """The adapter of a causal language model (hub id, folder, .gguf file or `module:object`).
 
+    A folder or hub id may also hold a peft adapter; its base is then opened with it.
+
     Args:
+        revision: a branch, tag or commit of a hub id; `org/name@revision` says the same.
+        subfolder: the model's folder in the repository; `org/name@revision:subfolder` says the same.
         chat: put prompts into the tokenizer's chat template (see `groundbench.adapters.chat_template`).
 
     Raises:
         BadInputError: the model does not exist or cannot be loaded.
         UnsupportedModelError: it is no causal language model.
     """
-    if ":" in model and not Path(model).exists():
+    if is_object(model):
         return _from_object(model, bos, chat)
-    source = loading.locate(model)
+    source = loading.locate(model, revision, subfolder)
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
     config = loading.load_config(source, trust_remote_code)
     if hasattr(config, "vision_config"):
         return None  # a vision-language model: another adapter's
-    loaded = loading.load_causal(source, config, options)
+    loaded, notes = loading.load_causal(source, config, options)
     probing.require_causal(loaded, source.name)
     tokenizer = loading.load_tokenizer(source, trust_remote_code)
     return HFCausal(
@@ -329,8 +341,15 @@ def open_causal(
         fingerprint=weights_fingerprint(source, loaded),
         bos=bos,
         chat=chat,
+        notes=notes,
         training=training_of(source),
     )
+
+
+def is_object(model: str) -> bool:
+    """Whether a model is written as `module:object`: no path, and no `org/name:folder` of a hub."""
+    module, colon, _ = model.partition(":")
+    return bool(colon) and "/" not in module and "@" not in module and not Path(model).exists()
 
 
 def made_by(spec: str) -> Any:
@@ -358,7 +377,7 @@ def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
 
 def training_of(source: loading.Source) -> dict[str, Any]:
     """Step and seed of one of our own checkpoints."""
-    if source.path is None or not (source.path / "training.json").is_file():
+    if not (source.path / "training.json").is_file():
         return {}
     state = json.loads((source.path / "training.json").read_text())
     return {

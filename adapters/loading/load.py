@@ -6,10 +6,11 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -23,7 +24,10 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from groundbench.adapters.loading import native_mamba, quantization
+from groundbench.adapters.loading import hub, native_mamba, quantization
+from groundbench.adapters.loading.fingerprint import weight_files
+from groundbench.adapters.loading.missing_weights import require_whole
+from groundbench.adapters.loading.peft_adapters import PeftAdapter, apply_adapter, read_adapter
 from groundbench.adapters.loading.quantization import Quantize
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 
@@ -78,19 +82,41 @@ def launched() -> bool:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from: `path` is a folder, or None for a hub id; `gguf` is a file name in the folder."""
+    """Where a model comes from.
+
+    Attributes:
+        name: for messages and results; a hub id with its revision, or a folder's or file's name.
+        path: the folder with its files, for a hub id the one in the local cache.
+        gguf: a file name in the folder.
+        snapshot: the hub's commit that the folder is of; its weights may not be there yet.
+        adapter: the peft adapter that is put on top.
+        texts: the folder with its tokenizer or processor, where that is another one (an adapter's own).
+    """
 
     name: str
-    where: str
-    path: Path | None
+    path: Path
     gguf: str | None = None
+    snapshot: hub.Snapshot | None = None
+    adapter: PeftAdapter | None = None
+    texts: Path | None = None
 
 
-def locate(model: str) -> Source:
-    """Tell a folder, a .gguf file and a hub id apart.
+class Loaded(NamedTuple):
+    """A model, and what should stand in its results (weights in its files that it has no place for)."""
+
+    model: PreTrainedModel
+    notes: tuple[str, ...]
+
+
+def locate(model: str, revision: str | None = None, subfolder: str | None = None) -> Source:
+    """Tell a folder, a .gguf file and a hub id apart; of a hub id, fetch all files but the weights.
+
+    Args:
+        revision: a branch, tag or commit of a hub id, which may also be written `org/name@revision`.
+        subfolder: the model's folder in the repository or in the folder; also `org/name@revision:subfolder`.
 
     Raises:
-        BadInputError: the path does not exist or is no model, naming what was found.
+        BadInputError: the path does not exist or is no model, naming what was found; or the hub refuses.
     """
     path = Path(model).expanduser()
     if model.endswith(".gguf"):
@@ -98,17 +124,77 @@ def locate(model: str) -> Source:
             raise BadInputError(f"{model}: no such file; expected a GGUF file")
         if path.open("rb").read(4) != b"GGUF":
             raise BadInputError(f"{model}: not a GGUF file (it does not begin with the letters GGUF)")
-        return Source(path.stem, str(path.parent), path.parent, path.name)
+        _refuse_hub_options(model, "a file", revision, subfolder)
+        return Source(path.stem, path.parent, path.name)
     if path.is_dir():
-        if not (path / "config.json").is_file():
-            found = ", ".join(sorted(p.name for p in path.iterdir())[:5]) or "nothing"
-            raise BadInputError(f"{model}: a folder without config.json is no model (found {found})")
-        return Source(_folder_name(path), str(path), path)
+        _refuse_hub_options(model, "a folder", revision, None)
+        folder = path / (subfolder or "")
+        if not folder.is_dir():
+            raise BadInputError(f"{model}: it has no folder {subfolder!r}")
+        return _in_folder(_folder_name(folder), folder, [p.name for p in folder.iterdir()], None)
     if path.exists():
         raise BadInputError(f"{model}: a file that is no model; expected a folder, a .gguf file or a hub id")
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+    asked = hub.parse_hub_id(model, revision, subfolder)
+    if asked is None or model.startswith((".", "/", "~")):
         raise BadInputError(f"{model}: no such folder; expected a model folder, a .gguf file or a hub id")
-    return Source(model, model, None)
+    snapshot = hub.fetch_texts(asked)
+    return _in_folder(str(asked), snapshot.folder, snapshot.names, snapshot)
+
+
+def _refuse_hub_options(model: str, what: str, revision: str | None, subfolder: str | None) -> None:
+    for option, given in (("revision", revision), ("subfolder", subfolder)):
+        if given is not None:
+            raise BadInputError(f"{model}: {what} has no {option}, but {given!r} was given; expected a hub id")
+
+
+def _in_folder(name: str, folder: Path, names: Iterable[str], snapshot: hub.Snapshot | None) -> Source:
+    """The model of a folder with these files, of which a snapshot's weights are still on the hub."""
+    there = frozenset(names)
+    if hub.ADAPTER_CONFIG in there:
+        return _with_adapter(name, folder, there, snapshot)
+    if hub.CONFIG not in there:
+        found = ", ".join(sorted(there)[:5]) or "nothing"
+        what = f"{folder}: a folder" if snapshot is None else f"{name}: a repository"
+        raise BadInputError(f"{what} without config.json is no model (found {found})")
+    return Source(name, folder, snapshot=snapshot)
+
+
+def _with_adapter(name: str, folder: Path, names: frozenset[str], snapshot: hub.Snapshot | None) -> Source:
+    """An adapter's base, which stands beside it or is named by its config, with the adapter on top."""
+    adapter = read_adapter(folder, name)
+    if snapshot is not None:
+        hub.fetch_weights(snapshot, hub.weight_names(names, folder, hub.ADAPTER_WEIGHTS))
+    texts = folder if any(n.startswith("tokenizer") for n in names) else None
+    if hub.CONFIG in names and (weights := hub.weight_names(names, folder)):
+        if snapshot is not None:
+            hub.fetch_weights(snapshot, weights)
+        beside = _without(folder, hub.ADAPTER_CONFIG)
+        return Source(f"{name} + adapter", beside, snapshot=snapshot, adapter=adapter, texts=texts)
+    if adapter.base is None:
+        raise BadInputError(f"{adapter.file}: base_model_name_or_path is missing; expected the model it was trained on")
+    try:
+        base = locate(adapter.base, adapter.revision if hub.parse_hub_id(adapter.base) else None)
+    except BadInputError as error:
+        raise BadInputError(f"{adapter.file}: its base_model_name_or_path cannot be opened: {error}") from error
+    if base.adapter is not None:
+        raise BadInputError(f"{adapter.file}: its base {adapter.base} has an adapter itself; merge that one first")
+    return replace(base, name=f"{base.name} + {name}", adapter=adapter, texts=texts or base.texts)
+
+
+def _without(folder: Path, name: str) -> Path:
+    """The folder as it would be without a file: transformers loads an adapter_config.json that it finds by itself."""
+    whole = Path(temporary_folder())
+    for path in folder.iterdir():
+        if path.name != name:
+            (whole / path.name).symlink_to(path.resolve())
+    return whole
+
+
+def temporary_folder() -> str:
+    """A folder that is removed when the program ends."""
+    folder = tempfile.mkdtemp(prefix="groundbench-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _folder_name(path: Path) -> str:
@@ -120,23 +206,25 @@ def _folder_name(path: Path) -> str:
 
 
 def load_config(source: Source, trust_remote_code: bool) -> Any:
-    """The model's config; local files first, the network only where they are missing and it is not forbidden."""
+    """The model's config. Code that it names in other repositories is fetched first, if it may be run."""
     if source.gguf is not None:
         return from_pretrained(AutoConfig, source, gguf_file=source.gguf)
-    if source.path is not None and native_mamba.is_native(source.path):
+    if trust_remote_code:
+        hub.fetch_code(source.path)
+    if native_mamba.is_native(source.path):
         return native_mamba.read_config(source.path)
     return from_pretrained(AutoConfig, source, trust_remote_code=trust_remote_code)
 
 
 def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokenizerFast:
     """A tokenizer that tells character offsets. Raises BadInputError if there is none."""
-    if native_mamba.is_native(source.path) and not any((source.path or Path()).glob("tokenizer*")):
+    if native_mamba.is_native(source.path) and not any((source.texts or source.path).glob("tokenizer*")):
         raise BadInputError(
             f"{source.name}: mamba-ssm writes no tokenizer; put the files of the one it was trained with beside its "
             "config.json (for state-spaces' models that of EleutherAI/gpt-neox-20b)"
         )
     more = {"gguf_file": source.gguf} if source.gguf else {"trust_remote_code": trust_remote_code}
-    tokenizer = from_pretrained(AutoTokenizer, source, **more)
+    tokenizer = from_pretrained(AutoTokenizer, source, folder=source.texts, **more)
     if not getattr(tokenizer, "is_fast", False):
         raise BadInputError(
             f"{source.name}: its tokenizer ({type(tokenizer).__name__}) gives no character offsets, which are needed "
@@ -154,20 +242,20 @@ def without_rescaling(config: Any) -> None:
         config.rescale_prenorm_residual = False
 
 
-def load_causal(source: Source, config: Any, options: LoadOptions) -> PreTrainedModel:
+def load_causal(source: Source, config: Any, options: LoadOptions) -> Loaded:
     """A causal language model in evaluation mode on its device; see `load_model` for the errors."""
     return load_model(source, config, options, AutoModelForCausalLM, "causal language model")
 
 
-def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kind: str) -> PreTrainedModel:
-    """A model in evaluation mode on its device.
+def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kind: str) -> Loaded:
+    """A model in evaluation mode on its device; a hub's weights are fetched whole before.
 
     Args:
         auto: transformers' auto class of this `kind` of model (named in messages).
 
     Raises:
         UnsupportedModelError: the architecture is of no such kind.
-        BadInputError: the weights cannot be loaded as asked.
+        BadInputError: the weights cannot be loaded as asked, or some that the model needs are not in its files.
     """
     if getattr(config, "is_encoder_decoder", False):
         raise UnsupportedModelError(
@@ -177,6 +265,7 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
         raise UnsupportedModelError(f"{source.name}: transformers has no {kind} of type {config.model_type!r}")
     quantization.require_known(config, source.name)
     without_rescaling(config)
+    fetch_weights(source)
     more: dict[str, Any] = {"dtype": options.resolved_dtype()}
     if source.gguf is not None:
         more |= {"gguf_file": source.gguf, "quantization_config": GgufConfig(dequantize=True)}
@@ -185,16 +274,38 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
     more |= _placement(source, options)
     if options.quantize is not None:
         more["quantization_config"] = quantization.asked_for(source.name, source.gguf, config, options.quantize)
-    if source.path is not None and source.gguf is None and native_mamba.is_native(source.path):
+    if source.gguf is None and native_mamba.is_native(source.path):
         given = {k: v for k, v in more.items() if k not in ("trust_remote_code", "use_safetensors")}
-        model = native_mamba.load_native(source.path, config, **given)
+        loaded = Loaded(native_mamba.load_native(source.path, config, **given), ())
     else:
-        model = from_pretrained(auto, source, config=config, **more)
-    if "device_map" not in more:
-        model = _moved(model, source, options)
+        loaded = load_whole(auto, source, config=config, **more)
+    if source.adapter is not None:
+        with quiet():
+            apply_adapter(loaded.model, source.adapter)
+    model = loaded.model if "device_map" in more else _moved(loaded.model, source, options)
     if options.quantize is not None:
         quantization.make_ready(model, source.name, options.quantize)
-    return model.eval()
+    return Loaded(model.eval(), loaded.notes)
+
+
+def fetch_weights(source: Source) -> None:
+    """Fetch the weights of a hub's model; those of a folder are there. Raises BadInputError if there are none."""
+    if source.snapshot is None:
+        return
+    names = hub.weight_names(source.snapshot.names, source.snapshot.folder)
+    if not names:
+        found = ", ".join(sorted(source.snapshot.names)[:5])
+        raise BadInputError(
+            f"{source.name}: no weights; expected {' or '.join(hub.WEIGHTS)}, or shards with an index (found {found})"
+        )
+    hub.fetch_weights(source.snapshot, names)
+
+
+def load_whole(auto: Any, source: Source, **more: Any) -> Loaded:
+    """A model with all its weights. Raises BadInputError if some that it needs are not in its files."""
+    model, info = from_pretrained(auto, source, output_loading_info=True, ignore_mismatched_sizes=True, **more)
+    kind = type(model).__name__
+    return Loaded(model, require_whole(source.name, info, architecture=kind, config=model.config, file=source.gguf))
 
 
 def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:
@@ -210,8 +321,7 @@ def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:
             f"{source.name}: --device-map spreads one model over all devices, but a launcher started several "
             "processes with a model each; use one of the two"
         )
-    folder = tempfile.mkdtemp(prefix="groundbench-offload-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = temporary_folder()
     return {"device_map": options.device_map, "max_memory": options.max_memory, "offload_folder": folder}
 
 
@@ -234,39 +344,38 @@ def dtype_label(model: PreTrainedModel) -> str:
 
 
 def _use_safetensors(source: Source) -> bool | None:
-    """Safetensors where there are any; otherwise transformers reads .bin files with weights_only."""
-    if source.path is not None and not any(source.path.glob("*.safetensors")):
-        return None
-    return True if source.path is not None else None
+    """Of the file that holds the weights by its name; .bin files are read as tensors only, never as code."""
+    names = weight_files(source)
+    return None if not names else names[0].suffix == ".safetensors"
 
 
-def from_pretrained(loader: Any, source: Source, **more: Any) -> Any:
-    """Local files first; then the network, unless the environment says offline."""
-    offline = source.path is not None or bool(os.environ.get("HF_HUB_OFFLINE"))
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from reporting on a loading: what matters of it is raised or stands in the result."""
+    before = hf_logging.get_verbosity()
     hf_logging.disable_progress_bar()
+    hf_logging.set_verbosity_error()
     try:
-        try:
-            return loader.from_pretrained(source.where, local_files_only=True, **more)
-        except OSError:
-            if offline:
-                raise
-        return loader.from_pretrained(source.where, **more)
+        yield
+    finally:
+        hf_logging.set_verbosity(before)
+
+
+def from_pretrained(loader: Any, source: Source, folder: Path | None = None, **more: Any) -> Any:
+    """What a loader of transformers makes of the source's folder (or another one); never from the network.
+
+    Raises:
+        BadInputError: it refuses the files.
+    """
+    try:
+        with quiet():
+            return loader.from_pretrained(str(folder or source.path), local_files_only=True, **more)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise BadInputError(_sentence(source, error)) from error
 
 
 def _sentence(source: Source, error: Exception) -> str:
     text = " ".join(str(error).split())
-    lowered = text.lower()
-    if source.path is None and ("gated" in lowered or "401" in text or "403" in text):
-        return (
-            f"{source.name}: the repository is gated or private; log in with `hf auth login` after being given access"
-        )
-    if source.path is None and isinstance(error, OSError):
-        return (
-            f"{source.name}: not found in the local cache and not reachable on the hub; expected a hub id, a folder "
-            "with config.json or a .gguf file"
-        )
     if "trust_remote_code" in text:
         return f"{source.name}: the model brings its own code; pass --trust-remote-code if you trust it"
     return f"{source.name}: cannot be loaded: {text[:300]}"

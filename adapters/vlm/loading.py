@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from groundbench.adapters.huggingface import made_by, training_of
+from groundbench.adapters.huggingface import is_object, made_by, training_of
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import weights_fingerprint
@@ -30,19 +29,22 @@ def open_vlm(
     bos: BosPolicy = "auto",
     chat: bool = False,
     trust_remote_code: bool = False,
+    revision: str | None = None,
+    subfolder: str | None = None,
 ) -> Adapter | None:
     """The adapter of a vision-language model (hub id, folder or `module:object` that gives a model and a processor).
 
     Args:
         chat: put prompts into the processor's chat template, images into the user's turn.
+        revision, subfolder: of a hub id, see `groundbench.adapters.huggingface.open_causal`.
 
     Raises:
         BadInputError: the model or its processor cannot be loaded, or the processor reads no images.
         UnsupportedModelError: transformers has no such model that continues text.
     """
-    if ":" in model and not Path(model).exists():
+    if is_object(model):
         return _from_object(model, bos, chat)
-    source = loading.locate(model)
+    source = loading.locate(model, revision, subfolder)
     if source.gguf is not None:
         return None
     config = loading.load_config(source, trust_remote_code)
@@ -51,7 +53,7 @@ def open_vlm(
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
     processor = load_processor(source, trust_remote_code)
-    loaded = loading.load_model(source, config, options, AutoModelForImageTextToText, KIND)
+    loaded, notes = loading.load_model(source, config, options, AutoModelForImageTextToText, KIND)
     return VisionLanguage(
         loaded,
         processor,
@@ -59,13 +61,15 @@ def open_vlm(
         fingerprint=weights_fingerprint(source, loaded),
         bos=bos,
         chat=chat,
+        notes=notes,
         training=training_of(source),
     )
 
 
 def load_processor(source: loading.Source, trust_remote_code: bool) -> Any:
     """The processor saved beside a model. Raises BadInputError if there is none for images and text."""
-    processor = loading.from_pretrained(AutoProcessor, source, trust_remote_code=trust_remote_code)
+    folder = None if source.texts is None or not any(source.texts.glob("*processor_config.json")) else source.texts
+    processor = loading.from_pretrained(AutoProcessor, source, folder, trust_remote_code=trust_remote_code)
     return checked_processor(processor, source.name)
 
 
