@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib
 import inspect
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -74,7 +75,7 @@ class HFCausal:
         self._tap: Tap | None = None
         self._notes = notes
         self.encoder = self._make_encoder(name, bos, chat)
-        self.info = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
+        self.info: ModelInfo = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
 
     def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
         return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat)
@@ -221,6 +222,20 @@ class HFCausal:
         """Another model in this one's place: the same tokenizer and options."""
         return HFCausal(model, self.tokenizer, name=name, bos=self.encoder.bos, chat=self.encoder.chat)
 
+    @contextmanager
+    def editing(self, edit: HeadEdit, note: str) -> Iterator[None]:
+        """Edit heads in every call of the model made inside the block; see `Editable`."""
+        if self._tap is None or not self._tap.mixers:
+            raise UnsupportedModelError(f"{self.info.name}: heads cannot be edited: {self.info.why_not('tap')}")
+        before = self.info
+        mark = hashlib.sha256(f"{before.fingerprint} {note}".encode()).hexdigest()[:16]
+        self.info = replace(before, name=f"{before.name} ({note})", fingerprint=mark)
+        try:
+            with self._tap.active(edit, standing=True):
+                yield
+        finally:
+            self.info = before
+
     def _entering(self, layer: int, residual: Tensor) -> AbstractContextManager[None]:
         if self._packed is None:
             row = probing.probe_row(self.vocab_size, 2)
@@ -228,7 +243,7 @@ class HFCausal:
         return entering_at(self.model, layer, residual, self._packed)
 
     def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
-        if edit is None and not trace:
+        if edit is None and not trace and layer == 1:
             return nullcontext()
         if self._tap is None or not self._tap.mixers:
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
@@ -297,7 +312,7 @@ class HFCausal:
 
 
 def open_causal(
-    model: str,
+    model: Any,
     *,
     dtype: str = "auto",
     device: str = "auto",
@@ -310,11 +325,13 @@ def open_causal(
     revision: str | None = None,
     subfolder: str | None = None,
 ) -> Adapter | None:
-    """The adapter of a causal language model (hub id, folder, .gguf file or `module:object`).
+    """The adapter of a causal language model.
 
     A folder or hub id may also hold a peft adapter; its base is then opened with it.
 
     Args:
+        model: a hub id, a folder, a .gguf file, `module:object`, or a model of transformers in memory: alone, or as a
+            pair with its tokenizer. The options of loading do not touch a model that is in memory.
         revision: a branch, tag or commit of a hub id; `org/name@revision` says the same.
         subfolder: the model's folder in the repository; `org/name@revision:subfolder` says the same.
         chat: put prompts into the tokenizer's chat template (see `groundbench.adapters.chat_template`).
@@ -323,8 +340,10 @@ def open_causal(
         BadInputError: the model does not exist or cannot be loaded.
         UnsupportedModelError: it is no causal language model.
     """
+    if not isinstance(model, str):
+        return _from_memory(model, in_memory_name(model), bos, chat)
     if is_object(model):
-        return _from_object(model, bos, chat)
+        return _from_memory(made_by(model), model, bos, chat)
     source = loading.locate(model, revision, subfolder)
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
@@ -362,17 +381,41 @@ def made_by(spec: str) -> Any:
     return found() if callable(found) and not hasattr(found, "info") else found
 
 
-def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
-    made = made_by(spec)
-    if isinstance(made, tuple) and len(made) == 2:
-        if hasattr(getattr(made[0], "config", None), "vision_config"):
+def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
+    """The adapter of an object: an Adapter, a model of transformers, or a model with its tokenizer."""
+    if is_model(made):
+        if hasattr(made.config, "vision_config"):
+            return None
+        made = (made, _own_tokenizer(made, spec))
+    if isinstance(made, tuple) and len(made) == 2 and is_model(made[0]):
+        if hasattr(made[0].config, "vision_config"):
             return None  # a vision-language model: another adapter's
+        probing.require_causal(made[0], spec)
         return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
     if not hasattr(made, "info") or not hasattr(made, "forward"):
         raise BadInputError(f"{spec}: found {type(made).__name__}; expected an Adapter or a (model, tokenizer) pair")
     if chat:
         raise BadInputError(f"{spec}: --chat was asked for, but an Adapter of its own encodes its prompts by itself")
     return cast(Adapter, made)
+
+
+def is_model(made: Any) -> bool:
+    """True for a model of transformers."""
+    return isinstance(made, torch.nn.Module) and hasattr(made, "config")
+
+
+def in_memory_name(made: Any) -> str:
+    """A name for a model in memory: where it was loaded from, else its class."""
+    model = made[0] if isinstance(made, tuple) and made else made
+    return str(getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__)
+
+
+def _own_tokenizer(model: Any, name: str) -> PreTrainedTokenizerFast:
+    """The tokenizer that stands where the model was loaded from."""
+    where = getattr(model.config, "_name_or_path", "")
+    if not where:
+        raise BadInputError(f"{name}: a model alone has no tokenizer; give the pair (model, tokenizer)")
+    return loading.load_tokenizer(loading.locate(where), False)
 
 
 def training_of(source: loading.Source) -> dict[str, Any]:

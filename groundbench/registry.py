@@ -103,25 +103,44 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
     return found
 
 
-def open_model(model: str, **options: Any) -> Adapter:
-    """An adapter for a hub id, a folder, a `.gguf` file or `module:object`.
+def open_model(model: Any, **options: Any) -> Adapter:
+    """Open a model for measuring.
 
     Each registered opener is asked in turn (third parties first) and returns None where the model is not its own.
 
+    Args:
+        model: a hub id, a folder, a `.gguf` file, `module:object`, a model of transformers (alone, if its tokenizer
+            is where it was loaded from, or as a pair with its tokenizer or processor), or an Adapter, which is
+            returned as it is.
+        options: of loading (dtype, device, ...); see `groundbench.adapters.huggingface.open_causal`.
+
     Raises:
         BadInputError: no adapter knows the model.
+
+    Example:
+        >>> import groundbench
+        >>> adapter = groundbench.open_model((TRANSFORMER, TOKENIZER))  # a model and a tokenizer of transformers
+        >>> adapter.info.n_layers
+        2
     """
+    if isinstance(model, Path):
+        model = str(model)
+    if hasattr(model, "info") and hasattr(model, "forward"):
+        return cast(Adapter, model)
     entries = sorted(
         entry_points(group=ADAPTERS),
         key=lambda e: (e.dist is not None and e.dist.name == "groundbench", e.name),
     )
     for entry in entries:
+        if not isinstance(model, str) and (entry.dist is None or entry.dist.name != "groundbench"):
+            continue  # other packages' openers are promised a name
         adapter = _load(entry)(model, **options)
         if adapter is not None:
             return cast(Adapter, adapter)
+    shown = model if isinstance(model, str) else f"an object of type {type(model).__name__}"
     raise BadInputError(
-        f"{model}: not a model any adapter knows; expected a hub id, a folder with config.json, a .gguf file "
-        "or module:object"
+        f"{shown}: not a model any adapter knows; expected a hub id, a folder with config.json, a .gguf file, "
+        "module:object, or in Python a model of transformers with its tokenizer, or an Adapter"
     )
 
 

@@ -15,7 +15,7 @@ from groundbench.adapters.hooks import self_check as selfcheck
 from groundbench.adapters.hooks.discovery import Candidates, candidates, layers_counted
 from groundbench.adapters.hooks.eager import EagerRecorder
 from groundbench.adapters.hooks.mamba2 import Recorder
-from groundbench.adapters.hooks.session import Session, Site, bound
+from groundbench.adapters.hooks.session import Session, Site, bound, current, together
 from groundbench.adapters.model_structure import input_device
 from groundbench.api.adapter import HeadEdit, Mixer
 from groundbench.api.errors import UnsupportedModelError
@@ -46,7 +46,13 @@ class Tap:
 
     @contextmanager
     def active(
-        self, edit: HeadEdit | None = None, trace: bool = False, start: int = 0, layer: int = 1
+        self,
+        edit: HeadEdit | None = None,
+        trace: bool = False,
+        start: int = 0,
+        layer: int = 1,
+        *,
+        standing: bool = False,
     ) -> Iterator[Session]:
         """Apply an edit to, and keep the traces of, the model calls made inside.
 
@@ -56,12 +62,17 @@ class Tap:
         Args:
             start: how many tokens each call goes on from in a cache; an edit that differs by position counts them.
             layer: the first layer that the calls run (a pass restarted from a later layer's residual).
+            standing: other sessions may be opened inside; this one's edit is applied in them too.
 
         Raises:
+            BadInputError: an edit under a standing one that cannot be applied together with it.
             ValueError: the edit has another number of heads, mixers or rows.
             UnsupportedModelError: the call cannot be traced (a scan that goes on from a cached state).
         """
-        session = Session(self._sites, edit, trace, start, layer)
+        outer = current()
+        if outer is not None and outer.standing:
+            edit = together(outer.applied, edit)
+        session = Session(self._sites, edit, trace, start, layer, standing)
         with _running(self._model, self._found, self._route, session):
             yield session
 
@@ -122,6 +133,9 @@ def _running(model: PreTrainedModel, found: Candidates, route: Route, session: S
         elif found.attention:
             stack.enter_context(_by_itself(found.owner, session.trace))
             stack.enter_context(EagerRecorder(session).attached(model, found.attention))
+        if session.standing:
+            begin = model.register_forward_pre_hook(lambda *_: session.restart())
+            stack.callback(begin.remove)
         if found.ssd:
             stack.enter_context(Recorder(session).attached(found.ssd))
         yield stack.enter_context(bound(session))

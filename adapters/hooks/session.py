@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from groundbench.api.adapter import HeadEdit, Mixer, MixerKind, Trace
-from groundbench.api.errors import UnsupportedModelError
+from groundbench.api.errors import BadInputError, UnsupportedModelError
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Site:
 
 class Session:
     """One `active` block: which edit is applied and whether traces are kept; `start` tokens stand in a cache already,
-    and calls begin at `layer`.
+    and calls begin at `layer`. A `standing` session may hold others.
 
     Calls are matched to sites by their order in the forward pass, so that a module that is called in several layers
     (Zamba2's shared attention) has a site in each. While discovering, `sites` grows instead.
@@ -38,10 +38,12 @@ class Session:
         trace: bool = False,
         start: int = 0,
         layer: int = 1,
+        standing: bool = False,
     ) -> None:
         self.discovering = sites is None
         self.sites: list[Site] = list(sites or ())
         self.trace = trace
+        self.standing = standing
         self.traces: list[Trace] = []
         self.layer: int | None = None
         self._edit = edit
@@ -52,11 +54,12 @@ class Session:
         self._edited = self._columns_that_change(edit)
 
     def claim(self, module: nn.Module, kind: MixerKind, n_heads: int, d_head: int) -> int | None:
-        """The index of the site that this call is, or None if the module is not tapped (a vision tower's)."""
+        """The index of the site that this call is; None if the module is not tapped (a vision tower's), or if another
+        session was opened inside this one and does the work."""
         if self.discovering:
             self._discover(module, kind, n_heads, d_head)
             return len(self.sites) - 1
-        if id(module) not in self._modules:
+        if id(module) not in self._modules or _current.get() is not self:
             return None
         if self._next == len(self.sites):
             self._next, self.traces = self._first, []
@@ -68,6 +71,15 @@ class Session:
             )
         self._next += 1
         return index
+
+    def restart(self) -> None:
+        """Begin a new call of the model, also where the last one broke off."""
+        self._next = self._first
+
+    @property
+    def applied(self) -> HeadEdit | None:
+        """The edit of this session."""
+        return self._edit
 
     def changes(self, index: int) -> bool:
         """Whether the edit changes any head of this site."""
@@ -136,6 +148,26 @@ def as_graph_root(output: Tensor, trace: bool) -> Tensor:
     return output.detach().requires_grad_(torch.is_grad_enabled())
 
 
+def together(outer: HeadEdit | None, inner: HeadEdit | None) -> HeadEdit | None:
+    """One edit in place of two, of which the outer one replaces nothing: its heads stay scaled under the inner one.
+
+    Raises:
+        BadInputError: both change heads, and the outer one replaces outputs or is not for all positions.
+    """
+    if outer is None or inner is None:
+        return inner if outer is None else outer
+    if (
+        outer.replace is not None
+        or outer.positions != "all"
+        or (inner.positions == "last" and (outer.scale != 1).any())
+    ):
+        raise BadInputError("heads are edited already, in a way that cannot be combined with another edit")
+    if inner.replace is None:
+        return replace(inner, scale=inner.scale * outer.scale.to(inner.scale))
+    # o' = outer * (scale * o + (1 - scale) * replace): what replaces a head's output is scaled as well.
+    raise BadInputError("heads are edited already; expected an inner edit that replaces no outputs")
+
+
 _current: ContextVar[Session | None] = ContextVar("groundbench_tap_session", default=None)
 
 
@@ -146,8 +178,9 @@ def current() -> Session | None:
 
 @contextmanager
 def bound(session: Session) -> Iterator[Session]:
-    """Make a session the current one. Raises RuntimeError if another is active: sessions do not nest."""
-    if _current.get() is not None:
+    """Make a session the current one. Raises RuntimeError if another is active that is not `standing`."""
+    outer = _current.get()
+    if outer is not None and not outer.standing:
         raise RuntimeError("a tap is already active in this context")
     token = _current.set(session)
     try:

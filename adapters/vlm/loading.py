@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from groundbench.adapters.huggingface import is_object, made_by, training_of
+from groundbench.adapters.huggingface import in_memory_name, is_model, is_object, made_by, training_of
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import weights_fingerprint
@@ -19,7 +19,7 @@ KIND = "vision-language model that continues text"
 
 
 def open_vlm(
-    model: str,
+    model: Any,
     *,
     dtype: str = "auto",
     device: str = "auto",
@@ -32,9 +32,11 @@ def open_vlm(
     revision: str | None = None,
     subfolder: str | None = None,
 ) -> Adapter | None:
-    """The adapter of a vision-language model (hub id, folder or `module:object` that gives a model and a processor).
+    """The adapter of a vision-language model.
 
     Args:
+        model: a hub id, a folder, `module:object`, or a model of transformers in memory: alone, or as a pair with its
+            processor.
         chat: put prompts into the processor's chat template, images into the user's turn.
         revision, subfolder: of a hub id, see `groundbench.adapters.huggingface.open_causal`.
 
@@ -42,8 +44,10 @@ def open_vlm(
         BadInputError: the model or its processor cannot be loaded, or the processor reads no images.
         UnsupportedModelError: transformers has no such model that continues text.
     """
+    if not isinstance(model, str):
+        return _from_memory(model, in_memory_name(model), bos, chat)
     if is_object(model):
-        return _from_object(model, bos, chat)
+        return _from_memory(made_by(model), model, bos, chat)
     source = loading.locate(model, revision, subfolder)
     if source.gguf is not None:
         return None
@@ -89,8 +93,9 @@ def checked_processor(processor: Any, name: str) -> Any:
     return processor
 
 
-def _from_object(spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
-    made = made_by(spec)
+def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
+    if is_model(made) and hasattr(made.config, "vision_config"):
+        made = (made, load_processor(loading.locate(made.config._name_or_path or spec), False))
     if not (isinstance(made, tuple) and len(made) == 2 and hasattr(getattr(made[0], "config", None), "vision_config")):
         return None
     return VisionLanguage(made[0], checked_processor(made[1], spec), name=spec, bos=bos, chat=chat)

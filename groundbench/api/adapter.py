@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -370,6 +371,19 @@ class Restartable(Protocol):
 
         Args:
             residual: [B, T, d], the state that enters `layer` (`Forward.hidden[layer - 1]`) for each row's new tokens.
+        """
+        ...
+
+
+@runtime_checkable
+class Editable(Protocol):
+    """An adapter that can hold an edit of heads over every call of its model (`groundbench.ablate`)."""
+
+    def editing(self, edit: HeadEdit, note: str) -> AbstractContextManager[None]:
+        """Edit heads in every call of the model made inside the block, and remove the edit however the block ends.
+
+        Inside it `info` has another name (with `note`) and fingerprint, so that no cache takes the edited model for
+        the model. Raises UnsupportedModelError where heads cannot be edited.
         """
         ...
 

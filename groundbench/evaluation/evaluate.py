@@ -103,6 +103,12 @@ def evaluate(
     Raises:
         BadInputError: model, testbed, form or option is unknown; or `out` holds another run.
         GroundbenchError: a fault while running; what was computed is kept in `out`.
+
+    Example:
+        >>> import groundbench
+        >>> result = groundbench.evaluate(MODEL, "ladder", forms=("word",), measures=("gain",), limit=3)
+        >>> len(result.gain.by_noun), result.gain.ci_low <= result.gain.mean <= result.gain.ci_high
+        (3, True)
     """
     mechanism = mechanism or MechanismOptions(seed=seed, batch_tokens=batch_tokens)
     asked = None if measures is None else tuple(measures)

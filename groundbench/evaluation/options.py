@@ -76,7 +76,7 @@ def subject_of(
     Raises:
         BadInputError: one of them is unknown, or the model cannot be made with random weights.
     """
-    adapter = open_model(model, **(load or {})) if isinstance(model, str) else model
+    adapter = open_model(model, **(load or {}))
     bed = choose_testbed(adapter, testbed, folder=folder, at_least=at_least)
     if random_weights:
         if not isinstance(adapter, Untrainable):

@@ -21,7 +21,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.results.run import Result
 
-METADATA_KEY = b"groundbench.results.items"
+METADATA_KEY = b"groundbench.items"
 ROWS_PER_GROUP = 1 << 20
 CONDITIONS = ("mismatched", "matched")
 

@@ -14,6 +14,7 @@ from pydantic import Field, JsonValue, ValidationError
 from groundbench.api.errors import BadInputError
 from groundbench.results.base import Record as Record
 from groundbench.results.image import ImageRecord
+from groundbench.results.summary import as_html, summarize
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 
@@ -317,6 +318,21 @@ class Result(Record):
     failures: tuple[Failure, ...] = ()
     protocol: dict[str, JsonValue] = Field(default_factory=dict)
     environment: EnvironmentRecord
+
+    def summary(self) -> str:
+        """A few lines: model, testbed, and of each form the gain, the heads and what is left without them.
+
+        Example:
+            >>> print(RESULT.summary().splitlines()[0])
+            synthetic-0 (1,300,000 parameters) on childworld 1, 1,000 items
+        """
+        return summarize(self)
+
+    def __str__(self) -> str:
+        return summarize(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def save(self, path: Path) -> None:
         """Write the result as JSON, whole or not at all."""

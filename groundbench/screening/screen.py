@@ -59,10 +59,17 @@ def screen(
     Raises:
         BadInputError: model, question set or option is unknown; or `out` holds another run.
         GroundbenchError: a fault while running; what was computed is kept in `out`.
+
+    Example:
+        >>> import groundbench
+        >>> from groundbench.screening.screen import ScreenOptions
+        >>> card = groundbench.screen(MODEL, ["text-scenes"], ScreenOptions(signals=("probability",), limit=40))
+        >>> card.verdict.passed is None  # no policy was given, so nothing is required
+        True
     """
     options = options or ScreenOptions()
     started = time.perf_counter()
-    adapter = open_model(model, **dict(load or {})) if isinstance(model, str) else model
+    adapter = open_model(model, **dict(load or {}))
     names, asked_for = question_sets(adapter, questions)
     chosen = sample(asked_for, options.limit, options.seed)
     store = _store(adapter, chosen, options, None if out is None else Path(out), force)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from groundbench.training.corpora import load_corpus as load_corpus
+    from groundbench.training.launch import train as train
     from groundbench.training.presets import Preset as Preset
     from groundbench.training.presets import load_preset as load_preset
-    from groundbench.training.train import train as train
 
 __all__ = ["Preset", "load_corpus", "load_preset", "train"]
 
@@ -17,7 +17,7 @@ _HOME = {
     "Preset": "groundbench.training.presets",
     "load_corpus": "groundbench.training.corpora",
     "load_preset": "groundbench.training.presets",
-    "train": "groundbench.training.train",
+    "train": "groundbench.training.launch",
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from helpers.ladder_bed import LADDER
 from helpers.small_models import tiny_gpt2  # noqa: F401  named below as a model
 
-MODEL, OTHER = "small_models:tiny_llama", "small_models:tiny_gpt2"
+MODEL, OTHER = "helpers.small_models:tiny_llama", "helpers.small_models:tiny_gpt2"
 Say = Callable[..., tuple[int, str, str]]
 
 

@@ -13,7 +13,7 @@ from helpers.small_models import Home, tiny_llama
 from groundbench.evaluation.evaluate import evaluate
 from groundbench.registry import load_testbed
 
-MODEL = "small_models:tiny_llama"
+MODEL = "helpers.small_models:tiny_llama"
 Say = Callable[..., tuple[int, str, str]]
 
 

@@ -15,7 +15,8 @@ from groundbench.results.risk_card import RiskCard
 from groundbench.screening.strengthening import StrengthenOptions
 
 Say = Callable[..., tuple[int, str, str]]
-SET = ("--questions", "sets:scene_questions")
+SETS = "helpers.question_sets"
+SET = ("--questions", f"{SETS}:scene_questions")
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def say(say: Say, monkeypatch: pytest.MonkeyPatch) -> Say:
 
 def test_a_model_that_meets_the_policy_exits_0_and_writes_its_card(say: Say, tmp_path: Path) -> None:
     out = tmp_path / "card"
-    code, shown, err = say("screen", "sets:oracle", *SET, "--max-risk", "0.05", "--min-gain", "1", "--out", str(out))
+    code, shown, err = say("screen", f"{SETS}:oracle", *SET, "--max-risk", "0.05", "--min-gain", "1", "--out", str(out))
     assert code == 0, err
     assert "Pass: all 3 requirements are met." in shown
     assert RiskCard.load(out).verdict.passed is True
@@ -34,7 +35,7 @@ def test_a_model_that_meets_the_policy_exits_0_and_writes_its_card(say: Say, tmp
 
 
 def test_a_model_that_does_not_exits_3_and_says_why(say: Say, tmp_path: Path) -> None:
-    code, shown, err = say("screen", "sets:always_yes", *SET, "--max-risk", "0.15", "--out", str(tmp_path))
+    code, shown, err = say("screen", f"{SETS}:always_yes", *SET, "--max-risk", "0.15", "--out", str(tmp_path))
     assert code == 3
     assert "Fail: 1 of 1 requirement not met: max_risk." in shown
     assert "fails max_risk ≤ 0.15" in err
@@ -45,20 +46,20 @@ def test_a_model_that_does_not_exits_3_and_says_why(say: Say, tmp_path: Path) ->
 def test_a_policy_asking_for_what_was_not_measured_exits_3(say: Say, tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text("max_risk: 1.0\nmax_risk_by_kind: {colour: 1.0}\n")
-    code, _, err = say("screen", "sets:oracle", *SET, "--policy", str(policy))
+    code, _, err = say("screen", f"{SETS}:oracle", *SET, "--policy", str(policy))
     assert code == 3
     assert "max_risk_by_kind.colour" in err
     assert "not measured" in err
 
 
 def test_without_a_policy_nothing_is_required(say: Say) -> None:
-    code, shown, _ = say("screen", "sets:always_yes", *SET, "--signals", "probability")
+    code, shown, _ = say("screen", f"{SETS}:always_yes", *SET, "--signals", "probability")
     assert code == 0
     assert "No policy was given" in shown
 
 
 def test_json_is_the_card_that_is_written(say: Say, tmp_path: Path) -> None:
-    code, shown, _ = say("screen", "sets:unsure", *SET, "--limit", "60", "--json", "--out", str(tmp_path))
+    code, shown, _ = say("screen", f"{SETS}:unsure", *SET, "--limit", "60", "--json", "--out", str(tmp_path))
     assert code == 0
     assert json.loads(shown) == json.loads((tmp_path / "card.json").read_text())
 
@@ -72,7 +73,7 @@ def test_bad_input_is_one_sentence(say: Say, tmp_path: Path) -> None:
         ((*SET, "--min-gain", "inf"), "--max-risk or --min-gain: field min_gain"),
         ((*SET, "--max-risk", "nan"), "--max-risk"),
     ):
-        code, shown, err = say("screen", "sets:oracle", *words)
+        code, shown, err = say("screen", "helpers.question_sets:oracle", *words)
         assert (code, shown, err.count("\n")) == (2, "", 1)
         assert why in err
 
@@ -84,7 +85,7 @@ def test_draws_are_by_default_as_many_as_the_measurement_says() -> None:
 
 
 def test_a_dry_run_tells_the_cost_and_runs_one_batch(say: Say) -> None:
-    code, shown, _ = say("screen", "sets:oracle", *SET, "--dry-run", "--json")
+    code, shown, _ = say("screen", f"{SETS}:oracle", *SET, "--dry-run", "--json")
     plan = json.loads(shown)
     assert code == 0
     assert (plan["questions"], plan["groups"], plan["traced"]) == (120, 60, 0)
@@ -108,7 +109,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_is_whole_and_self_contained_and_the_markdown_has_the_same_numbers(say: Say, tmp_path: Path) -> None:
-    say("screen", "sets:unsure", *SET, "--max-risk", "0.5", "--generate", "--out", str(tmp_path))
+    say("screen", f"{SETS}:unsure", *SET, "--max-risk", "0.5", "--generate", "--out", str(tmp_path))
     html, text = ((tmp_path / name).read_text() for name in ("card.html", "card.md"))
     tags = Tags()
     tags.feed(html)

@@ -111,7 +111,7 @@ def test_accelerate_launch_spreads_a_run_and_gives_the_same_result(model: Path, 
 
 def test_each_process_runs_its_share_and_only_the_first_speaks(model: Path, tmp_path: Path) -> None:
     counted = """
-from groundbench import scoring
+from groundbench.engine import scoring
 run = scoring._Engine.run
 scoring._Engine.run = lambda self, number, batch: (print("batch", number, file=sys.stderr), run(self, number, batch))[1]
 """
@@ -127,7 +127,7 @@ scoring._Engine.run = lambda self, number, batch: (print("batch", number, file=s
 
 def test_an_error_in_one_process_ends_both_with_its_sentence(model: Path, tmp_path: Path) -> None:
     broken = """
-from groundbench import scoring
+from groundbench.engine import scoring
 from groundbench.api.errors import NonFiniteLogitsError
 def fail(self, number, batch):
     raise NonFiniteLogitsError("frame 'f1': the model returned NaN")

@@ -32,7 +32,7 @@ GROUPS = {"groundbench": "ladder", "groundbench_childworld": "childworld"}
 
 @pytest.fixture(scope="module")
 def writer(root):
-    loader = SourceFileLoader("lm_eval_tasks", str(root / "scripts" / "lm_eval_tasks"))
+    loader = SourceFileLoader("lm_eval_tasks", str(root / "scripts" / "generate" / "lm_eval_tasks"))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("lm_eval_tasks", loader))
     loader.exec_module(module)
     return module
@@ -40,7 +40,9 @@ def writer(root):
 
 def test_task_files_are_those_of_the_testbeds(root):
     done = subprocess.run(
-        [sys.executable, str(root / "scripts" / "lm_eval_tasks"), "--check"], capture_output=True, text=True
+        [sys.executable, str(root / "scripts/generate/lm_eval_tasks"), "--check"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, f"run scripts/generate/lm_eval_tasks:\n{done.stdout}{done.stderr}"
 

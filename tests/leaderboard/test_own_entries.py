@@ -19,7 +19,7 @@ from groundbench.results.trajectory import Trajectory
 
 @pytest.fixture
 def script(root, monkeypatch):
-    loader = SourceFileLoader("own_entries", str(root / "scripts" / "leaderboard"))
+    loader = SourceFileLoader("own_entries", str(root / "scripts" / "generate" / "leaderboard"))
     module = module_from_spec(spec_from_loader("own_entries", loader))
     monkeypatch.setitem(__import__("sys").modules, "own_entries", module)  # dataclasses look their module up
     loader.exec_module(module)

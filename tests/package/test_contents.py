@@ -62,6 +62,7 @@ def test_constraints_meet_every_requirement() -> None:
     project = pyproject()["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["test"], *extras["lint"], *extras["childes"], *extras["smollm2"]]
+    wanted += [*extras["plots"], *extras["docs"]]
     rows = (line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
     pins = {name.lower().replace("_", "-"): version for name, version in rows}
     for requirement in map(Requirement, wanted):

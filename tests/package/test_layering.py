@@ -11,7 +11,7 @@ MODULES = modules()
 ROOMS = (
     *("_version", "api", "util", "stats", "results", "engine"),
     *("measures.gain", "measures.heads", "measures.lens", "measures.ablation", "measures.causal", "measures.image"),
-    *("registry", "evaluation", "screening", "training", "report", "export", "leaderboard", "studies"),
+    *("registry", "evaluation", "screening", "training", "report", "plots", "export", "leaderboard", "studies"),
     *("integrations", "cli", "__main__"),
 )
 PLUGINS = {"tasks": {"_version", "util", "api"}, "adapters": {"_version", "util", "api"}}

@@ -200,7 +200,7 @@ def train(
         pictures=pictures,
         shuffle_env=True if shuffle_env else None,
     )
-    from groundbench.training.train import train as train_seeds
+    from groundbench.training.launch import train as train_seeds
 
     paths = train_seeds(
         recipe,

@@ -66,7 +66,7 @@ class Comparison(Record):
 
 
 def compare_runs(
-    a: Path, b: Path, *, form: str | None = None, seed: int = 0, n_resamples: int = N_RESAMPLES
+    a: str | Path, b: str | Path, *, form: str | None = None, seed: int = 0, n_resamples: int = N_RESAMPLES
 ) -> Comparison:
     """Compare two run directories, each with a result.json and an items.parquet.
 
@@ -77,7 +77,14 @@ def compare_runs(
 
     Raises:
         BadInputError: a file is missing or broken, or the runs differ in testbed or form.
+
+    Example:
+        >>> import groundbench
+        >>> difference = groundbench.compare("runs/a", "runs/b")
+        >>> difference.n_nouns, difference.ci_low < difference.difference < difference.ci_high
+        (100, True)
     """
+    a, b = Path(a), Path(b)
     result_a, result_b = Result.load(a), Result.load(b)
     _refuse_other_testbed(a, result_a, b, result_b)
     if form is None and result_a.testbed.env_form != result_b.testbed.env_form:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from helpers.planted_runs import planted
 
-from groundbench.studies.paper import image_claims as picture_claims
 from groundbench.studies.paper import image_page as picture_page
+from groundbench.studies.paper import picture_claims
 from groundbench.studies.paper.measure import Measured
 from groundbench.studies.paper.verdict import Claim
 

@@ -62,6 +62,15 @@ def train(
     Raises:
         BadInputError: an unknown preset or corpus, a value of the wrong kind, or a folder that holds another run.
         GroundbenchError: the loss is not finite, the disk is full, or a process died.
+
+    Example:
+        >>> import groundbench
+        >>> size = {"config.n_layer": 1, "config.n_head": 2, "config.n_embd": 16}  # smaller than the preset's
+        >>> folders = groundbench.train(
+        ...     "gpt2-mini", "childworld", "runs/tiny", steps=2, batch_size=2, length=32, override=size
+        ... )
+        >>> folders[-1].name
+        'step-000002'
     """
     named = {"steps": steps, "optimisation.lr": lr, "batch_size": batch_size, "length": length}
     given = {key: value for key, value in named.items() if value is not None}
