@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 import torch
 from torch import Tensor
 
-from groundbench.adapters.model_structure import input_device
+from groundbench.adapters.model_structure import input_device, logits_of
 from groundbench.api.adapter import Encoded
-from groundbench.api.errors import UnsupportedModelError
+from groundbench.api.errors import BadInputError, GroundbenchError, UnsupportedModelError
+from groundbench.util.users_code import is_scarcity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from groundbench.adapters.huggingface import HFCausal
 
 LENGTH = 7
-# What modelling files raise where they were not written for what is asked of them.
-CANNOT = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, IndexError)
-
+CANNOT = (Exception,)
+"""What a trial of an ability may raise: modelling files raise anything where they are asked too much."""
 P = ParamSpec("P")
 Check = Callable[Concatenate["HFCausal", P], str | None]
 
@@ -34,27 +34,50 @@ def _said(check: Check[P]) -> Check[P]:
 
     @wraps(check)
     def checked(adapter: HFCausal, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
-        try:
-            with torch.no_grad():
-                return check(adapter, *args, **kwargs)
-        except UnsupportedModelError as error:
-            return str(error)
-        except CANNOT as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            return f"{type(error).__name__}: {first[:160]}"
+        with torch.no_grad():
+            return tried(lambda: check(adapter, *args, **kwargs))
 
     return checked
+
+
+def tried(trial: Callable[[], str | None]) -> str | None:
+    """What a trial finds, or the reason for which it failed: modelling files raise anything where asked too much.
+
+    An error for want of memory is raised, since it tells nothing of the model.
+    """
+    try:
+        return trial()
+    except GroundbenchError as error:
+        return str(error)
+    except Exception as error:  # the model's code, which may raise anything
+        if is_scarcity(error):
+            raise
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return f"{type(error).__name__}: {first[:160]}"
 
 
 @torch.no_grad()
 def require_causal(model: PreTrainedModel, name: str) -> None:
     """Raises UnsupportedModelError where what a model says at a position depends on later tokens: an encoder."""
     ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]]) % model.config.get_text_config().vocab_size
-    logits = model(input_ids=ids.to(input_device(model)), return_dict=True).logits.float()
+    logits = logits_of(model(input_ids=ids.to(input_device(model)), return_dict=True), model).float()
+    if not torch.isfinite(logits).all():
+        _require_finite_weights(model, name)
     if relative(logits[1, :-1], logits[0, :-1]) > 1e-2:
         raise UnsupportedModelError(
             f"{name}: a {model.config.model_type} model that reads ahead is an encoder; "
             "expected a causal language model"
+        )
+
+
+def _require_finite_weights(model: PreTrainedModel, name: str) -> None:
+    """Raises BadInputError for weights that are NaN or infinite; finite ones may still overflow in half precision."""
+    broken = [n for n, p in model.named_parameters() if p.is_floating_point() and not torch.isfinite(p).all()]
+    if broken:
+        more = f" and {len(broken) - 1} more hold" if len(broken) > 1 else " holds"
+        raise BadInputError(
+            f"{name}: its weight {broken[0]}{more} NaN or infinite values; expected finite numbers, so the file is "
+            "damaged or its training diverged"
         )
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib
 import inspect
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import torch
@@ -32,10 +30,13 @@ from groundbench.adapters.loading.fingerprint import (
     tokenizer_fingerprint,
     weights_fingerprint,
 )
+from groundbench.adapters.loading.source import Source, locate, names_object, readable
+from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import Prompt
+from groundbench.util.users_code import made_by
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -62,7 +63,7 @@ class HFCausal:
         notes: tuple[str, ...] = (),
         training: dict[str, Any] | None = None,
     ) -> None:
-        self.model = model.eval()
+        self.model = anatomy.accepting_options(model.eval())
         self.tokenizer = tokenizer
         self.device = anatomy.input_device(model)
         _shorten_chunks(model, self.device)
@@ -123,12 +124,12 @@ class HFCausal:
             "hidden": probing.no_lens(self),
             "restart": probing.no_restart(self, cached=no_prefix is None),
         }
-        try:
-            self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
-            found["tap"] = None if self._tap.mixers else "the model has no heads"
-        except UnsupportedModelError as error:
-            found["tap"] = str(error)
+        found["tap"] = probing.tried(self._no_tap)
         return {name: why for name, why in found.items() if why is not None}
+
+    def _no_tap(self) -> str | None:
+        self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
+        return None if self._tap.mixers else "the model has no heads"
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
         """Token ids and ENV spans; see `PromptEncoder.encode` for the errors."""
@@ -262,7 +263,9 @@ class HFCausal:
     def _call(self, inputs: dict[str, Any], **more: Any) -> Any:
         if self._keeps_logits:
             more["logits_to_keep"] = 1
-        return self.model(**inputs, return_dict=True, **more)
+        out = self.model(**inputs, return_dict=True, **more)
+        anatomy.logits_of(out, self.model)
+        return out
 
     def _runner(self, rows: Sequence[Encoded]) -> following.Run:
         """How tokens that go on from these rows are run; see `_run`."""
@@ -292,13 +295,14 @@ class HFCausal:
         """Whether many paths may be read in one pass under a tree mask (attention models without a window)."""
         start = probing.probe_row(self.vocab_size, 5)
         paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
-        prefix = self.prefill([start])
-        try:
+
+        def differs() -> str | None:
+            prefix = self.prefill([start])
             tree = following.tree(self._run, prefix.for_batch(1), prefix.length, paths, 1, self.device)
-        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, IndexError):
-            return False
-        each = following.each(self._run, prefix, paths, self.device)
-        return probing.relative(tree, each) <= self.tolerance
+            each = following.each(self._run, prefix, paths, self.device)
+            return None if probing.relative(tree, each) <= self.tolerance else "a tree's logits differ"
+
+        return probing.tried(differs) is None
 
     @property
     def vocab_size(self) -> int:
@@ -342,43 +346,33 @@ def open_causal(
     """
     if not isinstance(model, str):
         return _from_memory(model, in_memory_name(model), bos, chat)
-    if is_object(model):
-        return _from_memory(made_by(model), model, bos, chat)
-    source = loading.locate(model, revision, subfolder)
+    if names_object(model):
+        return _from_memory(object_of(model), model, bos, chat)
+    source = locate(model, revision, subfolder)
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
     config = loading.load_config(source, trust_remote_code)
     if hasattr(config, "vision_config"):
         return None  # a vision-language model: another adapter's
     loaded, notes = loading.load_causal(source, config, options)
-    probing.require_causal(loaded, source.name)
     tokenizer = loading.load_tokenizer(source, trust_remote_code)
-    return HFCausal(
-        loaded,
-        tokenizer,
-        name=source.name,
-        fingerprint=weights_fingerprint(source, loaded),
-        bos=bos,
-        chat=chat,
-        notes=notes,
-        training=training_of(source),
-    )
+    with opening(source, FORWARD):
+        probing.require_causal(loaded, source.name)
+        return HFCausal(
+            loaded,
+            tokenizer,
+            name=source.name,
+            fingerprint=weights_fingerprint(source, loaded),
+            bos=bos,
+            chat=chat,
+            notes=notes,
+            training=training_of(source),
+        )
 
 
-def is_object(model: str) -> bool:
-    """Whether a model is written as `module:object`: no path, and no `org/name:folder` of a hub."""
-    module, colon, _ = model.partition(":")
-    return bool(colon) and "/" not in module and "@" not in module and not Path(model).exists()
-
-
-def made_by(spec: str) -> Any:
-    """What `module:object` names, called if it can be. Raises BadInputError if it cannot be imported."""
-    module, _, attribute = spec.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise BadInputError(f"{spec}: cannot import {attribute!r} from {module!r}: {error}") from error
-    return found() if callable(found) and not hasattr(found, "info") else found
+def object_of(spec: str) -> Any:
+    """What `module:object` names, called if it makes something; see `made_by` for the errors."""
+    return made_by(spec, call_if=lambda found: not hasattr(found, "info"))
 
 
 def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
@@ -390,8 +384,9 @@ def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | 
     if isinstance(made, tuple) and len(made) == 2 and is_model(made[0]):
         if hasattr(made[0].config, "vision_config"):
             return None  # a vision-language model: another adapter's
-        probing.require_causal(made[0], spec)
-        return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
+        with opening(Source(spec), MADE):
+            probing.require_causal(anatomy.accepting_options(made[0]), spec)
+            return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
     if not hasattr(made, "info") or not hasattr(made, "forward"):
         raise BadInputError(f"{spec}: found {type(made).__name__}; expected an Adapter or a (model, tokenizer) pair")
     if chat:
@@ -415,18 +410,20 @@ def _own_tokenizer(model: Any, name: str) -> PreTrainedTokenizerFast:
     where = getattr(model.config, "_name_or_path", "")
     if not where:
         raise BadInputError(f"{name}: a model alone has no tokenizer; give the pair (model, tokenizer)")
-    return loading.load_tokenizer(loading.locate(where), False)
+    return loading.load_tokenizer(locate(where), False)
 
 
-def training_of(source: loading.Source) -> dict[str, Any]:
+def training_of(source: Source) -> dict[str, Any]:
     """Step and seed of one of our own checkpoints."""
-    if not (source.path / "training.json").is_file():
+    if source.path is None or not (source.path / "training.json").is_file():
         return {}
-    state = json.loads((source.path / "training.json").read_text())
+    with opening(source, "training.json"):
+        state = json.loads((source.path / "training.json").read_text(encoding="utf-8"))
+        dict(state)
     return {
         "step": state.get("step"),
         "seed": state.get("seed"),
-        "checkpoint": source.path.name,
+        "checkpoint": readable(source.path.name),
         "folder": str(source.path),
     }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -107,3 +109,42 @@ def unembed(model: PreTrainedModel, hidden: Tensor, *, normed: bool) -> Tensor:
         logits = logits * config.logit_scale
     cap = getattr(config, "final_logit_softcapping", None)
     return logits if not cap else (logits / cap).tanh() * cap
+
+
+OPTIONS = ("return_dict", "use_cache", "logits_to_keep")
+"""Options of a call that say how to answer and change no logit of the last position."""
+
+
+def accepting_options(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model; where its forward pass has few keywords, those of `OPTIONS` it lacks are left out of its calls.
+
+    Code that comes with weights is often written against an older interface. What is asked of it beyond `OPTIONS`
+    still fails there, and is then not available.
+    """
+    parameters = inspect.signature(model.forward).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return model
+    lacks = [name for name in OPTIONS if name not in parameters]
+    if lacks:
+        forward = model.forward
+
+        @wraps(forward)
+        def without(*args: Any, **given: Any) -> Any:
+            return forward(*args, **{k: v for k, v in given.items() if k not in lacks})
+
+        without.__signature__ = inspect.signature(forward).replace(  # type: ignore[attr-defined]
+            parameters=[*parameters.values(), inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)]
+        )
+        model.forward = without
+    return model
+
+
+def logits_of(out: Any, model: PreTrainedModel) -> Tensor:
+    """The logits [batch, tokens, vocabulary] of a call. Raises UnsupportedModelError for an output without them."""
+    logits = getattr(out, "logits", None)
+    if not isinstance(logits, Tensor):
+        raise UnsupportedModelError(
+            f"{type(model).__name__}: its forward pass returns {type(out).__name__} without logits; expected an output "
+            "with logits [batch, tokens, vocabulary]"
+        )
+    return logits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -14,6 +13,7 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.errors import BadInputError
 from groundbench.api.question import Question
 from groundbench.api.testbed import Testbed
+from groundbench.util.users_code import made_by
 
 TASKS = "groundbench.tasks"
 ADAPTERS = "groundbench.adapters"
@@ -84,12 +84,7 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
 
         made = from_file(Path(name))
     if made is None and ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            made = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise BadInputError(f"{name}: cannot import {attribute!r} from {module!r}: {error}") from error
-        made = made(**options) if callable(made) else made
+        made = made_by(name, **options)
     if made is None:
         known = question_set_names()
         near = difflib.get_close_matches(name, known, n=1)

@@ -26,6 +26,8 @@ from groundbench.adapters.architectures.build import SPECIAL, sentence
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading.fingerprint import files_fingerprint, weight_files
 from groundbench.adapters.loading.peft_adapters import MERGE
+from groundbench.adapters.loading.source import locate
+from groundbench.adapters.loading.users_files import opening
 from groundbench.api.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def build_llava(
 
 def source_fingerprint(source: str) -> str:
     """16 hex digits for the weights of a hub id, folder or .gguf file. Raises BadInputError if there is no such."""
-    found = loading.locate(source)
+    found = locate(source)
     return f"hub:{found.snapshot.commit[:16]}" if found.snapshot else files_fingerprint(weight_files(found))
 
 
@@ -101,9 +103,10 @@ def _take(part: nn.Module, source: nn.Module) -> None:
 
 
 def _encoder(vision: str) -> PreTrainedModel:
-    source = loading.locate(vision)
-    loading.fetch_weights(source)
-    encoder = loading.load_whole(AutoModel, source, dtype=torch.float32).model.eval()
+    source = locate(vision)
+    with opening(source, "the weights"):
+        loading.fetch_weights(source)
+        encoder = loading.load_whole(AutoModel, source, dtype=torch.float32).model.eval()
     if not hasattr(encoder.config, "patch_size") or encoder.main_input_name != "pixel_values":
         raise BadInputError(f"{vision}: a {encoder.config.model_type} model is no encoder of image patches")
     return encoder
@@ -111,7 +114,7 @@ def _encoder(vision: str) -> PreTrainedModel:
 
 def _language(language: str) -> tuple[PreTrainedTokenizerFast, Any]:
     """Tokenizer with `<image>` and the language model with a row of zeros for it."""
-    source = loading.locate(language)
+    source = locate(language)
     options = loading.LoadOptions(dtype="float32", device="cpu")
     tokenizer = loading.load_tokenizer(source, False)
     if source.adapter is not None:
@@ -184,7 +187,9 @@ def _processor(vision: str | None, pixels: int, patch: int, tokenizer: PreTraine
     """Pictures are scaled to pixels × pixels, uncut; mean and deviation are the encoder's own (0.5 for a new one)."""
     mean = deviation = [0.5, 0.5, 0.5]
     if vision is not None:
-        theirs = loading.from_pretrained(AutoImageProcessor, loading.locate(vision))
+        source = locate(vision)
+        with opening(source, "preprocessor_config.json"):
+            theirs = loading.from_pretrained(AutoImageProcessor, source)
         mean, deviation = list(theirs.image_mean), list(theirs.image_std)
     pictures = BitImageProcessor(
         size={"height": pixels, "width": pixels},

@@ -173,13 +173,15 @@ class AttentionTrace:
         keys = self.key.shape[2] if keys is None else keys
         query = self.query.float()
         mask = additive_mask(self.mask, rows, query, keys, self.options, self.module)
+        if mask is None:  # some families' eager functions add the mask without asking whether there is one
+            mask = query.new_zeros(1, 1, len(range(query.shape[2])[rows]), keys)
         # One value column is enough: only the weights are wanted, and the product with the values costs as much.
         _, weights = eager_function(self.module)(
             self.module,
             query[:, :, rows],
             self.key[:, :, :keys].float(),
             self.value[:, :, :keys, :1].float(),
-            None if mask is None else mask.float(),
+            mask.float(),
             dropout=0.0,
             **{k: v for k, v in self.options.items() if not (k == "scaling" and v is None)},
         )

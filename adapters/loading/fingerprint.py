@@ -19,7 +19,7 @@ from groundbench.adapters.loading.hub import weight_names
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from groundbench.adapters.loading.load import Source
+    from groundbench.adapters.loading.source import Source
 
 WHOLE = 64 << 20
 BLOCKS = 64
@@ -63,9 +63,9 @@ def _base_fingerprint(source: Source, model: PreTrainedModel) -> str:
 def weight_files(source: Source) -> list[Path]:
     """The files that a folder's weights are read from."""
     if source.gguf is not None:
-        return [source.path / source.gguf]
-    names = weight_names((p.name for p in source.path.iterdir()), source.path)
-    return [path for name in names if (path := source.path / name).is_file()]
+        return [source.folder / source.gguf]
+    names = weight_names((p.name for p in source.folder.iterdir()), source.folder)
+    return [path for name in names if (path := source.folder / name).is_file()]
 
 
 def files_fingerprint(files: Sequence[Path]) -> str:

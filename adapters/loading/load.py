@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -24,11 +20,12 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from groundbench.adapters.loading import hub, native_mamba, quantization
-from groundbench.adapters.loading.fingerprint import weight_files
+from groundbench.adapters.loading import hub, native_mamba, quantization, users_files
 from groundbench.adapters.loading.missing_weights import require_whole
-from groundbench.adapters.loading.peft_adapters import PeftAdapter, apply_adapter, read_adapter
+from groundbench.adapters.loading.peft_adapters import apply_adapter
 from groundbench.adapters.loading.quantization import Quantize
+from groundbench.adapters.loading.source import Source, temporary_folder
+from groundbench.adapters.model_structure import accepting_options
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -80,27 +77,6 @@ def launched() -> bool:
     return os.environ.get("WORLD_SIZE", "1") != "1" and "LOCAL_RANK" in os.environ
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a model comes from.
-
-    Attributes:
-        name: for messages and results; a hub id with its revision, or a folder's or file's name.
-        path: the folder with its files, for a hub id the one in the local cache.
-        gguf: a file name in the folder.
-        snapshot: the hub's commit that the folder is of; its weights may not be there yet.
-        adapter: the peft adapter that is put on top.
-        texts: the folder with its tokenizer or processor, where that is another one (an adapter's own).
-    """
-
-    name: str
-    path: Path
-    gguf: str | None = None
-    snapshot: hub.Snapshot | None = None
-    adapter: PeftAdapter | None = None
-    texts: Path | None = None
-
-
 class Loaded(NamedTuple):
     """A model, and what should stand in its results (weights in its files that it has no place for)."""
 
@@ -108,123 +84,28 @@ class Loaded(NamedTuple):
     notes: tuple[str, ...]
 
 
-def locate(model: str, revision: str | None = None, subfolder: str | None = None) -> Source:
-    """Tell a folder, a .gguf file and a hub id apart; of a hub id, fetch all files but the weights.
-
-    Args:
-        revision: a branch, tag or commit of a hub id, which may also be written `org/name@revision`.
-        subfolder: the model's folder in the repository or in the folder; also `org/name@revision:subfolder`.
-
-    Raises:
-        BadInputError: the path does not exist or is no model, naming what was found; or the hub refuses.
-    """
-    path = Path(model).expanduser()
-    if model.endswith(".gguf"):
-        if not path.is_file():
-            raise BadInputError(f"{model}: no such file; expected a GGUF file")
-        if path.open("rb").read(4) != b"GGUF":
-            raise BadInputError(f"{model}: not a GGUF file (it does not begin with the letters GGUF)")
-        _refuse_hub_options(model, "a file", revision, subfolder)
-        return Source(path.stem, path.parent, path.name)
-    if path.is_dir():
-        _refuse_hub_options(model, "a folder", revision, None)
-        folder = path / (subfolder or "")
-        if not folder.is_dir():
-            raise BadInputError(f"{model}: it has no folder {subfolder!r}")
-        return _in_folder(_folder_name(folder), folder, [p.name for p in folder.iterdir()], None)
-    if path.exists():
-        raise BadInputError(f"{model}: a file that is no model; expected a folder, a .gguf file or a hub id")
-    asked = hub.parse_hub_id(model, revision, subfolder)
-    if asked is None or model.startswith((".", "/", "~")):
-        raise BadInputError(f"{model}: no such folder; expected a model folder, a .gguf file or a hub id")
-    snapshot = hub.fetch_texts(asked)
-    return _in_folder(str(asked), snapshot.folder, snapshot.names, snapshot)
-
-
-def _refuse_hub_options(model: str, what: str, revision: str | None, subfolder: str | None) -> None:
-    for option, given in (("revision", revision), ("subfolder", subfolder)):
-        if given is not None:
-            raise BadInputError(f"{model}: {what} has no {option}, but {given!r} was given; expected a hub id")
-
-
-def _in_folder(name: str, folder: Path, names: Iterable[str], snapshot: hub.Snapshot | None) -> Source:
-    """The model of a folder with these files, of which a snapshot's weights are still on the hub."""
-    there = frozenset(names)
-    if hub.ADAPTER_CONFIG in there:
-        return _with_adapter(name, folder, there, snapshot)
-    if hub.CONFIG not in there:
-        found = ", ".join(sorted(there)[:5]) or "nothing"
-        what = f"{folder}: a folder" if snapshot is None else f"{name}: a repository"
-        raise BadInputError(f"{what} without config.json is no model (found {found})")
-    return Source(name, folder, snapshot=snapshot)
-
-
-def _with_adapter(name: str, folder: Path, names: frozenset[str], snapshot: hub.Snapshot | None) -> Source:
-    """An adapter's base, which stands beside it or is named by its config, with the adapter on top."""
-    adapter = read_adapter(folder, name)
-    if snapshot is not None:
-        hub.fetch_weights(snapshot, hub.weight_names(names, folder, hub.ADAPTER_WEIGHTS))
-    texts = folder if any(n.startswith("tokenizer") for n in names) else None
-    if hub.CONFIG in names and (weights := hub.weight_names(names, folder)):
-        if snapshot is not None:
-            hub.fetch_weights(snapshot, weights)
-        beside = _without(folder, hub.ADAPTER_CONFIG)
-        return Source(f"{name} + adapter", beside, snapshot=snapshot, adapter=adapter, texts=texts)
-    if adapter.base is None:
-        raise BadInputError(f"{adapter.file}: base_model_name_or_path is missing; expected the model it was trained on")
-    try:
-        base = locate(adapter.base, adapter.revision if hub.parse_hub_id(adapter.base) else None)
-    except BadInputError as error:
-        raise BadInputError(f"{adapter.file}: its base_model_name_or_path cannot be opened: {error}") from error
-    if base.adapter is not None:
-        raise BadInputError(f"{adapter.file}: its base {adapter.base} has an adapter itself; merge that one first")
-    return replace(base, name=f"{base.name} + {name}", adapter=adapter, texts=texts or base.texts)
-
-
-def _without(folder: Path, name: str) -> Path:
-    """The folder as it would be without a file: transformers loads an adapter_config.json that it finds by itself."""
-    whole = Path(temporary_folder())
-    for path in folder.iterdir():
-        if path.name != name:
-            (whole / path.name).symlink_to(path.resolve())
-    return whole
-
-
-def temporary_folder() -> str:
-    """A folder that is removed when the program ends."""
-    folder = tempfile.mkdtemp(prefix="groundbench-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-def _folder_name(path: Path) -> str:
-    """A readable name: `gpt2-mini/seed-42/step-001500` for our checkpoints, the folder's name otherwise."""
-    parts = path.resolve().parts
-    if parts[-1].startswith("step-") and len(parts) >= 3:
-        return "/".join(parts[-3:])
-    return parts[-1]
-
-
+@users_files.opens("config.json")
 def load_config(source: Source, trust_remote_code: bool) -> Any:
     """The model's config. Code that it names in other repositories is fetched first, if it may be run."""
     if source.gguf is not None:
         return from_pretrained(AutoConfig, source, gguf_file=source.gguf)
     if trust_remote_code:
-        hub.fetch_code(source.path)
-    if native_mamba.is_native(source.path):
-        return native_mamba.read_config(source.path)
+        hub.fetch_code(source.folder)
+    if native_mamba.is_native(source.folder):
+        return native_mamba.read_config(source.folder)
     return from_pretrained(AutoConfig, source, trust_remote_code=trust_remote_code)
 
 
+@users_files.opens("tokenizer.json")
 def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokenizerFast:
     """A tokenizer that tells character offsets. Raises BadInputError if there is none."""
-    if native_mamba.is_native(source.path) and not any((source.texts or source.path).glob("tokenizer*")):
+    if native_mamba.is_native(source.folder) and not any((source.texts or source.folder).glob("tokenizer*")):
         raise BadInputError(
             f"{source.name}: mamba-ssm writes no tokenizer; put the files of the one it was trained with beside its "
             "config.json (for state-spaces' models that of EleutherAI/gpt-neox-20b)"
         )
     more = {"gguf_file": source.gguf} if source.gguf else {"trust_remote_code": trust_remote_code}
-    tokenizer = from_pretrained(AutoTokenizer, source, folder=source.texts, **more)
+    tokenizer = from_pretrained(AutoTokenizer, source, source.texts, **more)
     if not getattr(tokenizer, "is_fast", False):
         raise BadInputError(
             f"{source.name}: its tokenizer ({type(tokenizer).__name__}) gives no character offsets, which are needed "
@@ -247,6 +128,7 @@ def load_causal(source: Source, config: Any, options: LoadOptions) -> Loaded:
     return load_model(source, config, options, AutoModelForCausalLM, "causal language model")
 
 
+@users_files.opens("the weights")
 def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kind: str) -> Loaded:
     """A model in evaluation mode on its device; a hub's weights are fetched whole before.
 
@@ -270,13 +152,13 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
     if source.gguf is not None:
         more |= {"gguf_file": source.gguf, "quantization_config": GgufConfig(dequantize=True)}
     else:
-        more |= {"trust_remote_code": options.trust_remote_code, "use_safetensors": _use_safetensors(source)}
+        more |= {"trust_remote_code": options.trust_remote_code}
     more |= _placement(source, options)
     if options.quantize is not None:
         more["quantization_config"] = quantization.asked_for(source.name, source.gguf, config, options.quantize)
-    if source.gguf is None and native_mamba.is_native(source.path):
-        given = {k: v for k, v in more.items() if k not in ("trust_remote_code", "use_safetensors")}
-        loaded = Loaded(native_mamba.load_native(source.path, config, **given), ())
+    if source.gguf is None and native_mamba.is_native(source.folder):
+        given = {k: v for k, v in more.items() if k != "trust_remote_code"}
+        loaded = Loaded(native_mamba.load_native(source.folder, config, **given), ())
     else:
         loaded = load_whole(auto, source, config=config, **more)
     if source.adapter is not None:
@@ -285,7 +167,7 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
     model = loaded.model if "device_map" in more else _moved(loaded.model, source, options)
     if options.quantize is not None:
         quantization.make_ready(model, source.name, options.quantize)
-    return Loaded(model.eval(), loaded.notes)
+    return Loaded(accepting_options(model.eval()), loaded.notes)
 
 
 def fetch_weights(source: Source) -> None:
@@ -343,12 +225,6 @@ def dtype_label(model: PreTrainedModel) -> str:
     return dtype if quantized is None else f"{quantized}+{dtype}"
 
 
-def _use_safetensors(source: Source) -> bool | None:
-    """Of the file that holds the weights by its name; .bin files are read as tensors only, never as code."""
-    names = weight_files(source)
-    return None if not names else names[0].suffix == ".safetensors"
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers from reporting on a loading: what matters of it is raised or stands in the result."""
@@ -362,20 +238,6 @@ def quiet() -> Iterator[None]:
 
 
 def from_pretrained(loader: Any, source: Source, folder: Path | None = None, **more: Any) -> Any:
-    """What a loader of transformers makes of the source's folder (or another one); never from the network.
-
-    Raises:
-        BadInputError: it refuses the files.
-    """
-    try:
-        with quiet():
-            return loader.from_pretrained(str(folder or source.path), local_files_only=True, **more)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise BadInputError(_sentence(source, error)) from error
-
-
-def _sentence(source: Source, error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if "trust_remote_code" in text:
-        return f"{source.name}: the model brings its own code; pass --trust-remote-code if you trust it"
-    return f"{source.name}: cannot be loaded: {text[:300]}"
+    """What a loader of transformers makes of the source's folder (or another one); never from the network."""
+    with quiet():
+        return loader.from_pretrained(str(folder or source.folder), local_files_only=True, **more)

@@ -14,11 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from groundbench.adapters.capability_checks import CANNOT, relative
+from groundbench.adapters.capability_checks import relative, tried
 from groundbench.adapters.hooks.head_hooks import probe_ids
 from groundbench.adapters.vlm.image_features import OF_THE_TEXT
 from groundbench.api.adapter import Encoded
-from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import ImageSegment, Prompt
 
 if TYPE_CHECKING:
@@ -41,29 +40,33 @@ class Speckled:
 
 def no_images(adapter: VisionLanguage) -> str | None:
     """Why the model does not read a picture as a plain call on its processor's own inputs does."""
-    family = adapter.model.config.model_type
-    try:
+    gaps: list[float] = []
+
+    def differs() -> str | None:
         row, plain = _row(adapter), plain_inputs(adapter)
         if list(row.ids) != plain["input_ids"][0].tolist():
-            return (
-                f"{family}: prompts with images are encoded otherwise than its processor does it, so they are refused"
-            )
+            return "prompts with images are encoded otherwise than its processor does it, so they are refused"
         ours = adapter.forward([row]).logits
         with torch.no_grad():
             wanted = adapter.model(**plain, use_cache=False, return_dict=True).logits[:, -1].float()
-        gap = relative(ours, wanted)
-    except (UnsupportedModelError, BadInputError) as error:
-        return f"{family}: images cannot be read: {error}"
-    except CANNOT as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return f"{family}: images cannot be read: {type(error).__name__}: {first[:200]}"
-    if not gap <= adapter.tolerance:
-        return f"{family}: with a picture its logits differ by {gap:.0e} of the largest from those of a plain call"
+        gaps.append(relative(ours, wanted))
+        return None
+
+    family = adapter.model.config.model_type
+    failed = tried(differs)
+    if failed is not None:
+        return f"{family}: {'' if failed.startswith('prompts with') else 'images cannot be read: '}{failed}"
+    if not gaps[0] <= adapter.tolerance:
+        return f"{family}: with a picture its logits differ by {gaps[0]:.0e} of the largest from those of a plain call"
     return None
 
 
 def no_image_prefix(adapter: VisionLanguage) -> str | None:
     """Why the model cannot go on from a cached picture as if it had read all at once."""
+    return tried(lambda: _no_image_prefix(adapter))
+
+
+def _no_image_prefix(adapter: VisionLanguage) -> str | None:
     row = _row(adapter)
     cut = row.image_spans[0][1]
     gone_on = adapter.forward([row.after(cut)], prefix=adapter.prefill([row.upto(cut)])).logits

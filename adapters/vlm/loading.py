@@ -6,10 +6,12 @@ from typing import Any
 
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from groundbench.adapters.huggingface import in_memory_name, is_model, is_object, made_by, training_of
+from groundbench.adapters.huggingface import in_memory_name, is_model, object_of, training_of
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import weights_fingerprint
+from groundbench.adapters.loading.source import Source, locate, names_object
+from groundbench.adapters.loading.users_files import FORWARD, MADE, opening, opens
 from groundbench.adapters.tokenization import BosPolicy
 from groundbench.adapters.vlm.adapter import VisionLanguage
 from groundbench.api.adapter import Adapter
@@ -46,9 +48,9 @@ def open_vlm(
     """
     if not isinstance(model, str):
         return _from_memory(model, in_memory_name(model), bos, chat)
-    if is_object(model):
-        return _from_memory(made_by(model), model, bos, chat)
-    source = loading.locate(model, revision, subfolder)
+    if names_object(model):
+        return _from_memory(object_of(model), model, bos, chat)
+    source = locate(model, revision, subfolder)
     if source.gguf is not None:
         return None
     config = loading.load_config(source, trust_remote_code)
@@ -58,19 +60,21 @@ def open_vlm(
     options.resolved_dtype()
     processor = load_processor(source, trust_remote_code)
     loaded, notes = loading.load_model(source, config, options, AutoModelForImageTextToText, KIND)
-    return VisionLanguage(
-        loaded,
-        processor,
-        name=source.name,
-        fingerprint=weights_fingerprint(source, loaded),
-        bos=bos,
-        chat=chat,
-        notes=notes,
-        training=training_of(source),
-    )
+    with opening(source, FORWARD):
+        return VisionLanguage(
+            loaded,
+            processor,
+            name=source.name,
+            fingerprint=weights_fingerprint(source, loaded),
+            bos=bos,
+            chat=chat,
+            notes=notes,
+            training=training_of(source),
+        )
 
 
-def load_processor(source: loading.Source, trust_remote_code: bool) -> Any:
+@opens("preprocessor_config.json")
+def load_processor(source: Source, trust_remote_code: bool) -> Any:
     """The processor saved beside a model. Raises BadInputError if there is none for images and text."""
     folder = None if source.texts is None or not any(source.texts.glob("*processor_config.json")) else source.texts
     processor = loading.from_pretrained(AutoProcessor, source, folder, trust_remote_code=trust_remote_code)
@@ -95,7 +99,8 @@ def checked_processor(processor: Any, name: str) -> Any:
 
 def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
     if is_model(made) and hasattr(made.config, "vision_config"):
-        made = (made, load_processor(loading.locate(made.config._name_or_path or spec), False))
+        made = (made, load_processor(locate(made.config._name_or_path or spec), False))
     if not (isinstance(made, tuple) and len(made) == 2 and hasattr(getattr(made[0], "config", None), "vision_config")):
         return None
-    return VisionLanguage(made[0], checked_processor(made[1], spec), name=spec, bos=bos, chat=chat)
+    with opening(Source(spec), MADE):
+        return VisionLanguage(made[0], checked_processor(made[1], spec), name=spec, bos=bos, chat=chat)

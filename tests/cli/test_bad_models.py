@@ -102,7 +102,7 @@ def broken_weights(folder: Path) -> None:
         (short_context, "frame 'f1' with 'ball' shown as 'word': 8 tokens do not fit"),
         (unknown_quantization, "in-my-head"),
         (no_weights, "cannot be loaded"),
-        (broken_weights, "cannot be loaded"),
+        (broken_weights, "model.safetensors: not a whole safetensors file"),
     ],
 )
 @pytest.mark.parametrize("command", [("run",), ("models", "check")], ids=" ".join)
