@@ -244,7 +244,7 @@ class HFCausal:
         return entering_at(self.model, layer, residual, self._packed)
 
     def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
-        if edit is None and not trace and layer == 1:
+        if edit is None and not trace and (layer == 1 or self._tap is None):
             return nullcontext()
         if self._tap is None or not self._tap.mixers:
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")

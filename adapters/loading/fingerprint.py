@@ -118,13 +118,10 @@ def identity_of(model: PreTrainedModel) -> dict[str, object]:
     """What decides a model's numbers besides its weights: the whole config, code of its own, and the libraries.
 
     Returns:
-        `config`, a mapping as in config.json; `code`, 16 hex digits by file (only for code that came with the
-        weights); `libraries`, versions by name. All of it is JSON.
+        `config`, a mapping as in config.json; `code`, 16 hex digits by file of code that came with the weights;
+        `libraries`, versions by name. All of it is JSON.
     """
-    found: dict[str, object] = {"config": _plain(model.config.to_dict()), "libraries": _versions(model)}
-    if code := _remote_code(model):
-        found["code"] = code
-    return found
+    return {"config": _plain(model.config.to_dict()), "libraries": _versions(model), "code": _remote_code(model)}
 
 
 def _plain(config: Mapping[str, Any]) -> Any:

@@ -16,7 +16,9 @@ LOADING, SIZE, CAUSE, FALSIFIERS = "Loading the model", "Size", "Heads and ablat
 Model = Annotated[
     str,
     typer.Argument(
-        help="A hub id, a folder with config.json, a .gguf file, or module:object.", show_default=False, metavar="MODEL"
+        help="A hub id (org/name or org/name@revision), a folder with config.json, a .gguf file, or module:object.",
+        show_default=False,
+        metavar="MODEL",
     ),
 ]
 Testbed = Annotated[
@@ -249,6 +251,25 @@ TrustRemoteCode = Annotated[
     typer.Option("--trust-remote-code", help="Run the code that comes with the weights.", rich_help_panel=LOADING),
 ]
 
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        help="A branch, tag or commit of a hub id; also written org/name@REVISION.",
+        show_default="main",
+        metavar="REVISION",
+        rich_help_panel=LOADING,
+    ),
+]
+Subfolder = Annotated[
+    str | None,
+    typer.Option(
+        help="The model's folder in its repository; also written org/name:FOLDER or org/name@REVISION:FOLDER.",
+        show_default=False,
+        metavar="FOLDER",
+        rich_help_panel=LOADING,
+    ),
+]
+
 
 def split(values: list[str] | None) -> tuple[str, ...]:
     """Values given by repetition or separated by commas, each once, in order."""
@@ -316,6 +337,8 @@ def loading(
     bos: str,
     trust_remote_code: bool,
     chat: bool = False,
+    revision: str | None = None,
+    subfolder: str | None = None,
 ) -> dict[str, Any]:
     """What an adapter is told; only what was asked for, since an adapter need not know every option."""
     options = {
@@ -327,6 +350,8 @@ def loading(
         "bos": bos,
         "trust_remote_code": trust_remote_code,
         "chat": chat,
+        "revision": revision,
+        "subfolder": subfolder,
     }
     default = {"dtype": "auto", "device": "auto", "bos": "auto"}  # of a device map `auto` is a choice
     return {n: v for n, v in options.items() if v is not None and v is not False and v != default.get(n)}

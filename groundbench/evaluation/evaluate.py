@@ -302,6 +302,7 @@ def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, o
     return {
         "model": info.name,
         "weights": info.fingerprint,
+        **info.identity,
         "tokenizer": info.tokenizer,
         "dtype": info.dtype,
         "attention": info.attention,
@@ -355,6 +356,8 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
         found["skipped"] = skipped
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
+    if adapter.info.notes:
+        found["notes"] = list(adapter.info.notes)
     if {"heads", "ablation"} & set(options.measures or ()) and "tap" in adapter.info.capabilities:
         found |= options.mechanism.record_for(adapter)
     return found

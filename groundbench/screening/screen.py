@@ -193,6 +193,8 @@ def _protocol(run: Run) -> dict[str, JsonValue]:
     }
     if info.chat is not None:
         found["chat"] = info.chat
+    if info.notes:
+        found["notes"] = list(info.notes)
     return found
 
 
@@ -205,7 +207,13 @@ def _store(
     if force:
         processes.current().from_first(lambda: _clear(out))
     info = adapter.info
-    key = {"model": info.name, "weights": info.fingerprint, "questions": digest(chosen), "limit": options.limit}
+    key: dict[str, object] = {
+        "model": info.name,
+        "weights": info.fingerprint,
+        "questions": digest(chosen),
+        "limit": options.limit,
+    }
+    key |= info.identity
     key |= {name: getattr(info, name) for name in ("tokenizer", "dtype", "attention", "bos", "chat")}
     return RunStore(out, {**key, "compares": options.compares, "seed": options.seed, "groundbench": __version__})
 

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+from huggingface_hub import constants
+
 Files = dict[str, bytes]
 
 
@@ -135,3 +138,16 @@ def serving() -> Iterator[LoopbackHub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def asked_by(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[LoopbackHub]:
+    """A hub that this process asks, with this folder as its cache and the network allowed."""
+    with serving() as served:
+        files = f"{served.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "ENDPOINT", served.url)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        yield served

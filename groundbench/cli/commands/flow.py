@@ -14,6 +14,8 @@ from groundbench.cli.options import (
     Device,
     Dtype,
     Model,
+    Revision,
+    Subfolder,
     Testbed,
     TrustRemoteCode,
     examples,
@@ -58,6 +60,8 @@ def flow(
     bos: Bos = "auto",
     chat: Chat = False,
     trust_remote_code: TrustRemoteCode = False,
+    revision: Revision = None,
+    subfolder: Subfolder = None,
 ) -> None:
     """Draw the saliency flow of one prompt: for each layer, which token the word's surprisal hangs on through which.
 
@@ -69,7 +73,9 @@ def flow(
     from groundbench.report.pages import render_flow
     from groundbench.results.run import write_atomic
 
-    adapter = open_model(model, **loading(dtype, device, None, None, None, bos, trust_remote_code, chat))
+    adapter = open_model(
+        model, **loading(dtype, device, None, None, None, bos, trust_remote_code, chat, revision, subfolder)
+    )
     bed = choose_testbed(adapter, testbed)
     maps = measure_flow(adapter, bed, noun=noun, frame=frame, form=env_form, loss=loss)
     maps.save(out / "flow.npz")

@@ -18,6 +18,8 @@ from groundbench.cli.options import (
     MaxMemory,
     Model,
     Quantize,
+    Revision,
+    Subfolder,
     Testbed,
     TrustRemoteCode,
     examples,
@@ -65,6 +67,8 @@ def check(
     quantize: Quantize = None,
     bos: Bos = "auto",
     trust_remote_code: TrustRemoteCode = False,
+    revision: Revision = None,
+    subfolder: Subfolder = None,
 ) -> None:
     """Try out on one prompt what can be measured, and say why not: behaviour, heads, ablation, single heads, lens.
 
@@ -74,7 +78,7 @@ def check(
     from groundbench.evaluation.options import choose_testbed
     from groundbench.registry import open_model
 
-    load = loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code)
+    load = loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, False, revision, subfolder)
     adapter = open_model(model, **load)
     bed = choose_testbed(adapter, testbed)
     found = find_abilities(adapter, bed, bed.form(env_form or bed.default_form))

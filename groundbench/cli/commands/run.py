@@ -37,8 +37,10 @@ from groundbench.cli.options import (
     Out,
     Quantize,
     RandomWeights,
+    Revision,
     Seed,
     ShuffleForms,
+    Subfolder,
     SwapRings,
     Testbed,
     TrustRemoteCode,
@@ -113,6 +115,8 @@ def run(
     bos: Bos = "auto",
     chat: Chat = False,
     trust_remote_code: TrustRemoteCode = False,
+    revision: Revision = None,
+    subfolder: Subfolder = None,
 ) -> None:
     """Measure a model: does a noun become less surprising when it was shown?
 
@@ -126,7 +130,9 @@ def run(
         "mismatches": mismatches,
         "seed": seed,
         "batch_tokens": batch_tokens,
-        "load": loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, chat),
+        "load": loading(
+            dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, chat, revision, subfolder
+        ),
         "shuffle_forms": shuffle_forms,
         "random_weights": random_weights,
         "corpus": corpus,

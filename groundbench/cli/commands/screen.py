@@ -23,7 +23,9 @@ from groundbench.cli.options import (
     Model,
     Out,
     Quantize,
+    Revision,
     Seed,
+    Subfolder,
     TrustRemoteCode,
     examples,
     loading,
@@ -123,6 +125,8 @@ def screen(
     bos: Bos = "auto",
     chat: Chat = False,
     trust_remote_code: TrustRemoteCode = False,
+    revision: Revision = None,
+    subfolder: Subfolder = None,
 ) -> None:
     """Screen a model before it ships: does it say what was shown, or what is usual, and can its heads tell?
 
@@ -144,7 +148,7 @@ def screen(
         seed=seed,
         batch_tokens=batch_tokens,
     )
-    load = loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, chat)
+    load = loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, chat, revision, subfolder)
     if dry_run:
         _show_plan(plan(model, split(questions), options, load=load), as_json)
         return
