@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from groundbench.results.run import Result as Result
     from groundbench.screening.screen import screen as screen
     from groundbench.screening.screener import Screener as Screener
-    from groundbench.training.train import train as train
+    from groundbench.training.launch import train as train
 
 __all__ = [
     "Result",
@@ -55,7 +55,7 @@ _HOME = {
     "plots": "groundbench.plots:",
     "screen": "groundbench.screening.screen:screen",
     "surprisal": "groundbench.evaluation.single_prompts:surprisal",
-    "train": "groundbench.training.train:train",
+    "train": "groundbench.training.launch:train",
 }
 
 

@@ -186,6 +186,8 @@ def fetch_weights(source: Source) -> None:
 def load_whole(auto: Any, source: Source, **more: Any) -> Loaded:
     """A model with all its weights. Raises BadInputError if some that it needs are not in its files."""
     model, info = from_pretrained(auto, source, output_loading_info=True, ignore_mismatched_sizes=True, **more)
+    if info["mismatched_keys"]:
+        users_files.require_possible_sizes(source)
     kind = type(model).__name__
     return Loaded(model, require_whole(source.name, info, architecture=kind, config=model.config, file=source.gguf))
 

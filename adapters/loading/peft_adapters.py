@@ -94,7 +94,8 @@ def apply_adapter(model: PreTrainedModel, adapter: PeftAdapter) -> None:
     """
     kind = type(model).__name__
     try:
-        info: Any = model.load_adapter(str(adapter.folder), adapter_kwargs={"local_files_only": True})
+        more = {"adapter_kwargs": {"local_files_only": True}, "ignore_mismatched_sizes": True}
+        info: Any = model.load_adapter(str(adapter.folder), **more)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError) as error:
         first = " ".join(str(error).split())[:300]
         raise BadInputError(f"{adapter.file}: the adapter cannot be put into {kind}: {first}") from error

@@ -42,8 +42,7 @@ def model(made: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["run", "screen"])
-def use(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Use:
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+def use(request: pytest.FixtureRequest, tmp_path: Path) -> Use:
     load = {"trust_remote_code": True}
     if request.param == "run":
         return lambda model: evaluate(

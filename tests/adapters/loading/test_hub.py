@@ -233,10 +233,7 @@ class MyForCausalLM(LlamaForCausalLM):
 """
 
 
-def test_code_on_the_hub_runs_only_if_trusted(
-    hub: LoopbackHub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+def test_code_on_the_hub_runs_only_if_trusted(hub: LoopbackHub, folder: Path) -> None:
     wanted = plain(folder)
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "mine", "architectures": ["MyForCausalLM"]}
