@@ -163,6 +163,30 @@ def test_refused_in_one_sentence(
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("run",), ("screen",), ("models", "check"), ("flow", "--out", "nowhere"), ("run", "--dry-run")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--revision", "step9"), "org/tiny@step9: the repository has no revision 'step9'"),
+        (("--subfolder", "none"), "org/tiny:none: the repository has no folder 'none'"),
+        ((), "org/tiny: no weights"),
+    ],
+)
+def test_every_command_takes_revision_and_subfolder(
+    hub: LoopbackHub, folder: Path, command: tuple[str, ...], options: tuple[str, ...], said: str, say: Any
+) -> None:
+    (folder / "model.safetensors").unlink()
+    hub.push(REPO, folder)
+    code, out, err = say(*command, REPO, *options)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
 def test_nothing_is_cached_and_the_network_is_forbidden(hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     offline(monkeypatch)
     with pytest.raises(BadInputError, match=r"not in the local cache, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE"):
