@@ -6,11 +6,11 @@ nothing global changes; every function takes `ax=` to draw into a figure of your
 
 from __future__ import annotations
 
-from groundbench.plots.ablation import ablation
-from groundbench.plots.gain import gain
-from groundbench.plots.heads import heads
-from groundbench.plots.ladder import ladder
-from groundbench.plots.lens import lens
-from groundbench.plots.trajectory import trajectory
+from groundbench.plots.ablation_figure import ablation
+from groundbench.plots.gain_figure import gain
+from groundbench.plots.heads_figure import heads
+from groundbench.plots.ladder_figure import ladder
+from groundbench.plots.lens_figure import lens
+from groundbench.plots.trajectory_figure import trajectory
 
 __all__ = ["ablation", "gain", "heads", "ladder", "lens", "trajectory"]

@@ -23,7 +23,7 @@ def run(tmp_path_factory):
 
 
 def documented(root, language: str, name: str) -> str:
-    text = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    text = (root / "docs" / "reference" / "result_files.md").read_text(encoding="utf-8")
     blocks = re.findall(rf"```{language}\n(.*?)```", text, re.S)
     return next(b for b in blocks if re.match(rf"(--|#) name: {name}\n", b))
 
@@ -78,7 +78,7 @@ def test_duckdb_head_query(tmp_path, root):
 def test_the_documented_columns_are_the_written_ones(run, root, tmp_path):
     folder, result = run
     write_heads(tmp_path / "heads.parquet", [("word", saliency())], result)
-    text = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    text = (root / "docs" / "reference" / "result_files.md").read_text(encoding="utf-8")
     of_items, of_heads = text.split("## heads.parquet")
     table = re.findall(r"^\| ([a-z, ]+) \| (?:text|integer|number) \|", of_items, re.M)
     assert set(", ".join(table).split(", ")) == set(pq.read_schema(folder / "items.parquet").names)

@@ -36,3 +36,8 @@ def test_every_public_function_has_an_example(name) -> None:
 @pytest.mark.parametrize("name", ["ablation", "gain", "heads", "ladder", "lens", "trajectory"])
 def test_every_figure_has_an_example(name) -> None:
     assert ">>> " in (getattr(groundbench.plots, name).__doc__ or "")
+
+
+@pytest.mark.parametrize("name", groundbench.__all__)
+def test_every_public_name_can_be_imported(name) -> None:
+    assert getattr(groundbench, name) is not None

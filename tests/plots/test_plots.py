@@ -100,7 +100,9 @@ def test_prompts_and_texts_have_figures_too(tmp_path) -> None:
 
 
 def test_matplotlib_is_imported_late_and_pyplot_never() -> None:
-    code = "import sys, groundbench.plots; assert not [m for m in sys.modules if m.startswith('matplotlib')]"
+    code = (
+        "import sys, groundbench.plots; assert not [m for m in sys.modules if m.startswith(('matplotlib', 'torch.'))]"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
     code = (
         "import sys; sys.path.insert(0, 'tests'); from helpers.fake_results import fake_result; import groundbench;"

@@ -1,6 +1,6 @@
 """lm-evaluation-harness: our testbeds as its tasks, our engine as one of its models, its results as ours.
 
-Importing this package imports neither lm-eval nor torch; its modules do. See docs/lm_eval.md.
+Importing this package imports neither lm-eval nor torch; its modules do. See docs/how-to/lm_eval.md.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundbench.evaluation.single_prompts import PromptHeads
 from groundbench.plots.style import INK, axes_of, form_of, not_measured, titled
 from groundbench.results.run import Result
+from groundbench.results.single_prompts import PromptHeads
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundbench.evaluation.single_prompts import TextLens
 from groundbench.plots.style import COLOURS, INK, axes_of, form_of, not_measured, titled
 from groundbench.results.run import Result
+from groundbench.results.single_prompts import TextLens
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
