@@ -29,7 +29,9 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 OF_A_WHOLE_DOWNLOAD = ".gitattributes"
 """In every repository, and in a cache only if all of it was downloaded."""
-NEEDED_TEXTS = ("tokenizer_config.json", "tokenizer.json")
+OF_A_TOKENIZER = ("tokenizer_config.json", "tokenizer.json", "added_tokens.json", "special_tokens_map.json")
+"""Files that a loader of tokenizers asks for: afterwards the cache knows of each that it is there or does not exist."""
+OF_IMAGES = ("processor_config.json", "preprocessor_config.json")
 T = TypeVar("T")
 
 
@@ -234,13 +236,22 @@ def _require_whole_texts(snapshot: Snapshot) -> None:
     if (snapshot.root / OF_A_WHOLE_DOWNLOAD).is_file():
         return
     prefix, asked = _prefix(snapshot.asked), snapshot.asked
-    known = {n: try_to_load_from_cache(asked.repo, prefix + n, revision=snapshot.commit) for n in NEEDED_TEXTS}
+    reads_images = any((snapshot.folder / name).is_file() for name in OF_IMAGES)
+    sees_and_writes = b'"vision_config"' in _bytes(snapshot.folder / CONFIG)
+    needed = () if reads_images and not sees_and_writes else OF_A_TOKENIZER  # an image encoder has no tokenizer
+    known = {n: try_to_load_from_cache(asked.repo, prefix + n, revision=snapshot.commit) for n in needed}
     unknown = [name for name, found in known.items() if found is None]
+    if sees_and_writes and not reads_images:
+        unknown.append(OF_IMAGES[0])
     if unknown:
         raise BadInputError(
             f"{asked}: the cache holds a part of the repository only ({_few(unknown)} was never fetched), and "
             f"{_why_no_network()}"
         )
+
+
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
 
 
 def _why_no_network() -> str:
