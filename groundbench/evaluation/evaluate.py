@@ -332,7 +332,7 @@ def _result(
         lens=head.record.lens,
         forms=records if several else (),
         head_forms=head_forms(records) if several else (),
-        copy_corrected=copy_corrected([m.table for m in measured], seed=options.seed),
+        copy_corrected=copy_corrected([m.table for m in measured]),
         image=next((r.image for r in records if r.image is not None), None),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
         protocol=_protocol(adapter, testbed, options) | _unknown(adapter, measured),

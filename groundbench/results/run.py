@@ -78,18 +78,21 @@ class NounGain(Record):
 
 
 class CategoryGain(Record):
-    """The mean gain of one CDI category (nats), over `n_nouns` nouns."""
+    """The mean gain of one CDI category (nats), over `n_nouns` nouns, with its clustered 95 % interval."""
 
     category: str
     n_nouns: int
     gain: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
 
 
 class GainRecord(Record):
     """Grounding information gain (protocol §5), in nats.
 
     Attributes:
-        mean: mean over nouns; `ci_low`, `ci_high`: 95 % interval, bootstrap over nouns.
+        mean: mean over nouns; `ci_low`, `ci_high`: its 95 % t-interval, clustered by noun and frame as `p_cluster`.
+        ci_nouns_low, ci_nouns_high: 95 % bootstrap interval over nouns, for these frames alone.
         matched, mismatched: mean surprisal of a noun when its own, or another's, ENV form was shown.
         p_cluster: two-sided, two-way clustered by noun and frame; `p_signflip`: over nouns, for these frames.
         same_category: the gain against mismatches of the noun's own category only.
@@ -102,6 +105,8 @@ class GainRecord(Record):
     mean: float | None
     ci_low: float | None = None
     ci_high: float | None = None
+    ci_nouns_low: float | None = None
+    ci_nouns_high: float | None = None
     matched: float | None = None
     mismatched: float | None = None
     p_cluster: float | None = Field(default=None, ge=0, le=1)
@@ -250,7 +255,8 @@ class CooccurrenceRecord(Record):
 class CopyCorrected(Record):
     """G(gloss) / G(word), both against same-category mismatches, on the nouns that both forms have (protocol §13).
 
-    `ratio` is null where the interval of G(word) touches 0; gains in nats over the same `n_nouns` nouns.
+    `ratio` is null where G(word) is less than five clustered standard errors from 0; gains in nats over the same
+    `n_nouns` nouns.
     """
 
     ratio: float | None

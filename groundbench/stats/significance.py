@@ -26,9 +26,12 @@ from groundbench.stats.bootstrap import (
 from groundbench.stats.clustered import (
     ClusteredMean,
     ClusteredMoments,
+    clustered_interval,
     clustered_moments,
+    clustered_ratio,
     clustered_test,
     detectable_effect,
+    items_table,
 )
 
 __all__ = [
@@ -41,10 +44,13 @@ __all__ = [
     "bootstrap_counts",
     "bootstrap_mean",
     "bootstrap_ratio",
+    "clustered_interval",
     "clustered_moments",
+    "clustered_ratio",
     "clustered_test",
     "detectable_effect",
     "holm",
+    "items_table",
     "percentile_interval",
     "rank_p",
     "signflip_p",

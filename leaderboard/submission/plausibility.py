@@ -150,11 +150,11 @@ def _nouns(g: GainRecord, testbed: TestbedRecord, slack: float) -> Faults:
     known = [n.gain for n in g.by_noun if n.gain is not None]
     if known and g.mean is not None and not near(g.mean, math.fsum(known) / len(known), slack):
         yield f"gain.mean is {g.mean:g}, but the nouns' mean is {math.fsum(known) / len(known):g}"
-    ends = (g.ci_low, g.ci_high)
+    ends = (g.ci_nouns_low, g.ci_nouns_high)
     if known and None not in ends and not min(known) - slack <= (ends[0] or 0) <= (ends[1] or 0) <= max(known) + slack:
-        yield "gain.ci_low and ci_high reach beyond every noun's gain, which no bootstrap over nouns does"
+        yield "gain.ci_nouns_low and ci_nouns_high reach beyond every noun's gain, which no bootstrap over nouns does"
     if known and None not in ends and max(known) - min(known) > slack and ends[0] == ends[1]:
-        yield "gain.ci_low equals ci_high, though the nouns differ"
+        yield "gain.ci_nouns_low equals ci_nouns_high, though the nouns differ"
 
 
 def _categories(g: GainRecord) -> Faults:

@@ -84,6 +84,8 @@ def fake_gain(table: SurprisalTable) -> GainRecord:
         mean=float(gains.mean()),
         ci_low=float(np.quantile(draws, 0.025)),
         ci_high=float(np.quantile(draws, 0.975)),
+        ci_nouns_low=float(np.quantile(draws, 0.025)),
+        ci_nouns_high=float(np.quantile(draws, 0.975)),
         matched=float(matched.mean()),
         mismatched=float(mismatched.mean()),
         p_cluster=0.0002 if gains.mean() > 1 else 0.61,
@@ -101,7 +103,16 @@ def fake_gain(table: SurprisalTable) -> GainRecord:
 
 def scaled(gain: GainRecord, share: float) -> GainRecord:
     """The record of a form that keeps this share of the gain: every gain shrinks, what was mismatched stays."""
-    keys = ("mean", "ci_low", "ci_high", "same_category", "same_category_ci_low", "same_category_ci_high")
+    keys = (
+        "mean",
+        "ci_low",
+        "ci_high",
+        "ci_nouns_low",
+        "ci_nouns_high",
+        "same_category",
+        "same_category_ci_low",
+        "same_category_ci_high",
+    )
     nouns = tuple(
         n.model_copy(update={"gain": n.gain * share, "matched": n.mismatched - n.gain * share}) for n in gain.by_noun
     )

@@ -63,7 +63,7 @@ def test_a_trajectory_is_a_run(tmp_path):
         ("gain.mean", 9.0, "gain.mean is 9, but mismatched minus matched is"),
         ("gain.by_noun.0.gain", 20.0, "gain.by_noun[0].gain is 20, but"),
         ("gain.ci_low", 5.0, "outside its own interval"),
-        ("gain.ci_high", 900.0, "reach beyond every noun's gain"),
+        ("gain.ci_nouns_high", 900.0, "reach beyond every noun's gain"),
         ("gain.matched", -0.5, "a surprisal is never negative"),
         ("gain.by_category.0.n_nouns", 90, "counts 90 nouns"),
         ("testbed.hash", "0" * 16, "testbed.hash is '0000000000000000'"),

@@ -34,7 +34,7 @@ def compare(
 ) -> None:
     """Difference in grounding gain, A - B, in nats, over the items both runs hold.
 
-    Paired by item; 95 % interval by bootstrap over nouns, p clustered by noun and frame. Runs on different testbeds
+    Paired by item; 95 % interval and p are clustered by noun and frame. Runs on different testbeds
     are refused.
     """
     from groundbench.measures.gain.compare import compare_runs

@@ -11,7 +11,7 @@ from groundbench.results.run import AblationRecord, GainRecord, HeadsRecord, Reg
 from groundbench.results.trajectory import Aggregate, AggregatePoint, Spread, Trajectory, TrajectoryPoint
 
 LEGEND = """\
-loss, held-out: nats per token; gain, matched, mismatched: nats (95 % over nouns); heads: aggregate ones per item
+loss, held-out: nats per token; gain, matched, mismatched: nats (95 %, clustered); heads: aggregate ones per item
 cut, control: with the detected heads cut, and with as many others of the same layers cut
 R²: adjusted, of the gain on co-occurrence within a chunk or within 5 utterances (95 % over nouns)"""
 

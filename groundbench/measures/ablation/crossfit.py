@@ -32,7 +32,7 @@ from groundbench.measures.gain.measure import GainItems, gain_items, noun_means
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import MIN_RATE, HeadRule, detected, headline_rule, shares
 from groundbench.results.run import AblationRecord, Control
-from groundbench.stats.significance import beyond_draws_p, bootstrap_ratio, clustered_test, rank_p
+from groundbench.stats.significance import beyond_draws_p, clustered_ratio, clustered_test, rank_p
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -219,7 +219,7 @@ def _against(
     surprisals = [mean(g.matched) for g in drawn]
     control_items = np.mean([g.gain for g in drawn], axis=0)
     ablated = mean(noun_means(cut.gain))
-    removed = bootstrap_ratio(noun_means(items.gain - cut.gain), noun_means(items.gain), seed=options.seed)
+    removed = clustered_ratio(items.gain - cut.gain, items.gain, nested=items.nested)
     known = [g for g in gains if g is not None]
     paired = clustered_test(cut.gain - control_items, nested=items.nested).p
     apart = None if ablated is None else _beyond(ablated, known, control, lists, tables.subject.saliency)

@@ -20,7 +20,7 @@ from groundbench.measures.ablation.head_edits import constant_edit
 from groundbench.measures.gain.measure import noun_means
 from groundbench.measures.heads.heads import detected, headline_rule
 from groundbench.results.run import AblationRecord
-from groundbench.stats.significance import bootstrap_ratio, clustered_test, rank_p
+from groundbench.stats.significance import clustered_ratio, clustered_test, rank_p
 
 Ints = npt.NDArray[np.int64]
 MISMATCHES = 4
@@ -74,7 +74,7 @@ def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
     control = np.mean(surprisals, axis=0)
     harm = np.array([np.nanmean(s) for s in surprisals])
     cut = float(np.nanmean(after))
-    removed = bootstrap_ratio(noun_means(before_gain - after_gain), noun_means(before_gain), seed=options.seed)
+    removed = clustered_ratio(before_gain - after_gain, before_gain, nested=pairs.nested)
     return AblationRecord(
         kind=rule.kind,
         selection="instance",

@@ -13,7 +13,7 @@ from groundbench.measures.gain.measure import gain_items, noun_means
 from groundbench.measures.gain.pairing import pair_rows
 from groundbench.results.items import read_items
 from groundbench.results.run import Record, Result
-from groundbench.stats.significance import N_RESAMPLES, bootstrap_mean, clustered_test, signflip_p
+from groundbench.stats.significance import N_RESAMPLES, bootstrap_mean, clustered_interval, clustered_test, signflip_p
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +42,9 @@ class Comparison(Record):
     """The difference in gain, a - b, over the items both runs hold (nats).
 
     Attributes:
-        difference, ci_low, ci_high: mean over nouns of the paired difference; 95 % bootstrap interval over nouns.
+        difference, ci_low, ci_high: mean over nouns of the paired difference; its 95 % t-interval, clustered as
+            `p_cluster`.
+        ci_nouns_low, ci_nouns_high: 95 % bootstrap interval over nouns, for these frames alone.
         p_cluster: two-sided, clustered by noun and frame; `p_signflip`: over nouns, for these frames.
         detectable: the smallest difference this design finds at 5 % with 80 % power.
         n_items: (noun, frame) items compared; `n_unpaired`: rows left out because only one run holds them.
@@ -56,6 +58,8 @@ class Comparison(Record):
     difference: float | None
     ci_low: float | None
     ci_high: float | None
+    ci_nouns_low: float | None
+    ci_nouns_high: float | None
     p_cluster: float | None
     p_signflip: float | None
     detectable: float | None
@@ -100,7 +104,8 @@ def compare_runs(
     by_noun = noun_means(difference)
     if np.isnan(by_noun).all():
         raise BadInputError(f"{a} and {b} hold no item of the form {form!r} in common; nothing can be paired")
-    overall = bootstrap_mean(by_noun, n_resamples=n_resamples, seed=seed)
+    overall = clustered_interval(difference, nested=items_a.nested)
+    conditional = bootstrap_mean(by_noun, n_resamples=n_resamples, seed=seed)
     test = clustered_test(difference, nested=items_a.nested)
     gains_a, gains_b = noun_means(items_a.gain), noun_means(items_b.gain)
     return Comparison(
@@ -112,6 +117,8 @@ def compare_runs(
         difference=overall.value,
         ci_low=overall.low,
         ci_high=overall.high,
+        ci_nouns_low=conditional.low,
+        ci_nouns_high=conditional.high,
         p_cluster=test.p,
         p_signflip=signflip_p(by_noun, n_flips=n_resamples, seed=seed),
         detectable=test.detectable,

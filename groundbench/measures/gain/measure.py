@@ -20,7 +20,7 @@ import numpy.typing as npt
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.measures.gain.pairing import pair_rows
 from groundbench.results.run import CategoryGain, GainRecord, NounGain
-from groundbench.stats.significance import N_RESAMPLES, bootstrap_mean, clustered_test, signflip_p
+from groundbench.stats.significance import N_RESAMPLES, bootstrap_mean, clustered_interval, clustered_test, signflip_p
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -117,14 +117,17 @@ def measure_gain(
     """
     items = gain_items(table)
     by_noun = noun_means(items.gain)
-    overall = bootstrap_mean(by_noun, n_resamples=n_resamples, seed=seed)
-    alike = bootstrap_mean(noun_means(items.same_category), n_resamples=n_resamples, seed=seed)
+    overall = clustered_interval(items.gain, nested=items.nested)
+    conditional = bootstrap_mean(by_noun, n_resamples=n_resamples, seed=seed)
+    alike = clustered_interval(items.same_category, nested=items.nested)
     test = clustered_test(items.gain, nested=items.nested)
     matched, mismatched = noun_means(items.matched), noun_means(items.mismatched)
     return GainRecord(
         mean=overall.value,
         ci_low=overall.low,
         ci_high=overall.high,
+        ci_nouns_low=conditional.low,
+        ci_nouns_high=conditional.high,
         matched=_mean_or_none(matched),
         mismatched=_mean_or_none(mismatched),
         p_cluster=test.p,
@@ -138,7 +141,7 @@ def measure_gain(
         n_failed=table.n_failed,
         detectable=test.detectable,
         by_noun=_by_noun(table, by_noun, matched, mismatched),
-        by_category=_by_category(table.categories, by_noun),
+        by_category=_by_category(table.categories, items),
     )
 
 
@@ -163,14 +166,16 @@ def _by_noun(table: SurprisalTable, gains: Floats, matched: Floats, mismatched: 
     )
 
 
-def _by_category(categories: tuple[str, ...], by_noun: Floats) -> tuple[CategoryGain, ...]:
-    names, of_noun = np.unique(np.array(categories), return_inverse=True)
-    measured = ~np.isnan(by_noun)
-    n = np.bincount(of_noun[measured], minlength=len(names))
-    mean = _mean(np.bincount(of_noun[measured], weights=by_noun[measured], minlength=len(names)), n)
-    return tuple(
-        CategoryGain(category=str(c), n_nouns=int(k), gain=_or_none(g)) for c, k, g in zip(names, n, mean, strict=True)
-    )
+def _by_category(categories: tuple[str, ...], items: GainItems) -> tuple[CategoryGain, ...]:
+    """Summarise the gain of each category's nouns; no interval of a category with one noun."""
+    own = np.array(categories)
+    found = []
+    for name in np.unique(own):
+        gain = clustered_interval(items.gain[own == name], nested=items.nested)
+        found.append(
+            CategoryGain(category=str(name), n_nouns=gain.n, gain=gain.value, ci_low=gain.low, ci_high=gain.high)
+        )
+    return tuple(found)
 
 
 def _probe_gap(table: SurprisalTable, probe: SurprisalTable) -> float | None:

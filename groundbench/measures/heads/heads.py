@@ -12,7 +12,7 @@ import numpy.typing as npt
 from groundbench.api.errors import BadInputError
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.results.run import Denominator, HeadCount, HeadsRecord, Stability
-from groundbench.stats.significance import bootstrap_mean, bootstrap_ratio
+from groundbench.stats.significance import clustered_interval, clustered_ratio, items_table
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -103,17 +103,18 @@ def standard_rules(saliency: HeadSaliency) -> tuple[HeadRule, ...]:
 def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSaliency | None = None) -> HeadsRecord:
     """Counts under one definition, with their references (protocol §10).
 
-    Counts are averaged over instances; intervals: bootstrap over nouns.
+    Counts are averaged over instances; intervals are two-way clustered by noun and frame.
 
     Args:
         untrained: the same prompts in the same architecture untrained; without it `untrained_count` is None.
     """
     found = shares(saliency, rule)
     passed = _passes(found, rule)
-    count_by_noun = _by_noun(saliency, passed.sum(1).astype(float))
-    layer_by_noun = _by_noun(saliency, (passed * saliency.head_layer).sum(1).astype(float))
-    count = bootstrap_mean(count_by_noun)
-    layers = bootstrap_ratio(layer_by_noun, count_by_noun)
+    counts, layers = (
+        items_table(values.sum(1).astype(float), saliency.nouns, saliency.frames)
+        for values in (passed, passed * saliency.head_layer)
+    )
+    count, layer = clustered_interval(counts), clustered_ratio(layers, counts)
     return HeadsRecord(
         kind=rule.kind,
         denominator=rule.denominator,
@@ -127,8 +128,8 @@ def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSal
         null_count=_null_count(saliency, rule),
         untrained_count=None if untrained is None else float(detected(untrained, rule).sum(1).mean()),
         mean_layer=float((passed * saliency.head_layer).sum() / passed.sum()) if passed.any() else None,
-        mean_layer_ci_low=layers.low,
-        mean_layer_ci_high=layers.high,
+        mean_layer_ci_low=layer.low,
+        mean_layer_ci_high=layer.high,
         by_head=_by_head(saliency, found, passed),
         stability=tuple(
             Stability(threshold=t, mean_count=float(_passes(found, replace(rule, threshold=t)).sum(1).mean()))
@@ -174,13 +175,6 @@ def _null_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
     edge = _edge(saliency, rule, null=True)
     room = ~np.isnan(edge).all(1)
     return float(detected(saliency, rule, null=True)[room].sum(1).mean()) if room.any() else None
-
-
-def _by_noun(saliency: HeadSaliency, values: Floats) -> Floats:
-    """[nouns] means over each noun's items."""
-    _, noun = np.unique(saliency.nouns, return_inverse=True)
-    means: Floats = np.bincount(noun, values) / np.bincount(noun)
-    return means
 
 
 def _by_head(saliency: HeadSaliency, found: Shares, passed: Bools) -> tuple[HeadCount, ...]:

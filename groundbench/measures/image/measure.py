@@ -42,7 +42,7 @@ def measure_image(subject: ImageSubject, options: ImageOptions, digest: str) -> 
     """The record of an image form (`digest`: of its prompts), and the pictures kept in the run directory, if any."""
     contexts, saliency = subject.contexts, subject.saliency
     lists = _lists(subject, options.seed)
-    reading = [] if saliency is None else [read_patches(saliency, h, n, seed=options.seed) for n, h in lists.items()]
+    reading = [] if saliency is None else [read_patches(saliency, h, n) for n, h in lists.items()]
     wider: list[SwapRecord | None] = []
     with Progress(f"{subject.adapter.info.name}: swap test of {contexts.form.name}", 0):
         swap = _swap(subject, options, BOX)

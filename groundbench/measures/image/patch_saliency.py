@@ -11,7 +11,7 @@ from groundbench.measures.ablation.crossfit import Subject, crossfit_lists
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import headline_rule
 from groundbench.results.image import PatchReading
-from groundbench.stats.significance import bootstrap_mean, bootstrap_ratio
+from groundbench.stats.significance import clustered_interval, clustered_ratio, items_table
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -39,9 +39,7 @@ def patch_counts(saliency: HeadSaliency) -> tuple[Floats, Floats] | None:
     return saliency.span.min(1).astype(np.float64), saliency.image_span.min(1).astype(np.float64)
 
 
-def read_patches(
-    saliency: HeadSaliency, chosen: Bools, heads: Literal["all", "crossfit"], *, seed: int = 0
-) -> PatchReading | None:
+def read_patches(saliency: HeadSaliency, chosen: Bools, heads: Literal["all", "crossfit"]) -> PatchReading | None:
     """What the chosen heads [items, heads] read inside and outside the box.
 
     None where no patch lies outside a box (a form whose ENV is the whole picture), or patches are not known.
@@ -51,10 +49,10 @@ def read_patches(
         return None
     inside, outside, null, share, expected = _per_patch(saliency, chosen, *counts)
     measured = ~np.isnan(share)
-    by = {name: _by_noun(saliency, v) for name, v in (("inside", inside), ("outside", outside), ("null", null))}
-    found = {name: bootstrap_mean(values, seed=seed) for name, values in by.items()}
-    found["share"] = bootstrap_mean(_by_noun(saliency, share), seed=seed)
-    found["ratio"] = bootstrap_ratio(by["inside"], by["outside"], seed=seed)
+    named = {"inside": inside, "outside": outside, "null": null, "share": share}
+    by = {name: items_table(values, saliency.nouns, saliency.frames) for name, values in named.items()}
+    found = {name: clustered_interval(values) for name, values in by.items()}
+    found["ratio"] = clustered_ratio(by["inside"], by["outside"])
     return PatchReading(
         heads=heads,
         n_heads=float(chosen.sum(1).mean()),
@@ -76,12 +74,3 @@ def _per_patch(saliency: HeadSaliency, chosen: Bools, in_box: Floats, in_all: Fl
     share = np.where(np.isnan(expected), np.nan, share)
     null_share = np.divide(null, image, out=np.full_like(box, np.nan), where=image > 0)
     return share / expected, (1 - share) / (1 - expected), null_share / expected, share, expected
-
-
-def _by_noun(saliency: HeadSaliency, values: Floats) -> Floats:
-    """[nouns] each noun's mean over its items that have a value, NaN if none has."""
-    names, noun = np.unique(saliency.nouns, return_inverse=True)
-    there = ~np.isnan(values)
-    count = np.bincount(noun[there], minlength=len(names))
-    total = np.bincount(noun[there], values[there], minlength=len(names))
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

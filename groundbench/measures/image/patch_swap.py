@@ -22,7 +22,7 @@ from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, surprisals
 from groundbench.measures.heads.spans import patch_positions
 from groundbench.results.image import SwapRecord
-from groundbench.stats.significance import bootstrap_mean, bootstrap_ratio
+from groundbench.stats.significance import clustered_interval, clustered_ratio, items_table
 
 Floats = npt.NDArray[np.float64]
 MISMATCHES = 2
@@ -110,9 +110,11 @@ def measure_swap(
     index = np.array([[p.item, p.matched, p.mismatched, p.target] for p in kept])
     swapped = _swapped(adapter, contexts, kept, region, batch_tokens, store)
     rows = [contexts.rows[p.matched] for p in kept]
-    noun = _by_noun(index, _untouched(contexts, table, index)), _by_noun(index, swapped)
-    before, after = (bootstrap_mean(values, seed=seed) for values in noun)
-    ratio = bootstrap_ratio(noun[1], noun[0], seed=seed)
+    frames = [contexts.frames[contexts.frame[i]].id for i in index[:, 1]]
+    nouns = [contexts.nouns[i].word for i in index[:, 3]]
+    tables = [items_table(v, nouns, frames) for v in (_untouched(contexts, table, index), swapped)]
+    before, after = (clustered_interval(items) for items in tables)
+    ratio = clustered_ratio(tables[1], tables[0])
     return SwapRecord(
         rings=region.rings,
         whole=region.whole,
@@ -190,9 +192,3 @@ def _untouched(contexts: Contexts, table: SurprisalTable, index: npt.NDArray[np.
         for at in (index[:, 1], index[:, 2])
     ]
     return np.asarray(read[1] - read[0], np.float64)
-
-
-def _by_noun(index: npt.NDArray[np.int64], values: Floats) -> Floats:
-    """[nouns] each noun's mean over its items of their mean over mismatches (every item has as many)."""
-    _, noun = np.unique(index[:, 3], return_inverse=True)
-    return np.asarray(np.bincount(noun, values) / np.bincount(noun), np.float64)

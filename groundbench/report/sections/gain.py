@@ -41,7 +41,7 @@ def measures_section(gain: GainRecord, form: str) -> Section:
         for n in (
             COPYING if form == "word" else "",
             failed,
-            "Intervals are bootstrapped over nouns; p-values are two-sided and clustered by noun and frame.",
+            "Intervals and two-sided p-values are clustered by noun and frame.",
         )
         if n
     )

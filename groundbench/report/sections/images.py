@@ -79,7 +79,9 @@ def _reading_figure(records: Sequence[ImageRecord]) -> Figure | None:
         "saliency of a patch, over the picture's mean patch", 420, 26, 190, reference=1.0, reference_label="mean"
     )
     chart = dot_plot(rows, layout, "Saliency per patch", summary)
-    caption = "At 1 a patch is read like any other. Line: 95 % over nouns. The null box is an equal one elsewhere."
+    caption = (
+        "At 1 a patch is read like any other. Line: clustered 95 % interval. The null box is an equal one elsewhere."
+    )
     return Figure("Inside and outside the object's box", (chart,), _reading_table(found), caption)
 
 

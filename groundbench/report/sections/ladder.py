@@ -31,7 +31,9 @@ def _gains(forms: tuple[FormRecord, ...]) -> Figure:
     chart = dot_plot(rows, layout, "Gain by the form shown", f"Gain in nats: {summary}.")
     head = ("Form", "Nouns", "Gain", "95 % interval", "Within category", "Matched surprisal", "Nouns left out")
     table = Table("The ladder of forms (nats)", head, tuple(_gain_cells(f) for f in forms))
-    caption = "From what copying alone can reach (word) to what shares nothing with the word. Line: 95 % over nouns."
+    caption = (
+        "From what copying alone can reach (word) to what shares nothing with the word. Line: clustered 95 % interval."
+    )
     return Figure("How the noun was shown", (chart,), table, caption)
 
 

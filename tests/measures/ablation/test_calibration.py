@@ -84,7 +84,7 @@ def placebo_records(
     rng = np.random.default_rng([heads, int(10 * spread)])
     saliency = SimpleNamespace(row_sum=np.zeros((1, heads)), total_sum=None, head_layer=np.arange(heads) // 6 + 1)
     contexts = SimpleNamespace(nouns=[SimpleNamespace(word=f"noun{i}") for i in range(20)])
-    monkeypatch.setattr(ablation, "bootstrap_ratio", lambda *_, **__: Estimate(None, None, None, 0))  # not tested here
+    monkeypatch.setattr(ablation, "clustered_ratio", lambda *_, **__: Estimate(None, None, None, 0))  # not tested here
     records: list[AblationRecord] = []
     for _ in range(experiments):
         table = shared_table(random_surprisals(rng, 6, 20))

@@ -151,9 +151,10 @@ def test_a_table_without_mismatches_has_matched_surprisals_and_no_gain() -> None
     assert record.matched == pytest.approx(table.surprisal[table.env == table.target].mean())
 
 
-def test_one_shared_frame_gives_an_interval_but_no_clustered_test() -> None:
+def test_one_shared_frame_gives_no_interval_but_that_over_nouns() -> None:
     record = measure_gain(shared_table(random_surprisals(np.random.default_rng(8), 1, 12)))
-    assert record.ci_low is not None
+    assert (record.ci_low, record.ci_high) == (None, None)
+    assert record.ci_nouns_low < record.mean < record.ci_nouns_high
     assert (record.p_cluster, record.detectable, record.per_frame_sd) == (None, None, None)
 
 

@@ -157,7 +157,7 @@ def saliency(inside: float, outside: float, boxes: list[int], patches: int = 20)
     return HeadSaliency(
         mixers=(Mixer(1, "attention", 2, 4),),
         nouns=tuple(f"noun{i}" for i in range(len(boxes))),
-        frames=("f",) * len(boxes),
+        frames=tuple("fg"[i % 2] for i in range(len(boxes))),
         length=np.full(len(boxes), patches + 5, np.int32),
         span=spans,
         surprisal=zeros[:, 0],
