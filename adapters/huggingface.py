@@ -19,6 +19,7 @@ from groundbench.adapters import capability_checks as probing
 from groundbench.adapters import model_structure as anatomy
 from groundbench.adapters import multi_token as following
 from groundbench.adapters.hooks import Tap, attach
+from groundbench.adapters.hooks.feed_forward import caught_feed_forward
 from groundbench.adapters.hooks.head_hooks import probe_ids
 from groundbench.adapters.kv_cache import CachedPrefix
 from groundbench.adapters.layer_restart import entering_at, layers_are_packed
@@ -79,7 +80,7 @@ class HFCausal:
         self.info: ModelInfo = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
 
     def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
-        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat)
+        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat, embeddings(self.model))
 
     def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
         config = self.model.config.get_text_config()
@@ -102,8 +103,9 @@ class HFCausal:
             capabilities=frozenset(c for c in CAPABILITIES if c not in lacks),
             lacks=tuple(lacks.items()),
             attention=str(getattr(self.model.config, "_attn_implementation", "") or ""),
-            bos="added" if self.encoder.begins_with_bos else "none",
+            bos=self.encoder.begins_with,
             chat=self.encoder.opening if self.encoder.chat else None,
+            chat_date=self.encoder.chat_date,
             unknown=self.encoder.unknown,
             device=str(self.device),
             step=training.get("step"),
@@ -204,6 +206,20 @@ class HFCausal:
         with torch.no_grad(), self._tapped(edit, prefix, layer=layer), self._entering(layer, residual):
             return cast(Tensor, self._call(inputs, **more).logits[:, -1].float())
 
+    def token_embeddings(self, ids: Sequence[int]) -> Tensor:
+        """[ids, d] the input embeddings of tokens, without positions."""
+        index = torch.tensor(list(ids), device=self.device)
+        with torch.no_grad():
+            return cast(Tensor, self.model.get_input_embeddings()(index))
+
+    def forward_with_mlp(
+        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool
+    ) -> tuple[Forward, dict[int, Tensor]]:
+        """A forward pass, and what each layer's feed-forward part adds; see `FeedForwardReadable`."""
+        with caught_feed_forward(list(anatomy.layer_list(self.model) or ())) as added:
+            out = self.forward(rows, hidden=hidden, trace=trace)
+        return out, added
+
     def untrained(self, seed: int) -> HFCausal:
         """The same architecture with random weights (transformers' own initialisation).
 
@@ -244,9 +260,10 @@ class HFCausal:
         return entering_at(self.model, layer, residual, self._packed)
 
     def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
-        if edit is None and not trace and (layer == 1 or self._tap is None):
+        headless = self._tap is None or not self._tap.mixers  # or not tried yet, while the model is opened
+        if edit is None and not trace and (layer == 1 or headless):
             return nullcontext()
-        if self._tap is None or not self._tap.mixers:
+        if self._tap is None or headless:
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
         return self._tap.active(edit, trace, start=0 if prefix is None else prefix.length, layer=layer)
 
@@ -436,6 +453,18 @@ def max_length(model: PreTrainedModel) -> int:
         if isinstance(value, int) and value > 0:
             return value
     return UNLIMITED
+
+
+def embeddings(model: PreTrainedModel) -> int | None:
+    """How many tokens the model has embeddings for; None where it does not tell."""
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:
+        return None
+    size = getattr(table, "num_embeddings", None)
+    if size is None and isinstance(getattr(table, "weight", None), Tensor):
+        size = table.weight.shape[0]
+    return None if size is None else int(size)
 
 
 CPU_CHUNK = 32

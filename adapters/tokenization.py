@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Literal
+from itertools import accumulate, pairwise, takewhile
+from typing import TYPE_CHECKING, Literal, get_args
 
-from groundbench.adapters.chat_template import chat_opening
+from groundbench.adapters.chat_template import chat_opening, date_told
 from groundbench.api.adapter import Encoded
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.testbed import EnvSegment, ImageSegment, Prompt
@@ -37,13 +37,16 @@ class PromptEncoder:
     """Tokenizes prompts and targets for one model; never truncates.
 
     Args:
-        bos: `auto` does what the tokenizer itself does (with `chat`: what its template does); `yes` and `no` force it.
+        bos: `auto` puts first what the tokenizer itself puts first, whole (with `chat`: what its template does); `yes`
+            forces a BOS token, `no` nothing.
         max_length: the model's context in tokens.
         chat: put prompts into the tokenizer's chat template (see `groundbench.adapters.chat_template`).
+        embeddings: how many tokens the model has embeddings for; a tokenizer may have more.
 
     Attributes:
-        opening: what stands before every prompt: nothing, or what the chat template puts there.
-        adds_bos: whether a BOS token is put before `opening`.
+        opening: text that stands before every prompt: nothing, or what the chat template puts there.
+        prefix: token ids that are put before `opening`: none, BOS, or whatever the tokenizer begins a text with.
+        chat_date: the day that the chat template was told it is; None where it does not ask.
         unknown: the token that words the tokenizer does not know become; None where there are none.
     """
 
@@ -54,23 +57,61 @@ class PromptEncoder:
         name: str,
         bos: BosPolicy = "auto",
         chat: bool = False,
+        embeddings: int | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
+        self.embeddings = embeddings
         self.name = name
         self.bos, self.chat = bos, chat
         self._joins: dict[tuple[str, str], tuple[int, ...]] = {}
         self._not_apart: dict[tuple[str, str], str] = {}
+        if bos not in get_args(BosPolicy):
+            raise BadInputError(f"{name}: bos is {bos!r}, expected {' or '.join(get_args(BosPolicy))}")
         if bos == "yes" and tokenizer.bos_token_id is None:
             raise BadInputError(f"{name}: BOS was asked for, but its tokenizer has no BOS token")
-        own = tokenizer("a")["input_ids"]
-        by_itself = not chat and bool(own) and own[0] == tokenizer.bos_token_id
-        self.adds_bos = bos == "yes" or (bos == "auto" and by_itself)
+        self.prefix = self._prefix()
         # A tokenizer may name an unknown token that it never gives (GPT-2 names its end of text): so one word is tried.
         unknown = tokenizer.unk_token_id
         given = unknown is not None and unknown in tokenizer(RARE, add_special_tokens=False)["input_ids"]
         self.unknown = int(unknown) if unknown is not None and given else None
         self.opening = self._with_bos_as_asked(self._chat_opening()) if chat else ""
+        self.chat_date = self._chat_date() if chat else None
+        self._require_embeddings()
+
+    def _prefix(self) -> tuple[int, ...]:
+        own = () if self.chat else put_first(self.tokenizer)
+        if self.bos == "auto":
+            return own
+        bos = self.tokenizer.bos_token_id
+        return () if self.bos == "no" else own if bos in own[:1] else (int(bos),)
+
+    def _require_embeddings(self) -> None:
+        """Raises BadInputError for a tokenizer whose ordinary tokens, or those that begin each prompt, the model lacks.
+
+        Added tokens that no prompt holds may lie beyond: Gemma's, which stands for an image, does.
+        """
+        size = self.tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=False)
+        if self.embeddings is not None and size > self.embeddings:
+            raise BadInputError(
+                f"{self.name}: its tokenizer has {size:,} tokens, but the model embeddings for {self.embeddings:,}; "
+                "expected a tokenizer that belongs to the model"
+            )
+        opening = self.tokenizer(self.opening, add_special_tokens=False, verbose=False)["input_ids"]
+        self._require_known((*self.prefix, *opening), "what begins every prompt")
+
+    def _require_known(self, ids: Sequence[int], where: str) -> None:
+        if self.embeddings is None or not ids or max(ids) < self.embeddings:
+            return
+        token = max(ids)
+        text = self.tokenizer.convert_ids_to_tokens(token)
+        raise BadInputError(
+            f"{self.name}: {where} holds {text!r} (token {token}), but the model has embeddings for "
+            f"{self.embeddings:,} tokens only; resize them, or use the tokenizer it was trained with"
+        )
+
+    def _chat_date(self) -> str | None:
+        return date_told(self.tokenizer, self.name)
 
     def _chat_opening(self) -> str:
         return chat_opening(self.tokenizer, self.name)
@@ -80,10 +121,22 @@ class PromptEncoder:
         return opening if self.bos == "auto" or not bos else opening.removeprefix(bos)
 
     @property
+    def adds_bos(self) -> bool:
+        """True where the tokens put first begin with BOS."""
+        return bool(self.prefix) and self.prefix[0] == self.tokenizer.bos_token_id
+
+    @property
     def begins_with_bos(self) -> bool:
-        """Whether every context begins with BOS, put there by us or by the chat template."""
+        """True where every context begins with BOS, put there by us or by the chat template."""
         bos = self.tokenizer.bos_token
         return self.adds_bos or bool(bos and self.opening.startswith(bos))
+
+    @property
+    def begins_with(self) -> str:
+        """`added` for a BOS token, `none`, or the tokens themselves where others are put first, e.g. `</s>`."""
+        if self.prefix and self.prefix != (self.tokenizer.bos_token_id,):
+            return "".join(self.tokenizer.convert_ids_to_tokens(list(self.prefix)))
+        return "added" if self.begins_with_bos else "none"
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
         """Token ids with ENV spans.
@@ -122,7 +175,8 @@ class PromptEncoder:
         return joined(self.opening, [s.text for s in prompt.segments if not isinstance(s, ImageSegment)])
 
     def _encoded(self, prompt: Prompt, shown: Rendered, ids: list[int], offsets: Offsets) -> Encoded:
-        shift = int(self.adds_bos)
+        shift = len(self.prefix)
+        self._require_known(ids, prompt.where)
         if len(ids) + shift >= self.max_length:
             raise BadInputError(
                 f"{prompt.where}: {len(ids) + shift} tokens do not fit {self.name}'s context of {self.max_length} "
@@ -135,8 +189,7 @@ class PromptEncoder:
             if isinstance(segment, EnvSegment):
                 a, b = self._span(prompt, shown.text, offsets, start, end)
                 spans.append((a + shift, b + shift))
-        bos = (int(self.tokenizer.bos_token_id),) if self.adds_bos else ()
-        return Encoded(bos + tuple(ids), tuple(spans))
+        return Encoded(self.prefix + tuple(ids), tuple(spans))
 
     def _span(self, prompt: Prompt, text: str, offsets: Offsets, start: int, end: int) -> tuple[int, int]:
         inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start]
@@ -186,7 +239,17 @@ class PromptEncoder:
                     "does the testbed fit the model?"
                 )
             else:
+                self._require_known(target, f"{after.where}: the target {word!r}")
                 self._joins[tail, word] = target
+
+
+def put_first(tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
+    """The token ids that a tokenizer puts before a text by itself, whatever and however many they are."""
+    whole, plain = (tokenizer("a", add_special_tokens=add, verbose=False)["input_ids"] for add in (True, False))
+    for i in range(len(whole) - len(plain) + 1):
+        if plain and whole[i : i + len(plain)] == plain:
+            return tuple(whole[:i])
+    return tuple(takewhile(lambda i: i in set(tokenizer.all_special_ids), whole))
 
 
 def joined(opening: str, parts: Sequence[str]) -> Rendered:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from groundbench.api.adapter import Adapter
 from groundbench.api.errors import BadInputError
+from groundbench.api.evidence_record import RecordSet
 from groundbench.api.question import Question
 from groundbench.api.testbed import Testbed
 from groundbench.util.users_code import made_by
@@ -36,8 +37,9 @@ def load_testbed(name: str, **options: Any) -> Testbed:
     for entry in entry_points(group=TASKS):
         if entry.name == name:
             return cast(Testbed, _load(entry)(**options))
-    if name.endswith((".yaml", ".yml")) or Path(name).is_dir():
-        return _users_own(Path(name))
+    path = Path(name).expanduser()
+    if name.endswith((".yaml", ".yml")) or path.is_dir():
+        return _users_own(path)
     known = testbed_names()
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -82,7 +84,8 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
     if made is None and name.endswith((".yaml", ".yml")):
         from groundbench.tasks.questions import from_file  # reads users' own files
 
-        made = from_file(Path(name))
+        path = Path(name).expanduser()
+        made = record_questions(load_record_file(str(path))) if is_record_file(str(path)) else from_file(path)
     if made is None and ":" in name:
         made = made_by(name, **options)
     if made is None:
@@ -90,12 +93,38 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise BadInputError(
-            f"unknown question set {name!r}: expected one of {', '.join(known)}, a YAML file or module:object{hint}"
+            f"unknown question set {name!r}: expected one of {', '.join(known)}, a file of records (.jsonl, .csv, "
+            f".parquet), a YAML file or module:object{hint}"
         )
     found = tuple(made)
     if not found or not all(isinstance(q, Question) for q in found):
         raise BadInputError(f"{name}: found no questions; expected groundbench.api.question.Question objects")
     return found
+
+
+def is_record_file(name: str) -> bool:
+    """Whether a name is a user's own file of records (JSON lines, CSV, Parquet, or a YAML file that points to one)."""
+    from groundbench.tasks.questions.records import is_records  # reads users' own files
+
+    return is_records(name)
+
+
+def load_record_file(name: str, **options: Any) -> RecordSet:
+    """The records of a user's own file; options as `groundbench.tasks.questions.records.ReadOptions`.
+
+    Raises:
+        BadInputError: the file or a record of it cannot be used: file, line, what was found and expected.
+    """
+    from groundbench.tasks.questions.records import ReadOptions, load_records
+
+    return load_records(name, ReadOptions(**options))
+
+
+def record_questions(found: RecordSet) -> tuple[Question, ...]:
+    """Records with candidates as questions."""
+    from groundbench.tasks.questions.records import as_questions
+
+    return as_questions(found)
 
 
 def open_model(model: Any, **options: Any) -> Adapter:
@@ -110,7 +139,7 @@ def open_model(model: Any, **options: Any) -> Adapter:
         options: of loading (dtype, device, ...); see `groundbench.adapters.huggingface.open_causal`.
 
     Raises:
-        BadInputError: no adapter knows the model.
+        BadInputError: no adapter knows the model, or an option.
 
     Example:
         >>> import groundbench
@@ -126,12 +155,23 @@ def open_model(model: Any, **options: Any) -> Adapter:
         entry_points(group=ADAPTERS),
         key=lambda e: (e.dist is not None and e.dist.name == "groundbench", e.name),
     )
+    known: set[str] = set()
     for entry in entries:
         if not isinstance(model, str) and (entry.dist is None or entry.dist.name != "groundbench"):
             continue  # other packages' openers are promised a name
-        adapter = _load(entry)(model, **options)
+        opener = _load(entry)
+        taken = inspect.signature(opener).parameters
+        known |= taken.keys()
+        if not any(p.kind is p.VAR_KEYWORD for p in taken.values()) and not options.keys() <= taken.keys():
+            continue
+        adapter = opener(model, **options)
         if adapter is not None:
             return cast(Adapter, adapter)
+    for option in options.keys() - known:
+        near = difflib.get_close_matches(option, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        names = ", ".join(sorted(known - {"model"}))
+        raise BadInputError(f"unknown option of loading {option!r}: expected one of {names}{hint}")
     shown = model if isinstance(model, str) else f"an object of type {type(model).__name__}"
     raise BadInputError(
         f"{shown}: not a model any adapter knows; expected a hub id, a folder with config.json, a .gguf file, "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,8 +15,9 @@ from groundbench.tasks.written_contexts import ContextTestbed
 from groundbench.tasks.written_contexts_check import context_faults
 
 _ARTICLES = frozenset({"a", "an"})
-_WORD = re.compile(r"[^\W\d_]+")
 _TAG = re.compile(r"<[^>]*>")
+
+Words = tuple[str, ...]
 
 
 class Fault(NamedTuple):
@@ -79,7 +81,7 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
             except (KeyError, BadInputError) as error:
                 yield Fault(f"{place}, frame {frame.id!r}", f"cannot show {noun.word!r}: {error}")
     words = inventory_words(testbed.nouns)
-    shows_itself = all(_shown_words(prompt) == [noun.word] for noun, prompt in prompts)
+    shows_itself = all(_shown_words(prompt) == split_words(noun.word) for noun, prompt in prompts)
     own = {f.id: f.noun for f in frames}
     seen: dict[tuple[object, ...], str] = {}
     told: set[tuple[str, str]] = set()
@@ -87,9 +89,9 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
         yield from _shown(prompt)
         if not shows_itself:
             yield from (
-                Fault(prompt.where, f"shows the word {word!r} itself")
-                for word in _shown_words(prompt)
-                if words.get(word) == noun.word
+                Fault(prompt.where, f"shows the word {' '.join(word)!r} itself")
+                for word in named(_shown_words(prompt), words)
+                if words[word] == noun.word
             )
         for fault in _around(testbed, noun, prompt, words):
             if (prompt.frame, fault.what) not in told:  # once for a frame, not for every noun shown in it
@@ -117,19 +119,40 @@ def _frame_counts(testbed: Testbed, place: str, nouns: Sequence[Noun], frames: S
         yield Fault(place, "has per-noun frames, but one of them names no noun")
 
 
-def inventory_words(nouns: Sequence[Noun]) -> dict[str, str]:
-    """Every singular and plural, lower case, with the noun it belongs to."""
-    return {form.lower(): n.word for n in nouns for form in (n.plural, n.word) if form}
+def inventory_words(nouns: Sequence[Noun]) -> dict[Words, str]:
+    """Every singular and plural as its words (`ice cream` has two), with the noun it belongs to."""
+    found = {split_words(form): n.word for n in nouns for form in (n.plural, n.word) if form}
+    found.pop((), None)  # a noun without letters, as an emoji, is in no text by name
+    return found
 
 
 @lru_cache(maxsize=1 << 12)  # a frame's text comes once for every noun
-def _words(text: str) -> tuple[str, ...]:
-    """Lower-case words, without tags such as <CHI> and :<ENV>."""
-    return tuple(_WORD.findall(_TAG.sub(" ", text.lower())))
+def split_words(text: str) -> Words:
+    """The words of a text in one case and one normal form, without tags such as <CHI> and :<ENV>.
+
+    A word is a run of letters, digits and the marks that combine with them in any script; hyphens and apostrophes part
+    words, so that `T-shirt`, `t-shirt` and `t shirt` are the same two.
+    """
+    plain = unicodedata.normalize("NFC", unicodedata.normalize("NFC", _TAG.sub(" ", text)).casefold())
+    return tuple("".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in plain).split())
 
 
-def _shown_words(prompt: Prompt) -> list[str]:
-    return [w for s in prompt.segments if isinstance(s, EnvSegment) for w in _words(s.text)]
+def named(found: Words, inventory: Mapping[Words, str]) -> list[Words]:
+    """The inventory's nouns among some words, the longest first where one is part of another."""
+    longest = max(map(len, inventory), default=0)
+    names: list[Words] = []
+    start = 0
+    while start < len(found):
+        ends = range(min(start + longest, len(found)), start, -1)
+        end = next((e for e in ends if found[start:e] in inventory), None)
+        if end is not None:
+            names.append(found[start:end])
+        start = start + 1 if end is None else end
+    return names
+
+
+def _shown_words(prompt: Prompt) -> Words:
+    return tuple(w for s in prompt.segments if isinstance(s, EnvSegment) for w in split_words(s.text))
 
 
 def _shown(prompt: Prompt) -> Iterator[Fault]:
@@ -142,15 +165,14 @@ def _shown(prompt: Prompt) -> Iterator[Fault]:
         yield Fault(prompt.where, f"ends in space, and {prompt.join!r} is put before the target")
 
 
-def _around(testbed: Testbed, noun: Noun, prompt: Prompt, words: dict[str, str]) -> Iterator[Fault]:
+def _around(testbed: Testbed, noun: Noun, prompt: Prompt, words: Mapping[Words, str]) -> Iterator[Fault]:
     """No inventory noun beside the shown one; no a/an before the cut, nor before a shared slot (protocol §4)."""
     for i, segment in enumerate(prompt.segments):
         if not isinstance(segment, TextSegment):
             continue
-        found = _words(segment.text)
-        for word in found:
-            if word in words:
-                yield Fault(prompt.where, f"has the inventory noun {word!r} besides the shown one")
+        found = split_words(segment.text)
+        for word in named(found, words):
+            yield Fault(prompt.where, f"has the inventory noun {' '.join(word)!r} besides the shown one")
         last = i + 1 == len(prompt.segments)
         before_slot = not last and isinstance(prompt.segments[i + 1], EnvSegment)
         if not (last or before_slot) or not found or found[-1] not in _ARTICLES:

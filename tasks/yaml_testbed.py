@@ -26,7 +26,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from groundbench.api.testbed import EnvForm, Frame, FrameKind, Noun, Prompt, Testbed, text_prompt
+from groundbench.api.testbed import (
+    EnvForm,
+    Frame,
+    FrameKind,
+    Noun,
+    Prompt,
+    Testbed,
+    form_name_fault,
+    text_prompt,
+)
 from groundbench.tasks.nouns import inventory
 from groundbench.util.yaml_files import Marked, read_marked
 
@@ -202,6 +211,9 @@ def _target(node: Marked) -> str:
 
 
 def _form(name: str, node: Marked, kind: FrameKind, nouns: Sequence[Noun], frames: tuple[Frame, ...]) -> TextForm:
+    fault = form_name_fault(name)
+    if fault is not None:
+        raise node.error(fault)
     fields = node.fields((), ("description", "template", "table", "frames", "target"))
     if ("template" in fields) == ("table" in fields):
         raise node.error(f"{node.name} has both or none of template and table, expected one of them")

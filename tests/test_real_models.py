@@ -11,7 +11,7 @@ import pytest
 from groundbench.engine.contexts import build_contexts
 from groundbench.engine.scoring import score
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.mechanism import MechanismOptions
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.registry import load_testbed, open_model
 
 
@@ -32,7 +32,7 @@ def test_smollm2_knows_what_it_was_shown(smollm2, tmp_path):
         measures=("gain", "heads", "ablation"),
         limit=12,
         out=tmp_path,
-        mechanism=MechanismOptions(draws=2, controls=("layer",)),
+        ablation=AblationOptions(draws=2, controls=("layer",)),
     )
     assert result.gain.mean > 4
     assert result.gain.ci_low > 3

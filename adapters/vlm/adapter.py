@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from groundbench.adapters import multi_token as following
-from groundbench.adapters.huggingface import HFCausal, max_length
+from groundbench.adapters.huggingface import HFCausal, embeddings, max_length
 from groundbench.adapters.loading.fingerprint import processor_fingerprint
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
 from groundbench.adapters.vlm import bidirectional as ahead
@@ -72,7 +72,9 @@ class VisionLanguage(HFCausal):
     encoder: ImagePromptEncoder
 
     def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
-        return ImagePromptEncoder(self.processor, self.pictures, self.family, max_length(self.model), name, bos, chat)
+        return ImagePromptEncoder(
+            self.processor, self.pictures, self.family, max_length(self.model), name, bos, chat, embeddings(self.model)
+        )
 
     def _tried(self) -> dict[Capability, str]:
         found = super()._tried()

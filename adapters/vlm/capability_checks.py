@@ -86,7 +86,7 @@ def plain_inputs(adapter: VisionLanguage) -> dict[str, Tensor]:
     )
     of_text = {k: v for k, v in made.items() if k in OF_THE_TEXT and k != "labels"}
     n = len(of_text["input_ids"][0])
-    begin = [adapter.tokenizer.bos_token_id] if encoder.adds_bos else []
+    begin = list(encoder.prefix)
     end = probe_ids(adapter.model)[0].tolist()
     added = {"input_ids": (begin, end), "attention_mask": ([1] * len(begin), [1] * len(end))}
     for name, values in of_text.items():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from groundbench.adapters.chat_template import chat_opening
+from groundbench.adapters.chat_template import chat_opening, date_told
 from groundbench.adapters.tokenization import BosPolicy, NotApartError, Offsets, PromptEncoder, Rendered, joined
 from groundbench.adapters.vlm.families import Family, Tile
 from groundbench.adapters.vlm.image_features import Layout, Pictures
@@ -27,12 +27,20 @@ class ImagePromptEncoder(PromptEncoder):
     """
 
     def __init__(
-        self, processor: Any, pictures: Pictures, family: Family, max_length: int, name: str, bos: BosPolicy, chat: bool
+        self,
+        processor: Any,
+        pictures: Pictures,
+        family: Family,
+        max_length: int,
+        name: str,
+        bos: BosPolicy,
+        chat: bool,
+        embeddings: int | None = None,
     ) -> None:
         self.processor, self.pictures, self.family = processor, pictures, family
         self.fault: str | None = None
         self._openings: dict[int, str] = {}
-        super().__init__(processor.tokenizer, max_length, name, bos, chat)
+        super().__init__(processor.tokenizer, max_length, name, bos, chat, embeddings)
         if family.ahead == "prefix" and not chat:
             self.opening = self._leading_bos
 
@@ -40,6 +48,13 @@ class ImagePromptEncoder(PromptEncoder):
     def _leading_bos(self) -> str:
         """BOS as text, for families whose processor puts it after the images."""
         return "" if self.bos == "no" else str(self.tokenizer.bos_token)
+
+    def _require_known(self, ids: Sequence[int], where: str) -> None:
+        """What stands for an image needs no embedding: the image's features take its place."""
+        super()._require_known([i for i in ids if i != self.pictures.config.image_token_id], where)
+
+    def _chat_date(self) -> str | None:
+        return date_told(self.processor, self.name, 0)
 
     def _chat_opening(self, images: int = 0) -> str:
         opening = chat_opening(self.processor, self.name, images)
@@ -153,7 +168,7 @@ class ImagePromptEncoder(PromptEncoder):
         self, prompt: Prompt, shown: Rendered, offsets: Offsets, placed: list[list[int]]
     ) -> tuple[tuple[int, int], ...]:
         """The token span of each image with what the family puts around it; never less than its placeholders."""
-        shift = int(self.adds_bos)
+        shift = len(self.prefix)
         in_place = [c for c, s in zip(shown.spans, prompt.segments, strict=True) if isinstance(s, ImageSegment)]
         spans = []
         for (start, end), at in zip(in_place, placed, strict=True):

@@ -64,7 +64,8 @@ class ModelInfo:
     capabilities: frozenset[Capability] = frozenset()
     lacks: tuple[tuple[Capability, str], ...] = ()
     attention: str = ""
-    bos: Literal["added", "none"] = "none"
+    bos: str = "none"
+    """`added` where every context begins with BOS, `none`, or the tokens that are put first instead, e.g. `</s>`."""
     device: str = "cpu"
     step: int | None = None
     seed: int | None = None
@@ -75,7 +76,9 @@ class ModelInfo:
     identity: Mapping[str, object] = field(default_factory=dict, hash=False)
     """What decides its numbers besides weights and tokenizer (its whole config, the libraries ...), as JSON values."""
     chat: str | None = None
-    """What a chat template puts before every prompt; None where prompts stand alone."""
+    """The text that a chat template puts before every prompt; None where prompts stand alone."""
+    chat_date: str | None = None
+    """The day (2024-07-26) that a chat template was told it is; None where it does not ask."""
     unknown: int | None = None
     """The token that stands for words the tokenizer does not know; None where it can write every word."""
 
@@ -403,4 +406,27 @@ class Exchangeable(Adapter, Protocol):
 
     def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
         """The row with the donor's patches at these token positions; the patches of both stand in the same places."""
+        ...
+
+
+@runtime_checkable
+class Embedded(Protocol):
+    """An adapter that shows its input embeddings: distances between distributions over tokens use them (§16)."""
+
+    def token_embeddings(self, ids: Sequence[int]) -> Tensor:
+        """[ids, d] the input embeddings of tokens, without positions."""
+        ...
+
+
+@runtime_checkable
+class FeedForwardReadable(Protocol):
+    """An adapter that shows what each layer's feed-forward part adds to the residual stream (§16, `redeep`)."""
+
+    def forward_with_mlp(
+        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool
+    ) -> tuple[Forward, dict[int, Tensor]]:
+        """A forward pass as `Adapter.forward`, and by layer (from 1) [B, T, d], what the feed-forward part added.
+
+        Layers whose feed-forward part is not found are left out.
+        """
         ...

@@ -35,11 +35,34 @@ class Noun:
 
 @dataclass(frozen=True)
 class EnvForm:
-    """A way of showing a noun: one rung of the ladder (protocol §13), e.g. `token`, `word`, `gloss`, `image`."""
+    """A way of showing a noun: one rung of the ladder (protocol §13), e.g. `token`, `word`, `gloss`, `image`.
+
+    Raises:
+        BadInputError: the name is none that `form_name_fault` allows.
+    """
 
     name: str
     description: str = ""
     modality: Modality = "text"
+
+    def __post_init__(self) -> None:
+        fault = form_name_fault(self.name)
+        if fault is not None:
+            raise BadInputError(fault)
+
+
+def form_name_fault(name: str) -> str | None:
+    """The reason for which a text cannot name an ENV form, or None.
+
+    A form's name is asked for on the command line and becomes part of the names of files.
+    """
+    if not name or name != name.strip() or not name.isprintable():
+        return f"the form {name!r} has no name that can be read: expected text without spaces around it"
+    if "/" in name or "\\" in name or name in (".", ".."):
+        return f"the form {name!r} is named like a path: expected a name without / and \\"
+    if len(name) > 80:
+        return f"the form {name[:20]!r}… has a name of {len(name)} characters, expected at most 80"
+    return None
 
 
 class ImageSource(Protocol):

@@ -10,12 +10,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
 
 from groundbench._version import __version__
+from groundbench.cli.console import prepare_streams
 from groundbench.cli.failures import DONE, FAULT, INTERRUPTED, explain
 from groundbench.cli.lazy import Command, LazyGroup, tidy
 from groundbench.cli.options import examples
@@ -28,6 +30,9 @@ COMMANDS = {
     "run": Command("Measure a model on a testbed: gain, heads, ablation, lens.", MEASURE, resumes=True),
     "trajectory": Command("Measure every checkpoint of a training run.", MEASURE, resumes=True),
     "screen": Command("Screen a model before it ships: a risk card, and a gate for pipelines.", MEASURE, resumes=True),
+    "reproduce": Command(
+        "Make the paper's study again: train, measure, and a verdict on each claim.", MEASURE, resumes=True
+    ),
     "flow": Command("Draw which tokens a word hangs on, layer by layer.", MEASURE),
     "compare": Command("The paired, clustered difference between two results.", MEASURE),
     "report": Command("Write a run as one self-contained HTML page.", MEASURE),
@@ -64,6 +69,13 @@ class Session:
 
     debug: bool = False
     resumes: bool = False
+    out: Path | None = None
+    """Where the command keeps what it computes; None where it keeps nothing."""
+
+    @property
+    def kept(self) -> bool:
+        """True where a second call would go on from what the first one wrote."""
+        return self.resumes and self.out is not None and self.out.is_dir() and any(self.out.iterdir())
 
 
 app = typer.Typer(
@@ -101,6 +113,7 @@ def root(
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code (contract 1); `args` default to the process' own."""
+    prepare_streams()
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # transformers' bars would fill a log
     keep_freed_memory()
@@ -113,13 +126,13 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:  # the one place where errors become sentences
         return _say(error, session)
     if code == INTERRUPTED:
-        goes_on = "; the same command goes on where it stopped" if session.resumes else ""
+        goes_on = "; the same command goes on where it stopped" if session.kept else ""
         typer.echo(f"groundbench: interrupted{goes_on}", err=True)
     return code if isinstance(code, int) else DONE
 
 
 def _say(error: Exception, session: Session) -> int:
-    found = explain(error)
+    found = explain(error, kept=session.kept)
     if found is None or session.debug:
         traceback.print_exception(error)
     if found is None:

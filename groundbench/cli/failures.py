@@ -11,7 +11,7 @@ from groundbench.api.errors import GroundbenchError
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
-_KEPT = "what was computed so far is kept"
+_KEPT = "; what was computed so far is kept"
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _USERS_PATH = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 
@@ -23,16 +23,21 @@ class Explanation(NamedTuple):
     exit_code: int
 
 
-def explain(error: BaseException) -> Explanation | None:
-    """The sentence and exit code of an error, or None for a fault nobody foresaw: its traceback is wanted."""
+def explain(error: BaseException, *, kept: bool = True) -> Explanation | None:
+    """The sentence and exit code of an error, or None for a fault nobody foresaw: its traceback is wanted.
+
+    Args:
+        kept: results were written as they came, so that the same command goes on from them.
+    """
+    keeps = _KEPT if kept else ""
     if isinstance(error, GroundbenchError):
         return Explanation(str(error), error.exit_code)
     full = next((e for e in _chain(error) if _is_disk_full(e)), None)
     if full is not None:
         place = getattr(full, "filename", None) or "the results"
-        return Explanation(f"no space left on device while writing {place}; {_KEPT}", FAULT)
+        return Explanation(f"no space left on device while writing {place}{keeps}", FAULT)
     if _is_out_of_memory(error):
-        return Explanation(f"out of memory; {_KEPT}: try a smaller --batch-tokens or --dtype bfloat16", FAULT)
+        return Explanation(f"out of memory{keeps}: try a smaller --batch-tokens or --dtype bfloat16", FAULT)
     if isinstance(error, OSError) and error.filename is not None:
         code = BAD_INPUT if isinstance(error, _USERS_PATH) else FAULT
         return Explanation(f"{error.filename}: {error.strerror or error}", code)

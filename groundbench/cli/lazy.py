@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import typer
@@ -66,6 +68,34 @@ def tidy(command: Any) -> Any:
             param.metavar = ""
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(" ".join(line.strip() for line in p.split("\n")) for p in paragraphs)
-    for inner in getattr(command, "commands", {}).values():
+    inner_commands = getattr(command, "commands", {})
+    if not inner_commands and "invoke" not in vars(command):
+        command.invoke = _prepared(command.invoke)
+    for inner in inner_commands.values():
         tidy(inner)
     return command
+
+
+def _prepared(invoke: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Call a command with `~` expanded in whatever it was given, also by `--out=~/x` and by variables.
+
+    The session is told where the command keeps what it computes.
+    """
+
+    def prepared(ctx: Any) -> Any:
+        ctx.params = {name: expanded(value) for name, value in ctx.params.items()}
+        if hasattr(ctx.obj, "out"):
+            out = ctx.params.get("out")
+            ctx.obj.out = None if out is None else Path(out)
+        return invoke(ctx)
+
+    return prepared
+
+
+def expanded(value: Any) -> Any:
+    """A path, a text that begins with `~`, or several of them, with the home folder in its place."""
+    if isinstance(value, list | tuple):
+        return type(value)(expanded(v) for v in value)
+    if isinstance(value, str) and value.startswith("~"):
+        return os.path.expanduser(value)
+    return Path(os.path.expanduser(value)) if isinstance(value, Path) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ LOADING, SIZE, CAUSE, FALSIFIERS = "Loading the model", "Size", "Heads and ablat
 Model = Annotated[
     str,
     typer.Argument(
-        help="A hub id (org/name or org/name@revision), a folder with config.json, a .gguf file, or module:object.",
+        help="A hub id (also org/name@revision), a folder with config.json, a .gguf file, or module:object.",
         show_default=False,
         metavar="MODEL",
     ),
@@ -85,7 +86,7 @@ AtLeast = Annotated[
         rich_help_panel=SIZE,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of every sample, bootstrap and draw.", metavar="S")]
+Seed = Annotated[int, typer.Option(help="Seed of every sample, bootstrap and draw.", min=0, max=2**63 - 1, metavar="S")]
 BatchTokens = Annotated[
     int,
     typer.Option(
@@ -291,9 +292,12 @@ def number_or_all(option: str, text: str | None) -> int | Literal["all"] | None:
 def numbers(option: str, text: str) -> tuple[int, ...]:
     """Whole numbers separated by commas. Raises BadInputError."""
     try:
-        return tuple(int(part) for part in split([text]))
+        found = tuple(int(part) for part in split([text]))
     except ValueError:
-        raise BadInputError(f"{option} {text!r}: expected whole numbers separated by commas, e.g. 42,142") from None
+        found = ()
+    if not found or min(found) < 0:
+        raise BadInputError(f"{option} {text!r}: expected whole numbers from 0 separated by commas, e.g. 42,142")
+    return found
 
 
 def overrides(pairs: Sequence[str]) -> dict[str, Any]:
@@ -328,33 +332,77 @@ def parse_max_memory(text: str | None) -> dict[int | str, str] | None:
     return bounds
 
 
-def loading(
-    dtype: str,
-    device: str,
-    device_map: str | None,
-    max_memory: str | None,
-    quantize: str | None,
-    bos: str,
-    trust_remote_code: bool,
-    chat: bool = False,
-    revision: str | None = None,
-    subfolder: str | None = None,
-) -> dict[str, Any]:
-    """What an adapter is told; only what was asked for, since an adapter need not know every option."""
-    options = {
-        "dtype": dtype,
-        "device": device,
-        "device_map": device_map,
-        "max_memory": parse_max_memory(max_memory),
-        "quantize": quantize,
-        "bos": bos,
-        "trust_remote_code": trust_remote_code,
-        "chat": chat,
-        "revision": revision,
-        "subfolder": subfolder,
-    }
-    default = {"dtype": "auto", "device": "auto", "bos": "auto"}  # of a device map `auto` is a choice
-    return {n: v for n, v in options.items() if v is not None and v is not False and v != default.get(n)}
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded."""
+
+    dtype: Dtype = "auto"
+    device: Device = "auto"
+    device_map: DeviceMap = None
+    max_memory: MaxMemory = None
+    quantize: Quantize = None
+    bos: Bos = "auto"
+    chat: Chat = False
+    trust_remote_code: TrustRemoteCode = False
+    revision: Revision = None
+    subfolder: Subfolder = None
+
+    def load(self) -> dict[str, Any]:
+        """What an adapter is given; only what was asked for, since an adapter need not know every option."""
+        given = asdict(self) | {"max_memory": parse_max_memory(self.max_memory)}
+        default = {"dtype": "auto", "device": "auto", "bos": "auto"}  # of a device map `auto` is a choice
+        return {n: v for n, v in given.items() if v is not None and v is not False and v != default.get(n)}
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What is measured and how: the options of `groundbench.evaluation.options.Options`."""
+
+    env_form: Forms = None
+    measure: Measures = None
+    seed: Seed = 0
+    limit: Limit = None
+    mismatches: Mismatches = None
+    at_least: AtLeast = None
+    corpus: Corpus = None
+    batch_tokens: BatchTokens = BATCH_TOKENS
+    draws: Draws = None
+    ablation_nouns: AblationNouns = None
+    selection: BySelection = None
+    denominator: ByDenominator = None
+    control: ByControl = None
+    loss: ByLoss = "first"
+    edit: Edit = "zero"
+    factor: Factor = None
+    positions: AtPositions = "all"
+    swap_rings: SwapRings = None
+
+    def given(self) -> dict[str, Any]:
+        """The fields of `Options` that these parameters set. Raises BadInputError."""
+        from groundbench.measures.ablation.head_edits import EditStyle
+        from groundbench.measures.ablation.options import AblationOptions
+        from groundbench.measures.heads.options import HeadOptions
+        from groundbench.measures.image.options import ImageOptions
+
+        fields: dict[str, Any] = {
+            "forms": split(self.env_form),
+            "limit": self.limit,
+            "mismatches": self.mismatches,
+            "seed": self.seed,
+            "batch_tokens": self.batch_tokens,
+            "corpus": self.corpus,
+            "heads": HeadOptions(denominator=self.denominator, loss=self.loss),
+            "ablation": AblationOptions(
+                selections=(self.selection,) if self.selection else None,
+                controls=split(self.control) or None,  # type: ignore[arg-type]  # checked there
+                draws=self.draws,
+                nouns=number_or_all("--ablation-nouns", self.ablation_nouns),
+                edit=EditStyle(self.edit, self.positions, self.factor),
+            ),
+            "image": ImageOptions(() if self.swap_rings is None else numbers("--swap-rings", self.swap_rings)),
+        }
+        measures = split(self.measure)
+        return fields | ({"measures": measures} if measures else {})
 
 
 def examples(*pairs: tuple[str, str]) -> str:

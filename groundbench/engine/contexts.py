@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.adapter import Adapter, Encoded
+from groundbench.api.adapter import Adapter, Encoded, ModelInfo
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.testbed import EnvForm, Frame, Noun, Prompt, Testbed, TextSegment
 
@@ -121,6 +121,7 @@ def _contexts(
         _targets(adapter, p, words if own[f] < 0 else [words[own[f]]], int(own[f]), cache)
         for (f, _), p in zip(pairs, prompts, strict=True)
     )
+    require_room(adapter.info, prompts, rows, targets)
     return Contexts(
         form=form,
         nouns=chosen,
@@ -135,6 +136,24 @@ def _contexts(
         target_index=tuple(every if own[f] < 0 else every[own[f] : own[f] + 1] for f, _ in pairs),
         keep=keep,
     )
+
+
+def require_room(
+    info: ModelInfo, prompts: Sequence[Prompt], rows: Sequence[Encoded], targets: Sequence[Targets]
+) -> None:
+    """Raises BadInputError where a context and all tokens of a target are longer than the model's context.
+
+    Asked of every model: some crash beyond it, those with rotary positions would read on and give other numbers.
+    """
+    longest: dict[int, int] = {}
+    for prompt, row, after in zip(prompts, rows, targets, strict=True):
+        if id(after) not in longest:
+            longest[id(after)] = max(map(len, after), default=0)
+        if len(row) + longest[id(after)] > info.max_length:
+            raise BadInputError(
+                f"{prompt.where}: {len(row)} tokens and {longest[id(after)]} of the longest target do not fit "
+                f"{info.name}'s context of {info.max_length:,}; nothing is truncated, since ENV could be lost"
+            )
 
 
 def of_prompts(

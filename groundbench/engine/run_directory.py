@@ -20,6 +20,7 @@ import numpy.typing as npt
 from groundbench.api.errors import BadInputError, StoreMismatchError
 from groundbench.engine import distributed as processes
 from groundbench.results.run import write_atomic
+from groundbench.util.atomic_files import file_name
 
 MANIFEST = "manifest.json"
 Array = npt.NDArray[np.float32]
@@ -72,7 +73,7 @@ class RunStore:
             name: e.g. `scores/word`; a folder under `parts`.
             plan: what the batches are a function of, with a hash; stands in the manifest.
         """
-        folder = self.directory / "parts" / name
+        folder = self.directory.joinpath("parts", *map(file_name, name.split("/")))
         processes.current().from_first(lambda: self._prepare(folder, name, plan))
         folder.mkdir(parents=True, exist_ok=True)
         return Stage(folder, self, name)

@@ -18,7 +18,7 @@ from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine import distributed as processes
 from groundbench.engine.batching import MAX_LOGITS, Batch, Plan, make_plan
-from groundbench.engine.contexts import Contexts, Targets
+from groundbench.engine.contexts import Contexts, Targets, require_room
 from groundbench.engine.run_directory import Array, RunStore, Stage
 
 DEFAULT_BATCH_TOKENS = 8192
@@ -60,9 +60,11 @@ def surprisals(
         advance: told the number of contexts of each finished batch.
 
     Raises:
+        BadInputError: a context and all tokens of a target are longer than the model's context.
         NonFiniteLogitsError: NaN logits, naming the prompt; finished batches are kept.
         GroundbenchError: one context alone does not fit into memory.
     """
+    require_room(adapter.info, contexts.prompts, contexts.rows, contexts.targets)
     constant = edit is None or not edit.per_row
     prefixes = "prefix" in adapter.info.capabilities and (constant or (edit is not None and edit.positions == "last"))
     plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)

@@ -72,6 +72,6 @@ class Traced:
         return self._adapter.unembed(hidden, normed=normed)
 
 
-def probe_table(adapter: Adapter, contexts: Contexts) -> SurprisalTable:
+def probe_table(adapter: Adapter, contexts: Contexts, batch_tokens: int = PROBE_TOKENS) -> SurprisalTable:
     """One frame of all nouns, scored on the traced path; needs the capability `tap`."""
-    return score(Traced(adapter), of_frames(contexts, np.array([0])), batch_tokens=PROBE_TOKENS)
+    return score(Traced(adapter), of_frames(contexts, np.array([0])), batch_tokens=min(batch_tokens, PROBE_TOKENS))

@@ -15,12 +15,11 @@ from typing import Any, cast
 from pydantic import JsonValue
 
 from groundbench._version import __version__
-from groundbench.api.adapter import Adapter, Capability
-from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine import distributed as processes
-from groundbench.engine.contexts import Contexts, EmptyFormError, build_contexts
+from groundbench.engine.contexts import Contexts, EmptyFormError
 from groundbench.engine.provenance import (
     environment_record,
     excluded_nouns,
@@ -30,34 +29,35 @@ from groundbench.engine.provenance import (
 )
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, score
-from groundbench.engine.traced_scoring import probe_table
-from groundbench.evaluation.mechanism import MechanismOptions, Reference, ablations_of, heads_of, saliency_of
-from groundbench.evaluation.options import (
-    Options,
+from groundbench.engine.subject import Subject
+from groundbench.evaluation.defaults import (
+    check_swap_rings,
     choose_forms,
-    choose_measures,
-    limited_nouns,
-    refuse_split_marks,
-    subject_of,
+    choose_subject,
+    protocol_record,
+    resolve,
     unread,
 )
+from groundbench.evaluation.form_contexts import form_contexts
+from groundbench.evaluation.measures import FormRun, measures_of_form, run_measures, unmeasured
+from groundbench.evaluation.options import Options
 from groundbench.evaluation.training_provenance import Trained, training_record
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.copy_corrected import copy_corrected
-from groundbench.measures.gain.measure import measure_gain
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads_table import write_heads
+from groundbench.measures.heads.measure import Reference
+from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.heads.shared_heads import head_forms
 from groundbench.measures.image.examples import rule_for
-from groundbench.measures.image.measure import ImageSubject, measure_image
-from groundbench.measures.lens.measure import measure_lens
+from groundbench.measures.image.options import ImageOptions
+from groundbench.measures.lens.options import LensOptions
 from groundbench.results.items import write_items
 from groundbench.results.picture_examples import FOLDER as PICTURES
 from groundbench.results.picture_examples import Picture, Pictures
-from groundbench.results.run import Failure, FormRecord, LensRecord, Result
+from groundbench.results.run import Failure, FormRecord, Result
 from groundbench.results.unknown_words import KEY as UNKNOWN
 from groundbench.util.progress import Progress
-
-NEEDS: dict[str, Capability] = {"heads": "tap", "ablation": "tap", "lens": "hidden"}
 
 
 def evaluate(
@@ -70,10 +70,13 @@ def evaluate(
     mismatches: int | None = None,
     seed: int = 0,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    heads: HeadOptions | None = None,
+    ablation: AblationOptions | None = None,
+    lens: LensOptions | None = None,
+    image: ImageOptions | None = None,
     out: str | Path | None = None,
     force: bool = False,
     load: dict[str, Any] | None = None,
-    mechanism: MechanismOptions | None = None,
     corpus: Any = None,
     at_least: int | None = None,
     shuffle_forms: bool = False,
@@ -88,11 +91,14 @@ def evaluate(
         forms: names of ENV forms, or `("all",)`; by default all of a ladder, else the testbed's default form.
         measures: among gain, heads, ablation, lens, image; by default gain and heads, of a ladder the ablation too,
             and of a testbed with pictures where the heads read in them.
+        seed: of every sample, draw, half and bootstrap of every measure.
+        batch_tokens: token budget of one batch of every pass; changes no number beyond rounding.
+        heads, ablation, lens, image: options of single measures; what they leave open depends on the model's size, see
+            `groundbench.evaluation.defaults`, and is recorded in the result's `protocol`.
         out: a run directory: results are written as they come, and an interrupted run goes on from it. Inside
             `groundbench.engine.distributed.joined` a launcher's processes share the batches and the first one writes.
         force: start over where `out` holds another run.
         load: options of loading (dtype, device, quantize, ...), see `groundbench.adapters.huggingface.open_causal`.
-        mechanism: how heads, ablation and lens are measured; the defaults depend on the model's size.
         corpus: whose held-out text the tuned lens is trained on; by default the checkpoint's or the testbed's own,
             where there is one. A path says where the imported corpus that a checkpoint was trained on lies now.
         at_least: of a checkpoint trained on an imported corpus, ask for the nouns that it shows and says so often; by
@@ -110,41 +116,44 @@ def evaluate(
         >>> len(result.gain.by_noun), result.gain.ci_low <= result.gain.mean <= result.gain.ci_high
         (3, True)
     """
-    mechanism = mechanism or MechanismOptions(seed=seed, batch_tokens=batch_tokens)
-    asked = None if measures is None else tuple(measures)
+    options = Options(
+        forms=tuple(forms),
+        measures=None if measures is None else tuple(measures),
+        limit=limit,
+        mismatches=mismatches,
+        seed=seed,
+        batch_tokens=batch_tokens,
+        heads=heads or HeadOptions(),
+        ablation=ablation or AblationOptions(),
+        lens=lens or LensOptions(),
+        image=image or ImageOptions(),
+        corpus=corpus,
+    )
     folder = Path(corpus) if isinstance(corpus, str | Path) else None
-    options = Options(tuple(forms), asked, limit, mismatches, seed, batch_tokens, mechanism)
-    adapter, bed = subject_of(
+    adapter, bed = choose_subject(
         model, testbed, load, seed, shuffle_forms, random_weights, folder=folder, at_least=at_least
     )
-    if corpus is None or folder is not None:
-        corpus = Trained(training_record(adapter.info), folder).corpus(bed)
-    options = replace(options, measures=choose_measures(bed, asked), corpus=corpus)
+    return evaluate_with(options, adapter, bed, out=out, force=force)
+
+
+def evaluate_with(
+    options: Options, adapter: Adapter, bed: Testbed, *, out: str | Path | None = None, force: bool = False
+) -> Result:
+    """Measure an open model on a testbed; as `evaluate`, with all options of the measures in one object."""
+    folder = Path(options.corpus) if isinstance(options.corpus, str | Path) else None
+    if options.corpus is None or folder is not None:
+        options = replace(options, corpus=Trained(training_record(adapter.info), folder).corpus(bed))
+    options = resolve(options, bed, adapter.info)
     started = time.perf_counter()
-    rungs_asked = choose_forms(bed, options.forms, adapter)
-    _refuse_idle_rings(options, rungs_asked)
+    forms = choose_forms(bed, options.forms, adapter)
+    check_swap_rings(options, forms)
     store = open_store(adapter, bed, options, None if out is None else Path(out), force)
-    rungs = measure_forms(adapter, bed, rungs_asked, options, store)
+    rungs = measure_forms(adapter, bed, forms, options, store)
     measured = [r for r in rungs if isinstance(r, Measured)]
     result = _result(adapter, bed, options, rungs, time.perf_counter() - started)
     if out is not None and processes.current().first:
         _write(Path(out), measured, result)
     return result
-
-
-def _refuse_idle_rings(options: Options, forms: Sequence[EnvForm]) -> None:
-    """Rings are exchanged by the measure image, of forms that are pictures: elsewhere they would be passed over."""
-    if not options.mechanism.swap_rings or ("image" in (options.measures or ()) and any(_is_image(f) for f in forms)):
-        return
-    names, measures = (", ".join(x) for x in ((f.name for f in forms), options.measures or ()))
-    raise BadInputError(
-        f"swap_rings is given, but the forms are {names} and the measures {measures}; expected the measure image and a "
-        "form that is a picture"
-    )
-
-
-def _is_image(form: EnvForm) -> bool:
-    return form.modality == "image"
 
 
 def _write(out: Path, measured: Sequence[Measured], result: Result) -> None:
@@ -186,7 +195,7 @@ def measure_forms(
     Raises:
         EmptyFormError: none of the forms has two nouns that the model can read.
     """
-    reference = Reference(adapter, options.mechanism.seed)
+    reference = Reference(adapter, options.seed)
     rungs: list[Measured | Unmeasured] = []
     empty: list[EmptyFormError] = []
     for form in forms:
@@ -209,17 +218,8 @@ def measure_form(
     store: RunStore | None,
     reference: Reference,
 ) -> Measured:
-    """All measurements of one form, in order: scores, gain, heads, ablation, lens, pictures."""
-    measures = options.measures or ()
-    contexts = build_contexts(
-        adapter,
-        testbed,
-        form,
-        nouns=limited_nouns(testbed, form, options),
-        mismatches=options.mismatches,
-        seed=options.seed,
-    )
-    refuse_split_marks(adapter, testbed, contexts)
+    """Score one form and make every measure of it that was asked for, in the order of the table of measures."""
+    contexts = form_contexts(adapter, testbed, form, options)
     with Progress(f"{adapter.info.name}: scoring {form.name}", len(contexts.distinct)) as bar:
         table = score(
             adapter,
@@ -229,52 +229,19 @@ def measure_form(
             stage=f"scores/{form.name}",
             advance=bar.advance,
         )
-    pictured = _is_image(form) and "image" in measures
-    headed = "tap" in adapter.info.capabilities and (bool({"heads", "ablation"} & set(measures)) or pictured)
-    mechanism = options.mechanism
-    probe = probe_table(adapter, contexts) if headed else None
-    saliency = saliency_of(adapter, contexts, mechanism, store) if headed else None
+    asked = options.measures or ()
+    names = measures_of_form(asked, form, adapter.info)
+    subject = Subject(adapter, contexts, table, store, options.seed, options.batch_tokens)
+    run = FormRun(subject, testbed, form, options, reference, heads_read="heads" in names)
+    fields = run_measures(run, names)
     record = FormRecord(
         env_form=form.name,
         n_nouns=len(contexts.nouns),
         excluded=excluded_nouns(testbed, form, contexts.left_out),
-        gain=measure_gain(table, seed=options.seed, ideal=testbed.ideal_gain(form), probe=probe),
-        heads=() if saliency is None else heads_of(adapter, contexts, saliency, mechanism, reference),
-        ablations=()
-        if saliency is None or "ablation" not in measures
-        else ablations_of(adapter, contexts, table, saliency, mechanism, store),
+        **fields,
     )
-    lens, failures = _lens(adapter, contexts, testbed, options, store)
-    record = record.model_copy(update={"lens": lens})
-    if not pictured:
-        return Measured(contexts, table, record, saliency, failures)
-    image, pictures = measure_image(
-        ImageSubject(adapter, contexts, table, saliency, store), mechanism.image_for(adapter), testbed.form_digest(form)
-    )
-    return Measured(contexts, table, record.model_copy(update={"image": image}), saliency, failures, pictures)
-
-
-def _lens(
-    adapter: Adapter, contexts: Contexts, testbed: Testbed, options: Options, store: RunStore | None
-) -> tuple[tuple[LensRecord, ...], tuple[Failure, ...]]:
-    """The lens records, and everything asked for that cannot be measured on this model."""
-    failures = _unmeasured(adapter, options)
-    if "lens" not in (options.measures or ()) or "hidden" not in adapter.info.capabilities:
-        return (), failures
-    try:
-        return measure_lens(adapter, contexts, testbed, options.mechanism.lens, store, options.corpus), failures
-    except UnsupportedModelError as error:
-        return (), (*failures, Failure(where="lens", reason=str(error)))
-
-
-def _unmeasured(adapter: Adapter, options: Options) -> tuple[Failure, ...]:
-    """What was asked for and cannot be measured on this model, with the reason; never a zero."""
-    info = adapter.info
-    return tuple(
-        Failure(where=measure, reason=f"{info.name}: {info.why_not(needs)}")
-        for measure, needs in NEEDS.items()
-        if measure in (options.measures or ()) and needs not in info.capabilities
-    )
+    saliency = run.saliency if record.heads else None
+    return Measured(contexts, table, record, saliency, (*unmeasured(asked, adapter.info), *run.failures), run.pictures)
 
 
 def open_store(adapter: Adapter, testbed: Testbed, options: Options, out: Path | None, force: bool) -> RunStore | None:
@@ -358,9 +325,9 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
         found["chat"] = adapter.info.chat
     if adapter.info.notes:
         found["notes"] = list(adapter.info.notes)
-    if {"heads", "ablation"} & set(options.measures or ()) and "tap" in adapter.info.capabilities:
-        found |= options.mechanism.record_for(adapter)
-    return found
+    if adapter.info.chat_date is not None:
+        found["chat_date"] = adapter.info.chat_date
+    return found | protocol_record(options, adapter.info)
 
 
 def _unknown(adapter: Adapter, measured: Sequence[Measured]) -> dict[str, JsonValue]:

@@ -51,7 +51,11 @@ def _behaviour(adapter: Adapter, contexts: Contexts, row: Encoded, logits: torch
     detail = (
         f"contexts of up to {len(row)} tokens (it takes {limit:,}); {several} of {len(targets)} targets have several"
     )
-    return Ability("behaviour", True, f"{detail}; BOS {adapter.info.bos}")
+    return Ability("behaviour", True, f"{detail}; {_begins(adapter.info.bos)}")
+
+
+def _begins(bos: str) -> str:
+    return f"BOS {bos}" if bos in ("added", "none") else f"every context begins with {bos}"
 
 
 def _prefix(adapter: Adapter) -> Ability:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from groundbench.api.adapter import Adapter
 from groundbench.api.testbed import Testbed
 from groundbench.evaluation.checkpoints import Checkpoint, find_checkpoints, hub_checkpoints, spread, training_curve
-from groundbench.evaluation.evaluate import evaluate
+from groundbench.evaluation.defaults import choose_testbed
+from groundbench.evaluation.evaluate import evaluate_with
 from groundbench.evaluation.finished import finished, measurement_key, note_finished
-from groundbench.evaluation.mechanism import MechanismOptions
-from groundbench.evaluation.options import Options, choose_testbed
+from groundbench.evaluation.options import Options
 from groundbench.evaluation.training_provenance import Trained
 from groundbench.measures.gain.cooccurrence import Cooccurrence, measure_cooccurrence
 from groundbench.measures.gain.corpus_counts import corpus_counts
@@ -25,16 +25,17 @@ from groundbench.stats.significance import holm
 from groundbench.util.progress import Progress
 
 
-@dataclass(frozen=True)
-class TrajectoryOptions:
-    """What is measured along a training run.
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryOptions(Options):
+    """What is measured along a training run: the options of one run, and of which checkpoints.
 
     Attributes:
-        points: at most this many checkpoints, evenly spaced; all if None.
         measures: `image` is left out where the testbed shows no pictures.
-        costly_points: at most this many of them get the costly measures (ablation, lens, image).
-        costly: the measures that only those get.
         corpus: where the imported corpus that the run was trained on lies now, if not where it lay.
+        points: at most this many checkpoints, evenly spaced; all if None.
+        costly_points: at most this many of them get the costly measures.
+        costly: the measures that only those get.
+        load: options of loading a checkpoint.
         at_least: ask for the nouns that it shows and says so often; by default the published threshold (protocol §3).
     """
 
@@ -42,14 +43,13 @@ class TrajectoryOptions:
     points: int | None = None
     costly_points: int = 4
     costly: tuple[str, ...] = ("ablation", "lens", "image")
-    forms: tuple[str, ...] = ()
-    limit: int | None = None
-    mismatches: int | None = None
-    seed: int = 0
-    mechanism: MechanismOptions = field(default_factory=MechanismOptions)
     load: dict[str, Any] = field(default_factory=dict)
-    corpus: Path | None = None
     at_least: int | None = None
+
+    def of_run(self, measures: Sequence[str], corpus: Any) -> Options:
+        """The options of one checkpoint."""
+        kept = {f.name: getattr(self, f.name) for f in fields(Options)}
+        return Options(**kept | {"measures": tuple(measures), "corpus": corpus})
 
 
 def trajectory(
@@ -76,7 +76,6 @@ def trajectory(
         BadInputError: no checkpoints, or `out` holds another run.
     """
     options = options or TrajectoryOptions()
-    Options(options.forms, options.measures, options.limit, options.mismatches)  # checks them before any work
     on_hub = "@" in str(checkpoints) and not Path(checkpoints).exists()
     found = hub_checkpoints(str(checkpoints)) if on_hub else find_checkpoints(Path(checkpoints))
     chosen = found if options.points is None else spread(found, options.points)
@@ -137,28 +136,13 @@ class _Run:
 
     def _asked(self, measures: Sequence[str]) -> dict[str, object]:
         """The options that decide one checkpoint's numbers; which others are measured and where things lie do not."""
-        others = ("points", "costly_points", "costly", "corpus")
-        asked = {k: v for k, v in asdict(self.options).items() if k not in others}
-        if not self.options.mechanism.swap_rings:
-            del asked["mechanism"]["swap_rings"]  # as in notes from before there were rings
+        others = {"points", "costly_points", "costly", "corpus", "batch_tokens"}
+        asked = {f.name: _plain(getattr(self.options, f.name)) for f in fields(self.options) if f.name not in others}
         return asked | {"measures": list(measures), "corpus_found": self.trained.missing is None}
 
     def _measured(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str], corpus: Any | None) -> Result:
-        options = self.options
-        adapter: Adapter = open_model(checkpoint.model, **options.load)
-        return evaluate(
-            adapter,
-            self.bed,
-            forms=options.forms,
-            measures=measures,
-            limit=options.limit,
-            mismatches=options.mismatches,
-            seed=options.seed,
-            out=folder,
-            force=self.force,
-            mechanism=replace(options.mechanism, seed=options.seed),
-            corpus=corpus,
-        )
+        adapter: Adapter = open_model(checkpoint.model, **self.options.load)
+        return evaluate_with(self.options.of_run(measures, corpus), adapter, self.bed, out=folder, force=self.force)
 
     def _with_cooccurrence(self, result: Result, checkpoint: Checkpoint, folder: Path, corpus: Any | None) -> Result:
         if self.counts is None:
@@ -174,6 +158,10 @@ class _Run:
         result = result.model_copy(update={"cooccurrence": record})
         result.save(folder / "result.json")
         return result
+
+
+def _plain(value: object) -> object:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _point(checkpoint: Checkpoint, result: Result) -> TrajectoryPoint:

@@ -8,7 +8,6 @@ What rows cannot tell (the order of nouns and frames, categories, whose frame it
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from groundbench.api.errors import BadInputError
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.results.run import Result
+from groundbench.util.atomic_files import written_whole
 
 METADATA_KEY = b"groundbench.items"
 ROWS_PER_GROUP = 1 << 20
@@ -48,16 +48,10 @@ def write_items(path: Path, tables: Sequence[SurprisalTable], result: Result) ->
     if len(forms) != len(tables):
         raise ValueError(f"two tables of one form among {[t.form for t in tables]}")
     schema = pa.schema(list(_FIELDS.items()), metadata={METADATA_KEY: json.dumps({"forms": forms}).encode()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for table in tables:
-                for batch in _batches(table, schema, result):
-                    writer.write_batch(batch)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for table in tables:
+            for batch in _batches(table, schema, result):
+                writer.write_batch(batch)
 
 
 def item_forms(path: Path) -> tuple[str, ...]:
@@ -80,7 +74,8 @@ def read_items(path: Path, form: str | None = None) -> SurprisalTable:
     about = forms[form]
     nouns, frames = tuple(about["nouns"]), tuple(about["frames"])
     columns = ["frame", "env", "target", "condition", "surprisal"]
-    rows = pq.read_table(path, columns=columns, filters=[("form", "==", form)])
+    with path.open("rb") as file:
+        rows = pq.read_table(file, columns=columns, filters=[("form", "==", form)])
     table = SurprisalTable(
         form=form,
         frame_kind=about["frame_kind"],
@@ -136,7 +131,8 @@ def _constant(value: str, n: int) -> pa.DictionaryArray:
 
 def _metadata(path: Path) -> dict[str, Any]:
     try:
-        schema = pq.read_schema(path)
+        with path.open("rb") as file:
+            schema = pq.read_schema(file)
     except FileNotFoundError:
         raise BadInputError(f"{path}: no such file; expected the items.parquet of a run directory") from None
     except pa.ArrowInvalid:

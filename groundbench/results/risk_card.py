@@ -12,23 +12,24 @@ from typing import Literal
 from pydantic import Field, JsonValue, ValidationError
 
 from groundbench.api.errors import BadInputError
+from groundbench.results.risk_card_answers import (
+    AggregateRecord,
+    RecordsRecord,
+    ThresholdRow,
+    TokenQuality,
+    WorstAnswer,
+)
+from groundbench.results.risk_card_answers import (
+    Estimated as Estimated,
+)
 from groundbench.results.run import EnvironmentRecord, Failure, ModelRecord, Record, first_fault, write_atomic
 
-CARD_VERSION: Literal["1.0"] = "1.0"
+CARD_VERSION: Literal["1.1"] = "1.1"
 FILE_NAME = "card.json"
 EVERY = sys.float_info.max
 """The threshold that withholds no answer: JSON has no infinity."""
 
 Role = Literal["signal", "baseline"]
-
-
-class Estimated(Record):
-    """A number with its interval over groups (scenes, images); `n` questions. Null where it cannot be estimated."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int = Field(default=0, ge=0)
 
 
 class UnaskedRecord(Record):
@@ -71,7 +72,8 @@ class ErrorRecord(Record):
 
     Attributes:
         kind: of question; null for all of them. `form`: the way of showing; null for all of them.
-        chance: the error rate of answers drawn at random; `constant`: of the best answer that never changes.
+        chance: the error rate of answers drawn at random, `constant`: of the best answer that never changes; null
+            for given answers.
         yes, yes_true: how often the answer is yes, and how often it should be; null where answers are not yes and no.
         usual: of questions whose evidence contradicts the usual, how often the answer is the usual one.
         n_groups: scenes or images.
@@ -81,8 +83,8 @@ class ErrorRecord(Record):
     form: str | None = None
     error: Estimated
     n_groups: int = Field(ge=0)
-    chance: float
-    constant: float
+    chance: float | None
+    constant: float | None
     yes: Estimated | None = None
     yes_true: float | None = None
     usual: Estimated | None = None
@@ -206,6 +208,10 @@ class SignalRecord(Record):
         auroc_fit, auroc_test: on one split each.
         aurc: the area under the risk-coverage curve; a signal that says nothing has the error rate.
         calibration: the headline's first: logistic where it was fitted on fewer than 1,000 answers, else isotonic.
+        source, formula: of published signals.
+        auprc: area under the errors' precision-recall curve; `prr`: prediction rejection ratio (0 chance, 1 best).
+        aggregates: the AUROC of the worst token and of the worst run; `auroc` is of the mean over the answer's tokens.
+        tokens: how well it finds the tokens of labelled spans.
         missing: why there is nothing; null where it was measured.
     """
 
@@ -226,6 +232,12 @@ class SignalRecord(Record):
     aurc: Estimated | None = None
     curve: tuple[CoveragePoint, ...] = ()
     calibration: tuple[CalibrationRecord, ...] = ()
+    source: str = ""
+    formula: str = ""
+    auprc: Estimated | None = None
+    prr: Estimated | None = None
+    aggregates: tuple[AggregateRecord, ...] = ()
+    tokens: TokenQuality | None = None
     missing: str | None = None
 
 
@@ -343,7 +355,7 @@ class Verdict(Record):
 class RiskCard(Record):
     """Everything a screening found of one model. The first entry of `errors` is over all questions."""
 
-    schema_version: Literal["1.0"] = CARD_VERSION
+    schema_version: Literal["1.0", "1.1"] = CARD_VERSION
     model: ModelRecord
     questions: QuestionsRecord
     errors: tuple[ErrorRecord, ...]
@@ -356,6 +368,9 @@ class RiskCard(Record):
     generation: GenerationRecord | None = None
     strengthen: StrengthenRecord | None = None
     verdict: Verdict = Verdict()
+    records: RecordsRecord | None = None
+    thresholds: tuple[ThresholdRow, ...] = ()
+    worst: tuple[WorstAnswer, ...] = ()
     failures: tuple[Failure, ...] = ()
     protocol: dict[str, JsonValue] = Field(default_factory=dict)
     environment: EnvironmentRecord

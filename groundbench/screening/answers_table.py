@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from groundbench.results.run import write_atomic
 from groundbench.screening.answering import Answers
 from groundbench.screening.splits import Splits
+from groundbench.util.atomic_files import written_whole
+
+if TYPE_CHECKING:
+    from groundbench.screening.screen_answers import AnswerScreen
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,10 +47,47 @@ def write_answers(path: Path, answers: Answers, splits: Splits, risks: Mapping[s
     )
     for name, values in risks.items():
         columns[f"risk_{name}"] = pa.array(values, mask=np.isnan(values))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    _write(path, columns)
+
+
+def write_given(path: Path, made: AnswerScreen) -> None:
+    """Write columns id, where, kind, group, split, question, answer, wrong (null without labels), tokens, and one of
+    each signal's risk (the mean over tokens), null where unmeasured."""
+    records, part = made.given.records, np.full(len(made.given.records), "", dtype=object)
+    for name in ("detect", "fit", "test"):
+        part[getattr(made.splits, name)] = name
+    columns: dict[str, pa.Array] = {
+        name: pa.array([getattr(r, name) for r in records], pa.string())
+        for name in ("id", "where", "kind", "group", "question", "answer")
+    }
+    columns["split"] = pa.array(part.tolist(), pa.string())
+    columns["wrong"] = pa.array([r.wrong for r in records], pa.bool_())
+    columns["tokens"] = pa.array([len(a.target) for a in made.given.answers], pa.int32())
+    for name, values in made.risks.risks.items():
+        columns[f"risk_{name}"] = pa.array(values, mask=np.isnan(values))
+    _write(path, columns)
+
+
+def write_flagged(path: Path, made: AnswerScreen) -> None:
+    """Write one JSON line for each answer, riskiest first: id, where, group, kind, split, signal, risk, and (with a
+    policy's operating point) whether it is flagged."""
+    signal = made.card.protocol.get("ranked by")
+    values = made.risks.risks.get(str(signal))
+    lines: list[str] = []
+    if values is not None:
+        point = made.card.operating
+        threshold = None if point is None or point.signal != signal else point.threshold
+        part = {int(i): name for name in ("detect", "fit", "test") for i in getattr(made.splits, name)}
+        for i in np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable").tolist():
+            record, risk = made.given.records[i], float(values[i])
+            known = not np.isnan(risk)
+            row = {"id": record.id, "where": record.where, "group": record.group, "kind": record.kind}
+            said = {"split": part[i], "signal": signal, "risk": risk if known else None, "wrong": record.wrong}
+            flagged = None if threshold is None or not known else risk > threshold
+            lines.append(json.dumps({**row, **said, "flagged": flagged}, ensure_ascii=False))
+    write_atomic(path, "".join(line + "\n" for line in lines))
+
+
+def _write(path: Path, columns: Mapping[str, pa.Array]) -> None:
+    with written_whole(path) as file:
+        pq.write_table(pa.table(dict(columns)), file, compression="zstd")

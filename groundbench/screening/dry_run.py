@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundbench.api.adapter import Adapter
+from groundbench.api.evidence_record import RecordSet
 from groundbench.api.question import Question
 from groundbench.engine.scoring import dry_plan
 from groundbench.screening.answering import read_questions
+from groundbench.screening.given_answers import encode_set, read_set, wanted_for
 from groundbench.screening.measure import ScreenOptions
-from groundbench.screening.splits import split
+from groundbench.screening.splits import sample, split
 
 TIMED_ROWS = 16
 
@@ -63,4 +65,30 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
         traced=len(splits.detect) * detected + len(splits.scored) * watched,
         strengthened=passes,
         seconds=per_token * plan.tokens,
+    )
+
+
+def plan_answers(adapter: Adapter, found: RecordSet, options: ScreenOptions) -> ScreenPlan:
+    """The same for given answers: one of middle length is read and timed. Raises as `encode_set` does."""
+    given = encode_set(adapter, found, sample(found.records, options.limit, options.seed))
+    wanted = wanted_for(options.chosen)
+    prompts = [[r for r in (a.row, a.without, a.other) if r is not None] for a in given.answers]
+    tokens = [
+        sum(len(r) for r in rows) + len(rows) * len(a.target) for rows, a in zip(prompts, given.answers, strict=True)
+    ]
+    middle = sorted(range(len(tokens)), key=lambda i: tokens[i])[len(tokens) // 2]
+    started = time.perf_counter()
+    read_set(adapter, [given.answers[middle]], wanted, None)
+    per_token = (time.perf_counter() - started) / tokens[middle]
+    traced = len(given.answers) if wanted.heads and "tap" in adapter.info.capabilities else 0
+    return ScreenPlan(
+        questions=len(given.records),
+        groups=len({r.group for r in given.records}),
+        unreadable=len(given.refused),
+        prompts=sum(map(len, prompts)),
+        batches=sum(map(len, prompts)),
+        tokens=sum(tokens),
+        traced=traced,
+        strengthened=0,
+        seconds=per_token * sum(tokens),
     )

@@ -86,7 +86,7 @@ def watch(
         if advance is not None:
             advance(len(items))
         return done
-    found = measure_saliency(adapter, items, SaliencyOptions(seed=seed, attention=True), advance)
+    found = measure_saliency(adapter, items, SaliencyOptions(attention=True), seed=seed, advance=advance)
     if path is not None and processes.current().first:
         found.save(path)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +16,39 @@ from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.results.risk_card import GenerationRecord, HeadsUsed, StrengthenRecord
 from groundbench.results.run import Failure
+from groundbench.screening.answer_reading import GivenAnswer
+from groundbench.screening.answer_signals import Watched
 from groundbench.screening.answering import Answers, Asked, ask, read_questions
 from groundbench.screening.generation import generate
+from groundbench.screening.given_answers import read_set, risks_of_answers, wanted_for
 from groundbench.screening.heads import Head, activity, detect, given_heads, watch
+from groundbench.screening.induction import induction_heads
 from groundbench.screening.lens_entropy import lens_entropy
 from groundbench.screening.policy import Policy
 from groundbench.screening.signals import Signal, behaviour, choose, of_heads
 from groundbench.screening.splits import Splits, split
 from groundbench.screening.strengthening import StrengthenOptions, strengthen
+from groundbench.stats.grouped import numbered
 from groundbench.util.progress import Progress
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """How a user's own file of records is read (see `groundbench.tasks.questions.records.ReadOptions`).
+
+    Attributes:
+        template: a prompt with `{evidence}` and `{question}`.
+        keep_going: leave faulty records out and count them.
+        max_evidence: cut evidence at a sentence border to at most so many characters.
+        calibrate: mode C: the card (or its folder) whose fits turn signals into probabilities.
+    """
+
+    template: str | None = None
+    keep_going: bool = False
+    max_evidence: int | None = None
+    calibrate: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +61,8 @@ class ScreenOptions:
         heads: (layer from 1, head from 0); by default those detected in the split `detect`.
         limit: at most so many questions, drawn by the seed as whole groups.
         generate: also answer by a greedy continuation.
+        own_records: the questions are a user's own records: every signal is measured unless some are named.
+        records: how users' own files of records are read.
         strengthen: multiply the heads' outputs and see; not by default.
     """
 
@@ -47,13 +72,15 @@ class ScreenOptions:
     limit: int | None = None
     generate: bool = False
     strengthen: StrengthenOptions | None = None
+    own_records: bool = False
+    records: RecordOptions = field(default_factory=lambda: RecordOptions())
     seed: int = 0
     batch_tokens: int = DEFAULT_BATCH_TOKENS
 
     @property
     def chosen(self) -> tuple[Signal, ...]:
         """The signals that are measured. Raises BadInputError for an unknown name."""
-        return choose(self.signals)
+        return choose(self.signals, records=self.own_records)
 
     @property
     def compares(self) -> bool:
@@ -102,8 +129,37 @@ def risks_of(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
     risks |= of_these
     if run.wants("hidden"):
         risks["lens-entropy"] = _lens(run)
+    if run.wants("answer"):
+        risks |= _of_given_answers(run)
     names = [s.name for s in run.options.chosen]
     return heads, {name: risks.get(name, np.full(n, np.nan)) for name in names}
+
+
+def _of_given_answers(run: Run) -> dict[str, Floats]:
+    """Signals of the answer that was given (the likeliest candidate), read token by token after its prompts."""
+    signals, n = run.wants("answer"), len(run.answers.questions)
+    answers = []
+    for q, (question, number) in enumerate(zip(run.asked.questions, run.answers.given.tolist(), strict=True)):
+        without, others = int(run.asked.without[q]), run.asked.mismatched[q]
+        rows = run.asked.contexts.rows
+        answers.append(
+            GivenAnswer(
+                f"question {question.id}",
+                run.asked.row(q),
+                run.asked.answer(q, number),
+                rows[without] if without >= 0 else None,
+                rows[int(others[0])] if len(others) else None,
+            )
+        )
+    info = run.adapter.info
+    none = np.zeros(info.n_heads, dtype=bool)
+    induction = induction_heads(run.adapter, run.options.seed) if any(s.name == "sink" for s in signals) else none
+    with run.bar("reading answers", n) as bar:
+        readings = read_set(run.adapter, answers, wanted_for(signals), run.store, bar.advance)
+    group = numbered([q.group for q in run.answers.questions])
+    found = risks_of_answers(signals, readings, Watched(info, none, induction), run.answers.errors, group, run.splits)
+    run.missing |= found.missing
+    return found.risks
 
 
 def _heads(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:

@@ -300,6 +300,8 @@ def _why_none(card: RiskCard, kind: str) -> str:
 
 
 def _why_no_auroc(card: RiskCard) -> str:
+    if card.records is not None and card.records.mode == "C":
+        return "the answers have no labels"
     if not card.signals:
         return "no risk signal was asked for"
     missing = next((s.missing for s in card.signals if s.missing), None)
@@ -312,7 +314,9 @@ def _why_no_auroc(card: RiskCard) -> str:
 def _most(name: str, found: Estimated, most: float, sure: bool, reason: str) -> Check:
     value = found.high if sure else found.value
     if value is None:
-        return _unmeasured(name, f"≤ {most:g}", "there is no interval with one group" if sure else "no question")
+        unknown = "the answers have no labels" if found.n else "no question"
+        sure_why = "there is no interval with one group"
+        return _unmeasured(name, f"≤ {most:g}", unknown if found.value is None else sure_why)
     return _check(name, f"≤ {most:g}", f"{value:.3f}", value <= most, reason)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,33 @@ from pydantic import JsonValue
 
 from groundbench._version import __version__
 from groundbench.api.adapter import Adapter, Exchangeable
+from groundbench.api.errors import BadInputError, UnencodableError
+from groundbench.api.evidence_record import RecordSet
 from groundbench.api.question import Question, digest
+from groundbench.api.testbed import Prompt
 from groundbench.engine import distributed as processes
 from groundbench.engine.provenance import environment_record, model_record
 from groundbench.engine.run_directory import RunStore
-from groundbench.registry import load_questions, open_model
-from groundbench.results.risk_card import FILE_NAME, OperatingPoint, QuestionsRecord, RiskCard
+from groundbench.registry import is_record_file, load_questions, load_record_file, open_model, record_questions
+from groundbench.results.risk_card import FILE_NAME, QuestionsRecord, RiskCard
+from groundbench.results.risk_card_answers import RecordsRecord, ThresholdRow
+from groundbench.results.run import Failure
+from groundbench.screening.answer_reading import CHARACTERS_A_TOKEN
 from groundbench.screening.answers_table import write_answers
-from groundbench.screening.dry_run import ScreenPlan, plan_screening
+from groundbench.screening.dry_run import ScreenPlan, plan_answers, plan_screening
 from groundbench.screening.error_rates import error_records, truth_gains, unasked_record
 from groundbench.screening.lens_entropy import middle_layers
 from groundbench.screening.measure import Floats, Run, ScreenOptions, answered, generated, risks_of, strengthened
 from groundbench.screening.mentions import mention_record
-from groundbench.screening.policy import Policy, WantedPoint, judge
-from groundbench.screening.signal_quality import Scored, operating_point, predictors, signal_records
+from groundbench.screening.policy import judge
+from groundbench.screening.screen_answers import screen_answers
+from groundbench.screening.signal_quality import Scored, operating_of, predictors, signal_records, threshold_rows
 from groundbench.screening.splits import sample
 from groundbench.stats.grouped import numbered
 
 __all__ = ["ScreenOptions", "dry_run", "screen"]
 
-WRITTEN = (FILE_NAME, "card.md", "card.html", "answers.parquet", "manifest.json")
+WRITTEN = (FILE_NAME, "card.md", "card.html", "card.xml", "answers.parquet", "flagged.jsonl", "manifest.json")
 
 
 def screen(
@@ -70,15 +78,136 @@ def screen(
     options = options or ScreenOptions()
     started = time.perf_counter()
     adapter = open_model(model, **dict(load or {}))
-    names, asked_for = question_sets(adapter, questions)
+    found = record_file(questions, options)
+    folder = None if out is None else Path(out)
+    if found is not None and found.mode != "A":
+        return _of_given(adapter, found, options, folder, force)
+    if found is not None:
+        options = replace(options, own_records=True)
+        asked_for, refused = fitting(adapter, record_questions(found))
+        names: tuple[str, ...] = (found.name,)
+    else:
+        names, asked_for = question_sets(adapter, questions)
+        refused = ()
     chosen = sample(asked_for, options.limit, options.seed)
-    store = _store(adapter, chosen, options, None if out is None else Path(out), force)
+    store = _store(adapter, digest(chosen), options, folder, force)
     run = answered(adapter, chosen, options, store)
+    run.failures += refused
     card, risks = _card(run, names, digest(chosen), len(asked_for), started)
+    if found is not None:
+        card = _with_left_out(card, found, len(refused))
+        card = card.model_copy(
+            update={"records": _records(found, len(refused)), "thresholds": thresholds_of(run, card, risks)}
+        )
+        card = card.model_copy(update={"verdict": judge(card, options.policy)})
     if out is not None and processes.current().first:
         write_answers(Path(out) / "answers.parquet", run.answers, run.splits, risks)
         card.save(Path(out) / FILE_NAME)
     return card
+
+
+def record_file(questions: Sequence[str | Question], options: ScreenOptions) -> RecordSet | None:
+    """The user's own records, where a file of them is named; None where question sets are.
+
+    Raises:
+        BadInputError: it is named beside other sets, or cannot be read.
+    """
+    files = [q for q in questions if isinstance(q, str) and is_record_file(q)]
+    if not files:
+        return None
+    if len(questions) > 1:
+        raise BadInputError(f"{files[0]}: a file of records is screened alone, found {len(questions)} question sets")
+    said = options.records
+    return load_record_file(
+        files[0],
+        template=said.template,
+        keep_going=said.keep_going,
+        max_evidence=said.max_evidence,
+        seed=options.seed,
+    )
+
+
+def fitting(adapter: Adapter, questions: Sequence[Question]) -> tuple[tuple[Question, ...], tuple[Failure, ...]]:
+    """The questions that fit the model's context, and why others do not; comparisons that do not fit are left out."""
+    kept: list[Question] = []
+    refused: list[Failure] = []
+    for question in questions:
+        try:
+            _try(adapter, question.prompt)
+        except UnencodableError:
+            pass  # `read_questions` says so, with its question
+        except BadInputError as error:
+            refused.append(Failure(where=question.prompt.frame, reason=str(error)))
+            continue
+        kept.append(replace(question, mismatched=tuple(p for p in question.mismatched if _fits(adapter, p))))
+    if not kept:
+        raise BadInputError(f"no record fits {adapter.info.name}: {refused[0].where}: {refused[0].reason}")
+    return tuple(kept), tuple(refused)
+
+
+def _fits(adapter: Adapter, prompt: Prompt) -> bool:
+    try:
+        _try(adapter, prompt)
+    except BadInputError:
+        return False
+    return True
+
+
+def _try(adapter: Adapter, prompt: Prompt) -> None:
+    if len(prompt.text) > CHARACTERS_A_TOKEN * adapter.info.max_length:
+        raise BadInputError(
+            f"{len(prompt.text):,} characters do not fit {adapter.info.name}'s context of "
+            f"{adapter.info.max_length} tokens"
+        )
+    adapter.encode([prompt])
+
+
+def _of_given(adapter: Adapter, found: RecordSet, options: ScreenOptions, out: Path | None, force: bool) -> RiskCard:
+    """A screening of given answers, with its files."""
+    from groundbench.screening.answers_table import write_flagged, write_given
+
+    said = options.records.calibrate
+    calibrated_by = None if said is None else RiskCard.load(said)
+    if calibrated_by is not None and calibrated_by.model.fingerprint != adapter.info.fingerprint:
+        raise BadInputError(f"{said}: the card is of {calibrated_by.model.name}, not of {adapter.info.name}")
+    store = _store(adapter, found.digest(), options, out, force)
+    made = screen_answers(adapter, found, options, store, calibrated_by=calibrated_by)
+    if out is not None and processes.current().first:
+        write_given(out / "answers.parquet", made)
+        write_flagged(out / "flagged.jsonl", made)
+        made.card.save(out / FILE_NAME)
+    return made.card
+
+
+def _with_left_out(card: RiskCard, found: RecordSet, refused: int) -> RiskCard:
+    """The card with faulty and refused records counted as not asked, so that a policy fails closed, judged again."""
+    q = card.questions
+    unasked = q.unasked.model_copy(update={"n": q.unasked.n + refused + len(found.faults)})
+    failures = (*(Failure(where=f.where, reason=f.reason) for f in found.faults), *card.failures)
+    return card.model_copy(update={"questions": q.model_copy(update={"unasked": unasked}), "failures": failures})
+
+
+def _records(found: RecordSet, refused: int) -> RecordsRecord:
+    return RecordsRecord(
+        mode=found.mode,
+        read=len(found.records),
+        faulty=len(found.faults),
+        refused=refused,
+        cut=sum(r.cut > 0 for r in found.records),
+        characters_cut=sum(r.cut for r in found.records),
+        without_other=len(found.records) - len(found.other),
+        notes=found.notes,
+    )
+
+
+def thresholds_of(run: Run, card: RiskCard, risks: Mapping[str, Floats]) -> tuple[ThresholdRow, ...]:
+    """The threshold table of the best signal."""
+    if card.predictors.best is None:
+        return ()
+    group = numbered([q.group for q in run.answers.questions])
+    kinds = np.array([q.kind for q in run.answers.questions])
+    scored = Scored(risks, run.answers.errors, group, kinds, group, run.splits, run.options.seed)
+    return threshold_rows(scored, card.predictors.best)
 
 
 def dry_run(
@@ -91,8 +220,16 @@ def dry_run(
     """How many prompts a screening runs, and about how long answering takes; nothing is written."""
     options = options or ScreenOptions()
     adapter = open_model(model, **dict(load or {})) if isinstance(model, str) else model
-    _, asked_for = question_sets(adapter, questions)
-    return plan_screening(adapter, sample(asked_for, options.limit, options.seed), options)
+    found = record_file(questions, options)
+    if found is None:
+        _, asked_for = question_sets(adapter, questions)
+        return plan_screening(adapter, sample(asked_for, options.limit, options.seed), options)
+    options = replace(options, own_records=True)
+    if found.mode == "A":
+        return plan_screening(
+            adapter, sample(fitting(adapter, record_questions(found))[0], options.limit, options.seed), options
+        )
+    return plan_answers(adapter, found, options)
 
 
 def question_sets(
@@ -134,7 +271,7 @@ def _card(
         heads=heads,
         signals=records,
         predictors=found,
-        operating=_operating(scored, options.policy, best),
+        operating=operating_of(scored, options.policy, best),
         generation=generated(run),
         strengthen=strengthened(run, heads),
         failures=tuple(run.failures),
@@ -142,25 +279,6 @@ def _card(
         environment=environment_record(adapter.info.device, (options.seed,), round(time.perf_counter() - started, 2)),
     )
     return card.model_copy(update={"verdict": judge(card, options.policy)}), risks
-
-
-def _operating(scored: Scored, policy: Policy | None, best: str | None) -> OperatingPoint | None:
-    """The policy's operating point on the signal it names; None where it names none, or none was measured.
-
-    A policy that bounds the risk only has one too, which it does not require: where to withhold so as to meet it.
-    """
-    if policy is None or (policy.operating_point is None and policy.max_risk is None):
-        return None
-    wanted = policy.operating_point or WantedPoint(max_risk=policy.max_risk or 0.0, min_coverage=0.0)
-    name = best if wanted.signal == "best" else wanted.signal
-    if name is None:
-        return None
-    if name not in scored.risks:
-        why = f"not measured: the signal {name!r} was not asked for"
-        return OperatingPoint(
-            signal=name, max_risk=wanted.max_risk, min_coverage=wanted.min_coverage, threshold=None, met=False, why=why
-        )
-    return operating_point(scored, name, wanted.max_risk, wanted.min_coverage)
 
 
 def _questions(run: Run, names: tuple[str, ...], hash_: str, total: int) -> QuestionsRecord:
@@ -195,12 +313,12 @@ def _protocol(run: Run) -> dict[str, JsonValue]:
         found["chat"] = info.chat
     if info.notes:
         found["notes"] = list(info.notes)
+    if info.chat_date is not None:
+        found["chat_date"] = info.chat_date
     return found
 
 
-def _store(
-    adapter: Adapter, chosen: Sequence[Question], options: ScreenOptions, out: Path | None, force: bool
-) -> RunStore | None:
+def _store(adapter: Adapter, questions: str, options: ScreenOptions, out: Path | None, force: bool) -> RunStore | None:
     """The run directory under this screening's key."""
     if out is None:
         return None
@@ -210,7 +328,7 @@ def _store(
     key: dict[str, object] = {
         "model": info.name,
         "weights": info.fingerprint,
-        "questions": digest(chosen),
+        "questions": questions,
         "limit": options.limit,
     }
     key |= info.identity

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from groundbench.api.adapter import Adapter
+from groundbench.api.adapter import Adapter, Encoded
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvSegment, ImageSegment, ImageSource, Prompt, Segment, TextSegment
 from groundbench.engine.contexts import of_prompts
@@ -17,9 +19,13 @@ from groundbench.engine.scoring import surprisals
 from groundbench.measures.heads.saliency import SaliencyItem, SaliencyOptions, measure_saliency
 from groundbench.registry import open_model
 from groundbench.results.risk_card import IsotonicFit, LogisticFit, RiskCard
+from groundbench.screening.answer_reading import GivenAnswer, read_answer
+from groundbench.screening.answer_signals import FUNCTIONS, Watched, aggregate
 from groundbench.screening.answering import Answers
 from groundbench.screening.calibration import predict
-from groundbench.screening.heads import Head, activity, given_heads
+from groundbench.screening.given_answers import wanted_for
+from groundbench.screening.heads import Head, activity, given_heads, mask_of
+from groundbench.screening.induction import induction_heads
 from groundbench.screening.lens_entropy import lens_entropies, middle_layers
 from groundbench.screening.signals import Signal, behaviour, choose, of_heads
 
@@ -85,6 +91,9 @@ class Screener:
         self.heads = given_heads(self.adapter.info, heads).heads if heads else ()
         self.calibration = dict(calibration or {})
         self.order = tuple(order) or tuple(self.calibration)
+        self._induction: npt.NDArray[np.bool_] | None = None
+        self._lock = threading.RLock()
+        """A model's hooks serve one pass at a time: threads wait for each other."""
 
     @classmethod
     def load(cls, folder: str | Path, model: Adapter | str | None = None, **load: Any) -> Screener:
@@ -130,7 +139,8 @@ class Screener:
             prompt: what stands before the answer.
             evidence: the part of the prompt that the answer should rest on: its text, which must stand there once, its
                 span in characters, or an image, which then stands before the prompt. Not for a `Prompt`, which has it.
-            signals: names or families; heads cost one forward and one backward pass through the last position, gain
+            signals: names or families (signals of whole answers, such as perplexity, are measured by
+                `risk_of_answer`); heads cost one forward and one backward pass through the last position, gain
                 one forward pass and one for each comparison, probability and entropy one.
             without, mismatched: for gain and contrast, the prompt without evidence and with other evidence.
             candidates: for probability, entropy and contrast, the other answers that it might have been.
@@ -139,6 +149,8 @@ class Screener:
             BadInputError: the evidence is not in the prompt, or a signal lacks what it needs.
         """
         chosen = choose(tuple(signals))
+        if any(s.needs == "answer" for s in chosen):
+            return self.risk_of_answer(prompt, answer, evidence=evidence, signals=signals)
         shown = prompt if isinstance(prompt, Prompt) else with_evidence(prompt, evidence)
         live = _Live(
             shown,
@@ -147,10 +159,88 @@ class Screener:
             (answer, *(c for c in dict.fromkeys(candidates) if c != answer)),
         )
         self._require(chosen, live)
-        values = self._values({s.family for s in chosen}, live)
+        with self._lock:
+            values = self._values({s.family for s in chosen}, live)
         found = tuple(self._scored(s, values[s.name]) for s in chosen if s.name in values)
         ranked = sorted(found, key=lambda s: self.order.index(s.name) if s.name in self.order else len(self.order))
         return AnswerRisk(ranked[0].risk, ranked[0].name, found)
+
+    def risk_of_answer(
+        self,
+        prompt: str | Prompt,
+        answer: str,
+        *,
+        evidence: Evidence | None = None,
+        other: str | None = None,
+        signals: Sequence[str] = (),
+    ) -> AnswerRisk:
+        """The risk that an answer of many tokens is not supported, by the signals of a screening of given answers.
+
+        Args:
+            prompt, evidence: as for `risk`; the prompt without evidence is the same with nothing in its place.
+            other: another text of evidence to compare with; without it the signals that need one are left out.
+            signals: names or families; by default every one that needs no fitting.
+
+        Raises:
+            BadInputError: the evidence is not in the prompt, prompt and answer do not fit the model, or no signal could
+                be measured.
+        """
+        shown = prompt if isinstance(prompt, Prompt) else with_evidence(prompt, evidence)
+        given = self._given(shown, answer, other)
+        chosen = [s for s in choose(tuple(signals), records=True) if s.name in FUNCTIONS]
+        with self._lock:
+            reading = read_answer(self.adapter, given, wanted_for(chosen))
+            watched = Watched(self.adapter.info, mask_of(self.adapter.info, self.heads), self._induction_heads(chosen))
+        found = []
+        for signal in chosen:
+            values = FUNCTIONS[signal.name](reading, watched)
+            value = float("nan") if values is None else aggregate(values)[0]
+            if not np.isnan(value):
+                found.append(self._scored(signal, value))
+        if not found:
+            raise BadInputError(f"none of {', '.join(s.name for s in chosen)} could be measured for this answer")
+        ranked = sorted(found, key=lambda s: self.order.index(s.name) if s.name in self.order else len(self.order))
+        return AnswerRisk(ranked[0].risk, ranked[0].name, tuple(found))
+
+    def risk_many(self, answers: Sequence[tuple[str, str, str]], *, signals: Sequence[str] = ()) -> list[AnswerRisk]:
+        """The risks of several (prompt, evidence, answer), in their order; each is compared with the evidence of
+        another one, nearest in length, where there is one.
+
+        Raises:
+            BadInputError: names the number of the answer that cannot be read, from 0.
+        """
+        evidence = [e for _, e, _ in answers]
+        found = []
+        for i, (prompt, own, answer) in enumerate(answers):
+            others = [e for e in evidence if e != own]
+            other = min(others, key=lambda e: (abs(len(e) - len(own)), e)) if others else None
+            try:
+                found.append(self.risk_of_answer(prompt, answer, evidence=own, other=other, signals=signals))
+            except BadInputError as error:
+                raise BadInputError(f"answer {i}: {error}") from None
+        return found
+
+    def _given(self, shown: Prompt, answer: str, other: str | None) -> GivenAnswer:
+        info = self.adapter.info
+        (row,) = self.adapter.encode([shown])
+        (target,) = self.adapter.encode_targets([answer], shown)
+        if len(row) + len(target) > info.max_length:
+            raise BadInputError(
+                f"{len(row)} tokens and {len(target)} of the answer do not fit {info.name}'s context of "
+                f"{info.max_length}"
+            )
+        lent = None if other is None else _in_its_place(shown, EnvSegment(other))
+        return GivenAnswer("the answer", row, target, self._encoded(_in_its_place(shown, None)), self._encoded(lent))
+
+    def _encoded(self, prompt: Prompt | None) -> Encoded | None:
+        return self.adapter.encode([prompt])[0] if prompt is not None and prompt.segments else None
+
+    def _induction_heads(self, chosen: Sequence[Signal]) -> npt.NDArray[np.bool_]:
+        if not any(s.name == "sink" for s in chosen):
+            return np.zeros(self.adapter.info.n_heads, dtype=bool)
+        if self._induction is None:
+            self._induction = induction_heads(self.adapter)
+        return self._induction
 
     def _require(self, chosen: Sequence[Signal], live: _Live) -> None:
         alone = "candidates=, the other answers it might have been"
@@ -196,6 +286,15 @@ class Screener:
         fit = self.calibration.get(signal.name)
         risk = None if fit is None else float(predict(fit, np.array([value]))[0])
         return SignalRisk(signal.name, value, risk, signal.cost)
+
+
+def _in_its_place(prompt: Prompt, evidence: EnvSegment | None) -> Prompt:
+    """The prompt with other evidence, or none, in the place of its own."""
+    at = [i for i, s in enumerate(prompt.segments) if isinstance(s, EnvSegment | ImageSegment)]
+    kept = [s for i, s in enumerate(prompt.segments) if i not in at]
+    if evidence is not None and at:
+        kept.insert(at[0], evidence)
+    return replace(prompt, segments=tuple(kept))
 
 
 def with_evidence(prompt: str, evidence: Evidence | None) -> Prompt:

@@ -26,18 +26,22 @@ from groundbench.results.risk_card import (
     Role,
     SignalRecord,
 )
+from groundbench.results.risk_card_answers import ThresholdRow
 from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
 from groundbench.screening.error_rates import estimated
+from groundbench.screening.policy import Policy, WantedPoint
 from groundbench.screening.signals import Signal
 from groundbench.screening.splits import Splits
 from groundbench.stats.grouped import rate
 from groundbench.stats.ranking import (
     Ranked,
+    auprc_estimate,
     aurc_estimate,
     auroc,
     auroc_estimate,
     auroc_gap,
     auroc_p,
+    prr_estimate,
     risk_coverage,
 )
 from groundbench.stats.significance import holm
@@ -84,13 +88,15 @@ def signal_records(scored: Scored, signals: Sequence[Signal], missing: Mapping[s
 
 
 def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord:
-    base = SignalRecord(name=signal.name, role=signal.role, description=signal.description, cost=signal.cost)
-    if missing is None and not len(scored.known(signal.name, scored.splits.scored)):
+    told = {n: getattr(signal, n) for n in ("name", "role", "description", "cost", "source", "formula")}
+    base = SignalRecord.model_validate(told)
+    part = scored.splits.test if signal.fitted else scored.splits.scored
+    if missing is None and not len(scored.known(signal.name, part)):
         missing = f"no question of the splits fit and test has what it needs ({signal.needs})"
     if missing is not None:
         return base.model_copy(update={"missing": missing})
-    risk, error, group = scored.on(signal.name, scored.splits.scored)
-    at = scored.known(signal.name, scored.splits.scored)
+    risk, error, group = scored.on(signal.name, part)
+    at = scored.known(signal.name, part)
     fit, fit_error, _ = scored.on(signal.name, scored.splits.fit)
     test, test_error, test_group = scored.on(signal.name, scored.splits.test)
     return base.model_copy(
@@ -104,6 +110,8 @@ def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord
             "auroc_fit": auroc(fit, fit_error) if len(fit) else None,
             "auroc_test": estimated(auroc_estimate(test, test_error, test_group, scored.seed)) if len(test) else None,
             "aurc": estimated(aurc_estimate(risk, error, group, scored.seed)),
+            "auprc": estimated(auprc_estimate(risk, error, group, scored.seed)),
+            "prr": estimated(prr_estimate(risk, error, group, scored.seed)),
             "curve": _curve(risk, error, group, scored.seed),
             "calibration": _calibrated((fit, fit_error), (test, test_error, test_group), scored.seed),
         }
@@ -189,6 +197,40 @@ def _compared(scored: Scored, one: str, other: str) -> Comparison | None:
     gap = auroc_gap(a, b, error, group, scored.seed)
     within = auroc_gap(a, b, error, group, scored.seed, stratum=scored.stratum[at])
     return Comparison(one=one, other=other, gap=estimated(gap), within=estimated(within))
+
+
+def operating_of(scored: Scored, policy: Policy | None, best: str | None) -> OperatingPoint | None:
+    """The policy's operating point on the signal it names; None where it names none, or none was measured.
+
+    A policy that bounds the risk only has one too, which it does not require: where to withhold so as to meet it.
+    """
+    if policy is None or (policy.operating_point is None and policy.max_risk is None):
+        return None
+    wanted = policy.operating_point or WantedPoint(max_risk=policy.max_risk or 0.0, min_coverage=0.0)
+    name = best if wanted.signal == "best" else wanted.signal
+    if name is None:
+        return None
+    if name not in scored.risks:
+        why = f"not measured: the signal {name!r} was not asked for"
+        return OperatingPoint(
+            signal=name, max_risk=wanted.max_risk, min_coverage=wanted.min_coverage, threshold=None, met=False, why=why
+        )
+    return operating_point(scored, name, wanted.max_risk, wanted.min_coverage)
+
+
+def threshold_rows(scored: Scored, signal: str) -> tuple[ThresholdRow, ...]:
+    """What thresholds at each tenth of the `fit` split's risks do on the `test` split."""
+    fit, _, _ = scored.on(signal, scored.splits.fit)
+    test, error, _ = scored.on(signal, scored.splits.test)
+    if not len(fit) or not len(test):
+        return ()
+    found = []
+    for level in sorted({float(q) for q in np.quantile(fit, np.linspace(0.1, 0.9, 9))}):
+        flagged = test > level
+        caught = float(flagged[error].mean()) if error.any() else None
+        kept = float(error[~flagged].mean()) if (~flagged).any() else None
+        found.append(ThresholdRow(threshold=level, flagged=float(flagged.mean()), caught=caught, wrong_kept=kept))
+    return tuple(found)
 
 
 def operating_point(scored: Scored, signal: str, max_risk: float, min_coverage: float) -> OperatingPoint:

@@ -18,14 +18,17 @@ from groundbench.screening.answering import Answers, normalised
 from groundbench.screening.heads import Activity
 
 Floats = npt.NDArray[np.float64]
-Need = Literal["without", "mismatched", "heads", "hidden", "candidates"]
+Need = Literal["without", "mismatched", "heads", "hidden", "candidates", "answer"]
 CONTRAST = 1.0
 """How far contrastive decoding goes beyond the prompt, away from blank evidence (Leng et al. 2024)."""
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One risk signal: its name, the family it is asked for by, its role, what it needs and costs."""
+    """One risk signal: its name, the family it is asked for by, its role, what it needs and costs.
+
+    `source`: where a published one comes from; `formula`: what is computed, where the description does not say.
+    """
 
     name: str
     family: str
@@ -33,6 +36,13 @@ class Signal:
     description: str
     cost: str
     needs: Need
+    source: str = ""
+    formula: str = ""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it is a model that is fitted on the split `fit`: then it is judged on the split `test` alone."""
+        return self.cost.endswith("fitted")
 
 
 HEADS_COST = "1 forward + 1 backward through the last position"
@@ -103,19 +113,90 @@ SIGNALS: tuple[Signal, ...] = (
         "without",
     ),
 )
+PUBLISHED: tuple[Signal, ...] = (
+    Signal(
+        "context-shift", "context-shift", "signal",
+        "minus the Jensen-Shannon divergence of the next-token distributions with own and with other evidence (nats)",
+        "2 forwards", "answer", "LUMINA's idea (Yeh et al. 2025) with another distance",
+        "-JSD(p(. | own), p(. | other)), mean over tokens",
+    ),
+    Signal(
+        "context-shift-mmd", "context-shift", "signal",
+        "minus the squared maximum mean discrepancy of the same two distributions",
+        "2 forwards", "answer", "LUMINA (Yeh et al. 2025)",
+        "-|sum_i (p_i - q_i) e_i/|e_i||^2 over the 100 likeliest tokens of each, e: input embeddings",
+    ),
+    Signal(
+        "ipr", "ipr", "signal", "information processing rate: how late the layers settle on the final token",
+        "1 forward + 1 unembedding for each layer", "answer", "LUMINA (Yeh et al. 2025)",
+        "sum_l l (1 - min(p_l(y^)/p(y^), 1)) / sum_l l/H_l * p(y)/p(y^) on the logit lens",
+    ),
+    Signal(
+        "lookback", "lookback", "signal", "log-odds of an error by the heads' attention to evidence against own words",
+        "1 forward; fitted", "answer", "Lookback Lens (Chuang et al. 2024)",
+        "ridge-logistic on mean a(evidence) / (mean a(evidence) + mean a(earlier answer tokens)) of each head",
+    ),
+    Signal(
+        "redeep", "redeep", "signal", "log-odds of an error by copy heads' external and feed-forward parametric scores",
+        "1 forward + 1 unembedding for each of 10 layers; fitted", "answer", "ReDeEP (Sun et al. 2025)",
+        "logistic on sum cos(state, mean state of the 10 % most attended evidence tokens), sum JSD(lens before, after)",
+    ),
+    Signal(
+        "sink", "sink", "signal", "entropy gated by the induction heads' attention to the first token",
+        "1 forward", "answer", "INTRYGUE (Bazarova et al. 2026)",
+        "entropy * mean attention of induction heads to the first token",
+    ),
+    Signal(
+        "rauq", "rauq", "signal", "recurrent attention-based uncertainty",
+        "1 forward", "answer", "RAUQ (Vazhentsev et al. 2025)",
+        "max over middle layers of mean -log c_i, c_i = 0.2 p_i + 0.8 a(i, i-1) c_(i-1)",
+    ),
+    Signal(
+        "svar", "svar", "signal", "minus the middle layers' attention to image tokens",
+        "1 forward", "answer", "SVAR (Jiang et al. 2025)", "-sum of attention to image tokens, mean over heads",
+    ),
+    Signal(
+        "internal-confidence", "internal-confidence", "signal",
+        "minus the token's largest lens probability at any image position and layer",
+        "1 forward + 1 unembedding of all image tokens for each layer", "answer", "Jiang et al. 2025 (ICLR)",
+        "-max over layers and image tokens of p_lens(y)",
+    ),
+    Signal(
+        "perplexity", "perplexity", "baseline", "mean surprisal of the answer's tokens (nats): log of the perplexity",
+        "1 forward", "answer",
+    ),
+    Signal(
+        "ln-entropy", "ln-entropy", "baseline", "length-normalised entropy: mean over the answer's tokens (nats)",
+        "1 forward", "answer", "Malinin and Gales 2021",
+    ),
+    Signal("length", "length", "baseline", "tokens of the answer", "nothing", "answer"),
+    Signal("position", "position", "baseline", "tokens before the answer", "nothing", "answer"),
+)  # fmt: skip
 FAMILIES = tuple(dict.fromkeys(s.family for s in SIGNALS))
+EVERY_SIGNAL = (*SIGNALS, *PUBLISHED)
+"""All signals. Those of `SIGNALS` are measured by default on question sets; on users' own records, all."""
 
 
-def choose(names: tuple[str, ...]) -> tuple[Signal, ...]:
-    """The signals of these families or names, in the order of the table; all if none is named. Raises BadInputError."""
-    known = {*FAMILIES, *(s.name for s in SIGNALS)}
+def choose(names: tuple[str, ...], *, records: bool = False) -> tuple[Signal, ...]:
+    """The signals of these families or names, in the order of the table; `all` is every one.
+
+    Args:
+        records: of a user's own records, where every signal is measured if none is named.
+
+    Raises:
+        BadInputError: an unknown name.
+    """
+    families = tuple(dict.fromkeys(s.family for s in EVERY_SIGNAL))
+    known = {*families, *(s.name for s in EVERY_SIGNAL), "all"}
     for name in names:
         if name not in known:
             raise BadInputError(
-                f"unknown signal {name!r}: expected some of {', '.join(FAMILIES)}, or one of "
-                f"{', '.join(s.name for s in SIGNALS if s.name not in FAMILIES)}"
+                f"unknown signal {name!r}: expected some of {', '.join(families)}, one of "
+                f"{', '.join(s.name for s in EVERY_SIGNAL if s.name not in families)}, or all"
             )
-    return tuple(s for s in SIGNALS if not names or s.name in names or s.family in names)
+    if not names:
+        return EVERY_SIGNAL if records else SIGNALS
+    return tuple(s for s in EVERY_SIGNAL if "all" in names or s.name in names or s.family in names)
 
 
 def gains(answers: Answers, answer: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:

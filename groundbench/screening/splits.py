@@ -5,15 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.question import Question
-
 Ints = npt.NDArray[np.int64]
 DETECT, FIT = 0.2, 0.4
 """Parts of the groups; the rest, as many as `fit`, are tested."""
+
+
+class Grouped(Protocol):
+    """Whatever is asked: a question, or a record of a user's own."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def group(self) -> str: ...  # noqa: D102
+
+
+T = TypeVar("T", bound=Grouped)
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class Splits:
         return np.sort(np.concatenate([self.fit, self.test]))
 
 
-def split(questions: Sequence[Question], seed: int) -> Splits:
+def split(questions: Sequence[Grouped], seed: int) -> Splits:
     """Seeded; a group (a scene, an image) is never parted. The order of the questions changes nothing."""
     order = _shuffled(questions, seed)
     cuts = round(DETECT * len(order)), round((DETECT + FIT) * len(order))
@@ -39,7 +50,7 @@ def split(questions: Sequence[Question], seed: int) -> Splits:
     return Splits(*(np.flatnonzero(where == k) for k in range(3)))
 
 
-def sample(questions: Sequence[Question], limit: int | None, seed: int) -> tuple[Question, ...]:
+def sample(questions: Sequence[T], limit: int | None, seed: int) -> tuple[T, ...]:
     """At most `limit` questions: whole groups in a seeded order, and of the last one as many as fit."""
     if limit is None:
         return tuple(questions)
@@ -48,6 +59,6 @@ def sample(questions: Sequence[Question], limit: int | None, seed: int) -> tuple
     return tuple(questions[i] for i in chosen)
 
 
-def _shuffled(questions: Sequence[Question], seed: int) -> list[str]:
+def _shuffled(questions: Sequence[Grouped], seed: int) -> list[str]:
     names = sorted({q.group for q in questions})
     return [names[i] for i in np.random.default_rng([seed, 8]).permutation(len(names))]

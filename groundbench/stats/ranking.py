@@ -71,6 +71,19 @@ class Ranked:
         mean: Floats = (share * own + (before - share * begin) * growth).sum(1) / end[:, -1]
         return mean
 
+    def auprcs(self, weights: Floats) -> Floats:
+        """[b] the area under the precision-recall curve of the errors (average precision), riskiest first; NaN without
+        an error. Equal risks are one step, so that their order changes nothing."""
+        weights = weights[:, self.order]
+        own = np.add.reduceat(weights, self.start, axis=1)[:, ::-1]
+        wrong = np.add.reduceat(weights * self.error, self.start, axis=1)[:, ::-1]
+        total = wrong.sum(1, keepdims=True)
+        flagged = np.cumsum(own, axis=1)
+        precision = np.divide(np.cumsum(wrong, axis=1), flagged, out=np.zeros_like(own), where=flagged > 0)
+        area = (precision * wrong).sum(1)
+        found: Floats = np.divide(area, total[:, 0], out=np.full(len(weights), np.nan), where=total[:, 0] > 0)
+        return found
+
     def curve(self, weights: Floats, coverages: Floats) -> Floats:
         """[b, coverages] the share of errors among the part of least risk, under weights [b, answers]."""
         weights = weights[:, self.order]
@@ -188,6 +201,25 @@ def _below(among: Floats, risk: Floats) -> Floats:
 def aurc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
     """The area under the risk-coverage curve with its interval; a risk that says nothing has the error rate."""
     return _estimated(Ranked.of(risk, error).aurcs, group, seed)
+
+
+def auprc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
+    """The area under the precision-recall curve of the errors with its interval; chance has the error rate."""
+    return _estimated(Ranked.of(risk, error).auprcs, group, seed, can_be_told(error, group))
+
+
+def prr_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
+    """The prediction rejection ratio (Malinin and Gales 2021) with its interval: 1 for a risk that ranks every error
+    above every right answer, 0 for chance, below 0 for worse; of areas under the risk-coverage curve."""
+    own, best = Ranked.of(risk, error), Ranked.of(error.astype(np.float64), error)
+
+    def ratio(weights: Floats) -> Floats:
+        rate = (weights * error).sum(1) / weights.sum(1)
+        most = rate - best.aurcs(weights)
+        found: Floats = np.divide(rate - own.aurcs(weights), most, out=np.full(len(weights), np.nan), where=most > 0)
+        return found
+
+    return _estimated(ratio, group, seed, can_be_told(error, group))
 
 
 def risk_coverage(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> list[tuple[float, Estimate]]:

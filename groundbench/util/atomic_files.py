@@ -1,21 +1,40 @@
-"""Arrays as one .npz file that is written whole or not at all."""
+"""Files that are written whole or not at all, under names that stay in their folder."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+from urllib.parse import quote
 
 import numpy as np
 
 
-def write_npz(path: Path, **arrays: Any) -> None:
-    """Write arrays so that neither a kill nor a full disk leaves half a file, or an unfinished one beside it."""
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """Give an open file that takes the place of `path` when the block ends, and vanishes where it fails.
+
+    Libraries are given the file, never its path: some read a path with a colon as an address, or as UTF-8.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)
+            yield file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_npz(path: Path, **arrays: Any) -> None:
+    """Write arrays so that neither a kill nor a full disk leaves half a file, or an unfinished one beside it."""
+    with written_whole(path) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def file_name(text: str) -> str:
+    """A text as the name of one file or folder: what could lead elsewhere is written as %XX; other texts stay as is."""
+    kept = "".join(c if c.isalnum() or c in " .,;+=@()[]{}'!~^$&#_-" else quote(c, safe="") for c in text)
+    return kept.replace(".", "%2E") if not kept.strip(".") else kept

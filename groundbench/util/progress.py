@@ -18,7 +18,7 @@ class Progress:
         self._bar: RichProgress | None = None
         if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":  # of several processes the first one shows it
             self._bar = RichProgress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),

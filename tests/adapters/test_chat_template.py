@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 import torch
 from helpers.small_models import Home, letters_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
+from transformers.utils import chat_template_utils
 
 from groundbench.adapters.chat_template import REQUEST
 from groundbench.adapters.huggingface import HFCausal
@@ -103,3 +106,39 @@ def test_without_a_template_chat_is_refused():
 def test_a_template_that_does_not_keep_the_turn_is_refused(template, message):
     with pytest.raises(BadInputError, match=message):
         PromptEncoder(tokenizer(template), 4096, "letters", chat=True)
+
+
+DATED = (
+    "{{ strftime_now('%d %b %Y %H:%M:%S') }}" + TEMPLATE,
+    "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}{{ date_string }}"
+    + TEMPLATE,
+    "{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}{{ date_string }}" + TEMPLATE,
+)
+
+
+@pytest.mark.parametrize("template", DATED)
+def test_no_prompt_depends_on_the_day_of_the_run(template, monkeypatch):
+    made = []
+    for year in (2024, 2031):
+        clock = type(
+            "Clock", (datetime,), {"now": classmethod(lambda cls, tz=None, y=year: datetime(y, 5, 6, 7, 8, 9))}
+        )
+        monkeypatch.setattr(chat_template_utils, "datetime", clock)
+        encoder = PromptEncoder(tokenizer(template), 4096, "letters", chat=True)
+        made.append((encoder.opening, encoder.chat_date))
+    assert made[0] == made[1]
+    assert made[0][0].startswith("26 Jul 2024")
+    assert made[0][1] == "2024-07-26"
+
+
+def test_a_date_is_recorded_where_the_template_asks_for_it(tmp_path):
+    dated = HFCausal(model(False).model, tokenizer(DATED[0]), name="dated", chat=True)
+    assert evaluate(dated, BED, measures=["gain"], out=tmp_path).protocol["chat_date"] == "2024-07-26"
+    assert "chat_date" not in evaluate(model(True), BED, measures=["gain"]).protocol
+    assert model(True).info.chat_date is None
+
+
+def test_a_template_that_draws_at_random_is_refused():
+    dice = "{{ range(99999) | random }}{{ range(99999) | random }}" + TEMPLATE
+    with pytest.raises(BadInputError, match="renders the same turns otherwise each time"):
+        PromptEncoder(tokenizer(dice), 4096, "letters", chat=True)

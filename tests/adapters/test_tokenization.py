@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from groundbench.adapters.tokenization import PromptEncoder
@@ -80,3 +81,50 @@ def test_targets_do_not_depend_on_what_was_asked_before():
     alone = PromptEncoder(TOKENIZER, 4096, "letters").targets(["duck", "cat"], one)
     ENCODER.targets(["cat", "book"], one)
     assert ENCODER.targets(["duck", "cat"], one) == alone
+
+
+def beginning_with(*first: str) -> PreTrainedTokenizerFast:
+    """A tokenizer that puts these tokens before every text."""
+    tokenizer = letters_tokenizer()
+    tokenizer.add_special_tokens({"eos_token": "</s>"})
+    tokens = [(t, tokenizer.convert_tokens_to_ids(t)) for t in dict.fromkeys(first)]
+    template = TemplateProcessing(single=" ".join([*first, "$A"]), special_tokens=tokens) if first else None
+    if template is not None:
+        tokenizer.backend_tokenizer.post_processor = template
+    return tokenizer
+
+
+@pytest.mark.parametrize("first", [(), ("<s>",), ("</s>",), ("<s>", "</s>"), ("</s>", "<s>"), ("</s>", "</s>", "<s>")])
+@pytest.mark.parametrize("bos", ["auto", "yes", "no"])
+def test_what_a_tokenizer_puts_first_is_kept_whole(first, bos):
+    tokenizer = beginning_with(*first)
+    encoder = PromptEncoder(tokenizer, 4096, "letters", bos=bos)
+    (plain,), (row,) = (e.encode([prompt("a {env} b", "cat")]) for e in (ENCODER, encoder))
+    own = tuple(tokenizer.convert_tokens_to_ids(list(first)))
+    begins = {"no": (), "auto": own, "yes": own if first[:1] == ("<s>",) else (tokenizer.bos_token_id,)}[bos]
+    assert row.ids == (*begins, *plain.ids)
+    assert row.env == tuple((a + len(begins), b + len(begins)) for a, b in plain.env)
+    if bos == "auto":
+        assert row.ids == tuple(tokenizer("a cat b")["input_ids"])
+    said = {(): "none", (tokenizer.bos_token_id,): "added"}
+    assert encoder.begins_with == said.get(begins, "".join(first))
+
+
+def test_tokens_beyond_the_embeddings_are_refused():
+    tokenizer = beginning_with()
+    size = len(tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|turn|>"]})
+    assert PromptEncoder(tokenizer, 4096, "letters", embeddings=size + 1).encode([prompt("<|turn|> {env}", "cat")])
+    encoder = PromptEncoder(tokenizer, 4096, "letters", embeddings=size)
+    assert encoder.encode([prompt("a {env}", "cat")])
+    for ask in (
+        lambda: encoder.encode([prompt("<|turn|> {env}", "cat")]),
+        lambda: encoder.targets(["<|turn|>"], prompt("a {env} b", "cat")),
+    ):
+        with pytest.raises(BadInputError, match=rf"<\|turn\|>.* \(token {size}\), but the model has embeddings for"):
+            ask()
+    tokenizer.chat_template = "{% for m in messages %}<|turn|>{{ m.content }}{% endfor %}"
+    with pytest.raises(BadInputError, match="what begins every prompt holds"):
+        PromptEncoder(tokenizer, 4096, "letters", chat=True, embeddings=size)
+    with pytest.raises(BadInputError, match="expected a tokenizer that belongs to the model"):
+        PromptEncoder(tokenizer, 4096, "letters", embeddings=100)

@@ -186,7 +186,7 @@ def test_models_check_refuses_a_model_without_logits(say: Say, bed: str, monkeyp
     ("model", "said"),
     [
         ("no/such/folder", "groundbench: no/such/folder: no such folder"),
-        ("no_such_module:thing", "cannot import 'thing' from 'no_such_module'"),
+        ("no_such_module:thing", "there is no module 'no_such_module'"),
         ("somebody/gone", "groundbench: somebody/gone: "),
     ],
 )

@@ -169,7 +169,7 @@ def caused(error: Exception, cause: BaseException) -> Exception:
         (
             no_space(),
             1,
-            "groundbench: no space left on device while writing runs/a/result.json; what was computed so far is kept",
+            "groundbench: no space left on device while writing runs/a/result.json",
         ),
         (
             caused(RuntimeError("save failed"), no_space()),
@@ -219,10 +219,27 @@ def test_a_fault_nobody_foresaw_keeps_its_traceback(
     assert shown.strip().endswith("groundbench: unforeseen ZeroDivisionError, please report it: division by zero")
 
 
-@pytest.mark.parametrize(("resumes", "said"), [(False, "interrupted\n"), (True, "goes on where it stopped\n")])
-def test_interrupted(fail: Callable[..., int], resumes: bool, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("resumes", [False, True])
+def test_interrupted_where_nothing_was_kept(
+    fail: Callable[..., int], resumes: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fail(KeyboardInterrupt(), resumes=resumes) == 130
-    assert capsys.readouterr().err.endswith(said)
+    assert capsys.readouterr().err.endswith("groundbench: interrupted\n")
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_interrupted_with_a_run_directory(
+    keeps: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, out: Path, **__: object) -> None:
+        if keeps:
+            out.mkdir()
+            (out / "manifest.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("groundbench.evaluation.evaluate.evaluate", stopped)
+    assert main(["run", "anything", "--out", str(tmp_path / "run")]) == 130
+    assert capsys.readouterr().err.endswith("the same command goes on where it stopped\n") == keeps
 
 
 def test_a_schema_error_is_one_sentence() -> None:

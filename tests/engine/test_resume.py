@@ -15,7 +15,7 @@ from helpers.small_models import Home, tiny_llama
 from groundbench.api.errors import StoreMismatchError
 from groundbench.engine.run_directory import Stage
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.mechanism import MechanismOptions
+from groundbench.measures.ablation.options import AblationOptions
 
 TESTS = Path(__file__).resolve().parents[1]
 KILLED = textwrap.dedent(
@@ -92,6 +92,6 @@ def test_another_model_testbed_or_option_is_refused_and_force_starts_over(tmp_pa
 
 
 def test_the_mechanism_options_do_not_hide_in_an_old_run(tmp_path):
-    one = run(tmp_path, measures=("gain", "heads", "ablation"), mechanism=MechanismOptions(draws=2, instance_draws=2))
-    two = run(tmp_path, measures=("gain", "heads", "ablation"), mechanism=MechanismOptions(draws=3, instance_draws=2))
+    one = run(tmp_path, measures=("gain", "heads", "ablation"), ablation=AblationOptions(draws=2, instance_draws=2))
+    two = run(tmp_path, measures=("gain", "heads", "ablation"), ablation=AblationOptions(draws=3, instance_draws=2))
     assert [a.n_draws for a in one.ablations] != [a.n_draws for a in two.ablations]

@@ -14,8 +14,8 @@ from helpers.toy_training import toy_preset
 from groundbench.api.errors import BadInputError
 from groundbench.cli import main
 from groundbench.cli.tables.result import show_result
+from groundbench.evaluation.defaults import choose_testbed
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.options import choose_testbed
 from groundbench.evaluation.training_provenance import Trained
 from groundbench.evaluation.trajectory import TrajectoryOptions, trajectory
 from groundbench.registry import load_testbed, open_model

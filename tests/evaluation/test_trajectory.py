@@ -18,10 +18,10 @@ from groundbench.api.errors import BadInputError, StoreMismatchError
 from groundbench.cli import main
 from groundbench.evaluation import trajectory as module
 from groundbench.evaluation.checkpoints import find_checkpoints
-from groundbench.evaluation.mechanism import MechanismOptions
 from groundbench.evaluation.seeds import trajectories
 from groundbench.evaluation.training_provenance import Trained
 from groundbench.evaluation.trajectory import TrajectoryOptions, corrected, trajectory
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.cooccurrence import measure_cooccurrence
 from groundbench.measures.gain.corpus_counts import corpus_counts
 from groundbench.measures.lens.options import LensOptions
@@ -36,8 +36,8 @@ from groundbench.training import train
 HERE = Path(__file__).parent
 NOUNS = 8
 LENS = LensOptions(steps=3, positions=256, batch_positions=16)
-QUICK = MechanismOptions(draws=2, instance_draws=1, lens=LENS)
-OPTIONS = TrajectoryOptions(points=3, costly_points=1, limit=NOUNS, mechanism=QUICK)
+QUICK = {"ablation": AblationOptions(draws=2, instance_draws=1), "lens": LENS}
+OPTIONS = TrajectoryOptions(points=3, costly_points=1, limit=NOUNS, **QUICK)
 STEPS = (0, 20, 30)
 SIZES = {"config.n_positions": 64, "length": 48}
 
@@ -130,7 +130,10 @@ def test_several_seeds_are_measured_and_averaged(
     assert mean.last.gain.values == tuple(t.last.gain.mean for t in each if t.last.gain)
     assert main([*words, "--out", str(tmp_path)]) == 0
     assert "mean over the seeds 3, 4" in capsys.readouterr().out
-    assert trajectories(trained.parent, out=tmp_path, options=TrajectoryOptions(("gain",), 2, limit=NOUNS)) == mean
+    assert (
+        trajectories(trained.parent, out=tmp_path, options=TrajectoryOptions(measures=("gain",), points=2, limit=NOUNS))
+        == mean
+    )
 
 
 def test_what_is_finished_is_taken_as_it_is_and_nothing_else(trained: Path, tmp_path: Path, opened: list[str]) -> None:
@@ -145,7 +148,7 @@ def test_what_is_finished_is_taken_as_it_is_and_nothing_else(trained: Path, tmp_
     assert measured(tmp_path) == []
     assert numbers(tmp_path) == first
     assert measured(tmp_path, points=3) == ["step-000020"]  # the others were measured under the same options
-    assert measured(tmp_path, measures=("gain", "heads"), mechanism=QUICK) == ["step-000000", "step-000030"]
+    assert measured(tmp_path, measures=("gain", "heads"), **QUICK) == ["step-000000", "step-000030"]
     assert measured(tmp_path) == ["step-000000", "step-000030"]  # and what stands there now has heads: not the same
     result = tmp_path / "step-000030" / "result.json"
     Result.load(result).model_copy(update={"gain": None}).save(result)
@@ -153,12 +156,6 @@ def test_what_is_finished_is_taken_as_it_is_and_nothing_else(trained: Path, tmp_
     (tmp_path / "step-000000" / "items.parquet").unlink()
     assert measured(tmp_path) == ["step-000000"]
     assert numbers(tmp_path) == first
-
-
-def test_an_option_that_is_off_is_no_part_of_the_note_so_that_older_notes_still_hold(whole: Path) -> None:
-    note = json.loads(next(whole.glob("step-*/measured.json")).read_text(encoding="utf-8"))
-    assert "draws" in note["key"]["asked"]["mechanism"]
-    assert "swap_rings" not in note["key"]["asked"]["mechanism"]
 
 
 def test_another_run_is_refused_and_force_starts_over(

@@ -13,17 +13,22 @@ from groundbench.engine.contexts import EmptyFormError, build_contexts
 from groundbench.engine.scoring import score
 from groundbench.evaluation.dry_run import dry_run
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.mechanism import MechanismOptions
-from groundbench.evaluation.options import Options, limited_nouns
+from groundbench.evaluation.form_contexts import limited_nouns
+from groundbench.evaluation.options import Options
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.copy_corrected import copy_corrected
 from groundbench.measures.gain.measure import measure_gain
 from groundbench.measures.heads.head_saliency import HeadSaliency
+from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items, measure_saliency
 from groundbench.measures.heads.shared_heads import head_forms
 from groundbench.results.items import read_items
 from groundbench.results.run import Result
 
-QUICK = MechanismOptions(denominator="row", selections=("crossfit",), controls=("layer",), draws=2)
+QUICK = {
+    "heads": HeadOptions(denominator="row"),
+    "ablation": AblationOptions(selections=("crossfit",), controls=("layer",), draws=2),
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +36,7 @@ def run(tmp_path_factory):
     """The whole ladder of a small model, by default, with its folder."""
     folder = tmp_path_factory.mktemp("ladder")
     bed = ladder(folder)
-    return bed, evaluate(tiny_llama(), bed, out=folder / "run", mechanism=QUICK), folder / "run"
+    return bed, evaluate(tiny_llama(), bed, out=folder / "run", **QUICK), folder / "run"
 
 
 def test_a_ladder_is_measured_whole(run):

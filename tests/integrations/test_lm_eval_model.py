@@ -19,8 +19,8 @@ from lm_eval.api.registry import get_model  # noqa: E402
 
 import groundbench  # noqa: E402
 from groundbench.api.errors import BadInputError, UnsupportedModelError  # noqa: E402
-from groundbench.evaluation.evaluate import MechanismOptions  # noqa: E402
 from groundbench.integrations.lm_eval.model import GroundbenchLM  # noqa: E402
+from groundbench.measures.ablation.options import AblationOptions  # noqa: E402
 from groundbench.registry import load_testbed  # noqa: E402
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -155,7 +155,7 @@ def direct(own):
         tiny.adapter(),
         own,
         measures=["gain", "heads", "ablation"],
-        mechanism=MechanismOptions(draws=3, selections=("crossfit",), controls=("layer",)),
+        ablation=AblationOptions(draws=3, selections=("crossfit",), controls=("layer",)),
     )
 
 
@@ -211,3 +211,17 @@ def test_lm_evals_own_models_are_still_found_beside_ours() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "GroundbenchLM HFLM\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("pretrained=nowhere,dtyp=float32", "unknown option of loading 'dtyp'.*did you mean 'dtype'"),
+        ("pretrained=nowhere,foo=3", "unknown option of loading 'foo': expected one of .*trust_remote_code"),
+        ("pretrained=nowhere,batch_tokens=many", "batch_tokens='many': expected a whole number"),
+        ("dtype=float32", "lacks pretrained=MODEL"),
+    ],
+)
+def test_arguments_that_no_adapter_knows(arguments, said):
+    with pytest.raises(BadInputError, match=said):
+        GroundbenchLM.create_from_arg_string(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -110,3 +111,50 @@ def test_a_noun_shown_twice() -> None:
             return Prompt(once.frame, once.env, once.form, (*once.segments, TextSegment(" "), once.segments[1]))
 
     assert "frame 'f1' with 'ball' shown as 'word' shows the noun 2 times; expected once" in said(Twice())
+
+
+HARD = [
+    ("ice cream", "ice creams"),
+    ("hot dog", "hot dogs"),
+    ("T-shirt", "T-shirts"),
+    ("jack-o'-lantern", "jack-o'-lanterns"),
+    ("7-up", ""),
+    ("mp3", "mp3s"),
+    ("Äpfel", ""),
+    ("cafe\u0301", "cafe\u0301s"),
+    ("किताब", "किताबें"),
+    ("🍎", ""),
+    ("o’clock", ""),
+]
+
+
+@pytest.mark.parametrize(("word", "plural"), HARD)
+def test_nouns_of_any_writing(word, plural):
+    """A noun shown as itself is no fault; beside another noun it is, in any case and normal form."""
+    hard = Noun(word, "things", "a", plural)
+    assert find_faults(WordBed(nouns=(*NOUNS, hard))) == []
+    if word == "🍎":  # without letters it is in no text by name
+        return
+    for written in {word, word.upper(), unicodedata.normalize("NFD", word), *([plural] if plural else [])}:
+        frames = (Frame("f1", f"the {written} and the {{env}} . I love this"), FRAMES[1])
+        found = {f.what for f in find_faults(WordBed(nouns=(*NOUNS, hard), frames=frames))}
+        assert len(found) == 1
+        assert "besides the shown one" in found.pop()
+
+
+def test_the_longest_noun_is_the_one_that_is_named():
+    nouns = (*NOUNS, Noun("cream", "food", "a", "creams"), Noun("ice cream", "food", "an", "ice creams"))
+    frames = (Frame("f1", "the ice cream with the {env} . I love this"), FRAMES[1])
+    assert {f.what for f in find_faults(WordBed(nouns=nouns, frames=frames))} == {
+        "has the inventory noun 'ice cream' besides the shown one"
+    }
+    apart = (Frame("f1", "the ice on the {env} . I love this"), FRAMES[1])
+    assert find_faults(WordBed(nouns=nouns, frames=apart)) == []
+
+
+class WordBed(Bed):
+    """The planted bed in the form `word` alone."""
+
+    def __init__(self, **given) -> None:
+        super().__init__(**given)
+        self.forms = (WORD,)

@@ -47,10 +47,11 @@ def compare(
 
 
 def _print(c: Comparison, by_noun: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from groundbench.cli.console import out
+
+    console = out()
     table = Table(title=f"{c.testbed} · {c.env_form} · {c.n_nouns} nouns, {c.n_items} items", title_justify="left")
     for column, justify in (("", "left"), ("model", "left"), ("step", "right"), ("gain (nats)", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]

@@ -8,19 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import (
-    Bos,
-    Chat,
-    Device,
-    Dtype,
-    Model,
-    Revision,
-    Subfolder,
-    Testbed,
-    TrustRemoteCode,
-    examples,
-    loading,
-)
+from groundbench.cli.options import LoadOptions, Model, Testbed, examples
+from groundbench.cli.parameters import shared_parameters
 
 if TYPE_CHECKING:
     from groundbench.measures.heads.flow_maps import FlowMaps
@@ -36,9 +25,11 @@ EPILOG = examples(
 )
 
 
+@shared_parameters
 def flow(
     model: Model,
     out: Annotated[Path, typer.Option(help="For flow.html and flow.npz.", show_default=False, metavar="DIR")],
+    *,
     testbed: Testbed = None,
     env_form: Annotated[
         str | None,
@@ -55,27 +46,19 @@ def flow(
     loss: Annotated[
         Literal["first", "all"], typer.Option(help="On the word's first token, or summed over all of them.")
     ] = "first",
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    bos: Bos = "auto",
-    chat: Chat = False,
-    trust_remote_code: TrustRemoteCode = False,
-    revision: Revision = None,
-    subfolder: Subfolder = None,
+    loading: LoadOptions,
 ) -> None:
     """Draw the saliency flow of one prompt: for each layer, which token the word's surprisal hangs on through which.
 
     Entry q, k of a layer's matrix is the absolute sum over heads of attention times its gradient (protocol section 8).
     """
-    from groundbench.evaluation.options import choose_testbed
+    from groundbench.evaluation.defaults import choose_testbed
     from groundbench.measures.heads.flow_maps import measure_flow
     from groundbench.registry import open_model
     from groundbench.report.pages import render_flow
     from groundbench.results.run import write_atomic
 
-    adapter = open_model(
-        model, **loading(dtype, device, None, None, None, bos, trust_remote_code, chat, revision, subfolder)
-    )
+    adapter = open_model(model, **loading.load())
     bed = choose_testbed(adapter, testbed)
     maps = measure_flow(adapter, bed, noun=noun, frame=frame, form=env_form, loss=loss)
     maps.save(out / "flow.npz")

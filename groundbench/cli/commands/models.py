@@ -9,22 +9,8 @@ import typer
 
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.cli import console
-from groundbench.cli.options import (
-    AsJson,
-    Bos,
-    Device,
-    DeviceMap,
-    Dtype,
-    MaxMemory,
-    Model,
-    Quantize,
-    Revision,
-    Subfolder,
-    Testbed,
-    TrustRemoteCode,
-    examples,
-    loading,
-)
+from groundbench.cli.options import AsJson, LoadOptions, Model, Testbed, examples
+from groundbench.cli.parameters import shared_parameters
 
 if TYPE_CHECKING:
     from groundbench.api.adapter import ModelInfo
@@ -55,39 +41,33 @@ def models() -> None:
         ),
     )
 )
+@shared_parameters
 def check(
     model: Model,
+    *,
     testbed: Testbed = None,
     env_form: Annotated[str | None, typer.Option(help="Of this form.", show_default="the testbed's own")] = None,
     as_json: AsJson = False,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    device_map: DeviceMap = None,
-    max_memory: MaxMemory = None,
-    quantize: Quantize = None,
-    bos: Bos = "auto",
-    trust_remote_code: TrustRemoteCode = False,
-    revision: Revision = None,
-    subfolder: Subfolder = None,
+    loading: LoadOptions,
 ) -> None:
     """Try out on one prompt what can be measured, and say why not: behaviour, heads, ablation, single heads, lens.
 
     Exit code 2 if nothing can. Which families were verified, and how: docs/families.md.
     """
+    from groundbench.evaluation.defaults import choose_testbed
     from groundbench.evaluation.model_check import find_abilities
-    from groundbench.evaluation.options import choose_testbed
     from groundbench.registry import open_model
 
-    load = loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, False, revision, subfolder)
-    adapter = open_model(model, **load)
+    adapter = open_model(model, **loading.load())
     bed = choose_testbed(adapter, testbed)
     found = find_abilities(adapter, bed, bed.form(env_form or bed.default_form))
     info = adapter.info
     if as_json:
         console.show_json(_as_json(info, bed.name, found))
     else:
-        console.out().print(
-            f"[bold]{info.name}[/bold]  {info.family}: {info.architecture}, {info.parameters:,} parameters, "
+        console.say(
+            console.bold(info.name),
+            f"  {info.family}: {info.architecture}, {info.parameters:,} parameters, "
             f"{info.n_layers} layers, {info.dtype} on {info.device}",
             soft_wrap=True,
         )

@@ -8,48 +8,18 @@ import typer
 
 from groundbench.cli import console
 from groundbench.cli.options import (
-    BATCH_TOKENS,
-    AblationNouns,
     AsJson,
-    AtLeast,
-    AtPositions,
-    BatchTokens,
-    Bos,
-    ByControl,
-    ByDenominator,
-    ByLoss,
-    BySelection,
-    Chat,
-    Corpus,
-    Device,
-    DeviceMap,
-    Draws,
-    Dtype,
-    Edit,
-    Factor,
     Force,
-    Forms,
-    Limit,
-    MaxMemory,
-    Measures,
-    Mismatches,
+    LoadOptions,
     Model,
     Out,
-    Quantize,
     RandomWeights,
-    Revision,
-    Seed,
+    RunOptions,
     ShuffleForms,
-    Subfolder,
-    SwapRings,
     Testbed,
-    TrustRemoteCode,
     examples,
-    loading,
-    number_or_all,
-    numbers,
-    split,
 )
+from groundbench.cli.parameters import shared_parameters
 from groundbench.cli.tables.result import show_result
 
 if TYPE_CHECKING:
@@ -80,43 +50,21 @@ EPILOG = examples(
 )
 
 
+@shared_parameters
 def run(
     model: Model,
+    *,
     testbed: Testbed = None,
-    env_form: Forms = None,
-    measure: Measures = None,
+    options: RunOptions,
     out: Out = None,
     force: Force = False,
-    seed: Seed = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what this very call would measure and cost, and stop.")
+    ] = False,
     as_json: AsJson = False,
-    limit: Limit = None,
-    mismatches: Mismatches = None,
-    at_least: AtLeast = None,
-    corpus: Corpus = None,
-    batch_tokens: BatchTokens = BATCH_TOKENS,
-    draws: Draws = None,
-    ablation_nouns: AblationNouns = None,
-    selection: BySelection = None,
-    denominator: ByDenominator = None,
-    control: ByControl = None,
-    loss: ByLoss = "first",
-    edit: Edit = "zero",
-    factor: Factor = None,
-    positions: AtPositions = "all",
-    swap_rings: SwapRings = None,
     shuffle_forms: ShuffleForms = False,
     random_weights: RandomWeights = False,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    device_map: DeviceMap = None,
-    max_memory: MaxMemory = None,
-    quantize: Quantize = None,
-    bos: Bos = "auto",
-    chat: Chat = False,
-    trust_remote_code: TrustRemoteCode = False,
-    revision: Revision = None,
-    subfolder: Subfolder = None,
+    loading: LoadOptions,
 ) -> None:
     """Measure a model: does a noun become less surprising when it was shown?
 
@@ -125,43 +73,22 @@ def run(
     Under `accelerate launch -m groundbench run …` or `torchrun` the items are spread over the processes.
     """
     asked: dict[str, Any] = {
-        "forms": split(env_form),
-        "limit": limit,
-        "mismatches": mismatches,
-        "seed": seed,
-        "batch_tokens": batch_tokens,
-        "load": loading(
-            dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, chat, revision, subfolder
-        ),
+        "load": loading.load(),
         "shuffle_forms": shuffle_forms,
         "random_weights": random_weights,
-        "corpus": corpus,
-        "at_least": at_least,
+        "at_least": options.at_least,
     }
     if dry_run:
         from groundbench.evaluation.dry_run import dry_run as plan
+        from groundbench.evaluation.options import Options
 
-        _show_plan(plan(model, testbed, **asked), as_json)
+        _show_plan(plan(model, testbed, options=Options(**options.given()), **asked), as_json)
         return
     from groundbench.engine import distributed as processes
     from groundbench.evaluation.evaluate import evaluate
-    from groundbench.evaluation.mechanism import MechanismOptions
-    from groundbench.measures.ablation.head_edits import EditStyle
 
-    asked["mechanism"] = MechanismOptions(
-        denominator=denominator,
-        selections=(selection,) if selection else None,
-        controls=split(control) or None,  # type: ignore[arg-type]  # checked there
-        loss=loss,
-        draws=draws,
-        ablation_nouns=number_or_all("--ablation-nouns", ablation_nouns),
-        swap_rings=() if swap_rings is None else numbers("--swap-rings", swap_rings),
-        style=EditStyle(edit, positions, factor),
-        seed=seed,
-        batch_tokens=batch_tokens,
-    )
     with processes.joined() as team:  # one process, unless a launcher started several
-        result = evaluate(model, testbed, measures=split(measure) or None, out=out, force=force, **asked)
+        result = evaluate(model, testbed, out=out, force=force, **options.given(), **asked)
     if team.first:
         _show(result, out, as_json)
 
@@ -201,7 +128,25 @@ def _show_plan(plans: list[DryRun], as_json: bool) -> None:
         title="Scoring: one forward pass for each context reads all targets",
         right=("nouns", "frames", "contexts", "batches", "tokens", "about", "cache"),
     )
-    total = sum(p.seconds for p in plans)
-    console.out().print(
-        f"gain: about {console.duration(total)} from one timed batch; heads, ablation and lens come on top"
+    console.show_table(
+        ("ENV form", "measure", "step", "passes", "about"),
+        [
+            (
+                p.form,
+                s.measure,
+                s.what,
+                "-" if s.passes is None else f"{s.passes:,}",
+                "-" if s.seconds is None else console.duration(s.seconds),
+            )
+            for p in plans
+            for s in p.steps
+        ],
+        title="Measures: contexts run at most",
+        right=("passes", "about"),
     )
+    totals: dict[str, float] = {}
+    for plan in plans:
+        for step in plan.steps:
+            totals[step.measure] = totals.get(step.measure, 0.0) + (step.seconds or 0.0)
+    parts = "; ".join(f"{measure}: about {console.duration(seconds)}" for measure, seconds in totals.items())
+    console.out().print(f"{parts}; in all about {console.duration(sum(totals.values()))}, from one timed batch")

@@ -13,24 +13,15 @@ from groundbench.cli.options import (
     BATCH_TOKENS,
     AsJson,
     BatchTokens,
-    Bos,
-    Chat,
-    Device,
-    DeviceMap,
-    Dtype,
     Force,
-    MaxMemory,
+    LoadOptions,
     Model,
     Out,
-    Quantize,
-    Revision,
     Seed,
-    Subfolder,
-    TrustRemoteCode,
     examples,
-    loading,
     split,
 )
+from groundbench.cli.parameters import shared_parameters
 
 if TYPE_CHECKING:
     from groundbench.results.risk_card import RiskCard
@@ -38,11 +29,12 @@ if TYPE_CHECKING:
     from groundbench.screening.policy import Policy
     from groundbench.screening.strengthening import StrengthenOptions
 
-POLICY, CONTROL = "What is required", "Control"
+POLICY, CONTROL, RECORDS = "What is required", "Control", "Files of records"
 
 EPILOG = examples(
     ("the risk card of a model", "groundbench screen MODEL --out DIR"),
     ("a gate: exit code 3 unless at most 15 % of the answers are wrong", "groundbench screen MODEL --max-risk 0.15"),
+    ("your own questions, passages and answers", "groundbench screen MODEL --questions my.jsonl --out DIR"),
     ("a policy file in a pipeline", "groundbench screen MODEL --policy policy.yaml --out DIR"),
     ("do the heads help if they are strengthened?", "groundbench screen MODEL --strengthen auto --out DIR"),
     ("what that would cost", "groundbench screen MODEL --dry-run"),
@@ -52,15 +44,17 @@ Questions = Annotated[
     list[str] | None,
     typer.Option(
         "--questions",
-        help="A question set, a YAML file that names one and its files, or module:object; repeat it for several.",
+        help="A file of your own records (.jsonl, .csv, .parquet), a question set, a YAML file, or module:object.",
         show_default="text-scenes; image-scenes for a model that reads images",
         metavar="SET",
     ),
 ]
 
 
+@shared_parameters
 def screen(
     model: Model,
+    *,
     questions: Questions = None,
     out: Out = None,
     force: Force = False,
@@ -74,7 +68,40 @@ def screen(
     signals: Annotated[
         list[str] | None,
         typer.Option(
-            help="Risk signals: gain, heads, lens, probability, entropy, contrast.", show_default="all", metavar="WHICH"
+            help="Risk signals: names or families, or all; --signals x lists them.",
+            show_default="gain, heads, lens, probability, entropy, contrast; of a file of records, all",
+            metavar="WHICH",
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a file of records: a prompt with {evidence} and {question}.",
+            show_default="a short one of ours",
+            metavar="TEXT",
+            rich_help_panel=RECORDS,
+        ),
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Leave faulty records out and count them.", rich_help_panel=RECORDS)
+    ] = False,
+    max_evidence: Annotated[
+        int | None,
+        typer.Option(
+            help="Cut evidence at a sentence border to at most so many characters.",
+            min=1,
+            show_default=False,
+            metavar="N",
+            rich_help_panel=RECORDS,
+        ),
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Answers without labels: a card whose fits turn signals into probabilities.",
+            show_default=False,
+            metavar="CARD",
+            rich_help_panel=RECORDS,
         ),
     ] = None,
     generate: Annotated[bool, typer.Option("--generate", help="Also answer by a short greedy continuation.")] = False,
@@ -82,6 +109,19 @@ def screen(
         Path | None,
         typer.Option(help="Requirements in YAML.", show_default=False, metavar="FILE", rich_help_panel=POLICY),
     ] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the requirements as JUnit XML.",
+            show_default=False,
+            metavar="FILE",
+            rich_help_panel=POLICY,
+        ),
+    ] = None,
+    annotations: Annotated[
+        bool,
+        typer.Option("--annotations", help="Print GitHub's annotations on stdout.", rich_help_panel=POLICY),
+    ] = False,
     max_risk: Annotated[
         float | None,
         typer.Option(help="The largest error rate.", min=0, max=1, show_default=False, rich_help_panel=POLICY),
@@ -117,16 +157,7 @@ def screen(
         ),
     ] = None,
     batch_tokens: BatchTokens = BATCH_TOKENS,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    device_map: DeviceMap = None,
-    max_memory: MaxMemory = None,
-    quantize: Quantize = None,
-    bos: Bos = "auto",
-    chat: Chat = False,
-    trust_remote_code: TrustRemoteCode = False,
-    revision: Revision = None,
-    subfolder: Subfolder = None,
+    loading: LoadOptions,
 ) -> None:
     """Screen a model before it ships: does it say what was shown, or what is usual, and can its heads tell?
 
@@ -135,6 +166,7 @@ def screen(
     What a policy asks for and was not measured is not met.
     """
     from groundbench.engine import distributed as processes
+    from groundbench.screening.measure import RecordOptions
     from groundbench.screening.screen import ScreenOptions
     from groundbench.screening.screen import dry_run as plan
     from groundbench.screening.screen import screen as run
@@ -144,11 +176,12 @@ def screen(
         signals=split(signals),
         limit=limit,
         generate=generate,
+        records=RecordOptions(template, keep_going, max_evidence, calibrate),
         strengthen=_strength(strengthen, draws, text),
         seed=seed,
         batch_tokens=batch_tokens,
     )
-    load = loading(dtype, device, device_map, max_memory, quantize, bos, trust_remote_code, chat, revision, subfolder)
+    load = loading.load()
     if dry_run:
         _show_plan(plan(model, split(questions), options, load=load), as_json)
         return
@@ -156,11 +189,25 @@ def screen(
         card = run(model, split(questions), options, out=out, force=force, load=load)
     if team.first:
         _show(card, out, as_json)
+        _tell_pipeline(card, junit, annotations)
     if card.verdict.passed is False:
         failed = next(c for c in card.verdict.checks if not c.passed)
         count = sum(not c.passed for c in card.verdict.checks)
         more = f" (and {count - 1} more)" if count > 1 else ""
         raise GateFailedError(f"{card.model.name} fails {failed.name} {failed.wanted}{more}: {failed.reason}")
+
+
+def _tell_pipeline(card: RiskCard, junit: Path | None, annotations: bool) -> None:
+    """The outcome for CI systems, written before the exit code says it."""
+    if junit is None and not annotations:
+        return
+    from groundbench.export.card_checks import github_annotations, junit_xml
+    from groundbench.results.run import write_atomic
+
+    if junit is not None:
+        write_atomic(junit, junit_xml(card))
+    for line in github_annotations(card) if annotations else ():
+        typer.echo(line)
 
 
 def _policy(path: Path | None, max_risk: float | None, min_gain: float | None) -> Policy | None:

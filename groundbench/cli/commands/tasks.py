@@ -108,7 +108,7 @@ def show(
         console.show_json({**_identity(bed), "prompts": [{"prompt": p, "target": t} for p, t in shown]})
         return
     identity = _identity(bed)
-    console.out().print(f"[bold]{bed.name}[/bold] {bed.version}  hash {identity['hash']}  {bed.frame_kind} frames")
+    console.say(console.bold(bed.name), f" {bed.version}  hash {identity['hash']}  {bed.frame_kind} frames")
     console.show_table(
         ("ENV form", "nouns", "frames", "what is shown"),
         [[f["name"], str(f["nouns"]), str(f["frames"]), f["description"]] for f in identity["forms"]],

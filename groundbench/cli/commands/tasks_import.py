@@ -206,18 +206,17 @@ def _show(manifest: Manifest, out: Path) -> None:
     ]
     console.show_table(columns, rows, right=columns[1:])
     page = console.out()
-    page.print(f"{manifest.types:,} word types; {manifest.heldout_transcripts} transcripts held out", markup=False)
+    page.print(f"{manifest.types:,} word types; {manifest.heldout_transcripts} transcripts held out")
     if manifest.duplicates:
-        page.print(f"{manifest.duplicates} transcripts were there twice and are left out once", markup=False)
+        page.print(f"{manifest.duplicates} transcripts were there twice and are left out once")
     if manifest.min_env_share is not None:
         page.print(
             f"{manifest.poor_transcripts} transcripts left out: less than {manifest.min_env_share:g} of their words is "
             "ENV",
-            markup=False,
         )
-    page.print(select_nouns(out).describe(), markup=False)
-    page.print(f"Licence: {manifest.licence}", markup=False, soft_wrap=True)
-    page.print(f"{out}: train on it with groundbench train PRESET --corpus {out}", markup=False, soft_wrap=True)
+    page.print(select_nouns(out).describe())
+    page.print(f"Licence: {manifest.licence}", soft_wrap=True)
+    page.print(f"{out}: train on it with groundbench train PRESET --corpus {out}", soft_wrap=True)
 
 
 SELECT_EPILOG = examples(
@@ -242,7 +241,7 @@ def select_nouns(
         return
     rows = [(v.noun, f"{v.env:,}", f"{v.lan:,}", "yes" if v.stays else "no", v.why_not or "") for v in found.verdicts]
     console.show_table(("noun", "shown", "said", "stays", "why not"), rows, right=("shown", "said"))
-    console.out().print(found.describe(), markup=False)
+    console.out().print(found.describe())
 
 
 def _plain(found: Any) -> dict[str, Any]:

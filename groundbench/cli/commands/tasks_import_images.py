@@ -76,16 +76,15 @@ def _show(manifest: PictureManifest, out: Path) -> None:
     page = console.out()
     counted = Counter(i.noun for i in manifest.items)
     page.print(f"{len(counted)} nouns, {len(manifest.items)} photos of them, {len(manifest.pictures)} files in use")
-    page.print(", ".join(f"{noun} {n}" for noun, n in counted.items()), markup=False)
+    page.print(", ".join(f"{noun} {n}" for noun, n in counted.items()))
     if manifest.scarce:
         few = ", ".join(f"{noun} {n}" for noun, n in manifest.scarce.items())
-        page.print(f"Fewer than {manifest.at_least} photos, left out: {few}", markup=False)
+        page.print(f"Fewer than {manifest.at_least} photos, left out: {few}")
     if manifest.distance is not None and manifest.displaced is not None:
         page.print(
             f"Mismatched photos: mean distance {manifest.distance:.2f} in the other objects (0: the same ones), "
             f"{manifest.displaced:.2f} in the object's place",
-            markup=False,
         )
     licences = Counter(p.licence or "not stated" for p in manifest.pictures.values())
-    page.print("Licences: " + ", ".join(f"{name} ({n})" for name, n in licences.most_common()), markup=False)
-    page.print(f"{out}: groundbench run MODEL --testbed {out}", markup=False, soft_wrap=True)
+    page.print("Licences: " + ", ".join(f"{name} ({n})" for name, n in licences.most_common()))
+    page.print(f"{out}: groundbench run MODEL --testbed {out}", soft_wrap=True)

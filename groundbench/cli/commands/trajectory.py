@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import (
-    AsJson,
-    AtLeast,
-    Corpus,
-    Device,
-    Dtype,
-    Force,
-    Forms,
-    Limit,
-    Mismatches,
-    Seed,
-    Testbed,
-    examples,
-    loading,
-    split,
-)
+from groundbench.cli.options import AsJson, Force, LoadOptions, RunOptions, Testbed, examples
+from groundbench.cli.parameters import shared_parameters
 
 EPILOG = examples(
     ("a model trained by `groundbench train`", "groundbench trajectory runs/gpt2/seed-42 --out runs/gpt2-measured"),
@@ -34,6 +21,22 @@ EPILOG = examples(
 )
 
 
+@dataclass(frozen=True)
+class CheckpointOptions(RunOptions):
+    """The options of a run, with another default of what is measured."""
+
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--measure",
+            help="gain, heads, ablation, lens, image; separated by commas, or repeat it.",
+            show_default="all",
+            metavar="WHAT",
+        ),
+    ] = None
+
+
+@shared_parameters
 def trajectory(
     checkpoints: Annotated[
         Path,
@@ -51,33 +54,19 @@ def trajectory(
             metavar="DIR",
         ),
     ],
+    *,
     testbed: Testbed = None,
-    env_form: Forms = None,
-    measure: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--measure",
-            help="gain, heads, ablation, lens; separated by commas, or repeat it.",
-            show_default="all four",
-            metavar="WHAT",
-        ),
-    ] = None,
+    options: CheckpointOptions,
     points: Annotated[
         int | None,
         typer.Option(help="At most this many checkpoints, evenly spaced.", min=1, show_default="all", metavar="N"),
     ] = None,
     costly_points: Annotated[
-        int, typer.Option(help="At most this many of them get ablation and lens.", min=1, metavar="N")
+        int, typer.Option(help="At most this many of them get ablation, lens and image.", min=1, metavar="N")
     ] = 4,
     force: Force = False,
-    seed: Seed = 0,
     as_json: AsJson = False,
-    limit: Limit = None,
-    mismatches: Mismatches = None,
-    at_least: AtLeast = None,
-    corpus: Corpus = None,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
+    loading: LoadOptions,
 ) -> None:
     """Measure every checkpoint of a training run: when grounding emerges, and what carries it.
 
@@ -90,27 +79,22 @@ def trajectory(
     from groundbench.evaluation.trajectory import TrajectoryOptions
     from groundbench.evaluation.trajectory import trajectory as measure_all
 
-    options = TrajectoryOptions(
-        measures=split(measure) or TrajectoryOptions.measures,
+    asked = TrajectoryOptions(
+        **options.given(),
         points=points,
         costly_points=costly_points,
-        forms=split(env_form),
-        limit=limit,
-        mismatches=mismatches,
-        seed=seed,
-        corpus=corpus,
-        at_least=at_least,
-        load=loading(dtype, device, None, None, None, "auto", False),
+        at_least=options.at_least,
+        load=loading.load(),
     )
     if len(seed_folders(checkpoints)) > 1:
-        mean = trajectories(checkpoints, testbed, out=out, options=options, force=force)
+        mean = trajectories(checkpoints, testbed, out=out, options=asked, force=force)
         if as_json:
             typer.echo(mean.model_dump_json(indent=1))
         else:
             show_seeds(mean)
         console.note(f"wrote {out / 'aggregate.json'}; a page: groundbench report {out}")
         return
-    done = measure_all(checkpoints, testbed, out=out, options=options, force=force)
+    done = measure_all(checkpoints, testbed, out=out, options=asked, force=force)
     if as_json:
         typer.echo(done.model_dump_json(indent=1))
     else:

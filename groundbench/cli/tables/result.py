@@ -14,15 +14,17 @@ SHOWN_HEADS = 12
 def show_result(result: Result) -> None:
     """Gain and lens of every form that was measured, all records of the first, and of a ladder a row for each rung."""
     model, testbed = result.model, result.testbed
-    console.out().print(
-        f"[bold]{model.name}[/bold]  {model.architecture}, {model.parameters:,} parameters, {model.dtype}"
-        f"  on  [bold]{testbed.name}[/bold] {testbed.version} ({testbed.frames} frames, {testbed.n_items:,} items)"
+    console.say(
+        console.bold(model.name),
+        f"  {model.architecture}, {model.parameters:,} parameters, {model.dtype}  on  ",
+        console.bold(testbed.name),
+        f" {testbed.version} ({testbed.frames} frames, {testbed.n_items:,} items)",
     )
     forms = (_headline(result), *(f for f in result.forms if f.env_form != testbed.env_form))
     _show_gains(forms)
     for name, unknown in unknown_words(result.protocol).items():
         if unknown.prompts:
-            console.out().print(f"{name}: {unknown.describe()}", markup=False)
+            console.out().print(f"{name}: {unknown.describe()}")
     _show_heads(forms[0].env_form, forms[0].heads)
     _show_ablations(forms[0].env_form, forms[0].ablations)
     if any(form.heads or form.ablations for form in forms[1:]):

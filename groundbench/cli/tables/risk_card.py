@@ -15,11 +15,13 @@ WIDE = {"What it is", "Role"}
 
 def show_card(card: RiskCard) -> None:
     """What was found, section by section, as on the card's page."""
-    console.out().print(
-        f"[bold]{card.model.name}[/bold]  on  [bold]{', '.join(card.questions.sets)}[/bold] "
-        f"({card.questions.n:,} questions, {card.questions.n_groups:,} scenes)"
+    console.say(
+        console.bold(card.model.name),
+        "  on  ",
+        console.bold(", ".join(card.questions.sets)),
+        f" ({card.questions.n:,} questions, {card.questions.n_groups:,} scenes)",
     )
-    console.out().print(headline(card), markup=False)
+    console.out().print(headline(card))
     sections = card_sections(card)
     for section in (*sections[1:], sections[0]):  # the verdict last: it is what is left on the screen
         _show(section)
@@ -29,11 +31,11 @@ def _show(section: Section) -> None:
     for table in section.tables:
         _show_table(table)
     if section.missing:
-        console.out().print(f"{section.title}: {NOT_MEASURED}: {section.missing}", markup=False)
+        console.out().print(f"{section.title}: {NOT_MEASURED}: {section.missing}")
         return
     for line in (section.lead, *section.notes):
         if line:
-            console.out().print(line, markup=False)
+            console.out().print(line)
 
 
 def _show_table(table: Table) -> None:

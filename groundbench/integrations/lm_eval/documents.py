@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvForm, Frame, Noun, Testbed
-from groundbench.evaluation.options import Options, limited_nouns
+from groundbench.evaluation.form_contexts import limited_nouns
+from groundbench.evaluation.options import Options
 from groundbench.registry import load_testbed
 
 

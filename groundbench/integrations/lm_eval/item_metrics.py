@@ -12,19 +12,21 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.contexts import Contexts, build_contexts
 from groundbench.engine.scoring import score
-from groundbench.evaluation.mechanism import MechanismOptions, saliency_of
+from groundbench.engine.subject import Subject, resolved
+from groundbench.evaluation.defaults import resolve_ablation, resolve_heads
 from groundbench.integrations.lm_eval.documents import select
 from groundbench.measures.ablation.crossfit import (
-    AblationOptions,
     CellTables,
-    Subject,
     control_draws,
     crossfit_lists,
     within_cells,
 )
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import GainItems, gain_items
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import detected, headline_rule
+from groundbench.measures.heads.measure import read_saliency
+from groundbench.measures.heads.options import HeadOptions
 
 Items = npt.NDArray[np.float64]
 Measured = dict[tuple[str, str], dict[str, float]]
@@ -47,10 +49,10 @@ def probe_form(adapter: Adapter, spec: Mapping[str, Any], batch_tokens: int) -> 
     table = score(adapter, contexts, batch_tokens=batch_tokens)
     found = _behaviour(gain_items(table))
     if "tap" in adapter.info.capabilities:
-        mechanism = MechanismOptions(seed=spec["seed"], batch_tokens=batch_tokens, draws=spec["draws"])
-        saliency = saliency_of(adapter, contexts, mechanism, None)
+        subject = Subject(adapter, contexts, table, seed=spec["seed"], batch_tokens=batch_tokens)
+        saliency = read_saliency(subject, resolve_heads(HeadOptions(), adapter.info))
         found |= _heads(contexts, saliency)
-        found |= _ablation(Subject(adapter, contexts, table, saliency), mechanism)
+        found |= _ablation(subject, saliency, resolve_ablation(AblationOptions(draws=spec["draws"]), adapter.info))
     return {
         (frame.id, noun.word): {
             name: float(values[v, k]) for name, values in found.items() if not np.isnan(values[v, k])
@@ -82,17 +84,14 @@ def _heads(contexts: Contexts, saliency: HeadSaliency) -> dict[str, Items]:
     return {"aggregate_heads": count, "aggregate_heads_null": null}
 
 
-def _ablation(subject: Subject, mechanism: MechanismOptions) -> dict[str, Items]:
+def _ablation(subject: Subject, saliency: HeadSaliency, options: AblationOptions) -> dict[str, Items]:
     """[V, K] what cutting the cross-fitted heads, or their controls, adds; empty where no head is to be cut."""
-    adapter, saliency = subject.adapter, subject.saliency
-    draws, seed, rule = mechanism.draws_for(adapter), mechanism.seed, headline_rule(saliency)
-    cells, lists = crossfit_lists(subject, rule, seed, mechanism.nouns_for(adapter))
+    cells, lists = crossfit_lists(subject, saliency, headline_rule(saliency), options.n_nouns)
     if not any(m.any() for m in lists):
         return {}
-    options = AblationOptions(rule=rule, draws=draws, seed=seed, batch_tokens=mechanism.batch_tokens)
-    tables = CellTables(subject, cells, options)
+    tables = CellTables(subject, saliency, cells, options.edit)
     before = gain_items(within_cells(subject.table, cells))
-    controls, _ = control_draws("layer", lists, cells, saliency, draws, seed)
+    controls, _ = control_draws("layer", lists, cells, saliency, resolved(options.draws, "draws"), subject.seed)
     cut = _added(before, [tables.under(lists)])
     control = _added(before, [tables.under(sets) for sets in controls])
     return {

@@ -164,8 +164,9 @@ def _prompt(text: str, where: str) -> Prompt:
 def _unconditional(adapter: Adapter, pair: Pair) -> tuple[Encoded, Tokens]:
     """The whole text after the token that begins texts."""
     ids = adapter.encode([_prompt(pair.context + pair.continuation, pair.where)])[0].ids
-    if adapter.info.bos == "added":
-        return Encoded(ids[:1]), ids[1:]
+    if adapter.info.bos != "none":
+        begins = len(getattr(getattr(adapter, "encoder", None), "prefix", ())) or 1
+        return Encoded(ids[:begins]), ids[begins:]
     tokenizer: Any = getattr(adapter, "tokenizer", None)
     first = next((t for t in (_token(tokenizer, "bos"), _token(tokenizer, "eos")) if t is not None), None)
     if first is None:

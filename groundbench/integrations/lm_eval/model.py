@@ -38,7 +38,7 @@ class GroundbenchLM(LM):
 
     def __init__(
         self,
-        pretrained: str | Adapter,
+        pretrained: str | Adapter | None = None,
         *,
         batch_tokens: int = DEFAULT_BATCH_TOKENS,
         batch_size: int | str | None = None,
@@ -48,6 +48,10 @@ class GroundbenchLM(LM):
         **load: Any,
     ) -> None:
         super().__init__()
+        if pretrained is None:
+            raise BadInputError("--model groundbench: --model_args lacks pretrained=MODEL")
+        if not isinstance(batch_tokens, int) or batch_tokens < 1:
+            raise BadInputError(f"--model_args batch_tokens={batch_tokens!r}: expected a whole number above 0")
         self.batch_tokens = batch_tokens
         if isinstance(pretrained, str):
             if add_bos_token is not None:

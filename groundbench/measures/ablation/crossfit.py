@@ -7,17 +7,17 @@ are each other's mismatches; the edit is constant, so every gain of a set of hea
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.adapter import Adapter, HeadEdit
+from groundbench.api.adapter import HeadEdit
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.contexts import Contexts, of_frames
-from groundbench.engine.run_directory import RunStore
-from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, score
+from groundbench.engine.scoring import score
+from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.ablation.control_heads import draw_control, set_variance
 from groundbench.measures.ablation.folds import Cell, make_cells
 from groundbench.measures.ablation.head_edits import (
@@ -28,6 +28,7 @@ from groundbench.measures.ablation.head_edits import (
     resample_edit,
     resampled_outputs,
 )
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import GainItems, gain_items, noun_means
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import MIN_RATE, HeadRule, detected, headline_rule, shares
@@ -39,67 +40,30 @@ Floats = npt.NDArray[np.float64]
 STRONGEST = "no head gathers in half of the items: the one with the largest mean share was cut"
 PATIENCE = 1_000
 """After so many draws in a row that came before, a control has no others."""
-CONTROLS: tuple[Control, ...] = ("layer", "uniform", "saliency")
 
 
-@dataclass(frozen=True)
-class AblationOptions:
-    """How heads are cut and what they are compared with.
-
-    Attributes:
-        rule: the definition by which heads are detected; None is the headline's.
-        draws: control draws of each random control (saliency-matched has one, without chance).
-        controls: which controls; the first is the headline's.
-        nouns: cross-fitting tests the heads on a seeded sample: this many nouns, each in one half of the shared
-            frames; None: on all items.
-    """
-
-    rule: HeadRule | None = None
-    style: EditStyle = field(default_factory=EditStyle)
-    draws: int = 20
-    controls: tuple[Control, ...] = CONTROLS
-    nouns: int | None = None
-    seed: int = 0
-    batch_tokens: int = DEFAULT_BATCH_TOKENS
-
-    def draws_of(self, control: Control) -> int:
-        """Draws of a control."""
-        return 1 if control == "saliency" else self.draws
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is ablated: a model, its contexts, the untouched table, and the saliency of the matched items."""
-
-    adapter: Adapter
-    contexts: Contexts
-    table: SurprisalTable
-    saliency: HeadSaliency
-    store: RunStore | None = None
-    advance: Callable[[int], None] | None = None
-
-
-def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord, ...]:
+def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions) -> tuple[AblationRecord, ...]:
     """One record for each control, cross-fitted.
 
     Where no cell has a detected head nothing is cut: the records say so with `n_heads` 0 and null effects. Gather heads
     are rare in small models: where no cell has one, each cuts the head that gathers most, and the note says so.
     """
-    rule = options.rule or headline_rule(subject.saliency)
-    cells, lists = crossfit_lists(subject, rule, options.seed, options.nouns)
-    tested, note = _sampled(subject, cells, options)
+    rule = options.rule or headline_rule(saliency)
+    controls = resolved(options.controls, "controls")
+    cells, lists = crossfit_lists(subject, saliency, rule, options.n_nouns)
+    tested, note = _sampled(subject, saliency, cells, options)
     if rule.kind == "gather" and not any(m.any() for m in lists):
-        lists = [_strongest(subject.saliency, rule, c) for c in cells]
+        lists = [_strongest(saliency, rule, c) for c in cells]
         note = "; ".join(n for n in (note, STRONGEST) if n)
     items = gain_items(within_cells(subject.table, cells))
     base = AblationRecord(
         kind=rule.kind,
         selection="crossfit",
         denominator=rule.denominator,
-        control=options.controls[0],
-        mode=options.style.mode,
-        factor=options.style.factor,
-        positions=options.style.positions,
+        control=controls[0],
+        mode=options.edit.mode,
+        factor=options.edit.factor,
+        positions=options.edit.positions,
         n_draws=0,
         n_heads=float(np.mean([m.sum() for m in lists])),
         n_no_head=sum(
@@ -113,10 +77,10 @@ def crossfit(subject: Subject, options: AblationOptions) -> tuple[AblationRecord
     if not any(m.any() for m in lists):
         none = "no head was detected in half of the items: nothing to cut"
         base = base.model_copy(update={"note": f"{note}; {none}" if note else none})
-        return tuple(base.model_copy(update={"control": c}) for c in options.controls)
-    tables = CellTables(subject, cells, options)
+        return tuple(base.model_copy(update={"control": c}) for c in controls)
+    tables = CellTables(subject, saliency, cells, options.edit)
     cut = gain_items(tables.under(lists))
-    return tuple(_against(control, base, items, cut, tables, lists, rule, options) for control in options.controls)
+    return tuple(_against(control, base, items, cut, tables, lists, rule, options) for control in controls)
 
 
 def cell_rows(table: SurprisalTable, cell: Cell) -> Bools:
@@ -130,19 +94,21 @@ def within_cells(table: SurprisalTable, cells: Sequence[Cell]) -> SurprisalTable
     return replace(table, surprisal=np.where(kept, table.surprisal, np.nan))
 
 
-def _sampled(subject: Subject, cells: Sequence[Cell], options: AblationOptions) -> tuple[tuple[str, ...], str | None]:
+def _sampled(
+    subject: Subject, saliency: HeadSaliency, cells: Sequence[Cell], options: AblationOptions
+) -> tuple[tuple[str, ...], str | None]:
     """The words of the nouns that are tested and how they were chosen; nothing where all items are."""
-    if options.nouns is None:
+    if options.n_nouns is None:
         return (), None
     nouns = subject.contexts.nouns
     words = tuple(nouns[i].word for i in np.unique(np.concatenate([c.nouns for c in cells])))
-    n_items = sum(len(c.nouns) * _frames_per_noun(subject, c) for c in cells)
-    sample = f"tested on {len(words)} of {len(nouns)} nouns and {n_items} of {len(subject.saliency)} items"
-    return words, f"{sample}, drawn by seed {options.seed}"
+    tested = sum(len(c.nouns) * _frames_per_noun(subject, c) for c in cells)
+    sample = f"tested on {len(words)} of {len(nouns)} nouns and {tested} of {len(saliency)} items"
+    return words, f"{sample}, drawn by seed {subject.seed}"
 
 
 def crossfit_lists(
-    subject: Subject, rule: HeadRule, seed: int, nouns: int | None = None
+    subject: Subject, saliency: HeadSaliency, rule: HeadRule, nouns: int | None = None
 ) -> tuple[tuple[Cell, ...], list[Bools]]:
     """The cells and, for each, the heads detected in at least half of its fitting items.
 
@@ -150,10 +116,10 @@ def crossfit_lists(
     """
     noun = {n.word: i for i, n in enumerate(subject.contexts.nouns)}
     frame = {f.id: i for i, f in enumerate(subject.contexts.frames)}
-    item_noun = np.array([noun[n] for n in subject.saliency.nouns])
-    item_frame = np.array([frame[f] for f in subject.saliency.frames])
-    cells = make_cells(subject.contexts, item_noun, item_frame, seed, nouns)
-    found = detected(subject.saliency, rule)
+    item_noun = np.array([noun[n] for n in saliency.nouns])
+    item_frame = np.array([frame[f] for f in saliency.frames])
+    cells = make_cells(subject.contexts, item_noun, item_frame, subject.seed, nouns)
+    found = detected(saliency, rule)
     return cells, [found[c.fit].mean(0) >= MIN_RATE if c.fit.any() else np.zeros(found.shape[1], bool) for c in cells]
 
 
@@ -212,8 +178,8 @@ def _against(
     rule: HeadRule,
     options: AblationOptions,
 ) -> AblationRecord:
-    wanted = options.draws_of(control)
-    draws, borrowed = control_draws(control, lists, tables.cells, tables.subject.saliency, wanted, options.seed)
+    wanted, seed = options.draws_of(control), tables.subject.seed
+    draws, borrowed = control_draws(control, lists, tables.cells, tables.saliency, wanted, seed)
     drawn = [gain_items(tables.under(sets)) for sets in draws]
     gains = [mean(noun_means(g.gain)) for g in drawn]
     surprisals = [mean(g.matched) for g in drawn]
@@ -222,7 +188,7 @@ def _against(
     removed = clustered_ratio(items.gain - cut.gain, items.gain, nested=items.nested)
     known = [g for g in gains if g is not None]
     paired = clustered_test(cut.gain - control_items, nested=items.nested).p
-    apart = None if ablated is None else _beyond(ablated, known, control, lists, tables.subject.saliency)
+    apart = None if ablated is None else _beyond(ablated, known, control, lists, tables.saliency)
     few = None if len(draws) == wanted else f"there are only {len(draws)} different control sets"
     return base.model_copy(
         update={
@@ -264,8 +230,9 @@ class CellTables:
     """
 
     subject: Subject
+    saliency: HeadSaliency
     cells: tuple[Cell, ...]
-    options: AblationOptions
+    edit: EditStyle
     scored: dict[str, SurprisalTable] = field(default_factory=dict)
 
     def under(self, sets: Sequence[Bools]) -> SurprisalTable:
@@ -282,17 +249,16 @@ class CellTables:
         return replace(table, surprisal=values)
 
     def _scored(self, cell: Cell, chosen: Bools) -> SurprisalTable:
-        style = self.options.style
         parts = [cell.frames.tobytes(), cell.nouns.tobytes(), chosen.tobytes()]
-        parts.append(repr((style, self.options.seed)).encode())
+        parts.append(repr((self.edit, self.subject.seed)).encode())
         key = hashlib.sha256(b"|".join(parts)).hexdigest()[:16]
         if key not in self.scored:
             contexts = of_frames(self.subject.contexts, cell.frames, cell.nouns)
             self.scored[key] = score(
                 self.subject.adapter,
                 contexts,
-                batch_tokens=self.options.batch_tokens,
-                edit=self._edit(contexts, chosen, cell),
+                batch_tokens=self.subject.batch_tokens,
+                edit=self._head_edit(contexts, chosen, cell),
                 store=self.subject.store,
                 stage=f"ablation/{self.subject.table.form}/{key}",
             )
@@ -300,14 +266,14 @@ class CellTables:
                 self.subject.advance(1)
         return self.scored[key]
 
-    def _edit(self, contexts: Contexts, chosen: Bools, cell: Cell) -> HeadEdit:
-        adapter, budget = self.subject.adapter, self.options.batch_tokens
-        style = self.options.style
+    def _head_edit(self, contexts: Contexts, chosen: Bools, cell: Cell) -> HeadEdit:
+        adapter, budget = self.subject.adapter, self.subject.batch_tokens
+        style = self.edit
         if style.mode == "mean":
             means = mean_outputs(adapter, self.subject.contexts, np.flatnonzero(cell.fit), budget)
             return mean_edit(chosen, means, contexts.rows, style.positions)
         if style.mode == "resample":
-            return resample_edit(chosen, resampled_outputs(adapter, contexts, self.options.seed, budget))
+            return resample_edit(chosen, resampled_outputs(adapter, contexts, self.subject.seed, budget))
         return constant_edit(chosen, style)
 
 

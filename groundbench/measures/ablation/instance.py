@@ -14,10 +14,13 @@ import numpy.typing as npt
 from groundbench.api.errors import BadInputError
 from groundbench.engine.contexts import Contexts, matched, of_pairs, sample_mismatches
 from groundbench.engine.scoring import score
+from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.ablation.control_heads import draw_control
-from groundbench.measures.ablation.crossfit import AblationOptions, Bools, Floats, Subject, mean
+from groundbench.measures.ablation.crossfit import Bools, Floats, mean
 from groundbench.measures.ablation.head_edits import constant_edit
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import noun_means
+from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import detected, headline_rule
 from groundbench.results.run import AblationRecord
 from groundbench.stats.significance import clustered_ratio, clustered_test, rank_p
@@ -40,20 +43,20 @@ class _Pairs:
     nested: bool
 
 
-def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
+def instance(subject: Subject, saliency: HeadSaliency, options: AblationOptions) -> AblationRecord:
     """Surprisal and gain with each item's own detected heads edited, against layer-matched controls of equal size.
 
     Matched surprisal is over all items and draws, the gain over a seeded sample of 4 mismatches for each item (and,
     for the controls, over the first two draws). Items without a detected head stay unchanged and are counted.
     """
-    if options.style.mode not in ("zero", "scale"):
-        raise BadInputError(f"the selection 'instance' cannot {options.style.mode} heads: expected zero or scale")
-    rule = options.rule or headline_rule(subject.saliency)
-    found = detected(subject.saliency, rule)
-    pairs = _pairs(subject, options.seed)
+    if options.edit.mode not in ("zero", "scale"):
+        raise BadInputError(f"the selection 'instance' cannot {options.edit.mode} heads: expected zero or scale")
+    rule = options.rule or headline_rule(saliency)
+    found = detected(saliency, rule)
+    pairs = _pairs(subject, saliency)
 
     def under(masks: Bools, pairs: _Pairs, stage: str) -> tuple[Floats, Floats]:
-        style = options.style
+        style = options.edit
         how = f"{style.mode}-{style.positions}" if style.factor is None else f"scale-{style.factor:g}-{style.positions}"
         heads = rule.denominator if rule.kind == "aggregate" else f"{rule.kind}-{rule.denominator}"
         where = f"ablation/{subject.table.form}/instance/{heads}/{how}/{stage}"
@@ -65,8 +68,8 @@ def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
     after, after_gain = under(found, pairs, "cut")
     alone = _matched_only(pairs)
     surprisals, gains, borrowed = [], [], 0
-    for d in range(options.draws):
-        masks, lent = _control_masks(found, subject, np.random.default_rng([options.seed, d]))
+    for d in range(min(resolved(options.draws, "draws"), options.instance_draws)):
+        masks, lent = _control_masks(found, saliency, np.random.default_rng([subject.seed, d]))
         borrowed += lent
         surprisal, gain = under(masks, pairs if d < GAIN_DRAWS else alone, f"layer-{d:03d}")
         surprisals.append(surprisal)
@@ -80,9 +83,9 @@ def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
         selection="instance",
         denominator=rule.denominator,
         control="layer",
-        mode=options.style.mode,
-        factor=options.style.factor,
-        positions=options.style.positions,
+        mode=options.edit.mode,
+        factor=options.edit.factor,
+        positions=options.edit.positions,
         n_draws=len(surprisals),
         n_heads=float(found.sum(1).mean()),
         n_no_head=int((~found.any(1)).sum()),
@@ -104,14 +107,14 @@ def instance(subject: Subject, options: AblationOptions) -> AblationRecord:
     )
 
 
-def _pairs(subject: Subject, seed: int) -> _Pairs:
+def _pairs(subject: Subject, saliency: HeadSaliency) -> _Pairs:
     contexts = subject.contexts
     index, noun = matched(contexts)
     where = {(int(f), int(u)): i for i, (f, u) in enumerate(zip(contexts.frame, contexts.env, strict=True))}
-    order = _item_order(subject, index, noun)
+    order = _item_order(contexts, saliency, index, noun)
     index, noun = index[order], noun[order]
     m = min(MISMATCHES, len(contexts.nouns) - 1)
-    others = sample_mismatches(noun, len(contexts.nouns), m, seed)
+    others = sample_mismatches(noun, len(contexts.nouns), m, subject.seed)
     frame = contexts.frame[index]
     context, item = [], []
     for i in range(len(index)):
@@ -138,9 +141,9 @@ def _matched_only(pairs: _Pairs) -> _Pairs:
     return replace(pairs, contexts=contexts, item=pairs.item[own])
 
 
-def _control_masks(found: Bools, subject: Subject, rng: np.random.Generator) -> tuple[Bools, int]:
+def _control_masks(found: Bools, saliency: HeadSaliency, rng: np.random.Generator) -> tuple[Bools, int]:
     """A layer-matched control set for each item, and how many heads were borrowed from other layers."""
-    layer = subject.saliency.head_layer.astype(np.int64)
+    layer = saliency.head_layer.astype(np.int64)
     masks, borrowed = np.zeros_like(found), 0
     for i, chosen in enumerate(found):
         masks[i], lent = draw_control("layer", chosen, layer, np.zeros(len(chosen)), rng)
@@ -148,14 +151,13 @@ def _control_masks(found: Bools, subject: Subject, rng: np.random.Generator) -> 
     return masks, borrowed
 
 
-def _item_order(subject: Subject, index: Ints, noun: Ints) -> Ints:
+def _item_order(contexts: Contexts, saliency: HeadSaliency, index: Ints, noun: Ints) -> Ints:
     """Matched contexts in the order of the saliency's items."""
-    contexts = subject.contexts
     place = {
         (contexts.nouns[v].word, contexts.frames[contexts.frame[i]].id): k
         for k, (i, v) in enumerate(zip(index, noun, strict=True))
     }
-    return np.array([place[n, f] for n, f in zip(subject.saliency.nouns, subject.saliency.frames, strict=True)])
+    return np.array([place[n, f] for n, f in zip(saliency.nouns, saliency.frames, strict=True)])
 
 
 def _columns(frame: Ints, noun: Ints, nested: bool) -> tuple[Ints, int]:
@@ -174,11 +176,11 @@ def _measure(
     """[V, K] matched surprisal and gain of every item, with each item's own mask on all of its contexts."""
     if subject.advance is not None:
         subject.advance(1)
-    edit = constant_edit(masks[pairs.item], options.style)
+    edit = constant_edit(masks[pairs.item], options.edit)
     table = score(
         subject.adapter,
         pairs.contexts,
-        batch_tokens=options.batch_tokens,
+        batch_tokens=subject.batch_tokens,
         edit=edit,
         store=subject.store,
         stage=stage,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,18 +12,14 @@ import pyarrow.parquet as pq
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import HeadRule, detected, shares
 from groundbench.results.run import Result
+from groundbench.util.atomic_files import written_whole
 
 
 def write_heads(path: Path, measured: Sequence[tuple[str, HeadSaliency]], result: Result) -> None:
     """Write the saliency of every (form, saliency): columns model, step, testbed, form, frame, noun, layer, head,
     edge (nats), share_row, share_total (null if unmeasured), lift, detected (row share >= 0.30)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(pa.concat_tables([_table(f, s, result) for f, s in measured]), temporary, compression="zstd")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        pq.write_table(pa.concat_tables([_table(f, s, result) for f, s in measured]), file, compression="zstd")
 
 
 def _table(form: str, saliency: HeadSaliency, result: Result) -> pa.Table:

@@ -52,16 +52,12 @@ class SaliencyOptions:
             `total` (the paper's) the whole of every head as well, which needs the whole prompt's graph.
         loss: on the target's `first` token, or summed over `all` of them.
         skip_on_diagonal: count Mamba-2's D x as flow from a token to itself.
-        seed: of the choice of null spans.
-        batch_tokens: most tokens of a batch; halved when memory runs out.
         attention: also the prediction position's weights on the ENV form.
     """
 
     denominator: Denominator = "row"
     loss: Loss = "first"
     skip_on_diagonal: bool = False
-    seed: int = 0
-    batch_tokens: int = DEFAULT_BATCH_TOKENS
     attention: bool = False
 
 
@@ -69,12 +65,17 @@ def measure_saliency(
     adapter: Adapter,
     items: Sequence[SaliencyItem],
     options: SaliencyOptions | None = None,
-    progress: Callable[[int], None] | None = None,
+    *,
+    seed: int = 0,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    advance: Callable[[int], None] | None = None,
 ) -> HeadSaliency:
     """The saliency of every head for every item, in the items' order.
 
     Args:
-        progress: is told how many items each finished batch had.
+        seed: of the choice of null spans.
+        batch_tokens: most tokens of a batch; halved when memory runs out.
+        advance: called with the number of items of each finished batch.
 
     Raises:
         UnsupportedModelError: the model has no heads that can be read.
@@ -86,12 +87,12 @@ def measure_saliency(
         raise UnsupportedModelError(f"{adapter.info.name}: it has no heads whose saliency could be measured")
     if not items:
         raise BadInputError("no items: saliency needs at least one matched prompt")
-    batches = list(_batches(items, options))
+    batches = list(_batches(items, options, batch_tokens))
 
     def measured(_: int, batch: list[int]) -> HeadSaliency:
-        return HeadSaliency.concat(list(_with_halving(adapter, [items[i] for i in batch], options)))
+        return HeadSaliency.concat(list(_with_halving(adapter, [items[i] for i in batch], options, seed)))
 
-    parts = processes.current().spread(batches, measured, advance=progress)
+    parts = processes.current().spread(batches, measured, advance=advance)
     return HeadSaliency.concat(parts).select(np.argsort([i for batch in batches for i in batch]))
 
 
@@ -106,13 +107,13 @@ def flow_matrices(adapter: Adapter, item: SaliencyItem, loss: Loss = "first") ->
     return found, float(surprisal[0].detach())
 
 
-def _batches(items: Sequence[SaliencyItem], options: SaliencyOptions) -> Iterator[list[int]]:
+def _batches(items: Sequence[SaliencyItem], options: SaliencyOptions, batch_tokens: int) -> Iterator[list[int]]:
     """Items of one length (and, for the loss over all tokens, one number of them) under the token budget."""
     groups: dict[tuple[int, int], list[int]] = {}
     for i, item in enumerate(items):
         groups.setdefault((len(item.row), _n_tokens(item, options)), []).append(i)
     for (length, extra), group in sorted(groups.items()):
-        size = max(1, options.batch_tokens // (length + extra))
+        size = max(1, batch_tokens // (length + extra))
         for start in range(0, len(group), size):
             yield group[start : start + size]
 
@@ -121,9 +122,11 @@ def _n_tokens(item: SaliencyItem, options: SaliencyOptions) -> int:
     return 1 if options.loss == "first" else len(item.target)
 
 
-def _with_halving(adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions) -> Iterator[HeadSaliency]:
+def _with_halving(
+    adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions, seed: int
+) -> Iterator[HeadSaliency]:
     try:
-        done = _measure(adapter, items, options)
+        done = _measure(adapter, items, options, seed)
     except (RuntimeError, MemoryError) as error:
         if len(items) == 1 or not is_out_of_memory(error):
             raise
@@ -132,15 +135,15 @@ def _with_halving(adapter: Adapter, items: Sequence[SaliencyItem], options: Sali
         yield done
         return
     middle = len(items) // 2
-    yield from _with_halving(adapter, items[:middle], options)
-    yield from _with_halving(adapter, items[middle:], options)
+    yield from _with_halving(adapter, items[:middle], options, seed)
+    yield from _with_halving(adapter, items[middle:], options, seed)
 
 
-def _measure(adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions) -> HeadSaliency:
+def _measure(adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions, seed: int) -> HeadSaliency:
     traces, grads, surprisal = _backward(adapter, items, options)
     rows = [item.row for item in items]
     smears = {t.smear for t in traces}
-    masks = {s: (env_mask(rows, s), null_mask(rows, s, options.seed), image_mask(rows, s)) for s in smears}
+    masks = {s: (env_mask(rows, s), null_mask(rows, s, seed), image_mask(rows, s)) for s in smears}
     columns: dict[str, list[Tensor]] = {}
     for trace, gradient in zip(traces, grads, strict=True):
         env, null, image = (m.to(gradient.device) for m in masks[trace.smear])

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.adapter import Adapter
-from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine import distributed as processes
 from groundbench.engine.contexts import Contexts, matched
-from groundbench.engine.run_directory import RunStore
-from groundbench.measures.ablation.crossfit import Subject
+from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.heads.head_saliency import HeadSaliency
-from groundbench.measures.heads.saliency import matched_items
+from groundbench.measures.heads.saliency import SaliencyOptions, matched_items
 from groundbench.measures.heads.spans import patch_positions
 from groundbench.measures.image.examples import keep_pictures
 from groundbench.measures.image.options import ImageOptions
@@ -26,22 +22,24 @@ from groundbench.results.image import ImageRecord, SwapRecord
 from groundbench.results.picture_examples import Picture
 from groundbench.util.progress import Progress
 
-
-@dataclass(frozen=True)
-class ImageSubject:
-    """One image form of a model, measured so far; `saliency` is None where heads cannot be read."""
-
-    adapter: Adapter
-    contexts: Contexts
-    table: SurprisalTable
-    saliency: HeadSaliency | None
-    store: RunStore | None
+MapHeads = dict[Literal["all", "crossfit"], npt.NDArray[np.bool_]]
 
 
-def measure_image(subject: ImageSubject, options: ImageOptions, digest: str) -> tuple[ImageRecord, tuple[Picture, ...]]:
-    """The record of an image form (`digest`: of its prompts), and the pictures kept in the run directory, if any."""
-    contexts, saliency = subject.contexts, subject.saliency
-    lists = _lists(subject, options.seed)
+def measure(
+    subject: Subject, options: ImageOptions, saliency: HeadSaliency | None, *, digest: str, maps: SaliencyOptions
+) -> tuple[ImageRecord, tuple[Picture, ...]]:
+    """Measure where heads read in a picture, and what follows its patches.
+
+    Args:
+        saliency: of the matched items; None where heads cannot be read.
+        digest: of the form's prompts.
+        maps: how the saliency of the kept pictures is measured.
+
+    Returns:
+        The record of the image form, and the pictures kept in the run directory, if any.
+    """
+    contexts = subject.contexts
+    lists = _lists(subject, saliency)
     reading = [] if saliency is None else [read_patches(saliency, h, n) for n, h in lists.items()]
     wider: list[SwapRecord | None] = []
     with Progress(f"{subject.adapter.info.name}: swap test of {contexts.form.name}", 0):
@@ -57,30 +55,28 @@ def measure_image(subject: ImageSubject, options: ImageOptions, digest: str) -> 
         swap=swap,
         wider=tuple(s for s in wider if s is not None),
     )
-    return record, _pictures(subject, lists, options)
+    return record, _pictures(subject, lists, maps)
 
 
-def _swap(subject: ImageSubject, options: ImageOptions, region: Region) -> SwapRecord | None:
+def _swap(subject: Subject, options: ImageOptions, region: Region) -> SwapRecord | None:
     """The swap test of one region; None where the adapter cannot exchange patches."""
     return measure_swap(
         subject.adapter,
         subject.contexts,
         subject.table,
-        items=options.items,
+        items=resolved(options.items, "items"),
         region=region,
-        seed=options.seed,
-        batch_tokens=options.batch_tokens,
+        seed=subject.seed,
+        batch_tokens=subject.batch_tokens,
         store=subject.store,
     )
 
 
-def _lists(subject: ImageSubject, seed: int) -> dict[Literal["all", "crossfit"], npt.NDArray[np.bool_]]:
+def _lists(subject: Subject, saliency: HeadSaliency | None) -> MapHeads:
     """[items, heads] the lists of heads that are looked through."""
-    saliency = subject.saliency
     if saliency is None:
         return {}
-    whole = Subject(subject.adapter, subject.contexts, subject.table, saliency)
-    return {"all": np.ones(saliency.edge.shape, bool), "crossfit": crossfit_heads(whole, seed)}
+    return {"all": np.ones(saliency.edge.shape, bool), "crossfit": crossfit_heads(subject, saliency)}
 
 
 def _shape(contexts: Contexts) -> dict[str, float | int | None]:
@@ -99,11 +95,9 @@ def _shape(contexts: Contexts) -> dict[str, float | int | None]:
     }
 
 
-def _pictures(
-    subject: ImageSubject, lists: dict[Literal["all", "crossfit"], npt.NDArray[np.bool_]], options: ImageOptions
-) -> tuple[Picture, ...]:
+def _pictures(subject: Subject, lists: MapHeads, maps: SaliencyOptions) -> tuple[Picture, ...]:
     """Written by the first process; none without heads, a run directory or known patches."""
-    if subject.store is None or subject.saliency is None or not subject.contexts.rows[0].grids:
+    if subject.store is None or not lists or not subject.contexts.rows[0].grids:
         return ()
     if not processes.current().first:
         return ()
@@ -113,6 +107,6 @@ def _pictures(
         subject.table,
         matched_items(subject.contexts),
         lists,
-        options.saliency,
+        maps,
         Path(subject.store.directory),
     )

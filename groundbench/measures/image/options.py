@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
-from groundbench.measures.heads.saliency import SaliencyOptions
+from groundbench.api.errors import BadInputError
 
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How the measure `image` is run, with every default resolved.
+    """How image forms are measured (protocol §10, §14 B); None is resolved by the model's size.
 
     Attributes:
-        saliency: how the saliency of the kept images is measured.
-        swap_rings: also exchange the object's box with so many rings of patches around it, for each of these numbers.
+        swap_rings: also exchange the object's box with so many rings of patches around it, for each of these numbers,
+            and the whole picture; none by default: the box alone.
         items: items of the swap test.
     """
 
-    saliency: SaliencyOptions
     swap_rings: tuple[int, ...] = ()
-    items: int = 200
-    seed: int = 0
-    batch_tokens: int = DEFAULT_BATCH_TOKENS
+    items: int | None = None
+
+    def __post_init__(self) -> None:
+        if any(rings < 1 for rings in self.swap_rings) or len(set(self.swap_rings)) < len(self.swap_rings):
+            raise BadInputError(
+                f"swap_rings is {', '.join(map(str, self.swap_rings))}; expected different whole numbers from 1 on "
+                "(the box alone is always exchanged)"
+            )
+        if self.items is not None and self.items < 1:
+            raise BadInputError(f"image option items is {self.items}; expected at least 1")

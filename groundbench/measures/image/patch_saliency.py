@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.measures.ablation.crossfit import Subject, crossfit_lists
+from groundbench.engine.subject import Subject
+from groundbench.measures.ablation.crossfit import crossfit_lists
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import headline_rule
 from groundbench.results.image import PatchReading
@@ -17,11 +18,10 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
-def crossfit_heads(subject: Subject, seed: int) -> Bools:
+def crossfit_heads(subject: Subject, saliency: HeadSaliency) -> Bools:
     """[items, heads] by the headline's rule: for each item the heads detected in at least half of the items of the
     other half of nouns and frames, so that no item chooses the heads that it is looked at through."""
-    saliency = subject.saliency
-    cells, lists = crossfit_lists(subject, headline_rule(saliency), seed)
+    cells, lists = crossfit_lists(subject, saliency, headline_rule(saliency))
     noun = {n.word: i for i, n in enumerate(subject.contexts.nouns)}
     frame = {f.id: i for i, f in enumerate(subject.contexts.frames)}
     item_noun = np.array([noun[n] for n in saliency.nouns])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
 
-from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import Floats, SurprisalTable
 from groundbench.api.testbed import Testbed
 from groundbench.engine import distributed as processes
-from groundbench.engine.contexts import Contexts, of_frames
-from groundbench.engine.run_directory import RunStore
+from groundbench.engine.contexts import of_frames
+from groundbench.engine.subject import Subject
 from groundbench.measures.gain.measure import gain_items, noun_means
 from groundbench.measures.lens.options import LensOptions
 from groundbench.measures.lens.reading import LensReading, read_lenses
@@ -20,25 +19,20 @@ from groundbench.measures.lens.training import require_hidden, train_lens, train
 from groundbench.measures.lens.training_text import HeldoutText, LensFold, lens_folds
 from groundbench.measures.lens.tuned_lens import TunedLens
 from groundbench.results.run import LensLayer, LensRecord
+from groundbench.util.atomic_files import file_name
 from groundbench.util.progress import Progress
 
-Advance = Callable[[int], None]
 FIRST_TOKEN = "read at each target's first token"
 
 
-def measure_lens(
-    adapter: Adapter,
-    contexts: Contexts,
-    testbed: Testbed,
-    options: LensOptions | None = None,
-    store: RunStore | None = None,
-    corpus: HeldoutText | None = None,
+def measure(
+    subject: Subject, options: LensOptions, testbed: Testbed, corpus: HeldoutText | None = None
 ) -> tuple[LensRecord, ...]:
     """Train a tuned lens and read it, and the logit lens, at every layer.
 
+    In a run directory lenses are kept under `lens/` and finished batches under `parts/lens/`.
+
     Args:
-        store: a run directory: lenses are kept under `lens/`, finished batches under `parts/lens/`; a later call goes
-            on from them.
         corpus: whose held-out rows to train on, see `lens_folds`.
 
     Returns:
@@ -49,27 +43,27 @@ def measure_lens(
         UnsupportedModelError: the model gives no hidden states.
         BadInputError: a layer is unknown, or the held-out text cannot be read.
     """
-    options = options or LensOptions()
+    adapter, contexts = subject.adapter, subject.contexts
     require_hidden(adapter)
     form = contexts.form.name
     layers = options.translated(adapter.info)
-    folds, text = lens_folds(adapter, contexts, testbed, options, corpus)
+    folds, text = lens_folds(adapter, contexts, testbed, options, corpus, seed=subject.seed)
     if not folds:
-        (logit,) = read_lenses(adapter, contexts, (None,), layers, batch_tokens=options.batch_tokens)
+        (logit,) = read_lenses(adapter, contexts, (None,), layers, batch_tokens=subject.batch_tokens)
         return (LensRecord(kind="logit", layers=lens_layers(logit), note=f"{FIRST_TOKEN}; {text}"),)
     read = []
     work = options.steps * len(folds) * bool(layers) + len(contexts.distinct)
     with Progress(f"{adapter.info.name}: lens of {form}", work) as bar:
         for fold in folds:
-            lens = trained_lens(adapter, fold, form, options, store, bar.advance)
+            lens = trained_lens(replace(subject, advance=bar.advance), fold, options)
             read.append(
                 read_lenses(
                     adapter,
                     of_frames(contexts, fold.frames),
                     (lens, None),
                     layers,
-                    batch_tokens=options.batch_tokens,
-                    store=store,
+                    batch_tokens=subject.batch_tokens,
+                    store=subject.store,
                     stage=f"lens/{form}/{fold.name}",
                     advance=bar.advance,
                 )
@@ -81,25 +75,22 @@ def measure_lens(
     )
 
 
-def trained_lens(
-    adapter: Adapter,
-    fold: LensFold,
-    form: str,
-    options: LensOptions,
-    store: RunStore | None = None,
-    advance: Advance | None = None,
-) -> TunedLens:
+def trained_lens(subject: Subject, fold: LensFold, options: LensOptions) -> TunedLens:
     """The lens of one fold; read from the run directory where one trained alike is there already."""
-    path = None if store is None else store.directory / "lens" / f"{form}-{fold.name}.safetensors"
+    adapter, store, advance = subject.adapter, subject.store, subject.advance
+    name = file_name(f"{subject.contexts.form.name}-{fold.name}.safetensors")
+    path = None if store is None else store.directory / "lens" / name
 
     def trained() -> TunedLens:
         if path is not None and path.exists():
             lens = TunedLens.load(path, adapter.info)
-            if lens.training == training_key(fold.rows, options):
+            if lens.training == training_key(fold.rows, options, subject.seed):
                 if advance is not None:
                     advance(options.steps)
                 return lens
-        lens = train_lens(adapter, fold.rows, options, advance)
+        lens = train_lens(
+            adapter, fold.rows, options, seed=subject.seed, batch_tokens=subject.batch_tokens, advance=advance
+        )
         if path is not None:
             lens.save(path)
         return lens

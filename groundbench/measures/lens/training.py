@@ -16,6 +16,8 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded
 from groundbench.api.errors import BadInputError, NonFiniteLogitsError, UnsupportedModelError
+from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
+from groundbench.engine.subject import resolved
 from groundbench.measures.lens.options import LensOptions
 from groundbench.measures.lens.tuned_lens import TunedLens
 
@@ -31,21 +33,24 @@ FLOOR = 0.1
 def train_lens(
     adapter: Adapter,
     rows: Sequence[Encoded],
-    options: LensOptions | None = None,
+    options: LensOptions,
+    *,
+    seed: int = 0,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
     advance: Callable[[int], None] | None = None,
 ) -> TunedLens:
     """Train a translator for each layer on every position of `rows`.
 
     Args:
         rows: the text to train on; what follows the same tokens in several rows is trained on once.
-        advance: told of every finished step.
+        seed: of the choice of rows and of positions.
+        advance: called after every finished step.
 
     Raises:
         UnsupportedModelError: the model gives no hidden states, or no gradient through its unembedding.
         BadInputError: there is no text, or a layer is unknown.
         NonFiniteLogitsError: a gradient is no number.
     """
-    options = options or LensOptions()
     info = adapter.info
     layers = options.translated(info)
     require_hidden(adapter)
@@ -53,13 +58,14 @@ def train_lens(
         raise BadInputError(f"{info.name}: no text to train a tuned lens on")
     if not layers:
         return TunedLens.identity(info, ())
-    states = hidden_states(adapter, rows, (*layers, info.n_layers), options)
+    states = hidden_states(adapter, rows, (*layers, info.n_layers), options, seed=seed, batch_tokens=batch_tokens)
     translators = _Translators(states[:-1], info.device)
     optimiser = torch.optim.Adam(translators.parameters, lr=options.learning_rate, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / options.steps)
-    draw = torch.Generator().manual_seed(options.seed)
+    draw = torch.Generator().manual_seed(seed)
+    size = resolved(options.batch_positions, "batch_positions")
     for step in range(options.steps):
-        drawn = torch.randint(states.shape[1], (options.positions_of_step(info),), generator=draw)
+        drawn = torch.randint(states.shape[1], (size,), generator=draw)
         batch = states[:, drawn].to(info.device)
         with torch.enable_grad():
             translated = translators(batch[:-1].float())
@@ -73,14 +79,14 @@ def train_lens(
         if advance is not None:
             advance(1)
     weight, bias = translators.affine()
-    return TunedLens(info.fingerprint, layers, weight, bias, training_key(rows, options))
+    return TunedLens(info.fingerprint, layers, weight, bias, training_key(rows, options, seed))
 
 
-def training_key(rows: Sequence[Encoded], options: LensOptions) -> dict[str, object]:
+def training_key(rows: Sequence[Encoded], options: LensOptions, seed: int) -> dict[str, object]:
     """What decides the translators besides the model: the options and a hash of the text."""
     text = hashlib.sha256(repr([(r.ids, r.images) if r.images else r.ids for r in rows]).encode()).hexdigest()[:16]
-    kept = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(options).items() if k != "batch_tokens"}
-    return {**kept, "text": text}
+    kept = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(options).items()}
+    return {**kept, "seed": seed, "text": text}
 
 
 def require_hidden(adapter: Adapter) -> None:
@@ -97,7 +103,15 @@ def kl_divergence(final: Tensor, lens: Tensor) -> Tensor:
     return (final.exp() * (final - lens)).sum(-1)
 
 
-def hidden_states(adapter: Adapter, rows: Sequence[Encoded], layers: tuple[int, ...], options: LensOptions) -> Tensor:
+def hidden_states(
+    adapter: Adapter,
+    rows: Sequence[Encoded],
+    layers: tuple[int, ...],
+    options: LensOptions,
+    *,
+    seed: int = 0,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+) -> Tensor:
     """[layers, P, d] hidden states at the rows' distinct positions, in the model's dtype, on the CPU.
 
     Rows are taken in a seeded order until they hold enough positions.
@@ -105,9 +119,9 @@ def hidden_states(adapter: Adapter, rows: Sequence[Encoded], layers: tuple[int, 
     info = adapter.info
     width = info.d_model * len(layers)
     wanted = min(options.positions, max(1, MAX_STATES // width))
-    chosen = _distinct_positions(rows, wanted, options.seed)
+    chosen = _distinct_positions(rows, wanted, seed)
     kept: list[Tensor] = []
-    for batch in _batches(chosen, rows, min(options.batch_tokens, max(1, PASS_STATES // width))):
+    for batch in _batches(chosen, rows, min(batch_tokens, max(1, PASS_STATES // width))):
         out = adapter.forward([rows[i] for i in batch], hidden=layers)
         states = torch.stack([out.hidden[layer] for layer in layers])
         mask = torch.tensor(np.stack([chosen[i] for i in batch]), device=states.device)

@@ -41,7 +41,13 @@ class LensFold:
 
 
 def lens_folds(
-    adapter: Adapter, contexts: Contexts, testbed: Testbed, options: LensOptions, corpus: HeldoutText | None = None
+    adapter: Adapter,
+    contexts: Contexts,
+    testbed: Testbed,
+    options: LensOptions,
+    corpus: HeldoutText | None = None,
+    *,
+    seed: int = 0,
 ) -> tuple[tuple[LensFold, ...], str]:
     """The folds, and one sentence on what the lens was trained on.
 
@@ -60,7 +66,7 @@ def lens_folds(
         rows = heldout_rows(adapter, corpus, options)
         fold = LensFold("heldout", rows, np.arange(len(contexts.frames)))
         return (fold,), f"trained on held-out rows of the corpus {corpus.name}"
-    halves = frame_halves(contexts, options.seed)
+    halves = frame_halves(contexts, seed)
     if not all(map(len, halves)):
         return (), "no tuned lens: cross-fitting it needs two frames"
     folds = tuple(

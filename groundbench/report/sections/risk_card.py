@@ -7,6 +7,13 @@ from collections.abc import Sequence
 from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Cell, Facts, Figure, Section, Stat, Table
+from groundbench.report.sections.risk_card_answers import (
+    plain_section,
+    quality_table,
+    records_section,
+    thresholds_section,
+    worst_section,
+)
 from groundbench.report.text.card_sentences import above_chance, comparison_sentence, control_sentence, verdict_sentence
 from groundbench.report.text.numbers import NOT_MEASURED, count, number, p_value, percent, with_interval
 from groundbench.results.risk_card import (
@@ -37,12 +44,17 @@ def estimate(found: Estimated | None, decimals: int = 3) -> Cell:
 
 def card_sections(card: RiskCard) -> list[Section]:
     """The evidence of one card, in the order in which it is told."""
+    own = card.records is not None
     return [
         verdict_section(card),
+        *([plain_section(card)] if own else []),
         errors_section(card),
         *([mentions_section(card.mentions)] if card.mentions else []),
         gain_section(card),
         signals_section(card),
+        *([thresholds_section(card)] if own else []),
+        *([worst_section(card)] if card.worst else []),
+        *([records_section(card)] if own else []),
         calibration_section(card),
         operating_section(card),
         *([generation_section(card)] if card.generation else []),
@@ -106,7 +118,12 @@ def errors_section(card: RiskCard) -> Section:
     dots = [Row(_name(e), e.error.value, e.error.low, e.error.high, tick=e.chance) for e in kinds]
     layout = Layout("share of wrong answers", 620, 26, 190, decimals=3)
     chart = dot_plot(dots, layout, "Errors by kind", "Upright strokes: guessing.")
+    if overall.error.value is None:
+        missing = "The answers have no labels: nothing says which are wrong."
+        return Section("errors", "Errors by kind of question", missing=missing)
     lead = f"The likeliest answer is wrong in {estimate(overall.error)} of {count(overall.error.n)} questions."
+    if card.records is not None and card.records.mode == "B":
+        lead = f"{estimate(overall.error)} of {count(overall.error.n)} given answers are labelled wrong."
     caption = "Upright strokes mark the error rate of guessing."
     figure = Figure("Errors by kind", (chart,), _errors("Every kind in every form", card.errors), caption, wide=True)
     tables = (_errors("By kind", kinds), *((_errors("By form", forms),) if forms else ()))
@@ -185,16 +202,30 @@ def signals_section(card: RiskCard) -> Section:
         return Section("signals", title, missing="No signal was asked for.")
     table = Table(
         "Signals, on questions in which no head was detected",
-        ("Signal", "Role", "AUROC", "Holm p", "Within kinds", "On test", "AURC", "Cost of one answer", "What it is"),
+        ("Signal", "Role", "AUROC", "Holm p", "Within kinds", "On test", "AURC"),
         tuple(_signal_row(s) for s in card.signals),
-        frozenset({0, 1, 7, 8}),
+        frozenset({0, 1}),
     )
+    told = Table(
+        "What the signals are",
+        ("Signal", "Cost of one answer", "What it is"),
+        tuple((s.name, s.cost, _what(s)) for s in card.signals),
+        frozenset({0, 1, 2}),
+    )
+    quality = quality_table(card)
     measured = [s for s in card.signals if s.auroc is not None and s.auroc.value is not None]
     figures = (*((_aurocs(measured, table),) if measured else ()), *_curves(card))
     notes = tuple(comparison_sentence(c) for c in card.predictors.comparisons)
     if card.heads is not None and card.heads.heads:
         notes = (*notes, _watched(card.heads))
-    return Section("signals", title, above_chance(card), figures, (table, *_by_kind(card)), notes)
+    return Section(
+        "signals",
+        title,
+        above_chance(card),
+        figures,
+        (table, *((quality,) if quality else ()), *_by_kind(card), told),
+        notes,
+    )
 
 
 def _watched(heads: HeadsUsed) -> str:
@@ -219,7 +250,7 @@ def _by_kind(card: RiskCard) -> tuple[Table, ...]:
 
 def _signal_row(s: SignalRecord) -> tuple[Cell, ...]:
     if s.missing is not None:
-        return (s.name, s.role, None, None, None, None, None, s.cost, f"not measured: {s.missing}")
+        return (s.name, s.role, None, None, None, None, None)
     return (
         s.name,
         s.role,
@@ -228,9 +259,14 @@ def _signal_row(s: SignalRecord) -> tuple[Cell, ...]:
         estimate(s.auroc_within),
         estimate(s.auroc_test),
         estimate(s.aurc),
-        s.cost,
-        s.description,
     )
+
+
+def _what(s: SignalRecord) -> str:
+    if s.missing is not None:
+        return f"not measured: {s.missing}"
+    more = f" ({s.source})" if s.source else ""
+    return f"{s.description}{more}"
 
 
 def _aurocs(measured: list[SignalRecord], table: Table) -> Figure:

@@ -9,12 +9,62 @@ from groundbench.results.risk_card import Comparison, Estimated, RiskCard, Stren
 def headline(card: RiskCard) -> str:
     """The card in one sentence."""
     e = card.errors[0]
+    if e.error.value is None:
+        return " ".join(
+            (f"{count(e.error.n)} given answers without labels: a ranking by risk, no error rate.", *of_what(card))
+        )
     ends = (
         "" if e.error.low is None else f" (95\u202f% interval {percent(e.error.low, 1)} to {percent(e.error.high, 1)})"
     )
+    if e.chance is None:
+        said = f"{percent(e.error.value, 1)} of {count(e.error.n)} given answers are labelled wrong{ends}."
+        return " ".join((said, *of_what(card)))
     chance = f"guessing would err in {percent(e.chance, 1)}, the best constant answer in {percent(e.constant, 1)}"
     said = f"It errs in {percent(e.error.value, 1)} of {count(e.error.n)} questions{ends}; {chance}."
     return " ".join((said, *of_what(card)))
+
+
+def in_plain_words(card: RiskCard) -> tuple[tuple[str, str], ...]:
+    """Questions that a reader has first, with their answers: what was asked, how often it is wrong, what to use."""
+    r, q = card.records, card.questions
+    mode = "B" if r is None else r.mode
+    asked = {
+        "A": f"{count(q.n)} questions with candidates, on {count(q.n_groups)} groups of evidence",
+        "B": f"{count(q.n)} given answers with labels, on {count(q.n_groups)} groups of evidence",
+        "C": f"{count(q.n)} given answers without labels, on {count(q.n_groups)} groups of evidence",
+    }[mode]
+    found = [("What was asked?", f"{asked}; read by {card.model.name}.")]
+    found.append(("How often is it wrong?", _how_often(card)))
+    found.append(("Which signal tells?", _which_signal(card)))
+    passed = card.verdict.passed
+    verdict = "No policy was given, so nothing was required." if passed is None else verdict_sentence(card)
+    return (*found, ("What is the verdict?", verdict))
+
+
+def _how_often(card: RiskCard) -> str:
+    e = card.errors[0]
+    if e.error.value is None:
+        return "Unknown: no answer has a label. The answers are ranked by risk."
+    ends = "" if e.error.low is None else f" (between {percent(e.error.low, 1)} and {percent(e.error.high, 1)})"
+    beside = "" if e.chance is None else f"; guessing would be wrong in {percent(e.chance, 1)}"
+    return f"{percent(e.error.value, 1)} of the answers are wrong{ends}{beside}."
+
+
+def _which_signal(card: RiskCard) -> str:
+    """The signal to use, against what costs nothing."""
+    p = card.predictors
+    best = None if p.best is None else card.signal(p.best)
+    if best is None or best.auroc_test is None or best.auroc_test.value is None:
+        ranked = card.protocol.get("ranked by")
+        return f"None could be judged; the ranking is by {ranked}." if ranked else "None could be judged."
+    value = percent(best.auroc_test.value, 1)
+    if p.best not in p.above_chance:
+        return f"None is surely better than chance; {best.name} comes closest (right about {value} of pairs)."
+    plain = card.signal("length")
+    beside = ""
+    if plain is not None and plain.auroc is not None and plain.auroc.value is not None:
+        beside = f"; counting the answer's tokens ranks {percent(plain.auroc.value, 1)} of pairs rightly"
+    return f"{best.name}: of a wrong and a right answer it gives the wrong one more risk in {value} of pairs{beside}."
 
 
 def of_what(card: RiskCard) -> list[str]:

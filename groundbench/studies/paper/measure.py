@@ -12,9 +12,10 @@ from pathlib import Path
 
 from groundbench.api.errors import GroundbenchError
 from groundbench.evaluation.aggregate import aggregate
-from groundbench.evaluation.mechanism import MechanismOptions
 from groundbench.evaluation.training_provenance import Trained
 from groundbench.evaluation.trajectory import TrajectoryOptions, trajectory
+from groundbench.measures.ablation.options import AblationOptions
+from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.lens.options import LensOptions
 from groundbench.registry import load_testbed
 from groundbench.results.trajectory import AGGREGATE, Aggregate, Trajectory
@@ -22,16 +23,20 @@ from groundbench.studies.paper.runs import Run
 from groundbench.util.progress import Progress
 from groundbench.util.workers import begin_worker
 
-MECHANISM = MechanismOptions(
-    denominator="total",
-    selections=("crossfit", "instance"),
-    controls=("layer", "saliency"),
-    draws=20,
-    instance_draws=5,
-    gather=True,
+OPTIONS = TrajectoryOptions(
+    points=8,
+    costly_points=3,
+    mismatches=10,
+    heads=HeadOptions(denominator="total"),
+    ablation=AblationOptions(
+        selections=("crossfit", "instance"),
+        controls=("layer", "saliency"),
+        draws=20,
+        instance_draws=5,
+        gather=True,
+    ),
     lens=LensOptions(steps=150),
 )
-OPTIONS = TrajectoryOptions(points=8, costly_points=3, mismatches=10, mechanism=MECHANISM)
 NULL_POINTS = 4
 LSTM_POINTS = 3
 SEEN_STYLE = "image-seen-style"
@@ -69,16 +74,16 @@ def _of_pictures(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     such a model is compared with all mismatches. Where heads read in the picture is measured of the null too."""
     options = replace(options, corpus=None, at_least=None)
     if run.frozen("language"):
-        draws = min(FROZEN_DRAWS, options.mechanism.draws or FROZEN_DRAWS)
+        draws = min(FROZEN_DRAWS, options.ablation.draws or FROZEN_DRAWS)
         options = replace(
             options,
             measures=tuple(m for m in options.measures if m != "lens"),
             points=min(FROZEN_POINTS, options.points or FROZEN_POINTS),
             costly_points=min(FROZEN_COSTLY_POINTS, options.costly_points),
             limit=min(FROZEN_NOUNS, options.limit or FROZEN_NOUNS),
-            mechanism=replace(
-                options.mechanism,
-                denominator="row",
+            heads=replace(options.heads, denominator="row"),
+            ablation=replace(
+                options.ablation,
                 selections=("crossfit",),
                 controls=("layer",),
                 draws=draws,

@@ -23,7 +23,7 @@ from groundbench.engine.batching import common_prefix
 from groundbench.engine.contexts import Contexts, build_contexts
 from groundbench.engine.scoring import dry_plan, score
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.mechanism import MechanismOptions
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items, measure_saliency
 from groundbench.measures.lens.options import LensOptions
 
@@ -100,9 +100,15 @@ def test_a_prefix_is_never_cut_inside_an_image():
 
 @pytest.mark.parametrize("family", ["llava", "qwen2_vl", "idefics3"])
 def test_every_measurement_works_on_images(family):
-    mechanism = MechanismOptions(lens=LensOptions(steps=10), draws=3)
     measures = ("gain", "heads", "ablation", "lens")
-    result = evaluate(adapter_of(family), PictureBed(), forms=("all",), measures=measures, mechanism=mechanism)
+    result = evaluate(
+        adapter_of(family),
+        PictureBed(),
+        forms=("all",),
+        measures=measures,
+        lens=LensOptions(steps=10),
+        ablation=AblationOptions(draws=3),
+    )
     assert result.failures == ()
     assert [f.env_form for f in result.forms] == ["image", "image-all"]
     boxed, whole = result.forms

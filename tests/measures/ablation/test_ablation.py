@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.planted import PLANTED, PlantedTestbed
+from helpers.salient import Salient, cut
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.api.errors import BadInputError
 from groundbench.engine.contexts import build_contexts, matched
+from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import score
-from groundbench.evaluation.mechanism import MechanismOptions, saliency_of
+from groundbench.evaluation.defaults import resolve_heads
 from groundbench.measures.ablation.control_heads import draw_control
 from groundbench.measures.ablation.crossfit import (
     STRONGEST,
-    AblationOptions,
-    Subject,
     control_lists,
     crossfit,
     crossfit_lists,
@@ -32,6 +34,8 @@ from groundbench.measures.ablation.head_edits import (
 from groundbench.measures.ablation.instance import instance
 from groundbench.measures.gain.measure import measure_gain
 from groundbench.measures.heads.heads import HeadRule
+from groundbench.measures.heads.measure import read_saliency
+from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items, measure_saliency
 
 BED = PlantedTestbed()
@@ -44,7 +48,7 @@ def case(request, tmp_path_factory):
     adapter = open_causal(str(planted.folder))
     contexts = build_contexts(adapter, BED, BED.form("token"))
     saliency = measure_saliency(adapter, matched_items(contexts), SaliencyOptions(denominator="total"))
-    return planted, Subject(adapter, contexts, score(adapter, contexts), saliency)
+    return planted, Salient(adapter, contexts, score(adapter, contexts), saliency=saliency)
 
 
 def mask_of(subject, heads):
@@ -58,9 +62,9 @@ def gain_under(subject, edit):
 
 def test_crossfit_finds_the_planted_heads_in_every_cell_and_cutting_them_removes_the_gain(case):
     planted, subject = case
-    _, lists = crossfit_lists(subject, RULE, seed=0)
+    _, lists = crossfit_lists(subject, subject.saliency, RULE)
     assert all((m == mask_of(subject, planted.aggregate)).all() for m in lists)
-    records = crossfit(subject, AblationOptions(rule=RULE, draws=20))
+    records = crossfit(subject, subject.saliency, cut(rule=RULE, draws=20))
     assert [r.control for r in records] == ["layer", "uniform", "saliency"]
     for record in records:
         assert record.gain_original > 1
@@ -88,19 +92,19 @@ def test_cutting_the_gather_head_stops_the_pair(case):
 def test_gather_heads_are_cut_by_crossfit_and_where_there_is_none_the_strongest(case):
     planted, subject = case
     rule = HeadRule("gather", "total")
-    (record,) = crossfit(subject, AblationOptions(rule=rule, draws=2, controls=("layer",)))
+    (record,) = crossfit(subject, subject.saliency, cut(rule=rule, draws=2, controls=("layer",)))
     assert (record.kind, record.denominator, record.n_heads) == ("gather", "total", 1)
     if planted.gather:
         assert STRONGEST not in (record.note or "")
         assert abs(record.gain_ablated) < 1e-3
     else:
         assert STRONGEST in record.note
-    assert instance(subject, AblationOptions(rule=rule, draws=1)).kind == "gather"
+    assert instance(subject, subject.saliency, cut(rule=rule, draws=1)).kind == "gather"
 
 
 def test_the_instance_selection_removes_the_gain_and_says_that_it_is_biased(case):
     _, subject = case
-    record = instance(subject, AblationOptions(rule=RULE, draws=4))
+    record = instance(subject, subject.saliency, cut(rule=RULE, draws=4))
     assert abs(record.gain_ablated) < 1e-3
     assert record.n_heads == 1
     assert record.n_no_head == 0
@@ -112,7 +116,7 @@ def test_p_rank_is_at_its_floor(case):
     planted, subject = case
     if planted.gather:
         pytest.skip("a control that hits the gather head does as much harm")
-    record = crossfit(subject, AblationOptions(rule=RULE, draws=19, controls=("uniform",)))[0]
+    record = crossfit(subject, subject.saliency, cut(rule=RULE, draws=19, controls=("uniform",)))[0]
     assert record.p_rank == pytest.approx(1 / (1 + record.n_draws))
     assert record.p_cluster < 0.01
     assert record.p_draws < 0.01
@@ -121,7 +125,7 @@ def test_p_rank_is_at_its_floor(case):
 def test_no_control_set_is_counted_twice(case):
     """One head is detected: of its layer, or of all others, there are only so many different ones."""
     planted, subject = case
-    layer, uniform, strongest = crossfit(subject, AblationOptions(rule=RULE, draws=99))
+    layer, uniform, strongest = crossfit(subject, subject.saliency, cut(rule=RULE, draws=99))
     heads = subject.adapter.info.head_index
     (one,) = planted.aggregate
     own = [h for h in heads if h[0] == one[0] and h != one]
@@ -154,14 +158,14 @@ def test_strengthening_the_planted_head_raises_the_gain(case):
 def test_modes_that_instance_cannot_do_are_refused_and_not_replaced(case):
     _, subject = case
     with pytest.raises(BadInputError, match="cannot mean heads"):
-        instance(subject, AblationOptions(rule=RULE, style=EditStyle(mode="mean")))
+        instance(subject, subject.saliency, cut(rule=RULE, edit=EditStyle(mode="mean")))
     with pytest.raises(BadInputError, match="resample needs positions 'last'"):
         EditStyle(mode="resample")
 
 
 def test_where_nothing_is_detected_nothing_is_cut(case):
     _, subject = case
-    records = crossfit(subject, AblationOptions(rule=HeadRule(threshold=1.01), draws=5))
+    records = crossfit(subject, subject.saliency, cut(rule=HeadRule(threshold=1.01), draws=5))
     for record in records:
         assert record.n_heads == 0
         assert record.gain_ablated is None
@@ -187,26 +191,21 @@ def test_cells_cover_every_item_once_and_fit_on_other_nouns_and_frames(case):
 
 
 def test_a_store_gives_the_same_ablation_without_scoring_again(case, tmp_path, monkeypatch):
-    from dataclasses import replace
-
-    from groundbench.engine.run_directory import RunStore
-
     _, subject = case
-    options = AblationOptions(rule=RULE, draws=3)
-    first = crossfit(replace(subject, store=RunStore(tmp_path, {"k": 1})), options)
+    options = cut(rule=RULE, draws=3)
+    first = crossfit(replace(subject, store=RunStore(tmp_path, {"k": 1})), subject.saliency, options)
     monkeypatch.setattr(subject.adapter, "forward", None)  # any pass would fail
     monkeypatch.setattr(subject.adapter, "prefill", None)
-    assert crossfit(replace(subject, store=RunStore(tmp_path, {"k": 1})), options) == first
+    assert crossfit(replace(subject, store=RunStore(tmp_path, {"k": 1})), subject.saliency, options) == first
 
 
 def test_saliency_is_kept_in_the_run_directory(case, tmp_path, monkeypatch):
-    from groundbench.engine.run_directory import RunStore
-
     _, subject = case
     store = RunStore(tmp_path, {"k": 1})
-    first = saliency_of(subject.adapter, subject.contexts, MechanismOptions(), store)
+    subject, options = replace(subject, store=store), resolve_heads(HeadOptions(), subject.adapter.info)
+    first = read_saliency(subject, options)
     monkeypatch.setattr(subject.adapter, "forward", None)
-    again = saliency_of(subject.adapter, subject.contexts, MechanismOptions(), store)
+    again = read_saliency(subject, options)
     assert (again.edge == first.edge).all()
 
 
@@ -241,6 +240,6 @@ def test_the_saliency_matched_control_is_the_strongest_of_the_others():
 
 def test_cells_with_the_same_heads_share_their_control(case):
     _, subject = case
-    cells, lists = crossfit_lists(subject, RULE, seed=0)
+    cells, lists = crossfit_lists(subject, subject.saliency, RULE)
     sets, _ = control_lists("uniform", lists, cells, subject.saliency, seed=5)
     assert all((s == sets[0]).all() for s in sets)

@@ -8,21 +8,25 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers.planted import PlantedTestbed, single_head
+from helpers.salient import Salient, cut
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.api.errors import BadInputError
 from groundbench.engine.contexts import build_contexts, of_frames
 from groundbench.engine.scoring import score
+from groundbench.evaluation.defaults import resolve_ablation
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.mechanism import MechanismOptions
-from groundbench.measures.ablation.crossfit import AblationOptions, Subject, crossfit, crossfit_lists, within_cells
+from groundbench.measures.ablation.crossfit import crossfit, crossfit_lists, within_cells
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import gain_items, noun_means
 from groundbench.measures.heads.heads import HeadRule
+from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items, measure_saliency
 
 BED = PlantedTestbed()
 RULE = HeadRule(selection="magnitude")
-QUICK = MechanismOptions(denominator="row", selections=("crossfit",), controls=("layer",), draws=2)
+CUT = AblationOptions(selections=("crossfit",), controls=("layer",), draws=2)
+QUICK = {"heads": HeadOptions(denominator="row"), "ablation": CUT}
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +38,12 @@ def adapter(tmp_path_factory):
 def subject(adapter):
     contexts = build_contexts(adapter, BED, BED.form("token"))
     saliency = measure_saliency(adapter, matched_items(contexts), SaliencyOptions(denominator="row"))
-    return Subject(adapter, contexts, score(adapter, contexts), saliency)
+    return Salient(adapter, contexts, score(adapter, contexts), saliency=saliency)
 
 
 def test_the_heads_are_those_of_all_items_and_only_the_sample_is_tested(subject):
-    whole, lists = crossfit_lists(subject, RULE, 3)
-    cells, again = crossfit_lists(subject, RULE, 3, 6)
+    whole, lists = crossfit_lists(replace(subject, seed=3), subject.saliency, RULE)
+    cells, again = crossfit_lists(replace(subject, seed=3), subject.saliency, RULE, 6)
     assert len(cells) == 2
     for cell, full, a, b in zip(cells, (whole[0], whole[3]), (lists[0], lists[3]), again, strict=True):
         assert (a == b).all()
@@ -51,9 +55,9 @@ def test_the_heads_are_those_of_all_items_and_only_the_sample_is_tested(subject)
 
 
 def test_the_record_is_that_of_the_sample_and_names_it(subject):
-    options = AblationOptions(rule=RULE, draws=3, controls=("layer",), seed=3, nouns=6)
-    (record,) = crossfit(subject, options)
-    cells, _ = crossfit_lists(subject, RULE, 3, 6)
+    options = cut(rule=RULE, draws=3, controls=("layer",), nouns=6)
+    (record,) = crossfit(replace(subject, seed=3), subject.saliency, options)
+    cells, _ = crossfit_lists(replace(subject, seed=3), subject.saliency, RULE, 6)
     words = [n.word for n in subject.contexts.nouns]
     assert set(record.nouns) == {words[i] for c in cells for i in c.nouns}
     assert len(record.nouns) == 6
@@ -67,8 +71,9 @@ def test_the_record_is_that_of_the_sample_and_names_it(subject):
 
 
 def test_another_seed_draws_other_nouns_and_more_nouns_than_there_are_draw_all(subject):
-    def tested(**more):
-        (record,) = crossfit(subject, AblationOptions(rule=RULE, draws=1, controls=("layer",), **more))
+    def tested(seed=0, **more):
+        options = cut(rule=RULE, draws=1, controls=("layer",), **more)
+        (record,) = crossfit(replace(subject, seed=seed), subject.saliency, options)
         return record.nouns, record.note
 
     assert tested(nouns=6, seed=0) != tested(nouns=6, seed=1)
@@ -79,8 +84,8 @@ def test_another_seed_draws_other_nouns_and_more_nouns_than_there_are_draw_all(s
 
 
 def test_the_sample_is_said_where_nothing_was_cut(subject):
-    options = AblationOptions(rule=replace(RULE, threshold=1.01), controls=("layer",), nouns=6)
-    assert crossfit(subject, options)[0].note == (
+    options = cut(rule=replace(RULE, threshold=1.01), controls=("layer",), nouns=6)
+    assert crossfit(subject, subject.saliency, options)[0].note == (
         "tested on 6 of 12 nouns and 12 of 48 items, drawn by seed 0; "
         "no head was detected in half of the items: nothing to cut"
     )
@@ -99,18 +104,18 @@ def test_a_cell_is_scored_on_its_own_targets_only_and_gives_the_tables_numbers(s
 @pytest.mark.parametrize(("parameters", "expected"), [(1_000_000, None), (135_000_000, 40)])
 def test_large_models_are_sampled_by_default(parameters, expected):
     model = SimpleNamespace(info=SimpleNamespace(parameters=parameters))
-    assert MechanismOptions().nouns_for(model) == expected
-    assert MechanismOptions(ablation_nouns="all").nouns_for(model) is None
-    assert MechanismOptions(ablation_nouns=8).nouns_for(model) == 8
+    assert resolve_ablation(AblationOptions(), model.info).n_nouns == expected
+    assert resolve_ablation(AblationOptions(nouns="all"), model.info).n_nouns is None
+    assert resolve_ablation(AblationOptions(nouns=8), model.info).n_nouns == 8
 
 
 def test_too_small_a_sample_is_refused():
     with pytest.raises(BadInputError, match="ablation_nouns is 3; expected at least 4 or all"):
-        MechanismOptions(ablation_nouns=3)
+        AblationOptions(nouns=3)
 
 
 def test_the_protocol_says_it(adapter):
-    result = evaluate(adapter, BED, measures=["ablation"], mechanism=replace(QUICK, ablation_nouns=6))
+    result = evaluate(adapter, BED, measures=["ablation"], **{**QUICK, "ablation": replace(CUT, nouns=6)})
     assert result.protocol["ablation_nouns"] == 6
     assert len(result.ablations[0].nouns) == 6
-    assert evaluate(adapter, BED, measures=["ablation"], mechanism=QUICK).protocol["ablation_nouns"] == "all"
+    assert evaluate(adapter, BED, measures=["ablation"], **QUICK).protocol["ablation_nouns"] == "all"

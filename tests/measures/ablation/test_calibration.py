@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers.salient import Salient, cut
 from helpers.simulated_tables import random_surprisals, shared_table
 from scipy import stats as scipy_stats
 
 from groundbench.measures.ablation import crossfit as ablation
-from groundbench.measures.ablation.crossfit import AblationOptions, CellTables, Subject, crossfit
+from groundbench.measures.ablation.crossfit import CellTables, crossfit
 from groundbench.measures.ablation.folds import Cell
 from groundbench.measures.gain.measure import item_gains
 from groundbench.measures.heads.heads import HeadRule
@@ -97,9 +98,9 @@ def placebo_records(
 
         monkeypatch.setattr(CellTables, "under", under)
         monkeypatch.setattr(ablation, "crossfit_lists", lambda *_, chosen=chosen: (CELL, [chosen]))
-        subject = Subject(None, contexts, table, saliency)
-        options = AblationOptions(rule=HeadRule(), draws=20, controls=("uniform",), seed=int(rng.integers(1 << 30)))
-        records += crossfit(subject, options)
+        subject = Salient(None, contexts, table, seed=int(rng.integers(1 << 30)), saliency=saliency)
+        options = cut(rule=HeadRule(), draws=20, controls=("uniform",))
+        records += crossfit(subject, subject.saliency, options)
     return records
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.planted import PLANTED, PlantedTestbed
+from helpers.salient import Salient, cut
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.engine.contexts import build_contexts
 from groundbench.engine.scoring import score
-from groundbench.measures.ablation.crossfit import AblationOptions, Subject, crossfit
+from groundbench.measures.ablation.crossfit import crossfit
 from groundbench.measures.ablation.head_edits import EditStyle
 from groundbench.measures.heads.heads import HeadRule
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items, measure_saliency
@@ -33,22 +34,22 @@ CUTTING = [
 
 
 @pytest.fixture(scope="module", params=sorted(PLANTED))
-def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Salient:
     planted = PLANTED[request.param](tmp_path_factory.mktemp("planted") / request.param)
     adapter = open_causal(str(planted.folder))
     contexts = build_contexts(adapter, BED, BED.form("token"))
     saliency = measure_saliency(adapter, matched_items(contexts), SaliencyOptions(denominator="total"))
-    return Subject(adapter, contexts, score(adapter, contexts), saliency)
+    return Salient(adapter, contexts, score(adapter, contexts), saliency=saliency)
 
 
-def cut(subject: Subject, style: EditStyle) -> AblationRecord:
-    (record,) = crossfit(subject, AblationOptions(rule=RULE, style=style, draws=2, controls=("uniform",)))
+def removed(subject: Salient, style: EditStyle) -> AblationRecord:
+    (record,) = crossfit(subject, subject.saliency, cut(rule=RULE, edit=style, draws=2, controls=("uniform",)))
     return record
 
 
 @pytest.mark.parametrize("style", CUTTING, ids=lambda s: f"{s.mode}-{s.positions}")
-def test_every_mode_removes_the_gain_at_every_place_and_names_itself(subject: Subject, style: EditStyle) -> None:
-    record = cut(subject, style)
+def test_every_mode_removes_the_gain_at_every_place_and_names_itself(subject: Salient, style: EditStyle) -> None:
+    record = removed(subject, style)
     assert (record.mode, record.positions) == (style.mode, style.positions)
     assert record.n_heads == 1
     assert record.gain_original > 1
@@ -60,15 +61,15 @@ def test_every_mode_removes_the_gain_at_every_place_and_names_itself(subject: Su
 
 
 @pytest.mark.parametrize("positions", ["all", "last"])
-def test_the_factor_of_scale_grades_the_effect(subject: Subject, positions: Any) -> None:
-    none, half, same, more = (cut(subject, EditStyle("scale", positions, f)).gain_ablated for f in (0, 0.5, 1, 1.5))
+def test_the_factor_of_scale_grades_the_effect(subject: Salient, positions: Any) -> None:
+    none, half, same, more = (removed(subject, EditStyle("scale", positions, f)).gain_ablated for f in (0, 0.5, 1, 1.5))
     assert none < half < same < more
-    assert same == pytest.approx(cut(subject, EditStyle()).gain_original, abs=1e-6)
-    assert none == pytest.approx(cut(subject, EditStyle("zero", positions)).gain_ablated, abs=1e-9)
+    assert same == pytest.approx(removed(subject, EditStyle()).gain_original, abs=1e-6)
+    assert none == pytest.approx(removed(subject, EditStyle("zero", positions)).gain_ablated, abs=1e-9)
 
 
 def test_a_full_disk_leaves_no_unfinished_saliency(
-    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    subject: Salient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(file: Any, **_: Any) -> None:
         file.write(b"half")

@@ -67,7 +67,7 @@ def test_neither_batches_nor_order_change_anything(denominator):
     whole = measure_saliency(adapter, items, options)
     assert whole.nouns == tuple(i.noun for i in items)
     assert whole.length.tolist() == [len(i.row) for i in items]
-    assert_same(whole, measure_saliency(adapter, items, replace(options, batch_tokens=1)), (*ROW_FIELDS, "null_edge"))
+    assert_same(whole, measure_saliency(adapter, items, options, batch_tokens=1), (*ROW_FIELDS, "null_edge"))
     backwards = measure_saliency(adapter, items[::-1], options).select(range(len(items))[::-1])
     assert_same(whole, backwards, (*ROW_FIELDS, "null_edge"))
 
@@ -86,7 +86,7 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch):
     whole = measure_saliency(adapter, items)
     monkeypatch.setattr(adapter, "forward", small)
     told = []
-    assert_same(measure_saliency(adapter, items, progress=told.append), whole)
+    assert_same(measure_saliency(adapter, items, advance=told.append), whole)
     assert sizes == [2, 1, 2]
     assert told == [5]
     assert sum(told) == 5

@@ -17,7 +17,7 @@ from groundbench.cli.tables.result import show_result
 from groundbench.engine.contexts import build_contexts
 from groundbench.engine.scoring import score
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.mechanism import MechanismOptions
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import measure_gain
 from groundbench.measures.heads.flow_maps import measure_flow
 from groundbench.measures.heads.head_saliency import HeadSaliency
@@ -30,7 +30,7 @@ from groundbench.report.sections.images import heat_png
 from groundbench.results.picture_examples import FILE_NAME, FOLDER, Pictures, ReadMap
 from groundbench.results.run import Result
 
-OPTIONS = MechanismOptions(selections=("crossfit",), controls=("layer",), draws=3)
+OPTIONS = {"ablation": AblationOptions(selections=("crossfit",), controls=("layer",), draws=3)}
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +42,12 @@ def reader(tmp_path_factory):
 def run(reader, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     measures = ("gain", "heads", "ablation", "image")
-    return out, evaluate(reader, PatchTestbed(), measures=measures, out=out, mechanism=OPTIONS)
+    return out, evaluate(reader, PatchTestbed(), measures=measures, out=out, **OPTIONS)
 
 
 @pytest.fixture(scope="module")
 def blind(tmp_path_factory):
-    return evaluate(planted_vlm(tmp_path_factory.mktemp("blind"), blind=True), PatchTestbed(), mechanism=OPTIONS)
+    return evaluate(planted_vlm(tmp_path_factory.mktemp("blind"), blind=True), PatchTestbed(), **OPTIONS)
 
 
 def reading(result: Result, heads: str):
@@ -101,7 +101,7 @@ def test_a_blind_models_heads_do_not_find_the_box(blind):
 
 
 def test_what_is_read_outside_the_box_is_reported_so(reader):
-    wrong = evaluate(reader, PatchTestbed("elsewhere"), measures=("gain", "image"), mechanism=OPTIONS)
+    wrong = evaluate(reader, PatchTestbed("elsewhere"), measures=("gain", "image"), **OPTIONS)
     assert wrong.gain.mean > 3
     assert reading(wrong, "all").share < 0.01
     assert reading(wrong, "all").outside > 1.3
@@ -110,14 +110,14 @@ def test_what_is_read_outside_the_box_is_reported_so(reader):
 
 
 def test_a_form_without_boxes_has_no_outside_but_a_swap(reader):
-    whole = evaluate(reader, PatchTestbed(), forms=("image-all",), measures=("gain", "image"), mechanism=OPTIONS)
+    whole = evaluate(reader, PatchTestbed(), forms=("image-all",), measures=("gain", "image"), **OPTIONS)
     assert whole.image.reading == ()
     assert whole.image.n_box == whole.image.n_patches == 16
     assert whole.image.swap.ratio == pytest.approx(-1, abs=1e-4)
 
 
 def test_every_image_form_has_a_record_of_its_own(reader):
-    both = evaluate(reader, PatchTestbed(), forms=("all",), mechanism=OPTIONS)
+    both = evaluate(reader, PatchTestbed(), forms=("all",), **OPTIONS)
     assert [f.image.env_form for f in both.forms] == ["image", "image-all"]
     assert both.image == both.forms[0].image
     assert both.protocol["measures"] == ["gain", "heads", "image"]
@@ -234,7 +234,7 @@ def test_a_page_without_its_picture_files_still_has_the_numbers(run, tmp_path: P
 
 def test_a_second_run_goes_on_from_the_first_to_the_same_record(run, reader):
     out, result = run
-    again = evaluate(reader, PatchTestbed(), measures=("gain", "image"), out=out, mechanism=OPTIONS)
+    again = evaluate(reader, PatchTestbed(), measures=("gain", "image"), out=out, **OPTIONS)
     assert again.image == result.image
 
 

@@ -14,13 +14,13 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvForm, Frame, text_prompt
 from groundbench.engine.contexts import build_contexts
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.mechanism import MechanismOptions
+from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.heads.spans import patch_positions
 from groundbench.measures.image.examples import FINE
 from groundbench.report.from_directory import page_of
 from groundbench.results.picture_examples import Pictures
 
-OPTIONS = MechanismOptions(denominator="row")
+OPTIONS = {"heads": HeadOptions(denominator="row")}
 TILED = {"llava_next", "llava_onevision", "idefics3", "smolvlm"}
 
 
@@ -72,7 +72,7 @@ def test_exchanged_features_are_made_again_after_they_were_let_go():
 
 @pytest.mark.parametrize("family", ["llava", "llava_next"])
 def test_a_run_keeps_its_pictures_with_a_map_for_each_list_of_heads(family, tmp_path):
-    result = evaluate(adapter_of(family), PictureBed(), out=tmp_path, mechanism=OPTIONS)
+    result = evaluate(adapter_of(family), PictureBed(), out=tmp_path, **OPTIONS)
     record = result.image
     assert record.env_form == "image"
     assert (record.rows is None) == (family in TILED)
@@ -99,7 +99,7 @@ def test_a_model_whose_projector_ignores_the_pixels_has_a_gain_of_exactly_0():
     bed = PictureBed()
     contexts = build_contexts(adapter, bed, bed.form("image"))
     assert len(contexts.distinct) == len(COLOURS) * 4  # the model is given every picture
-    result = evaluate(adapter, bed, mechanism=OPTIONS)
+    result = evaluate(adapter, bed, **OPTIONS)
     assert result.gain.mean == result.gain.ci_low == result.gain.ci_high == 0.0
     assert result.image.swap.gain_swapped == 0.0
 
@@ -122,7 +122,7 @@ class PicturedLadder(PictureBed):
 
 def test_a_ladder_of_a_model_that_reads_pictures_has_their_rung():
     ladder = PicturedLadder()
-    result = evaluate(adapter_of("llava"), ladder, measures=("gain", "image"), mechanism=OPTIONS)
+    result = evaluate(adapter_of("llava"), ladder, measures=("gain", "image"), **OPTIONS)
     assert [f.env_form for f in result.forms] == ["word", "image"]
     assert result.testbed.env_form == "word"
     assert result.testbed.hash == ladder.digest()
@@ -134,12 +134,12 @@ def test_a_ladder_of_a_model_that_reads_pictures_has_their_rung():
 
 def test_a_ladder_of_a_model_that_reads_text_only_says_what_it_left_out():
     model = text_adapter("gpt2")
-    result = evaluate(model, TextLadder(), measures=("gain",), mechanism=OPTIONS)
+    result = evaluate(model, TextLadder(), measures=("gain",), **OPTIONS)
     assert result.forms == ()
     assert result.testbed.env_form == "word"
     assert "reads text only" in result.protocol["skipped"]["image"]
     with pytest.raises(BadInputError, match="reads text only"):
-        evaluate(model, TextLadder(), forms=("image",), measures=("gain",), mechanism=OPTIONS)
+        evaluate(model, TextLadder(), forms=("image",), measures=("gain",), **OPTIONS)
 
 
 class TextLadder(PicturedLadder):

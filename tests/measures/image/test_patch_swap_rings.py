@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from helpers.planted_vlm import PatchTestbed, planted_vlm
@@ -13,13 +12,14 @@ from groundbench.api.errors import BadInputError
 from groundbench.cli import main
 from groundbench.cli.tables.result import show_result
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.evaluation.mechanism import MechanismOptions
+from groundbench.measures.ablation.options import AblationOptions
+from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.image.patch_swap import Region
 from groundbench.report.from_directory import page_of
 from groundbench.results.run import Result
 
-OPTIONS = MechanismOptions(selections=("crossfit",), controls=("layer",), draws=3)
-RINGS = replace(OPTIONS, swap_rings=(1, 2))
+OPTIONS = {"ablation": AblationOptions(selections=("crossfit",), controls=("layer",), draws=3)}
+RINGS = {**OPTIONS, "image": ImageOptions(swap_rings=(1, 2))}
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +30,11 @@ def reader(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(reader, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    return out, evaluate(reader, PatchTestbed(), measures=("gain", "image"), out=out, mechanism=OPTIONS)
+    return out, evaluate(reader, PatchTestbed(), measures=("gain", "image"), out=out, **OPTIONS)
 
 
 def swapped(reader, boxed: str):
-    found = evaluate(reader, PatchTestbed(boxed), measures=("gain", "image"), mechanism=RINGS).image
+    found = evaluate(reader, PatchTestbed(boxed), measures=("gain", "image"), **RINGS).image
     assert [(s.rings, s.whole) for s in found.swaps] == [(0, False), (1, False), (2, False), (0, True)]
     assert len({(s.gain, s.n_items, s.n_left_out) for s in found.swaps}) == 1  # the same pairs
     return found
@@ -61,7 +61,7 @@ def test_the_wider_the_region_the_more_goes_with_it_until_the_pictures_have_chan
 def test_rings_change_nothing_of_the_box_itself_and_the_page_shows_them(reader, run, capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "160")
     before = run[1].image
-    result = evaluate(reader, PatchTestbed(), measures=("gain", "image"), mechanism=RINGS, out=tmp_path)
+    result = evaluate(reader, PatchTestbed(), measures=("gain", "image"), **RINGS, out=tmp_path)
     assert result.image.swap == before.swap
     assert before.wider == ()
     page = page_of(tmp_path)
@@ -104,11 +104,11 @@ def test_rings_of_a_tiled_picture_are_as_wide_as_a_patch_of_its_finest_grid():
 @pytest.mark.parametrize("rings", [(0,), (1, 1), (-1,)])
 def test_rings_that_are_none_or_the_same_are_refused(rings):
     with pytest.raises(BadInputError, match="swap_rings is"):
-        MechanismOptions(swap_rings=rings)
+        ImageOptions(swap_rings=rings)
 
 
 def test_a_form_without_boxes_has_nothing_to_widen(reader):
-    whole = evaluate(reader, PatchTestbed(), forms=("image-all",), measures=("gain", "image"), mechanism=RINGS)
+    whole = evaluate(reader, PatchTestbed(), forms=("image-all",), measures=("gain", "image"), **RINGS)
     assert whole.image.swap.ratio == pytest.approx(-1, abs=1e-4)
     assert whole.image.wider == ()
 
@@ -116,7 +116,7 @@ def test_a_form_without_boxes_has_nothing_to_widen(reader):
 @pytest.mark.parametrize("measures", [("gain",), ("gain", "heads")])
 def test_rings_that_nothing_would_exchange_are_refused(reader, measures):
     with pytest.raises(BadInputError, match="swap_rings is given, but the forms are image-all and the measures gain"):
-        evaluate(reader, PatchTestbed(), forms=("image-all",), measures=measures, mechanism=RINGS)
+        evaluate(reader, PatchTestbed(), forms=("image-all",), measures=measures, **RINGS)
 
 
 def test_the_option_reaches_the_measurement(capsys):

@@ -1,4 +1,4 @@
-"""`measure_lens`: what the records say, what is trained on what, and how a lens is kept."""
+"""The measure `lens`: what the records say, what is trained on what, and how a lens is kept."""
 
 from __future__ import annotations
 
@@ -15,14 +15,21 @@ from groundbench.adapters.huggingface import HFCausal
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import score
+from groundbench.engine.subject import Subject
+from groundbench.evaluation.defaults import resolve_lens
 from groundbench.measures.gain.measure import measure_gain
-from groundbench.measures.lens.measure import measure_lens
+from groundbench.measures.lens.measure import measure
 from groundbench.measures.lens.options import LensOptions
 from groundbench.measures.lens.training_text import frame_halves, heldout_rows, lens_folds
 from groundbench.measures.lens.tuned_lens import TunedLens
 from groundbench.tasks.childworld import Childworld
 
 QUICK = LensOptions(steps=60)
+
+
+def measured(adapter, contexts, testbed, options, store=None, batch_tokens=8192):
+    subject = Subject(adapter, contexts, None, store, batch_tokens=batch_tokens)  # no lens reads the table
+    return measure(subject, resolve_lens(options, adapter.info), testbed)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +47,7 @@ def trained_for(adapter):
 def test_the_records_hold_every_layer_and_end_in_the_model(adapter):
     contexts = contexts_of(adapter)
     gain = measure_gain(score(adapter, contexts))
-    tuned, logit = measure_lens(adapter, contexts, WordTestbed(), QUICK)
+    tuned, logit = measured(adapter, contexts, WordTestbed(), QUICK)
     assert (tuned.kind, logit.kind) == ("tuned", "logit")
     for record in (tuned, logit):
         assert [x.layer for x in record.layers] == [1, 2, 3]
@@ -79,13 +86,13 @@ def test_frames_of_one_noun_stay_in_one_half(adapter):
 def test_per_noun_frames_are_measured(adapter):
     contexts = contexts_of(adapter, WordTestbed(per_noun=True))
     gain = measure_gain(score(adapter, contexts))
-    tuned, _ = measure_lens(adapter, contexts, WordTestbed(per_noun=True), QUICK)
+    tuned, _ = measured(adapter, contexts, WordTestbed(per_noun=True), QUICK)
     assert tuned.layers[-1].gain == pytest.approx(gain.mean, abs=1e-5)
 
 
 def test_with_one_frame_there_is_only_the_logit_lens(adapter):
     testbed = WordTestbed(frames=1)
-    (record,) = measure_lens(adapter, contexts_of(adapter, testbed), testbed, QUICK)
+    (record,) = measured(adapter, contexts_of(adapter, testbed), testbed, QUICK)
     assert record.kind == "logit"
     assert "no tuned lens: cross-fitting it needs two frames" in record.note
 
@@ -126,14 +133,14 @@ def test_a_corpus_can_be_named(adapter):
 def test_a_run_goes_on_from_its_lenses_and_readings(adapter, tmp_path, monkeypatch):
     contexts = contexts_of(adapter)
     key = {"model": "tiny"}
-    first = measure_lens(adapter, contexts, WordTestbed(), QUICK, RunStore(tmp_path, key))
+    first = measured(adapter, contexts, WordTestbed(), QUICK, RunStore(tmp_path, key))
     with monkeypatch.context() as patch:
         patch.setattr(adapter, "forward", lambda *a, **k: pytest.fail("a forward pass was run again"))
-        again = measure_lens(adapter, contexts, WordTestbed(), QUICK, RunStore(tmp_path, key))
+        again = measured(adapter, contexts, WordTestbed(), QUICK, RunStore(tmp_path, key))
     assert again == first
-    others = measure_lens(adapter, contexts, WordTestbed(), replace(QUICK, steps=5), RunStore(tmp_path, key))
+    others = measured(adapter, contexts, WordTestbed(), replace(QUICK, steps=5), RunStore(tmp_path, key))
     assert others[0].layers[0] != first[0].layers[0]
-    assert others == measure_lens(adapter, contexts, WordTestbed(), replace(QUICK, steps=5))
+    assert others == measured(adapter, contexts, WordTestbed(), replace(QUICK, steps=5))
 
 
 def test_a_killed_run_ends_with_the_same_numbers(adapter, tmp_path, monkeypatch):
@@ -151,17 +158,17 @@ def test_a_killed_run_ends_with_the_same_numbers(adapter, tmp_path, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(adapter, "forward", killed)
         with pytest.raises(KeyboardInterrupt):
-            measure_lens(adapter, contexts, WordTestbed(), replace(QUICK, batch_tokens=40), RunStore(tmp_path, {}))
+            measured(adapter, contexts, WordTestbed(), QUICK, RunStore(tmp_path, {}), 40)
     assert list((tmp_path / "lens").glob("*.safetensors"))
     assert list((tmp_path / "parts").rglob("*.npy"))
-    resumed = measure_lens(adapter, contexts, WordTestbed(), replace(QUICK, batch_tokens=40), RunStore(tmp_path, {}))
-    assert resumed == measure_lens(adapter, contexts, WordTestbed(), replace(QUICK, batch_tokens=40))
+    resumed = measured(adapter, contexts, WordTestbed(), QUICK, RunStore(tmp_path, {}), 40)
+    assert resumed == measured(adapter, contexts, WordTestbed(), QUICK, None, 40)
 
 
 def test_a_model_without_hidden_states_is_refused_in_one_sentence(adapter, monkeypatch):
     monkeypatch.setattr(adapter, "info", replace(adapter.info, capabilities=frozenset({"prefix"})))
     with pytest.raises(UnsupportedModelError, match="gpt2: no lens, since GPT2LMHeadModel") as error:
-        measure_lens(adapter, contexts_of(adapter), WordTestbed(), QUICK)
+        measured(adapter, contexts_of(adapter), WordTestbed(), QUICK)
     assert "\n" not in str(error.value)
 
 

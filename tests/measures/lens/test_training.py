@@ -14,6 +14,7 @@ from helpers.tiny_models import VOCABULARY, tiny_adapter
 from groundbench.adapters.huggingface import open_causal
 from groundbench.api.adapter import Encoded
 from groundbench.api.errors import BadInputError, NonFiniteLogitsError, UnsupportedModelError
+from groundbench.evaluation.defaults import resolve_lens
 from groundbench.measures.lens.options import LensOptions
 from groundbench.measures.lens.reading import read_lenses
 from groundbench.measures.lens.training import _kl_gradient, _Translators, hidden_states, kl_divergence, train_lens
@@ -39,7 +40,7 @@ def heldout_kl(adapter, lens, rows):
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "mamba2"])
 def test_training_lowers_the_kl_on_text_it_never_saw(family):
     adapter = tiny_adapter(family)
-    lens = train_lens(adapter, random_rows(200), QUICK)
+    lens = train_lens(adapter, random_rows(200), resolve_lens(QUICK, adapter.info))
     unseen = random_rows(50, seed=1)
     before = heldout_kl(adapter, TunedLens.identity(adapter.info, lens.layers), unseen)
     after = heldout_kl(adapter, lens, unseen)
@@ -53,7 +54,7 @@ def test_a_lens_learns_what_a_layer_knows_and_not_what_it_does_not(tmp_path):
     adapter = open_causal(str(single_head(tmp_path).folder))
     draw = torch.Generator().manual_seed(0)
     ids = torch.randint(0, adapter.info.vocab_size, (300, 12), generator=draw).tolist()
-    lens = train_lens(adapter, [Encoded(tuple(r)) for r in ids], QUICK)
+    lens = train_lens(adapter, [Encoded(tuple(r)) for r in ids], resolve_lens(QUICK, adapter.info))
     contexts = contexts_of(adapter, PlantedTestbed())
     tuned, _ = read_lenses(adapter, contexts, (lens, None), lens.layers)
     dense = [np.nan_to_num(t.dense()) for t in tuned.tables]
@@ -116,10 +117,10 @@ def test_training_is_seeded_and_leaves_the_model_alone():
     adapter = tiny_adapter("gpt2")
     rows = random_rows(20)
     before = [p.clone() for p in adapter.model.parameters()]
-    options = replace(QUICK, steps=5)
+    options = resolve_lens(replace(QUICK, steps=5), adapter.info)
     steps = []
-    first, second = train_lens(adapter, rows, options, steps.append), train_lens(adapter, rows, options)
-    other = train_lens(adapter, rows, replace(options, seed=1))
+    first, second = (train_lens(adapter, rows, options, advance=told) for told in (steps.append, None))
+    other = train_lens(adapter, rows, options, seed=1)
     assert torch.equal(first.weight, second.weight)
     assert not torch.equal(first.weight, other.weight)
     assert first.training == second.training != other.training
@@ -131,16 +132,19 @@ def test_training_is_seeded_and_leaves_the_model_alone():
 
 def test_only_some_layers_are_trained_and_the_last_never():
     adapter = tiny_adapter("gpt2")
-    lens = train_lens(adapter, random_rows(5), LensOptions(layers=(3, 2), steps=2))
+    lens = train_lens(adapter, random_rows(5), LensOptions(layers=(3, 2), steps=2, batch_positions=8))
     assert lens.layers == (2,)
     assert lens.weight.shape == (1, 32, 32)
     assert train_lens(adapter, random_rows(5), LensOptions(layers=(3,))).layers == ()
 
 
 def test_deep_models_are_read_at_evenly_spaced_layers():
-    info = tiny_adapter("gpt2").info
-    assert LensOptions().translated(replace(info, n_layers=18)) == tuple(range(1, 18))
-    deep = LensOptions().translated(replace(info, n_layers=30))
+    def translated(n_layers):
+        info = replace(tiny_adapter("gpt2").info, n_layers=n_layers)
+        return resolve_lens(LensOptions(), info).translated(info)
+
+    assert translated(18) == tuple(range(1, 18))
+    deep = translated(30)
     assert (len(deep), deep[0], deep[-1]) == (11, 1, 27)
     assert set(np.diff(deep)) <= {2, 3}
 
@@ -163,7 +167,7 @@ def test_an_unknown_layer_and_no_text_are_refused():
     with pytest.raises(BadInputError, match="lens layer 4: gpt2 has layers 1 to 3"):
         train_lens(adapter, random_rows(2), LensOptions(layers=(4,)))
     with pytest.raises(BadInputError, match="no text"):
-        train_lens(adapter, [], LensOptions())
+        train_lens(adapter, [], LensOptions(layers=(1,)))
 
 
 def test_a_model_that_passes_no_gradient_is_refused():
@@ -171,7 +175,7 @@ def test_a_model_that_passes_no_gradient_is_refused():
     unembed = adapter.unembed
     adapter.unembed = lambda hidden, *, normed: unembed(hidden, normed=normed).detach()
     with pytest.raises(UnsupportedModelError, match="passes no gradient"):
-        train_lens(adapter, random_rows(2), QUICK)
+        train_lens(adapter, random_rows(2), resolve_lens(QUICK, adapter.info))
 
 
 def test_nan_gradients_are_a_fault():
@@ -179,4 +183,4 @@ def test_nan_gradients_are_a_fault():
     with torch.no_grad():
         adapter.model.get_output_embeddings().weight[0] = torch.nan
     with pytest.raises(NonFiniteLogitsError, match="at step 0 of a lens' training"):
-        train_lens(adapter, random_rows(2), QUICK)
+        train_lens(adapter, random_rows(2), resolve_lens(QUICK, adapter.info))

@@ -12,8 +12,8 @@ import pytest
 
 from groundbench.api.errors import BadInputError
 from groundbench.evaluation import trajectory as module
-from groundbench.evaluation.mechanism import MechanismOptions
 from groundbench.evaluation.trajectory import TrajectoryOptions
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.studies.paper import find_runs, reproduce
 from groundbench.studies.paper.measure import OPTIONS, options_for
 from groundbench.studies.paper.reproduce import _pictures_in_order
@@ -28,7 +28,7 @@ QUICK = TrajectoryOptions(
     limit=4,
     at_least=60,
     measures=("gain", "heads", "ablation", "image"),
-    mechanism=MechanismOptions(draws=2, instance_draws=1),
+    ablation=AblationOptions(draws=2, instance_draws=1),
 )
 FEW = {
     "steps": 2,
@@ -84,9 +84,9 @@ def test_of_a_frozen_language_model_less_is_measured(tmp_path: Path) -> None:
     asked = replace(OPTIONS, corpus=tmp_path, at_least=5)
     small, large = options_for(mini, asked), options_for(smol, asked)
     assert (small.corpus, small.at_least, small.mismatches, small.limit) == (None, None, None, None)
-    assert (small.points, small.mechanism) == (OPTIONS.points, OPTIONS.mechanism)
+    assert (small.points, small.ablation) == (OPTIONS.points, OPTIONS.ablation)
     assert (large.points, large.costly_points, large.limit, large.mismatches) == (3, 1, 40, OPTIONS.mismatches)
-    assert (large.mechanism.draws, large.mechanism.denominator, large.mechanism.selections) == (5, "row", ("crossfit",))
+    assert (large.ablation.draws, large.heads.denominator, large.ablation.selections) == (5, "row", ("crossfit",))
     assert "lens" in small.measures
     assert "lens" not in large.measures
     training = {**smol.training, "corpus": {"name": "image-dialogue", "shuffle_env": True}}

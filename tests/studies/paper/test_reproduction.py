@@ -11,8 +11,9 @@ from helpers.corpus_fixtures import small_corpus
 
 from groundbench.api.errors import BadInputError
 from groundbench.evaluation import trajectory as module
-from groundbench.evaluation.mechanism import MechanismOptions
 from groundbench.evaluation.trajectory import TrajectoryOptions
+from groundbench.measures.ablation.options import AblationOptions
+from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.lens.options import LensOptions
 from groundbench.results.trajectory import Aggregate
 from groundbench.studies.paper import find_runs, reproduce
@@ -25,10 +26,12 @@ TINY = Size(
     lstms=("lstm-1l-mini",),
     override={"steps": 4, "batch_size": 2, "length": 32, "checkpoints": [{"every": 2}], "heldout_rows": 4},
 )
-QUICK = MechanismOptions(
-    denominator="total", draws=2, instance_draws=1, gather=True, lens=LensOptions(steps=3, positions=256)
-)
-OPTIONS = TrajectoryOptions(points=2, costly_points=1, mismatches=1, at_least=60, mechanism=QUICK)
+QUICK = {
+    "heads": HeadOptions(denominator="total"),
+    "ablation": AblationOptions(draws=2, instance_draws=1, gather=True),
+    "lens": LensOptions(steps=3, positions=256),
+}
+OPTIONS = TrajectoryOptions(points=2, costly_points=1, mismatches=1, at_least=60, **QUICK)
 
 
 @pytest.fixture(scope="module")

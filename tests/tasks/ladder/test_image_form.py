@@ -6,7 +6,7 @@ import pytest
 
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.api.testbed import ImageSegment, TextSegment
-from groundbench.evaluation.options import choose_forms, choose_measures, unread
+from groundbench.evaluation.defaults import choose_forms, choose_measures, unread
 from groundbench.evaluation.shuffled_forms import ShuffledForms
 from groundbench.registry import load_testbed
 from groundbench.tasks.ladder.image_form import BOX, IMAGE, THING

@@ -1,0 +1,381 @@
+"""One given answer, teacher-forced: every token measured in one traced pass and two plain ones (protocol §16).
+
+The answer's tokens are appended to the prompt; the position before each token predicts it. Of that pass are kept, by
+token, its surprisal and the distribution's entropy, the logit lens, and what every head attends to; of the same answer
+after the prompt without evidence and after the prompt with other evidence, surprisals and distances of distributions.
+Shapes: T answer tokens, H heads of the model in a HeadEdit's order, L layers. Surprisals in nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from groundbench.api.adapter import Adapter, Embedded, Encoded, FeedForwardReadable, Forward, Trace
+from groundbench.api.errors import BadInputError, NonFiniteLogitsError
+from groundbench.api.evidence_record import EvidenceRecord
+from groundbench.api.testbed import Prompt
+from groundbench.measures.heads.saliency_flow import gradients
+from groundbench.measures.heads.spans import patch_positions
+from groundbench.screening.distributions import contrasted, divergence, embedding_distance
+from groundbench.screening.lens_entropy import middle_layers
+from groundbench.screening.lens_rate import LensSums
+from groundbench.util.atomic_files import write_npz
+
+Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
+LENS_ROWS = 64
+"""States that are unembedded at once."""
+MLP_LAYERS = 10
+"""At most so many layers, evenly spaced, in which the feed-forward part is read (`redeep`)."""
+TOP_SHARE = 0.1
+"""Of the evidence tokens: the most attended part that `redeep` compares with."""
+CHARACTERS_A_TOKEN = 32
+"""A text of more characters than this for each token of the context cannot fit, and is not even tokenized."""
+
+
+@dataclass(frozen=True)
+class GivenAnswer:
+    """An answer after three prompts: with the evidence, without any, and with other evidence (None: not compared)."""
+
+    where: str
+    row: Encoded
+    target: tuple[int, ...]
+    without: Encoded | None = None
+    other: Encoded | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is read of an answer beside surprisals: each costs something (see the table of signals)."""
+
+    without: bool = True
+    other: bool = True
+    heads: bool = True
+    gradients: bool = True
+    lens: bool = True
+    mlp: bool = True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was measured of one answer; None where the model cannot show it or it was not asked for.
+
+    Attributes:
+        size: [3] tokens of the prompt, of the evidence and of the answer.
+        surprisal, entropy: [T] of the answer's tokens and of the distributions they are drawn from.
+        without, other: [T] surprisals after the prompt without evidence and with other evidence.
+        contrast: [T] surprisals under contrastive decoding against the prompt without evidence (strength 1).
+        divergence, mmd: [T] Jensen-Shannon divergence (nats) and MMD^2 of the next-token distributions with own and
+            with other evidence.
+        lens_entropy: [T] mean entropy of the logit lens at the middle layers; `rate`: [T] LUMINA's processing rate.
+        evidence, answer, first: [T, H] attention from the predicting position to all evidence tokens, all earlier
+            answer tokens and the first token; `previous`: from the token's own position to the token before.
+        edge, row_sum, support: [T, H] |saliency| from evidence, of the whole row, and signed saliency from evidence.
+        external: [T, H] cosine of the token's last state with the mean of those of the most attended
+            evidence tokens; `parametric`: [T, L'] divergence of the lens before and after feed-forward parts.
+        image_lens: [T] the largest lens probability of the token at any image position and layer.
+    """
+
+    size: npt.NDArray[np.int64]
+    surprisal: Floats32
+    entropy: Floats32
+    without: Floats32 | None = None
+    other: Floats32 | None = None
+    contrast: Floats32 | None = None
+    divergence: Floats32 | None = None
+    mmd: Floats32 | None = None
+    lens_entropy: Floats32 | None = None
+    rate: Floats32 | None = None
+    evidence: Floats32 | None = None
+    answer: Floats32 | None = None
+    first: Floats32 | None = None
+    previous: Floats32 | None = None
+    edge: Floats32 | None = None
+    row_sum: Floats32 | None = None
+    support: Floats32 | None = None
+    external: Floats32 | None = None
+    parametric: Floats32 | None = None
+    image_lens: Floats32 | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the answer."""
+        return int(self.size[2])
+
+    def save(self, path: Path) -> None:
+        """Write one .npz file, whole or not at all."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        write_npz(path, **{n: v for n, v in named.items() if v is not None})
+
+    @classmethod
+    def load(cls, path: Path) -> Reading:
+        """Read a file that `save` wrote. Raises BadInputError."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(**{n: file[n] for n in file.files})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadInputError(f"{path}: not a reading of an answer: {error}") from error
+
+
+def encode_answer(adapter: Adapter, record: EvidenceRecord, other: Prompt | None, answer: str) -> GivenAnswer:
+    """A record's answer after its prompts, as tokens.
+
+    Raises:
+        BadInputError: prompt and answer do not fit the model's context, or cannot be told apart in its tokens.
+    """
+    prompt = record.prompt()
+    most = adapter.info.max_length
+    if len(prompt.text) > CHARACTERS_A_TOKEN * most:
+        raise BadInputError(
+            f"{len(prompt.text):,} characters do not fit {adapter.info.name}'s context of {most} tokens; "
+            "--max-evidence cuts evidence at sentence borders"
+        )
+    (target,) = adapter.encode_targets([answer], prompt)
+    row = _fitting(adapter, prompt, len(target))
+    without = record.prompt("")
+    blank = _fitting(adapter, without, len(target)) if without.segments else None
+    lent = None
+    if other is not None and len(other.text) <= CHARACTERS_A_TOKEN * most:
+        try:
+            lent = _fitting(adapter, other, len(target))
+        except BadInputError:
+            lent = None  # the comparison alone is unmeasured
+    return GivenAnswer(record.where, row, target, blank, lent)
+
+
+def _fitting(adapter: Adapter, prompt: Prompt, extra: int) -> Encoded:
+    (row,) = adapter.encode([prompt])
+    if len(row) + extra > adapter.info.max_length:
+        raise BadInputError(
+            f"{len(row)} tokens and {extra} of the answer do not fit {adapter.info.name}'s context of "
+            f"{adapter.info.max_length}; nothing is cut silently, --max-evidence cuts evidence at sentence borders"
+        )
+    return row
+
+
+def read_answer(adapter: Adapter, given: GivenAnswer, wanted: Wanted | None = None) -> Reading:
+    """Measure one answer.
+
+    Raises:
+        NonFiniteLogitsError: names the record.
+    """
+    wanted = wanted or Wanted()
+    info, n = adapter.info, len(given.target)
+    if "hidden" not in info.capabilities:
+        return _by_prefixes(adapter, given, wanted)
+    layers = _layers(adapter, wanted)
+    heads = wanted.heads and "tap" in info.capabilities
+    full = _with_answer(given.row, given.target)
+    mlp = heads and wanted.mlp and wanted.lens and isinstance(adapter, FeedForwardReadable)
+    with torch.set_grad_enabled(heads):
+        if mlp and isinstance(adapter, FeedForwardReadable):
+            out, added = adapter.forward_with_mlp([full], layers, heads)
+        else:
+            out, added = adapter.forward([full], hidden=layers, trace=heads), {}
+        states = out.hidden[info.n_layers][0, -n - 1 : -1]
+        log_p = adapter.unembed(states, normed=False).float().log_softmax(-1)
+    _finite(log_p, given, info.name)
+    picked = -log_p[torch.arange(n), torch.tensor(given.target, device=log_p.device)]
+    found: dict[str, Any] = {}
+    if heads:
+        found |= _heads(out, picked, given, wanted)
+        if evidence_positions(given.row):
+            found["external"] = _external(out, given, info.n_layers)
+    log_p = log_p.detach()
+    with torch.no_grad():
+        if wanted.lens:
+            found |= _lens(adapter, out, given, log_p, added)
+        found |= _compared(adapter, given, log_p, wanted)
+    size = np.array([len(given.row), len(evidence_positions(given.row)), n], np.int64)
+    entropy = -(log_p.exp() * log_p).sum(-1)
+    arrays = {k: _array(v) for k, v in found.items()}
+    return Reading(size, _array(picked.detach()), _array(entropy), **arrays)
+
+
+def evidence_positions(row: Encoded) -> list[int]:
+    """Token positions of the evidence: the ENV spans, or the patches of the images."""
+    return list(row.env_positions) or patch_positions(row) or [p for a, b in row.image_spans for p in range(a, b)]
+
+
+def _with_answer(row: Encoded, target: Sequence[int]) -> Encoded:
+    return replace(row, ids=(*row.ids, *target))
+
+
+def _layers(adapter: Adapter, wanted: Wanted) -> tuple[int, ...]:
+    last = adapter.info.n_layers
+    return tuple(range(1, last + 1)) if wanted.lens else (last,)
+
+
+def _finite(log_p: Tensor, given: GivenAnswer, name: str) -> None:
+    if not torch.isfinite(log_p).all():
+        raise NonFiniteLogitsError(f"{given.where}: {name} returned NaN or infinite logits")
+
+
+def _array(values: Tensor) -> Floats32:
+    found: Floats32 = values.detach().float().cpu().numpy()
+    return found
+
+
+@torch.no_grad()
+def _by_prefixes(adapter: Adapter, given: GivenAnswer, wanted: Wanted) -> Reading:
+    """The same without hidden states: one pass for each token, and nothing of layers or heads."""
+    log_p = _distributions(adapter, given.row, given.target)
+    _finite(log_p, given, adapter.info.name)
+    picked = -log_p[torch.arange(len(given.target)), torch.tensor(given.target)]
+    size = np.array([len(given.row), len(evidence_positions(given.row)), len(given.target)], np.int64)
+    compared = {k: _array(v) for k, v in _compared(adapter, given, log_p, wanted).items()}
+    return Reading(size, _array(picked), _array(-(log_p.exp() * log_p).sum(-1)), **compared)
+
+
+@torch.no_grad()
+def _distributions(adapter: Adapter, row: Encoded, target: Sequence[int]) -> Tensor:
+    """[T, V] log-probabilities that the answer's tokens are drawn from, after one prompt."""
+    if "hidden" in adapter.info.capabilities:
+        last = adapter.info.n_layers
+        out = adapter.forward([_with_answer(row, target)], hidden=(last,))
+        return adapter.unembed(out.hidden[last][0, -len(target) - 1 : -1], normed=False).float().log_softmax(-1)
+    rows = [replace(row, ids=(*row.ids, *target[:k])) for k in range(len(target))]
+    return torch.cat([adapter.forward([r]).logits for r in rows]).float().log_softmax(-1)
+
+
+def _compared(adapter: Adapter, given: GivenAnswer, log_p: Tensor, wanted: Wanted) -> dict[str, Tensor]:
+    """Against the prompts without evidence and with other evidence."""
+    at = torch.arange(len(given.target)), torch.tensor(given.target, device=log_p.device)
+    found: dict[str, Tensor] = {}
+    if given.without is not None and wanted.without:
+        blank = _distributions(adapter, given.without, given.target)
+        _finite(blank, given, adapter.info.name)
+        found["without"] = -blank[at]
+        found["contrast"] = -contrasted(log_p, blank)[at]
+    if given.other is not None and wanted.other:
+        lent = _distributions(adapter, given.other, given.target)
+        _finite(lent, given, adapter.info.name)
+        found["other"] = -lent[at]
+        found["divergence"] = divergence(log_p, lent)
+        if isinstance(adapter, Embedded):
+            found["mmd"] = embedding_distance(log_p, lent, adapter.token_embeddings)
+    return found
+
+
+def _lens(
+    adapter: Adapter, out: Forward, given: GivenAnswer, log_p: Tensor, added: dict[int, Tensor]
+) -> dict[str, Tensor]:
+    """The logit lens at every layer: its entropy at the middle ones, the processing rate, what feed-forward parts
+    change, and image positions. Several layers are unembedded at once: the unembedding is read less often."""
+    info, n = adapter.info, len(given.target)
+    middle = set(middle_layers(info))
+    sums = LensSums(log_p, torch.tensor(given.target, device=log_p.device))
+    entropy = torch.zeros(n, device=log_p.device)
+    parts = mlp_layers(info.n_layers) if added and all(k in added for k in mlp_layers(info.n_layers)) else ()
+    changed: list[Tensor] = []
+
+    def rows(states: Tensor) -> Tensor:
+        return states[0, -n - 1 : -1].detach()
+
+    step = max(1, LENS_ROWS // (2 * n))
+    for first in range(1, info.n_layers + 1, step):
+        layers = range(first, min(first + step, info.n_layers + 1))
+        before = [k for k in layers if k in parts]
+        stacked = [rows(out.hidden[k]) for k in layers] + [rows(out.hidden[k]) - rows(added[k]) for k in before]
+        lenses = (
+            adapter.unembed(torch.cat(stacked), normed=False)
+            .float()
+            .log_softmax(-1)
+            .view(len(stacked), n, -1)
+            .unbind(0)
+        )
+        for layer, lens in zip(layers, lenses, strict=False):
+            of_layer = sums.add(layer, lens)
+            if layer in middle:
+                entropy += of_layer / len(middle)
+        changed += [divergence(lens, lenses[k - first]) for k, lens in zip(before, lenses[len(layers) :], strict=True)]
+    found = {"lens_entropy": entropy, "rate": sums.rate()}
+    if changed:
+        found["parametric"] = torch.stack(changed, 1)
+    seen = _at_patches(adapter, out, given)
+    return found if seen is None else {**found, "image_lens": seen}
+
+
+def _at_patches(adapter: Adapter, out: Forward, given: GivenAnswer) -> Tensor | None:
+    """[T] each token's largest lens probability at any image position and layer; None without images."""
+    images = patch_positions(given.row)
+    best: Tensor | None = None
+    for layer in range(1, adapter.info.n_layers + 1) if images else ():
+        lens = adapter.unembed(out.hidden[layer][0, images].detach(), normed=False).float().softmax(-1)
+        of_layer = lens[:, list(given.target)].amax(0)
+        best = of_layer if best is None else torch.maximum(best, of_layer)
+    return best
+
+
+def mlp_layers(n_layers: int) -> tuple[int, ...]:
+    """The layers (from 1) whose feed-forward part is read: at most `MLP_LAYERS`, evenly spaced, the last included."""
+    return tuple(sorted({int(k) for k in np.linspace(1, n_layers, min(MLP_LAYERS, n_layers)).round()}))
+
+
+def _heads(out: Forward, picked: Tensor, given: GivenAnswer, wanted: Wanted) -> dict[str, Tensor]:
+    """What every head attends to in each predicting position, and its saliency of the answer's summed surprisal."""
+    grads: list[Tensor | None] = [None] * len(out.traces)
+    if wanted.gradients:
+        grads = list(gradients(picked.sum(), out.traces))
+    n, prompt = len(given.target), len(given.row)
+    length = prompt + n
+    evidence = torch.zeros(length)
+    evidence[evidence_positions(given.row)] = 1.0
+    columns: dict[str, list[Tensor]] = {}
+    for trace, gradient in zip(out.traces, grads, strict=True):
+        for name, values in _one_mixer(trace, gradient, evidence, prompt, n).items():
+            columns.setdefault(name, []).append(values)
+    return {name: torch.cat(values, 1) for name, values in columns.items()}
+
+
+@torch.no_grad()
+def _one_mixer(trace: Trace, gradient: Tensor | None, evidence: Tensor, prompt: int, n: int) -> dict[str, Tensor]:
+    """[T, heads] of one mixer; the row holds `prompt` tokens of the prompt, then the answer's."""
+    length = prompt + n
+    rows = trace.weights(slice(prompt - 1, length), length)[0].float()  # [h, T + 1, keys]
+    weights, own = rows[:, :-1], torch.arange(n, device=rows.device)
+    shown = evidence.to(weights.device)
+    earlier = weights[:, :, prompt:].sum(-1)
+    before = rows[:, own + 1, own + prompt - 1]
+    found = {
+        "evidence": (weights * shown).sum(-1).T,
+        "answer": earlier.T,
+        "first": weights[:, :, 0].T,
+        "previous": before.T,
+    }
+    if gradient is not None:
+        values = trace.values[0].float()[:, :length]
+        flow = weights * (gradient[0, :, prompt - 1 : length - 1].float() @ values.transpose(1, 2))
+        found |= {
+            "edge": (flow.abs() * shown).sum(-1).T,
+            "row_sum": flow.abs().sum(-1).T,
+            "support": -(flow * shown).sum(-1).T,
+        }
+    return found
+
+
+@torch.no_grad()
+def _external(out: Forward, given: GivenAnswer, last: int) -> Tensor:
+    """[T, H] ReDeEP's external-context score of every head."""
+    positions, n = evidence_positions(given.row), len(given.target)
+    length = len(given.row) + n
+    states = out.hidden[last][0].detach().float()
+    states = states / states.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    own, shown = states[-n:], out.hidden[last][0, positions].detach().float()
+    most = max(1, round(TOP_SHARE * len(positions)))
+    columns = []
+    for trace in out.traces:
+        weights = trace.weights(slice(length - n, length), length)[0][:, :, positions]
+        top = weights.topk(most, dim=-1).indices  # [h, T, most]
+        mean = shown[top].mean(2)
+        mean = mean / mean.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        columns.append((mean * own).sum(-1).T)
+    return torch.cat(columns, 1)

@@ -1,0 +1,252 @@
+"""A screening of given answers (protocol §16, modes B and C): records -> readings -> signals -> card."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import JsonValue
+
+from groundbench.api.adapter import Adapter
+from groundbench.api.evidence_record import EvidenceRecord, RecordSet
+from groundbench.engine.provenance import environment_record, model_record
+from groundbench.engine.run_directory import RunStore
+from groundbench.results.risk_card import ErrorRecord, HeadsUsed, QuestionsRecord, RiskCard, TruthGain, UnaskedRecord
+from groundbench.results.risk_card_answers import Estimated, RecordsRecord
+from groundbench.results.run import Failure
+from groundbench.screening.answer_reading import Reading
+from groundbench.screening.answer_signals import Watched
+from groundbench.screening.error_rates import estimated
+from groundbench.screening.given_answers import (
+    AnswerRisks,
+    GivenSet,
+    detected_heads,
+    encode_set,
+    read_set,
+    risks_of_answers,
+    wanted_for,
+)
+from groundbench.screening.heads import given_heads, mask_of
+from groundbench.screening.induction import induction_heads
+from groundbench.screening.lens_entropy import middle_layers
+from groundbench.screening.measure import ScreenOptions
+from groundbench.screening.policy import judge
+from groundbench.screening.signal_quality import Scored, operating_of, predictors, signal_records, threshold_rows
+from groundbench.screening.signals import choose
+from groundbench.screening.splits import Splits, sample, split
+from groundbench.screening.token_quality import answer_extras
+from groundbench.screening.worst_answers import worst_answers
+from groundbench.stats.grouped import grouped_mean, numbered, rate
+from groundbench.util.progress import Progress
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class AnswerScreen:
+    """What a screening of given answers found: the card, and every answer's risks and splits, for the files beside."""
+
+    card: RiskCard
+    given: GivenSet
+    splits: Splits
+    risks: AnswerRisks
+
+
+def screen_answers(
+    adapter: Adapter,
+    found: RecordSet,
+    options: ScreenOptions,
+    store: RunStore | None,
+    *,
+    calibrated_by: RiskCard | None = None,
+) -> AnswerScreen:
+    """Screen given answers.
+
+    Args:
+        calibrated_by: mode C: a card whose fits turn signals into probabilities.
+
+    Raises:
+        BadInputError: no record can be read by the model.
+    """
+    started = time.perf_counter()
+    chosen = sample(found.records, options.limit, options.seed)
+    given = encode_set(adapter, found, chosen)
+    signals = choose(options.signals, records=True)
+    splits = split(given.records, options.seed)
+    with Progress(f"{adapter.info.name}: reading answers", len(given.answers)) as bar:
+        readings = read_set(adapter, given.answers, wanted_for(signals), store, bar.advance)
+    labelled = found.mode == "B"
+    error = np.array([bool(r.wrong) for r in given.records])
+    group = numbered([r.group for r in given.records])
+    heads, watched = _heads(adapter, given, readings, splits, error if labelled else None, options)
+    risks = risks_of_answers(signals, readings, watched, error if labelled else None, group, splits)
+    kinds = np.array([r.kind for r in given.records])
+    scored = Scored(risks.risks, error, group, kinds, numbered(kinds.tolist()), splits, options.seed)
+    if labelled:
+        records = signal_records(scored, signals, risks.missing)
+        records = answer_extras(records, scored, risks, given)
+        found_best = predictors(scored, records)
+        best = found_best.best or next((r.name for r in records if r.missing is None), None)
+    else:
+        records, found_best, best = (), None, _ranking_signal(risks, calibrated_by)
+    card = RiskCard(
+        model=model_record(adapter.info),
+        questions=_questions(found, given, splits, options),
+        errors=_errors(given, error if labelled else None, group),
+        gains=_gains(readings, error if labelled else None, group, options.seed),
+        heads=heads,
+        signals=records,
+        **({} if found_best is None else {"predictors": found_best}),
+        operating=operating_of(scored, options.policy, best) if labelled else None,
+        records=_records(found, given, chosen),
+        thresholds=threshold_rows(scored, best) if labelled and best is not None else (),
+        worst=worst_answers(adapter, given, splits, risks, best, records, calibrated_by, labelled),
+        failures=(*(Failure(where=f.where, reason=f.reason) for f in found.faults), *(f for _, f in given.refused)),
+        protocol=_protocol(adapter, found, [s.name for s in signals], best, options),
+        environment=environment_record(adapter.info.device, (options.seed,), round(time.perf_counter() - started, 2)),
+    )
+    card = card.model_copy(update={"verdict": judge(card, options.policy)})
+    return AnswerScreen(card, given, splits, risks)
+
+
+def _heads(
+    adapter: Adapter,
+    given: GivenSet,
+    readings: Sequence[Reading],
+    splits: Splits,
+    error: Bools | None,
+    options: ScreenOptions,
+) -> tuple[HeadsUsed | None, Watched]:
+    """The model's aggregate heads, detected in right answers of the split `detect`, and its induction heads."""
+    info = adapter.info
+    if "tap" not in info.capabilities:
+        none = np.zeros(info.n_heads, dtype=bool)
+        return None, Watched(info, none, none)
+    induction = induction_heads(adapter, options.seed)
+    if options.heads:
+        named = given_heads(info, options.heads)
+        return named, Watched(info, mask_of(info, named.heads), induction)
+    part = [i for i in splits.detect.tolist() if error is None or not error[i]]
+    heads, mask, selection = detected_heads(
+        adapter, {i: readings[i] for i in part}, {i: given.answers[i] for i in part}
+    )
+    used = HeadsUsed.model_validate(
+        {
+            "heads": heads,
+            "selection": selection,
+            "threshold": 0.3,
+            "min_rate": 0.5,
+            "n_items": len(part),
+            "total": info.n_heads,
+        }
+    )
+    return used, Watched(info, mask, induction)
+
+
+def _ranking_signal(risks: AnswerRisks, card: RiskCard | None) -> str | None:
+    """Mode C: the signal of the card's best fit, else the gain, else the first that was measured."""
+    known = [n for n, values in risks.risks.items() if not np.isnan(values).all()]
+    if card is not None and card.predictors.best in known:
+        return card.predictors.best
+    return "gain" if "gain" in known else next(iter(known), None)
+
+
+def _questions(found: RecordSet, given: GivenSet, splits: Splits, options: ScreenOptions) -> QuestionsRecord:
+    total, limit = len(found.records), options.limit
+    left_out = Counter(record.kind for record, _ in given.refused)
+    return QuestionsRecord(
+        sets=(found.name,),
+        hash=found.digest(),
+        n=len(given.records),
+        n_groups=len({r.group for r in given.records}),
+        kinds=tuple(dict.fromkeys(r.kind for r in given.records)),
+        forms=tuple(dict.fromkeys("image" if r.image is not None else "text" for r in given.records)),
+        splits={"detect": len(splits.detect), "fit": len(splits.fit), "test": len(splits.test)},
+        limit=limit,
+        drawn_from=total if limit is not None and limit < total else None,
+        unasked=UnaskedRecord(n=len(given.refused) + len(found.faults), by_kind=dict(left_out)),
+    )
+
+
+def _records(found: RecordSet, given: GivenSet, chosen: Sequence[EvidenceRecord]) -> RecordsRecord:
+    return RecordsRecord(
+        mode=found.mode,
+        read=len(found.records),
+        faulty=len(found.faults),
+        refused=len(given.refused),
+        cut=sum(r.cut > 0 for r in chosen),
+        characters_cut=sum(r.cut for r in chosen),
+        without_other=sum(a.other is None for a in given.answers),
+        notes=found.notes,
+    )
+
+
+def _errors(given: GivenSet, error: Bools | None, group: npt.NDArray[np.int64]) -> tuple[ErrorRecord, ...]:
+    """The share of answers that are labelled wrong: over all, then by kind; null without labels."""
+    n = len(given.records)
+    if error is None:
+        unknown = Estimated(value=None, n=n)
+        return (ErrorRecord(error=unknown, n_groups=len(np.unique(group)), chance=None, constant=None),)
+    kinds = [r.kind for r in given.records]
+    names = list(dict.fromkeys(kinds))
+    parts: list[tuple[str | None, Bools]] = [(None, np.ones(n, dtype=bool))]
+    parts += [(k, np.array([x == k for x in kinds])) for k in names]
+    if len(names) < 2 and names == ["record"]:
+        parts = parts[:1]
+    return tuple(
+        ErrorRecord(
+            kind=kind,
+            error=estimated(rate(error[at], group[at])),
+            n_groups=len(np.unique(group[at])),
+            chance=None,
+            constant=None,
+        )
+        for kind, at in parts
+    )
+
+
+def _gains(
+    readings: Sequence[Reading], error: Bools | None, group: npt.NDArray[np.int64], seed: int
+) -> tuple[TruthGain, ...]:
+    """The gain of the right answers (of all, without labels), summed over their tokens (nats)."""
+    right = np.ones(len(readings), dtype=bool) if error is None else ~error
+    found = []
+    for against, name in (("without", "without"), ("mismatched", "other")):
+        values = np.array(
+            [
+                np.nan
+                if getattr(r, name) is None
+                else float((getattr(r, name).astype(np.float64) - r.surprisal.astype(np.float64)).sum())
+                for r in readings
+            ]
+        )
+        gain = grouped_mean(values[right], group[right], seed)
+        if gain.n:
+            found.append(TruthGain.model_validate({"against": against, "gain": estimated(gain)}))
+    return tuple(found)
+
+
+def _protocol(
+    adapter: Adapter, found: RecordSet, names: list[str], best: str | None, options: ScreenOptions
+) -> dict[str, JsonValue]:
+    info = adapter.info
+    made: dict[str, JsonValue] = {
+        "answers": "given, teacher-forced",
+        "mode": found.mode,
+        "aggregation": "mean over the answer's tokens; worst token and worst run of 5 beside",
+        "other": "another record's evidence of another group, nearest in length",
+        "ranked by": best,
+        "signals": list(names),
+        "lens": f"logit lens, layers {', '.join(map(str, middle_layers(info)))}",
+        "bos": info.bos,
+        "attention": info.attention,
+        "seed": options.seed,
+        "units": "nats",
+    }
+    if info.chat is not None:
+        made["chat"] = info.chat
+    return made

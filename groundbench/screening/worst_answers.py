@@ -1,0 +1,109 @@
+"""The answers with the largest risk: shaded by token, with the sentence of the evidence that carries most."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from groundbench.api.adapter import Adapter, Readable
+from groundbench.api.errors import BadInputError
+from groundbench.api.evidence_record import EvidenceRecord
+from groundbench.results.risk_card import RiskCard, SignalRecord
+from groundbench.results.risk_card_answers import WorstAnswer
+from groundbench.screening.answer_reading import GivenAnswer, Wanted, encode_answer, read_answer
+from groundbench.screening.calibration import predict
+from groundbench.screening.given_answers import AnswerRisks, GivenSet
+from groundbench.screening.splits import Splits
+
+MOST = 50
+MOST_SENTENCES = 12
+"""Sentences that are knocked out of one record's evidence; of longer evidence the first ones."""
+_SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*[\"')\]]*\s*|\n+")
+BARE = Wanted(without=False, other=False, heads=False, gradients=False, lens=False, mlp=False)
+
+
+def worst_answers(
+    adapter: Adapter,
+    given: GivenSet,
+    splits: Splits,
+    risks: AnswerRisks,
+    signal: str | None,
+    records: Sequence[SignalRecord],
+    calibrated_by: RiskCard | None,
+    labelled: bool,
+) -> tuple[WorstAnswer, ...]:
+    """At most fifty, riskiest first: of the split `test` where there are labels (no fit has seen it), else of all."""
+    if signal is None:
+        return ()
+    values = risks.risks[signal]
+    part = splits.test if labelled and len(splits.test) else np.arange(len(values))
+    known = part[~np.isnan(values[part])]
+    order = known[np.argsort(-values[known], kind="stable")][:MOST]
+    source = records if labelled else (() if calibrated_by is None else calibrated_by.signals)
+    fit = next((s.calibration[0].fit for s in source if s.name == signal and s.calibration), None)
+    found = []
+    for i in order.tolist():
+        record = given.records[i]
+        tokens = _texts(adapter, given.answers[i].target)
+        own = risks.tokens.get(signal, [None] * len(values))[i]
+        shades = () if own is None or len(own) != len(tokens) else tuple(_finite(v) for v in own.tolist())
+        sentence, carried = carrying_sentence(adapter, record, given.answers[i])
+        found.append(
+            WorstAnswer(
+                id=record.id,
+                where=record.where,
+                group=record.group,
+                kind=record.kind,
+                question=record.question,
+                answer=record.answer or "",
+                wrong=record.wrong if labelled else None,
+                risk=float(values[i]),
+                probability=None if fit is None else float(predict(fit, values[i : i + 1])[0]),
+                tokens=tokens,
+                shades=shades,
+                sentence=sentence,
+                carried=carried,
+            )
+        )
+    return tuple(found)
+
+
+def _texts(adapter: Adapter, ids: Sequence[int]) -> tuple[str, ...]:
+    return tuple(adapter.token_texts(ids)) if isinstance(adapter, Readable) else ()
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def sentences(text: str) -> list[str]:
+    """A text in sentences, which joined give it again."""
+    return _SENTENCE.findall(text)
+
+
+def carrying_sentence(adapter: Adapter, record: EvidenceRecord, given: GivenAnswer) -> tuple[str | None, float | None]:
+    """The sentence of the evidence without which the answer's log-probability falls most, and by how many nats.
+
+    One pass for each sentence; None where there is one sentence, a picture, or none whose absence lowers it.
+    """
+    from dataclasses import replace
+
+    parts = sentences(record.evidence)
+    if record.image is not None or len([p for p in parts if p.strip()]) < 2 or "".join(parts) != record.evidence:
+        return None, None
+    whole = float(read_answer(adapter, given, BARE).surprisal.sum())
+    best: tuple[float, str] | None = None
+    for k, part in enumerate(parts[:MOST_SENTENCES]):
+        left = "".join(parts[:k] + parts[k + 1 :]).strip()
+        if not part.strip() or not left:
+            continue
+        try:
+            other = encode_answer(adapter, replace(record, evidence=left), None, record.answer or "")
+        except BadInputError:
+            continue
+        lost = float(read_answer(adapter, other, BARE).surprisal.sum()) - whole
+        if lost > 0 and (best is None or lost > best[0]):
+            best = (lost, part.strip())
+    return (None, None) if best is None else (best[1], best[0])

@@ -1,0 +1,112 @@
+"""`groundbench screen MODEL --questions my.jsonl`, as somebody who has never seen it would try."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from groundbench.results.risk_card import RiskCard
+
+Say = Callable[..., tuple[int, str, str]]
+MODEL = "helpers.word_model:copier"
+COLOURS = ("red", "blue", "green", "white", "black", "pink")
+
+
+def rows(n: int = 80) -> list[dict[str, object]]:
+    rng = random.Random(0)
+    found = []
+    for i in range(n):
+        told, other = rng.sample(COLOURS, 2)
+        label = "unsupported" if i % 4 == 0 else "supported"
+        evidence = f"thing is {told} , says note {i} ."
+        answer = f"it is {other if i % 4 == 0 else told} ."
+        found.append({"question": "what colour ?", "evidence": evidence, "answer": answer, "label": label})
+    return found
+
+
+def file(folder: Path, found: list[dict[str, object]], name: str = "my.jsonl") -> str:
+    path = folder / name
+    path.write_text("".join(json.dumps(r) + "\n" for r in found))
+    return str(path)
+
+
+def test_labelled_answers_become_a_card_in_one_command(say: Say, tmp_path: Path) -> None:
+    out, junit = tmp_path / "out", tmp_path / "checks.xml"
+    code, shown, err = say(
+        "screen", MODEL, "--questions", file(tmp_path, rows()), "--out", str(out), "--max-risk", "0.3", "--junit",
+        str(junit), "--annotations",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "25.0% of 80 given answers are labelled wrong" in shown.replace("\u202f", "").replace("\xa0", "")
+    assert "This card in plain words" in shown
+    assert "::notice " in shown
+    assert junit.read_text().count("<testcase") == 1
+    page = (out / "card.html").read_text()
+    assert 'class="risk4"' in page
+    assert "What the signals are" in page
+    assert {p.name for p in out.iterdir()} >= {"card.json", "card.md", "answers.parquet", "flagged.jsonl"}
+    assert RiskCard.load(out).schema_version == "1.1"
+
+
+def test_a_gate_on_labelled_answers_exits_3(say: Say, tmp_path: Path) -> None:
+    code, _, err = say("screen", MODEL, "--questions", file(tmp_path, rows()), "--max-risk", "0.1", "--annotations")
+    assert code == 3
+    assert "fails max_risk" in err
+
+
+def test_faulty_records_left_out_make_a_policy_fail_closed(say: Say, tmp_path: Path) -> None:
+    """A tenth of the records is faulty: what is said of the others is no measurement of all."""
+    found = rows()
+    for r in found[::10]:
+        r["label"] = "perhaps"
+    name = file(tmp_path, found)
+    code, _, err = say("screen", MODEL, "--questions", name)
+    assert code == 2
+    assert "line 1: 'label' is 'perhaps', expected supported or unsupported (and 7 more faults" in err
+    code, _, err = say("screen", MODEL, "--questions", name, "--keep-going", "--max-risk", "1.0")
+    assert code == 3
+    assert "could not be asked" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("my.jsonl", "", "holds no record that can be used"),
+        ("my.jsonl", '{"frage": 1}\n', "no field evidence"),
+        ("none.jsonl", None, "no such file"),
+        ("my.xlsx", "x", "unknown question set"),
+        ("my.csv", "question,evidence,answer\n", "holds no record"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_sentence(
+    say: Say, tmp_path: Path, name: str, text: str | None, why: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    code, _, err = say("screen", MODEL, "--questions", str(tmp_path / name))
+    assert code == 2
+    assert why in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_answers_without_labels_are_ranked(say: Say, tmp_path: Path) -> None:
+    found = [{k: v for k, v in r.items() if k != "label"} for r in rows()]
+    out = tmp_path / "out"
+    code, shown, err = say("screen", MODEL, "--questions", file(tmp_path, found), "--out", str(out))
+    assert code == 0, err
+    assert "a ranking by risk, no error rate" in shown
+    lines = [json.loads(x) for x in (out / "flagged.jsonl").read_text().splitlines()]
+    assert len(lines) == 80
+    assert {x["wrong"] for x in lines} == {None}
+
+
+def test_a_plan_costs_nothing_and_says_what_would(say: Say, tmp_path: Path) -> None:
+    code, shown, err = say("screen", MODEL, "--questions", file(tmp_path, rows()), "--dry-run", "--json")
+    assert code == 0, err
+    plan = json.loads(shown)
+    assert plan["questions"] == 80
+    assert plan["prompts"] == 240
