@@ -56,8 +56,10 @@ def find_checkpoints(folder: Path) -> list[Checkpoint]:
     return sorted(checkpoints, key=lambda c: c.step)
 
 
-STEP = re.compile(r"(?:step|iter|checkpoint|ckpt)[-_=]?(\d+)|(\d+)", re.IGNORECASE)
+STEP = re.compile(r"(?:step|iter|checkpoint|ckpt)[-_=]?(\d+)", re.IGNORECASE)
 """The step in a revision's name: of `step1000`, `stage1-step500-tokens2B`, `global_step20`, `iter_0000100` ..."""
+NUMBER = re.compile(r"\D*(\d+)\D*")
+"""A revision's name with one number only."""
 
 
 def hub_checkpoints(text: str) -> list[Checkpoint]:
@@ -75,10 +77,10 @@ def hub_checkpoints(text: str) -> list[Checkpoint]:
     found: dict[int, Checkpoint] = {}
     for revision in [r.strip() for r in revisions.split(",") if r.strip()]:
         asked = parse_hub_id(f"{repo}@{revision}{colon}{folder}")
-        number = STEP.search(revision)
+        number = STEP.search(revision) or NUMBER.fullmatch(revision)
         if asked is None or number is None:
             raise BadInputError(f"{text}: the revision {revision!r} names no step; expected a name like step1000")
-        step = int(number[1] or number[2])
+        step = int(number[1])
         if step in found:
             raise BadInputError(
                 f"{text}: {found[step].hub_id} and {asked} are both of step {step}; expected one of them"
