@@ -206,6 +206,16 @@ class HFCausal:
         with torch.no_grad(), self._tapped(edit, prefix, layer=layer), self._entering(layer, residual):
             return cast(Tensor, self._call(inputs, **more).logits[:, -1].float())
 
+    def forward_from(self, rows: Sequence[Encoded], embedded: Tensor, *, prefix: Prefix | None) -> Forward:
+        """A traced pass whose first layer is given these embeddings; see `groundbench.api.adapter.EmbeddingInput`."""
+        more: dict[str, Any] = {"use_cache": False} if self._has_cache else {}
+        if prefix is not None:
+            more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
+        inputs = self._inputs(rows)
+        with torch.enable_grad(), self._tapped(None, prefix, trace=True) as tapped, self._entering(1, embedded):
+            out = self._call(inputs, **more)
+        return Forward(out.logits[:, -1].float(), {}, tuple(tapped.traces))
+
     def token_embeddings(self, ids: Sequence[int]) -> Tensor:
         """[ids, d] the input embeddings of tokens, without positions."""
         index = torch.tensor(list(ids), device=self.device)

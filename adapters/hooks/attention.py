@@ -22,6 +22,8 @@ NAME = "groundbench_tap"
 # What torch's fused attention cannot do, by the keyword through which the families pass it.
 BEYOND_SDPA = ("softcap", "s_aux")
 SINK = "s_aux"
+CUT_ROWS = 64
+"""Query rows whose weights are computed again at a time where edges are cut."""
 
 
 def register() -> None:
@@ -55,12 +57,14 @@ def tapped_attention(
     index = None if session is None else session.claim(module, "attention", query.shape[1], value.shape[-1])
     if session is None or index is None:
         return output, None
+    if (cut := session.cut(index)) is not None:
+        output = without_edges(module, query, key, value, attention_mask, {"scaling": scaling, **kwargs}, output, cut)
     heads = as_graph_root(output, session.trace).transpose(1, 2)
     if session.trace:
         options = {"scaling": scaling, **kwargs}
         mixer = session.sites[index].mixer
         kept = (query.detach(), key.detach(), value.detach(), attention_mask)
-        session.traces.append(AttentionTrace(mixer, heads, heads.detach(), module, *kept, options))
+        session.traces.append(AttentionTrace(mixer, heads, heads, module, *kept, options))
     return session.edit(index, heads).transpose(1, 2).contiguous(), None
 
 
@@ -91,6 +95,54 @@ def _attend_in_fp32(
     if mask is not None and mask.is_floating_point():
         mask = mask.float()
     return _attend(module, query.float(), key.float(), value.float(), mask, *rest).to(query.dtype)
+
+
+def without_edges(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    options: dict[str, Any],
+    output: Tensor,
+    cut: tuple[Tensor, Tensor, Tensor],
+) -> Tensor:
+    """The output [B, Tq, H, D] with some edges taken away before the softmax, computed again for their rows only.
+
+    Args:
+        cut: heads [R, H], queries [R, Tq] and keys [R, Tk], see `groundbench.api.adapter.EdgeCut`.
+    """
+    heads, queries, keys = (t.to(output.device) for t in cut)
+    length, total = query.shape[2], key.shape[2]
+    keys = keys[:, keys.shape[1] - total :]  # a sliding window's cache may not reach back to the first token
+    rows = queries[:, -length:].any(0).nonzero()[:, 0].tolist()
+    more = {k: v for k, v in options.items() if not (k == "scaling" and v is None)}
+    output = output.clone()
+    attend = eager_function(module)
+    for first, last in _runs(rows, CUT_ROWS):
+        part = slice(first, last)
+        added = additive_mask(mask, part, query, total, options, module)
+        here = queries[:, -length:][:, part]
+        edges = heads[:, :, None, None] & here[:, None, :, None] & keys[:, None, None, :]
+        removed = torch.zeros(edges.shape, dtype=query.dtype, device=query.device)
+        removed = removed.masked_fill(edges, torch.finfo(query.dtype).min)
+        added = removed if added is None else (added + removed).clamp(min=torch.finfo(query.dtype).min)
+        added = added.expand(query.shape[0], query.shape[1], -1, -1)
+        again = attend(module, query[:, :, part], key, value, added, dropout=0.0, **more)[0]
+        chosen = (heads[:, None, :] & here[:, :, None])[..., None]
+        output[:, part] = torch.where(chosen, again.to(output.dtype), output[:, part])
+    return output
+
+
+def _runs(rows: list[int], longest: int) -> list[tuple[int, int]]:
+    """Runs of consecutive numbers, half-open and at most so long."""
+    runs: list[tuple[int, int]] = []
+    for row in rows:
+        if runs and runs[-1][1] == row and row - runs[-1][0] < longest:
+            runs[-1] = (runs[-1][0], row + 1)
+        else:
+            runs.append((row, row + 1))
+    return runs
 
 
 def eager_function(module: nn.Module) -> Callable[..., Any]:

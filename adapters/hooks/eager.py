@@ -87,10 +87,14 @@ class EagerRecorder:
             index = session.claim(module, "attention", n_heads, args[0].shape[-1] // n_heads)
             if index is None or not (session.trace or session.changes(index)):
                 return None
+            if session.cut(index) is not None:
+                raise UnsupportedModelError(
+                    f"{type(module).__name__}: it computes its attention by itself, so no edge of it can be cut"
+                )
             merged = as_graph_root(args[0], session.trace)
             heads = merged.view(*merged.shape[:-1], n_heads, -1).transpose(1, 2)
             if session.trace:
-                session.traces.append(EagerTrace(session.sites[index].mixer, heads, heads.detach()))
+                session.traces.append(EagerTrace(session.sites[index].mixer, heads, heads))
             return (session.edit(index, heads).transpose(1, 2).flatten(2), *args[1:])
 
         return before_projection

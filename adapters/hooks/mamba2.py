@@ -109,7 +109,7 @@ class Recorder:
         shape = self._session.sites[index].mixer
         heads = args[0].unflatten(-1, (shape.n_heads, shape.d_head)).transpose(1, 2)
         if self._scanned is not None:
-            self._scanned.site = heads.detach()
+            self._scanned.site = heads
             self._session.traces.append(self._scanned)
         return (self._session.edit(index, heads).transpose(1, 2).flatten(2), *args[1:])
 
@@ -123,6 +123,8 @@ class Recorder:
             if hidden_states.device.type == "cpu":  # the plain path pads to whole chunks; the maths is the same
                 chunk_size = min(chunk_size, hidden_states.shape[1])
             result = scan(hidden_states, dt, A, B, C, chunk_size=chunk_size, **options)
+            if (cut := self._session.cut(self._running[1])) is not None:
+                result = self._without_edges(result, (hidden_states, dt, A, B, C), options, cut)
             if not self._session.trace or options.get("initial_states") is not None:
                 return result  # with a state to go on from there is no trace: refused before out_proj
             output, *state = result if isinstance(result, tuple) else (result,)
@@ -132,6 +134,26 @@ class Recorder:
             return (output, *state) if state else output
 
         return record
+
+    def _without_edges(
+        self, result: Any, inputs: tuple[Tensor, ...], options: dict[str, Any], cut: tuple[Tensor, Tensor, Tensor]
+    ) -> Any:
+        """The scan's result without what flows along the cut edges: W_qk v_k is subtracted (protocol §15)."""
+        output, *state = result if isinstance(result, tuple) else (result,)
+        if options.get("initial_states") is not None:
+            raise UnsupportedModelError("edges to tokens that stand in a cached state cannot be cut")
+        heads, queries, keys = (t.to(output.device) for t in cut)
+        length = output.shape[1]
+        trace = self._trace(output.transpose(1, 2), inputs, options)
+        keys = keys[:, :length]
+        for step in range(1, trace.smear + 1):  # the short convolution has spread each token over the next ones
+            keys = keys | (F.pad(cut[2].to(output.device), (step, 0))[:, :length] & ~queries[:, :length])
+        output = output.clone()
+        for row in queries[:, :length].any(0).nonzero()[:, 0].tolist():
+            weights = trace.weights(slice(row, row + 1))[:, :, 0] * keys[:, None] * heads[:, :, None]
+            flow = torch.einsum("bhk,bhkd->bhd", weights, trace.values) * queries[:, row, None, None]
+            output[:, row] -= flow.to(output)
+        return (output, *state) if state else output
 
     def _trace(self, heads: Tensor, inputs: tuple[Tensor, ...], options: dict[str, Any]) -> SSDTrace:
         mixer, index = self._running  # type: ignore[misc]
@@ -144,7 +166,7 @@ class Recorder:
         return SSDTrace(
             mixer=self._session.sites[index].mixer,
             output=heads,
-            site=heads.detach(),
+            site=heads,
             smear=int(cast(Any, mixer).conv1d.kernel_size[0]) - 1,
             skip=None if skip is None else skip.detach().float(),
             values=x.transpose(1, 2),

@@ -82,8 +82,16 @@ class Session:
         return self._edit
 
     def changes(self, index: int) -> bool:
-        """Whether the edit changes any head of this site."""
-        return self._edit is not None and self._edited[index]
+        """Whether the edit changes any head of this site, or cuts an edge in one."""
+        return self._edit is not None and (self._edited[index] or self.cut(index) is not None)
+
+    def cut(self, index: int) -> tuple[Tensor, Tensor, Tensor] | None:
+        """The edges cut at a site: heads [R, H], queries [R, T new] and keys [R, T]; None where none are."""
+        cut = None if self._edit is None else self._edit.cut
+        if cut is None:
+            return None
+        heads = cut.heads[:, self.sites[index].columns]
+        return (heads, cut.queries[:, self._start :], cut.keys) if bool(heads.any()) else None
 
     def edit(self, index: int, output: Tensor) -> Tensor:
         """The edited head outputs of a site: [B, H, T, D] to the same shape."""
@@ -98,6 +106,8 @@ class Session:
         if self._edit.replace is not None:
             other = self._replacement(self._edit, self._edit.replace[index], output.shape[2], part.shape[2])
             new = new + (1 - scale) * other.to(output).transpose(1, 2)
+        if self._edit.donors is not None:
+            new = new + (1 - scale) * part[self._edit.donors.to(output.device)]
         return torch.cat([before, new], dim=2) if last_only else new
 
     def _replacement(self, edit: HeadEdit, replace: Tensor, new: int, width: int) -> Tensor:
@@ -158,11 +168,13 @@ def together(outer: HeadEdit | None, inner: HeadEdit | None) -> HeadEdit | None:
         return inner if outer is None else outer
     if (
         outer.replace is not None
+        or outer.donors is not None
+        or outer.cut is not None
         or outer.positions != "all"
         or (inner.positions == "last" and (outer.scale != 1).any())
     ):
         raise BadInputError("heads are edited already, in a way that cannot be combined with another edit")
-    if inner.replace is None:
+    if inner.replace is None and inner.donors is None:
         return replace(inner, scale=inner.scale * outer.scale.to(inner.scale))
     # o' = outer * (scale * o + (1 - scale) * replace): what replaces a head's output is scaled as well.
     raise BadInputError("heads are edited already; expected an inner edit that replaces no outputs")

@@ -198,10 +198,29 @@ class Prefix(Protocol):
 
 
 @dataclass(frozen=True)
+class EdgeCut:
+    """Edges between tokens that some heads may not use: the weights of a row are normalised without them (§15).
+
+    For a state-space mixer, whose weights are not normalised, what flows along the edges is subtracted; the positions
+    over which its short convolution spreads a key count as that key, unless they are queries themselves.
+
+    Attributes:
+        heads: [R, heads] in which heads; R = 1 (the same for every row) or one for each row of the batch.
+        queries, keys: [R, T] the two ends: no chosen query position reads from a chosen key position. Every query
+            must be left at least one key that it may see.
+    """
+
+    heads: Tensor
+    queries: Tensor
+    keys: Tensor
+
+
+@dataclass(frozen=True)
 class HeadEdit:
     """A change of head outputs: o' = scale * o + (1 - scale) * replace (replace is 0 where None).
 
-    Zero ablation: scale 0. Mean and resample: scale 0 with `replace`. Strengthening: scale > 1 without.
+    Zero ablation: scale 0. Mean and resample: scale 0 with `replace`. Strengthening: scale > 1 without. Interchange:
+    scale 0 with `donors`.
 
     Attributes:
         scale: [R, heads] with R = 1 (the same for every row) or one row for each row of the batch.
@@ -209,19 +228,28 @@ class HeadEdit:
         positions: every position, or only the last one (the place of the prediction).
         roles: [R, T] which of the P replacements each position takes; None where P is 1 or T. Rows may be longer
             than the prompt: what lies beyond it is not read.
+        donors: [B] for each row of the batch the number of the row of the same batch whose own, unedited outputs take
+            the place of `replace`, position by position; nothing is stored between passes.
+        cut: edges that are taken away before anything else.
     """
 
     scale: Tensor
     replace: tuple[Tensor, ...] | None = None
     positions: Positions = "all"
     roles: Tensor | None = None
+    donors: Tensor | None = None
+    cut: EdgeCut | None = None
 
     def rows(self, part: slice) -> HeadEdit:
         """The edit of some rows of the batch, so that a batch halved for memory keeps its edits."""
         return self.pick(range(*part.indices(max(t.shape[0] for t in self._tensors()))))
 
     def pick(self, rows: Sequence[int]) -> HeadEdit:
-        """The edit of the rows with these numbers; what is the same for every row stays as it is."""
+        """The edit of the rows with these numbers; what is the same for every row stays as it is.
+
+        Raises:
+            ValueError: a row's donor is not among them.
+        """
         index = list(rows)
 
         def cut(tensor: Tensor) -> Tensor:
@@ -232,7 +260,18 @@ class HeadEdit:
             None if self.replace is None else tuple(cut(r) for r in self.replace),
             self.positions,
             None if self.roles is None else cut(self.roles),
+            None if self.donors is None else self._donors_among(index),
+            None if self.cut is None else EdgeCut(cut(self.cut.heads), cut(self.cut.queries), cut(self.cut.keys)),
         )
+
+    def _donors_among(self, rows: list[int]) -> Tensor:
+        assert self.donors is not None
+        place = {row: i for i, row in enumerate(rows)}
+        wanted = self.donors[rows]
+        missing = [int(d) for d in wanted if int(d) not in place]
+        if missing:
+            raise ValueError(f"row {missing[0]} gives its head outputs to another row, but is not picked with it")
+        return wanted.new_tensor([place[int(d)] for d in wanted])
 
     @property
     def per_row(self) -> bool:
@@ -240,7 +279,9 @@ class HeadEdit:
         return any(t.shape[0] > 1 for t in self._tensors())
 
     def _tensors(self) -> list[Tensor]:
-        return [self.scale, *(self.replace or ()), *(() if self.roles is None else (self.roles,))]
+        found = [self.scale, *(self.replace or ())]
+        found += [t for t in (self.roles, self.donors) if t is not None]
+        return found if self.cut is None else [*found, self.cut.heads, self.cut.queries, self.cut.keys]
 
 
 @runtime_checkable
@@ -252,8 +293,8 @@ class Trace(Protocol):
     Attributes:
         output: [B, H, Tq, D], in the autograd graph: o_q = sum_k W_qk v_k (+ skip * v_q).
         values: [B, H, Tk, D]; heads that share key/value heads have them repeated.
-        site: [B, H, Tq, D], detached: what an edit acts on. For attention the output; for Mamba-2 the heads after the
-            gated norm.
+        site: [B, H, Tq, D], in the autograd graph: what an edit acts on. For attention the output; for Mamba-2 the
+            heads after the gated norm.
         skip: [H], Mamba-2's D, or None.
         smear: over how many later positions a short convolution spreads a token before it is mixed (0 without one).
         sinks: whether rows may sum to less than 1.
@@ -374,6 +415,18 @@ class Restartable(Protocol):
 
         Args:
             residual: [B, T, d], the state that enters `layer` (`Forward.hidden[layer - 1]`) for each row's new tokens.
+        """
+        ...
+
+
+@runtime_checkable
+class EmbeddingInput(Protocol):
+    """An adapter whose passes can start from given embeddings: for gradients averaged between two prompts (§15)."""
+
+    def forward_from(self, rows: Sequence[Encoded], embedded: Tensor, *, prefix: Prefix | None) -> Forward:
+        """As `forward` with `trace`, but with `embedded` [B, T, d] entering the first layer for the new tokens.
+
+        Needs the capability `restart`.
         """
         ...
 

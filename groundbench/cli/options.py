@@ -43,8 +43,8 @@ Measures = Annotated[
     list[str] | None,
     typer.Option(
         "--measure",
-        help="What to measure: gain, heads, ablation, lens, image; separated by commas, or repeat it.",
-        show_default="gain,heads; of a ladder ablation, of pictures image too",
+        help="What to measure: gain, heads, causal, ablation, lens, image; separated by commas, or repeat it.",
+        show_default="gain,heads; of a ladder causal, of pictures image too",
         metavar="WHAT",
     ),
 ]
@@ -155,6 +155,24 @@ AblationNouns = Annotated[
     typer.Option(
         help="Cut cross-fitted heads on this many nouns, each in half of the frames, drawn by the seed, or on all.",
         show_default="all up to 30 M parameters, else 40",
+        metavar="N|all",
+        rich_help_panel=CAUSE,
+    ),
+]
+CausalNouns = Annotated[
+    str | None,
+    typer.Option(
+        help="Exchange head outputs between prompts of this many nouns, drawn by the seed, or of all.",
+        show_default="all up to 30 M parameters, else 40",
+        metavar="N|all",
+        rich_help_panel=CAUSE,
+    ),
+]
+CausalFrames = Annotated[
+    str | None,
+    typer.Option(
+        help="… in this many frames of each half, or in all.",
+        show_default="2",
         metavar="N|all",
         rich_help_panel=CAUSE,
     ),
@@ -368,6 +386,8 @@ class RunOptions:
     batch_tokens: BatchTokens = BATCH_TOKENS
     draws: Draws = None
     ablation_nouns: AblationNouns = None
+    causal_nouns: CausalNouns = None
+    causal_frames: CausalFrames = None
     selection: BySelection = None
     denominator: ByDenominator = None
     control: ByControl = None
@@ -381,6 +401,7 @@ class RunOptions:
         """The fields of `Options` that these parameters set. Raises BadInputError."""
         from groundbench.measures.ablation.head_edits import EditStyle
         from groundbench.measures.ablation.options import AblationOptions
+        from groundbench.measures.causal.options import CausalOptions
         from groundbench.measures.heads.options import HeadOptions
         from groundbench.measures.image.options import ImageOptions
 
@@ -398,6 +419,11 @@ class RunOptions:
                 draws=self.draws,
                 nouns=number_or_all("--ablation-nouns", self.ablation_nouns),
                 edit=EditStyle(self.edit, self.positions, self.factor),
+            ),
+            "causal": CausalOptions(
+                nouns=number_or_all("--causal-nouns", self.causal_nouns),
+                frames=number_or_all("--causal-frames", self.causal_frames),
+                draws=None if self.draws is None else max(2, self.draws),
             ),
             "image": ImageOptions(() if self.swap_rings is None else numbers("--swap-rings", self.swap_rings)),
         }

@@ -19,6 +19,7 @@ from groundbench.evaluation.options import Options
 from groundbench.evaluation.shuffled_forms import ShuffledForms
 from groundbench.evaluation.training_provenance import Trained, training_record
 from groundbench.measures.ablation.options import CONTROLS, AblationOptions
+from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
@@ -28,6 +29,9 @@ from groundbench.results.run import Selection
 SMALL = 30_000_000
 """Models of fewer parameters get the costlier defaults: `total` saliency, both selections, 99 draws, all nouns."""
 DRAWS = (99, 20)
+CAUSAL_FRAMES = 2
+"""Of each half of the frames, or of a noun's own: an interval over nouns gains little from more."""
+CAUSAL_DRAWS = (50, 20)
 SWAPPED_ITEMS = (200, 64)
 SWEPT_ITEMS = (64, 32)
 """Of small models and of others."""
@@ -44,9 +48,10 @@ def resolve(options: Options, testbed: Testbed, info: ModelInfo) -> Options:
     """The options with every default that depends on the testbed or the model filled in."""
     return replace(
         options,
-        measures=choose_measures(testbed, options.measures),
+        measures=choose_measures(testbed, options.measures, own=info.checkpoint is not None),
         heads=resolve_heads(options.heads, info),
         ablation=resolve_ablation(options.ablation, info),
+        causal=resolve_causal(options.causal, info),
         lens=resolve_lens(options.lens, info),
         image=resolve_image(options.image, info),
     )
@@ -84,6 +89,21 @@ def resolve_ablation(options: AblationOptions, info: ModelInfo) -> AblationOptio
     )
 
 
+def resolve_causal(options: CausalOptions, info: ModelInfo) -> CausalOptions:
+    """All nouns in two frames of each half, 50 draws and 64 swept pairs for small models (protocol §15).
+
+    For others 40 nouns, 20 draws and 32 swept pairs.
+    """
+    small = is_small(info)
+    return replace(
+        options,
+        nouns=options.nouns or ("all" if small else ABLATION_NOUNS),
+        frames=options.frames or CAUSAL_FRAMES,
+        draws=options.draws or CAUSAL_DRAWS[not small],
+        exact_pairs=options.exact_pairs or SWEPT_ITEMS[not small],
+    )
+
+
 def resolve_lens(options: LensOptions, info: ModelInfo) -> LensOptions:
     """All layers of models of up to 18, twelve evenly spaced ones of deeper models; 32 to 256 positions a step."""
     n, layers = info.n_layers, options.layers
@@ -103,7 +123,7 @@ def protocol_record(options: Options, info: ModelInfo) -> dict[str, JsonValue]:
     """The resolved options of the measures that were asked for, as they are written into a result's `protocol`."""
     asked, found = set(options.measures or ()), dict[str, JsonValue]()
     found["seed"] = options.seed
-    if {"heads", "ablation"} & asked and "tap" in info.capabilities:
+    if {"heads", "ablation", "causal"} & asked and "tap" in info.capabilities:
         heads, cut = options.heads, options.ablation
         found |= {
             "denominator": heads.denominator,
@@ -120,6 +140,8 @@ def protocol_record(options: Options, info: ModelInfo) -> dict[str, JsonValue]:
             "factor": cut.edit.factor,
             "positions": cut.edit.positions,
         }
+    if "causal" in asked and "tap" in info.capabilities:
+        found["causal"] = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(options.causal).items()}
     if options.image.swap_rings:
         found["swap_rings"] = list(options.image.swap_rings)
     if "image" in asked:
@@ -205,12 +227,16 @@ def unread(adapter: Adapter, testbed: Testbed, form: EnvForm) -> str | None:
     return None
 
 
-def choose_measures(testbed: Testbed, names: Sequence[str] | None) -> tuple[str, ...]:
-    """The measures asked for; by default gain and heads, of a ladder the ablation too, and of pictures `image`."""
+def choose_measures(testbed: Testbed, names: Sequence[str] | None, *, own: bool = False) -> tuple[str, ...]:
+    """The measures asked for; by default gain and heads, of a ladder causal too, and of pictures `image`.
+
+    Args:
+        own: of a checkpoint that was trained here; of a ladder the published ablation then stands for causal.
+    """
     if names is not None:
         return tuple(names)
     pictured = ("image",) if any(f.modality == "image" for f in (*testbed.forms, *testbed.joined)) else ()
-    return ("gain", "heads", *(("ablation",) if testbed.ladder else ()), *pictured)
+    return ("gain", "heads", *((("ablation" if own else "causal"),) if testbed.ladder else ()), *pictured)
 
 
 def check_swap_rings(options: Options, forms: Sequence[EnvForm]) -> None:

@@ -26,8 +26,11 @@ from groundbench.evaluation.options import Options
 from groundbench.measures.ablation.folds import make_cells
 from groundbench.measures.ablation.instance import GAIN_DRAWS
 from groundbench.measures.ablation.instance import MISMATCHES as INSTANCE_MISMATCHES
+from groundbench.measures.causal.options import curve_sizes, set_sizes
 from groundbench.measures.image.patch_swap import MISMATCHES as SWAP_MISMATCHES
 
+HALF = 0.5
+"""Of a pass: a set of heads starts at its lowest layer."""
 BACKWARD = 2.0
 """A backward pass costs two forward passes."""
 
@@ -185,6 +188,24 @@ def _ablation(p: Planned) -> list[Step]:
     return steps
 
 
+def _causal(p: Planned) -> list[Step]:
+    options, info = p.options.causal, p.adapter.info
+    draws, orders = resolved(options.draws, "draws"), options.random_orders
+    nouns, frames = options.most("nouns") or len(p.contexts.nouns), options.most("frames")
+    pairs = min(p.n_items, nouns * (frames or len(p.contexts.frames)))
+    swept = min(pairs, options.most("exact_pairs") or pairs)
+    n = info.n_heads
+    sets = 2 * (2 * len(set_sizes(n)) + len(options.scores) + draws) * HALF + len(curve_sizes(n)) * (
+        (len(options.scores) + 1) * HALF + orders
+    )
+    grads = 2 + BACKWARD + (options.points * (1 + BACKWARD) if "contrast-ig" in options.scores else 0)
+    return [
+        p.step("causal", f"contrast of {pairs} pairs", pairs, grads),
+        p.step("causal", f"each of {n} heads alone exchanged, {swept} pairs", swept, n * HALF),
+        p.step("causal", f"sets, {draws} random draws and curves", pairs, sets),
+    ]
+
+
 def _cell_contexts(p: Planned) -> int:
     """Contexts of all cross-fitting cells: one set of heads costs so many."""
     index, noun = matched(p.contexts)
@@ -221,6 +242,7 @@ def _image(p: Planned) -> list[Step]:
 COSTS: dict[str, Callable[[Planned], list[Step]]] = {
     "gain": _gain,
     "heads": _heads,
+    "causal": _causal,
     "ablation": _ablation,
     "lens": _lens,
     "image": _image,

@@ -43,6 +43,10 @@ from groundbench.evaluation.measures import FormRun, measures_of_form, run_measu
 from groundbench.evaluation.options import Options
 from groundbench.evaluation.training_provenance import Trained, training_record
 from groundbench.measures.ablation.options import AblationOptions
+from groundbench.measures.causal.cross_form import cross_form
+from groundbench.measures.causal.head_identity import head_identity
+from groundbench.measures.causal.measure import CausalRun
+from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.gain.copy_corrected import copy_corrected
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads_table import write_heads
@@ -52,6 +56,7 @@ from groundbench.measures.heads.shared_heads import head_forms
 from groundbench.measures.image.examples import rule_for
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
+from groundbench.results.causal import CausalRecord
 from groundbench.results.items import write_items
 from groundbench.results.picture_examples import FOLDER as PICTURES
 from groundbench.results.picture_examples import Picture, Pictures
@@ -61,7 +66,7 @@ from groundbench.util.progress import Progress
 
 
 def evaluate(
-    model: str | Adapter,
+    model: Any,
     testbed: str | Testbed | None = None,
     *,
     forms: Sequence[str] = (),
@@ -72,6 +77,7 @@ def evaluate(
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     heads: HeadOptions | None = None,
     ablation: AblationOptions | None = None,
+    causal: CausalOptions | None = None,
     lens: LensOptions | None = None,
     image: ImageOptions | None = None,
     out: str | Path | None = None,
@@ -85,15 +91,15 @@ def evaluate(
     """Measure a model on a testbed.
 
     Args:
-        model: a hub id, a folder, a `.gguf` file, `module:object`, or an Adapter.
+        model: anything that `groundbench.open_model` opens.
         testbed: a testbed or its name; by default that of what our own checkpoints were trained on, and `ladder` for
             all others.
         forms: names of ENV forms, or `("all",)`; by default all of a ladder, else the testbed's default form.
-        measures: among gain, heads, ablation, lens, image; by default gain and heads, of a ladder the ablation too,
-            and of a testbed with pictures where the heads read in them.
+        measures: among gain, heads, causal, ablation, lens, image; by default gain and heads, of a ladder causal too
+            (of our own checkpoints ablation), and of a testbed with pictures image.
         seed: of every sample, draw, half and bootstrap of every measure.
         batch_tokens: token budget of one batch of every pass; changes no number beyond rounding.
-        heads, ablation, lens, image: options of single measures; what they leave open depends on the model's size, see
+        heads, ablation, causal, lens, image: options of single measures; what they leave open depends on the model, see
             `groundbench.evaluation.defaults`, and is recorded in the result's `protocol`.
         out: a run directory: results are written as they come, and an interrupted run goes on from it. Inside
             `groundbench.engine.distributed.joined` a launcher's processes share the batches and the first one writes.
@@ -125,6 +131,7 @@ def evaluate(
         batch_tokens=batch_tokens,
         heads=heads or HeadOptions(),
         ablation=ablation or AblationOptions(),
+        causal=causal or CausalOptions(),
         lens=lens or LensOptions(),
         image=image or ImageOptions(),
         corpus=corpus,
@@ -177,6 +184,7 @@ class Measured:
     saliency: HeadSaliency | None = None
     failures: tuple[Failure, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    causal: CausalRun | None = None
 
 
 @dataclass(frozen=True)
@@ -241,7 +249,9 @@ def measure_form(
         **fields,
     )
     saliency = run.saliency if record.heads else None
-    return Measured(contexts, table, record, saliency, (*unmeasured(asked, adapter.info), *run.failures), run.pictures)
+    return Measured(
+        contexts, table, record, saliency, (*unmeasured(asked, adapter.info), *run.failures), run.pictures, run.causal
+    )
 
 
 def open_store(adapter: Adapter, testbed: Testbed, options: Options, out: Path | None, force: bool) -> RunStore | None:
@@ -297,6 +307,7 @@ def _result(
         heads=head.record.heads,
         ablations=head.record.ablations,
         lens=head.record.lens,
+        causal=_causes(adapter, options, measured),
         forms=records if several else (),
         head_forms=head_forms(records) if several else (),
         copy_corrected=copy_corrected([m.table for m in measured]),
@@ -305,6 +316,18 @@ def _result(
         protocol=_protocol(adapter, testbed, options) | _unknown(adapter, measured),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
     )
+
+
+def _causes(adapter: Adapter, options: Options, measured: Sequence[Measured]) -> tuple[CausalRecord, ...]:
+    """The records of all forms with the cross-form matrix; what each head is stands in the first."""
+    runs = [m.causal for m in measured if m.causal is not None]
+    records = cross_form(runs)
+    if records and options.causal.identity:
+        row = runs[0].setting.subject.contexts.rows[0]
+        first = row.ids[:1] if adapter.info.bos == "added" else ()
+        identity = head_identity(adapter, first=first, seed=options.seed, batch_tokens=options.batch_tokens)
+        records[0] = records[0].model_copy(update={"identity": identity})
+    return tuple(records)
 
 
 def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:

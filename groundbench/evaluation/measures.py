@@ -12,11 +12,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from groundbench.api.adapter import Capability, ModelInfo
-from groundbench.api.errors import UnsupportedModelError
+from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine.subject import Subject
 from groundbench.engine.traced_scoring import probe_table
 from groundbench.measures.ablation.measure import measure as measure_ablation
+from groundbench.measures.causal.measure import CausalRun, run_causal
 from groundbench.measures.gain.measure import measure_gain
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.measure import Reference, read_saliency, saliency_options
@@ -42,6 +43,7 @@ class FormRun:
         reference: the untrained model, shared by all forms.
         heads_read: whether the saliency of heads is measured.
         pictures: kept for the page by the measure `image`.
+        causal: what the measure `causal` found, for the result's records and the cross-form matrix.
     """
 
     subject: Subject
@@ -51,6 +53,7 @@ class FormRun:
     reference: Reference
     heads_read: bool
     pictures: tuple[Picture, ...] = ()
+    causal: CausalRun | None = None
     failures: list[Failure] = field(default_factory=list)
 
     @cached_property
@@ -87,6 +90,20 @@ def _heads(run: FormRun) -> Fields:
     return {"heads": measure_heads(run.subject, run.options.heads, run.saliency, run.reference)}
 
 
+def _causal(run: FormRun) -> Fields:
+    """Kept in `run`: the records of all forms stand together in the result.
+
+    Prompts that cannot be paired are the user's mistake where nothing else was asked for, else a failure.
+    """
+    try:
+        run.causal = run_causal(run.subject, run.options.causal, run.saliency)
+    except BadInputError as error:
+        if set(run.options.measures or ()) <= {"gain", "causal"} and len(run.options.forms) == 1:
+            raise
+        raise UnsupportedModelError(str(error)) from error
+    return {}
+
+
 def _ablation(run: FormRun) -> Fields:
     return {"ablations": measure_ablation(run.subject, run.options.ablation, run.saliency)}
 
@@ -109,6 +126,7 @@ def _image(run: FormRun) -> Fields:
 MEASURES: dict[str, Measure] = {
     "gain": Measure(_gain),
     "heads": Measure(_heads, needs="tap", reads_heads=True),
+    "causal": Measure(_causal, needs="tap", reads_heads=True),
     "ablation": Measure(_ablation, needs="tap", reads_heads=True),
     "lens": Measure(_lens, needs="hidden"),
     "image": Measure(_image, reads_heads=True, images_only=True),

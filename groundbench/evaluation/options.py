@@ -9,6 +9,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.evaluation.measures import MEASURES
 from groundbench.measures.ablation.options import AblationOptions
+from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
@@ -21,12 +22,12 @@ class Options:
     Attributes:
         forms: names of ENV forms, `("all",)`, or empty for the testbed's default: a ladder's whole, else one form.
         measures: names in `groundbench.evaluation.measures.MEASURES`; gain is always measured. None for the testbed's
-            default: gain and heads, of a ladder the ablation too, and of image forms where heads read in them.
+            default: gain and heads, of a ladder causal too (of our own checkpoints ablation), and of image forms image.
         limit: only this many nouns, drawn by the seed; forms share them as far as they have them.
         mismatches: a seeded sample of this many other nouns for each item; all by default (protocol §5).
         seed: of every sample, draw, half and bootstrap of every measure.
         batch_tokens: token budget of one batch of every pass; changes no number beyond rounding.
-        heads, ablation, lens, image: the options of single measures.
+        heads, ablation, causal, lens, image: the options of single measures.
         corpus: whose held-out text the tuned lens is trained on.
     """
 
@@ -38,6 +39,7 @@ class Options:
     batch_tokens: int = DEFAULT_BATCH_TOKENS
     heads: HeadOptions = field(default_factory=HeadOptions)
     ablation: AblationOptions = field(default_factory=AblationOptions)
+    causal: CausalOptions = field(default_factory=CausalOptions)
     lens: LensOptions = field(default_factory=LensOptions)
     image: ImageOptions = field(default_factory=ImageOptions)
     corpus: Any = None

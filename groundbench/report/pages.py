@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from groundbench._version import __version__
 from groundbench.report.elements import Facts, Section, Stat
-from groundbench.report.sections import ablation, about, flow, gain, heads, ladder, lens
+from groundbench.report.sections import ablation, about, causal, flow, gain, heads, ladder, lens
 from groundbench.report.sections import images as picture
 from groundbench.report.sections import training_ablation as curves_cause
 from groundbench.report.sections import training_gain as curves
@@ -150,6 +150,7 @@ def run_sections(result: Result, gallery: picture.Gallery | None = None) -> list
         else Section("nouns", "Noun by noun", missing="The gain was not measured."),
         ladder.ladder_section(result),
         heads.heads_section(result.model, result.heads),
+        causal.causal_section(result.model, result.causal),
         ablation.ablation_section(result.model, result.ablations),
         lens.lens_section(result.lens),
         lens.cooccurrence_section(result.cooccurrence),

@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from groundbench.api.errors import BadInputError
 from groundbench.results.base import Record as Record
+from groundbench.results.causal import CausalRecord
 from groundbench.results.image import ImageRecord
 from groundbench.results.summary import as_html, summarize
 
@@ -315,6 +316,7 @@ class Result(Record):
     heads: tuple[HeadsRecord, ...] = ()
     ablations: tuple[AblationRecord, ...] = ()
     lens: tuple[LensRecord, ...] = ()
+    causal: tuple[CausalRecord, ...] = ()
     forms: tuple[FormRecord, ...] = ()
     head_forms: tuple[HeadForms, ...] = ()
     copy_corrected: CopyCorrected | None = None

@@ -33,6 +33,8 @@ Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
 LENS_ROWS = 64
 """States that are unembedded at once."""
+GLSIM_GLOBAL, GLSIM_PATCHES = 0.6, 32
+"""GLSim's weight of the global similarity, and how many image positions its local one takes."""
 MLP_LAYERS = 10
 """At most so many layers, evenly spaced, in which the feed-forward part is read (`redeep`)."""
 TOP_SHARE = 0.1
@@ -82,6 +84,8 @@ class Reading:
         external: [T, H] cosine of the token's last state with the mean of those of the most attended
             evidence tokens; `parametric`: [T, L'] divergence of the lens before and after feed-forward parts.
         image_lens: [T] the largest lens probability of the token at any image position and layer.
+        image_similarity: [T] similarity of the token's last state with the prompt's end and with the image positions
+            whose lens gives the token most (GLSim).
     """
 
     size: npt.NDArray[np.int64]
@@ -104,6 +108,7 @@ class Reading:
     external: Floats32 | None = None
     parametric: Floats32 | None = None
     image_lens: Floats32 | None = None
+    image_similarity: Floats32 | None = None
 
     @property
     def tokens(self) -> int:
@@ -300,19 +305,25 @@ def _lens(
     found = {"lens_entropy": entropy, "rate": sums.rate()}
     if changed:
         found["parametric"] = torch.stack(changed, 1)
-    seen = _at_patches(adapter, out, given)
-    return found if seen is None else {**found, "image_lens": seen}
+    return {**found, **_at_patches(adapter, out, given)}
 
 
-def _at_patches(adapter: Adapter, out: Forward, given: GivenAnswer) -> Tensor | None:
-    """[T] each token's largest lens probability at any image position and layer; None without images."""
-    images = patch_positions(given.row)
-    best: Tensor | None = None
-    for layer in range(1, adapter.info.n_layers + 1) if images else ():
+def _at_patches(adapter: Adapter, out: Forward, given: GivenAnswer) -> dict[str, Tensor]:
+    """Each token's largest lens probability at any image position and layer, and GLSim; nothing without images."""
+    images, last = patch_positions(given.row), adapter.info.n_layers
+    best, lens = None, torch.empty(0)
+    for layer in range(1, last + 1) if images else ():
         lens = adapter.unembed(out.hidden[layer][0, images].detach(), normed=False).float().softmax(-1)
-        of_layer = lens[:, list(given.target)].amax(0)
-        best = of_layer if best is None else torch.maximum(best, of_layer)
-    return best
+        lens = lens[:, list(given.target)]
+        best = lens.amax(0) if best is None else torch.maximum(best, lens.amax(0))
+    if best is None:
+        return {}
+    states = torch.nn.functional.normalize(out.hidden[last][0].detach().float(), dim=-1)
+    n = len(given.target)
+    own, end, patches = states[-n:], states[-n - 1], states[images]
+    top = lens.topk(min(GLSIM_PATCHES, len(images)), dim=0).indices  # [K, T]
+    local = (patches[top] * own).sum(-1).mean(0)
+    return {"image_lens": best, "image_similarity": GLSIM_GLOBAL * (own @ end) + (1 - GLSIM_GLOBAL) * local}
 
 
 def mlp_layers(n_layers: int) -> tuple[int, ...]:

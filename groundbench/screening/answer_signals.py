@@ -189,6 +189,11 @@ def internal_confidence(reading: Reading, watched: Watched) -> Floats | None:
     return None if reading.image_lens is None else -reading.image_lens.astype(np.float64)
 
 
+def glsim(reading: Reading, watched: Watched) -> Floats | None:
+    """[T] minus GLSim: 0.6 cos(token, end of the prompt) + 0.4 mean cos(token, its 32 likeliest image positions)."""
+    return None if reading.image_similarity is None else -reading.image_similarity.astype(np.float64)
+
+
 def aggregate(values: Floats) -> tuple[float, float, float]:
     """Mean, worst token and worst run of `WINDOW` tokens; NaN tokens are left out, NaN where none is left."""
     known = values[~np.isnan(values)]
@@ -213,6 +218,7 @@ FUNCTIONS: dict[str, Values] = {
     "rauq": rauq,
     "svar": svar,
     "internal-confidence": internal_confidence,
+    "glsim": glsim,
     "probability": probability,
     "entropy": total_entropy,
     "ln-entropy": entropy,

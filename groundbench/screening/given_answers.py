@@ -31,7 +31,7 @@ MEASURED_BY: dict[str, tuple[str, ...]] = {
     "other": ("gain-mismatched", "context-shift", "context-shift-mmd"),
     "gradients": ("heads-share", "heads-support", "heads-attention"),
     "heads": ("heads-share", "heads-support", "heads-attention", "lookback", "redeep", "sink", "rauq", "svar"),
-    "lens": ("lens-entropy", "ipr", "redeep", "internal-confidence", "svar"),
+    "lens": ("lens-entropy", "ipr", "redeep", "internal-confidence", "svar", "glsim"),
     "mlp": ("redeep",),
 }
 """What is read of an answer for which signals."""
@@ -175,7 +175,7 @@ def _add(found: AnswerRisks, name: str, tokens: list[Floats | None], readings: S
 
 def _why(signal: Signal, watched: Watched) -> str:
     info = watched.info
-    if signal.name in ("svar", "internal-confidence"):
+    if signal.name in ("svar", "internal-confidence", "glsim"):
         return "no record has a picture"
     if signal.name.startswith("heads-") and info.n_heads and "tap" in info.capabilities:
         return "no aggregate head was detected"

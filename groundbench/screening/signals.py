@@ -162,6 +162,12 @@ PUBLISHED: tuple[Signal, ...] = (
         "-max over layers and image tokens of p_lens(y)",
     ),
     Signal(
+        "glsim", "glsim", "signal",
+        "minus the token's similarity with the prompt's end and with its likeliest image tokens",
+        "1 forward + 1 unembedding of all image tokens", "answer", "GLSim (Park and Li 2025)",
+        "-(0.6 cos(h_y, h_end) + 0.4 mean cos(h_y, h_v)), v: the 32 image tokens whose lens gives y most",
+    ),
+    Signal(
         "perplexity", "perplexity", "baseline", "mean surprisal of the answer's tokens (nats): log of the perplexity",
         "1 forward", "answer",
     ),

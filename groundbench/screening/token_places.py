@@ -31,3 +31,17 @@ def token_places(answer: str, texts: Sequence[str]) -> list[tuple[int, int]]:
 def tokens_in(spans: Sequence[tuple[int, int]], places: Sequence[tuple[int, int]]) -> Bools:
     """[T] which tokens overlap a span."""
     return np.array([any(a < end and start < b for start, end in spans) for a, b in places], dtype=bool)
+
+
+def token_pieces(answer: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """The answer cut at its tokens' ends, one piece for each token, which joined give the answer again.
+
+    A tokenizer may show a token without the space before it; a piece has it.
+    """
+    found: list[str] = []
+    at = 0
+    for k, (_, end) in enumerate(token_places(answer, texts)):
+        stop = len(answer) if k == len(texts) - 1 else max(at, end)
+        found.append(answer[at:stop])
+        at = stop
+    return tuple(found)

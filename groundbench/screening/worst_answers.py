@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,11 +17,12 @@ from groundbench.screening.answer_reading import GivenAnswer, Wanted, encode_ans
 from groundbench.screening.calibration import predict
 from groundbench.screening.given_answers import AnswerRisks, GivenSet
 from groundbench.screening.splits import Splits
+from groundbench.screening.token_places import token_pieces
 
 MOST = 50
 MOST_SENTENCES = 12
 """Sentences that are knocked out of one record's evidence; of longer evidence the first ones."""
-_SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*[\"')\]]*\s*|\n+")
+_END = re.compile(r"""[.!?。！？]+["')\]]*\s+|\n+""")
 BARE = Wanted(without=False, other=False, heads=False, gradients=False, lens=False, mlp=False)
 
 
@@ -46,7 +48,7 @@ def worst_answers(
     found = []
     for i in order.tolist():
         record = given.records[i]
-        tokens = _texts(adapter, given.answers[i].target)
+        tokens = _pieces(adapter, record.answer or "", given.answers[i].target)
         own = risks.tokens.get(signal, [None] * len(values))[i]
         shades = () if own is None or len(own) != len(tokens) else tuple(_finite(v) for v in own.tolist())
         sentence, carried = carrying_sentence(adapter, record, given.answers[i])
@@ -70,8 +72,8 @@ def worst_answers(
     return tuple(found)
 
 
-def _texts(adapter: Adapter, ids: Sequence[int]) -> tuple[str, ...]:
-    return tuple(adapter.token_texts(ids)) if isinstance(adapter, Readable) else ()
+def _pieces(adapter: Adapter, answer: str, ids: Sequence[int]) -> tuple[str, ...]:
+    return token_pieces(answer, adapter.token_texts(ids)) if isinstance(adapter, Readable) else ()
 
 
 def _finite(value: float) -> float | None:
@@ -80,7 +82,8 @@ def _finite(value: float) -> float | None:
 
 def sentences(text: str) -> list[str]:
     """A text in sentences, which joined give it again."""
-    return _SENTENCE.findall(text)
+    ends = [m.end() for m in _END.finditer(text)]
+    return [text[a:b] for a, b in pairwise([0, *ends, len(text)]) if a < b]
 
 
 def carrying_sentence(adapter: Adapter, record: EvidenceRecord, given: GivenAnswer) -> tuple[str | None, float | None]:
@@ -91,7 +94,7 @@ def carrying_sentence(adapter: Adapter, record: EvidenceRecord, given: GivenAnsw
     from dataclasses import replace
 
     parts = sentences(record.evidence)
-    if record.image is not None or len([p for p in parts if p.strip()]) < 2 or "".join(parts) != record.evidence:
+    if record.image is not None or len([p for p in parts if p.strip()]) < 2:
         return None, None
     whole = float(read_answer(adapter, given, BARE).surprisal.sum())
     best: tuple[float, str] | None = None

@@ -25,14 +25,14 @@ def test_the_whole_ladder_by_default_as_evaluate_does(say: Say, bed: str, tmp_pa
     assert "copy-corrected gain G(gloss)/G(word)" in out
     shown = json.loads((tmp_path / "run" / "result.json").read_text())
     assert [f["env_form"] for f in shown["forms"]] == ["word", "gloss", "name"]
-    assert all(f["gain"] and f["heads"] and f["ablations"] for f in shown["forms"])
+    assert all(f["gain"] and f["heads"] and not f["ablations"] for f in shown["forms"])
     gains = evaluate(tiny_llama(), load_testbed(bed), measures=["gain"]).forms
     assert [f["gain"]["mean"] for f in shown["forms"]] == pytest.approx([f.gain.mean for f in gains if f.gain])
 
 
 def test_the_defaults_of_the_command_are_those_of_the_function(say: Say, bed: str) -> None:
     one = json.loads(say("run", MODEL, "--testbed", bed, "--env-form", "name", "--draws", "1", "--json")[1])
-    assert one["protocol"]["measures"] == ["gain", "heads", "ablation"]
+    assert one["protocol"]["measures"] == ["gain", "heads", "causal"]
     assert one["forms"] == []
     flat = bed.replace("rungs", "flat")
     Path(flat).write_text(LADDER.replace("ladder: true\n", ""))

@@ -22,6 +22,7 @@ from groundbench.evaluation.measures import MEASURES
 from groundbench.evaluation.options import Options
 from groundbench.evaluation.trajectory import TrajectoryOptions
 from groundbench.measures.ablation.options import AblationOptions
+from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
@@ -29,6 +30,7 @@ from groundbench.measures.lens.options import LensOptions
 OPTIONS: dict[str, Any] = {
     "heads": HeadOptions(untrained_items=10, swept_items=6),
     "ablation": AblationOptions(draws=2, instance_draws=2, nouns=6),
+    "causal": CausalOptions(nouns=8, frames=1, draws=2, random_orders=1, exact_pairs=2, points=1),
     "lens": LensOptions(steps=3, positions=64, batch_positions=8),
     "image": ImageOptions(items=5),
 }
@@ -44,6 +46,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Adapter, 
         "gain": (text, PlantedTestbed()),
         "heads": (text, PlantedTestbed()),
         "ablation": (text, PlantedTestbed()),
+        "causal": (text, PlantedTestbed()),
         "lens": (tiny_adapter("gpt2"), WordTestbed()),
         "image": (image, PatchTestbed()),
     }
@@ -92,15 +95,16 @@ def test_the_token_budget_reaches_every_pass(
 
     for method in ("forward", "prefill"):
         monkeypatch.setattr(adapter, method, spied(getattr(adapter, method)))
+    limit = 8 if name == "causal" else 4
     evaluate(
-        adapter, bed, measures=(name,), batch_tokens=1, limit=4, **OPTIONS | {"ablation": AblationOptions(draws=1)}
+        adapter, bed, measures=(name,), batch_tokens=1, limit=limit, **OPTIONS | {"ablation": AblationOptions(draws=1)}
     )
     assert wide
-    assert max(wide) == 1
+    assert max(wide) == (2 if name == "causal" else 1)  # a donor and its receiver run side by side
 
 
 def test_nothing_but_the_options_of_a_run_has_a_seed_or_a_budget() -> None:
-    for kind in (HeadOptions, AblationOptions, LensOptions, ImageOptions):
+    for kind in (HeadOptions, AblationOptions, CausalOptions, LensOptions, ImageOptions):
         assert not {"seed", "batch_tokens"} & {f.name for f in fields(kind)}
     assert {"seed", "batch_tokens"} <= {f.name for f in fields(Options)}
     assert issubclass(TrajectoryOptions, Options)

@@ -42,11 +42,15 @@ def run(tmp_path_factory):
 def test_a_ladder_is_measured_whole(run):
     _, result, folder = run
     assert [f.env_form for f in result.forms] == ["word", "gloss", "name"]
-    assert result.protocol["measures"] == ["gain", "heads", "ablation"]
+    assert result.protocol["measures"] == ["gain", "heads", "causal"]
     for form in result.forms:
         assert form.gain is not None
         assert form.heads
-        assert form.ablations
+        assert not form.ablations
+    told = [f.reason for f in result.failures if f.where == "causal"]
+    measured = [r.env_form for r in result.causal]
+    assert len(measured) + len(told) == 3  # some forms of so few nouns have no prompts of equal length
+    assert all("nouns in each half" in t or "of equal length" in t for t in told)
     top = result.forms[0]
     assert (result.testbed.env_form, result.gain, result.heads) == ("word", top.gain, top.heads)
     assert [f.n_nouns for f in result.forms] == [8, 7, 7]

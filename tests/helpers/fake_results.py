@@ -7,6 +7,21 @@ from pathlib import Path
 import numpy as np
 
 from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.results.causal import (
+    Agreement,
+    CausalRecord,
+    CurveRecord,
+    HeadIdentity,
+    HeadPlace,
+    HeadScore,
+    InterchangeRecord,
+    Interval,
+    KnockoutRecord,
+    MatrixCell,
+    PairRecord,
+    Ranking,
+)
+from groundbench.results.causal import CurvePoint as CurvePointRecord
 from groundbench.results.items import write_items
 from groundbench.results.run import (
     AblationRecord,
@@ -314,3 +329,60 @@ def write_run(folder: Path, seed: int = 0, gain: float = 4.0, **options: object)
     table = fake_table(seed, gain, result.testbed.n_nouns)
     write_items(folder / "items.parquet", [table], result)
     return result
+
+
+def fake_causal(form: str, *, recovered: float | None, others: tuple[str, ...] = ()) -> CausalRecord:
+    """A record of the measure causal of a model of 30 layers of 9 heads, ten of which carry `recovered`."""
+    layers, per_layer, k = 30, 9, 10
+    rng = np.random.default_rng(0)
+    scores = tuple(
+        HeadScore(layer=a, head=b, share=0.2, contrast=c, contrast_ig=0.8 * c, exact=0.9 * c)
+        for (a, b), c in zip(
+            ((layers - i // per_layer, i % per_layer) for i in range(layers * per_layer)),
+            [3.0 / (1 + i) for i in range(layers * per_layer)],
+            strict=True,
+        )
+    )
+
+    def share(value: float | None) -> Interval:
+        return Interval() if value is None else Interval(value=value, ci_low=value - 0.05, ci_high=value + 0.05)
+
+    def curve(ranking: Ranking, scale: float) -> CurveRecord:
+        points = tuple(
+            CurvePointRecord(k=n, f=min(1.0, scale * n / 14), ci_low=min(0.9, scale * n / 20), ci_high=1.0)
+            for n in (1, 3, 14, 270)
+        )
+        return CurveRecord(ranking=ranking, points=points, cpr=0.9, cmd=0.1, heads_for_half=share(7.0))
+
+    return CausalRecord(
+        env_form=form,
+        n_heads=layers * per_layer,
+        pairs=PairRecord(n=80, n_nouns=40, n_frames=4, clean=2.0, corrupt=9.0, gain=share(7.0)),
+        scores=scores,
+        agreement=(Agreement(first="contrast", second="exact", rank_correlation=0.9),),
+        interchange=(
+            InterchangeRecord(
+                ranking="contrast",
+                k=k,
+                headline=True,
+                recovered=share(recovered),
+                lost=share(recovered),
+                n_draws=20,
+                random_recovered=tuple(rng.normal(0.01, 0.001, 20).tolist()) if recovered is not None else (),
+                p_rank=1 / 21 if recovered is not None else None,
+                heads=tuple(HeadPlace(layer=s.layer, head=s.head) for s in scores[:k]),
+            ),
+        ),
+        curves=(curve("contrast", 1.0), curve("share", 0.3), curve("random", 0.05)),
+        matrix=tuple(
+            MatrixCell(donor_form=o, k=k, n_pairs=80, recovered=share(0.5 + 0.1 * i)) for i, o in enumerate(others)
+        ),
+        knockout=(
+            KnockoutRecord(step="direct", heads="headline", first_layer=22, last_layer=30, lost=share(0.6)),
+            *(
+                KnockoutRecord(step="direct", heads="all", first_layer=a, last_layer=a + 7, lost=share(a / 30))
+                for a in (1, 9, 17, 23)
+            ),
+        ),
+        identity=tuple(HeadIdentity(layer=s.layer, head=s.head, induction=0.1, previous=0.2) for s in scores),
+    )

@@ -7,7 +7,7 @@ named coordinates; every token's embedding is balanced (mean 0, one norm), so th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -159,7 +159,8 @@ def vocabulary() -> list[str]:
     return ["<unk>", *words, *(f"{n}:<ENV>" for n in NOUNS), *(f"{n}:<LAN>" for n in NOUNS)]
 
 
-def _embed(embeddings: nn.Embedding, head: nn.Linear) -> None:
+def _embed(embeddings: nn.Embedding, head: nn.Linear, marked: Collection[str] = VERBS) -> None:
+    """Every token's coordinates; `marked` tokens have the coordinate VERB."""
     head.weight.zero_()
     for i, word in enumerate(vocabulary()):
         half = torch.zeros(WIDTH // 2)
@@ -169,13 +170,13 @@ def _embed(embeddings: nn.Embedding, head: nn.Linear) -> None:
             half[ENV_ID + NOUNS.index(noun)] = half[ENV_FLAG] = 1.0
         if noun in NOUNS and word.endswith(":<LAN>"):
             head.weight[i, SAID + NOUNS.index(noun)] = LOGIT * RMS
-        half[VERB] = float(word in VERBS)
+        half[VERB] = float(word in marked)
         half[SINK] = float(word == "<CHI>")
         half[FILL] = math.sqrt(NORM**2 - float(half @ half))
         embeddings.weight[i] = torch.cat([half, -half])
 
 
-def _gpt2(layers: int) -> GPT2LMHeadModel:
+def _gpt2(layers: int, marked: Collection[str] = VERBS) -> GPT2LMHeadModel:
     config = GPT2Config(
         vocab_size=len(vocabulary()),
         n_positions=32,
@@ -191,7 +192,7 @@ def _gpt2(layers: int) -> GPT2LMHeadModel:
         for name, parameter in model.named_parameters():
             if not (".ln_" in name and name.endswith("weight")):
                 parameter.zero_()
-        _embed(model.transformer.wte, model.lm_head)
+        _embed(model.transformer.wte, model.lm_head, marked)
     return model
 
 

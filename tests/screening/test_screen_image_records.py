@@ -26,7 +26,7 @@ def test_pictures_of_a_users_own_file_are_screened_with_the_signals_of_pictures(
         rows.append({"prompt": f" w1 w{2 + i % 3} w5", "image": f"{i}.png", "candidates": WORDS, "truth": i % 4})
     path = tmp_path / "my.jsonl"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    signals = ("svar", "internal-confidence", "gain", "perplexity", "context-shift")
+    signals = ("svar", "internal-confidence", "glsim", "gain", "perplexity", "context-shift")
     card = screen(tiny_adapter("llava"), [str(path)], ScreenOptions(signals=signals))
     assert card.questions.forms == ("image",)
     assert {s.name: s.missing for s in card.signals if s.missing} == {}

@@ -34,7 +34,7 @@ EPILOG = examples(
         "groundbench run runs/demo/training/gpt2-mini/seed-42/step-001500 --out runs/mine",
     ),
     (
-        "the whole ladder of a pretrained model: gain, heads and ablation of every form",
+        "the whole ladder of a pretrained model: gain, heads and causes of every form",
         "groundbench run MODEL --out DIR",
     ),
     ("behaviour only", "groundbench run MODEL --measure gain --out DIR"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from groundbench.cli import console
 from groundbench.cli.console import interval, nats, p_value
+from groundbench.cli.tables.causal import show_causal
 from groundbench.results.image import ImageRecord
 from groundbench.results.run import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result
 from groundbench.results.unknown_words import unknown_words
@@ -26,6 +27,7 @@ def show_result(result: Result) -> None:
         if unknown.prompts:
             console.out().print(f"{name}: {unknown.describe()}")
     _show_heads(forms[0].env_form, forms[0].heads)
+    show_causal(result.causal)
     _show_ablations(forms[0].env_form, forms[0].ablations)
     if any(form.heads or form.ablations for form in forms[1:]):
         _show_rungs(forms)

@@ -19,12 +19,18 @@ def show_card(card: RiskCard) -> None:
         console.bold(card.model.name),
         "  on  ",
         console.bold(", ".join(card.questions.sets)),
-        f" ({card.questions.n:,} questions, {card.questions.n_groups:,} scenes)",
+        f" ({card.questions.n:,} {_what(card)})",
     )
     console.out().print(headline(card))
     sections = card_sections(card)
-    for section in (*sections[1:], sections[0]):  # the verdict last: it is what is left on the screen
+    for section in sorted(sections, key=lambda s: s.id == "verdict"):  # last: it is what is left on the screen
         _show(section)
+
+
+def _what(card: RiskCard) -> str:
+    if card.records is None:
+        return f"questions, {card.questions.n_groups:,} scenes"
+    return f"records, {card.questions.n_groups:,} groups of evidence"
 
 
 def _show(section: Section) -> None:

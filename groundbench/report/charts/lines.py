@@ -37,6 +37,8 @@ class Axes:
     height: int = 260
     zero: bool = True
     x_ticks: Sequence[float] | None = None
+    x_labels: Sequence[str] = ()
+    """What stands at `x_ticks` instead of their numbers."""
     decimals: int = 2
     y_range: tuple[float, float] | None = None
     right: int | None = None
@@ -60,15 +62,15 @@ class _Plot:
         object.__setattr__(self, "y", Scale(low, high, self.axes.height - 36, 22))
 
 
-def line_chart(series: Sequence[Series], axes: Axes, title: str, summary: str) -> Markup:
-    """The chart as one accessible SVG."""
+def line_chart(series: Sequence[Series], axes: Axes, title: str, summary: str, names: bool = True) -> Markup:
+    """The chart as one accessible SVG; without `names` at the lines' ends where a legend has them."""
     plot = _Plot(axes, series)
     parts = [*_grid(plot)]
     for s in series:
         parts += _band(plot, s)
     for s in series:
         parts += _line(plot, s)
-    if len(series) > 1:
+    if names and len(series) > 1:
         parts += _end_labels(plot)
     return svg.canvas(axes.width, axes.height, title, summary, parts)
 
@@ -82,8 +84,9 @@ def _grid(plot: _Plot) -> Iterator[Markup]:
         yield svg.text(x.start - 8, y(tick) + 3.5, tick_label(tick, step), "tick", "end")
     ticks = x.ticks(max(3, int((x.end - x.start) / 75))) if axes.x_ticks is None else axes.x_ticks
     x_step = 1.0 if axes.x_ticks is not None else round_step(x.high - x.low, max(3, int((x.end - x.start) / 75)))
-    for tick in ticks:
-        yield svg.text(x(tick), y.start + 16, tick_label(tick, x_step), "tick", "middle")
+    labels = axes.x_labels or [tick_label(tick, x_step) for tick in ticks]
+    for tick, label in zip(ticks, labels, strict=True):
+        yield svg.text(x(tick), y.start + 16, label, "tick", "middle")
     yield svg.line(x.start, y.start, x.end, y.start, "axis")
     yield svg.text((x.start + x.end) / 2, axes.height - 3, axes.x_label, "label", "middle")
     yield svg.text(6, 11, axes.y_label, "label")
@@ -122,7 +125,8 @@ def _line(plot: _Plot, s: Series) -> Iterator[Markup]:
     if len(s.x) <= 60:
         decimals = plot.axes.decimals
         for x, y in ((x, y) for run in _runs(s, s.y) for x, y in run):
-            hint = f"{s.name}, {plot.axes.x_label} {x:g}: {number(y, decimals)}"
+            at = dict(zip(plot.axes.x_ticks or (), plot.axes.x_labels, strict=False)).get(x, f"{x:g}")
+            hint = f"{s.name}, {plot.axes.x_label} {at}: {number(y, decimals)}"
             yield svg.dot(plot.x(x), plot.y(y), 2.4, f"mark c{s.colour}", hint)
 
 

@@ -46,8 +46,8 @@ def card_sections(card: RiskCard) -> list[Section]:
     """The evidence of one card, in the order in which it is told."""
     own = card.records is not None
     return [
-        verdict_section(card),
         *([plain_section(card)] if own else []),
+        verdict_section(card),
         errors_section(card),
         *([mentions_section(card.mentions)] if card.mentions else []),
         gain_section(card),
@@ -77,7 +77,12 @@ def card_stats(card: RiskCard) -> list[Stat]:
         Stat("Gain of the true answer", number(gains["without"].value) if "without" in gains else None, "nats"),
         Stat("Best predictor of errors", None if best is None else best.name, missing="none"),
         Stat("Its AUROC", auroc, "", "on the test split"),
-        Stat("Questions", count(card.questions.n), "", f"in {count(card.questions.n_groups)} scenes"),
+        Stat(
+            "Questions" if card.records is None else "Records",
+            count(card.questions.n),
+            "",
+            f"in {count(card.questions.n_groups)} {'scenes' if card.records is None else 'groups'}",
+        ),
     ]
 
 

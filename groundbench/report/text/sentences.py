@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from groundbench.report.text.numbers import decimals_for, factor, interval, number, p_phrase, percent
+from groundbench.results.causal import CausalRecord
 from groundbench.results.run import AblationRecord, GainRecord, HeadsRecord
 
 FORMS = {
@@ -120,3 +121,30 @@ def ablation_sentence(record: AblationRecord) -> str:
     tests += [f"Holm-corrected {p_phrase(record.p_holm)}"] if record.p_holm is not None else []
     bias = " The mask was chosen with the label in hand: selection-biased." if record.selection == "instance" else ""
     return f"{done} {which}{heads} {body}{' (' + ', '.join(tests) + ')' if tests else ''}.{bias}"
+
+
+def carried_sentence(record: CausalRecord) -> str:
+    """The headline of the measure causal: how few heads carry how much of the gain, beside random ones."""
+    headline = record.headline
+    if headline is None or headline.recovered.value is None:
+        return (
+            f"Shown as {shown(record.env_form)} there is nothing to carry: the gain of the pairs cannot be told from 0."
+        )
+    ends = _shares(headline.recovered.ci_low, headline.recovered.ci_high)
+    heads = f"{headline.k} of {record.n_heads} heads {'carry' if headline.k > 1 else 'carries'}"
+    found = f"{heads} {percent(headline.recovered.value)} of the gain{ends}"
+    drawn = headline.random_recovered
+    if not drawn:
+        return f"Shown as {shown(record.env_form)}, {found}."
+    mean = percent(sum(drawn) / len(drawn))
+    rank = "" if headline.p_rank is None else f", rank p = {number(headline.p_rank, 3)}"
+    return (
+        f"Shown as {shown(record.env_form)}, {found}; as many random heads of the same layers carry {mean} "
+        f"({headline.n_draws} draws{rank})."
+    )
+
+
+def _shares(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return ""
+    return f" ({CI} {interval(100 * low, 100 * high, 0)}\u202f%)"

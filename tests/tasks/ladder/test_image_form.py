@@ -78,7 +78,7 @@ def test_a_model_that_reads_pictures_is_measured_on_them_too(ladder):
     assert choose_forms(ladder, ("image",), text_only) == [IMAGE]  # asked for by name: refused when it is encoded
     assert choose_forms(ladder, ("word",), reads) == [ladder.form("word")]
     assert unread(text_only, ladder, IMAGE) == "m: it reads text only"
-    assert choose_measures(ladder, None) == ("gain", "heads", "ablation", "image")
+    assert choose_measures(ladder, None) == ("gain", "heads", "causal", "image")
 
 
 def test_the_falsifier_shows_another_nouns_picture(ladder):

@@ -1,0 +1,1 @@
+"""Cause on real models: head outputs exchanged between a matched and a mismatched prompt (protocol §15)."""

@@ -1,0 +1,135 @@
+"""The cross-form matrix: does a head carry the noun, or the token? (protocol §15)
+
+Receiver: the corrupt prompt of a pair in form B; donor: a prompt of form A that shows the same noun in the same frame.
+The headline heads of B, ranked on other nouns and frames, take the donor outputs at the prediction position, so that
+lengths may differ. A head that carries the noun transfers between forms; one that carries the token does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from groundbench.api.adapter import Adapter, Encoded, HeadEdit
+from groundbench.engine.batching import MIN_PREFIX
+from groundbench.measures.causal.curve import ratio
+from groundbench.measures.causal.interchange import Swap, exchange
+from groundbench.measures.causal.measure import CausalRun
+from groundbench.results.causal import CausalRecord, MatrixCell
+
+Floats = npt.NDArray[np.float64]
+
+
+def cross_form(runs: Sequence[CausalRun]) -> list[CausalRecord]:
+    """The records of several forms of one model, each with its row of the matrix; of one form alone as it is."""
+    if len(runs) < 2:
+        return [run.record for run in runs]
+    given = [LastOutputs(run) for run in runs]
+    made = []
+    for receiver in runs:
+        pairs = [p for cell in receiver.setting.cells for p in cell.pairs]
+        untouched = _untouched(receiver)
+        cells = tuple(_cell(receiver, donor, untouched, len(pairs)) for donor in given)
+        made.append(receiver.record.model_copy(update={"matrix": cells}))
+    return made
+
+
+class LastOutputs:
+    """The head outputs at the prediction position of one form's matched prompts, read when they are first needed."""
+
+    def __init__(self, run: CausalRun) -> None:
+        self.run = run
+        contexts = run.setting.subject.contexts
+        words, frames = [n.word for n in contexts.nouns], [f.id for f in contexts.frames]
+        pairs = zip(contexts.frame.tolist(), contexts.env.tolist(), strict=True)
+        self.place = {(frames[f], words[u]): i for i, (f, u) in enumerate(pairs)}
+        self._kept: dict[int, list[Tensor]] = {}
+
+    def of(self, wanted: Sequence[int]) -> list[Tensor]:
+        """For each mixer [wanted, 1, H, D] of these contexts."""
+        adapter, rows = self.run.setting.subject.adapter, self.run.setting.subject.contexts.rows
+        by_length: dict[int, list[int]] = {}
+        for i in dict.fromkeys(wanted):
+            if i not in self._kept:
+                by_length.setdefault(len(rows[i]), []).append(i)
+        for length, members in by_length.items():
+            size = max(1, self.run.setting.subject.batch_tokens // length)
+            for a in range(0, len(members), size):
+                part = members[a : a + size]
+                traces = adapter.forward([rows[i] for i in part], trace=True).traces
+                sites = [t.site.detach()[:, :, -1:].transpose(1, 2).cpu() for t in traces]
+                for j, i in enumerate(part):
+                    self._kept[i] = [s[j : j + 1] for s in sites]
+        return [torch.cat(parts) for parts in zip(*(self._kept[i] for i in wanted), strict=True)]
+
+
+def _untouched(run: CausalRun) -> Floats:
+    """[pairs, 2] surprisal of the noun in the corrupt and in the clean prompt."""
+    setting = run.setting
+    pairs = [p for cell in setting.cells for p in cell.pairs]
+    swaps = [setting.swap(p, "corrupt") for p in pairs]
+    back = [Swap(s.donor, s.receiver, s.targets, s.where) for s in swaps]
+    none = np.zeros((1, setting.subject.adapter.info.n_heads), dtype=bool)
+    budget = setting.subject.batch_tokens
+    values = [exchange(setting.subject.adapter, s, none, batch_tokens=budget)[:, 0, 0] for s in (swaps, back)]
+    return np.column_stack(values)
+
+
+def _cell(run: CausalRun, donor: LastOutputs, untouched: Floats, n_pairs: int) -> MatrixCell:
+    setting, contexts = run.setting, run.setting.subject.contexts
+    patched = np.full(n_pairs, np.nan)
+    for part, cell, chosen in zip(setting.parts, setting.cells, run.lists, strict=True):
+        members, wanted, rows, targets = [], [], [], []
+        for i, pair in enumerate(cell.pairs, start=part.start):
+            at = donor.place.get((contexts.frames[pair.frame].id, contexts.nouns[pair.noun].word))
+            if at is not None:
+                members.append(i)
+                wanted.append(at)
+                rows.append(contexts.rows[pair.corrupt])
+                targets.append(pair.target)
+        if members:
+            budget = setting.subject.batch_tokens
+            patched[members] = _patched(setting.subject.adapter, rows, targets, chosen, donor.of(wanted), budget)
+    known = ~np.isnan(patched)
+    above, below = untouched[:, 0] - patched, untouched[:, 0] - untouched[:, 1]
+    nouns = setting.noun
+    return MatrixCell(
+        donor_form=donor.run.record.env_form,
+        k=int(run.lists[0].sum()),
+        n_pairs=int(known.sum()),
+        recovered=ratio(nouns[known], above[known], below[known], setting.subject.seed),
+    )
+
+
+def _patched(
+    adapter: Adapter,
+    rows: Sequence[Encoded],
+    targets: Sequence[int],
+    chosen: npt.NDArray[np.bool_],
+    outputs: Sequence[Tensor],
+    batch_tokens: int,
+) -> Floats:
+    """[rows] surprisal with the chosen heads' outputs at the prediction position put in; one token on a cache."""
+    info = adapter.info
+    cached = "prefix" in info.capabilities and all(m.kind == "attention" for m in info.mixers)
+    scale = torch.tensor(np.where(chosen, 0.0, 1.0), dtype=torch.float32)[None]
+    found = np.full(len(rows), np.nan)
+    by_length: dict[int, list[int]] = {}
+    for i, row in enumerate(rows):
+        by_length.setdefault(len(row), []).append(i)
+    for length, members in by_length.items():
+        size = max(1, batch_tokens // length)
+        for a in range(0, len(members), size):
+            part = members[a : a + size]
+            start = length - 1 if cached and length > MIN_PREFIX else 0
+            prefix = adapter.prefill([rows[i].upto(start) for i in part]) if start else None
+            edit = HeadEdit(scale, tuple(o[part] for o in outputs), "last")
+            logits = adapter.forward([rows[i].after(start) for i in part], prefix=prefix, edit=edit).logits
+            own = torch.tensor([targets[i] for i in part], device=logits.device)
+            values = torch.logsumexp(logits, -1) - logits.gather(1, own[:, None])[:, 0]
+            found[part] = values.double().cpu().numpy()
+    return found

@@ -1,0 +1,143 @@
+"""Edge knockout: what is lost of the gain when edges between tokens are cut (protocol §15).
+
+`direct` cuts prediction position <- ENV form; in two steps, `write` cuts later tokens <- ENV form and `read` cuts
+prediction position <- those later tokens. In the headline's heads, and in all heads of sliding windows of layers. Cuts
+are made in both prompts of a pair, and lost is 1 - gain under the cut / gain. Edges into the prediction position change
+its own row only, so that one token is run on the cached prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
+from groundbench.engine import distributed as processes
+from groundbench.engine.batching import MIN_PREFIX
+from groundbench.engine.scoring import is_out_of_memory
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Step = Literal["direct", "read", "write"]
+STEPS: tuple[Step, ...] = ("direct", "write", "read")
+MOST_WINDOWS = 16
+GROUP = 8
+"""Most prompts that share their passes."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Edges of one kind, cut in some heads [heads]."""
+
+    step: Step
+    heads: Bools
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt and the token whose surprisal is read after it."""
+
+    row: Encoded
+    target: int
+
+
+def windows(layers: Sequence[int]) -> list[tuple[int, int]]:
+    """(first, last) of sliding windows a quarter of the depth wide, over the layers that have heads; at most 16."""
+    layers = sorted(set(layers))
+    width = max(1, round(len(layers) / 4))
+    starts = range(len(layers) - width + 1)
+    step = max(1, -(-len(starts) // MOST_WINDOWS))
+    chosen = sorted({*starts[::step], starts[-1]})
+    return [(layers[a], layers[a + width - 1]) for a in chosen]
+
+
+def knocked_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], batch_tokens: int) -> Floats:
+    """[prompts, cuts] surprisal (nats) of each target with each cut.
+
+    Raises:
+        UnsupportedModelError: the model computes its attention by itself.
+    """
+    found = np.full((len(asked), len(cuts)), np.nan)
+    for last_only in (True, False):
+        columns = [k for k, c in enumerate(cuts) if (c.step != "write") == last_only]
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i, item in enumerate(asked):
+            groups.setdefault((len(item.row), _start(adapter, item.row, last_only)), []).append(i)
+        jobs = []
+        for (length, start), members in sorted(groups.items()):
+            size = max(1, min(GROUP, batch_tokens // length))
+            jobs += [(members[a : a + size], start) for a in range(0, len(members), size)]
+
+        def run(_: int, job: tuple[list[int], int], columns: list[int] = columns) -> Floats:
+            members, start = job
+            return _run(adapter, [asked[i] for i in members], [cuts[k] for k in columns], start, batch_tokens)
+
+        if columns:
+            for (members, _), values in zip(jobs, processes.current().spread(jobs, run), strict=True):
+                found[np.ix_(members, columns)] = values
+    return found
+
+
+def _start(adapter: Adapter, row: Encoded, last_only: bool) -> int:
+    """How many tokens are cached: all before the first whose row changes; none where a scan holds the tokens' state."""
+    info = adapter.info
+    if "prefix" not in info.capabilities or any(m.kind != "attention" for m in info.mixers):
+        return 0
+    start = len(row) - 1 if last_only else min(row.env_positions)
+    for begin, end in row.image_spans:
+        if begin < start < end:
+            start = begin
+    return start if start >= MIN_PREFIX else 0
+
+
+def _run(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], start: int, batch_tokens: int) -> Floats:
+    rows = [a.row.after(start) for a in asked]
+    n, length = len(rows), len(rows[0])
+    prefix = adapter.prefill([a.row.upto(start) for a in asked]) if start else None
+    target = torch.tensor([a.target for a in asked])
+    width = max(1, batch_tokens // (n * max(1, length - start)))
+    columns = []
+    for a in range(0, len(cuts), width):
+        part = cuts[a : a + width]
+        ends = [[_ends(item.row, cut.step) for item in asked] for cut in part]
+        queries = torch.stack([q for own in ends for q, _ in own])
+        keys = torch.stack([k for own in ends for _, k in own])
+        heads = torch.tensor(np.repeat(np.array([c.heads for c in part]), n, axis=0))
+        edit = HeadEdit(torch.ones(1, adapter.info.n_heads), cut=EdgeCut(heads, queries, keys))
+        cached = None if prefix is None else prefix.select(list(range(n)) * len(part))
+        try:
+            logits = adapter.forward(rows * len(part), prefix=cached, edit=edit).logits
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or batch_tokens <= length:
+                raise
+            return _run(adapter, asked, cuts, start, batch_tokens // 2)
+        picked = logits.gather(1, target.repeat(len(part)).to(logits.device)[:, None])[:, 0]
+        columns.append((torch.logsumexp(logits, -1) - picked).view(len(part), n).double().cpu().numpy())
+    return np.asarray(np.concatenate(columns).T, np.float64)
+
+
+def _ends(row: Encoded, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
+    """[T] which positions read, and which are read from."""
+    length, env = len(row), row.env_positions
+    at_env, later, last = (torch.zeros(length, dtype=torch.bool) for _ in range(3))
+    at_env[[p for p in env if p < length - 1]] = True
+    later[max(env) + 1 : length - 1] = True
+    last[-1] = True
+    if step == "write":
+        return later, at_env
+    return last, at_env if step == "direct" else later
+
+
+def cuts_of(lists: Bools, layer: Ints, *, two_steps: bool = True) -> list[tuple[Cut, tuple[int, int] | None]]:
+    """The headline's heads, then every window of layers, one step and two; None marks the headline."""
+    made: list[tuple[Cut, tuple[int, int] | None]] = [(Cut("direct", lists), None)]
+    for step in STEPS if two_steps else STEPS[:1]:
+        for first, last in windows(layer.tolist()):
+            made.append((Cut(step, (layer >= first) & (layer <= last)), (first, last)))
+    return made

@@ -1,0 +1,80 @@
+"""The options of the measure `causal`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from groundbench.api.errors import BadInputError
+from groundbench.engine.subject import resolved
+
+Score = Literal["share", "contrast", "contrast-ig", "exact"]
+SCORES: tuple[Score, ...] = ("share", "contrast", "contrast-ig", "exact")
+MIN_NOUNS = 4
+"""Nouns of each half: fewer have no spread to speak of."""
+CURVE_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Of all heads: the sizes at which a faithfulness curve is measured, those of MIB's circuit track."""
+SET_SIZES = (1, 3, 5, 10, 17, 30)
+"""Heads that change places, by the headline's ranking."""
+Most = int | Literal["all"] | None
+
+
+@dataclass(frozen=True)
+class CausalOptions:
+    """How causes are measured (protocol §15); None is resolved by the model's size.
+
+    Attributes:
+        scores: by what heads are ranked; the headline's ranking is `contrast`.
+        nouns: a seeded sample of this many nouns, half of them from each half, or `all`.
+        frames: of each half of the frames a seeded sample of this many, or `all`.
+        draws: layer-matched random sets beside the headline's set.
+        random_orders: random rankings of the curve's band.
+        exact_pairs: most pairs on which every head is exchanged alone, or `all`.
+        points: points between the two prompts over which `contrast-ig` averages its gradient.
+        knockout: also cut the edges from the ENV form to the prediction, in heads and in windows of layers.
+        identity: also say what each head does on random tokens.
+    """
+
+    scores: tuple[Score, ...] = SCORES
+    nouns: Most = None
+    frames: Most = None
+    draws: int | None = None
+    random_orders: int = 5
+    exact_pairs: Most = None
+    points: int = 5
+    knockout: bool = True
+    identity: bool = True
+
+    def __post_init__(self) -> None:
+        unknown = [s for s in self.scores if s not in SCORES]
+        if unknown or "contrast" not in self.scores:
+            found = ", ".join(self.scores) or "none"
+            raise BadInputError(f"the causal scores are {found}; expected contrast and some of {', '.join(SCORES)}")
+        for name, low in (("draws", 2), ("random_orders", 1), ("points", 1)):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise BadInputError(f"causal option {name} is {value}; expected at least {low}")
+        for name, low in (("nouns", 2 * MIN_NOUNS), ("frames", 1), ("exact_pairs", 1)):
+            value = getattr(self, name)
+            if isinstance(value, int) and value < low:
+                raise BadInputError(f"causal option {name} is {value}; expected at least {low} or all")
+
+    def most(self, name: Literal["nouns", "frames", "exact_pairs"]) -> int | None:
+        """The size of a sample; None for all."""
+        value: Most = resolved(getattr(self, name), name)
+        return value if isinstance(value, int) else None
+
+
+def headline_size(n_heads: int) -> int:
+    """The number of heads of which the headline speaks: ten, of small models a tenth of the heads (at least one)."""
+    return max(1, min(10, n_heads // 10))
+
+
+def set_sizes(n_heads: int) -> tuple[int, ...]:
+    """The sizes of the sets that change places: some up to half of the heads, and the headline's."""
+    return tuple(sorted({k for k in SET_SIZES if 2 * k <= n_heads} | {headline_size(n_heads)}))
+
+
+def curve_sizes(n_heads: int) -> tuple[int, ...]:
+    """The numbers of heads of a faithfulness curve: at least one, each once."""
+    return tuple(sorted({max(1, round(share * n_heads)) for share in CURVE_SHARES}))

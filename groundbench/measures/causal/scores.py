@@ -1,0 +1,164 @@
+"""Scores of single heads: contrast, contrast-ig and exact (protocol §15).
+
+`contrast` is attribution patching at head nodes: sum over positions and dimensions of (o_clean - o_corrupt) times the
+gradient of the target's log-probability at the corrupt run; two forward passes and one backward pass for a batch of
+pairs, whatever the number of heads. `contrast-ig` averages that gradient over points between the two prompts'
+embeddings. `exact` is the effect of exchanging each head alone, clean into corrupt. All in nats: positive heads help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from groundbench.api.adapter import Adapter, EmbeddingInput, Forward, Prefix
+from groundbench.api.errors import NonFiniteLogitsError, UnsupportedModelError
+from groundbench.engine import distributed as processes
+from groundbench.engine.run_directory import Stage
+from groundbench.engine.scoring import is_out_of_memory
+from groundbench.measures.causal.interchange import Swap, exchange
+from groundbench.measures.heads.saliency_flow import target_loss
+
+Floats = npt.NDArray[np.float64]
+
+
+def contrast_scores(
+    adapter: Adapter,
+    swaps: Sequence[Swap],
+    *,
+    points: int = 0,
+    batch_tokens: int,
+    stage: Stage | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Floats:
+    """[swaps, heads] contrast of every head: receiver corrupt, donor clean, the first target asked for.
+
+    Args:
+        points: 0 takes the gradient at the corrupt run; otherwise it is averaged over so many points between the
+            clean prompt's embeddings (left out) and the corrupt one's (the last), as EAP-IG does.
+
+    Raises:
+        UnsupportedModelError: the model's heads cannot be read, or its embeddings cannot be given.
+    """
+    if "tap" not in adapter.info.capabilities:
+        raise UnsupportedModelError(f"{adapter.info.name}: {adapter.info.why_not('tap')}")
+    if points and not can_interpolate(adapter):
+        raise UnsupportedModelError(
+            f"{adapter.info.name}: no gradient between two prompts: {adapter.info.why_not('restart')}"
+        )
+    batches = list(_batches(adapter, swaps, batch_tokens))
+
+    def run(number: int, batch: list[int]) -> Floats:
+        kept = None if stage is None else stage.load(number)
+        if kept is None:
+            kept = _with_halving(adapter, [swaps[i] for i in batch], points).astype(np.float32)
+            if stage is not None:
+                stage.write(number, kept)
+        return kept.astype(np.float64)
+
+    found = np.full((len(swaps), adapter.info.n_heads), np.nan)
+    for batch, values in zip(batches, processes.current().spread(batches, run, advance=advance), strict=True):
+        found[batch] = values
+    return found
+
+
+def can_interpolate(adapter: Adapter) -> bool:
+    """Whether `contrast-ig` can be measured."""
+    return isinstance(adapter, EmbeddingInput) and {"restart", "hidden"} <= adapter.info.capabilities
+
+
+def exact_scores(
+    adapter: Adapter,
+    swaps: Sequence[Swap],
+    *,
+    batch_tokens: int,
+    stage: Stage | None = None,
+    advance: Callable[[int], None] | None = None,
+) -> Floats:
+    """[swaps, heads] fall of the first target's surprisal (nats) when each head alone is exchanged."""
+    n = adapter.info.n_heads
+    sets = np.concatenate([np.zeros((1, n), dtype=bool), np.eye(n, dtype=bool)])
+    first = [Swap(s.receiver, s.donor, s.targets[:1], s.where) for s in swaps]
+    found = exchange(adapter, first, sets, batch_tokens=batch_tokens, stage=stage, advance=advance)[..., 0]
+    result: Floats = found[:, :1] - found[:, 1:]
+    return result
+
+
+def _batches(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> Iterator[list[int]]:
+    prefixes = _graph_bears_cache(adapter)
+    by_shape: dict[tuple[int, int], list[int]] = {}
+    for i, swap in enumerate(swaps):
+        by_shape.setdefault((len(swap.receiver), swap.start(prefixes)), []).append(i)
+    for (length, _), members in sorted(by_shape.items()):
+        size = max(1, batch_tokens // (2 * length))
+        for a in range(0, len(members), size):
+            yield members[a : a + size]
+
+
+def _graph_bears_cache(adapter: Adapter) -> bool:
+    """Whether a traced pass may go on from a cache: not where a scan writes its state in place."""
+    info = adapter.info
+    return (
+        "prefix" in info.capabilities
+        and all(m.kind == "attention" for m in info.mixers)
+        and len({m.layer for m in info.mixers}) == info.n_layers
+    )
+
+
+def _with_halving(adapter: Adapter, swaps: Sequence[Swap], points: int) -> Floats:
+    try:
+        return _contrast(adapter, swaps, points)
+    except (RuntimeError, MemoryError) as error:
+        if len(swaps) == 1 or not is_out_of_memory(error):
+            raise
+    half = len(swaps) // 2
+    return np.concatenate([_with_halving(adapter, part, points) for part in (swaps[:half], swaps[half:])])
+
+
+def _contrast(adapter: Adapter, swaps: Sequence[Swap], points: int) -> Floats:
+    start = swaps[0].start(_graph_bears_cache(adapter))
+    prefix = adapter.prefill([s.receiver.upto(start) for s in swaps]) if start else None
+    corrupt = [s.receiver.after(start) for s in swaps]
+    clean = [s.donor.after(start) for s in swaps]
+    entering = [0] if points else []
+    other = adapter.forward(clean, prefix=prefix, trace=True, hidden=entering)
+    given = [t.site.detach() for t in other.traces]
+    embedded = {k: v.detach() for k, v in other.hidden.items()}
+    del other
+    own = adapter.forward(corrupt, prefix=prefix, trace=True, hidden=entering)
+    difference = [g - t.site.detach() for g, t in zip(given, own.traces, strict=True)]
+    if not points:
+        return _weighted(difference, _gradients(own, swaps))
+    here = own.hidden[0].detach()
+    del own
+    total: list[Tensor] | None = None
+    for step in range(1, points + 1):
+        between = embedded[0] + step / points * (here - embedded[0])
+        grads = _gradients(_from(adapter, corrupt, between, prefix), swaps)
+        total = grads if total is None else [a + b for a, b in zip(total, grads, strict=True)]
+    assert total is not None
+    return _weighted(difference, total) / points
+
+
+def _from(adapter: Adapter, rows: Sequence[object], embedded: Tensor, prefix: Prefix | None) -> Forward:
+    assert isinstance(adapter, EmbeddingInput)
+    return adapter.forward_from(rows, embedded, prefix=prefix)  # type: ignore[arg-type]
+
+
+def _gradients(out: Forward, swaps: Sequence[Swap]) -> list[Tensor]:
+    """Of the target's log-probability with respect to each mixer's head outputs, [B, H, T, D] each."""
+    metric = -target_loss(out.logits, [s.targets[0] for s in swaps])
+    if not torch.isfinite(metric).all():
+        where = swaps[int((~torch.isfinite(metric)).nonzero()[0])].where
+        raise NonFiniteLogitsError(f"{where}: the model returned NaN or infinite logits")
+    return list(torch.autograd.grad(metric.sum(), [t.site for t in out.traces], materialize_grads=True))
+
+
+def _weighted(difference: Sequence[Tensor], gradient: Sequence[Tensor]) -> Floats:
+    """[B, heads]: the differences times the gradients, summed over positions and dimensions."""
+    parts = [(d.double() * g.double()).sum((2, 3)).cpu() for d, g in zip(difference, gradient, strict=True)]
+    return np.asarray(torch.cat(parts, dim=1).numpy(), np.float64)

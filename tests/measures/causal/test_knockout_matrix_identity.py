@@ -1,0 +1,99 @@
+"""Edge knockout, the cross-form matrix and the identity of heads on circuits set by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.planted import PlantedTestbed, state_space
+from helpers.planted_circuits import CIRCUITS
+from helpers.tiny_models import tiny_adapter
+
+from groundbench.adapters.huggingface import open_causal
+from groundbench.engine.contexts import build_contexts
+from groundbench.engine.scoring import score
+from groundbench.engine.subject import Subject
+from groundbench.measures.causal.cross_form import cross_form
+from groundbench.measures.causal.edge_knockout import windows
+from groundbench.measures.causal.head_identity import head_identity
+from groundbench.measures.causal.measure import CausalRun, run_causal
+from groundbench.measures.causal.options import CausalOptions
+
+OPTIONS = CausalOptions(scores=("contrast",), nouns="all", frames=1, draws=4, exact_pairs=4, random_orders=1)
+
+
+def _run(folder: Path) -> CausalRun:
+    adapter = open_causal(str(folder))
+    assert adapter is not None
+    testbed = PlantedTestbed()
+    contexts = build_contexts(adapter, testbed, testbed.form("token"))
+    return run_causal(Subject(adapter, contexts, score(adapter, contexts)), OPTIONS)
+
+
+def _lost(run: CausalRun, step: str, layer: int) -> float:
+    found = next(
+        k.lost.value
+        for k in run.record.knockout
+        if (k.step, k.heads, k.first_layer, k.last_layer) == (step, "all", layer, layer)
+    )
+    assert found is not None
+    return found
+
+
+def test_a_copy_head_loses_its_edge_in_its_layer_alone(tmp_path: Path) -> None:
+    run = _run(CIRCUITS["copy"](tmp_path).folder)
+    assert _lost(run, "direct", 2) == pytest.approx(1, abs=1e-3)
+    for step, layer in (("direct", 1), ("direct", 3), ("read", 2), ("write", 2)):
+        assert _lost(run, step, layer) == pytest.approx(0, abs=1e-3)
+    headline = next(k for k in run.record.knockout if k.heads == "headline")
+    assert headline.lost.value == pytest.approx(1, abs=1e-3)
+
+
+def test_a_relay_is_cut_in_two_steps(tmp_path: Path) -> None:
+    run = _run(CIRCUITS["relay"](tmp_path).folder)
+    assert _lost(run, "write", 1) == pytest.approx(1, abs=1e-3)
+    assert _lost(run, "read", 2) > 0.7
+    for step, layer in (("direct", 1), ("direct", 2), ("write", 2), ("read", 1)):
+        assert _lost(run, step, layer) == pytest.approx(0, abs=1e-3)
+
+
+def test_a_state_space_head_loses_its_edge(tmp_path: Path) -> None:
+    run = _run(state_space(tmp_path).folder)
+    assert _lost(run, "direct", 1) == pytest.approx(1, abs=1e-3)
+    assert _lost(run, "direct", 2) == pytest.approx(0, abs=1e-3)
+
+
+def test_windows_are_a_quarter_of_the_depth_and_few() -> None:
+    assert windows([1, 2, 3, 4]) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    many = windows(list(range(1, 31)))
+    assert all(b - a == 7 for a, b in many)
+    assert many[0] == (1, 8)
+    assert many[-1] == (23, 30)
+    assert len(windows(list(range(1, 121)))) <= 18
+    assert windows([4, 8, 8, 12])[-1] == (12, 12)
+
+
+def test_a_head_that_carries_the_noun_transfers_between_forms(tmp_path: Path) -> None:
+    run = _run(CIRCUITS["copy"](tmp_path).folder)
+    for record in cross_form([run, run]):
+        for cell in record.matrix:
+            assert cell.recovered.value == pytest.approx(1, abs=1e-3)
+            assert cell.n_pairs == run.record.pairs.n
+    assert cross_form([run])[0].matrix == ()
+
+
+def test_a_previous_token_head_is_known_for_one(tmp_path: Path) -> None:
+    adapter = open_causal(str(CIRCUITS["induction"](tmp_path).folder))
+    assert adapter is not None
+    found = {(h.layer, h.head): h for h in head_identity(adapter)}
+    assert found[1, 1].previous == pytest.approx(1, abs=1e-3)
+    assert found[1, 1].induction == pytest.approx(0, abs=1e-3)
+    assert all((h.previous or 0) < 0.2 for place, h in found.items() if place != (1, 1))
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "mamba2", "bloom"])
+def test_identity_is_a_share_of_attention(family: str) -> None:
+    for head in head_identity(tiny_adapter(family)):
+        for share in (head.induction, head.previous, head.duplicate, head.sink):
+            assert share is not None
+            assert -1e-6 <= share <= 1 + 1e-6

@@ -1,0 +1,132 @@
+"""Pairs of prompts of equal length, drawn within cross-fit cells; and what cannot be measured, in one sentence."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.planted import NOUNS, PlantedTestbed, vocabulary
+from helpers.tiny_models import tiny, word_tokenizer
+
+from groundbench.adapters.huggingface import HFCausal
+from groundbench.api.adapter import Adapter
+from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.engine.contexts import Contexts, build_contexts, matched
+from groundbench.engine.scoring import score
+from groundbench.engine.subject import Subject
+from groundbench.measures.causal.measure import Setting, measure
+from groundbench.measures.causal.options import CausalOptions
+from groundbench.measures.causal.pairs import make_pairs
+
+ALL = CausalOptions(nouns="all", frames="all", draws=4, exact_pairs="all")
+
+
+@pytest.fixture(scope="module")
+def adapter() -> HFCausal:
+    return HFCausal(tiny("gpt2", vocab_size=len(vocabulary())), word_tokenizer(vocabulary()), name="tiny")
+
+
+@pytest.fixture(scope="module")
+def contexts(adapter: HFCausal) -> Contexts:
+    testbed = PlantedTestbed()
+    return build_contexts(adapter, testbed, testbed.form("token"))
+
+
+def test_pairs_show_two_nouns_in_one_frame_at_one_length(contexts: Contexts) -> None:
+    cells = make_pairs(contexts, ALL, seed=3)
+    assert len(cells) == 4
+    assert sum(len(c.pairs) for c in cells) == len(matched(contexts)[0])
+    for cell in cells:
+        for p in cell.pairs:
+            assert contexts.env[p.clean] == p.noun != p.other == contexts.env[p.corrupt]
+            assert contexts.frame[p.clean] == contexts.frame[p.corrupt] == p.frame
+            assert len(contexts.rows[p.clean]) == len(contexts.rows[p.corrupt])
+            assert {p.noun, p.other} <= set(cell.cell.nouns.tolist())
+        for p in cell.same_category:
+            assert contexts.nouns[p.noun].category == contexts.nouns[p.other].category
+
+
+def test_the_opposite_cell_shares_no_noun_and_no_frame(contexts: Contexts) -> None:
+    cells = make_pairs(contexts, ALL, seed=3)
+    for i, cell in enumerate(cells):
+        other = cells[-1 - i]
+        assert not {n for p in cell.pairs for n in (p.noun, p.other)} & {
+            n for p in other.pairs for n in (p.noun, p.other)
+        }
+        assert not {p.frame for p in cell.pairs} & {p.frame for p in other.pairs}
+
+
+def test_pairs_depend_on_the_seed_alone(contexts: Contexts) -> None:
+    first, again, other = (make_pairs(contexts, ALL, seed=s) for s in (3, 3, 4))
+    assert [c.pairs for c in first] == [c.pairs for c in again]
+    assert [c.pairs for c in first] != [c.pairs for c in other]
+
+
+def test_a_sample_of_nouns_and_frames(contexts: Contexts) -> None:
+    cells = make_pairs(contexts, replace(ALL, nouns=8, frames=1), seed=0)
+    assert len(cells) == 2
+    assert [len(c.pairs) for c in cells] == [4, 4]
+
+
+def _lengthened(contexts: Contexts, kept: set[int]) -> Contexts:
+    """The same contexts, each noun's prompt longer than the last one's by a token, except for some nouns."""
+    rows = tuple(
+        row if env in kept else replace(row, ids=row.ids[:1] * (1 + 2 * env) + row.ids)
+        for row, env in zip(contexts.rows, contexts.env.tolist(), strict=True)
+    )
+    return replace(contexts, rows=rows)
+
+
+def test_items_without_a_partner_of_equal_length_are_left_out_and_counted(contexts: Contexts) -> None:
+    cells = make_pairs(_lengthened(contexts, set(range(1, 12))), ALL, seed=0)
+    assert sum(c.left_out for c in cells) == len(contexts.frames)
+    assert 0 not in {p.noun for c in cells for p in c.pairs}
+
+
+def test_no_pair_at_all_is_said_with_the_nearest_lengths(contexts: Contexts) -> None:
+    with pytest.raises(BadInputError, match=r"form 'token': .*the nearest lengths are \d+ and \d+ tokens, in frame"):
+        make_pairs(_lengthened(contexts, set()), ALL, seed=0)
+
+
+def test_too_few_nouns_are_said(adapter: Adapter) -> None:
+    testbed = PlantedTestbed()
+    few = build_contexts(adapter, testbed, testbed.form("token"), nouns=list(NOUNS[:6]))
+    with pytest.raises(BadInputError, match=re.escape("a half of the 6 nouns has 3")):
+        make_pairs(few, ALL)
+
+
+def test_a_model_without_heads_is_refused() -> None:
+    adapter = HFCausal(
+        tiny("groundbench_lstm", vocab_size=len(vocabulary())), word_tokenizer(vocabulary()), name="lstm"
+    )
+    testbed = PlantedTestbed()
+    contexts = build_contexts(adapter, testbed, testbed.form("token"))
+    with pytest.raises(UnsupportedModelError, match="lstm: no heads can be exchanged"):
+        measure(Subject(adapter, contexts, score(adapter, contexts)), ALL)
+
+
+def test_a_blind_model_recovers_nothing(contexts: Contexts, adapter: HFCausal) -> None:
+    """Every noun is shown as the same token: no gain, so every share is null and nothing is called carried."""
+    first = contexts.rows[0]
+    token = first.ids[first.env[0][0]]
+    rows = tuple(
+        replace(r, ids=tuple(token if p in r.env_positions else t for p, t in enumerate(r.ids))) for r in contexts.rows
+    )
+    blind = replace(contexts, rows=rows)
+    record = measure(Subject(adapter, blind, score(adapter, contexts)), replace(ALL, scores=("contrast",), frames=1))
+    headline = record.headline
+    assert headline is not None
+    assert record.pairs.gain.value == pytest.approx(0, abs=1e-5)
+    assert headline.recovered.value is None
+    assert headline.same_answer.value is None
+    assert headline.p_rank is None
+    assert max(abs(s.contrast or 0) for s in record.scores) < 1e-5
+
+
+def test_random_weights_have_no_headline_beyond_random_sets(contexts: Contexts, adapter: HFCausal) -> None:
+    """With random weights a gain has no sign, so that ratios are null or no rank reaches its floor systematically."""
+    setting = Setting.of(Subject(adapter, contexts, score(adapter, contexts)), ALL)
+    assert len(setting.noun) == sum(p.stop - p.start for p in setting.parts)
+    assert np.array_equal(setting.layer, np.repeat([1, 2, 3], 4))

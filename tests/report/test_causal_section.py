@@ -1,0 +1,96 @@
+"""The section on causes: what it says, draws and lists, from records made by hand and from a measured circuit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.fake_results import fake_causal, fake_result
+
+from groundbench.report.pages import render_run
+from groundbench.report.sections.causal import causal_section
+from groundbench.report.text.sentences import carried_sentence
+from groundbench.results.causal import Interval
+from groundbench.results.run import Result
+
+
+def _with(records: tuple, result: Result | None = None) -> Result:
+    return (result or fake_result(0)).model_copy(update={"causal": records})
+
+
+def test_the_headline_says_how_few_heads_carry_how_much() -> None:
+    told = carried_sentence(fake_causal("word", recovered=0.94))
+    assert "10 of 270 heads carry 94" in told
+    assert "as many random heads of the same layers carry 1" in told
+    assert "rank p = 0.048" in told
+
+
+def test_nothing_to_carry_is_said() -> None:
+    record = fake_causal("emoji", recovered=None)
+    assert "there is nothing to carry" in carried_sentence(record)
+    page = render_run(_with((record,)))
+    assert "there is nothing to carry" in page
+
+
+def test_the_page_shows_every_figure_and_the_matrix() -> None:
+    records = tuple(fake_causal(form, recovered=0.9, others=("word", "gloss")) for form in ("word", "gloss"))
+    section = causal_section(fake_result(0).model, records)
+    titles = [f.title for f in section.figures]
+    assert titles == [
+        "How few heads are enough",
+        "Where the noun is read",
+        "Do heads carry the noun or the token?",
+        "Are they induction heads?",
+        "Every head",
+    ]
+    matrix = section.figures[2].table
+    assert [r[0] for r in matrix.rows] == ["word", "gloss"]
+    assert len(section.tables[0].rows) == 2
+    page = render_run(_with(records))
+    assert "Which heads carry it" in page
+
+
+def test_what_was_not_measured_is_said() -> None:
+    assert "--measure causal" in causal_section(fake_result(0).model, ()).missing
+    without = fake_result(0).model.model_copy(update={"mixers": ()})
+    assert "no heads" in causal_section(without, ()).missing
+
+
+def test_a_record_without_curves_or_random_draws_is_shown() -> None:
+    record = fake_causal("word", recovered=0.9).model_copy(update={"curves": (), "knockout": (), "identity": ()})
+    headline = record.interchange[0].model_copy(update={"random_recovered": (), "recovered": Interval(value=0.9)})
+    record = record.model_copy(update={"interchange": (headline,)})
+    assert "10 of 270 heads carry 90" in render_run(_with((record,)))
+
+
+def test_zeroing_that_shows_nothing_is_named() -> None:
+    record = fake_causal("word", recovered=0.9)
+    for zeroed, told in ((0.0, True), (3.0, False), (None, False)):
+        scores = (record.scores[0].model_copy(update={"zeroed": zeroed}), *record.scores[1:])
+        notes = causal_section(fake_result(0).model, (record.model_copy(update={"scores": scores}),)).notes
+        assert any("cutting heads misleads here" in n for n in notes) == told
+
+
+@pytest.mark.parametrize("name", ["causal_curve", "knockout", "head_identity", "cross_form"])
+def test_figures_of_causes(name: str) -> None:
+    pytest.importorskip("matplotlib")
+    import groundbench.plots
+    from groundbench.api.errors import BadInputError
+
+    records = tuple(fake_causal(form, recovered=0.9, others=("word", "gloss")) for form in ("word", "gloss"))
+    axes = getattr(groundbench.plots, name)(_with(records)).axes[0]
+    if name == "causal_curve":
+        drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+        curve = records[0].curves[0]
+        assert drawn[curve.ranking] == pytest.approx([p.f for p in curve.points])
+    if name == "cross_form":
+        image = axes.images[0].get_array()
+        assert image[0, 1] == pytest.approx(records[0].matrix[1].recovered.value)
+    with pytest.raises(BadInputError, match="--measure causal"):
+        getattr(groundbench.plots, name)(_with(()))
+
+
+def test_results_with_causes_are_read_back(tmp_path: Path) -> None:
+    result = _with((fake_causal("word", recovered=0.9),))
+    result.save(tmp_path / "result.json")
+    assert Result.load(tmp_path) == result
