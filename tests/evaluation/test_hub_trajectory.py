@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +32,8 @@ def model(tmp_path: Path) -> Path:
 def test_revisions_are_measured_in_the_order_of_their_steps(hub: LoopbackHub, model: Path, tmp_path: Path) -> None:
     hub.push("org/run", model, "stage1-step20-tokens1B")
     other = Path(shutil.copytree(model, tmp_path / "other"))
-    config = (other / "config.json").read_text()
-    (other / "config.json").write_text(config.replace('"scale_attn_weights": true', '"scale_attn_weights": false'))
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"layer_norm_epsilon": 0.5}))
     hub.push("org/run", other, "step3")
     name = "org/run@stage1-step20-tokens1B,step3"
     found = trajectory(name, PlantedTestbed(), out=tmp_path / "out", options=OPTIONS)
