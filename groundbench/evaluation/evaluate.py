@@ -284,6 +284,7 @@ def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, o
     return {
         "model": info.name,
         "weights": info.fingerprint,
+        **info.identity,
         "tokenizer": info.tokenizer,
         "dtype": info.dtype,
         "attention": info.attention,
@@ -357,6 +358,8 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
         found["skipped"] = skipped
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
+    if adapter.info.notes:
+        found["notes"] = list(adapter.info.notes)
     if adapter.info.chat_date is not None:
         found["chat_date"] = adapter.info.chat_date
     return found | protocol_record(options, adapter.info)

@@ -154,6 +154,7 @@ def _calibrated(
                 n_fit=len(fit),
                 n_test=len(test),
                 ece=held.ece,
+                ece_raw=held.ece_raw,
                 ece_high=ece_high(predicted, test_error, group, seed),
                 brier=held.brier,
                 bins=held.bins,
