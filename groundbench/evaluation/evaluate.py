@@ -66,7 +66,7 @@ from groundbench.util.progress import Progress
 
 
 def evaluate(
-    model: str | Adapter,
+    model: Any,
     testbed: str | Testbed | None = None,
     *,
     forms: Sequence[str] = (),
@@ -91,7 +91,7 @@ def evaluate(
     """Measure a model on a testbed.
 
     Args:
-        model: a hub id, a folder, a `.gguf` file, `module:object`, or an Adapter.
+        model: anything that `groundbench.open_model` opens.
         testbed: a testbed or its name; by default that of what our own checkpoints were trained on, and `ladder` for
             all others.
         forms: names of ENV forms, or `("all",)`; by default all of a ladder, else the testbed's default form.

@@ -47,7 +47,7 @@ WRITTEN = (FILE_NAME, "card.md", "card.html", "card.xml", "answers.parquet", "fl
 
 
 def screen(
-    model: str | Adapter,
+    model: Any,
     questions: Sequence[str | Question] = (),
     options: ScreenOptions | None = None,
     *,
@@ -58,7 +58,7 @@ def screen(
     """Screen a model: does it say what was shown, and do its signals tell when it does not?
 
     Args:
-        model: a hub id, a folder, a `.gguf` file, `module:object`, or an Adapter.
+        model: anything that `groundbench.open_model` opens.
         questions: names of question sets, or questions; by default the sets for the model's kind (text or images).
         out: a run directory: card.json and answers.parquet are written there, and an interrupted screening goes on.
         force: start over where `out` holds another run.

@@ -59,6 +59,14 @@ class FaultRecord(_Model):
     reason: str
 
 
+class SecondReading(_Model):
+    """A transcript left out because another reading of the same recording, read first, is kept."""
+
+    file: str
+    first: str
+    why: str
+
+
 class Manifest(_Model):
     """What an imported corpus is.
 
@@ -71,6 +79,9 @@ class Manifest(_Model):
         lines: lines of each kind in the files read: `*` main lines, `%act` tiers ...
         corpora: counts by corpus, as the files name it.
         duplicates: transcripts that were there already, and left out.
+        second_readings: which these are, of which transcript each is another reading, and why.
+        grouped: how many transcripts resemble another so much, or share its identifier, that they share its split.
+        passed_over: how many files of each kind lay among the transcripts and were no input (hidden ones, recordings).
         min_env_share: the smallest share of ENV words with which a transcript was kept; None: all were.
         poor_transcripts: how many had a smaller one, and were left out.
         transcribers: who wrote the transcripts down, by corpus, as their @Transcriber headers name them.
@@ -91,6 +102,9 @@ class Manifest(_Model):
     totals: Counts
     heldout_transcripts: int
     duplicates: int
+    second_readings: tuple[SecondReading, ...] = ()
+    grouped: int = 0
+    passed_over: dict[str, int] = {}
     min_env_share: float | None = None
     poor_transcripts: int = 0
     lines: dict[str, int]

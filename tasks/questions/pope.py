@@ -14,7 +14,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.question import Question
 from groundbench.tasks.corpora.formats.chat import decode as decode_text
 from groundbench.tasks.corpora.importing.faults import Fault, FaultError, fault
-from groundbench.tasks.corpora.importing.sources import BROKEN, broken, find_sources, total_size
+from groundbench.tasks.corpora.importing.sources import BROKEN, broken, find_sources
 from groundbench.tasks.image_dialogue.phrases import YES_NO
 from groundbench.tasks.questions.negatives import KINDS
 from groundbench.tasks.questions.photos import About, Photos, questions_of
@@ -118,7 +118,6 @@ def pope(
 def _rows(files: Sequence[Path]) -> Iterator[tuple[str, Row]]:
     """Every line with its file's name, without folder and suffix."""
     faults: list[Fault] = []
-    total_size(files)
     found = 0
     for source in find_sources(files, (".json", ".jsonl"), faults):
         if source.is_notice:

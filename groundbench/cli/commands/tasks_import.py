@@ -15,6 +15,9 @@ from groundbench.cli.options import AsJson, examples
 if TYPE_CHECKING:
     from groundbench.tasks.corpora import Manifest
 
+SHOWN = 5
+"""Second readings that the summary names; the manifest has all."""
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
 Files = Annotated[
@@ -209,6 +212,16 @@ def _show(manifest: Manifest, out: Path) -> None:
     page.print(f"{manifest.types:,} word types; {manifest.heldout_transcripts} transcripts held out")
     if manifest.duplicates:
         page.print(f"{manifest.duplicates} transcripts were there twice and are left out once")
+        for second in manifest.second_readings[:SHOWN]:
+            page.print(f"  {second.file}: {second.why} as {second.first}", soft_wrap=True)
+        if len(manifest.second_readings) > SHOWN:
+            page.print(f"  … all {len(manifest.second_readings)} stand in manifest.json")
+    if manifest.grouped:
+        page.print(
+            f"{manifest.grouped} transcripts resemble another or share its identifier: they stand in the same split"
+        )
+    if manifest.passed_over:
+        page.print("No input: " + ", ".join(f"{n} {kind}" for kind, n in manifest.passed_over.items()), soft_wrap=True)
     if manifest.min_env_share is not None:
         page.print(
             f"{manifest.poor_transcripts} transcripts left out: less than {manifest.min_env_share:g} of their words is "

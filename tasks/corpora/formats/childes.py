@@ -26,7 +26,8 @@ def read_childes(data: bytes, source: Source, faults: list[Fault], *, tiers: str
     read = read_xml if source.suffix == ".xml" else read_chat
     transcript = read(data, source.name)
     found = list(utterances(transcript, tier_set(tiers), fold_case=fold_case))
-    yield Record(source.name, corpus_name(transcript, source), data, found, transcript.lines, transcript.origin)
+    content = None if found else data  # without a word only the bytes tell two files apart
+    yield Record(source.name, corpus_name(transcript, source), content, found, transcript.lines, transcript.origin)
 
 
 def corpus_name(transcript: Transcript, source: Source) -> str:

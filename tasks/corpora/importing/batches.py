@@ -13,6 +13,7 @@ import numpy.typing as npt
 from groundbench.tasks.corpora.formats.chat_words import ACTION, UNK
 from groundbench.tasks.corpora.formats.segments import ENV, LAN, Utterance
 from groundbench.tasks.corpora.importing.faults import Fault, FaultError
+from groundbench.tasks.corpora.importing.fingerprint import Hashes, content_key, sketch, word_hash
 from groundbench.tasks.corpora.importing.sources import Source, broken, shown
 
 Ints = npt.NDArray[np.int32]
@@ -24,14 +25,14 @@ class Record:
     """One transcript, marked but not yet encoded.
 
     Attributes:
-        content: decides whether two records are the same one.
+        content: decides whether two records are the same one; None: their words do.
         lines: how many lines of each kind it has in its file.
         origin: what its file says of where it is from (see `Transcript`).
     """
 
     name: str
     corpus: str
-    content: bytes
+    content: bytes | None
     utterances: list[Utterance]
     lines: Counter[str] = field(default_factory=Counter)
     origin: dict[str, str] = field(default_factory=dict)
@@ -45,7 +46,8 @@ class Coded:
         tokens: [n] ids, by the batch's vocabulary until they are merged.
         lengths, kinds: [s] of each segment its tokens, and whether it is ENV (1) or LAN (0).
         segments: [u] of each utterance its segments.
-        digest: sha256 of the content.
+        digest: sha256 of the content, or of the words with their tags.
+        sketch: of the words said, see `fingerprint.sketch`; empty where `content` decides.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Coded:
     lengths: Ints
     kinds: npt.NDArray[np.uint8]
     segments: Ints
+    sketch: Hashes
 
     @property
     def env_share(self) -> float:
@@ -86,25 +89,27 @@ Reader = Callable[[bytes, Source, list[Fault]], Iterable[Record]]
 class _Ids(dict[str, int]):
     """Numbers words in the order in which they come."""
 
-    def __init__(self, order: list[str], mark: str) -> None:
-        self._order, self._mark = order, mark
+    def __init__(self, order: list[str], hashes: list[int], mark: str) -> None:
+        self._order, self._hashes, self._mark = order, hashes, mark
 
     def __missing__(self, word: str) -> int:
         marked = word if word in SPECIAL else word + self._mark
         self[word] = len(self._order)
         self._order.append(marked)
+        self._hashes.append(word_hash(marked))
         return self[word]
 
 
 def read_batch(sources: Sequence[Source], read: Reader) -> Batch:
     """Read and encode some files; a file with a fault gives its fault and no transcript."""
     batch = Batch(size=sum(s.size for s in sources))
-    ids = {"env": _Ids(batch.vocabulary, ENV), "lan": _Ids(batch.vocabulary, LAN), "tag": _Ids(batch.vocabulary, "")}
+    hashes: list[int] = []
+    ids = {kind: _Ids(batch.vocabulary, hashes, mark) for kind, mark in (("env", ENV), ("lan", LAN), ("tag", ""))}
     for source in sources:
         try:
             data = source.read()
             batch.inputs.append((shown(source.given), hashlib.sha256(data).hexdigest()))
-            found = [_code(record, ids) for record in read(data, source, batch.faults)]
+            found = [_code(record, ids, hashes) for record in read(data, source, batch.faults)]
         except FaultError as error:
             batch.faults.append(error.fault)
         except Exception as error:
@@ -117,25 +122,37 @@ def read_batch(sources: Sequence[Source], read: Reader) -> Batch:
     return batch
 
 
-def _code(record: Record, ids: dict[str, _Ids]) -> Coded:
+def _code(record: Record, ids: dict[str, _Ids], hashes: list[int]) -> Coded:
     tokens: list[int] = []
     lengths, kinds, segments = [], [], []
+    said: list[int] = []
     for utterance in record.utterances:
         segments.append(len(utterance))
         for kind, tag, words in utterance:
             table = ids[kind]
             tokens.append(ids["tag"][tag])
-            tokens += [table[w] for w in words]
+            found = [table[w] for w in words]
+            tokens += found
+            if kind == "lan":
+                said += found
             lengths.append(len(words) + 1)
             kinds.append(kind == "env")
+    if record.content is None:
+        known = np.array(hashes, dtype=np.uint64)
+        digest, runs = content_key(known[tokens]), sketch(known[said])
+        if not len(runs):  # the few words of a short exchange may be another corpus's too
+            digest = hashlib.sha256(f"{record.corpus}\0{digest}".encode("utf-8", "replace")).hexdigest()
+    else:
+        digest, runs = hashlib.sha256(record.content).hexdigest(), np.zeros(0, dtype=np.uint64)
     return Coded(
         record.name,
         record.corpus,
-        hashlib.sha256(record.content).hexdigest(),
+        digest,
         record.lines,
         record.origin,
         np.asarray(tokens, dtype=np.int32),
         np.asarray(lengths, dtype=np.int32),
         np.asarray(kinds, dtype=np.uint8),
         np.asarray(segments, dtype=np.int32),
+        runs,
     )

@@ -15,7 +15,7 @@ from groundbench.tasks.corpora.importing.batches import Reader
 from groundbench.tasks.corpora.importing.faults import Fault, FaultError, summary
 from groundbench.tasks.corpora.importing.merge import Merged
 from groundbench.tasks.corpora.importing.parallel import cores, read_all
-from groundbench.tasks.corpora.importing.sources import NOTICE_BYTES, Source, broken, find_sources, total_size
+from groundbench.tasks.corpora.importing.sources import NOTICE_BYTES, Inputs, Source, broken, find_sources
 from groundbench.tasks.corpora.importing.writer import new_folder, write_corpus
 from groundbench.tasks.corpora.manifest import Manifest
 from groundbench.util.progress import Progress
@@ -119,15 +119,16 @@ class _Import:
 
     def __call__(self, files: Paths, out: str | Path, *, tiers: str | None, fold_case: bool) -> Manifest:
         given = [Path(f) for f in ([files] if isinstance(files, str | Path) else files)]
-        size = total_size(given)
+        found: list[Fault] = []  # of folders, archives and notices: known once their damage is met
+        inputs = Inputs(given, found)
+        size = inputs.size
         with new_folder(Path(out)) as folder:
             merged = Merged(folder / "tokens.raw", self.min_env_share)
             merged.raw.touch()
-            found: list[Fault] = []  # of archives and notices: known once their damage is met
             with Progress(f"reading {self.source} (kB)", size >> 10) as bar:
                 done = 0
                 for batch in read_all(
-                    self._transcripts(find_sources(given, self.suffixes, found), found), self.read, self.jobs
+                    self._transcripts(find_sources(inputs, self.suffixes, found), found), self.read, self.jobs
                 ):
                     merged.add(batch)
                     bar.advance((done + batch.size >> 10) - (done >> 10))
@@ -145,6 +146,7 @@ class _Import:
                 fold_case=fold_case,
                 heldout=self.heldout,
                 notices=self.notices,
+                passed=inputs.passed,
             )
 
     def _transcripts(self, sources: Iterable[Source], faults: list[Fault]) -> Iterator[Source]:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
+import os
+import stat
 import struct
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from groundbench.api.errors import BadInputError
 from groundbench.tasks.corpora.importing.faults import Fault
-from groundbench.tasks.corpora.importing.truncated_zip import members_before_the_cut
 
 COMPRESSED: dict[str, Callable[[bytes], bytes]] = {
     ".xz": lzma.decompress,
@@ -29,6 +33,12 @@ BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFE
 """What reading a file may raise where it is damaged."""
 UNFORESEEN = (*BROKEN, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
 """What the standard library's readers of archives raise besides on bytes that they do not expect."""
+NESTED = 3
+"""Archives inside one another that are opened."""
+HIDDEN = "hidden"
+"""What `Passed` counts hidden files and folders under; other files under their suffix."""
+Passed = Counter[str]
+"""How many files of each kind lie among the transcripts and are no input: hidden ones, recordings, notes ..."""
 
 
 @dataclass(frozen=True)
@@ -84,87 +94,162 @@ def _told(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error) or type(error).__name__
 
 
-def total_size(paths: Sequence[Path]) -> int:
-    """Bytes of all files given, as they lie on disk.
+@dataclass
+class Inputs:
+    """The files under the paths given, found once, in order: of the paths, then by name.
+
+    Folders that are linked are followed, each folder once. What cannot be looked into is a fault.
 
     Raises:
         BadInputError: a path that is not there.
     """
-    for path in paths:
-        if not path.exists():
-            raise BadInputError(f"{path}: no such file or folder")
-    return sum(p.stat().st_size for path in paths for p in _files(path))
+
+    paths: Sequence[Path]
+    faults: list[Fault]
+    passed: Passed = field(default_factory=Counter)
+    files: list[tuple[Path, Path, int]] = field(default_factory=list)
+    """Path given, file, bytes."""
+
+    def __post_init__(self) -> None:
+        folders: set[tuple[int, int]] = set()
+        for given in self.paths:
+            if not given.exists():
+                raise BadInputError(f"{given}: no such file or folder")
+            if given.is_dir():
+                for path in self._under(given, folders):
+                    self._add(given, path)
+            else:
+                self._add(given, given)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, as they lie on disk."""
+        return sum(size for _, _, size in self.files)
+
+    def _under(self, folder: Path, done: set[tuple[int, int]]) -> Iterator[Path]:
+        try:
+            seen = folder.stat()
+            if (seen.st_dev, seen.st_ino) in done:
+                return
+            done.add((seen.st_dev, seen.st_ino))
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            self.faults.append(Fault(shown(folder), None, f"the folder cannot be read: {_told(error)}"))
+            return
+        for name in names:
+            path = folder / name
+            if _hidden(name):
+                self.passed[HIDDEN] += 1
+            elif path.is_dir():
+                yield from self._under(path, done)
+            else:
+                yield path
+
+    def _add(self, given: Path, path: Path) -> None:
+        try:
+            found = path.stat()
+        except OSError as error:
+            self.faults.append(Fault(shown(path), None, f"cannot be read: {_told(error)}"))
+            return
+        if stat.S_ISREG(found.st_mode):
+            self.files.append((given, path, found.st_size))
+        elif path == given:
+            raise BadInputError(f"{path}: neither a file nor a folder")
+        else:
+            self.passed["no regular file"] += 1
 
 
-def find_sources(paths: Iterable[Path], suffixes: Sequence[str], faults: list[Fault]) -> Iterator[Source]:
+def find_sources(paths: Iterable[Path] | Inputs, suffixes: Sequence[str], faults: list[Fault]) -> Iterator[Source]:
     """Every file with one of these suffixes and every notice, in order: of the paths given, then by name.
 
-    Archives are read member by member; one that is damaged gives what stands before the damage, and a fault.
+    Archives are read member by member, also those inside archives. One that is damaged gives a fault; a tar gives what
+    stands before the damage.
 
     Raises:
-        BadInputError: a file given by name that is of no known kind.
+        BadInputError: a path that is not there, or a file given by name that is of no known kind.
     """
+    inputs = paths if isinstance(paths, Inputs) else Inputs(list(paths), faults)
     seen: set[Path] = set()
-    for given in paths:
-        for path in _files(given):
-            if path.resolve() in seen:
-                continue
-            seen.add(path.resolve())
-            source = Source(shown(path), given, path.stat().st_size, path=path)
-            if _is_archive(path):
-                yield from _members(path, given, suffixes, faults)
-            elif source.suffix in suffixes or (source.is_notice and path != given):
-                yield source
-            elif path == given:
-                raise BadInputError(f"{path}: expected {', '.join(suffixes)}, a folder, a zip or a tar archive")
-
-
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if p.is_file() and not _hidden(p.name)]
+    for given, path, size in inputs.files:
+        if path.resolve() in seen:
+            continue
+        seen.add(path.resolve())
+        source = Source(shown(path), given, size, path=path)
+        if is_archive(path.name):
+            yield from _members(path, given, suffixes, faults, inputs.passed)
+        elif source.suffix in suffixes or (source.is_notice and path != given):
+            yield source
+        elif path == given:
+            raise BadInputError(f"{path}: expected {', '.join(suffixes)}, a folder, a zip or a tar archive")
+        else:
+            inputs.passed[source.suffix or "no suffix"] += 1
 
 
 def _hidden(name: str) -> bool:
-    return PurePosixPath(name).name.startswith(".") or "__MACOSX" in name
+    """Whether a path inside a folder or archive has a hidden part: no input of anybody's making."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts if part != "..")
 
 
-def _is_archive(path: Path) -> bool:
-    name = path.name.lower()
-    return name.endswith((".zip", ".tar", ".tgz", ".txz", ".tbz2", *(".tar" + c for c in COMPRESSED)))
+def is_archive(name: str) -> bool:
+    """Whether a file of this name is opened as an archive."""
+    return name.lower().endswith((".zip", ".tar", ".tgz", ".txz", ".tbz2", *(".tar" + c for c in COMPRESSED)))
 
 
-def _members(path: Path, given: Path, suffixes: Sequence[str], faults: list[Fault]) -> Iterator[Source]:
-    read = _zip_members if path.suffix.lower() == ".zip" else _tar_members
+def _members(path: Path, given: Path, suffixes: Sequence[str], faults: list[Fault], passed: Passed) -> Iterator[Source]:
     try:
-        for name, data, size in read(path, faults):
-            source = Source(shown(f"{path}/{name}"), given, size, data=data)
-            if source.suffix in suffixes or source.is_notice:
-                yield source
+        with path.open("rb") as file:
+            for name, data, size in _unpack(shown(path), file, faults, passed, NESTED):
+                source = Source(name, given, size, data=data)
+                if source.suffix in suffixes or source.is_notice:
+                    yield source
+                else:
+                    passed[source.suffix or "no suffix"] += 1
+    except OSError as error:
+        faults.append(Fault(shown(path), None, f"cannot be read: {_told(error)}"))
+
+
+def _unpack(
+    name: str, file: BinaryIO, faults: list[Fault], passed: Passed, deeper: int
+) -> Iterator[tuple[str, bytes, int]]:
+    """Full name, contents and packed size of every member; those of the archives among them in their place."""
+    read = _zip_members if name.lower().endswith(".zip") else _tar_members
+    try:
+        for member, data, size in read(name, file, faults):
+            full = shown(f"{name}/{member}")
+            if _hidden(member):
+                passed[HIDDEN] += 1
+            elif not is_archive(member):
+                yield full, data, size
+            elif deeper == 0:
+                faults.append(Fault(full, None, f"archives lie more than {NESTED} deep in one another: unpack them"))
+            else:
+                whole = max(1, len(data))
+                for inner, inside, packed in _unpack(full, io.BytesIO(data), faults, passed, deeper - 1):
+                    yield inner, inside, packed * size // whole  # progress counts bytes of the outer file
     except UNFORESEEN as error:
-        faults.append(Fault(shown(path), None, f"damaged archive: {_told(error)}"))
+        cut = isinstance(error, EOFError | zipfile.BadZipFile | tarfile.ReadError)
+        advice = "; is it cut? Download it again" if cut else ""
+        faults.append(Fault(name, None, f"damaged archive: {_told(error)}{advice}"))
 
 
-def _zip_members(path: Path, faults: list[Fault]) -> Iterator[tuple[str, bytes, int]]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        faults.append(Fault(shown(path), None, f"damaged archive: {_told(error)}; what stands before the cut is read"))
-        yield from (m for m in members_before_the_cut(path) if not (m[0].endswith("/") or _hidden(m[0])))
-        return
-    with archive:
+def _zip_members(name: str, file: BinaryIO, faults: list[Fault]) -> Iterator[tuple[str, bytes, int]]:
+    with zipfile.ZipFile(file) as archive:
         for entry in sorted(archive.infolist(), key=lambda e: e.filename):
-            if entry.is_dir() or _hidden(entry.filename):
+            if entry.is_dir():
                 continue
             try:
-                yield entry.filename, archive.read(entry), entry.compress_size
+                data = b"" if _hidden(entry.filename) else archive.read(entry)
             except UNFORESEEN as error:  # of a member with a password: RuntimeError
-                faults.append(Fault(shown(f"{path}/{entry.filename}"), None, f"damaged member: {_told(error)}"))
+                faults.append(Fault(shown(f"{name}/{entry.filename}"), None, f"damaged member: {_told(error)}"))
+            else:
+                yield entry.filename, data, entry.compress_size
 
 
-def _tar_members(path: Path, _: list[Fault]) -> Iterator[tuple[str, bytes, int]]:
-    with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as archive:
+def _tar_members(_: str, raw: BinaryIO, faults: list[Fault]) -> Iterator[tuple[str, bytes, int]]:
+    with tarfile.open(fileobj=raw, mode="r|*") as archive:
         done = 0
         for entry in archive:
-            if not entry.isfile() or _hidden(entry.name):
+            if not entry.isfile():
                 continue
             file = archive.extractfile(entry)
             data = b"" if file is None else file.read()

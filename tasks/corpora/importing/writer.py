@@ -56,11 +56,12 @@ def write_corpus(
     fold_case: bool,
     heldout: float,
     notices: Mapping[str, str],
+    passed: Mapping[str, int],
 ) -> Manifest:
     """Write everything into the folder and return its manifest.
 
     Raises:
-        BadInputError: fewer than two transcripts, so that none can be held out.
+        BadInputError: fewer than two transcripts, or all of one recording, so that none can be held out.
     """
     transcripts = merged.transcripts
     if len(transcripts) < 2:
@@ -74,7 +75,7 @@ def write_corpus(
     _write_tokens(folder, merged.raw, ids, len(words))
     merged.raw.unlink()
     _write_index(folder, transcripts)
-    split = split_off(transcripts, heldout)
+    split = split_off(transcripts, heldout, merged.group)
     rows = (
         "\t".join((*map(shown, (t.name, t.corpus, t.origin.get(PID, ""))), HELDOUT if out else TRAIN)) + "\n"
         for t, out in zip(transcripts, split, strict=True)
@@ -98,6 +99,9 @@ def write_corpus(
             "totals": _totals(transcripts),
             "heldout_transcripts": int(split.sum()),
             "duplicates": merged.duplicates,
+            "second_readings": tuple(merged.second_readings),
+            "grouped": merged.grouped,
+            "passed_over": dict(sorted(passed.items())),
             "min_env_share": merged.min_env_share or None,
             "poor_transcripts": merged.poor,
             "lines": dict(sorted(merged.lines.items())),
@@ -114,15 +118,32 @@ def write_corpus(
     return manifest
 
 
-def split_off(transcripts: Sequence[Coded], share: float) -> npt.NDArray[np.bool_]:
+def split_off(transcripts: Sequence[Coded], share: float, group: Sequence[int] | None = None) -> npt.NDArray[np.bool_]:
     """[T] which transcripts are held out: those with the smallest digests, so that no order of files decides.
 
-    At least one and never all; with four transcripts or more at least two, so that their ENV can be exchanged.
+    At least one and never all; with four transcripts or more at least two, so that their ENV can be exchanged. The
+    transcripts of one group are held out together or not at all; `group` None: each is its own.
+
+    Raises:
+        BadInputError: all transcripts are of one group.
     """
     n = len(transcripts)
     few = min(max(round(share * n), 2 if n >= 4 else 1), n - 1)
+    members: dict[int, list[int]] = {}
+    for i, g in enumerate(range(n) if group is None else group):
+        members.setdefault(g, []).append(i)
+    if len(members) < 2:
+        raise BadInputError(f"all {n} transcripts are readings of one recording; expected at least 2 recordings")
     found = np.zeros(n, dtype=bool)
-    found[sorted(range(n), key=lambda i: transcripts[i].digest)[:few]] = True
+    for rows in sorted(members.values(), key=lambda rows: min(transcripts[i].digest for i in rows)):
+        taken = int(found.sum())
+        if taken >= few:
+            break
+        if len(rows) > 1 and ((taken and taken + len(rows) > 2 * few) or taken + len(rows) == n):
+            continue  # a large group would take far more than the share
+        found[rows] = True
+    if not found.any():
+        found[min(members.values(), key=len)] = True
     return found
 
 
