@@ -48,6 +48,7 @@ from groundbench.measures.causal.head_identity import head_identity
 from groundbench.measures.causal.measure import CausalRun
 from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.gain.copy_corrected import copy_corrected
+from groundbench.measures.gain.ladder_score import ladder_score
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads_table import write_heads
 from groundbench.measures.heads.measure import Reference
@@ -58,6 +59,7 @@ from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
 from groundbench.results.causal import CausalRecord
 from groundbench.results.items import write_items
+from groundbench.results.ladder_score import LadderScore
 from groundbench.results.picture_examples import FOLDER as PICTURES
 from groundbench.results.picture_examples import Picture, Pictures
 from groundbench.results.run import Failure, FormRecord, Result
@@ -310,11 +312,23 @@ def _result(
         forms=records if several else (),
         head_forms=head_forms(records) if several else (),
         copy_corrected=copy_corrected([m.table for m in measured]),
+        ladder_score=_ladder_score(testbed, rungs, options.seed),
         image=next((r.image for r in records if r.image is not None), None),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
         protocol=_protocol(adapter, testbed, options) | _unknown(adapter, measured),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
     )
+
+
+def _ladder_score(testbed: Testbed, rungs: Sequence[Measured | Unmeasured], seed: int) -> LadderScore | None:
+    """The ladder score of a ladder, with the forms that were not measured named; None of other testbeds."""
+    if not testbed.ladder:
+        return None
+    tables = [r.table for r in rungs if isinstance(r, Measured)]
+    measured = {t.form for t in tables}
+    empty = {r.record.env_form: "fewer than two nouns can be read" for r in rungs if isinstance(r, Unmeasured)}
+    rest = {f.name: empty.get(f.name, "not measured") for f in testbed.forms if f.name not in measured}
+    return ladder_score(tables, unmeasured=rest, seed=seed)
 
 
 def _causes(adapter: Adapter, options: Options, measured: Sequence[Measured]) -> tuple[CausalRecord, ...]:

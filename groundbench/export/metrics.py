@@ -39,6 +39,14 @@ def metrics(result: Result) -> list[Metric]:
         found.append(
             Metric("copy_corrected_gain", name, "gloss", copy.ratio, "ratio", "higher", copy.ci_low, copy.ci_high)
         )
+    ladder = result.ladder_score
+    if ladder is not None and ladder.score is not None:
+        shared = "+".join(f.env_form for f in ladder.forms)
+        found.append(
+            Metric(
+                "ladder_score", "Ladder score", shared, ladder.score, "ratio", "higher", ladder.ci_low, ladder.ci_high
+            )
+        )
     return found
 
 

@@ -15,6 +15,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.results.base import Record as Record
 from groundbench.results.causal import CausalRecord
 from groundbench.results.image import ImageRecord
+from groundbench.results.ladder_score import LadderScore
 from groundbench.results.summary import as_html, summarize
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
@@ -320,6 +321,7 @@ class Result(Record):
     forms: tuple[FormRecord, ...] = ()
     head_forms: tuple[HeadForms, ...] = ()
     copy_corrected: CopyCorrected | None = None
+    ladder_score: LadderScore | None = None
     cooccurrence: CooccurrenceRecord | None = None
     image: ImageRecord | None = None
     screening: dict[str, JsonValue] | None = None
