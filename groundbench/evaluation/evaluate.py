@@ -19,7 +19,7 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine import distributed as processes
-from groundbench.engine.contexts import Contexts, EmptyFormError
+from groundbench.engine.contexts import Contexts, EmptyFormError, matched
 from groundbench.engine.provenance import (
     environment_record,
     excluded_nouns,
@@ -213,7 +213,9 @@ def measure_forms(
             rungs.append(measure_form(adapter, testbed, form, options, store, reference))
         except EmptyFormError as error:
             empty.append(error)
-            record = FormRecord(env_form=form.name, n_nouns=0, excluded=excluded_nouns(testbed, form, error.left_out))
+            record = FormRecord(
+                env_form=form.name, n_nouns=0, n_items=0, excluded=excluded_nouns(testbed, form, error.left_out)
+            )
             rungs.append(Unmeasured(record, (Failure(where=f"form {form.name}", reason=str(error)),)))
     if len(empty) == len(rungs):
         raise empty[0]
@@ -247,6 +249,7 @@ def measure_form(
     record = FormRecord(
         env_form=form.name,
         n_nouns=len(contexts.nouns),
+        n_items=len(matched(contexts)[0]),
         excluded=excluded_nouns(testbed, form, contexts.left_out),
         **fields,
     )
@@ -281,6 +284,7 @@ def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, o
     return {
         "model": info.name,
         "weights": info.fingerprint,
+        **info.identity,
         "tokenizer": info.tokenizer,
         "dtype": info.dtype,
         "attention": info.attention,
@@ -299,21 +303,16 @@ def _result(
     adapter: Adapter, testbed: Testbed, options: Options, rungs: Sequence[Measured | Unmeasured], seconds: float
 ) -> Result:
     measured = [r for r in rungs if isinstance(r, Measured)]
-    head, several = measured[0], len(rungs) > 1
-    records = tuple(r.record for r in rungs)
+    head = measured[0]
+    records = (head.record, *(r.record for r in rungs if r is not head))
     return Result(
         model=model_record(adapter.info),
         testbed=testbed_record(testbed, head.contexts),
-        gain=head.record.gain,
-        heads=head.record.heads,
-        ablations=head.record.ablations,
-        lens=head.record.lens,
+        forms=records,
+        head_forms=head_forms(records) if len(records) > 1 else (),
         causal=_causes(adapter, options, measured),
-        forms=records if several else (),
-        head_forms=head_forms(records) if several else (),
         copy_corrected=copy_corrected([m.table for m in measured]),
         ladder_score=_ladder_score(testbed, rungs, options.seed),
-        image=next((r.image for r in records if r.image is not None), None),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
         protocol=_protocol(adapter, testbed, options) | _unknown(adapter, measured),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
@@ -359,6 +358,8 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
         found["skipped"] = skipped
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
+    if adapter.info.notes:
+        found["notes"] = list(adapter.info.notes)
     if adapter.info.chat_date is not None:
         found["chat_date"] = adapter.info.chat_date
     return found | protocol_record(options, adapter.info)

@@ -1,4 +1,4 @@
-"""The ENV forms of a result, headline first, in one shape whatever schema version wrote them."""
+"""The ENV forms of a result, headline first."""
 
 from __future__ import annotations
 
@@ -30,32 +30,7 @@ class FormView:
 
 def form_views(result: Result) -> tuple[FormView, ...]:
     """Every form of a result once, the headline form first."""
-    bed = result.testbed
-    image = result.image if result.image is not None and result.image.env_form == bed.env_form else None
-    head = FormView(
-        bed.env_form,
-        bed.n_nouns,
-        bed.n_items,
-        bed.excluded,
-        result.gain,
-        result.heads,
-        result.ablations,
-        result.lens,
-        image,
-    )
-    rest = (
-        FormView(
-            f.env_form,
-            f.n_nouns,
-            getattr(f, "n_items", None),
-            f.excluded,
-            f.gain,
-            f.heads,
-            f.ablations,
-            f.lens,
-            f.image,
-        )
+    return tuple(
+        FormView(f.env_form, f.n_nouns, f.n_items, f.excluded, f.gain, f.heads, f.ablations, f.lens, f.image)
         for f in result.forms
-        if f.env_form != bed.env_form
     )
-    return (head, *rest)

@@ -53,6 +53,9 @@ def _faults(result: Result) -> Faults:
     if len(sizes) != len(result.model.mixers):
         yield "model.mixers names a layer twice"
     yield from _images(result)
+    for name in ("n_nouns", "n_items", "excluded"):
+        if getattr(result.testbed, name) != getattr(result.headline, name):
+            yield f"testbed.{name} is not that of its form, forms[0].{name}"
     stray = next((h for h in result.head_forms if h.head >= sizes.get(h.layer, 0)), None)
     if stray is not None:
         yield f"head_forms names head {stray.head} of layer {stray.layer}, which the model does not have"
@@ -66,17 +69,14 @@ def _faults(result: Result) -> Faults:
 
 
 def _images(result: Result) -> Faults:
-    """The records of pictures: of forms that were measured, and once more at the top of the result."""
+    """The records of image forms."""
     for form in result.forms:
         if form.image is not None and form.image.env_form != form.env_form:
             yield f"forms[{form.env_form}].image is of the form {form.image.env_form[:40]!a}"
-    views = form_views(result)
-    for i, view in enumerate(views):
+    for i, view in enumerate(form_views(result)):
         if view.image is not None:
             where = "" if i == 0 else f"forms[{view.env_form}]."
             yield from (f"{where}image.{f}" for f in image_faults(view.image, result.model, view.n_items))
-    if result.image is not None and result.image not in [v.image for v in views]:
-        yield f"image is of the form {result.image.env_form[:40]!a}, which was not measured"
 
 
 def _testbed(testbed: TestbedRecord) -> Faults:

@@ -9,7 +9,7 @@ from helpers.fake_results import fake_result, fake_trajectory
 
 from groundbench.cli.tables.result import show_result
 from groundbench.cli.tables.trajectory import show_trajectories
-from groundbench.results.run import GainRecord, Result
+from groundbench.results.run import FormRecord, GainRecord, Result
 
 
 @pytest.fixture
@@ -43,12 +43,15 @@ def test_everything_measured_is_shown(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.usefixtures("wide")
 def test_what_was_not_measured_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     full = fake_result()
-    bare = Result(model=full.model, testbed=full.testbed, gain=GainRecord(mean=None), environment=full.environment)
+    form = FormRecord(
+        env_form=full.testbed.env_form, n_nouns=full.testbed.n_nouns, n_items=9, gain=GainRecord(mean=None)
+    )
+    bare = Result(model=full.model, testbed=full.testbed, forms=(form,), environment=full.environment)
     show_result(bare)
     row = next(line for line in shown(capsys).splitlines() if re.match(rf"│ {full.testbed.env_form} ", line))
     cells = [cell.strip() for cell in row.strip("│").split("│")]
     assert cells[2:] == ["0", "not measured", "", *["not measured"] * 3, "not testable", "not measured", "0"]
-    show_result(bare.model_copy(update={"gain": None}))
+    show_result(bare.with_headline(gain=None))
     assert "not measured" in shown(capsys)
 
 

@@ -68,7 +68,13 @@ def ladder_result(
 ) -> Result:
     """The result that these tables give."""
     records = [
-        FormRecord(env_form=t.form, n_nouns=len(t.nouns), gain=measure_gain(t, n_resamples=RESAMPLES)) for t in tables
+        FormRecord(
+            env_form=t.form,
+            n_nouns=len(t.nouns),
+            n_items=len(t.nouns) * len(t.frames),
+            gain=measure_gain(t, n_resamples=RESAMPLES),
+        )
+        for t in tables
     ]
     head = tables[0]
     missing = {f: "not measured" for f in FORMS if f not in [t.form for t in tables]}
@@ -90,7 +96,6 @@ def ladder_result(
             n_nouns=len(head.nouns),
             n_items=len(head.nouns) * len(head.frames),
         ),
-        gain=records[0].gain,
         forms=tuple(records),
         ladder_score=ladder_score(tables, unmeasured=missing, n_resamples=RESAMPLES),
         protocol={"mismatches": "all", "seed": 0},

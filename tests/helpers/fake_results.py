@@ -270,6 +270,20 @@ def fake_result(
     )
     grounded = layers > 0 and record.mean > 1
     forms = [("word", 1.0), ("gloss", 0.62), ("translation", 0.3), ("emoji", 0.05)]
+    first = FormRecord(
+        env_form="token",
+        n_nouns=n_nouns,
+        n_items=n_nouns * FRAMES,
+        gain=record,
+        heads=found,
+        ablations=(fake_ablation(seed, record, 4), fake_ablation(seed + 9, record, 3.2, "instance"))
+        if grounded
+        else (),
+        lens=fake_lens(record, layers) if grounded else (),
+    )
+    others = tuple(
+        FormRecord(env_form=f, n_nouns=n_nouns, n_items=n_nouns * FRAMES, gain=scaled(record, x)) for f, x in forms
+    )
     return Result(
         model=ModelRecord(
             name=name or f"synthetic-{seed}",
@@ -291,15 +305,7 @@ def fake_result(
             n_nouns=n_nouns,
             n_items=n_nouns * FRAMES,
         ),
-        gain=record,
-        heads=found,
-        ablations=(fake_ablation(seed, record, 4), fake_ablation(seed + 9, record, 3.2, "instance"))
-        if grounded
-        else (),
-        lens=fake_lens(record, layers) if grounded else (),
-        forms=tuple(FormRecord(env_form=f, n_nouns=n_nouns, gain=scaled(record, x)) for f, x in forms)
-        if grounded
-        else (),
+        forms=(first, *others) if grounded else (first,),
         copy_corrected=CopyCorrected(ratio=0.62, ci_low=0.55, ci_high=0.68, gain_gloss=2.48, gain_word=4.0)
         if grounded
         else None,

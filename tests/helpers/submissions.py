@@ -73,12 +73,19 @@ def board_at(root: Path) -> Board:
 
 
 def edit(folder: Path, path: str, value: Any) -> None:
-    """Set one field of a submission's result, e.g. `gain.mean` or `gain.by_noun.0.gain`."""
+    """Set one field of a submission's result, e.g. `model.name`; `gain.mean` is that of the first form.
+
+    What the testbed says of the first form is set there too.
+    """
     file = folder / "run" / "result.json"
     data = json.loads(file.read_text())
     at = data
+    if path.split(".")[0] in ("gain", "heads", "ablations", "lens", "image"):
+        path = f"forms.0.{path}"
     *parents, last = [int(p) if p.isdigit() else p for p in path.split(".")]
     for key in parents:
         at = at[key]
     at[last] = value
+    if path.startswith("testbed.") and last in ("env_form", "n_nouns", "n_items", "excluded"):
+        data["forms"][0][last] = value
     file.write_text(json.dumps(data))

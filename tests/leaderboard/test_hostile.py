@@ -53,16 +53,17 @@ def complete(folder) -> dict[str, Any]:
     document["failures"] = [{"where": "a", "reason": "b"}]
     document["testbed"]["excluded"] = [{"noun": "window", "reason": "b"}]
     document["forms"][1]["excluded"] = [{"noun": "window", "reason": "b"}]
-    document["ablations"][0]["note"] = document["lens"][0]["note"] = "n"
+    first = document["forms"][0]
+    first["excluded"] = document["testbed"]["excluded"]
+    first["ablations"][0]["note"] = first["lens"][0]["note"] = "n"
     document["model"]["checkpoint"] = "c"
     document["protocol"] = {"seed": 0, EVIL: EVIL, "nested": {"list": ["x"]}}
     document["environment"]["versions"][EVIL] = "1"
-    document["image"] = {
+    first["image"] = {
         "env_form": document["testbed"]["env_form"],
         "hash": "0" * 16,
         "reading": [{"heads": "all", "n_items": 1}],
     }
-    document["screening"] = {"text": "x", "risk": 0.5}
     return document
 
 
@@ -78,7 +79,7 @@ def test_a_script_in_every_text_of_a_result_and_card_is_refused_or_inert(tmp_pat
         if accepted(folder, tried):
             taken.append(path)
     fields = {tuple(k for k in path if isinstance(k, str))[-1] for path in taken}
-    assert {"name", "family", "architecture", "reason", "note", "where", "checkpoint", "text"} <= fields
+    assert {"name", "family", "architecture", "reason", "note", "where", "checkpoint"} <= fields
     assert not fields & {"schema_version", "hash", "selection", "kind", "control", "noun", "category", "env_form"}
     for path in taken:  # all at once
         tried = json.loads(json.dumps(document))

@@ -51,7 +51,7 @@ def submission(entries: Path, slug: str = "sees") -> Path:
     path = folder / "run" / "result.json"
     document = json.loads(path.read_text())
     form = document["testbed"]["env_form"]
-    document["image"] = record(form)
+    document["forms"][0]["image"] = record(form)
     path.write_text(json.dumps(document))
     return folder
 
@@ -70,7 +70,7 @@ FAULTS = {
     "image.hash": ("x" * 16, "expected 16 hexadecimal digits"),
     "image.n_box": (300.0, "a picture has 256 patches"),
     "image.rows": (15, "the grid has 15 x 16"),
-    "image.env_form": ("other", "which was not measured"),
+    "image.env_form": ("other", "image is of the form"),
     "image.reading.0.share": (1.5, "a share lies between 0 and 1"),
     "image.reading.0.share_ci_low": (0.55, "outside its own interval"),
     "image.reading.1.heads": ("all", "reading names a list of heads twice"),
@@ -115,5 +115,5 @@ def test_the_column_of_image_gains_reads_the_form_of_that_name(tmp_path: Path) -
     folder = submission(board_at(tmp_path).entries)
     result = read_submission(folder, references).runs[0].last
     assert image_gain(result) is None
-    seen = result.model_copy(update={"testbed": result.testbed.model_copy(update={"env_form": "image"}), "image": None})
+    seen = result.of_form(result.headline.model_copy(update={"env_form": "image", "image": None}))
     assert image_gain(seen) == result.gain.mean

@@ -76,12 +76,12 @@ def test_a_finished_run_becomes_an_entry_without_loss(script, tmp_path):
     ("name", "run", "message"),
     [
         ("smollm2", {"measures": ["gain"]}, "smollm2 has ['gain', 'heads', 'ablation']"),
-        ("smollm2", {"forms": ()}, "smollm2 has the whole ladder"),
+        ("smollm2", {"forms": 1}, "smollm2 has the whole ladder"),
     ],
 )
 def test_a_run_of_another_command_is_refused(script, tmp_path, capsys, name, run, message):
     result = measured(fake_result(1), run.get("measures", ["gain", "heads", "ablation"]))
-    result.model_copy(update={k: v for k, v in run.items() if k == "forms"}).save(tmp_path / "run" / "result.json")
+    result.model_copy(update={"forms": result.forms[: run.get("forms")]}).save(tmp_path / "run" / "result.json")
     options = ["--entry", name, "--run", str(tmp_path / "run"), "--board", str(tmp_path / "board")]
     assert script.main(options) == 2
     assert message in capsys.readouterr().err

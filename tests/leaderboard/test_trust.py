@@ -36,7 +36,7 @@ def edited(folder, change) -> None:
 
 def keep_nouns(document: dict[str, Any], n: int) -> None:
     """Only the best nouns of the headline form, consistently: counts, means, categories and interval."""
-    g = document["gain"]
+    g = document["forms"][0]["gain"]
     best = sorted(g["by_noun"], key=lambda x: -x["gain"])[:n]
     g["by_noun"] = best
     for key, name in (("mean", "gain"), ("matched", "matched"), ("mismatched", "mismatched")):
@@ -48,7 +48,8 @@ def keep_nouns(document: dict[str, Any], n: int) -> None:
     g["by_category"], g["same_category"] = [], None
     g["same_category_ci_low"] = g["same_category_ci_high"] = None
     document["testbed"] |= {"n_nouns": n, "n_items": 10 * n}
-    document["forms"], document["ablations"], document["copy_corrected"] = [], [], None
+    document["copy_corrected"] = None
+    document["forms"] = [document["forms"][0] | {"ablations": [], "n_nouns": n, "n_items": 10 * n}]
     document["protocol"].pop("limit", None)
 
 
@@ -64,8 +65,9 @@ def test_nouns_left_out_with_a_reason_get_no_rank(tmp_path):
 
     def change(d):
         keep_nouns(d, 30)
-        kept = {x["noun"] for x in d["gain"]["by_noun"]}
-        d["testbed"]["excluded"] = [{"noun": n, "reason": "long"} for n in NOUNS[:40] if n not in kept]
+        kept = {x["noun"] for x in d["forms"][0]["gain"]["by_noun"]}
+        left_out = [{"noun": n, "reason": "long"} for n in NOUNS[:40] if n not in kept]
+        d["testbed"]["excluded"] = d["forms"][0]["excluded"] = left_out
 
     edited(folder, change)
     (tab,) = tabs_of(lines_of(read_submission(folder, references), False))
@@ -118,7 +120,7 @@ def test_an_interval_that_the_nouns_do_not_give_is_refused(tmp_path, factor):
     folder = write_submission(tmp_path, "mine", 1, n_nouns=40)
 
     def change(d):
-        g = d["gain"]
+        g = d["forms"][0]["gain"]
         g["per_frame_sd"] = 0.0
         for end in ("ci_low", "ci_high"):
             g[end] = g["mean"] + factor * (g[end] - g["mean"])
@@ -131,7 +133,7 @@ def test_an_interval_that_the_nouns_do_not_give_is_refused(tmp_path, factor):
 def test_numbers_that_the_items_contradict_are_refused(tmp_path, name):
     folder = write_submission(tmp_path, "mine", 1, items=True, n_nouns=20)
     document = json.loads((folder / "run" / "result.json").read_text())
-    edit(folder, f"gain.{name}", document["gain"][name] * 0.999)
+    edit(folder, f"gain.{name}", document["forms"][0]["gain"][name] * 0.999)
     assert "gain" in refusal(folder)
 
 
@@ -139,11 +141,11 @@ def test_one_nouns_gain_that_the_items_contradict_is_refused(tmp_path):
     folder = write_submission(tmp_path, "mine", 1, items=True, n_nouns=20)
 
     def change(d):
-        a, b = d["gain"]["by_noun"][:2]
+        a, b = d["forms"][0]["gain"]["by_noun"][:2]
         for x, shift in ((a, 0.01), (b, -0.01)):
             x["gain"] += shift
             x["mismatched"] += shift
-        d["gain"]["by_category"] = []
+        d["forms"][0]["gain"]["by_category"] = []
 
     edited(folder, change)
     assert "another gain than gain.by_noun reports" in refusal(folder)

@@ -21,7 +21,7 @@ def show_result(result: Result) -> None:
         console.bold(testbed.name),
         f" {testbed.version} ({testbed.frames} frames, {testbed.n_items:,} items)",
     )
-    forms = (_headline(result), *(f for f in result.forms if f.env_form != testbed.env_form))
+    forms = result.forms
     _show_gains(forms)
     for name, unknown in unknown_words(result.protocol).items():
         if unknown.prompts:
@@ -37,20 +37,6 @@ def show_result(result: Result) -> None:
     _show_together(result)
     for failure in result.failures:
         console.note(f"failed: {failure.where}: {failure.reason}")
-
-
-def _headline(result: Result) -> FormRecord:
-    """What stands at the top of the result, as one of its forms."""
-    return FormRecord(
-        env_form=result.testbed.env_form,
-        n_nouns=result.testbed.n_nouns,
-        excluded=result.testbed.excluded,
-        gain=result.gain,
-        heads=result.heads,
-        ablations=result.ablations,
-        lens=result.lens,
-        image=result.image if result.image and result.image.env_form == result.testbed.env_form else None,
-    )
 
 
 def _show_gains(forms: tuple[FormRecord, ...]) -> None:
