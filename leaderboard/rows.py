@@ -15,8 +15,8 @@ from groundbench.leaderboard.submission.item_gains import Cells
 from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.report.charts import svg
 from groundbench.report.charts.scale import Scale
-from groundbench.report.text.numbers import count, decimals_for, interval, number, p_value, parameters, percent
 from groundbench.results.run import AblationRecord, FormRecord, Result
+from groundbench.results.text.numbers import count, decimals_for, interval, number, p_value, parameters, percent
 
 SIZES = ((1e7, "under 10 M"), (1e8, "10 M to 100 M"), (1e9, "100 M to 1 B"), (1e10, "1 B to 10 B"))
 LARGEST = "10 B and more"

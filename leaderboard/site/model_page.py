@@ -13,9 +13,9 @@ from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.report.elements import Facts, Section, Table
 from groundbench.report.pages import run_facts, run_sections, run_stats, training_sections
 from groundbench.report.sections import training_gain as curves
-from groundbench.report.text.numbers import count, decimals_for, interval, number
-from groundbench.report.text.sentences import gain_sentence
 from groundbench.results.run import Result
+from groundbench.results.text.numbers import count, decimals_for, interval, number
+from groundbench.results.text.sentences import gain_sentence
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
 
 METHODS = {
