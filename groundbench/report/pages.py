@@ -156,14 +156,12 @@ def run_sections(result: Result, gallery: picture.Gallery | None = None) -> list
         lens.cooccurrence_section(result.cooccurrence),
     ]
     pictured = picture.image_sections(_images(result), gallery)
-    screening = about.extra_section("screening", "Screening", result.screening)
-    return [*sections, *pictured, *([screening] if screening else ()), about.failures_section(result)]
+    return [*sections, *pictured, about.failures_section(result)]
 
 
 def _images(result: Result) -> list[ImageRecord]:
-    """The records of all image forms of a result, the one in its head first."""
-    found = [result.image, *(f.image for f in result.forms)]
-    return list(dict.fromkeys(r for r in found if r is not None))
+    """The records of all image forms of a result."""
+    return [f.image for f in result.forms if f.image is not None]
 
 
 def run_stats(result: Result) -> list[Stat]:

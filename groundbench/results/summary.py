@@ -42,14 +42,11 @@ def _title(result: Result) -> str:
 
 
 def _rows(result: Result) -> list[Row]:
-    bed = result.testbed
-    if result.forms:
-        return [_row(form.env_form, form.n_nouns, form) for form in result.forms]
-    return [_row(bed.env_form, bed.n_nouns, result)]
+    return [_row(form) for form in result.forms]
 
 
-def _row(name: str, n_nouns: int, measured: FormRecord | Result) -> Row:
-    gain, heads, cut = measured.gain, measured.heads, measured.ablations
+def _row(form: FormRecord) -> Row:
+    gain, heads, cut = form.gain, form.heads, form.ablations
     found = "-" if not heads or heads[0].mean_count is None else f"{heads[0].mean_count:.1f}"
     left = "-"
     if cut and cut[0].gain_ablated is not None and cut[0].gain_control is not None:
@@ -59,4 +56,4 @@ def _row(name: str, n_nouns: int, measured: FormRecord | Result) -> Row:
         shown = f"{gain.mean:.2f}"
         if gain.ci_low is not None and gain.ci_high is not None:
             shown += f" [{gain.ci_low:.2f}, {gain.ci_high:.2f}]"
-    return (name, str(n_nouns), shown, found, left)
+    return (form.env_form, str(form.n_nouns), shown, found, left)

@@ -311,6 +311,8 @@ def _protocol(run: Run) -> dict[str, JsonValue]:
     }
     if info.chat is not None:
         found["chat"] = info.chat
+    if info.notes:
+        found["notes"] = list(info.notes)
     if info.chat_date is not None:
         found["chat_date"] = info.chat_date
     return found
@@ -323,7 +325,13 @@ def _store(adapter: Adapter, questions: str, options: ScreenOptions, out: Path |
     if force:
         processes.current().from_first(lambda: _clear(out))
     info = adapter.info
-    key = {"model": info.name, "weights": info.fingerprint, "questions": questions, "limit": options.limit}
+    key: dict[str, object] = {
+        "model": info.name,
+        "weights": info.fingerprint,
+        "questions": questions,
+        "limit": options.limit,
+    }
+    key |= info.identity
     key |= {name: getattr(info, name) for name in ("tokenizer", "dtype", "attention", "bos", "chat")}
     return RunStore(out, {**key, "compares": options.compares, "seed": options.seed, "groundbench": __version__})
 

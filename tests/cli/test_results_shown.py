@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from groundbench.cli import console
 from groundbench.cli.tables.result import show_result
 from groundbench.cli.tables.trajectory import show_trajectories
-from groundbench.results.run import GainRecord, Result
+from groundbench.results.run import FormRecord, GainRecord, Result
 from groundbench.results.text.sentences import headline
 
 
@@ -49,7 +49,10 @@ def test_everything_measured_is_shown(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.usefixtures("wide")
 def test_what_was_not_measured_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     full = fake_result()
-    bare = Result(model=full.model, testbed=full.testbed, gain=GainRecord(mean=None), environment=full.environment)
+    form = FormRecord(
+        env_form=full.testbed.env_form, n_nouns=full.testbed.n_nouns, n_items=9, gain=GainRecord(mean=None)
+    )
+    bare = Result(model=full.model, testbed=full.testbed, forms=(form,), environment=full.environment)
     show_result(bare)
     row = next(line for line in shown(capsys).splitlines() if re.match(rf"│ {full.testbed.env_form} ", line))
     cells = [cell.strip() for cell in row.strip("│").split("│")]
@@ -60,7 +63,7 @@ def test_what_was_not_measured_is_said(capsys: pytest.CaptureFixture[str]) -> No
         "not testable",
         "not measured",
     ]
-    show_result(bare.model_copy(update={"gain": None}))
+    show_result(bare.with_headline(gain=None))
     assert "not measured" in shown(capsys)
 
 
@@ -199,6 +202,6 @@ def test_the_sentence_is_that_of_the_page_and_of_print(capsys: pytest.CaptureFix
 
 def test_what_was_asked_for_and_is_missing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     full = fake_result()
-    asked = {"protocol": {"measures": ["gain", "lens"]}, "lens": ()}
-    show_result(full.model_copy(update=asked))
+    asked = {"protocol": {"measures": ["gain", "lens"]}}
+    show_result(full.with_headline(lens=()).model_copy(update=asked))
     assert "lens: not measured" in shown(capsys)

@@ -16,6 +16,7 @@ EPILOG = examples(
     ("a model trained by `groundbench train`", "groundbench trajectory runs/gpt2/seed-42 --out runs/gpt2-measured"),
     ("gain alone, at ten checkpoints", "groundbench trajectory CHECKPOINTS --measure gain --points 10 --out DIR"),
     ("all seeds of a run, and their mean", "groundbench trajectory runs/gpt2 --out runs/gpt2-measured"),
+    ("revisions of a repository on the hub", "groundbench trajectory ORG/NAME@step1000,step2000 --out DIR"),
     ("then the page", "groundbench report runs/gpt2-measured"),
 )
 
@@ -40,7 +41,7 @@ def trajectory(
     checkpoints: Annotated[
         Path,
         typer.Argument(
-            help="A folder of step-* folders, or of several seed-* folders with such.",
+            help="A folder of step-* folders, or of several seed-* folders with such; or org/name@step1000,step2000.",
             show_default=False,
             metavar="CHECKPOINTS",
         ),

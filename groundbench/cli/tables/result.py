@@ -67,7 +67,7 @@ def show_result(result: Result, *, explain: bool = False) -> None:
         console.bold(testbed.name),
         f" {testbed.version} ({_frames(testbed)}, {testbed.n_items:,} items)",
     )
-    forms = (_headline(result), *(f for f in result.forms if f.env_form != testbed.env_form))
+    forms = result.forms
     _show_gains(forms, legend)
     for name, unknown in unknown_words(result.protocol).items():
         if unknown.prompts:
@@ -108,20 +108,6 @@ def _asked_and_missing(result: Result) -> list[str]:
     said = " ".join(f"{f.where} {f.reason}" for f in result.failures)
     names = [str(n) for n in asked] if isinstance(asked, list) else []
     return [n for n in names if n in there and not there[n] and n not in said]
-
-
-def _headline(result: Result) -> FormRecord:
-    """What stands at the top of the result, as one of its forms."""
-    return FormRecord(
-        env_form=result.testbed.env_form,
-        n_nouns=result.testbed.n_nouns,
-        excluded=result.testbed.excluded,
-        gain=result.gain,
-        heads=result.heads,
-        ablations=result.ablations,
-        lens=result.lens,
-        image=result.image if result.image and result.image.env_form == result.testbed.env_form else None,
-    )
 
 
 def _show_gains(forms: tuple[FormRecord, ...], legend: Legend) -> None:

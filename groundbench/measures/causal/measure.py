@@ -492,7 +492,7 @@ def _pair_record(setting: Setting, scores: Scores, table: _Table) -> PairRecord:
         n_exact=0 if exact is None else int((~np.isnan(exact).all(1)).sum()),
         clean=float(by_noun(setting.noun, table.clean).mean()),
         corrupt=float(by_noun(setting.noun, table.corrupt).mean()),
-        gain=Interval(value=gain.value, ci_low=gain.low, ci_high=gain.high),
+        gain=Interval(value=gain.value, ci_low=gain.ci_low, ci_high=gain.ci_high),
     )
 
 

@@ -93,11 +93,3 @@ def excluded_table(testbed: TestbedRecord) -> tuple[Table, ...]:
         return ()
     rows = tuple((e.noun, e.reason) for e in testbed.excluded)
     return (Table("Nouns left out", ("Noun", "Why"), rows, frozenset({0, 1})),)
-
-
-def extra_section(id_: str, title: str, values: dict[str, JsonValue] | None) -> Section | None:
-    """A free-form part of a result (screening), as it stands; None where it was not asked for."""
-    if values is None:
-        return None
-    rows = tuple((k, _plain(v)) for k, v in values.items())
-    return Section(id_, title, tables=(Table(title, ("Field", "Value"), rows, frozenset({0, 1})),))

@@ -16,7 +16,7 @@ NAMED = 12
 
 def ladder_section(result: Result) -> Section:
     """The gain, the heads and the ablation with every way of showing a noun."""
-    if not result.forms:
+    if len(result.forms) < 2:
         why = f"Only the form “{result.testbed.env_form}” was measured."
         return Section("ladder", TITLE, missing=why)
     tables = [t for t in (_mechanism(result.forms), *_shared_heads(result)) if t]
