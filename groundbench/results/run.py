@@ -397,11 +397,11 @@ class Result(Record):
         return self.model_copy(update={"testbed": bed, "forms": (form,), "head_forms": ()})
 
     def summary(self) -> str:
-        """A few lines: model, testbed, and of each form the gain, the heads and what is left without them.
+        """What was found in a sentence; then model, testbed, and of each form the gain, the heads and what they carry.
 
         Example:
-            >>> print(RESULT.summary().splitlines()[0])
-            synthetic-0 (1,300,000 parameters) on childworld 1, 1,000 items
+            >>> next(line for line in RESULT.summary().splitlines() if "parameters" in line)
+            'synthetic-0 (1,300,000 parameters) on childworld 1, 1,000 items'
         """
         return summarize(self)
 
