@@ -25,7 +25,13 @@ from groundbench.adapters.kv_cache import CachedPrefix, UncachedPrefix
 from groundbench.adapters.layer_restart import entering_at, layers_are_packed
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
-from groundbench.adapters.loading.fingerprint import tensors_fingerprint, tokenizer_fingerprint, weights_fingerprint
+from groundbench.adapters.loading.fingerprint import (
+    identity_of,
+    tensors_fingerprint,
+    tokenizer_fingerprint,
+    weights_fingerprint,
+)
+from groundbench.adapters.loading.source import Source, locate, names_object, readable
 from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
 from groundbench.adapters.reach import EAGER, EAGER_TOKENS, LONGEST, Reach, is_further, measure_reach, named_lengths
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
@@ -116,6 +122,7 @@ class HFCausal:
             folder=training.get("folder"),
             notes=notes,
             **self._cached(),
+            identity=identity_of(self.model),
         )
 
     def _tried(self) -> dict[Capability, str]:
@@ -433,12 +440,18 @@ def open_causal(
     bos: BosPolicy = "auto",
     chat: bool = False,
     trust_remote_code: bool = False,
+    revision: str | None = None,
+    subfolder: str | None = None,
 ) -> Adapter | None:
     """The adapter of a causal language model.
+
+    A folder or hub id may also hold a peft adapter; its base is then opened with it.
 
     Args:
         model: a hub id, a folder, a .gguf file, `module:object`, or a model of transformers in memory: alone, or as a
             pair with its tokenizer. The options of loading do not touch a model that is in memory.
+        revision: a branch, tag or commit of a hub id; `org/name@revision` says the same.
+        subfolder: the model's folder in the repository; `org/name@revision:subfolder` says the same.
         chat: put prompts into the tokenizer's chat template (see `groundbench.adapters.chat_template`).
 
     Raises:
@@ -447,15 +460,15 @@ def open_causal(
     """
     if not isinstance(model, str):
         return _from_memory(model, in_memory_name(model), bos, chat)
-    if loading.names_object(model):
+    if names_object(model):
         return _from_memory(object_of(model), model, bos, chat)
-    source = loading.locate(model)
+    source = locate(model, revision, subfolder)
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
     config = loading.load_config(source, trust_remote_code)
     if hasattr(config, "vision_config"):
         return None  # a vision-language model: another adapter's
-    loaded = loading.load_causal(source, config, options)
+    loaded, notes = loading.load_causal(source, config, options)
     tokenizer = loading.load_tokenizer(source, trust_remote_code)
     with opening(source, FORWARD):
         probing.require_causal(loaded, source.name)
@@ -466,6 +479,7 @@ def open_causal(
             fingerprint=weights_fingerprint(source, loaded),
             bos=bos,
             chat=chat,
+            notes=notes,
             training=training_of(source),
         )
 
@@ -484,7 +498,7 @@ def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | 
     if isinstance(made, tuple) and len(made) == 2 and is_model(made[0]):
         if hasattr(made[0].config, "vision_config"):
             return None  # a vision-language model: another adapter's
-        with opening(loading.Source(spec, spec, None), MADE):
+        with opening(Source(spec), MADE):
             probing.require_causal(anatomy.accepting_options(made[0]), spec)
             return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
     if not hasattr(made, "info") or not hasattr(made, "forward"):
@@ -510,10 +524,10 @@ def _own_tokenizer(model: Any, name: str) -> PreTrainedTokenizerFast:
     where = getattr(model.config, "_name_or_path", "")
     if not where:
         raise BadInputError(f"{name}: a model alone has no tokenizer; give the pair (model, tokenizer)")
-    return loading.load_tokenizer(loading.locate(where), False)
+    return loading.load_tokenizer(locate(where), False)
 
 
-def training_of(source: loading.Source) -> dict[str, Any]:
+def training_of(source: Source) -> dict[str, Any]:
     """Step and seed of one of our own checkpoints."""
     if source.path is None or not (source.path / "training.json").is_file():
         return {}
@@ -523,7 +537,7 @@ def training_of(source: loading.Source) -> dict[str, Any]:
     return {
         "step": state.get("step"),
         "seed": state.get("seed"),
-        "checkpoint": loading.readable(source.path.name),
+        "checkpoint": readable(source.path.name),
         "folder": str(source.path),
     }
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -14,22 +15,27 @@ from pydantic import BaseModel, ConfigDict
 from groundbench.api.errors import BadInputError
 from groundbench.leaderboard.submission.card import read_card
 from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, check_name, read_bytes
+from groundbench.leaderboard.submission.isolated import read_isolated
+from groundbench.leaderboard.submission.names import name_fault
+from groundbench.leaderboard.submission.reference import ReferencesOf, TestbedReference
 from groundbench.leaderboard.submission.strict_parsing import CARD, Limits, RefusedError, read_yaml
-from groundbench.leaderboard.submission.submission import HashesOf, Submission, parse, read_submission
+from groundbench.leaderboard.submission.submission import Submission, parse, read_submission
 
 BOARD_FILE = "board.yaml"
-DigestOf = Callable[[str, str], str | None]
-"""The hash of an installed testbed of that name and version, or None."""
 
 
 class ListedTestbed(BaseModel):
-    """A testbed that the board accepts."""
+    """A testbed that the board accepts; it must be installed, so that results can be held against it.
+
+    `nouns`: of a testbed whose nouns a corpus chose, those that were chosen; `hash` is then of that choice.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     version: str
     hash: str
+    nouns: tuple[str, ...] = ()
 
 
 class BoardFile(BaseModel):
@@ -39,15 +45,48 @@ class BoardFile(BaseModel):
 
     title: str = "Symbol grounding in language models"
     testbeds: tuple[ListedTestbed, ...] = ()
+    own: tuple[str, ...] = ()
+    """Folders of the board's own entries, marked on the site."""
+    nulls: tuple[str, ...] = ()
+    """Folders of null controls, e.g. a model trained on shuffled scenes: shown, and marked as such."""
+    submitter: str = ""
+    """The submitter whose name only these may bear."""
+
+
+def no_references(name: str, version: str) -> Mapping[str, TestbedReference]:
+    """Of a board without testbeds."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The testbeds that a board takes: the installed ones, of those that board.yaml names if it names any."""
+
+    listed: tuple[ListedTestbed, ...]
+    installed: ReferencesOf
+
+    def __call__(self, name: str, version: str) -> Mapping[str, TestbedReference]:
+        """The references of a name and version, by hash."""
+        found = self.installed(name, version)
+        mine = [t for t in self.listed if (t.name, t.version) == (name, version)]
+        if not mine:
+            return found
+        some = next(iter(found.values()), None)
+        out = {t.hash: found[t.hash] for t in mine if not t.nouns and t.hash in found}
+        if some is not None:
+            out |= {t.hash: some.kept(t.nouns, t.hash) for t in mine if t.nouns}
+            if not any(not t.nouns for t in mine):
+                out[some.hash] = some
+        return out
 
 
 @dataclass(frozen=True)
 class Board:
-    """An opened board. Testbeds that board.yaml does not name are looked up with `digest_of`."""
+    """An opened board. Its testbeds are looked up with `installed`."""
 
     root: Path
     about: BoardFile
-    digest_of: DigestOf
+    installed: ReferencesOf
 
     @property
     def entries(self) -> Path:
@@ -62,31 +101,23 @@ class Board:
         return sorted(e.name for e in os.scandir(self.entries) if not e.name.startswith("."))
 
     @property
-    def hashes_of(self) -> HashesOf:
-        """The accepted hashes of a testbed."""
-        listed: dict[tuple[str, str], set[str]] = {}
-        for t in self.about.testbeds:
-            listed.setdefault((t.name, t.version), set()).add(t.hash)
+    def references(self) -> Accepted:
+        """The testbeds that the board takes."""
+        return Accepted(self.about.testbeds, self.installed)
 
-        def hashes(name: str, version: str) -> frozenset[str]:
-            if (name, version) in listed:
-                return frozenset(listed[name, version])
-            digest = self.digest_of(name, version)
-            return frozenset() if digest is None else frozenset({digest})
+    def read(self, slugs: Sequence[str] | None = None) -> Iterator[Submission | RefusedError]:
+        """Every submission in order (or those that are named), or why it is refused; each read in a child process."""
+        folders = [self.entries / slug for slug in (self.slugs if slugs is None else slugs)]
+        for _, found in read_isolated(partial(read_submission, references=self.references), folders):
+            yield found if isinstance(found, RefusedError) else self.admitted(found)
 
-        return hashes
-
-    def read(self) -> Iterator[Submission | RefusedError]:
-        """Every submission in order, or why it is refused."""
-        hashes_of = self.hashes_of
-        for slug in self.slugs:
-            try:
-                yield read_submission(self.entries / slug, hashes_of)
-            except RefusedError as error:
-                yield error
+    def admitted(self, submission: Submission) -> Submission | RefusedError:
+        """The submission, unless it bears a name that is the board's own."""
+        fault = name_fault(submission.slug, submission.card, self.about.own, self.about.submitter)
+        return submission if fault is None else RefusedError(f"{submission.slug}/{CARD_FILE}: {fault}")
 
 
-def open_board(root: Path, digest_of: DigestOf = lambda name, version: None) -> Board:
+def open_board(root: Path, installed: ReferencesOf = no_references) -> Board:
     """Open a board's folder; board.yaml may be missing.
 
     Raises:
@@ -100,7 +131,7 @@ def open_board(root: Path, digest_of: DigestOf = lambda name, version: None) -> 
         limits = Limits(bytes=256 << 10, depth=6, values=20_000)
         raw = read_bytes(path, limits.bytes, str(path))
         about = parse(read_yaml(raw, str(path), limits) or {}, str(path), BoardFile)
-    return Board(root, about, digest_of)
+    return Board(root, about, installed)
 
 
 def slug_of(card: Path) -> str:
@@ -114,7 +145,7 @@ def _sources(run: Path) -> dict[str, Path]:
     found = {f: run / f for f in RUN_FILES if (run / f).is_file()}
     if "trajectory.json" in found:
         last = max((p.parent for p in run.glob("step-*/result.json")), default=run, key=lambda p: p.name)
-        found |= {f: last / f for f in ("items.parquet", "heads.parquet") if (last / f).is_file()}
+        found |= {f: last / f for f in ("items.parquet",) if (last / f).is_file()}
     return found
 
 
@@ -148,7 +179,7 @@ def add_run(board: Board, run: Path, card: Path, slug: str, run_name: str | None
         (staged / name).mkdir()
         for file, source in sources.items():
             shutil.copyfile(source, staged / name / file)
-        submission = read_submission(staged, board.hashes_of)
+        submission = read_submission(staged, board.references)
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(card, target / CARD_FILE)
         (staged / name).rename(target / name)

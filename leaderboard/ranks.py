@@ -8,7 +8,7 @@ missing, it is that the intervals do not overlap. So models that cannot be told 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +39,20 @@ class Rank:
 
     rank: int
     method: Method
+
+
+def rank_models(contenders: Sequence[Contender], keys: Sequence[Hashable]) -> list[Rank]:
+    """The ranks of entries, each model counted once.
+
+    `keys`: equal for entries of one model (its weights' fingerprint, or the same measurement under another one). The
+    first entry of a model stands for all of them: copies push nobody down, and make no more tests to correct for.
+    """
+    first: dict[Hashable, int] = {}
+    for i, key in enumerate(keys):
+        first.setdefault(key, i)
+    chosen = list(first.values())
+    found = dict(zip(chosen, rank_groups([contenders[i] for i in chosen]), strict=True))
+    return [found[first[key]] for key in keys]
 
 
 def rank_groups(contenders: Sequence[Contender]) -> list[Rank]:
@@ -95,18 +109,30 @@ def pairwise_p(cells: Sequence[Cells]) -> Floats:
     """
     nested = cells[0].nested
     tables = np.stack([c.by_noun[:, None] if nested else c.gain for c in cells])
-    n, nouns, frames = tables.shape
+    _, nouns, frames = tables.shape
     mean = tables.mean((1, 2))
     score = (tables - mean[:, None, None]) / (nouns * frames)
-    variance = _squared_distances(score.sum(2)) * _factor(nouns)
+    return difference_p(mean, score, largest=float(np.abs(tables).max(initial=0.0)))
+
+
+def difference_p(value: Floats, influence: Floats, largest: float = 1.0) -> Floats:
+    """[n, n] two-sided p-values of the paired differences between estimates on the same nouns and frames.
+
+    Args:
+        value: [n] the estimates; `influence`: [n, nouns, frames] what each item adds to one: their sum is 0. One
+            frame alone: nouns are the only clusters.
+        largest: of the items' sizes, in whose rounding two estimates count as the same.
+    """
+    n, nouns, frames = influence.shape
+    variance = _squared_distances(influence.sum(2)) * _factor(nouns)
     df = nouns - 1
-    if not nested:
-        by_frame = _squared_distances(score.sum(1)) * _factor(frames)
-        by_item = _squared_distances(score.reshape(n, -1)) * _factor(nouns * frames)
+    if frames > 1:
+        by_frame = _squared_distances(influence.sum(1)) * _factor(frames)
+        by_item = _squared_distances(influence.reshape(n, -1)) * _factor(nouns * frames)
         variance = np.maximum(variance + by_frame - by_item, np.maximum(variance, by_frame))
         df = min(nouns, frames) - 1
-    difference = np.abs(mean[:, None] - mean[None, :])
-    rounding = (1e-7 * np.abs(tables).max(initial=0.0)) ** 2
+    difference = np.abs(value[:, None] - value[None, :])
+    rounding = (1e-7 * largest) ** 2
     if df < 1:
         return np.full((n, n), np.nan)
     t = difference / np.sqrt(np.maximum(variance, rounding + 1e-300))

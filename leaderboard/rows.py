@@ -1,207 +1,215 @@
-"""The board's rows: one for each result, with the text and the sort value of every column."""
+"""The board's lines: what the site and the ranks need of each result, small enough to hold thousands in memory."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-from markupsafe import Markup
+import numpy as np
+import numpy.typing as npt
 
-from groundbench.leaderboard.ranks import Contender, Rank, rank_groups
-from groundbench.leaderboard.submission.item_gains import Cells
+from groundbench.leaderboard.ladder_ranks import LadderItems, ladder_items
+from groundbench.leaderboard.submission.against_testbed import whole
+from groundbench.leaderboard.submission.form_views import FormView, form_views
+from groundbench.leaderboard.submission.plausibility_gain import interval_of
 from groundbench.leaderboard.submission.submission import Run, Submission
-from groundbench.report.charts import svg
-from groundbench.report.charts.scale import Scale
-from groundbench.report.text.numbers import count, decimals_for, interval, number, p_value, parameters, percent
-from groundbench.results.run import AblationRecord, FormRecord, Result
+from groundbench.results.ladder_score import LadderScore
+from groundbench.results.risk_card import RiskCard
+from groundbench.results.run import AblationRecord, Result
 
+Floats32 = npt.NDArray[np.float32]
 SIZES = ((1e7, "under 10 M"), (1e8, "10 M to 100 M"), (1e9, "100 M to 1 B"), (1e10, "1 B to 10 B"))
 LARGEST = "10 B and more"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One line of the board: a result of a submission, or one of its other ENV forms, or an earlier checkpoint.
+class Line:
+    """One result of a submission, one of its other ENV forms, or an earlier checkpoint.
 
-    `result` is what was measured in this form at this step; `whole` the result it is a part of.
+    Attributes:
+        told: the gain's interval does not touch 0: only then is there a rank.
+        whole: every noun that the testbed has in this form was measured.
+        derived: the interval that the nouns' gains give, by which lines without items are ranked.
+        by_noun: [nouns] gains in the testbed's order; `cells`: [nouns, frames] the same per frame, where items came.
+        same: a digest of the nouns' gains: equal for copies of one measurement.
+        layer, depth: mean layer of the aggregate heads, and the model's layers.
+        heads_for_half: heads whose interchange gives half of the gain, where causes were measured.
     """
 
     id: str
-    submission: Submission
+    slug: str
     run: str
-    result: Result
-    whole: Result
-    kind: Literal["headline", "form", "checkpoint"] = "headline"
-    cells: Cells | None = None
+    kind: str
+    model: str
+    submitter: str
+    licence: str
+    own: bool
+    family: str
+    architecture: str
+    parameters: int
+    fingerprint: str
+    released: str | None
+    measured: str | None
+    testbed: str
+    version: str
+    hash: str
+    form: str
+    n_nouns: int
+    n_left_out: int
+    mismatches: str
+    pictures: str
+    whole: bool
+    step: int | None
+    gain: float | None
+    low: float | None
+    high: float | None
+    told: bool
+    derived: tuple[float, float] | None
+    by_noun: Floats32 | None
+    cells: Floats32 | None
+    nested: bool
+    same: str
+    ideal: float | None
+    heads: float | None
+    heads_null: float | None
+    heads_total: int
+    layer: float | None
+    depth: int
+    lost: float | None
+    lost_p: float | None
+    removed: float | None
+    image: float | None
+    heads_for_half: float | None
+    ladder: LadderScore | None
+    ladder_items: LadderItems | None
 
     @property
-    def final(self) -> bool:
-        """Whether it is ranked and can be compared."""
-        return self.kind != "checkpoint"
+    def board(self) -> str:
+        """The testbed that it is shown under."""
+        return f"{self.testbed} {self.version}"
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """What two lines must share to be ranked together."""
+        return self.testbed, self.version, self.hash, self.form, self.pictures, self.mismatches
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it can have a rank: the last checkpoint, of the whole testbed, with a gain that is told from 0."""
+        return self.kind != "checkpoint" and self.whole and self.gain is not None and self.told
 
 
 @dataclass(frozen=True)
-class Value:
-    """A cell: its text (None: not measured), what it sorts by, a detail, and stars with their p-value in words."""
+class RiskLine:
+    """A screening on the board."""
 
-    text: str | None
-    sort: float | str | None = None
-    detail: str = ""
-    stars: str = ""
-    said: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the board."""
-
-    entry: Entry
-    rank: Rank | None
-    cells: tuple[Value, ...]
-    bar: Markup
-    board: str
-    size: str
-    search: str
+    id: str
+    slug: str
+    model: str
+    submitter: str
+    own: bool
+    fingerprint: str
+    family: str
+    parameters: int
+    card: RiskCard
 
 
-COLUMNS = (
-    ("Rank", "number", "One plus the number of models significantly better on the same testbed and form"),
-    ("Model", "text", "Name and submitter"),
-    ("Family", "text", "Architecture family"),
-    ("Size", "number", "Parameters"),
-    ("Testbed", "text", "Testbed and the form in which a noun was shown"),
-    ("Step", "number", "Training step of a checkpoint"),
-    ("Gain", "number", "Grounding gain in nats, with its 95\u202f% interval"),
-    ("Copy-corrected", "number", "Gain with a definition over gain with the word itself"),
-    ("Heads", "number", "Aggregate heads, mean over items"),
-    ("Layer", "number", "Mean layer of the aggregate heads"),
-    ("Cut \u2212 control", "number", "Gain lost by cutting the heads beyond cutting equally many others, in nats"),
-    ("Removed", "number", "Share of the gain removed by cutting the heads"),
-    ("Image gain", "number", "Gain with pictures, in nats"),
-    ("Risk", "number", "Risk found by screening"),
-)
+def lines_of(s: Submission, own: bool) -> list[Line]:
+    """Every result of a submission, the last one's other forms, and its checkpoints."""
+    return [line for run in s.runs if run.results for line in _lines(s, run, own)]
 
 
-def entries_of(submissions: Iterable[Submission]) -> list[Entry]:
-    """Every result of every submission, and the last one's other forms."""
-    return [e for s in submissions for run in s.runs for e in _entries(s, run)]
-
-
-def _entries(s: Submission, run: Run) -> Iterator[Entry]:
-    at, last = f"{s.slug}~{run.name}", run.last
-    for i, result in enumerate(run.results[:-1]):
-        step = i if result.model.step is None else result.model.step
-        yield Entry(f"{at}~{step}", s, run.name, result, result, "checkpoint")
-    yield Entry(at, s, run.name, last, last, cells=run.cells)
-    for form in last.forms:
-        name = form.env_form
-        if name != last.testbed.env_form and form.gain is not None and form.gain.mean is not None:
-            yield Entry(f"{at}~{name}", s, run.name, in_form(last, form), last, "form", run.forms.get(name))
-
-
-def in_form(result: Result, form: FormRecord) -> Result:
-    """What a result says of one of its forms, as a result of its own."""
-    bed = result.testbed
-    items = round(form.n_nouns * bed.n_items / bed.n_nouns) if bed.n_nouns else 0
-    about = {"env_form": form.env_form, "n_nouns": form.n_nouns, "n_items": items, "excluded": form.excluded}
-    parts = {name: getattr(form, name) for name in ("gain", "heads", "ablations", "lens", "image")}
-    return result.model_copy(update={**parts, "testbed": bed.model_copy(update=about), "forms": (), "head_forms": ()})
-
-
-def rows_of(entries: list[Entry]) -> list[Row]:
-    """The rows, best gain first; ranks among the final results on one testbed in one form."""
-    ranks = _ranks(entries)
-    scale = _scale(entries)
-    rows = [_row(e, ranks.get(e.id), scale) for e in entries]
-    return sorted(rows, key=_order)
-
-
-def _order(row: Row) -> tuple[float, str]:
-    """Best gain first; what has no gain comes last."""
-    gain = _gain(row.entry)
-    return math.inf if gain is None else -gain, row.entry.id
-
-
-def board_key(result: Result) -> tuple[str, ...]:
-    """What two results must share to be ranked together: testbed, form (of pictures also which), nouns, and how
-    mismatches were drawn."""
-    bed, image = result.testbed, result.image
-    mismatches = str(result.protocol.get("mismatches", "all"))
-    pictures = image.hash if image is not None and image.env_form == bed.env_form else ""
-    return bed.name, bed.version, bed.hash, bed.env_form, pictures, str(bed.n_nouns), mismatches
-
-
-def board_name(result: Result) -> str:
-    """The same in words."""
-    bed = result.testbed
-    return f"{bed.name} {bed.version} · {bed.env_form} · {bed.n_nouns} nouns"
-
-
-def _gain(e: Entry) -> float | None:
-    return None if e.result.gain is None else e.result.gain.mean
-
-
-def _ranks(entries: list[Entry]) -> dict[str, Rank]:
-    groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
-    for e in entries:
-        if e.final and _gain(e) is not None:
-            groups[board_key(e.result)].append(e)
-    out = {}
-    for members in groups.values():
-        found = rank_groups([_contender(e) for e in members])
-        out.update({e.id: rank for e, rank in zip(members, found, strict=True)})
+def risk_lines_of(s: Submission, own: bool) -> list[RiskLine]:
+    """The screenings of a submission."""
+    out = []
+    for run in s.runs:
+        if run.risk is not None:
+            m, at = run.risk.model, f"{s.slug}~{run.name}~risk"
+            out.append(
+                RiskLine(
+                    at, s.slug, s.card.model, s.card.submitter, own, m.fingerprint, m.family, m.parameters, run.risk
+                )
+            )
     return out
 
 
-def _contender(e: Entry) -> Contender:
-    g = e.result.gain
-    if g is None or g.mean is None:
-        raise ValueError(f"{e.id} has no gain to rank")
-    return Contender(g.mean, g.ci_low, g.ci_high, e.cells)
+def _lines(s: Submission, run: Run, own: bool) -> Iterator[Line]:
+    at, last = f"{s.slug}~{run.name}", run.last
+    for i, result in enumerate(run.results[:-1]):
+        step = i if result.model.step is None else result.model.step
+        yield _line(f"{at}~{step}", s, run, own, result, form_views(result)[0], "checkpoint")
+    for i, view in enumerate(form_views(last)):
+        if i == 0 or (view.gain is not None and view.gain.mean is not None):
+            name = at if i == 0 else f"{at}~{view.env_form}"
+            yield _line(name, s, run, own, last, view, "form" if i else "headline")
 
 
-def _scale(entries: list[Entry]) -> Scale:
-    ends = [v for e in entries if (g := e.result.gain) for v in (g.mean, g.ci_low, g.ci_high) if v is not None]
-    return Scale(min([0.0, *ends]), max([1.0, *ends]), 3, 107)
-
-
-def _row(e: Entry, rank: Rank | None, scale: Scale) -> Row:
-    r, card = e.result, e.submission.card
-    heads = r.heads[0] if r.heads else None
-    cut = r.ablations[0] if r.ablations else None
-    cells = (
-        Value(str(rank.rank), rank.rank, rank.method) if rank else Value(None),
-        Value(card.model, card.model.lower(), card.submitter),
-        Value(r.model.family, r.model.family.lower()),
-        Value(parameters(r.model.parameters), r.model.parameters),
-        Value(f"{r.testbed.name} · {r.testbed.env_form}", board_name(r)),
-        Value(count(r.model.step), r.model.step),
-        _with_interval(r),
-        _measured(e.whole.copy_corrected.ratio if e.whole.copy_corrected else None),
-        _measured(heads.mean_count if heads else None, 1),
-        _measured(heads.mean_layer if heads else None, 1),
-        _difference(cut),
-        Value(percent(cut.gain_removed), cut.gain_removed) if cut else Value(None),
-        _measured(image_gain(e.whole)),
-        _measured(risk(e.whole)),
+def _line(at: str, s: Submission, run: Run, own: bool, result: Result, view: FormView, kind: str) -> Line:
+    if run.bed is None:
+        raise ValueError(f"{at}: its testbed was not looked up")
+    g, m = view.gain, result.model
+    about = run.bed.forms[view.env_form]
+    gains = {n.noun: n.gain for n in g.by_noun if n.gain is not None} if g else {}
+    entire = whole(view, about)
+    complete = entire and len(gains) == len(about.nouns)
+    heads = view.heads[0] if view.heads else None
+    cut = view.ablations[0] if view.ablations else None
+    lost, p = lost_to_cut(cut)
+    cells = run.forms.get(view.env_form) if kind != "checkpoint" and complete else None
+    ladder = result.ladder_score if kind == "headline" and run.bed.ladder else None
+    low, high = (g.ci_low, g.ci_high) if g else (None, None)
+    by_noun = np.array([gains[n] for n in about.nouns], dtype=np.float32) if complete else None
+    return Line(
+        id=at,
+        slug=s.slug,
+        run=run.name,
+        kind=kind,
+        model=s.card.model,
+        submitter=s.card.submitter,
+        licence=s.card.licence,
+        own=own,
+        family=m.family,
+        architecture=m.architecture,
+        parameters=m.parameters,
+        fingerprint=m.fingerprint,
+        released=s.card.released,
+        measured=s.card.measured,
+        testbed=result.testbed.name,
+        version=result.testbed.version,
+        hash=result.testbed.hash,
+        form=view.env_form,
+        n_nouns=view.n_nouns,
+        n_left_out=len(about.nouns) - len(set(view.nouns) & set(about.nouns)),
+        mismatches=str(result.protocol.get("mismatches", "all")),
+        pictures=view.image.hash if view.image is not None else "",
+        whole=entire,
+        step=m.step,
+        gain=g.mean if g else None,
+        low=low,
+        high=high,
+        told=low is not None and high is not None and (low > 0 or high < 0),
+        derived=interval_of(list(gains.values())),
+        by_noun=by_noun,
+        cells=None if cells is None or np.isnan(cells.gain).all(1).any() else cells.gain.astype(np.float32),
+        nested=cells.nested if cells is not None else False,
+        same=hashlib.sha256(repr([round(v, 5) for v in gains.values()]).encode()).hexdigest()[:16] if gains else at,
+        ideal=g.ideal if g else None,
+        heads=heads.mean_count if heads else None,
+        heads_null=heads.null_count if heads else None,
+        heads_total=sum(x.n_heads for x in m.mixers),
+        layer=heads.mean_layer if heads else None,
+        depth=max((x.layer for x in m.mixers), default=0),
+        lost=lost,
+        lost_p=p,
+        removed=cut.gain_removed if cut else None,
+        image=image_gain(result) if kind == "headline" else None,
+        heads_for_half=heads_for_half(result, view.env_form),
+        ladder=ladder,
+        ladder_items=None
+        if ladder is None or ladder.score is None or not entire
+        else ladder_items(run.tables, [f.env_form for f in ladder.forms], run.bed),
     )
-    words = (card.model, card.submitter, r.model.name, r.model.family, r.model.architecture, board_name(r))
-    return Row(e, rank, cells, _bar(r, scale), board_name(r), size_of(r.model.parameters), " ".join(words).lower())
-
-
-def _measured(value: float | None, decimals: int = 2) -> Value:
-    return Value(number(value, decimals), value)
-
-
-def _with_interval(result: Result) -> Value:
-    g = result.gain
-    if g is None:
-        return Value(None)
-    places = decimals_for(g.mean, g.ci_low, g.ci_high)
-    return Value(number(g.mean, places), g.mean, interval(g.ci_low, g.ci_high, places) or "")
 
 
 def lost_to_cut(cut: AblationRecord | None) -> tuple[float | None, float | None]:
@@ -211,41 +219,23 @@ def lost_to_cut(cut: AblationRecord | None) -> tuple[float | None, float | None]
     return cut.gain_control - cut.gain_ablated, cut.p_holm if cut.p_holm is not None else cut.p_cluster
 
 
-def _difference(cut: AblationRecord | None) -> Value:
-    """What cutting the heads costs beyond the controls, with the test's stars."""
-    value, p = lost_to_cut(cut)
-    if value is None:
-        return Value(None)
-    stars = "" if p is None else "***" if p < 0.001 else "**" if p < 0.01 else "*" if p < 0.05 else ""
-    return Value(number(value), value, stars=stars, said="" if p is None else f"p {p_value(p)}")
-
-
 def image_gain(result: Result) -> float | None:
     """The gain with pictures: of the run itself, or of its form `image`."""
-    if result.testbed.env_form == "image":
-        return None if result.gain is None else result.gain.mean
-    form = next((f for f in result.forms if f.env_form == "image"), None)
-    return None if form is None or form.gain is None else form.gain.mean
+    view = next((v for v in form_views(result) if v.env_form == "image"), None)
+    return None if view is None or view.gain is None else view.gain.mean
 
 
-def risk(result: Result) -> float | None:
-    """The number `risk` of the screening, if it was done."""
-    value = (result.screening or {}).get("risk")
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def heads_for_half(result: Result, form: str) -> float | None:
+    """The least number of heads whose interchange gives half of the gain, by the ranking `contrast` (concepts §15)."""
+    for record in getattr(result, "causal", ()):
+        if getattr(record, "env_form", None) == form:
+            for curve in getattr(record, "curves", ()):
+                if curve.ranking == "contrast":
+                    value: float | None = curve.heads_for_half.value
+                    return value
+    return None
 
 
 def size_of(n: int) -> str:
     """The size class of a number of parameters."""
     return next((label for limit, label in SIZES if n < limit), LARGEST)
-
-
-def _bar(result: Result, scale: Scale) -> Markup:
-    """The interval drawn small, on one scale for the whole board."""
-    g = result.gain
-    if g is None or g.mean is None:
-        return Markup("")
-    parts = [svg.line(scale(0), 8, scale(g.mean), 8, "stem"), svg.line(scale(0), 1, scale(0), 15, "zero")]
-    if g.ci_low is not None and g.ci_high is not None:
-        parts.append(svg.line(scale(g.ci_low), 8, scale(g.ci_high), 8, "whisker c1"))
-    parts.append(svg.dot(scale(g.mean), 8, 3.2, "mark c1"))
-    return svg.el("svg", *parts, class_="bar", viewBox="0 0 110 16", width=110, height=16, aria_hidden="true")

@@ -139,12 +139,21 @@ def load_contexts(
         contexts += (_context(word, i, row, layout) for i, row in enumerate(node.sequence(), 1))
     if len(rows) < 2:
         raise file.error(f"the file has {len(rows)} nouns, expected at least 2")
-    if corpus is None and at_least is not None:
-        raise BadInputError(f"testbed {name!r}: at_least {at_least} counts in a corpus; give its folder too")
     nouns = [n for w, n in known.items() if w in rows]
-    threshold = AT_LEAST if at_least is None else at_least
-    selection = None if corpus is None else select_nouns(corpus, threshold, [n.word for n in nouns])
-    return ContextTestbed(name, version, nouns, contexts, layout, selection)
+    return ContextTestbed(name, version, nouns, contexts, layout, chosen(name, nouns, corpus, at_least))
+
+
+def chosen(name: str, nouns: Sequence[Noun], corpus: str | Path | None, at_least: int | None) -> Selection | None:
+    """The nouns that a corpus has often enough; None without a corpus: all stay.
+
+    Raises:
+        BadInputError: a threshold without a corpus.
+    """
+    if corpus is None:
+        if at_least is not None:
+            raise BadInputError(f"testbed {name!r}: at_least {at_least} counts in a corpus; give its folder too")
+        return None
+    return select_nouns(corpus, AT_LEAST if at_least is None else at_least, [n.word for n in nouns])
 
 
 def _context(noun: str, number: int, node: Marked, layout: Layout) -> Context:

@@ -14,10 +14,12 @@ from groundbench.tasks.corpora.formats.chat_words import plain
 from groundbench.tasks.written_contexts import SLOT, Context, ContextTestbed
 
 PER_NOUN = 10
-_ARTICLES = frozenset({"a", "an"})
+_AGREEING = ("a an", "un una el la este esta ese esa otro otra algún alguna ningún ninguna")
+_ARTICLES = frozenset(word for words in _AGREEING for word in words.split())
+"""Words before a noun that change with it."""
 _ALIKE = 0.6
 """Two sentences of one noun that share more of their words than this are one sentence written twice."""
-_WRITTEN = re.compile(r"[A-Za-z0-9' .,?!-]*")
+_WRITTEN = re.compile(r"(?:[^\W_]|[' .,?!-])*")
 
 
 def context_faults(testbed: ContextTestbed) -> Iterator[tuple[str, str]]:

@@ -156,8 +156,8 @@ def _nouns(node: Marked) -> tuple[Noun, ...]:
         if row.is_mapping():
             fields = row.fields(("word", "category"), ("article", "plural"))
             noun = Noun(**{key: value.text() for key, value in fields.items()})
-            if noun.article not in ("a", "an"):
-                fields["article"].choice(("a", "an"))
+            if len(noun.article.split()) != 1:
+                raise fields["article"].error(f"{fields['article'].name} is {noun.article!r}, expected one word")
         elif row.text() in known:
             noun = known[row.text()]
         else:

@@ -5,7 +5,6 @@ Encoder and language model are each either taken from somewhere, then frozen, or
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,10 @@ from transformers import (
 
 from groundbench.adapters.architectures.build import SPECIAL, sentence
 from groundbench.adapters.loading import load as loading
-from groundbench.adapters.loading.fingerprint import hash_file
+from groundbench.adapters.loading.fingerprint import files_fingerprint, weight_files
+from groundbench.adapters.loading.peft_adapters import MERGE
+from groundbench.adapters.loading.source import locate
+from groundbench.adapters.loading.users_files import opening
 from groundbench.api.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -90,14 +92,8 @@ def build_llava(
 
 def source_fingerprint(source: str) -> str:
     """16 hex digits for the weights of a hub id, folder or .gguf file. Raises BadInputError if there is no such."""
-    found = loading.locate(source)
-    if found.path is None:
-        return f"hub:{source}"
-    digest = hashlib.sha256()
-    files = [found.path / found.gguf] if found.gguf else sorted(found.path.glob("*.safetensors"))
-    for file in files or sorted(found.path.glob("*.bin")):
-        hash_file(file, digest)
-    return digest.hexdigest()[:16]
+    found = locate(source)
+    return f"hub:{found.snapshot.commit[:16]}" if found.snapshot else files_fingerprint(weight_files(found))
 
 
 def _take(part: nn.Module, source: nn.Module) -> None:
@@ -107,8 +103,10 @@ def _take(part: nn.Module, source: nn.Module) -> None:
 
 
 def _encoder(vision: str) -> PreTrainedModel:
-    source = loading.locate(vision)
-    encoder: PreTrainedModel = loading.from_pretrained(AutoModel, source, dtype=torch.float32).eval()
+    source = locate(vision)
+    with opening(source, "the weights"):
+        loading.fetch_weights(source)
+        encoder = loading.load_whole(AutoModel, source, dtype=torch.float32).model.eval()
     if not hasattr(encoder.config, "patch_size") or encoder.main_input_name != "pixel_values":
         raise BadInputError(f"{vision}: a {encoder.config.model_type} model is no encoder of image patches")
     return encoder
@@ -116,10 +114,12 @@ def _encoder(vision: str) -> PreTrainedModel:
 
 def _language(language: str) -> tuple[PreTrainedTokenizerFast, Any]:
     """Tokenizer with `<image>` and the language model with a row of zeros for it."""
-    source = loading.locate(language)
+    source = locate(language)
     options = loading.LoadOptions(dtype="float32", device="cpu")
     tokenizer = loading.load_tokenizer(source, False)
-    model = loading.load_causal(source, loading.load_config(source, False), options)
+    if source.adapter is not None:
+        raise BadInputError(f"{language}: a language model to see through must be whole; {MERGE}")
+    model = loading.load_causal(source, loading.load_config(source, False), options).model
     if not hasattr(model.base_model, "embed_tokens"):
         raise BadInputError(
             f"{language}: a {model.config.model_type} model has no embed_tokens, which a LLaVA architecture needs"
@@ -187,7 +187,9 @@ def _processor(vision: str | None, pixels: int, patch: int, tokenizer: PreTraine
     """Pictures are scaled to pixels × pixels, uncut; mean and deviation are the encoder's own (0.5 for a new one)."""
     mean = deviation = [0.5, 0.5, 0.5]
     if vision is not None:
-        theirs = loading.from_pretrained(AutoImageProcessor, loading.locate(vision))
+        source = locate(vision)
+        with opening(source, "preprocessor_config.json"):
+            theirs = loading.from_pretrained(AutoImageProcessor, source)
         mean, deviation = list(theirs.image_mean), list(theirs.image_std)
     pictures = BitImageProcessor(
         size={"height": pixels, "width": pixels},

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from groundbench.adapters.loading.hub import weight_names
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from groundbench.adapters.loading.load import Source
+    from groundbench.adapters.loading.source import Source
 
 WHOLE = 64 << 20
 BLOCKS = 64
@@ -36,20 +41,38 @@ def hash_file(path: Path, into: hashlib._Hash) -> None:
 
 
 def weights_fingerprint(source: Source, model: PreTrainedModel) -> str:
-    """16 hex digits for a model's weights: the hub commit, the files, or (loaded from neither) the tensors."""
+    """16 hex digits for a model's weights: the hub commit, the files, or (loaded from neither) the tensors.
+
+    With an adapter, `+` and 16 hex digits of its files.
+    """
+    found = _base_fingerprint(source, model)
+    if source.adapter is None:
+        return found
+    files = json.dumps(source.adapter.fingerprint(), sort_keys=True)
+    return f"{found}+{hashlib.sha256(files.encode()).hexdigest()[:16]}"
+
+
+def _base_fingerprint(source: Source, model: PreTrainedModel) -> str:
+    if source.snapshot is not None:
+        subfolder = source.snapshot.asked.subfolder
+        return f"hub:{source.snapshot.commit[:16]}" + (f":{subfolder}" if subfolder else "")
+    files = weight_files(source)
+    return files_fingerprint(files) if files else tensors_fingerprint(model)
+
+
+def weight_files(source: Source) -> list[Path]:
+    """The files that a folder's weights are read from."""
+    if source.gguf is not None:
+        return [source.folder / source.gguf]
+    names = weight_names((p.name for p in source.folder.iterdir()), source.folder)
+    return [path for name in names if (path := source.folder / name).is_file()]
+
+
+def files_fingerprint(files: Sequence[Path]) -> str:
+    """16 hex digits for files; see `hash_file`."""
     digest = hashlib.sha256()
-    commit = getattr(model.config, "_commit_hash", None)
-    if source.path is None and commit:
-        return f"hub:{commit[:16]}"
-    files: list[Path] = []
-    if source.path is not None and source.gguf is not None:
-        files = [source.path / source.gguf]
-    elif source.path is not None:
-        files = sorted(source.path.glob("*.safetensors")) or sorted(source.path.glob("*.bin"))
     for file in files:
         hash_file(file, digest)
-    if not files:
-        return tensors_fingerprint(model)
     return digest.hexdigest()[:16]
 
 
@@ -78,3 +101,53 @@ def processor_fingerprint(processor: Any) -> str:
     own = {k: str(v) for k, v in sorted(vars(processor).items()) if isinstance(v, str | int | float | bool)}
     state = [tokenizer_fingerprint(processor.tokenizer), made, own]
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]
+
+
+LIBRARIES = ("torch", "transformers", "tokenizers")
+OF_SOME = {"peft": "peft_config", "bitsandbytes": "is_quantized"}
+"""Libraries that compute a part of some models, and the attribute by which these are known."""
+NO_NUMBER = frozenset(
+    {"transformers_version", "architectures", "dtype", "torch_dtype", "use_cache", "id2label", "label2id"}
+)
+"""Of a config: who wrote it, names of classes, and what stands in a run's key by itself."""
+REMOTE = "transformers_modules"
+"""The package into which transformers puts the code that comes with weights."""
+
+
+def identity_of(model: PreTrainedModel) -> dict[str, object]:
+    """What decides a model's numbers besides its weights: the whole config, code of its own, and the libraries.
+
+    Returns:
+        `config`, a mapping as in config.json; `code`, 16 hex digits by file of code that came with the weights;
+        `libraries`, versions by name. All of it is JSON.
+    """
+    return {"config": _plain(model.config.to_dict()), "libraries": _versions(model), "code": _remote_code(model)}
+
+
+def _plain(config: Mapping[str, Any]) -> Any:
+    kept = {str(k): v for k, v in config.items() if k not in NO_NUMBER and not str(k).startswith("_")}
+    nested = {k: _plain(v) if isinstance(v, Mapping) else v for k, v in kept.items()}
+    return json.loads(json.dumps(nested, default=str, sort_keys=True))
+
+
+def _versions(model: PreTrainedModel) -> dict[str, str]:
+    names = [*LIBRARIES, *(name for name, mark in OF_SOME.items() if getattr(model, mark, None))]
+    found = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _remote_code(model: PreTrainedModel) -> dict[str, str]:
+    """16 hex digits for each module of code that came with a model's weights and was imported."""
+    packages = {type(m).__module__.rpartition(".")[0] for m in (model, model.config, *model.modules())}
+    remote = tuple(f"{p}." for p in packages if p.split(".")[0] == REMOTE)
+    found = {}
+    for name, module in sorted(sys.modules.items()) if remote else ():
+        file = getattr(module, "__file__", None)
+        if name.startswith(remote) and file and Path(file).is_file():
+            found[f"{name.rpartition('.')[2]}.py"] = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+    return found

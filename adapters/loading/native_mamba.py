@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as hf_logging
 
+from groundbench.adapters.loading.missing_weights import require_whole
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 
 CONFIG, PICKLED, SAFE = "config.json", "pytorch_model.bin", "model.safetensors"
@@ -137,13 +138,18 @@ def load_native(folder: Path, config: Any, **options: Any) -> PreTrainedModel:
     if config.tie_word_embeddings:
         shapes.pop("lm_head.weight")
         state.pop("lm_head.weight", None)
-    for name in [*shapes, *state]:
-        has, wants = tuple(state[name].shape) if name in state else None, shapes.get(name)
-        if has != wants:
-            raise BadInputError(
-                f"{folder}: {name} has the shape {has or '(absent)'}, where its config.json asks for "
-                f"{wants or '(absent)'}"
-            )
+    info = {
+        "missing_keys": shapes.keys() - state.keys(),
+        "unexpected_keys": state.keys() - shapes.keys(),
+        "mismatched_keys": [
+            (name, state[name].shape, shapes[name])
+            for name in shapes.keys() & state.keys()
+            if tuple(state[name].shape) != shapes[name]
+        ],
+    }
+    notes = require_whole(str(folder), info, architecture=kind.__name__, config=config)
+    if notes:
+        raise BadInputError(f"{folder}: {notes[0]}")
     hf_logging.disable_progress_bar()
     model: PreTrainedModel = kind.from_pretrained(None, config=config, state_dict=state, **options)
     return model

@@ -25,7 +25,7 @@ from groundbench.api.errors import BadInputError, GroundbenchError
 from groundbench.util.users_code import innermost_module, is_scarcity, place_in_users_code, said
 
 if TYPE_CHECKING:
-    from groundbench.adapters.loading.load import Source
+    from groundbench.adapters.loading.source import Source
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -190,7 +190,14 @@ def _broken_weights(files: Sequence[Path], error: Exception) -> str | None:
     return None
 
 
-def _impossible_size(files: Sequence[Path], error: Exception) -> str | None:
+def require_possible_sizes(source: Source) -> None:
+    """Raises BadInputError where a size in config.json is no whole number above 0."""
+    found = _impossible_size(_files(source), None)
+    if found is not None:
+        raise BadInputError(found)
+
+
+def _impossible_size(files: Sequence[Path], error: Exception | None) -> str | None:
     path = next((p for p in files if p.name == "config.json"), None)
     if path is None:
         return None

@@ -43,6 +43,7 @@ class VisionLanguage(HFCausal):
         fingerprint: str | None = None,
         bos: BosPolicy = "auto",
         chat: bool = False,
+        notes: tuple[str, ...] = (),
         training: dict[str, Any] | None = None,
         pictures: Pictures | None = None,
     ) -> None:
@@ -52,7 +53,14 @@ class VisionLanguage(HFCausal):
         self.features = Features(model, self.pictures)
         self.placeholder = int(model.config.image_token_id)
         super().__init__(
-            model, processor.tokenizer, name=name, fingerprint=fingerprint, bos=bos, chat=chat, training=training
+            model,
+            processor.tokenizer,
+            name=name,
+            fingerprint=fingerprint,
+            bos=bos,
+            chat=chat,
+            notes=notes,
+            training=training,
         )
         self.info = replace(
             self.info,

@@ -10,6 +10,7 @@ from groundbench.adapters.huggingface import in_memory_name, is_model, object_of
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import weights_fingerprint
+from groundbench.adapters.loading.source import Source, locate, names_object
 from groundbench.adapters.loading.users_files import FORWARD, MADE, opening, opens
 from groundbench.adapters.tokenization import BosPolicy
 from groundbench.adapters.vlm.adapter import VisionLanguage
@@ -30,6 +31,8 @@ def open_vlm(
     bos: BosPolicy = "auto",
     chat: bool = False,
     trust_remote_code: bool = False,
+    revision: str | None = None,
+    subfolder: str | None = None,
 ) -> Adapter | None:
     """The adapter of a vision-language model.
 
@@ -37,6 +40,7 @@ def open_vlm(
         model: a hub id, a folder, `module:object`, or a model of transformers in memory: alone, or as a pair with its
             processor.
         chat: put prompts into the processor's chat template, images into the user's turn.
+        revision, subfolder: of a hub id, see `groundbench.adapters.huggingface.open_causal`.
 
     Raises:
         BadInputError: the model or its processor cannot be loaded, or the processor reads no images.
@@ -44,9 +48,9 @@ def open_vlm(
     """
     if not isinstance(model, str):
         return _from_memory(model, in_memory_name(model), bos, chat)
-    if loading.names_object(model):
+    if names_object(model):
         return _from_memory(object_of(model), model, bos, chat)
-    source = loading.locate(model)
+    source = locate(model, revision, subfolder)
     if source.gguf is not None:
         return None
     config = loading.load_config(source, trust_remote_code)
@@ -55,7 +59,7 @@ def open_vlm(
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
     processor = load_processor(source, trust_remote_code)
-    loaded = loading.load_model(source, config, options, AutoModelForImageTextToText, KIND)
+    loaded, notes = loading.load_model(source, config, options, AutoModelForImageTextToText, KIND)
     with opening(source, FORWARD):
         return VisionLanguage(
             loaded,
@@ -64,14 +68,16 @@ def open_vlm(
             fingerprint=weights_fingerprint(source, loaded),
             bos=bos,
             chat=chat,
+            notes=notes,
             training=training_of(source),
         )
 
 
 @opens("preprocessor_config.json")
-def load_processor(source: loading.Source, trust_remote_code: bool) -> Any:
+def load_processor(source: Source, trust_remote_code: bool) -> Any:
     """The processor saved beside a model. Raises BadInputError if there is none for images and text."""
-    processor = loading.from_pretrained(AutoProcessor, source, trust_remote_code=trust_remote_code)
+    folder = None if source.texts is None or not any(source.texts.glob("*processor_config.json")) else source.texts
+    processor = loading.from_pretrained(AutoProcessor, source, folder, trust_remote_code=trust_remote_code)
     return checked_processor(processor, source.name)
 
 
@@ -93,8 +99,8 @@ def checked_processor(processor: Any, name: str) -> Any:
 
 def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
     if is_model(made) and hasattr(made.config, "vision_config"):
-        made = (made, load_processor(loading.locate(made.config._name_or_path or spec), False))
+        made = (made, load_processor(locate(made.config._name_or_path or spec), False))
     if not (isinstance(made, tuple) and len(made) == 2 and hasattr(getattr(made[0], "config", None), "vision_config")):
         return None
-    with opening(loading.Source(spec, spec, None), MADE):
+    with opening(Source(spec), MADE):
         return VisionLanguage(made[0], checked_processor(made[1], spec), name=spec, bos=bos, chat=chat)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -87,6 +87,8 @@ class ModelInfo:
     folder: str | None = None
     """Where a checkpoint of ours lies, with its training.json."""
     notes: tuple[str, ...] = ()
+    identity: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """What decides its numbers besides weights and tokenizer (its whole config, the libraries ...), as JSON values."""
     chat: str | None = None
     """The text that a chat template puts before every prompt; None where prompts stand alone."""
     chat_date: str | None = None

@@ -17,7 +17,9 @@ LOADING, SIZE, CAUSE, FALSIFIERS = "Loading the model", "Size", "Heads and ablat
 Model = Annotated[
     str,
     typer.Argument(
-        help="A hub id, a folder with config.json, a .gguf file, or module:object.", show_default=False, metavar="MODEL"
+        help="A hub id (also org/name@revision), a folder with config.json, a .gguf file, or module:object.",
+        show_default=False,
+        metavar="MODEL",
     ),
 ]
 Testbed = Annotated[
@@ -104,6 +106,7 @@ Out = Annotated[
 Force = Annotated[
     bool, typer.Option("--force/--resume", help="Start over where DIR holds another run, or go on with its own.")
 ]
+Explain = Annotated[bool, typer.Option("--explain", help="Also print what each column means.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 ByDenominator = Annotated[
@@ -268,6 +271,25 @@ TrustRemoteCode = Annotated[
     typer.Option("--trust-remote-code", help="Run the code that comes with the weights.", rich_help_panel=LOADING),
 ]
 
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        help="A branch, tag or commit of a hub id; also written org/name@REVISION.",
+        show_default="main",
+        metavar="REVISION",
+        rich_help_panel=LOADING,
+    ),
+]
+Subfolder = Annotated[
+    str | None,
+    typer.Option(
+        help="The model's folder in its repository; also written org/name:FOLDER or org/name@REVISION:FOLDER.",
+        show_default=False,
+        metavar="FOLDER",
+        rich_help_panel=LOADING,
+    ),
+]
+
 
 def split(values: list[str] | None) -> tuple[str, ...]:
     """Values given by repetition or separated by commas, each once, in order."""
@@ -341,6 +363,8 @@ class LoadOptions:
     bos: Bos = "auto"
     chat: Chat = False
     trust_remote_code: TrustRemoteCode = False
+    revision: Revision = None
+    subfolder: Subfolder = None
 
     def load(self) -> dict[str, Any]:
         """What an adapter is given; only what was asked for, since an adapter need not know every option."""

@@ -1,16 +1,18 @@
 """The run directory: append-only parts and a manifest, so that an interrupted run goes on where it stopped.
 
-The manifest's key names everything that decides a number (weights, tokenizer, dtype, attention implementation,
-testbed, protocol options, code version). A directory with another key is refused: a cache never serves another model.
+The manifest's key names everything that decides a number (weights, the whole config, code that comes with them,
+adapters, tokenizer, dtype, attention implementation, testbed, protocol options, versions of libraries and of our code).
+A directory with another key is refused: a cache never serves another model.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +30,7 @@ class RunStore:
     """A run directory opened under one key. Of several processes the first keeps the manifest; each writes its parts.
 
     Raises:
-        StoreMismatchError: the directory holds results under another key; names the first differing field.
+        StoreMismatchError: the directory holds results under another key; names the first field that differs.
         BadInputError: the directory's manifest cannot be read.
     """
 
@@ -52,12 +54,13 @@ class RunStore:
             key = found["key"]
         except (ValueError, KeyError, TypeError) as error:
             raise BadInputError(f"{self.path}: not a manifest of a run ({error}); expected one with a 'key'") from None
-        for name, wanted in self.key.items():
-            if key.get(name) != wanted:
-                raise StoreMismatchError(
-                    f"{self.directory}: holds a run with {name} {key.get(name)!r}, but this run has {wanted!r}; "
-                    "choose another --out, or --force to start over"
-                )
+        differs = next(iter(differences(key, json.loads(json.dumps(self.key)))), None)
+        if differs is not None:
+            name, held, wanted = differs
+            raise StoreMismatchError(
+                f"{self.directory}: holds a run with {name} {_shown(held)}, but this run has {_shown(wanted)}; "
+                "choose another --out, or --force to start over"
+            )
         return dict(found)
 
     def _write(self) -> None:
@@ -92,6 +95,24 @@ class RunStore:
         assert isinstance(halvings, list)
         halvings.append({"stage": stage, "batch": batch, "rows": rows})
         self._write()
+
+
+def differences(held: Any, wanted: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(name, value held, value wanted) of everything in which two keys differ, by its whole name (`config.rope_theta`).
+
+    What only the held key has counts below its first level: there it is of an option that does not exist any more.
+    """
+    if not (isinstance(held, Mapping) and isinstance(wanted, Mapping)):
+        if held != wanted:
+            yield name, held, wanted
+        return
+    for key in [*wanted, *(k for k in held if name and k not in wanted)]:
+        yield from differences(held.get(key), wanted.get(key), f"{name}.{key}" if name else str(key))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 160 else f"{text[:160]}…"
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
         return None
     found = t_interval(known)
     return Spread.model_validate(
-        {"mean": found.value, "ci_low": found.low, "ci_high": found.high, "values": tuple(values)}
+        {"mean": found.value, "ci_low": found.ci_low, "ci_high": found.ci_high, "values": tuple(values)}
     )
 
 

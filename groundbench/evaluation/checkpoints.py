@@ -1,8 +1,9 @@
-"""A folder of checkpoints: its steps in order, and the losses that were logged while it was trained."""
+"""The checkpoints of one training run, in order: a folder of steps with the losses logged, or revisions on a hub."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,29 @@ from groundbench.results.trajectory import CurvePoint
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint folder and what its training.json says."""
+    """One checkpoint: its folder and what its training.json says, or a commit on a hub.
+
+    Attributes:
+        path: its folder; of a hub the local cache's, in which the weights may be missing yet.
+        hub_id: `org/name@revision`, if it is on a hub.
+        commit: what the revision stands for.
+    """
 
     path: Path
     step: int
     training: dict[str, Any]
+    hub_id: str | None = None
+    commit: str | None = None
+
+    @property
+    def model(self) -> str:
+        """What opens it."""
+        return self.hub_id or str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The name of its folder among the results."""
+        return self.path.name if self.hub_id is None else re.sub(r"[^\w.-]", "-", self.hub_id.partition("@")[2])
 
 
 def find_checkpoints(folder: Path) -> list[Checkpoint]:
@@ -35,6 +54,44 @@ def find_checkpoints(folder: Path) -> list[Checkpoint]:
         raise BadInputError(f"{folder}: no checkpoints found, expected folders step-000000 and so on{hint}")
     checkpoints = [Checkpoint(p, *_training(p)) for p in found]
     return sorted(checkpoints, key=lambda c: c.step)
+
+
+STEP = re.compile(r"(?:step|iter|checkpoint|ckpt)[-_=]?(\d+)", re.IGNORECASE)
+"""The step in a revision's name: of `step1000`, `stage1-step500-tokens2B`, `global_step20`, `iter_0000100` ..."""
+NUMBER = re.compile(r"\D*(\d+)\D*")
+"""A revision's name with one number only."""
+
+
+def hub_checkpoints(text: str) -> list[Checkpoint]:
+    """The checkpoints `org/name@step1,step2,...` (a folder after a colon: `org/name@step1,step2:folder`), in order.
+
+    Their texts are fetched, not yet their weights.
+
+    Raises:
+        BadInputError: no such repository or revision, or a revision whose name tells no step of its own.
+    """
+    from groundbench.adapters.loading.hub import ADAPTER_CONFIG, fetch_texts, parse_hub_id
+
+    repo, _, rest = text.partition("@")
+    revisions, colon, folder = rest.partition(":")
+    found: dict[int, Checkpoint] = {}
+    for revision in [r.strip() for r in revisions.split(",") if r.strip()]:
+        asked = parse_hub_id(f"{repo}@{revision}{colon}{folder}")
+        number = STEP.search(revision) or NUMBER.fullmatch(revision)
+        if asked is None or number is None:
+            raise BadInputError(f"{text}: the revision {revision!r} names no step; expected a name like step1000")
+        step = int(number[1])
+        if step in found:
+            raise BadInputError(
+                f"{text}: {found[step].hub_id} and {asked} are both of step {step}; expected one of them"
+            )
+        snapshot = fetch_texts(asked)
+        if ADAPTER_CONFIG in snapshot.names:
+            raise BadInputError(f"{asked}: a peft adapter, whose base is no part of the commit; open it with `run`")
+        found[step] = Checkpoint(snapshot.folder, step, {}, str(asked), snapshot.commit)
+    if not found:
+        raise BadInputError(f"{text}: no revisions; expected org/name@step1000,step2000")
+    return [found[step] for step in sorted(found)]
 
 
 def _training(folder: Path) -> tuple[int, dict[str, Any]]:

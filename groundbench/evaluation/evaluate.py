@@ -19,7 +19,7 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine import distributed as processes
-from groundbench.engine.contexts import Contexts, EmptyFormError
+from groundbench.engine.contexts import Contexts, EmptyFormError, matched
 from groundbench.engine.provenance import (
     environment_record,
     excluded_nouns,
@@ -41,6 +41,7 @@ from groundbench.evaluation.defaults import (
 from groundbench.evaluation.form_contexts import form_contexts
 from groundbench.evaluation.measures import FormRun, measures_of_form, run_measures, unmeasured
 from groundbench.evaluation.options import Options
+from groundbench.evaluation.shuffled_forms import ShuffledForms
 from groundbench.evaluation.training_provenance import Trained, training_record
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.causal.cross_form import cross_form
@@ -48,6 +49,7 @@ from groundbench.measures.causal.head_identity import head_identity
 from groundbench.measures.causal.measure import CausalRun
 from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.gain.copy_corrected import copy_corrected
+from groundbench.measures.gain.ladder_score import ladder_score
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads_table import write_heads
 from groundbench.measures.heads.measure import Reference
@@ -58,6 +60,7 @@ from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
 from groundbench.results.causal import CausalRecord
 from groundbench.results.items import write_items
+from groundbench.results.ladder_score import LadderScore
 from groundbench.results.picture_examples import FOLDER as PICTURES
 from groundbench.results.picture_examples import Picture, Pictures
 from groundbench.results.run import Failure, FormRecord, Result
@@ -66,7 +69,7 @@ from groundbench.util.progress import Progress
 
 
 def evaluate(
-    model: str | Adapter,
+    model: Any,
     testbed: str | Testbed | None = None,
     *,
     forms: Sequence[str] = (),
@@ -91,7 +94,7 @@ def evaluate(
     """Measure a model on a testbed.
 
     Args:
-        model: a hub id, a folder, a `.gguf` file, `module:object`, or an Adapter.
+        model: anything that `groundbench.open_model` opens.
         testbed: a testbed or its name; by default that of what our own checkpoints were trained on, and `ladder` for
             all others.
         forms: names of ENV forms, or `("all",)`; by default all of a ladder, else the testbed's default form.
@@ -211,7 +214,9 @@ def measure_forms(
             rungs.append(measure_form(adapter, testbed, form, options, store, reference))
         except EmptyFormError as error:
             empty.append(error)
-            record = FormRecord(env_form=form.name, n_nouns=0, excluded=excluded_nouns(testbed, form, error.left_out))
+            record = FormRecord(
+                env_form=form.name, n_nouns=0, n_items=0, excluded=excluded_nouns(testbed, form, error.left_out)
+            )
             rungs.append(Unmeasured(record, (Failure(where=f"form {form.name}", reason=str(error)),)))
     if len(empty) == len(rungs):
         raise empty[0]
@@ -245,6 +250,7 @@ def measure_form(
     record = FormRecord(
         env_form=form.name,
         n_nouns=len(contexts.nouns),
+        n_items=len(matched(contexts)[0]),
         excluded=excluded_nouns(testbed, form, contexts.left_out),
         **fields,
     )
@@ -279,6 +285,7 @@ def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, o
     return {
         "model": info.name,
         "weights": info.fingerprint,
+        **info.identity,
         "tokenizer": info.tokenizer,
         "dtype": info.dtype,
         "attention": info.attention,
@@ -297,24 +304,31 @@ def _result(
     adapter: Adapter, testbed: Testbed, options: Options, rungs: Sequence[Measured | Unmeasured], seconds: float
 ) -> Result:
     measured = [r for r in rungs if isinstance(r, Measured)]
-    head, several = measured[0], len(rungs) > 1
-    records = tuple(r.record for r in rungs)
+    head = measured[0]
+    records = (head.record, *(r.record for r in rungs if r is not head))
     return Result(
         model=model_record(adapter.info),
         testbed=testbed_record(testbed, head.contexts),
-        gain=head.record.gain,
-        heads=head.record.heads,
-        ablations=head.record.ablations,
-        lens=head.record.lens,
+        forms=records,
+        head_forms=head_forms(records) if len(records) > 1 else (),
         causal=_causes(adapter, options, measured),
-        forms=records if several else (),
-        head_forms=head_forms(records) if several else (),
         copy_corrected=copy_corrected([m.table for m in measured]),
-        image=next((r.image for r in records if r.image is not None), None),
+        ladder_score=_ladder_score(testbed, rungs, options.seed),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
-        protocol=_protocol(adapter, testbed, options) | _unknown(adapter, measured),
+        protocol=_protocol(adapter, testbed, options) | _null_controls(adapter, testbed) | _unknown(adapter, measured),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
     )
+
+
+def _ladder_score(testbed: Testbed, rungs: Sequence[Measured | Unmeasured], seed: int) -> LadderScore | None:
+    """The ladder score of a ladder, with the forms that were not measured named; None of other testbeds."""
+    if not testbed.ladder:
+        return None
+    tables = [r.table for r in rungs if isinstance(r, Measured)]
+    measured = {t.form for t in tables}
+    empty = {r.record.env_form: "fewer than two nouns can be read" for r in rungs if isinstance(r, Unmeasured)}
+    rest = {f.name: empty.get(f.name, "not measured") for f in testbed.forms if f.name not in measured}
+    return ladder_score(tables, unmeasured=rest, seed=seed)
 
 
 def _causes(adapter: Adapter, options: Options, measured: Sequence[Measured]) -> tuple[CausalRecord, ...]:
@@ -327,6 +341,14 @@ def _causes(adapter: Adapter, options: Options, measured: Sequence[Measured]) ->
         identity = head_identity(adapter, first=first, seed=options.seed, batch_tokens=options.batch_tokens)
         records[0] = records[0].model_copy(update={"identity": identity})
     return tuple(records)
+
+
+def _null_controls(adapter: Adapter, testbed: Testbed) -> dict[str, JsonValue]:
+    """The falsifiers that this run is of; nothing where it is none."""
+    found: list[JsonValue] = ["shuffle-forms"] if isinstance(testbed, ShuffledForms) else []
+    if adapter.info.name.endswith(" (untrained)"):  # as every adapter names what `untrained` makes
+        found.append("random-weights")
+    return {"null_controls": found} if found else {}
 
 
 def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:
@@ -345,6 +367,8 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
         found["skipped"] = skipped
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
+    if adapter.info.notes:
+        found["notes"] = list(adapter.info.notes)
     if adapter.info.chat_date is not None:
         found["chat_date"] = adapter.info.chat_date
     return found | protocol_record(options, adapter.info)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from groundbench._version import __version__
@@ -18,19 +19,37 @@ from groundbench.evaluation.checkpoints import Checkpoint
 from groundbench.results.run import Result, write_atomic
 
 NOTE = "measured.json"
+LIBRARIES = ("torch", "transformers", "tokenizers")
+ADAPTER = "adapter_config.json"
+"""Of a checkpoint with a peft adapter."""
 
 
 def measurement_key(checkpoint: Checkpoint, testbed: Testbed, asked: Mapping[str, object]) -> dict[str, object]:
-    """Everything that decides a checkpoint's numbers: its files, the testbed, what is `asked` for, and our version."""
+    """Everything that decides a checkpoint's numbers: its files, the testbed, what is `asked` for, and versions."""
     key = {
-        "files": {p.name: _hash(p) for p in sorted(checkpoint.path.iterdir()) if p.is_file()},
+        "files": {"commit": checkpoint.commit} if checkpoint.commit else _files(checkpoint.path),
         "testbed": testbed.name,
         "testbed_hash": testbed.digest(),
         "groundbench": __version__,
+        "libraries": _versions([*LIBRARIES, *(("peft",) if (checkpoint.path / ADAPTER).is_file() else ())]),
         "asked": dict(asked),
     }
     plain: dict[str, object] = json.loads(json.dumps(key, default=str))  # as it is read back
     return plain
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {p.name: _hash(p) for p in sorted(folder.iterdir()) if p.is_file()}
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def finished(folder: Path, key: Mapping[str, object]) -> Result | None:

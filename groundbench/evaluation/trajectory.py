@@ -9,7 +9,7 @@ from typing import Any
 
 from groundbench.api.adapter import Adapter
 from groundbench.api.testbed import Testbed
-from groundbench.evaluation.checkpoints import Checkpoint, find_checkpoints, spread, training_curve
+from groundbench.evaluation.checkpoints import Checkpoint, find_checkpoints, hub_checkpoints, spread, training_curve
 from groundbench.evaluation.defaults import choose_testbed
 from groundbench.evaluation.evaluate import evaluate_with
 from groundbench.evaluation.finished import finished, measurement_key, note_finished
@@ -42,7 +42,7 @@ class TrajectoryOptions(Options):
     measures: tuple[str, ...] = ("gain", "heads", "ablation", "lens", "image")
     points: int | None = None
     costly_points: int = 4
-    costly: tuple[str, ...] = ("ablation", "lens", "image")
+    costly: tuple[str, ...] = ("causal", "ablation", "lens", "image")
     load: dict[str, Any] = field(default_factory=dict)
     at_least: int | None = None
 
@@ -67,7 +67,8 @@ def trajectory(
     A checkpoint that was measured under the same options is taken as it is, without opening its model.
 
     Args:
-        checkpoints: a folder of `step-*` folders (or of one `seed-*` folder that holds them).
+        checkpoints: a folder of `step-*` folders (or of one `seed-*` folder that holds them), or revisions of a
+            repository on the hub, as `org/name@step1000,step2000`.
         out: where `trajectory.json` and a folder for each checkpoint go.
         force: measure every checkpoint anew, also where `out` holds another run.
 
@@ -75,7 +76,8 @@ def trajectory(
         BadInputError: no checkpoints, or `out` holds another run.
     """
     options = options or TrajectoryOptions()
-    found = find_checkpoints(Path(checkpoints))
+    on_hub = "@" in str(checkpoints) and not Path(checkpoints).exists()
+    found = hub_checkpoints(str(checkpoints)) if on_hub else find_checkpoints(Path(checkpoints))
     chosen = found if options.points is None else spread(found, options.points)
     later = [c for c in chosen if c.step > 0] or chosen  # an untrained model has nothing to cut
     costly = {c.step for c in spread(later, options.costly_points)}
@@ -104,7 +106,7 @@ def trajectory(
 def _testbed(asked: str | Testbed | None, last: Checkpoint, trained: Trained, options: TrajectoryOptions) -> Testbed:
     asked = asked or trained.testbed_name()
     if asked is None:
-        return choose_testbed(open_model(str(last.path), **options.load), None)
+        return choose_testbed(open_model(last.model, **options.load), None)
     return trained.testbed(asked) if isinstance(asked, str) else asked
 
 
@@ -121,7 +123,7 @@ class _Run:
 
     def result(self, checkpoint: Checkpoint, measures: Sequence[str]) -> Result:
         """A checkpoint's result: the finished one under these options, or measured now."""
-        folder = self.out / checkpoint.path.name
+        folder = self.out / checkpoint.name
         key = measurement_key(checkpoint, self.bed, self._asked(measures))
         kept = None if self.force else finished(folder, key)
         if kept is not None:
@@ -139,7 +141,7 @@ class _Run:
         return asked | {"measures": list(measures), "corpus_found": self.trained.missing is None}
 
     def _measured(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str], corpus: Any | None) -> Result:
-        adapter: Adapter = open_model(str(checkpoint.path), **self.options.load)
+        adapter: Adapter = open_model(checkpoint.model, **self.options.load)
         return evaluate_with(self.options.of_run(measures, corpus), adapter, self.bed, out=folder, force=self.force)
 
     def _with_cooccurrence(self, result: Result, checkpoint: Checkpoint, folder: Path, corpus: Any | None) -> Result:
@@ -187,6 +189,6 @@ def corrected(trajectory: Trajectory) -> Trajectory:
             if test == "ablation":
                 head = points[i].result.ablations
                 cut = (head[0].model_copy(update={"p_holm": corrected}), *head[1:])
-                result = points[i].result.model_copy(update={"ablations": cut})
+                result = points[i].result.with_headline(ablations=cut)
                 points[i] = points[i].model_copy(update={"result": result})
     return trajectory.model_copy(update={"points": tuple(points), "holm": tuple(tests)})

@@ -42,7 +42,7 @@ def to_lm_eval(result: Result, *, date: float) -> dict[str, Any]:
         "versions": dict.fromkeys(tasks, result.testbed.version),
         "n-shot": dict.fromkeys(tasks, 0),
         "higher_is_better": {t: direction[t] for t in tasks},
-        "n-samples": {task_name(result, f): {"original": n, "effective": n} for f, n in kept},
+        "n-samples": {task_name(result, f): {"original": n, "effective": n} for f, n in kept if n is not None},
         "config": {
             "model": "groundbench",
             "model_args": {"pretrained": result.model.name, "dtype": result.model.dtype},

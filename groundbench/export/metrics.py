@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from groundbench.results.run import FormRecord, GainRecord, Result
+from groundbench.results.run import GainRecord, Result
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,23 @@ class Metric:
 
 def metrics(result: Result) -> list[Metric]:
     """Every measured number of a result, headline form first; what was not measured is left out, never 0."""
-    bed = result.testbed
-    found = _gain(bed.env_form, result.gain, bed.n_nouns) + _mechanism(result)
-    for form in result.forms:
-        if form.env_form != bed.env_form:
-            found += _gain(form.env_form, form.gain, form.n_nouns)
+    first, *others = result.forms
+    found = _gain(first.env_form, first.gain, first.n_nouns) + _mechanism(result)
+    for form in others:
+        found += _gain(form.env_form, form.gain, form.n_nouns)
     copy = result.copy_corrected
     if copy is not None and copy.ratio is not None:
         name = "Copy-corrected gain"
         found.append(
             Metric("copy_corrected_gain", name, "gloss", copy.ratio, "ratio", "higher", copy.ci_low, copy.ci_high)
+        )
+    ladder = result.ladder_score
+    if ladder is not None and ladder.score is not None:
+        shared = "+".join(f.env_form for f in ladder.forms)
+        found.append(
+            Metric(
+                "ladder_score", "Ladder score", shared, ladder.score, "ratio", "higher", ladder.ci_low, ladder.ci_high
+            )
         )
     return found
 
@@ -87,13 +94,6 @@ def task_name(result: Result, form: str) -> str:
     return f"groundbench_{result.testbed.name}_{form}"
 
 
-def forms(result: Result) -> list[tuple[str, int, int]]:
-    """The forms with anything measured: name, nouns, items."""
-    bed = result.testbed
-    per_noun = bed.n_items / bed.n_nouns if bed.n_nouns else 0.0
-
-    def items(form: FormRecord) -> int:
-        return round(form.n_nouns * per_noun)
-
-    rest = [(f.env_form, f.n_nouns, items(f)) for f in result.forms if f.env_form != bed.env_form]
-    return [(bed.env_form, bed.n_nouns, bed.n_items), *rest]
+def forms(result: Result) -> list[tuple[str, int, int | None]]:
+    """The forms with anything measured: name, nouns, items (None where a file of schema 1.0 did not count them)."""
+    return [(f.env_form, f.n_nouns, f.n_items) for f in result.forms]

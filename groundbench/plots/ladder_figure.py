@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from groundbench.plots.style import COLOURS, SOFT, axes_of, form_of, not_measured, titled
+from groundbench.plots.style import COLOURS, SOFT, axes_of, not_measured, titled
 from groundbench.results.run import Result
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def ladder(result: Result, *, ax: Axes | None = None) -> Figure:
         >>> figure.axes[0].get_xlabel()
         'gain (nats)'
     """
-    forms = [f for f in (result.forms or (form_of(result, None),)) if f.gain is not None and f.gain.mean is not None]
+    forms = [f for f in result.forms if f.gain is not None and f.gain.mean is not None]
     if not forms:
         raise not_measured(result, "no form's gain was", "--measure gain --env-form all")
     figure, ax = axes_of(ax, 6.0, 1.1 + 0.34 * len(forms))

@@ -50,17 +50,7 @@ def form_of(result: Result, name: str | None) -> FormRecord:
     for form in result.forms:
         if form.env_form == wanted:
             return form
-    if wanted == result.testbed.env_form:
-        bed = result.testbed
-        return FormRecord(
-            env_form=wanted,
-            n_nouns=bed.n_nouns,
-            gain=result.gain,
-            heads=result.heads,
-            ablations=result.ablations,
-            lens=result.lens,
-        )
-    known = ", ".join(f.env_form for f in result.forms) or result.testbed.env_form
+    known = ", ".join(f.env_form for f in result.forms)
     raise BadInputError(f"the result has no form {wanted!r}; it has {known}")
 
 

@@ -164,8 +164,9 @@ class ReliabilityBin(Record):
 class CalibrationRecord(Record):
     """A risk fitted on the `fit` split and tested on the `test` split; null where a split has no answer.
 
-    `ece_high`: the upper end of the expected calibration error's 95 % interval over groups of the test split; null with
-    one group, and in cards older than it.
+    `ece`: expected calibration error without what chance gives a calibrated risk; `ece_raw`: the plain one, null in
+    cards older than it (there `ece` is the plain one). `ece_high`: the upper end of its 95 % interval over groups of
+    the test split; null with one group, and in cards older than it.
     """
 
     method: Literal["isotonic", "logistic"]
@@ -173,6 +174,7 @@ class CalibrationRecord(Record):
     n_fit: int = Field(ge=0)
     n_test: int = Field(ge=0)
     ece: float
+    ece_raw: float | None = None
     ece_high: float | None = None
     brier: float
     bins: tuple[ReliabilityBin, ...]

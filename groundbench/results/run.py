@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_validator
 
 from groundbench.api.errors import BadInputError
 from groundbench.results.base import Record as Record
 from groundbench.results.causal import CausalRecord
 from groundbench.results.image import ImageRecord
+from groundbench.results.ladder_score import LadderScore
 from groundbench.results.summary import as_html, summarize
 
-SCHEMA_VERSION: Literal["1.0"] = "1.0"
+SCHEMA_VERSION: Literal["1.1"] = "1.1"
+Version = Annotated[Literal["1.1"], BeforeValidator(lambda found: SCHEMA_VERSION if found == "1.0" else found)]
+"""Of files whose own fields are those of schema 1.0; the results in them are upgraded one by one."""
 
 Denominator = Literal["row", "total"]
 Selection = Literal["instance", "crossfit"]
@@ -295,10 +298,14 @@ class HeadForms(Record):
 
 
 class FormRecord(Record):
-    """One rung of the ladder of ENV forms."""
+    """Everything measured of one ENV form. The first entries of heads and ablations are the headline.
+
+    `n_items`: matched prompts; null where a file of schema 1.0 did not count them.
+    """
 
     env_form: str
-    n_nouns: int
+    n_nouns: int = Field(ge=0)
+    n_items: int | None = Field(ge=0)
     excluded: tuple[Excluded, ...] = ()
     gain: GainRecord | None = None
     heads: tuple[HeadsRecord, ...] = ()
@@ -325,32 +332,84 @@ class EnvironmentRecord(Record):
 
 
 class Result(Record):
-    """Everything measured of one model on one testbed. The first entries of heads and ablations are the headline."""
+    """Everything measured of one model on one testbed.
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    `forms` holds every form that was asked for; the first is the headline's, and `gain`, `heads`, `ablations` and
+    `lens` are its. `testbed` describes the headline's form.
+    """
+
+    schema_version: Literal["1.1"] = SCHEMA_VERSION
     model: ModelRecord
     testbed: TestbedRecord
-    gain: GainRecord | None = None
-    heads: tuple[HeadsRecord, ...] = ()
-    ablations: tuple[AblationRecord, ...] = ()
-    lens: tuple[LensRecord, ...] = ()
+    forms: tuple[FormRecord, ...] = Field(min_length=1)
     causal: tuple[CausalRecord, ...] = ()
-    forms: tuple[FormRecord, ...] = ()
     head_forms: tuple[HeadForms, ...] = ()
     copy_corrected: CopyCorrected | None = None
+    ladder_score: LadderScore | None = None
     cooccurrence: CooccurrenceRecord | None = None
-    image: ImageRecord | None = None
-    screening: dict[str, JsonValue] | None = None
     failures: tuple[Failure, ...] = ()
     protocol: dict[str, JsonValue] = Field(default_factory=dict)
     environment: EnvironmentRecord
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_older_schema(cls, data: Any) -> Any:
+        return upgraded(data) if isinstance(data, dict) and data.get("schema_version") == "1.0" else data
+
+    @model_validator(mode="after")
+    def _headline_first(self) -> Self:
+        first = self.forms[0].env_form
+        if first != self.testbed.env_form:
+            raise ValueError(f"forms must begin with the testbed's form {self.testbed.env_form!r}, found {first!r}")
+        return self
+
+    @property
+    def headline(self) -> FormRecord:
+        """The first form."""
+        return self.forms[0]
+
+    @property
+    def gain(self) -> GainRecord | None:
+        """The headline form's gain."""
+        return self.headline.gain
+
+    @property
+    def heads(self) -> tuple[HeadsRecord, ...]:
+        """The headline form's heads."""
+        return self.headline.heads
+
+    @property
+    def ablations(self) -> tuple[AblationRecord, ...]:
+        """The headline form's ablations."""
+        return self.headline.ablations
+
+    @property
+    def lens(self) -> tuple[LensRecord, ...]:
+        """The headline form's lenses."""
+        return self.headline.lens
+
+    @property
+    def image(self) -> ImageRecord | None:
+        """The first record of an image form."""
+        return next((f.image for f in self.forms if f.image is not None), None)
+
+    def with_headline(self, **fields: Any) -> Result:
+        """The same result with other fields of its first form."""
+        return self.model_copy(update={"forms": (self.headline.model_copy(update=fields), *self.forms[1:])})
+
+    def of_form(self, form: FormRecord) -> Result:
+        """One form as a result of its own; where its items are not counted (schema 1.0), those of the testbed stay."""
+        about: dict[str, Any] = {"env_form": form.env_form, "n_nouns": form.n_nouns, "excluded": form.excluded}
+        about |= {} if form.n_items is None else {"n_items": form.n_items}
+        bed = self.testbed.model_copy(update=about)
+        return self.model_copy(update={"testbed": bed, "forms": (form,), "head_forms": ()})
+
     def summary(self) -> str:
-        """A few lines: model, testbed, and of each form the gain, the heads and what is left without them.
+        """What was found in a sentence; then model, testbed, and of each form the gain, the heads and what they carry.
 
         Example:
-            >>> print(RESULT.summary().splitlines()[0])
-            synthetic-0 (1,300,000 parameters) on childworld 1, 1,000 items
+            >>> next(line for line in RESULT.summary().splitlines() if "parameters" in line)
+            'synthetic-0 (1,300,000 parameters) on childworld 1, 1,000 items'
         """
         return summarize(self)
 
@@ -374,6 +433,51 @@ class Result(Record):
             raise BadInputError(f"{path}: no such result file; expected a run directory or a result.json") from None
         except ValidationError as error:
             raise BadInputError(f"{path}: {first_fault(error)}") from None
+
+
+HEADLINE_1_0 = ("gain", "heads", "ablations", "lens")
+"""What schema 1.0 kept a second time at the top of a result: the first form's."""
+
+
+def upgraded(data: dict[str, Any]) -> dict[str, Any]:
+    """A result of schema 1.0 as one of 1.1.
+
+    There a result of one form had no `forms`, and no form but the testbed's counted its items. With shared frames every
+    noun has every frame, so that theirs are known; with frames of single nouns they are null.
+    """
+    new = {k: v for k, v in data.items() if k not in (*HEADLINE_1_0, "image", "screening", "forms")}
+    bed = data.get("testbed")
+    if not isinstance(bed, dict):
+        return new | {"schema_version": SCHEMA_VERSION, "forms": ()}
+    kept = [dict(f) if isinstance(f, dict) else f for f in data.get("forms") or ()]
+    image = data.get("image")
+    first: dict[str, Any] = {
+        "env_form": bed.get("env_form"),
+        "n_nouns": bed.get("n_nouns"),
+        "n_items": bed.get("n_items"),
+        "excluded": bed.get("excluded") or (),
+        **{name: data[name] for name in HEADLINE_1_0 if name in data},
+    }
+    if isinstance(image, dict) and image.get("env_form") == first["env_form"]:
+        first["image"] = image
+    rest = [f for f in kept if not (isinstance(f, dict) and f.get("env_form") == first["env_form"])]
+    for form in rest:
+        if isinstance(form, dict):
+            form["n_items"] = _items_1_0(form, bed)
+    return new | {"schema_version": SCHEMA_VERSION, "forms": (first, *rest)}
+
+
+def _items_1_0(form: dict[str, Any], bed: dict[str, Any]) -> int | None:
+    heads = form.get("heads")
+    if heads and isinstance(heads[0], dict) and isinstance(heads[0].get("n_items"), int) and heads[0]["n_items"]:
+        counted: int = heads[0]["n_items"]
+        return counted
+    nouns, items, own = bed.get("n_nouns"), bed.get("n_items"), form.get("n_nouns")
+    if bed.get("frames") != "shared" or not (
+        isinstance(nouns, int) and isinstance(items, int) and isinstance(own, int)
+    ):
+        return None
+    return own * (items // nouns) if nouns and items % nouns == 0 else None
 
 
 def first_fault(error: ValidationError) -> str:

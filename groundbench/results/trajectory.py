@@ -18,6 +18,7 @@ from groundbench.results.run import (
     Result,
     Selection,
     TestbedRecord,
+    Version,
     first_fault,
     write_atomic,
 )
@@ -59,7 +60,7 @@ class Trajectory(Record):
         holm: tests corrected over the checkpoints (protocol §11).
     """
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    schema_version: Version = SCHEMA_VERSION
     name: str
     description: str = ""
     points: tuple[TrajectoryPoint, ...]
@@ -186,7 +187,7 @@ class Aggregate(Record):
         points: the steps that every seed has.
     """
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    schema_version: Version = SCHEMA_VERSION
     name: str
     description: str = ""
     seeds: tuple[int, ...] = Field(min_length=1)

@@ -63,6 +63,7 @@ class Calibration:
     """How well predicted risks hold on a test split: expected calibration error, Brier score, and the bins."""
 
     ece: float
+    ece_raw: float
     brier: float
     bins: tuple[ReliabilityBin, ...]
 
@@ -70,7 +71,10 @@ class Calibration:
 def calibration(predicted: Floats, error: Bools, bins: int = BINS) -> Calibration:
     """Expected calibration error in bins of equal mass: the mean gap of predicted and observed share of errors.
 
-    Equal predictions that fall into two bins bring their mean error to both, so the order of answers changes nothing.
+    A mean of absolute gaps is above 0 by chance alone: of a perfectly calibrated risk it is 0.09 in ten bins of ten
+    answers. `ece` is the true gap, the same in all bins, whose mean absolute gap with chance is the one found; 0 where
+    chance alone gives as much. `ece_raw` is the plain mean. Equal predictions that fall into two bins bring their mean
+    error to both, so the order of answers changes nothing.
     """
     order = np.argsort(predicted, kind="stable")
     p, e = predicted[order], error[order].astype(np.float64)
@@ -81,8 +85,29 @@ def calibration(predicted: Floats, error: Bools, bins: int = BINS) -> Calibratio
         ReliabilityBin(n=len(part), predicted=float(p[part].mean()), observed=float(smooth[part].mean()))
         for part in parts
     )
-    ece = sum(b.n * abs(b.predicted - b.observed) for b in found) / len(p)
-    return Calibration(ece, float(((predicted - error) ** 2).mean()), found)
+    raw = sum(b.n * abs(b.predicted - b.observed) for b in found) / len(p)
+    return Calibration(true_gap(raw, p, bins), raw, float(((predicted - error) ** 2).mean()), found)
+
+
+def true_gap(raw: float, predicted: Floats, bins: int = BINS) -> float:
+    """Return the gap g for which bins of these risks, each off by g, have the mean absolute gap `raw`.
+
+    A bin of n independent answers with risks p has a gap that is about normal around g with standard deviation
+    s = sqrt(sum p (1 - p)) / n, whose mean absolute value is s sqrt(2 / pi) exp(-g^2 / 2 s^2) + g (1 - 2 Phi(-g / s)).
+    Answers of one group may be alike; then chance gives more, and the gap errs upwards.
+    """
+    parts = [x for x in np.array_split(np.sort(predicted), bins) if len(x)]
+    weight = np.array([len(x) for x in parts]) / len(predicted)
+    spread = np.maximum([float((x * (1 - x)).sum()) ** 0.5 / len(x) for x in parts], 1e-12)
+
+    def expected(g: float) -> float:
+        z = g / spread
+        each = spread * (2 / np.pi) ** 0.5 * np.exp(-(z**2) / 2) + g * (1 - 2 * special.ndtr(-z))
+        return float(weight @ each)
+
+    if raw <= expected(0.0):
+        return 0.0
+    return float(optimize.brentq(lambda g: expected(g) - raw, 0.0, raw))
 
 
 def ece_high(predicted: Floats, error: Bools, group: Ints, seed: int = 0, bins: int = BINS) -> float | None:

@@ -22,7 +22,7 @@ YES, NO = "yes", "no"
 
 def estimated(found: Estimate) -> Estimated:
     """An estimate as it stands in a card."""
-    return Estimated(value=found.value, low=found.low, high=found.high, n=found.n)
+    return Estimated(value=found.value, low=found.ci_low, high=found.ci_high, n=found.n)
 
 
 def error_records(answers: Answers) -> tuple[ErrorRecord, ...]:

@@ -29,7 +29,7 @@ from groundbench.results.risk_card import FILE_NAME, QuestionsRecord, RiskCard
 from groundbench.results.risk_card_answers import RecordsRecord, ThresholdRow
 from groundbench.results.run import Failure
 from groundbench.screening.answer_reading import CHARACTERS_A_TOKEN
-from groundbench.screening.answers_table import write_answers
+from groundbench.screening.answers_table import write_answers, write_flagged_questions
 from groundbench.screening.dry_run import ScreenPlan, plan_answers, plan_screening
 from groundbench.screening.error_rates import error_records, truth_gains, unasked_record
 from groundbench.screening.lens_entropy import middle_layers
@@ -47,7 +47,7 @@ WRITTEN = (FILE_NAME, "card.md", "card.html", "card.xml", "answers.parquet", "fl
 
 
 def screen(
-    model: str | Adapter,
+    model: Any,
     questions: Sequence[str | Question] = (),
     options: ScreenOptions | None = None,
     *,
@@ -58,7 +58,7 @@ def screen(
     """Screen a model: does it say what was shown, and do its signals tell when it does not?
 
     Args:
-        model: a hub id, a folder, a `.gguf` file, `module:object`, or an Adapter.
+        model: anything that `groundbench.open_model` opens.
         questions: names of question sets, or questions; by default the sets for the model's kind (text or images).
         out: a run directory: card.json and answers.parquet are written there, and an interrupted screening goes on.
         force: start over where `out` holds another run.
@@ -102,6 +102,8 @@ def screen(
         card = card.model_copy(update={"verdict": judge(card, options.policy)})
     if out is not None and processes.current().first:
         write_answers(Path(out) / "answers.parquet", run.answers, run.splits, risks)
+        if found is not None:
+            write_flagged_questions(Path(out) / "flagged.jsonl", run.answers, run.splits, risks, card)
         card.save(Path(out) / FILE_NAME)
     return card
 
@@ -311,6 +313,8 @@ def _protocol(run: Run) -> dict[str, JsonValue]:
     }
     if info.chat is not None:
         found["chat"] = info.chat
+    if info.notes:
+        found["notes"] = list(info.notes)
     if info.chat_date is not None:
         found["chat_date"] = info.chat_date
     return found
@@ -323,7 +327,13 @@ def _store(adapter: Adapter, questions: str, options: ScreenOptions, out: Path |
     if force:
         processes.current().from_first(lambda: _clear(out))
     info = adapter.info
-    key = {"model": info.name, "weights": info.fingerprint, "questions": questions, "limit": options.limit}
+    key: dict[str, object] = {
+        "model": info.name,
+        "weights": info.fingerprint,
+        "questions": questions,
+        "limit": options.limit,
+    }
+    key |= info.identity
     key |= {name: getattr(info, name) for name in ("tokenizer", "dtype", "attention", "bos", "chat")}
     return RunStore(out, {**key, "compares": options.compares, "seed": options.seed, "groundbench": __version__})
 

@@ -120,7 +120,7 @@ def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord
 
 def _curve(risk: Floats, error: Bools, group: Ints, seed: int) -> tuple[CoveragePoint, ...]:
     found = risk_coverage(risk, error, group, seed)
-    return tuple(CoveragePoint(coverage=c, error=e.value or 0.0, low=e.low, high=e.high) for c, e in found)
+    return tuple(CoveragePoint(coverage=c, error=e.value or 0.0, low=e.ci_low, high=e.ci_high) for c, e in found)
 
 
 def _by_kind(scored: Scored, risk: Floats, at: Ints) -> tuple[KindAuroc, ...]:
@@ -154,6 +154,7 @@ def _calibrated(
                 n_fit=len(fit),
                 n_test=len(test),
                 ece=held.ece,
+                ece_raw=held.ece_raw,
                 ece_high=ece_high(predicted, test_error, group, seed),
                 brier=held.brier,
                 bins=held.bins,

@@ -8,6 +8,7 @@ A noun without a value (NaN: all its items failed) is left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +21,17 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number over `n` nouns (or seeds) with its 95 % interval; None where it cannot be estimated."""
+    """A number over `n` units (nouns, seeds, groups) with its 95 % interval; None where it cannot be estimated.
+
+    The one shape of an estimated number: statistics return it, and records hold it (`groundbench.results.base`).
+    """
 
     value: float | None
-    low: float | None
-    high: float | None
-    n: int
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int = 0
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 def bootstrap_counts(n: int, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Floats:

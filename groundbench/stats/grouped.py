@@ -32,7 +32,10 @@ def numbered(names: Sequence[str]) -> Ints:
 def rate(events: Bools, group: Ints) -> Estimate:
     """How often something happens, with its interval; `n` counts questions. No interval with one group.
 
-    A rate of 0 or 1 has no variance to tell the design effect from: there the groups alone are counted.
+    The variance is estimated from the groups, so Korn and Graubard's factor (t of n - 1 over t of G - 1 degrees of
+    freedom, squared) reduces the effective number; G counts groups as (sum m)^2 / sum m^2 of their sizes m, since few
+    large groups tell less of their variance than many equal ones. A rate of 0 or 1 has no variance to tell the design
+    effect from: there the groups alone are counted.
     """
     n = len(events)
     if n == 0:
@@ -42,13 +45,22 @@ def rate(events: Bools, group: Ints) -> Estimate:
     groups = int(own.max()) + 1
     if groups < 2:
         return Estimate(p, None, None, n)
+    sizes = np.bincount(own).astype(np.float64)
+    equal = float(sizes.sum() ** 2 / (sizes**2).sum())
     size = float(groups)
     if 0 < p < 1:
         sums = np.bincount(own, events - p)
         variance = groups / (groups - 1) * float(sums @ sums) / n**2
         size = min(n, p * (1 - p) / variance) if variance > 0 else n
+        if equal < n:  # each question a group of its own: nothing is lost
+            size *= (_t(n - 1) / _t(max(equal - 1, 1.0))) ** 2
     low, high = wilson(p, size)
     return Estimate(p, low, high, n)
+
+
+def _t(df: float) -> float:
+    """Return the two-sided 95 % point of Student's t."""
+    return float(special.stdtrit(df, (1 + LEVEL) / 2))
 
 
 def wilson(p: float, n: float) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from groundbench._version import __version__
 from groundbench.api.errors import GroundbenchError
 from groundbench.evaluation.trajectory import TrajectoryOptions, trajectory
 from groundbench.leaderboard import add_run, build_site, open_board
-from groundbench.registry import testbed_digest
+from groundbench.leaderboard.submission.reference import installed_references
 from groundbench.report.from_directory import page_of
 from groundbench.results.run import write_atomic
 from groundbench.results.trajectory import Trajectory
@@ -121,7 +121,7 @@ def write_site(folder: Path, runs: Sequence[Run]) -> None:
     """The leaderboard of these models under `site`, each a submission like anybody's, checked like anybody's."""
     shutil.rmtree(folder / "board", ignore_errors=True)
     (folder / "board" / "entries").mkdir(parents=True)
-    board = open_board(folder / "board", testbed_digest)
+    board = open_board(folder / "board", installed_references)
     for run in runs:
         environment = Trajectory.load(folder / run.name).last.environment
         card = {

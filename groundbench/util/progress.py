@@ -1,21 +1,29 @@
-"""Progress bars with an estimate on anything that may take long; silent when stderr is not a terminal."""
+"""Progress bars with an estimate on anything that may take long; where stderr is a file, a line now and then."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+EVERY = 30.0
+"""Seconds between two lines in a file; what ends sooner writes none."""
+
 
 class Progress:
     """One bar over `total` steps; `advance(n)` moves it. Use as a context manager."""
 
-    def __init__(self, description: str, total: int) -> None:
+    def __init__(self, description: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._bar: RichProgress | None = None
+        self._text, self._total, self._done = description, total, 0
+        self._clock = clock
+        self._begun = self._told = clock()
         if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":  # of several processes the first one shows it
             self._bar = RichProgress(
                 TextColumn("{task.description}", markup=False),
@@ -43,8 +51,21 @@ class Progress:
         """Move the bar."""
         if self._bar is not None:
             self._bar.advance(self._task, steps)
+            return
+        self._done += steps
+        now = self._clock()
+        if now - self._told >= EVERY and os.environ.get("RANK", "0") == "0":
+            self._told = now
+            spent = now - self._begun
+            left = spent * max(0, self._total - self._done) / max(1, self._done)
+            print(
+                f"{self._text}: {self._done:,} of {self._total:,}, {spent:.0f} s, about {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def describe(self, text: str) -> None:
         """Replace the words in front of the bar."""
+        self._text = text
         if self._bar is not None:
             self._bar.update(self._task, description=text)

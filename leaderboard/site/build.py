@@ -1,68 +1,102 @@
-"""The static site: a sortable table, a page for each submission, a page to compare; no server, no network needed."""
+"""The static site: a tab for each testbed, a page for each submission, a page to compare; no server, no network needed.
+
+Entries are streamed: each is read, checked and rendered in a child process, of which the board keeps a few lines.
+Ranks are known when all were read; they are then written into the pages.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Sequence
-from itertools import groupby
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from markupsafe import escape
 
 from groundbench._version import __version__
 from groundbench.api.errors import BadInputError
 from groundbench.leaderboard.board import Board
-from groundbench.leaderboard.rows import COLUMNS, Row, entries_of, rows_of
-from groundbench.leaderboard.site.compare_data import choice, comparable
-from groundbench.leaderboard.site.model_page import Places, model_page
-from groundbench.leaderboard.submission.files import RUN_FILES, read_bytes
+from groundbench.leaderboard.rows import Line, RiskLine, size_of
+from groundbench.leaderboard.site.columns import Column, Place, Value
+from groundbench.leaderboard.site.compare_data import choice
+from groundbench.leaderboard.site.model_page import mark
+from groundbench.leaderboard.site.pictures import Reference, colour, families, heat_table, scatter
+from groundbench.leaderboard.site.publish import Publisher, render, script
+from groundbench.leaderboard.site.screening_board import HEAD, overall, rate, screening
+from groundbench.leaderboard.site.tabs import Tab, answer, tabs_of
+from groundbench.leaderboard.submission.isolated import read_isolated
 from groundbench.leaderboard.submission.strict_parsing import RefusedError
-from groundbench.leaderboard.submission.submission import Submission
-from groundbench.report.pages import environment, stylesheet
+from groundbench.report.pages import stylesheet
 from groundbench.results.run import write_atomic
 
 HERE = Path(__file__).parent
-TEMPLATES = HERE / "templates"
 MARKER = ".groundbench-site"
+MOST_STATIC = 60
+"""Rows of a table that stand in the page itself; the others come from data/board.js."""
 
 
-def build_site(board: Board, out: Path) -> list[RefusedError]:
+def build_site(board: Board, out: Path, processes: int | None = None) -> list[RefusedError]:
     """Write the site of a board, and return why submissions were left out.
+
+    Args:
+        processes: how many entries are read at the same time; by default as many as there are cores.
 
     Raises:
         BadInputError: `out` is a folder with something else in it.
     """
-    read = list(board.read())
-    submissions = [s for s in read if isinstance(s, Submission)]
-    entries = entries_of(submissions)
-    rows = rows_of(entries)
     _prepare(out)
     _assets(out)
-    finals = [r for r in rows if r.entry.final]
-    _write(out / "index.html", "index.html.j2", **_index(board, rows, finals))
-    _write(out / "compare.html", "compare.html.j2", title="Compare models", root="", nav="compare")
-    write_atomic(out / "data" / "index.js", _script("groundbenchIndex", [choice(r.entry) for r in finals]))
-    write_atomic(out / "board.csv", board_csv(finals))
-    by_submission = {slug: list(group) for slug, group in groupby(entries, key=lambda e: e.submission.slug)}
-    places = Places.of(rows)
-    for s in submissions:
-        _write(out / "models" / f"{s.slug}.html", "model.html.j2", **model_page(s, by_submission[s.slug], places))
-        _downloads(board.entries / s.slug, s, out / "data")
-    for e in entries:
-        if e.final:
-            write_atomic(out / "data" / f"{e.id}.js", _script("groundbenchEntry", comparable(e)))
-        if e.kind != "form":
-            write_atomic(out / "data" / f"{e.id}.json", e.result.model_dump_json(indent=1) + "\n")
-    return [r for r in read if isinstance(r, RefusedError)]
+    publisher = Publisher(board.references, board.about.own, board.about.submitter, out.resolve())
+    lines: list[Line] = []
+    risks: list[RiskLine] = []
+    refused: list[RefusedError] = []
+    folders = [board.entries / slug for slug in board.slugs]
+    for _, found in read_isolated(publisher, folders, processes):
+        if isinstance(found, RefusedError):
+            refused.append(found)
+        else:
+            lines += found.lines
+            risks += found.risks
+    tabs = tabs_of(lines)
+    write_atomic(out / "index.html", render("index.html.j2", **_index(board, tabs, risks)))
+    write_atomic(out / "compare.html", render("compare.html.j2", title="Compare models", root="", nav="compare"))
+    final = [e for e in lines if e.kind != "checkpoint"]
+    write_atomic(out / "data" / "index.js", script("groundbenchIndex", [choice(e) for e in final]))
+    _table_data(out, tabs, board.about.nulls)
+    write_atomic(out / "board.csv", board_csv(tabs))
+    write_atomic(out / "board.json", json.dumps(board_json(board, tabs), indent=1) + "\n")
+    _write_ranks(out, tabs)
+    return refused
 
 
-def _downloads(folder: Path, s: Submission, out: Path) -> None:
-    """The items that were checked, as they came."""
-    for run in s.runs:
-        if run.forms:
-            raw = read_bytes(folder / run.name / "items.parquet", RUN_FILES["items.parquet"], folder.name)
-            (out / f"{s.slug}~{run.name}.parquet").write_bytes(raw)
+def _write_ranks(out: Path, tabs: Sequence[Tab]) -> None:
+    """Fill the ranks into the pages of the entries."""
+    said: dict[str, str] = {}
+    by_id = {e.id: e for t in tabs for e in (*t.lines, *t.more)}
+    peers: dict[tuple[str, ...], int] = {}
+    for t in tabs:
+        for e in (*t.lines, *t.more):
+            if t.places[e.id].rank:
+                peers[e.group] = peers.get(e.group, 0) + (not t.places[e.id].again)
+    for t in tabs:
+        for e in (*t.lines, *t.more):
+            said[mark(e.id)] = _said(t.places[e.id], peers.get(e.group, 0), by_id)
+    pattern = re.compile("<!--rank:[a-zA-Z0-9._~-]+-->")
+    for slug in {e.slug for e in by_id.values()}:
+        path = out / "models" / f"{slug}.html"
+        write_atomic(path, pattern.sub(lambda m: said.get(m.group(), ""), path.read_text(encoding="utf-8")))
+
+
+def _said(place: Place, n: int, by_id: dict[str, Line]) -> str:
+    if place.rank is None:
+        return str(escape(f"Not ranked: {place.why}."))
+    text = f"Rank {place.rank.rank} of {n}" if n > 1 else "The only ranked model here"
+    if place.again and place.again in by_id:
+        text += f"; measured again, see {by_id[place.again].slug}"
+    return str(escape(f"{text}."))
 
 
 def _prepare(out: Path) -> None:
@@ -77,65 +111,220 @@ def _prepare(out: Path) -> None:
             old.unlink()
 
 
+THEMES = re.compile(
+    r":root \{(?P<light>.*?)\}\s*@media \(prefers-color-scheme: dark\) \{\s*:root \{(?P<dark>.*?)\}", re.S
+)
+
+
 def _assets(out: Path) -> None:
     (out / "assets").mkdir(exist_ok=True)
-    style = str(stylesheet()) + (HERE / "site.css").read_text(encoding="utf-8")
-    write_atomic(out / "assets" / "site.css", style)
-    for script in ("board.js", "compare.js"):
-        write_atomic(out / "assets" / script, (HERE / script).read_text(encoding="utf-8"))
+    style = str(stylesheet())
+    found = THEMES.search(style)
+    looks = {} if found is None else found.groupdict()
+    chosen = "".join(f':root[data-theme="{k}"] {{ color-scheme: {k}; {v} }}\n' for k, v in looks.items())
+    write_atomic(out / "assets" / "site.css", style + (HERE / "site.css").read_text(encoding="utf-8") + chosen)
+    for name in ("board.js", "compare.js", "theme.js"):
+        write_atomic(out / "assets" / name, (HERE / name).read_text(encoding="utf-8"))
 
 
-def _write(path: Path, template: str, **values: Any) -> None:
-    page = environment(TEMPLATES).get_template(template)
-    write_atomic(path, page.render(version=__version__, **values))
-
-
-def _script(name: str, value: Any) -> str:
-    """A call with plain data, in ASCII: no string of a submission can leave its quotes."""
-    data = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return f"{name}({data.replace('<', chr(92) + 'u003c')});\n"
-
-
-def _index(board: Board, rows: Sequence[Row], finals: Sequence[Row]) -> dict[str, Any]:
-    methods = {r.rank.method for r in finals if r.rank}
-    boards = sorted({r.board for r in finals}, key=lambda b: -sum(r.board == b for r in finals))
+def _index(board: Board, tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> dict[str, Any]:
     return {
         "title": board.about.title,
+        "nulls": board.about.nulls,
         "root": "",
         "nav": "board",
-        "columns": COLUMNS,
-        "rows": rows,
-        "n_models": len({r.entry.submission.slug for r in finals}),
-        "n_results": sum(r.entry.kind == "headline" for r in rows),
-        "checkpoints": len(rows) - len(finals),
-        "other_forms": any(r.entry.kind == "form" for r in rows),
-        "boards": boards,
-        "families": sorted({r.entry.result.model.family for r in finals}),
-        "forms": sorted({r.entry.result.testbed.env_form for r in finals}),
-        "sizes": sorted({r.size: r.entry.result.model.parameters for r in finals}.items(), key=lambda s: s[1]),
-        "methods": methods,
+        "tabs": [_tab_values(t) for t in tabs],
+        "screening": screening(risks),
+        "screening_head": HEAD,
+        "ship": _ship(tabs, risks),
     }
 
 
-def board_csv(rows: Sequence[Row]) -> str:
-    """The board as CSV: one line for each final result, empty where nothing was measured.
+def _tab_values(t: Tab) -> dict[str, Any]:
+    references = _references(t)
+    forms, heat = heat_table(t)
+    order = families(t.lines)
+    legend = [(colour(f, order), f) for f in order[:5]] + ([("c6", "other families")] if len(order) > 5 else [])
+    return {
+        "id": t.id,
+        "title": t.title,
+        "ladder": t.ladder,
+        "answer": answer(t),
+        "about": _about(t),
+        "columns": t.columns,
+        "rows": [(e, [c.cell(e, t.places[e.id]) for c in t.columns]) for e in t.lines[:MOST_STATIC]],
+        "n": len(t.lines),
+        "n_models": t.n_models,
+        "more": len(t.more),
+        "forms": t.forms,
+        "families": sorted({e.family for e in t.lines}),
+        "sizes": list({size_of(e.parameters): None for e in sorted(t.lines, key=lambda e: e.parameters)}),
+        "steps": any(e.kind == "checkpoint" for e in t.more),
+        "references": references,
+        "scatter": scatter(t, references, 480, 340) if heat else scatter(t, references),
+        "scatter_narrow": scatter(t, references, 350, 300),
+        "legend": legend,
+        "heat_forms": forms,
+        "heat": heat,
+    }
+
+
+def _about(t: Tab) -> str:
+    if t.ladder:
+        return (
+            "A noun is shown as itself, as a definition, in other languages, as an emoji or a picture. Any model can "
+            "copy the word; the ladder score says how much of that gain is left when it cannot."
+        )
+    form = t.lines[0].form if t.lines else ""
+    return (
+        "The gain is how much less surprising a noun’s word becomes when its own noun, and not another, was shown"
+        f"{f' (form {form})' if form else ''}, in nats."
+    )
+
+
+def _references(t: Tab) -> list[Reference]:
+    """What a score is read against: fixed points of the ladder; of other testbeds what was measured of nulls."""
+    if t.ladder:
+        return [Reference(0.0, "copying alone (by construction)"), Reference(1.0, "every form as good as the word")]
+    found = []
+    ideal = {e.ideal for e in t.lines if e.ideal is not None}
+    if len(ideal) == 1:
+        found.append(Reference(ideal.pop(), "ideal observer"))
+    untrained = [e.gain for e in t.more if e.kind == "checkpoint" and e.step == 0 and e.gain is not None and e.own]
+    if untrained:
+        found.append(Reference(sum(untrained) / len(untrained), f"untrained (mean of {len(untrained)})"))
+    return found
+
+
+def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
+    """May the best model be shipped? Only a screening can say."""
+    t = tabs[0] if tabs else None
+    best = next((e for e in t.lines if (p := t.places[e.id]).rank and p.rank.rank == 1), None) if t else None
+    cards = [r for r in risks if best is not None and r.fingerprint == best.fingerprint]
+    lead = "May you ship it? Being grounded is not being right."
+    if best is None:
+        return f"{lead} The screening table says how often a model’s answers contradict what it was shown."
+    if not cards:
+        return f"{lead} {best.model} was not screened here: no answer yet. Run groundbench screen on your questions."
+    said = []
+    for r in cards:
+        error, passed = overall(r.card), r.card.verdict.passed
+        verdict = "no policy was given" if passed is None else "its policy was met" if passed else "its policy failed"
+        value = rate(error.value) if error else None
+        said.append(f"{value or 'unknown'} wrong answers on {', '.join(r.card.questions.sets)}, {verdict}")
+    return f"{lead} {best.model}: {'; '.join(said)}."
+
+
+def _table_data(out: Path, tabs: Sequence[Tab], nulls: Sequence[str]) -> None:
+    """The tables' rows for the script: headline rows at once, forms and checkpoints when they are asked for."""
+    data = {t.id: [_row(e, t, t.columns) for e in t.lines] for t in tabs}
+    write_atomic(out / "data" / "board.js", script("groundbenchBoard", data, list(nulls)))
+    for t in tabs:
+        if t.more:
+            write_atomic(
+                out / "data" / f"more-{t.id}.js",
+                script("groundbenchMore", t.id, [_row(e, t, t.columns) for e in t.more]),
+            )
+
+
+def _row(e: Line, t: Tab, columns: Sequence[Column]) -> list[Any]:
+    """A row as the script reads it: id, folder, kind, form, step, family, size class, own, cells."""
+    cells = [_cell(c.cell(e, t.places[e.id])) for c in columns]
+    return [e.id, e.slug, e.kind[0], e.form, e.step, e.family, size_of(e.parameters), int(e.own), cells]
+
+
+def _cell(v: Value) -> list[Any]:
+    sort = round(v.sort, 6) if isinstance(v.sort, float) else v.sort
+    return [v.text, v.detail] if sort == v.text or sort is None else [v.text, v.detail, sort]
+
+
+def _records(tabs: Sequence[Tab]) -> Iterable[dict[str, Any]]:
+    """Every result and form with its numbers under fixed names; None where not measured."""
+    for t in tabs:
+        for e in (*t.lines, *t.more):
+            if e.kind == "checkpoint":
+                continue
+            place = t.places[e.id]
+            s = e.ladder
+            yield {
+                "id": e.id,
+                "folder": e.slug,
+                "own": e.own,
+                "rank": place.rank.rank if place.rank else None,
+                "rank_method": place.rank.method if place.rank else None,
+                "not_ranked": place.why or None,
+                "same_model_as": place.again or None,
+                "model": e.model,
+                "submitter": e.submitter,
+                "family": e.family,
+                "parameters": e.parameters,
+                "testbed": e.testbed,
+                "testbed_version": e.version,
+                "form": e.form,
+                "nouns": e.n_nouns,
+                "ladder_score": s.score if s else None,
+                "ladder_ci_low": s.ci_low if s else None,
+                "ladder_ci_high": s.ci_high if s else None,
+                "ladder_forms": "+".join(f.env_form for f in s.forms) if s else None,
+                "gain_nats": e.gain,
+                "ci_low_nats": e.low,
+                "ci_high_nats": e.high,
+                "heads": e.heads,
+                "heads_null": e.heads_null,
+                "layer": e.layer,
+                "layers": e.depth or None,
+                "heads_for_half": e.heads_for_half,
+                "cut_minus_control_nats": e.lost,
+                "removed": e.removed,
+                "image_gain_nats": e.image,
+                "measured": e.measured,
+                "released": e.released,
+                "licence_of_weights": e.licence,
+            }
+
+
+UNITS = {
+    "gain_nats": "nats",
+    "ci_low_nats": "nats",
+    "ci_high_nats": "nats",
+    "cut_minus_control_nats": "nats",
+    "image_gain_nats": "nats",
+    "ladder_score": "ratio of gains, 0 copying alone, 1 every form as good as the word",
+    "removed": "share of the gain",
+    "heads": "heads, mean over items",
+    "layer": "from 1",
+    "parameters": "count",
+}
+
+
+def board_json(board: Board, tabs: Sequence[Tab]) -> dict[str, Any]:
+    """The board as data, with units and terms."""
+    return {
+        "title": board.about.title,
+        "groundbench": __version__,
+        "units": UNITS,
+        "intervals": "95 %",
+        "licence": "numbers: CC0-1.0; names, notes and licences of weights: their submitters’",
+        "entries": list(_records(tabs)),
+    }
+
+
+def board_csv(tabs: Sequence[Tab]) -> str:
+    """The same as CSV, empty where nothing was measured; the columns' names end in their units.
 
     Text that a spreadsheet would take for a formula is quoted with an apostrophe.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["id", *(c[0].lower().replace(" ", "_").replace("\u2212", "minus") for c in COLUMNS), "ci_low", "ci_high"]
-    )
+    rows = list(_records(tabs))
+    names = list(rows[0]) if rows else ["id"]
+    writer.writerow(names)
     for r in rows:
-        g = r.entry.result.gain
-        ends = (None, None) if g is None else (g.ci_low, g.ci_high)
-        values = [c.text if isinstance(c.sort, str) else c.sort for c in r.cells]
-        writer.writerow([r.entry.id, *(_csv_cell(v) for v in (*values, *ends))])
+        writer.writerow([_csv_cell(v) for v in r.values()])
     return out.getvalue()
 
 
-def _csv_cell(value: float | str | None) -> float | str:
+def _csv_cell(value: float | str | bool | None) -> float | str:
     if value is None:
         return ""
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t" else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" else value

@@ -6,9 +6,10 @@ const DRAWS = 5000;
 
 function groundbenchIndex(choices) {
   const ids = new URLSearchParams(location.search).getAll("m");
-  const known = new Map(choices.map((c) => [c.id, c]));
+  const list = choices.map(([id, model, board, submitter]) => ({ id, model, board, submitter }));
+  const known = new Map(list.map((c) => [c.id, c]));
   const wanted = [...new Set(ids)].filter((id) => known.has(id)).slice(0, MOST);
-  chooser(choices, wanted);
+  chooser(list, wanted);
   const state = document.getElementById("state");
   if (wanted.length < 2) {
     state.textContent = choices.length < 2 ? "The board has fewer than two results." : "Choose at least two models.";
@@ -41,8 +42,11 @@ function chooser(choices, wanted) {
   const form = document.getElementById("choose");
   for (let i = 0; i < MOST; i += 1) {
     const select = make("select", { id: `m${i}`, name: "m" }, make("option", { value: "" }, i < 2 ? "Choose" : "None"));
+    // After the first model only those that were measured alike can be chosen.
+    const first = choices.find((c) => c.id === wanted[0]);
     for (const c of choices) {
-      const option = make("option", { value: c.id }, `${c.model} (${c.board})`);
+      if (i > 0 && first && c.board !== first.board && !wanted.includes(c.id)) continue;
+      const option = make("option", { value: c.id }, `${c.model}, ${c.submitter} (${c.board})`);
       option.selected = wanted[i] === c.id;
       select.append(option);
     }
@@ -114,21 +118,24 @@ function headline(entries) {
     ["Gain (nats)", (e) => e.gain && gain(e.gain)],
     ["Surprisal, own noun shown", (e) => fixed(e.matched)],
     ["Surprisal, another noun shown", (e) => fixed(e.mismatched)],
-    ["Copy-corrected gain", (e) => fixed(e.copy)],
-    ["Aggregate heads", ofHeads((e) => fixed(e.heads, 1))],
-    ["Their mean layer", ofHeads((e) => fixed(e.layer, 1))],
+    ["Ladder score", (e) => e.ladder && gain(e.ladder)],
+    ["Aggregate heads (by chance)", ofHeads((e) => (e.heads === null ? null : `${fixed(e.heads, 1)} (${fixed(e.heads_null, 1) ?? "not measured"})`))],
+    ["Their mean depth", ofHeads((e) => percent(e.layer))],
+    ["Heads for half of the gain", ofHeads((e) => fixed(e.half, 1))],
     ["Gain lost to cutting them, beyond controls", ofHeads((e) => (e.lost === null ? null : fixed(e.lost) + chance(e.p)))],
     ["Share of the gain removed", ofHeads((e) => percent(e.removed))],
     ["Image gain", (e) => fixed(e.image)],
-    ["Risk", (e) => fixed(e.risk)],
+    ["Submitter", (e) => `${e.submitter}${e.own ? " (this board)" : ""}, folder ${e.slug}`],
+    ["Measured", (e) => e.measured],
     ["Family", (e) => e.family],
     ["Parameters", (e) => size(e.parameters)],
     ["Testbed and form", (e) => e.board],
   ];
-  return table("The models side by side", ["", ...entries.map((e) => e.model)], rows.map(([name, read]) => [name, ...entries.map(read)]));
+  const filled = rows.map(([name, read]) => [name, ...entries.map(read)]).filter((r) => r.slice(1).some((v) => v !== null && v !== undefined && v !== "no heads"));
+  return table("The models side by side", ["", ...entries.map((e) => e.model)], filled);
 }
 
-const alike = (a, b) => a.hash === b.hash && a.form === b.form;
+const alike = (a, b) => a.like === b.like; // the same testbed, form, pictures and mismatches
 
 function differences(first, others) {
   const rows = [];
@@ -143,7 +150,7 @@ function differences(first, others) {
     const [low, high] = bootstrap(d);
     const n = digits(mean(d), low, high);
     const above = d.filter((v) => v > 0).length;
-    rows.push([other.model, fixed(mean(d), n), `${fixed(low, n)} to ${fixed(high, n)}`, String(above), String(shared.length)]);
+    rows.push([other.model, fixed(mean(d), n), `[${fixed(low, n)}, ${fixed(high, n)}]`, String(above), String(shared.length)]);
   }
   return table(`Gain of ${first.model} minus gain of the other, paired by noun (nats)`, ["Other model", "Difference", "95\u202f% interval", "Nouns above 0", "Nouns"], rows);
 }
@@ -218,6 +225,12 @@ function nounFigure(entries) {
 
 function show(entries) {
   const page = document.getElementById("compared");
+  const unlike = entries.filter((e) => !alike(entries[0], e));
+  if (unlike.length) {
+    document.getElementById("state").textContent = `${unlike.map((e) => e.model).join(", ")}: measured on another testbed or form than ${entries[0].model}, so no number here can be compared. Choose models of ${entries[0].board}.`;
+    entries = entries.filter((e) => alike(entries[0], e));
+    if (entries.length < 2) { page.replaceChildren(); page.dataset.ready = "true"; return; }
+  }
   page.replaceChildren(headline(entries), differences(entries[0], entries.slice(1)),
     make("p", { class: "note" }, "Intervals of differences are a seeded bootstrap over the shared nouns (5,000 draws), computed in this page; they are not corrected for several comparisons. Ranks on the board use clustered tests."),
     make("section", {}, nounFigure(entries)));

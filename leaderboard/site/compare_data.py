@@ -4,37 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundbench.leaderboard.rows import Entry, board_name, image_gain, lost_to_cut, risk
+from groundbench.leaderboard.rows import Line
+from groundbench.leaderboard.submission.form_views import FormView
 
 
-def choice(e: Entry) -> dict[str, str]:
-    """An entry in the page's lists."""
-    return {"id": e.id, "model": e.submission.card.model, "board": board_name(e.result)}
+def choice(e: Line) -> list[str]:
+    """An entry in the page's lists: id, model, board, submitter."""
+    return [e.id, e.model, f"{e.board} · {e.form}", e.submitter]
 
 
-def comparable(e: Entry) -> dict[str, Any]:
+def comparable(e: Line, view: FormView) -> dict[str, Any]:
     """The numbers of an entry (nats, unless they are counts or shares)."""
-    r = e.result
-    g, h, a = r.gain, r.heads[0] if r.heads else None, r.ablations[0] if r.ablations else None
-    copy = e.whole.copy_corrected
-    lost, p = lost_to_cut(a)
+    g = view.gain
+    ladder = e.ladder
     return {
-        **choice(e),
-        "family": r.model.family,
-        "parameters": r.model.parameters,
-        "has_heads": bool(r.model.mixers),
-        "hash": r.testbed.hash,
-        "form": r.testbed.env_form,
+        "id": e.id,
+        "slug": e.slug,
+        "model": e.model,
+        "submitter": e.submitter,
+        "own": e.own,
+        "board": f"{e.board} · {e.form}",
+        "family": e.family,
+        "parameters": e.parameters,
+        "has_heads": e.heads_total > 0,
+        "like": "|".join(e.group),
         "gain": [g.mean, g.ci_low, g.ci_high] if g else None,
         "matched": g.matched if g else None,
         "mismatched": g.mismatched if g else None,
-        "copy": copy.ratio if copy else None,
-        "heads": h.mean_count if h else None,
-        "layer": h.mean_layer if h else None,
-        "lost": lost,
-        "p": p,
-        "removed": a.gain_removed if a else None,
-        "image": image_gain(e.whole),
-        "risk": risk(e.whole),
+        "ladder": [ladder.score, ladder.ci_low, ladder.ci_high] if ladder else None,
+        "forms": {f.env_form: f.ratio for f in ladder.forms} if ladder else {},
+        "heads": e.heads,
+        "heads_null": e.heads_null,
+        "layer": e.layer / e.depth if e.layer is not None and e.depth else None,
+        "half": e.heads_for_half,
+        "lost": e.lost,
+        "p": e.lost_p,
+        "removed": e.removed,
+        "image": e.image,
+        "measured": e.measured,
         "nouns": {n.noun: round(n.gain, 4) for n in g.by_noun if n.gain is not None} if g else {},
     }

@@ -2,108 +2,146 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from groundbench.leaderboard.ranks import Rank
-from groundbench.leaderboard.rows import Entry, Row, board_key, board_name
+import numpy as np
+from markupsafe import Markup
+
+from groundbench.leaderboard.rows import Line
 from groundbench.leaderboard.submission.submission import Run, Submission
-from groundbench.report.elements import Facts, Section, Table
+from groundbench.measures.gain.measure import gain_items
+from groundbench.report.elements import Facts, Section, Stat, Table
 from groundbench.report.pages import run_facts, run_sections, run_stats, training_sections
 from groundbench.report.sections import training_gain as curves
-from groundbench.report.text.numbers import count, decimals_for, interval, number
-from groundbench.report.text.sentences import gain_sentence
+from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
+from groundbench.report.text.card_sentences import headline as risk_headline
 from groundbench.results.run import Result
+from groundbench.results.text.numbers import count, decimals_for, interval, number, with_interval
+from groundbench.results.text.sentences import gain_sentence
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
 
-METHODS = {
-    "paired": "by paired tests",
-    "interval": "by intervals",
-    "mixed": "by paired tests where items are at hand, else by intervals",
-}
+MOST_ITEMS = 5
 
 
-@dataclass(frozen=True)
-class Places:
-    """The rank of every entry, and how many stand on each board."""
-
-    ranks: Mapping[str, Rank | None]
-    peers: Mapping[tuple[str, ...], int]
-
-    @classmethod
-    def of(cls, rows: Sequence[Row]) -> Places:
-        """Of all rows of the board."""
-        peers = Counter(board_key(r.entry.result) for r in rows if r.entry.final)
-        return cls({r.entry.id: r.rank for r in rows}, peers)
-
-    def said(self, entry: Entry) -> str:
-        """A rank in words."""
-        rank, n = self.ranks[entry.id], self.peers[board_key(entry.result)]
-        if rank is None:
-            return "Not ranked."
-        if n == 1:
-            return "The only entry on this testbed and form."
-        return f"Rank {rank.rank} of {n}, {METHODS[rank.method]}."
-
-    def short(self, entry: Entry) -> str | None:
-        """A rank in a table."""
-        rank = self.ranks[entry.id]
-        return None if rank is None else f"{rank.rank} of {self.peers[board_key(entry.result)]}"
+def mark(line_id: str) -> str:
+    """The comment in a page where the board writes the rank when all entries are known."""
+    return f"<!--rank:{line_id}-->"
 
 
-def model_page(s: Submission, entries: Sequence[Entry], places: Places) -> dict[str, Any]:
-    """What model.html.j2 shows; `entries` are the submission's own."""
+def model_page(s: Submission, lines: Sequence[Line], own: bool) -> dict[str, Any]:
+    """What model.html.j2 shows; `lines` are the submission's own."""
     card = (
         ("Licence", s.card.licence),
         ("Hardware", s.card.hardware),
         ("Submitter", s.card.submitter),
+        ("Folder", s.slug),
+        ("Measured", s.card.measured),
+        ("Weights released", s.card.released),
         ("groundbench commit", s.card.commit),
     )
     return {
         "title": s.card.model,
         "root": "../",
         "nav": "",
-        "card": Facts("Card", card),
+        "own": own,
+        "card": Facts("Card", tuple((k, v) for k, v in card if v is not None)),
         "weights": s.card.weights,
         "notes": s.card.notes,
-        "runs": [_run(s, run, i, [e for e in entries if e.run == run.name], places) for i, run in enumerate(s.runs)],
+        "runs": [
+            _run(s, run, i, [e for e in lines if e.run == run.name]) for i, run in enumerate(s.runs) if run.results
+        ],
+        "risks": [_risk(s, run, i) for i, run in enumerate(s.runs) if run.risk is not None],
     }
 
 
-def _run(s: Submission, run: Run, i: int, entries: Sequence[Entry], places: Places) -> dict[str, Any]:
+def _risk(s: Submission, run: Run, i: int) -> dict[str, Any]:
+    card = run.risk
+    if card is None:
+        raise ValueError(f"{run.name} has no risk card")
+    return {
+        "id": f"{s.slug}~{run.name}~card",
+        "title": f"Risk card: {', '.join(card.questions.sets)}",
+        "sentence": risk_headline(card),
+        "stats": card_stats(card),
+        "sections": card_sections(card),
+        "facts": [card_facts(card)],
+        "prefix": f"k{i}-",
+    }
+
+
+def _run(s: Submission, run: Run, i: int, lines: Sequence[Line]) -> dict[str, Any]:
     last = run.last
-    headline = next(e for e in entries if e.kind == "headline")
+    headline = next(e for e in lines if e.kind == "headline")
     curve = _curve(run.results, run.trajectory, s.card.model)
     *evidence, failures = run_sections(last)
     training = [] if curve is None else _training(curve)
+    items = _items(run)
     return {
         "id": headline.id,
-        "title": board_name(last),
+        "title": f"{headline.board} · {headline.form} · {headline.n_nouns} nouns",
         "sentence": gain_sentence(last.gain, last.testbed.env_form),
-        "place": places.said(headline),
-        "forms": _forms([e for e in entries if e.final], places),
-        "with_items": bool(run.forms),
-        "stats": run_stats(last),
+        "place": Markup(mark(headline.id)),
+        "forms": _forms([e for e in lines if e.kind != "checkpoint"]),
+        "with_items": bool(run.tables),
+        "trajectory": run.trajectory is not None,
+        "stats": [*_score(headline), *run_stats(last)],
         "hero": None if curve is None else curves.hero([curve]),
-        "sections": [*evidence, *training, failures],
+        "sections": [*evidence, *([items] if items else ()), *training, failures],
         "facts": run_facts(last),
         "prefix": f"r{i}-",
     }
 
 
-def _forms(entries: Sequence[Entry], places: Places) -> Table | None:
+def _score(line: Line) -> list[Stat]:
+    """The ladder score as the first number of the page."""
+    s = line.ladder
+    if s is None:
+        return []
+    ends = interval(s.ci_low, s.ci_high)
+    missing = "; ".join(f"{u.env_form}: {u.reason}" for u in s.unscored)
+    detail = " · ".join(
+        t for t in (f"95 % interval {ends}" if ends else "", f"without {missing}" if missing else "") if t
+    )
+    return [Stat("Ladder score", number(s.score), "", detail)]
+
+
+def _forms(lines: Sequence[Line]) -> Table | None:
     """Gain and rank in each form; None where there is one form only."""
     rows = []
-    for e in entries:
-        g, bed = e.result.gain, e.result.testbed
-        if g is not None:
-            digits = decimals_for(g.mean, g.ci_low, g.ci_high)
-            ends = interval(g.ci_low, g.ci_high, digits)
-            rows.append((bed.env_form, count(bed.n_nouns), number(g.mean, digits), ends, places.short(e)))
-    head = ("Form", "Nouns", "Gain (nats)", "95 % interval", "Rank")
-    return Table("Where it stands, by the form in which a noun was shown", head, tuple(rows)) if len(rows) > 1 else None
+    ladder = next((e.ladder for e in lines if e.ladder is not None), None)
+    shares = {f.env_form: with_interval(f.ratio, f.ci_low, f.ci_high) for f in ladder.forms} if ladder else {}
+    for e in lines:
+        digits = decimals_for(e.gain, e.low, e.high)
+        ends = interval(e.low, e.high, digits)
+        share = (shares.get(e.form),) if shares else ()
+        rows.append((e.form, count(e.n_nouns), number(e.gain, digits), ends, *share, Markup(mark(e.id))))
+    head = ("Form", "Nouns", "Gain (nats)", "95 % interval", *(("Share of the word’s",) if shares else ()), "Rank")
+    caption = "Where it stands, by the form in which a noun was shown"
+    return Table(caption, head, tuple(rows), text=frozenset({0, len(head) - 1})) if len(rows) > 1 else None
+
+
+def _items(run: Run) -> Section | None:
+    """The items with the largest and the smallest gain, each with both of its surprisals."""
+    table = run.tables.get(run.last.testbed.env_form)
+    if table is None:
+        return None
+    items = gain_items(table)
+    if items.nested:
+        return None
+    order = np.argsort(np.where(np.isnan(items.gain), np.inf, items.gain), axis=None)
+    known = order[: int((~np.isnan(items.gain)).sum())].tolist()
+    tables = []
+    for caption, chosen in (("Largest gains", known[::-1][:MOST_ITEMS]), ("Smallest gains", known[:MOST_ITEMS])):
+        rows = []
+        for flat in chosen:
+            v, k = divmod(flat, items.gain.shape[1])
+            values = (items.matched[v, k], items.mismatched[v, k], items.gain[v, k])
+            rows.append((table.nouns[v], table.frames[k], *(number(float(x)) for x in values)))
+        head = ("Noun", "Frame", "Own noun shown", "Another shown", "Gain")
+        tables.append(Table(f"{caption} (nats)", head, tuple(rows), text=frozenset({0, 1})))
+    lead = "Single items, at the two ends: surprisal of the noun when it was shown, and when others were (mean)."
+    return Section("items", "Best and worst items", lead, tables=tuple(tables))
 
 
 def _curve(results: Sequence[Result], trajectory: Trajectory | None, name: str) -> Trajectory | None:

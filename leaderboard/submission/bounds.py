@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+ROUNDING = 1e-6
+"""The share of two numbers, and nats near 0, by which sums of 32-bit surprisals in another order may part them."""
 
-def near(a: float, b: float, tolerance: float) -> bool:
+
+def near(a: float, b: float, tolerance: float = 0.0) -> bool:
     """Whether two numbers differ by no more than a tolerance and rounding."""
-    return abs(a - b) <= tolerance + 1e-6 * max(abs(a), abs(b))
+    return abs(a - b) <= tolerance + ROUNDING * max(abs(a), abs(b), 1.0)
 
 
 def around(name: str, value: float | None, low: float | None, high: float | None) -> Iterator[str]:
-    """A fault where a value lies outside its own interval."""
+    """A fault where a value lies outside its own interval, or half of the interval is missing."""
+    if (low is None) != (high is None):
+        yield f"{name}: one end of its interval is missing"
     if value is None or low is None or high is None:
         return
     slack = 1e-9 + 1e-6 * abs(value)

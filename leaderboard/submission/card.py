@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from groundbench.leaderboard.submission.names import check_name_text
 from groundbench.leaderboard.submission.strict_parsing import RefusedError, read_yaml, shorten
 
 Line = Annotated[str, Field(min_length=1, max_length=120)]
@@ -19,6 +20,7 @@ class Card(BaseModel):
         model: the name shown; `licence`: of the weights, e.g. an SPDX name; `hardware`: what it ran on.
         submitter: a person or group; `commit`: of groundbench, 7 to 40 hex digits, or its release, e.g. v0.1.0.
         weights: an https address of the weights, if they are public; `notes`: anything a reader must know.
+        released: when the weights were published, as YYYY-MM or YYYY-MM-DD; `measured`: the day of the run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
@@ -30,6 +32,8 @@ class Card(BaseModel):
     commit: Annotated[str, Field(pattern=r"^([0-9a-f]{7,40}|v[0-9][0-9a-z.]{0,20})$")]
     weights: Annotated[str, Field(max_length=300)] | None = None
     notes: Annotated[str, Field(max_length=1000)] = ""
+    released: Annotated[str, Field(pattern=r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])(-[0-3][0-9])?$")] | None = None
+    measured: Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9]$")] | None = None
 
     @field_validator("weights")
     @classmethod
@@ -37,8 +41,11 @@ class Card(BaseModel):
         if value is None:
             return None
         parts = urlsplit(value)
-        if parts.scheme != "https" or not parts.hostname or parts.username or any(c.isspace() for c in value):
+        plain = value.isascii() and value.isprintable() and not set(value) & set(" \\\"'<>`{}|^")
+        if parts.scheme != "https" or not parts.hostname or not plain:
             raise ValueError("expected an https:// address")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("expected an https:// address without a name, password, query or fragment")
         return value
 
 
@@ -47,6 +54,9 @@ def read_card(raw: bytes, where: str) -> Card:
     value = read_yaml(raw, where)
     if not isinstance(value, dict):
         raise RefusedError(f"{where}: expected a mapping with {', '.join(Card.model_fields)}")
+    for field, text in value.items():
+        if isinstance(text, str) and text.strip() and field in Card.model_fields and field != "notes":
+            value[field] = check_name_text(text, where, field)
     try:
         return Card.model_validate(value)
     except ValidationError as error:

@@ -11,14 +11,12 @@ from groundbench.leaderboard.submission.strict_parsing import RefusedError, shor
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 CARD_FILE = "card.yaml"
-RUN_FILES = {
-    "result.json": 16 << 20,
-    "trajectory.json": 64 << 20,
-    "items.parquet": 64 << 20,
-    "heads.parquet": 64 << 20,
-}
+RUN_FILES = {"result.json": 8 << 20, "trajectory.json": 16 << 20, "items.parquet": 32 << 20, "card.json": 4 << 20}
+"""What a run's folder may hold, and how large. heads.parquet stays at home: result.json has each head's rate."""
 MOST_RUNS = 40
-MOST_BYTES = 256 << 20
+MOST_BYTES = 128 << 20
+RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
+"""Names of devices, which Windows has in every folder, with any extension."""
 
 
 def check_name(name: str, where: str) -> None:
@@ -27,6 +25,8 @@ def check_name(name: str, where: str) -> None:
         raise RefusedError(
             f"{where}: the name {shorten(name)} cannot be used; expected up to 64 of a-z, 0-9, '.', '_' and '-'"
         )
+    if name.endswith(".") or name.split(".")[0] in RESERVED:
+        raise RefusedError(f"{where}: the name {shorten(name)} cannot be used; Windows knows no folder of that name")
 
 
 def survey(folder: Path) -> dict[str, tuple[str, ...]]:
@@ -36,7 +36,7 @@ def survey(folder: Path) -> dict[str, tuple[str, ...]]:
         RefusedError: a link, a device, an unknown or too large file, a bad name, or too much of anything.
     """
     where = folder.name
-    check_name(where, str(folder))
+    check_name(where, "entries")
     if folder.is_symlink() or not folder.is_dir():
         raise RefusedError(
             f"{where}: is not a folder; expected one with {CARD_FILE} and a folder for each run (archives are not read)"

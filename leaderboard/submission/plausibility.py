@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from groundbench.leaderboard.submission.bounds import around, near
+from groundbench.leaderboard.submission.form_views import FormView, form_views
+from groundbench.leaderboard.submission.plausibility_gain import gain_faults
 from groundbench.leaderboard.submission.plausibility_images import image_faults
+from groundbench.leaderboard.submission.plausibility_ladder import ladder_faults
 from groundbench.results.run import (
     AblationRecord,
-    FormRecord,
     GainRecord,
     HeadsRecord,
     ModelRecord,
@@ -22,9 +24,6 @@ from groundbench.results.run import (
     TestbedRecord,
 )
 
-TOLERANCE = 2e-3
-"""Nats by which rounding may part a number from what it is made of."""
-FAILED_TOLERANCE = 0.1
 THRESHOLD = 0.30
 """The share of saliency that the headline count asks of a head (protocol §10)."""
 
@@ -41,41 +40,42 @@ def implausible(result: Result) -> str | None:
 
 def _faults(result: Result) -> Faults:
     yield from _testbed(result.testbed)
-    yield from _part("", result.model, result.testbed, result.gain, result.heads, result.ablations)
     if not result.model.fingerprint:
         yield "the weights have no fingerprint"
-    for form in result.forms:
-        yield from _form(form, result)
-    sizes = _heads_by_layer(result.model)
-    yield from _images(result)
-    stray = next((h for h in result.head_forms if h.head >= sizes.get(h.layer, 0)), None)
-    if stray is not None:
-        yield f"head_forms names head {stray.head} of layer {stray.layer}, which the model does not have"
     names = [f.env_form for f in result.forms]
     if len(set(names)) != len(names):
         yield "forms names a form twice"
+    for i, view in enumerate(form_views(result)):
+        if not FORM.fullmatch(view.env_form):
+            yield f"a form is called {view.env_form[:40]!a}; expected up to 40 letters, digits, '_' and '-'"
+            return
+        yield from _part("" if i == 0 else f"forms[{view.env_form}].", result.model, view)
+    sizes = _heads_by_layer(result.model)
+    yield from _images(result)
+    for name in ("n_nouns", "n_items", "excluded"):
+        if getattr(result.testbed, name) != getattr(result.headline, name):
+            yield f"testbed.{name} is not that of its form, forms[0].{name}"
+    stray = next((h for h in result.head_forms if h.head >= sizes.get(h.layer, 0)), None)
+    if stray is not None:
+        yield f"head_forms names head {stray.head} of layer {stray.layer}, which the model does not have"
+    yield from ladder_faults(result)
     copy = result.copy_corrected
     if copy and None not in (copy.ratio, copy.gain_gloss, copy.gain_word) and copy.gain_word:
         expected = (copy.gain_gloss or 0.0) / copy.gain_word
-        if not near(copy.ratio or 0.0, expected, 0.01):
+        if not near(copy.ratio or 0.0, expected):
             yield f"copy_corrected.ratio is {copy.ratio:g}, but gain_gloss / gain_word is {expected:g}"
+        yield from around("copy_corrected.ratio", copy.ratio, copy.ci_low, copy.ci_high)
 
 
 def _images(result: Result) -> Faults:
-    """The records of pictures: of forms that were measured, and once more at the top of the result."""
-    bed = result.testbed
+    """The records of image forms."""
     for form in result.forms:
-        if form.image is not None:
-            if form.image.env_form != form.env_form:
-                yield f"forms[{form.env_form}].image is of the form {form.image.env_form[:40]!a}"
-            items = round(form.n_nouns * bed.n_items / bed.n_nouns) if bed.frames == "shared" else None
-            yield from (f"forms[{form.env_form}].image.{f}" for f in image_faults(form.image, result.model, items))
-    if result.image is None:
-        return
-    if result.image.env_form == bed.env_form:
-        yield from (f"image.{f}" for f in image_faults(result.image, result.model, bed.n_items))
-    elif result.image not in [f.image for f in result.forms]:
-        yield f"image is of the form {result.image.env_form[:40]!a}, which was not measured"
+        if form.image is not None and form.image.env_form != form.env_form:
+            yield f"forms[{form.env_form}].image is of the form {form.image.env_form[:40]!a}"
+    for i, view in enumerate(form_views(result)):
+        if view.image is not None:
+            where = "" if i == 0 else f"forms[{view.env_form}]."
+            yield from (f"{where}image.{f}" for f in image_faults(view.image, result.model, view.n_items))
 
 
 def _testbed(testbed: TestbedRecord) -> Faults:
@@ -85,26 +85,11 @@ def _testbed(testbed: TestbedRecord) -> Faults:
         yield f"the testbed has {testbed.n_items} items for {testbed.n_nouns} nouns"
 
 
-def _form(form: FormRecord, result: Result) -> Faults:
-    if not FORM.fullmatch(form.env_form):
-        yield f"a form is called {form.env_form[:40]!a}; expected up to 40 letters, digits, '_' and '-'"
-        return
-    where = f"forms[{form.env_form}]."
-    bed = result.testbed.model_copy(update={"n_nouns": form.n_nouns})
-    yield from _part(where, result.model, bed, form.gain, form.heads, form.ablations)
-
-
-def _part(
-    where: str,
-    model: ModelRecord,
-    testbed: TestbedRecord,
-    gain: GainRecord | None,
-    heads: Sequence[HeadsRecord],
-    ablations: Sequence[AblationRecord],
-) -> Faults:
+def _part(where: str, model: ModelRecord, view: FormView) -> Faults:
     """One form's measurements."""
-    if gain is not None:
-        yield from (f"{where}{f}" for f in _gain(gain, testbed))
+    heads, ablations = view.heads, view.ablations
+    if view.gain is not None:
+        yield from (f"{where}{f}" for f in gain_faults(view.gain, view.n_nouns))
     if not model.mixers and (heads or ablations):
         yield f"{where}heads were measured on a model that lists no mixers"
     for i, record in enumerate(heads):
@@ -114,58 +99,7 @@ def _part(
     if ablations and (ablations[0].selection, ablations[0].control) != ("crossfit", "layer"):
         yield f"{where}ablations[0] is {ablations[0].selection}/{ablations[0].control}; the headline is crossfit/layer"
     for i, cut in enumerate(ablations):
-        yield from (f"{where}ablations[{i}].{f}" for f in _ablation(cut, model, gain))
-
-
-def _gain(g: GainRecord, testbed: TestbedRecord) -> Faults:
-    slack = FAILED_TOLERANCE if g.n_failed else TOLERANCE
-    for name in ("matched", "mismatched"):
-        value = getattr(g, name)
-        if value is not None and value < 0:
-            yield f"gain.{name} is {value:g}; a surprisal is never negative"
-    if g.mean is not None and g.matched is not None and g.mismatched is not None:
-        difference = g.mismatched - g.matched
-        if not near(g.mean, difference, slack):
-            yield f"gain.mean is {g.mean:g}, but mismatched minus matched is {difference:g}"
-    yield from around("gain.mean", g.mean, g.ci_low, g.ci_high)
-    yield from around("gain.same_category", g.same_category, g.same_category_ci_low, g.same_category_ci_high)
-    yield from _nouns(g, testbed, slack)
-    yield from _categories(g)
-
-
-def _nouns(g: GainRecord, testbed: TestbedRecord, slack: float) -> Faults:
-    if not g.by_noun:
-        if g.mean is not None:
-            yield "gain.by_noun is empty; a board needs each noun's gain"
-        return
-    names = [n.noun for n in g.by_noun]
-    if len(set(names)) != len(names):
-        yield "gain.by_noun names a noun twice"
-    if len(names) != testbed.n_nouns:
-        yield f"gain.by_noun has {len(names)} nouns, the testbed {testbed.n_nouns}"
-    for i, n in enumerate(g.by_noun):
-        if None not in (n.gain, n.matched, n.mismatched):
-            difference = (n.mismatched or 0.0) - (n.matched or 0.0)
-            if not near(n.gain or 0.0, difference, slack):
-                yield f"gain.by_noun[{i}].gain is {n.gain:g}, but mismatched minus matched is {difference:g}"
-    known = [n.gain for n in g.by_noun if n.gain is not None]
-    if known and g.mean is not None and not near(g.mean, math.fsum(known) / len(known), slack):
-        yield f"gain.mean is {g.mean:g}, but the nouns' mean is {math.fsum(known) / len(known):g}"
-    ends = (g.ci_nouns_low, g.ci_nouns_high)
-    if known and None not in ends and not min(known) - slack <= (ends[0] or 0) <= (ends[1] or 0) <= max(known) + slack:
-        yield "gain.ci_nouns_low and ci_nouns_high reach beyond every noun's gain, which no bootstrap over nouns does"
-    if known and None not in ends and max(known) - min(known) > slack and ends[0] == ends[1]:
-        yield "gain.ci_nouns_low equals ci_nouns_high, though the nouns differ"
-
-
-def _categories(g: GainRecord) -> Faults:
-    for i, c in enumerate(g.by_category):
-        members = [n.gain for n in g.by_noun if n.category == c.category]
-        known = [m for m in members if m is not None]
-        if c.n_nouns > len(members):
-            yield f"gain.by_category[{i}] counts {c.n_nouns} nouns, by_noun has {len(members)} of them"
-        elif c.gain is not None and known and not near(c.gain, math.fsum(known) / len(known), 2 * TOLERANCE):
-            yield f"gain.by_category[{i}].gain is {c.gain:g}, but its nouns' mean is {math.fsum(known) / len(known):g}"
+        yield from (f"{where}ablations[{i}].{f}" for f in _ablation(cut, model, view.gain))
 
 
 def _heads_by_layer(model: ModelRecord) -> Counter[int]:
@@ -201,7 +135,8 @@ def _mean_gain(gain: GainRecord, nouns: Sequence[str]) -> float | None:
     """The gain over some nouns; over all where none is named."""
     if not nouns:
         return gain.mean
-    known = [n.gain for n in gain.by_noun if n.noun in set(nouns) and n.gain is not None]
+    wanted = set(nouns)
+    known = [n.gain for n in gain.by_noun if n.noun in wanted and n.gain is not None]
     return math.fsum(known) / len(known) if known else None
 
 
@@ -218,7 +153,7 @@ def _ablation(a: AblationRecord, model: ModelRecord, gain: GainRecord | None) ->
         yield f"n_heads is {a.n_heads:g}; the model has {total} heads"
     if None not in (a.gain_removed, a.gain_original, a.gain_ablated) and a.gain_original:
         removed = 1 - (a.gain_ablated or 0.0) / a.gain_original
-        if not near(a.gain_removed or 0.0, removed, 0.01):
+        if not near(a.gain_removed or 0.0, removed):
             yield f"gain_removed is {a.gain_removed:g}, but 1 - gain_ablated / gain_original is {removed:g}"
     yield from around("gain_removed", a.gain_removed, a.gain_removed_ci_low, a.gain_removed_ci_high)
     for mean, draws, name in (
@@ -227,7 +162,7 @@ def _ablation(a: AblationRecord, model: ModelRecord, gain: GainRecord | None) ->
     ):
         if len(draws) > a.n_draws:
             yield f"{name}_draws has {len(draws)} draws, n_draws is {a.n_draws}"
-        if draws and mean is not None and not near(mean, math.fsum(draws) / len(draws), 0.01):
+        if draws and mean is not None and not near(mean, math.fsum(draws) / len(draws)):
             yield f"{name} is {mean:g}, but its draws' mean is {math.fsum(draws) / len(draws):g}"
     floor = 1 / (1 + a.n_draws)
     if a.p_rank is not None and a.p_rank < floor - 1e-6:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundbench.leaderboard.submission.files import RUN_FILES, read_bytes
 from groundbench.leaderboard.submission.item_gains import Item, sample_items
 from groundbench.leaderboard.submission.strict_parsing import RefusedError
 from groundbench.leaderboard.submission.submission import Run
@@ -39,8 +38,10 @@ def recheck(
         RefusedError: the run has no items.parquet, or an item differs by more than `tolerance`.
     """
     where = f"{folder.name}/{run.name}/items.parquet"
-    raw = read_bytes(folder / run.name / "items.parquet", RUN_FILES["items.parquet"], where)
-    items = sample_items(raw, where, run.last.testbed.env_form, n, seed)
+    table = run.tables.get(run.last.testbed.env_form)
+    if table is None:
+        raise RefusedError(f"{where}: is missing; only scored items can be scored again")
+    items = sample_items(table, n, seed)
     again = rescore(run, items)
     off = [abs(item.surprisal - value) for item, value in zip(items, again, strict=True)]
     worst = max(range(len(off)), key=off.__getitem__)

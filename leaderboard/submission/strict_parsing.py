@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +29,8 @@ class Limits:
     digits: int = 24
 
 
-RESULT = Limits(bytes=16 << 20)
-TRAJECTORY = Limits(bytes=64 << 20, values=4_000_000)
+RESULT = Limits(bytes=8 << 20, values=600_000)
+TRAJECTORY = Limits(bytes=16 << 20, values=1_000_000)
 CARD = Limits(bytes=16 << 10, depth=4, values=200)
 
 
@@ -64,8 +65,7 @@ def read_json(raw: bytes, where: str, limits: Limits) -> Any:
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [k for k, _ in pairs]
-            twice = next(k for k in keys if keys.count(k) > 1)
+            twice = next(k for k, n in Counter(k for k, _ in pairs).items() if n > 1)
             raise RefusedError(f"{where}: the key {shorten(twice)} stands twice in one object")
         return found
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.leaderboard.submission.against_items import item_faults
+from groundbench.leaderboard.submission.against_testbed import testbed_faults
 from groundbench.leaderboard.submission.card import Card, read_card
 from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, read_bytes, survey
-from groundbench.leaderboard.submission.item_gains import Cells, read_forms
-from groundbench.leaderboard.submission.plausibility import TOLERANCE, implausible
+from groundbench.leaderboard.submission.form_views import form_views
+from groundbench.leaderboard.submission.item_gains import Cells, cells_of, read_tables
+from groundbench.leaderboard.submission.plausibility import implausible
+from groundbench.leaderboard.submission.plausibility_ladder import ladder_item_faults
+from groundbench.leaderboard.submission.plausibility_training import trajectory_fault
+from groundbench.leaderboard.submission.reference import ReferencesOf, TestbedReference
 from groundbench.leaderboard.submission.strict_parsing import (
     CARD,
     RESULT,
@@ -22,11 +29,10 @@ from groundbench.leaderboard.submission.strict_parsing import (
     read_json,
     shorten,
 )
+from groundbench.leaderboard.submission.strict_types import check_types
+from groundbench.results.risk_card import RiskCard
 from groundbench.results.run import Result, TestbedRecord
 from groundbench.results.trajectory import Trajectory
-
-HashesOf = Callable[[str, str], frozenset[str]]
-"""The accepted hashes of a testbed's name and version; empty for an unknown testbed."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -35,7 +41,9 @@ M = TypeVar("M", bound=BaseModel)
 class Run:
     """One run of a submission: its results in the order of their steps (one, without a trajectory).
 
-    `forms` holds the per-item gains of each ENV form of the last result that came with its items.
+    `forms` holds the per-item gains of each ENV form of the last result that came with its items; `tables` the items
+    themselves; `bed` the testbed that they were held against; `risk` the screening's card. A run that is a screening
+    alone has no results and no testbed.
     """
 
     name: str
@@ -43,6 +51,9 @@ class Run:
     trajectory: Trajectory | None = None
     forms: Mapping[str, Cells] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    tables: Mapping[str, SurprisalTable] = field(default_factory=dict)
+    bed: TestbedReference | None = None
+    risk: RiskCard | None = None
 
     @property
     def cells(self) -> Cells | None:
@@ -64,8 +75,8 @@ class Submission:
     runs: tuple[Run, ...]
 
 
-def read_submission(folder: Path, hashes_of: HashesOf) -> Submission:
-    """Read and check a submission.
+def read_submission(folder: Path, references: ReferencesOf) -> Submission:
+    """Read and check a submission, in this process: see `isolated` for reading a stranger's under limits.
 
     Raises:
         RefusedError: in one sentence, the first thing that is wrong with it.
@@ -75,27 +86,41 @@ def read_submission(folder: Path, hashes_of: HashesOf) -> Submission:
     card = read_card(read_bytes(folder / CARD_FILE, CARD.bytes, f"{slug}/{CARD_FILE}"), f"{slug}/{CARD_FILE}")
     if not files:
         raise RefusedError(f"{slug}: holds no run; expected a folder with a result.json or a trajectory.json")
-    runs = tuple(_read_run(folder / name, f"{slug}/{name}", found, hashes_of) for name, found in files.items())
+    runs = tuple(_read_run(folder / name, f"{slug}/{name}", found, references) for name, found in files.items())
     return Submission(slug, card, runs)
 
 
-def _read_run(folder: Path, where: str, files: tuple[str, ...], hashes_of: HashesOf) -> Run:
+def _read_run(folder: Path, where: str, files: tuple[str, ...], references: ReferencesOf) -> Run:
+    risk = None
+    if "card.json" in files:
+        risk = _read_model(folder / "card.json", f"{where}/card.json", RiskCard, RESULT)
+        if set(files) == {"card.json"}:
+            return Run(folder.name, (), files=files, risk=risk)
     if ("result.json" in files) == ("trajectory.json" in files):
         raise RefusedError(f"{where}: expected either a result.json or a trajectory.json")
     trajectory = None
     if "trajectory.json" in files:
         trajectory = _read_model(folder / "trajectory.json", f"{where}/trajectory.json", Trajectory, TRAJECTORY)
+        fault = trajectory_fault(trajectory)
+        if fault is not None:
+            raise RefusedError(f"{where}/trajectory.json: {fault}")
         results = tuple(p.result for p in trajectory.points)
     else:
         results = (_read_model(folder / "result.json", f"{where}/result.json", Result, RESULT),)
     for result in results:
-        _check(result, where, hashes_of)
-    return Run(folder.name, results, trajectory, _read_cells(folder, where, files, results[-1]), files)
+        bed = _check(result, where, references)
+    if risk is not None and risk.model.fingerprint != results[-1].model.fingerprint:
+        raise RefusedError(f"{where}/card.json: is of other weights than the result beside it")
+    tables = _read_tables(folder, where, files, results[-1], bed)
+    forms = {name: cells_of(t) for name, t in tables.items()}
+    return Run(folder.name, results, trajectory, forms, files, tables, bed, risk)
 
 
 def _read_model(path: Path, where: str, model: type[M], limits: Limits) -> M:
     value = read_json(read_bytes(path, limits.bytes, where), where, limits)
-    return parse(value, where, model)
+    parsed = parse(value, where, model)
+    check_types(value, parsed.model_dump(mode="json"), where)
+    return parsed
 
 
 def parse(value: Any, where: str, model: type[M]) -> M:
@@ -106,46 +131,57 @@ def parse(value: Any, where: str, model: type[M]) -> M:
         fault = error.errors(include_url=False)[0]
         field = ".".join(str(p) for p in fault["loc"]) or "the file"
         found = "" if fault["type"] == "missing" else f", found {shorten(str(fault.get('input')))}"
-        raise RefusedError(f"{where}: field {shorten(field)}: {fault['msg']}{found}") from None
+        raise RefusedError(f"{where}: field {shorten(field)}: {shorten(fault['msg'], 200)[1:-1]}{found}") from None
 
 
-def _check(result: Result, where: str, hashes_of: HashesOf) -> None:
+def _check(result: Result, where: str, references: ReferencesOf) -> TestbedReference:
     at = where if result.model.step is None else f"{where}, step {result.model.step}"
-    _check_testbed(result.testbed, at, hashes_of)
+    bed = _testbed(result.testbed, at, references)
     limit = result.protocol.get("limit")
     if limit is not None:
         raise RefusedError(f"{at}: was limited to {shorten(str(limit))} nouns; the board takes whole testbeds only")
-    fault = implausible(result)
+    fault = implausible(result) or next(testbed_faults(result, bed), None)
     if fault is not None:
         raise RefusedError(f"{at}: {fault}")
+    return bed
 
 
-def _check_testbed(bed: TestbedRecord, where: str, hashes_of: HashesOf) -> None:
-    accepted = hashes_of(bed.name, bed.version)
+def _testbed(bed: TestbedRecord, where: str, references: ReferencesOf) -> TestbedReference:
+    accepted = references(bed.name, bed.version)
     if not accepted:
         raise RefusedError(
-            f"{where}: the testbed {shorten(bed.name)} {shorten(bed.version)} is not one of this board's; "
-            "list it with its hash in board.yaml if it should be"
+            f"{where}: the testbed {shorten(bed.name)} {shorten(bed.version)} is not one of this board's: it must be "
+            "installed, and named in board.yaml if that names any"
         )
     if bed.hash not in accepted:
         raise RefusedError(
-            f"{where}: testbed.hash is {shorten(bed.hash)}, but {bed.name} {bed.version} "
-            f"has {', '.join(sorted(accepted))}"
+            f"{where}: testbed.hash is {shorten(bed.hash)}, but {bed.name} {bed.version} has "
+            f"{', '.join(sorted(accepted)[:3])}"
         )
+    return accepted[bed.hash]
 
 
-def _read_cells(folder: Path, where: str, files: tuple[str, ...], result: Result) -> dict[str, Cells]:
-    """The per-item gains beside a result, by ENV form; they must give the gains that the result reports."""
+def _read_tables(
+    folder: Path, where: str, files: tuple[str, ...], result: Result, bed: TestbedReference
+) -> dict[str, SurprisalTable]:
+    """The items beside a result, by ENV form; they must give the gains that the result reports."""
     if "items.parquet" not in files:
         return {}
     at = f"{where}/items.parquet"
-    stated = {f.env_form: f.gain for f in result.forms} | {result.testbed.env_form: result.gain}
+    views = {v.env_form: v for v in form_views(result) if v.gain is not None}
+    nouns = {name: v.nouns for name, v in views.items()}
+    drawn = result.protocol.get("mismatches")
     raw = read_bytes(folder / "items.parquet", RUN_FILES["items.parquet"], at)
-    found = read_forms(raw, at, result.testbed.env_form, [f.env_form for f in result.forms])
-    for form, cells in found.items():
-        gain = stated[form]
-        mean = None if gain is None else gain.mean
-        if mean is not None and (cells.mean is None or abs(cells.mean - mean) > TOLERANCE):
-            items = "no gain" if cells.mean is None else f"a gain of {cells.mean:.4f}"
-            raise RefusedError(f"{at}: its items of the form {form!r} give {items}, but {mean:.4f} is reported")
+    found = read_tables(raw, at, bed, nouns, drawn if isinstance(drawn, int) else None)
+    if result.testbed.env_form not in found:
+        raise RefusedError(f"{at}: holds no items of the form {result.testbed.env_form!r} that result.json reports")
+    seeds = result.environment.seeds
+    for name, table in found.items():
+        gain = views[name].gain
+        fault = None if gain is None else next(item_faults(gain, table, seeds[0] if seeds else 0), None)
+        if fault is not None:
+            raise RefusedError(f"{at}: form {name!r}: {fault}")
+    fault = next(ladder_item_faults(result.ladder_score, found, seeds[0] if seeds else 0), None)
+    if fault is not None:
+        raise RefusedError(f"{at}: {fault}")
     return found

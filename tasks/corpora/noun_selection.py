@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from groundbench.api.errors import BadInputError
+from groundbench.tasks.corpora.formats.segments import ENV, LAN
 from groundbench.tasks.corpora.manifest import load_manifest
 from groundbench.tasks.nouns import inventory
 
@@ -68,20 +71,27 @@ def select_nouns(corpus: str | Path, at_least: int = AT_LEAST, nouns: Iterable[s
 
     Args:
         corpus: an imported corpus folder.
-        nouns: some of the inventory; None is all of it.
+        nouns: any words, e.g. those of `load_inventory`; None is the inventory of the paper.
 
     Raises:
-        BadInputError: no corpus, a threshold below 1, or a noun that is not in the inventory.
+        BadInputError: no corpus, or a threshold below 1.
     """
     if at_least < 1:
         raise BadInputError(f"the threshold is {at_least}, expected at least 1")
     manifest = load_manifest(Path(corpus))
     chosen = [n.word for n in inventory()] if nouns is None else list(nouns)
-    for noun in chosen:
-        if noun not in manifest.nouns:
-            raise BadInputError(f"{noun!r} is not a noun of the inventory")
-    verdicts = tuple(_verdict(noun, *manifest.nouns[noun], at_least) for noun in chosen)
+    counts = {w: manifest.nouns[w] for w in chosen if w in manifest.nouns}
+    if missing := [w for w in chosen if w not in counts]:
+        counts |= _counted(Path(corpus), missing)
+    verdicts = tuple(_verdict(noun, *counts[noun], at_least) for noun in chosen)
     return Selection(str(corpus), manifest.tiers, at_least, verdicts, manifest.digest, manifest.fold_case)
+
+
+def _counted(corpus: Path, words: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """How often each word is shown and said, from the corpus's own vocabulary."""
+    order = (corpus / "vocabulary.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    count = dict(zip(order, np.load(corpus / "counts.npy").tolist(), strict=True))
+    return {w: (count.get(w + ENV, 0), count.get(w + LAN, 0)) for w in words}
 
 
 def _verdict(noun: str, env: int, lan: int, at_least: int) -> Verdict:

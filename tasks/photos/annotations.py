@@ -79,8 +79,10 @@ def read_annotations(files: Iterable[Path], faults: list[Fault]) -> Annotations:
         else:
             others.append((source.name, value))
     if not any(p.boxed and p.file for p in found.values()):
+        first = f"; the first of {len(faults)} faults is {faults[0]}" if faults else ""
         raise BadInputError(
             f"{', '.join(map(str, files))}: no objects with boxes; expected COCO's instances_*.json beside the others"
+            f"{first}"
         )
     return Annotations(found, tuple(others))
 
@@ -96,16 +98,18 @@ def _coco(value: dict[str, Any], name: str, found: dict[int, Annotated], faults:
     """An official file: `images` and `annotations`, with `categories` if they are objects."""
     licences = {str(row.get("id")): str(row.get("name", "")) for row in _rows(value, "licenses", name, dict)}
     with_boxes = "categories" in value
+    if not with_boxes and any(isinstance(row, dict) and "bbox" in row for row in value["annotations"]):
+        raise wrong(name, "", "lacks 'categories', though its annotations have boxes")
     for i, row in enumerate(_rows(value, "images", name)):
         try:
-            picture = _picture(row, "file_name", name, f"images[{i}]", found)
+            picture = _picture(_with_file(row), "file_name", name, f"images[{i}]", found)
         except FaultError as error:
             faults.append(error.fault)
             continue
         picture.licence = picture.licence or licences.get(str(row.get("license")), "")
         picture.boxed = picture.boxed or with_boxes
     categories = {
-        member(row, "id", int, name, f"categories[{i}]"): member(row, "name", str, name, f"categories[{i}]")
+        _number(row, "id", name, f"categories[{i}]"): member(row, "name", str, name, f"categories[{i}]")
         for i, row in enumerate(_rows(value, "categories", name))
     }
     for i, row in enumerate(value["annotations"]):
@@ -121,16 +125,31 @@ def _rows(value: dict[str, Any], key: str, name: str, kind: type | None = None) 
     return rows if kind is None else [row for row in rows if isinstance(row, kind)]
 
 
+def _with_file(row: Any) -> Any:
+    """The row with a file's name: where it has none (LVIS), the folder and name at the end of its `coco_url`."""
+    if isinstance(row, dict) and "file_name" not in row and isinstance(row.get("coco_url"), str):
+        return {**row, "file_name": "/".join(row["coco_url"].split("/")[-2:])}
+    return row
+
+
+def _number(row: Any, key: str, name: str, place: str) -> int:
+    """A whole number, also where an exporter writes it as a text of digits. Raises FaultError."""
+    value = expect(row, dict, name, place).get(key)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return int(member(row, key, int, name, place))
+
+
 def _annotation(row: Any, name: str, place: str, categories: Mapping[int, str], found: dict[int, Annotated]) -> None:
     """One caption or object, put to its picture."""
-    number = member(row, "image_id", int, name, place)
+    number = _number(row, "image_id", name, place)
     if "caption" in row:
         picture = found.setdefault(number, Annotated(number, "", (0, 0)))
         picture.captions.append(member(row, "caption", str, name, place))
         return
     if number not in found or not found[number].file:
         raise wrong(name, f"{place}.image_id", f"{number} is none of the images")
-    kind = member(row, "category_id", int, name, place)
+    kind = _number(row, "category_id", name, place)
     if kind not in categories:
         raise wrong(name, f"{place}.category_id", f"{kind} is none of the {len(categories)} categories")
     box = _box(member(row, "bbox", list, name, place), found[number].size, name, f"{place}.bbox")
@@ -157,7 +176,7 @@ def _plain(rows: list[Any], name: str, found: dict[int, Annotated], faults: list
 
 def _picture(row: Any, file: str, name: str, place: str, found: dict[int, Annotated]) -> Annotated:
     """The picture of a row; one that a captions file named before keeps its captions."""
-    number = member(row, "id", int, name, place)
+    number = _number(row, "id", name, place)
     size = tuple(member(row, side, int, name, place) for side in ("width", "height"))
     if min(size) < 1:
         raise wrong(name, place, f"is {size[0]} x {size[1]} pixels, expected at least 1 x 1")

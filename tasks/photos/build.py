@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,7 +18,7 @@ from groundbench.tasks.corpora.importing.faults import Fault, FaultError, fault
 from groundbench.tasks.corpora.importing.writer import new_folder
 from groundbench.tasks.corpora.manifest import FaultRecord
 from groundbench.tasks.photos.annotations import Annotated, Annotations, read_annotations
-from groundbench.tasks.photos.categories import noun_of
+from groundbench.tasks.photos.categories import canonical, noun_of
 from groundbench.tasks.photos.decode import decode, upright_box
 from groundbench.tasks.photos.dialogues import cuts, read_dialogues
 from groundbench.tasks.photos.image_store import Pictures, open_pictures
@@ -131,6 +132,8 @@ class _Build:
     choices: Choices
     faults: list[Fault] = field(default_factory=list)
     read: dict[int, File] = field(default_factory=dict)
+    unmatched: tuple[str, ...] = ()
+    """Categories that no noun of the inventory stands for, the most frequent first."""
 
     def __call__(
         self, out: Path, prepare: Callable[[Annotations, list[Fault]], Callable[[Candidates], Said]]
@@ -138,6 +141,8 @@ class _Build:
         with new_folder(out) as folder:
             store = open_pictures(self.images.resolve())
             found = read_annotations(self.files, self.faults)
+            counted = Counter(t.category for p in found.pictures.values() for t in p.things)
+            self.unmatched = tuple(c for c, _ in counted.most_common() if canonical(c) not in noun_of())
             say = prepare(found, self.faults)
             usable = self._there(found, store)
             self._refuse()
@@ -155,7 +160,7 @@ class _Build:
         """The pictures with a noun's object that have a file; the others' faults are noted."""
         there: dict[int, Annotated] = {}
         for picture in found.pictures.values():
-            if not picture.boxed or not any(t.category in noun_of() for t in picture.things):
+            if not picture.boxed or not any(canonical(t.category) in noun_of() for t in picture.things):
                 continue
             name = store.find(picture.file, picture.id)
             if name is None:
@@ -174,9 +179,10 @@ class _Build:
             items, scarce = self._items(candidates, say(candidates))
             nouns = len({i.noun for i in items})
             if nouns < 2:
+                strange = f"; categories without a noun: {', '.join(self.unmatched)}" if self.unmatched else ""
                 raise BadInputError(
-                    f"{self.images}: {nouns} nouns have {self.choices.at_least} photos or more, expected at least 2; "
-                    "lower --at-least or give more photos"
+                    f"{self.images}: {nouns} nouns have {self.choices.at_least} photos or more, expected "
+                    f"at least 2; lower --at-least or give more photos{strange}"
                 )
             fresh = sorted(_used(items) - self.read.keys())
             if not self._check(fresh, usable, store):
@@ -251,6 +257,7 @@ class _Build:
             pictures={number: self.read[number] for number in used},
             items=tuple(items),
             scarce=scarce,
+            unmatched=self.unmatched,
             distance=sum(o.distance for o in others) / len(others) if others else None,
             displaced=sum(o.displaced for o in others) / len(others) if others else None,
             faults=tuple(FaultRecord(file=f.file, line=f.line, reason=f.reason) for f in self.faults),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
 import yaml
 
-from groundbench.tasks.nouns import word_forms
+from groundbench.tasks.nouns import inventory, word_forms
 from groundbench.tasks.photos.annotations import Annotated
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -17,9 +18,17 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 @cache
 def noun_of() -> Mapping[str, str]:
-    """Category -> noun."""
-    table: dict[str, dict[str, str]] = _table()
-    return table["nouns"]
+    """Category -> noun: COCO's categories by the table, those of other exporters by the inventory's own words."""
+    return {**{n.word: n.word for n in inventory()}, **_table()["nouns"]}
+
+
+@cache
+def canonical(category: str) -> str:
+    """The category as the table has it: without case, underscores or plural (`Dogs`, `dining_table`)."""
+    plain = " ".join(unicodedata.normalize("NFC", category).lower().replace("_", " ").split())
+    if plain in noun_of() or plain in also():
+        return plain
+    return word_forms().get(plain, plain)
 
 
 @cache
@@ -32,9 +41,10 @@ def shown(picture: Annotated) -> frozenset[str]:
     """Every noun that the picture may be said to show: by category, by what objects may be called, by its captions."""
     found: set[str] = set()
     for thing in picture.things:
-        if thing.category in noun_of():
-            found.add(noun_of()[thing.category])
-        found.update(also().get(thing.category, ()))
+        category = canonical(thing.category)
+        if category in noun_of():
+            found.add(noun_of()[category])
+        found.update(also().get(category, ()))
     return frozenset(found).union(*map(named, picture.captions))
 
 

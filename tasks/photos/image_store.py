@@ -18,7 +18,8 @@ from groundbench.tasks.corpora.importing.sources import BROKEN, broken
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 FILE_BYTES = 64 << 20
 """A picture file that claims more is refused unread."""
-_NUMBER = re.compile(r"(\d+)\.\w+$")
+_NUMBER = re.compile(r"(?:^|_)(\d{12})\.\w+$")
+"""COCO's own names: twelve digits, since 2017 alone, before with the split's name (COCO_train2014_000000000009)."""
 
 
 class Store(Protocol):
@@ -94,24 +95,38 @@ class Pictures:
         self.path = path
         self.store = _open(path)
         self._names: set[str] = set()
-        self._by_end: dict[str, str] = {}
-        self._by_number: dict[int, str] = {}
+        self._by_end: dict[str, list[str]] = {}
+        self._by_number: dict[int, list[str]] = {}
         for name in self.store.names():
             end = PurePosixPath(name)
             if end.suffix.lower() not in SUFFIXES or end.name.startswith(".") or "__MACOSX" in name:
                 continue
             self._names.add(name)
-            self._by_end.setdefault(end.name, name)
+            self._by_end.setdefault(end.name, []).append(name)
             if number := _NUMBER.search(end.name):
-                self._by_number.setdefault(int(number[1]), name)
+                self._by_number.setdefault(int(number[1]), []).append(name)
         if not self._names:
             raise BadInputError(f"{path}: holds no picture; expected {', '.join(SUFFIXES)}")
 
     def find(self, name: str, number: int) -> str | None:
-        """The file of that name, else of its last part, else with that number (COCO_train2014_000000000009.jpg)."""
+        """The file of that name, else of its last part, else with COCO's number for it.
+
+        A file never stands in for another photo: of several with the same last part the one in the same folder is
+        taken or none, and the number counts only where both names are COCO's own, and for one file.
+        """
         if name in self._names:
             return name
-        return self._by_end.get(PurePosixPath(name).name) or self._by_number.get(number)
+        path = PurePosixPath(name)
+        same = self._by_end.get(path.name, [])
+        if len(same) > 1:
+            same = [s for s in same if PurePosixPath(s).parts[-2:] == path.parts[-2:]]
+        if same:
+            return same[0] if len(same) == 1 else None
+        asked = _NUMBER.search(path.name)
+        if name and (asked is None or int(asked[1]) != number):
+            return None
+        numbered = self._by_number.get(number, [])
+        return numbered[0] if len(numbered) == 1 else None
 
     def read(self, name: str) -> bytes:
         """The bytes of a file.

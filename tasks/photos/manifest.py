@@ -81,6 +81,8 @@ class PictureManifest(_Model):
     pictures: dict[int, File]
     items: tuple[Item, ...]
     scarce: dict[str, int]
+    unmatched: tuple[str, ...] = ()
+    """Categories that no noun of the inventory stands for."""
     distance: float | None
     displaced: float | None
     faults: tuple[FaultRecord, ...] = ()
@@ -92,7 +94,7 @@ class PictureManifest(_Model):
 
     def digest(self) -> str:
         """A hash of what decides a number: pictures' bytes, boxes, texts; not where the files lie (16 hex digits)."""
-        kept = self.model_dump(mode="json", exclude={"images", "faults", "scarce"})
+        kept = self.model_dump(mode="json", exclude={"images", "faults", "scarce", "unmatched"})
         kept["pictures"] = {k: p["sha256"] for k, p in kept["pictures"].items()}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 

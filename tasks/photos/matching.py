@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from groundbench.api.testbed import Box
 from groundbench.tasks.photos.annotations import Annotated, Thing
-from groundbench.tasks.photos.categories import noun_of, shown
+from groundbench.tasks.photos.categories import canonical, noun_of, shown
 
 MIN_AREA = 0.01
 """An object covers at least this share of its picture, or it is not asked about."""
@@ -103,7 +103,7 @@ class Candidates:
     @cached_property
     def _nouns(self) -> npt.NDArray[np.str_]:
         """[C] the noun of each category; the category's own name where it has none."""
-        return np.array([noun_of().get(c, f"<{c}>") for c in self._categories])
+        return np.array([noun_of().get(canonical(c), f"<{c}>") for c in self._categories])
 
     @cached_property
     def _has(self) -> npt.NDArray[np.bool_]:
@@ -127,7 +127,7 @@ def _largest(picture: Annotated) -> Mapping[str, Thing]:
     """The noun's largest object in a picture, for every noun that has one."""
     found: dict[str, Thing] = {}
     for thing in picture.things:
-        word = noun_of().get(thing.category)
+        word = noun_of().get(canonical(thing.category))
         if word is not None and not thing.crowd and (word not in found or thing.area > found[word].area):
             found[word] = thing
     return found

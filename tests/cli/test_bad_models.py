@@ -128,23 +128,3 @@ def test_a_model_that_is_quantized_already(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "bed.yaml").write_text(BED)
     assert main(["run", str(tmp_path), "--testbed", str(tmp_path / "bed.yaml"), "--quantize", "4bit"]) == 2
     assert "its weights are quantized already (gptq); leave out --quantize 4bit" in capsys.readouterr().err
-
-
-def test_a_hub_id_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    (tmp_path / "bed.yaml").write_text(BED)
-    assert main(["run", "nobody/nothing", "--testbed", str(tmp_path / "bed.yaml")]) == 2
-    assert capsys.readouterr().err == (
-        "groundbench: nobody/nothing: not found in the local cache and not reachable on the hub; expected a hub id, a "
-        "folder with config.json or a .gguf file\n"
-    )
-
-
-def test_a_gated_hub_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def gated(*_: Any, **__: Any) -> None:
-        raise OSError("You are trying to access a gated repo.\nMake sure to have access to it. 401 Client Error.")
-
-    monkeypatch.setattr(AutoConfig, "from_pretrained", gated)
-    (tmp_path / "bed.yaml").write_text(BED)
-    assert main(["run", "somebody/gated", "--testbed", str(tmp_path / "bed.yaml")]) == 2
-    assert "somebody/gated: the repository is gated or private; log in with `hf auth login`" in capsys.readouterr().err

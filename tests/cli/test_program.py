@@ -244,7 +244,7 @@ def test_interrupted_with_a_run_directory(
 
 def test_a_schema_error_is_one_sentence() -> None:
     with pytest.raises(ValidationError) as caught:
-        Result.model_validate({"schema_version": "1.0", "model": 3})
+        Result.model_validate({"schema_version": "1.1", "model": 3})
     found = explain(caught.value)
     assert found is not None
     assert (

@@ -20,7 +20,7 @@ def ablations(say: Say, bed: str, *words: str) -> list[dict[str, Any]]:
     quick = ("--env-form", "word", "--measure", "ablation", "--draws", "1", "--selection", "crossfit", "--json")
     code, out, err = say("run", MODEL, "--testbed", bed, *quick, *words)
     assert code == 0, err
-    return json.loads(out)["ablations"]  # type: ignore[no-any-return]
+    return json.loads(out)["forms"][0]["ablations"]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_controls_and_the_loss_are_the_users_choice(say: Say, bed: str) -> N
     ask = ("run", MODEL, "--testbed", bed, "--env-form", "word", "--measure", "heads", "--json")
     results = [json.loads(say(*ask, "--loss", loss)[1]) for loss in ("first", "all")]
     assert [r["protocol"]["loss"] for r in results] == ["first", "all"]
-    shares = [[c["share"] for c in r["heads"][0]["by_head"]] for r in results]
+    shares = [[c["share"] for c in r["forms"][0]["heads"][0]["by_head"]] for r in results]
     assert shares[0] != shares[1]
     code, _, err = say(*ask, "--control", "strongest")
     assert code == 2

@@ -6,13 +6,14 @@ import pytest
 import torch
 from helpers.fake_models import FakeModel
 from helpers.planted import NOUNS, PlantedTestbed, single_head, state_space
-from helpers.small_models import tiny_llama
+from helpers.small_models import Home, tiny_llama
 
 import groundbench
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.engine.contexts import build_contexts
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items, measure_saliency
 from groundbench.measures.lens.tuned_lens import TunedLens
+from groundbench.screening.screen import ScreenOptions
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,14 @@ def test_a_model_of_transformers_gives_what_its_folder_gives(tiny, tmp_path) -> 
     loaded = type(tiny.model).from_pretrained(tmp_path)
     for model in (str(tmp_path), tmp_path, (tiny.model, tiny.tokenizer), loaded):
         assert groundbench.surprisal(model, "Look at the", "cat") == pytest.approx(wanted)
+
+
+def test_a_testbed_takes_models_of_transformers_too(tiny) -> None:
+    pair = (tiny.model, tiny.tokenizer)
+    found = groundbench.evaluate(pair, Home(), measures=("gain",))
+    assert found.gain == groundbench.evaluate(tiny, Home(), measures=("gain",)).gain
+    card = groundbench.screen(pair, ["text-scenes"], ScreenOptions(signals=("probability",), limit=20))
+    assert card.errors[0].n_groups > 0
 
 
 @pytest.mark.parametrize("model", [3, None, (1, 2), object()])

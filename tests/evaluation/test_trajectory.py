@@ -151,7 +151,7 @@ def test_what_is_finished_is_taken_as_it_is_and_nothing_else(trained: Path, tmp_
     assert measured(tmp_path, measures=("gain", "heads"), **QUICK) == ["step-000000", "step-000030"]
     assert measured(tmp_path) == ["step-000000", "step-000030"]  # and what stands there now has heads: not the same
     result = tmp_path / "step-000030" / "result.json"
-    Result.load(result).model_copy(update={"gain": None}).save(result)
+    Result.load(result).with_headline(gain=None).save(result)
     assert measured(tmp_path) == ["step-000030"]
     (tmp_path / "step-000000" / "items.parquet").unlink()
     assert measured(tmp_path) == ["step-000000"]
@@ -216,10 +216,10 @@ def test_holm_reaches_the_headline_ablation_of_its_checkpoint() -> None:
     for i, p in zip(cut, ps, strict=True):
         head, *others = points[i].result.ablations
         changed = (head.model_copy(update={"p_cluster": p, "p_holm": None}), *others)
-        points[i] = points[i].model_copy(update={"result": points[i].result.model_copy(update={"ablations": changed})})
+        points[i] = points[i].model_copy(update={"result": points[i].result.with_headline(ablations=changed)})
     untested = [i for i, p in enumerate(points) if i not in cut]
     for i in untested:
-        points[i] = points[i].model_copy(update={"result": points[i].result.model_copy(update={"ablations": ()})})
+        points[i] = points[i].model_copy(update={"result": points[i].result.with_headline(ablations=())})
     after = corrected(before.model_copy(update={"points": tuple(points)}))
     wanted = holm(ps)
     assert [after.points[i].result.ablations[0].p_holm for i in cut] == wanted

@@ -36,9 +36,9 @@ def renamed(name: str):
 
 
 def unmeasured():
-    return RESULT.model_copy(
-        update={"gain": GainRecord(mean=None), "forms": (), "heads": (), "ablations": (), "copy_corrected": None}
-    )
+    bare = {"gain": GainRecord(mean=None), "heads": (), "ablations": ()}
+    form = RESULT.headline.model_copy(update=bare)
+    return RESULT.model_copy(update={"forms": (form,), "copy_corrected": None})
 
 
 def record(result=RESULT):

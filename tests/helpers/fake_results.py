@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.measures.gain.measure import gain_items, noun_means
 from groundbench.results.causal import (
     Agreement,
     CausalRecord,
@@ -44,6 +45,7 @@ from groundbench.results.run import (
     TestbedRecord,
 )
 from groundbench.results.trajectory import CurvePoint, Trajectory, TrajectoryPoint
+from groundbench.stats.clustered import clustered_test
 
 CATEGORIES = ("animals", "food_drink", "toys", "body_parts", "furniture_rooms", "vehicles", "clothing", "household")
 _WORDS = """
@@ -56,7 +58,12 @@ tape telephone towel toy train tray truck turtle window
 """
 NOUNS = _WORDS.split()
 FRAMES = 10
-HASH = "5ca1ab1e00000001"
+HASH = "5ca1ab1e00000064"
+
+
+def hash_of(n_nouns: int) -> str:
+    """The hash of the pretended testbed of the first nouns: 100 of them make HASH."""
+    return f"5ca1ab1e{n_nouns:08x}"
 
 
 def fake_table(seed: int, gain: float = 4.0, n_nouns: int = 100, form: str = "token") -> SurprisalTable:
@@ -90,6 +97,9 @@ def fake_gain(table: SurprisalTable) -> GainRecord:
     mismatched = (s.sum(1) - s.diagonal(axis1=1, axis2=2)).mean(0) / (n - 1)
     gains = mismatched - matched
     draws = gains[np.random.default_rng(0).integers(0, n, (500, n))].mean(1)
+    items = gain_items(table)
+    alike, test = noun_means(items.same_category), clustered_test(items.gain)
+    near = float(np.nanmean(alike))
     nouns = tuple(
         NounGain(noun=w, category=c, gain=float(g), matched=float(a), mismatched=float(b))
         for w, c, g, a, b in zip(table.nouns, table.categories, gains, matched, mismatched, strict=True)
@@ -103,14 +113,14 @@ def fake_gain(table: SurprisalTable) -> GainRecord:
         ci_nouns_high=float(np.quantile(draws, 0.975)),
         matched=float(matched.mean()),
         mismatched=float(mismatched.mean()),
-        p_cluster=0.0002 if gains.mean() > 1 else 0.61,
+        p_cluster=test.p,
         p_signflip=0.0001 if gains.mean() > 1 else 0.58,
-        same_category=float(gains.mean() * 0.9),
-        same_category_ci_low=float(np.quantile(draws, 0.025) * 0.9),
-        same_category_ci_high=float(np.quantile(draws, 0.975) * 0.9),
-        per_frame_sd=0.21,
+        same_category=None if np.isnan(near) else near,
+        same_category_ci_low=None if np.isnan(near) else near - 1.96 * float(np.nanstd(alike)) / np.sqrt(n),
+        same_category_ci_high=None if np.isnan(near) else near + 1.96 * float(np.nanstd(alike)) / np.sqrt(n),
+        per_frame_sd=float(noun_means(items.gain.T).std(ddof=1)),
         probe_gap=0.0001,
-        detectable=0.12,
+        detectable=test.detectable,
         by_noun=nouns,
         by_category=tuple(CategoryGain(category=c, n_nouns=len(v), gain=float(np.mean(v))) for c, v in by.items()),
     )
@@ -132,7 +142,7 @@ def scaled(gain: GainRecord, share: float) -> GainRecord:
         n.model_copy(update={"gain": n.gain * share, "matched": n.mismatched - n.gain * share}) for n in gain.by_noun
     )
     return gain.model_copy(
-        update={k: getattr(gain, k) * share for k in keys}
+        update={k: getattr(gain, k) * share for k in keys if getattr(gain, k) is not None}
         | {"matched": gain.mismatched - gain.mean * share, "by_noun": nouns}
         | {"by_category": tuple(c.model_copy(update={"gain": c.gain * share}) for c in gain.by_category)}
     )
@@ -260,6 +270,20 @@ def fake_result(
     )
     grounded = layers > 0 and record.mean > 1
     forms = [("word", 1.0), ("gloss", 0.62), ("translation", 0.3), ("emoji", 0.05)]
+    first = FormRecord(
+        env_form="token",
+        n_nouns=n_nouns,
+        n_items=n_nouns * FRAMES,
+        gain=record,
+        heads=found,
+        ablations=(fake_ablation(seed, record, 4), fake_ablation(seed + 9, record, 3.2, "instance"))
+        if grounded
+        else (),
+        lens=fake_lens(record, layers) if grounded else (),
+    )
+    others = tuple(
+        FormRecord(env_form=f, n_nouns=n_nouns, n_items=n_nouns * FRAMES, gain=scaled(record, x)) for f, x in forms
+    )
     return Result(
         model=ModelRecord(
             name=name or f"synthetic-{seed}",
@@ -275,22 +299,14 @@ def fake_result(
         testbed=TestbedRecord(
             name="childworld",
             version="1",
-            hash=HASH,
+            hash=hash_of(n_nouns),
             frames="shared",
             env_form="token",
             n_nouns=n_nouns,
             n_items=n_nouns * FRAMES,
         ),
-        gain=record,
-        heads=found,
-        ablations=(fake_ablation(seed, record, 4), fake_ablation(seed + 9, record, 3.2, "instance"))
-        if grounded
-        else (),
-        lens=fake_lens(record, layers) if grounded else (),
-        forms=tuple(FormRecord(env_form=f, n_nouns=n_nouns, gain=scaled(record, x)) for f, x in forms)
-        if grounded
-        else (),
-        copy_corrected=CopyCorrected(ratio=0.62, ci_low=0.55, ci_high=0.68, gain_gloss=2.5, gain_word=4.0)
+        forms=(first, *others) if grounded else (first,),
+        copy_corrected=CopyCorrected(ratio=0.62, ci_low=0.55, ci_high=0.68, gain_gloss=2.48, gain_word=4.0)
         if grounded
         else None,
         cooccurrence=CooccurrenceRecord(

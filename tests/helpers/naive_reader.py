@@ -97,7 +97,7 @@ def one(word: str) -> list[str]:
     if word.startswith("&"):
         return []
     base, form = [*re.sub(r"\$.*", "", word).split("@"), ""][:2]
-    base = re.sub(r"[ˈˌ↑↓:^()⌈⌉⌊⌋°∆∇≠→„‡]", "", base).strip(".,?!;")
+    base = re.sub(r"[ˈˌ↑↓:^()⌈⌉⌊⌋°∆∇≠→„‡~#]", "", base).strip(".,?!;")
     if base == "0":
         return ["<0>"]
     if not re.search(r"[^\W_]", base) or re.match(r"0[^\W\d_]", base):

@@ -36,5 +36,5 @@ def assert_inert(site: Path) -> None:
     for script in (site / "data").glob("*.js"):
         text = script.read_text()
         assert "<" not in text
-        assert re.fullmatch(r"groundbench(Index|Entry)\(.*\);\n", text)
-        json.loads(text[text.index("(") + 1 : -3])
+        assert re.fullmatch(r"groundbench(Index|Entry|Board|More)\(.*\);\n", text)
+        json.loads(f"[{text[text.index('(') + 1 : -3]}]")

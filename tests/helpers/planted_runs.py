@@ -133,17 +133,10 @@ def _result(name: str, seed: int, layers: int, n: Mapping[str, Any]) -> Result:
     lens = LensRecord(
         kind="tuned", layers=tuple(LensLayer(layer=k, matched=1.0, gain=g) for k, g in by_layer.items() if k >= 1)
     )
-    return base.model_copy(
-        update={
-            "model": model,
-            "gain": gain,
-            "heads": (heads,),
-            "cooccurrence": CooccurrenceRecord(regressions=(regression,), gain_variance=1.0),
-            "ablations": ablations,
-            "lens": (lens,),
-            "image": _image(n["ratio"], n["swap"]),
-        }
-    )
+    seen = _image(n["ratio"], n["swap"])
+    measured = base.with_headline(gain=gain, heads=(heads,), ablations=ablations, lens=(lens,), image=seen)
+    cooccurrence = CooccurrenceRecord(regressions=(regression,), gain_variance=1.0)
+    return measured.model_copy(update={"model": model, "cooccurrence": cooccurrence})
 
 
 def _image(ratio: float | None, swap: float | None) -> ImageRecord | None:

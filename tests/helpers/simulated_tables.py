@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.results.run import EnvironmentRecord, ModelRecord, Result, TestbedRecord
+from groundbench.results.run import EnvironmentRecord, FormRecord, ModelRecord, Result, TestbedRecord
 
 
 def shared_table(s: np.ndarray, categories: tuple[str, ...] | None = None, form: str = "word") -> SurprisalTable:
@@ -66,6 +66,9 @@ def result_of(table: SurprisalTable, *, hash_: str = "00ff", model: str = "plant
             env_form=table.form,
             n_nouns=len(table.nouns),
             n_items=len(table.nouns) * len(table.frames),
+        ),
+        forms=(
+            FormRecord(env_form=table.form, n_nouns=len(table.nouns), n_items=len(table.nouns) * len(table.frames)),
         ),
         environment=EnvironmentRecord(versions={}, device="cpu"),
     )

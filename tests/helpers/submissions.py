@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from groundbench.leaderboard import Board, open_board
-from helpers.fake_results import HASH, fake_result, write_run
+from groundbench.leaderboard.submission.reference import FormReference, TestbedReference
+from helpers.fake_results import CATEGORIES, FRAMES, HASH, NOUNS, fake_result, hash_of, write_run
 
 CARD = """model: {name}
 licence: Apache-2.0
@@ -17,15 +20,38 @@ commit: abc123def456
 """
 
 
-def digest(name: str, version: str) -> str | None:
-    """The one testbed that the tests' boards know."""
-    return HASH if (name, version) == ("childworld", "1") else None
+@lru_cache
+def reference(n_nouns: int) -> TestbedReference:
+    """The pretended testbed of the first nouns, as `fake_result` measures it."""
+    form = FormReference(
+        nouns=tuple(NOUNS[:n_nouns]),
+        categories=tuple(CATEGORIES[i % len(CATEGORIES)] for i in range(n_nouns)),
+        frames=tuple(f"f{i}" for i in range(FRAMES)),
+        owners=(None,) * FRAMES,
+    )
+    names = ("token", "word", "gloss", "translation", "emoji", "image")
+    forms = dict.fromkeys(names, form)
+    return TestbedReference("childworld", "1", hash_of(n_nouns), "shared", "token", False, forms, frozenset(NOUNS))
 
 
-def hashes(name: str, version: str) -> frozenset[str]:
-    """The same as accepted hashes."""
-    found = digest(name, version)
-    return frozenset() if found is None else frozenset({found})
+class Pretended(Mapping[str, TestbedReference]):
+    """The testbeds of 2 to 100 nouns by their hashes, made when they are asked for."""
+
+    def __getitem__(self, key: str) -> TestbedReference:
+        if key.startswith(HASH[:8]) and len(key) == len(HASH) and 2 <= (n := int(key[8:], 16)) <= len(NOUNS):
+            return reference(n)
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([HASH])
+
+    def __len__(self) -> int:
+        return 1
+
+
+def references(name: str, version: str) -> Mapping[str, TestbedReference]:
+    """The one testbed that the tests' boards know, with any of its first nouns."""
+    return Pretended() if (name, version) == ("childworld", "1") else {}
 
 
 def write_submission(entries: Path, slug: str, seed: int = 0, items: bool = False, **options: Any) -> Path:
@@ -43,16 +69,23 @@ def write_submission(entries: Path, slug: str, seed: int = 0, items: bool = Fals
 def board_at(root: Path) -> Board:
     """A board on a folder with entries."""
     (root / "entries").mkdir(parents=True, exist_ok=True)
-    return open_board(root, digest)
+    return open_board(root, references)
 
 
 def edit(folder: Path, path: str, value: Any) -> None:
-    """Set one field of a submission's result, e.g. `gain.mean` or `gain.by_noun.0.gain`."""
+    """Set one field of a submission's result, e.g. `model.name`; `gain.mean` is that of the first form.
+
+    What the testbed says of the first form is set there too.
+    """
     file = folder / "run" / "result.json"
     data = json.loads(file.read_text())
     at = data
+    if path.split(".")[0] in ("gain", "heads", "ablations", "lens", "image"):
+        path = f"forms.0.{path}"
     *parents, last = [int(p) if p.isdigit() else p for p in path.split(".")]
     for key in parents:
         at = at[key]
     at[last] = value
+    if path.startswith("testbed.") and last in ("env_form", "n_nouns", "n_items", "excluded"):
+        data["forms"][0][last] = value
     file.write_text(json.dumps(data))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.browser import axe_source, complaints, faults, look, requested, start_browser
 from helpers.fake_results import fake_result, fake_trajectory
-from helpers.submissions import board_at, write_submission
+from helpers.submissions import board_at, edit, write_submission
 
 from groundbench.leaderboard import build_site
 from groundbench.report import render_run, render_trajectories
@@ -43,7 +43,8 @@ def site(tmp_path_factory):
     card = (evil / "card.yaml").read_text()
     (evil / "card.yaml").write_text(card.replace("Synthetic evil", json.dumps(EVIL)))
     result = evil / "run" / "result.json"
-    result.write_text(result.read_text().replace('"airplane"', json.dumps(EVIL)))
+    result.write_text(result.read_text().replace('"Apache-2.0"', json.dumps(EVIL)))
+    edit(evil, "model.family", EVIL)
     curve = write_submission(board.entries, "curve", 21)
     (curve / "run" / "result.json").unlink()
     fake_trajectory(21).save(curve / "run" / "trajectory.json")
@@ -78,18 +79,27 @@ def nothing_leaks(browser, request):
 def visible(browser) -> list[str]:
     """The ids of the rows that are shown, in their order."""
     return browser.execute_script(
-        "return [...document.querySelectorAll('#board tbody tr')].filter(r => r.offsetParent).map(r => r.id)"
+        "return [...document.querySelectorAll('table.board tbody tr[id]')].filter(r => r.offsetParent).map(r => r.id)"
     )
 
 
-def column(browser, name: str) -> list[str]:
-    """A column's sort values in the order shown."""
+def column(browser, key: str) -> list[str | None]:
+    """A column's texts in the order shown; None where nothing was measured."""
     return browser.execute_script(
-        "const i = [...document.querySelectorAll('#board thead th')].findIndex(h => h.dataset.name === arguments[0]);"
-        "const shown = [...document.querySelectorAll('#board tbody tr')].filter(r => r.offsetParent);"
-        "return shown.map(r => r.cells[i].dataset.v)",
-        name,
+        "const table = [...document.querySelectorAll('table.board')].find(t => t.offsetParent);"
+        "const i = [...table.tHead.rows[0].cells].findIndex(h => h.dataset.key === arguments[0]);"
+        "return [...table.tBodies[0].rows].filter(r => r.id).map(r => r.cells[i]).map(c =>"
+        " c.querySelector('.none') ? null : (c.querySelector('a') ?? c).firstChild.textContent)",
+        key,
     )
+
+
+def value(text: str) -> float:
+    """The number that a cell shows."""
+    return float(text.replace("\u2212", "-").replace("\u202f%", "").replace("\u2009", ""))
+
+
+FILTER = 'section.tab:not([hidden]) [data-filter="{}"]'
 
 
 def click(browser, selector: str) -> None:
@@ -115,27 +125,33 @@ def wait_for(browser, script: str) -> None:
 def test_every_header_sorts_both_ways_with_the_unmeasured_last(browser, site, width, dark):
     look(browser, width, dark)
     browser.get((site / "index.html").as_uri())
-    assert column(browser, "Gain") == sorted(column(browser, "Gain"), key=float, reverse=True)
-    for name in ("Heads", "Gain", "Removed", "Rank"):
+    for key in ("heads", "gain", "removed", "rank"):
         for _ in range(2):
-            click(browser, f'th[data-name="{name}"] button')
-            direction = browser.execute_script(f"return document.querySelector('th[data-name=\"{name}\"]').ariaSort")
-            values = column(browser, name)
-            known = [float(v) for v in values if v]
+            click(browser, f'th[data-key="{key}"] .sort')
+            direction = browser.execute_script(f"return document.querySelector('th[data-key=\"{key}\"]').ariaSort")
+            values = column(browser, key)
+            known = [value(v) for v in values if v is not None]
             assert known == sorted(known, reverse=direction == "descending")
-            assert values[: len(known)] == [v for v in values if v]
+            assert values[: len(known)] == [v for v in values if v is not None]
     assert browser.execute_script("return document.querySelectorAll('th[aria-sort]').length") == 1
 
 
-def test_headers_work_from_the_keyboard(browser, site):
+def test_headers_work_from_the_keyboard_and_explain_themselves(browser, site):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
     look(browser, 1280, False)
     browser.get((site / "index.html").as_uri())
-    button = browser.find_element(By.CSS_SELECTOR, 'th[data-name="Model"] button')
+    button = browser.find_element(By.CSS_SELECTOR, 'th[data-key="model"] .sort')
     button.send_keys(Keys.ENTER)
-    assert column(browser, "Model") == sorted(column(browser, "Model"))
+    names = column(browser, "model")
+    assert [n.lower() for n in names] == sorted(n.lower() for n in names)
+    tip = "const t = document.getElementById('tip'); return t.hidden ? '' : t.textContent"
+    assert browser.execute_script(tip).startswith("The submitter")
+    button.send_keys(Keys.ESCAPE)
+    assert browser.execute_script(tip) == ""
+    click(browser, 'th[data-key="heads"] .why')
+    assert "beside it the count for other words" in browser.execute_script(tip)
 
 
 @looks
@@ -143,38 +159,67 @@ def test_search_and_filters_narrow_the_table(browser, site, width, dark):
     look(browser, width, dark)
     browser.get((site / "index.html").as_uri())
     assert len(visible(browser)) == 14
-    type_into(browser, "#search", "SYNTHETIC m0")
+    type_into(browser, FILTER.format("search"), "SYNTHETIC m0")
     assert set(visible(browser)) == {f"m0{i}~run" for i in range(10)}
-    assert browser.execute_script("return document.getElementById('count').textContent") == "10 results"
-    type_into(browser, "#family-filter", "lstm")
+    assert browser.execute_script("return document.querySelector('.count').textContent") == "10 results"
+    type_into(browser, FILTER.format("family"), "lstm")
     assert set(visible(browser)) == {"m04~run", "m09~run"}
-    type_into(browser, "#search", "no such model")
+    type_into(browser, FILTER.format("search"), "no such model")
     assert visible(browser) == []
-    type_into(browser, "#search", "")
-    type_into(browser, "#family-filter", "")
-    type_into(browser, "#step-filter", "all")
+    type_into(browser, FILTER.format("search"), "")
+    type_into(browser, FILTER.format("family"), "")
+    type_into(browser, FILTER.format("steps"), "all")
+    ready = "!document.querySelector('.count').textContent.startsWith('Reading')"
+    wait_for(browser, ready)
     assert len(visible(browser)) == 14 + 9
-    type_into(browser, "#step-filter", "")
-    type_into(browser, "#form-filter", "gloss")
+    type_into(browser, FILTER.format("steps"), "")
+    type_into(browser, FILTER.format("form"), "gloss")
     glosses = set(visible(browser))
     assert glosses
     assert all(row.endswith("~gloss") for row in glosses)
-    assert column(browser, "Gain") == sorted(column(browser, "Gain"), key=float, reverse=True)
-    type_into(browser, "#form-filter", "token")
+    type_into(browser, FILTER.format("form"), "token")
     assert len(visible(browser)) == 14
-    type_into(browser, "#form-filter", "*")
+    type_into(browser, FILTER.format("form"), "*")
     assert len(visible(browser)) == 14 + 4 * len(glosses)
 
 
-def test_what_was_chosen_is_in_the_address(browser, site):
+def test_what_was_chosen_is_in_the_address_and_the_page_follows_it(browser, site):
     look(browser, 1280, False)
     browser.get((site / "index.html").as_uri())
-    type_into(browser, "#search", "m0")
-    click(browser, 'th[data-name="Heads"] button')
+    type_into(browser, FILTER.format("search"), "m0")
+    click(browser, 'th[data-key="heads"] .sort')
     address, rows = browser.current_url, visible(browser)
     browser.get("about:blank")
     browser.get(address)
     assert visible(browser) == rows
+    browser.execute_script("location.hash = 'search=m11'")
+    wait_for(browser, "document.querySelectorAll('table.board tbody tr[id]').length === 1")
+    assert visible(browser) == ["m11~run"]
+
+
+def test_the_theme_is_chosen_and_kept(browser, site):
+    look(browser, 1280, False)
+    browser.get((site / "index.html").as_uri())
+    paper = "return getComputedStyle(document.body).backgroundColor"
+    light = browser.execute_script(paper)
+    for _ in range(2):
+        click(browser, "#theme")
+    dark = browser.execute_script(paper)
+    assert dark != light
+    browser.get((site / "models" / "m11.html").as_uri())
+    assert browser.execute_script(paper) == dark
+    click(browser, "#theme")
+    assert browser.execute_script(paper) == light
+
+
+def test_paper_shows_the_table_and_no_controls(browser, site):
+    look(browser, 1280, False)
+    browser.get((site / "index.html").as_uri())
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    shown = "return [...document.querySelectorAll(arguments[0])].filter(e => e.offsetParent).length"
+    assert browser.execute_script(shown, "table.board tbody tr[id]") == 14
+    assert browser.execute_script(shown, ".controls, .tabs, #theme, .why, .pick") == 0
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 @looks
@@ -203,7 +248,7 @@ def test_two_models_compare_with_their_paired_difference(browser, site, width, d
     )
     assert cells[0] == "Synthetic m08"
     assert float(cells[1]) == pytest.approx(difference, abs=0.005)
-    low, high = (float(v.replace("\u2212", "-")) for v in cells[2].split(" to "))
+    low, high = (float(v.replace("\u2212", "-")) for v in cells[2].strip("[]").split(", "))
     assert low < difference < high
     above = sum(x.gain > y.gain for x, y in zip(a.by_noun, b.by_noun, strict=True))
     assert cells[3:] == [str(above), "30"]

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from helpers.pages import Page, assert_inert
-from helpers.submissions import CARD, board_at, hashes, write_submission
+from helpers.submissions import CARD, board_at, reference, references, write_submission
 
 from groundbench.leaderboard import RefusedError, Submission, build_site, read_submission
-from groundbench.leaderboard.submission.item_gains import MOST_ROWS, read_cells
+from groundbench.leaderboard.submission.item_gains import MOST_ROWS, read_tables
 
 EVIL = "</title></script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}${1}`javascript:alert(1)"
 
@@ -38,7 +38,7 @@ def accepted(folder, document) -> bool:
     """Whether a result is taken; if not, that it is refused in one short sentence."""
     (folder / "run" / "result.json").write_text(json.dumps(document))
     try:
-        read_submission(folder, hashes)
+        read_submission(folder, references)
     except RefusedError as error:
         said = str(error)
         assert "\n" not in said
@@ -51,18 +51,19 @@ def complete(folder) -> dict[str, Any]:
     """A result in which every optional text is there."""
     document = json.loads((folder / "run" / "result.json").read_text())
     document["failures"] = [{"where": "a", "reason": "b"}]
-    document["testbed"]["excluded"] = [{"noun": "a", "reason": "b"}]
-    document["forms"][1]["excluded"] = [{"noun": "a", "reason": "b"}]
-    document["ablations"][0]["note"] = document["lens"][0]["note"] = "n"
+    document["testbed"]["excluded"] = [{"noun": "window", "reason": "b"}]
+    document["forms"][1]["excluded"] = [{"noun": "window", "reason": "b"}]
+    first = document["forms"][0]
+    first["excluded"] = document["testbed"]["excluded"]
+    first["ablations"][0]["note"] = first["lens"][0]["note"] = "n"
     document["model"]["checkpoint"] = "c"
     document["protocol"] = {"seed": 0, EVIL: EVIL, "nested": {"list": ["x"]}}
     document["environment"]["versions"][EVIL] = "1"
-    document["image"] = {
+    first["image"] = {
         "env_form": document["testbed"]["env_form"],
         "hash": "0" * 16,
         "reading": [{"heads": "all", "n_items": 1}],
     }
-    document["screening"] = {"text": "x", "risk": 0.5}
     return document
 
 
@@ -78,19 +79,15 @@ def test_a_script_in_every_text_of_a_result_and_card_is_refused_or_inert(tmp_pat
         if accepted(folder, tried):
             taken.append(path)
     fields = {tuple(k for k in path if isinstance(k, str))[-1] for path in taken}
-    assert {"name", "family", "architecture", "noun", "reason", "note", "where", "checkpoint", "text"} <= fields
-    assert not fields & {"schema_version", "hash", "selection", "kind", "control"}
-    nouns: set[int] = set()
-    for i, path in enumerate(taken):  # all at once; where texts must differ or agree, one stands for all
-        if path[-1] == "noun" and path[:1] == ("gain",) and nouns:
-            continue
-        nouns |= {i} if path[-1] == "noun" and path[:1] == ("gain",) else set()
+    assert {"name", "family", "architecture", "reason", "note", "where", "checkpoint"} <= fields
+    assert not fields & {"schema_version", "hash", "selection", "kind", "control", "noun", "category", "env_form"}
+    for path in taken:  # all at once
         tried = json.loads(json.dumps(document))
         put(tried, path, EVIL)
         document = tried if accepted(folder, tried) else document
     assert accepted(folder, document)
     card = yaml.safe_load(CARD.format(name="x")) | {"notes": "n"}
-    texts = [k for k in card if k != "commit"]
+    texts = [k for k in card if k not in ("commit", "weights")]
     (folder / "card.yaml").write_text(json.dumps(card | dict.fromkeys(texts, EVIL)))
     assert build_site(board, tmp_path / "site") == []
     assert_inert(tmp_path / "site")
@@ -106,41 +103,45 @@ def test_a_number_that_is_none_is_refused_wherever_it_stands(tmp_path, text):
         at = kept.index(field) + len(field)
         (folder / "run" / "result.json").write_text(kept[:at] + text + kept[kept.index(",", at) :])
         with pytest.raises(RefusedError, match=r"^mine/run/result\.json: "):
-            read_submission(folder, hashes)
+            read_submission(folder, references)
 
 
 def test_a_file_of_very_many_numbers_is_refused_before_it_is_built(tmp_path, monkeypatch):
     folder = write_submission(tmp_path, "mine")
-    (folder / "run" / "result.json").write_bytes(b"[" + b"1," * 7_000_000 + b"1]")
+    (folder / "run" / "result.json").write_bytes(b"[" + b"1," * 700_000 + b"1]")
     monkeypatch.setattr("json.loads", lambda *a, **k: pytest.fail("parsed"))
-    with pytest.raises(RefusedError, match="more than 1,000,000 values"):
-        read_submission(folder, hashes)
+    with pytest.raises(RefusedError, match="more than 600,000 values"):
+        read_submission(folder, references)
 
 
 def packed(n: int, **names: str) -> bytes:
     """Items in which every text is one name, n times: a few kilobytes whatever n is."""
     code = pa.nulls(n, pa.int32()).fill_null(0)
-    texts = {"form": "token", "frame": "f", "env": "a", "target": "a", "condition": "matched"} | names
+    texts = {"form": "token", "frame": "f0", "env": "apple", "target": "apple", "condition": "matched"} | names
     columns = {k: pa.DictionaryArray.from_arrays(code, pa.array([v])) for k, v in texts.items()}
     sink = io.BytesIO()
     pq.write_table(pa.table({**columns, "surprisal": pa.nulls(n, pa.float64()).fill_null(1.0)}), sink)
     return sink.getvalue()
 
 
+def read_items(raw: bytes) -> None:
+    bed = reference(4)
+    read_tables(raw, "f", bed, {"token": bed.forms["token"].nouns})
+
+
 def test_a_long_text_named_by_very_many_rows_is_not_unpacked():
-    """64 kB that unfold to 10^12 bytes of text: read without unfolding."""
+    """64 kB that would unfold to 10^12 bytes of text."""
     raw = packed(1_000_000, frame="x" * 1_000_000)
     assert len(raw) < 200_000
-    cells = read_cells(raw, "f", "token")
-    assert cells.gain.shape == (1, 1)
-    assert cells.mean is None
+    with pytest.raises(RefusedError, match="of more than 200 bytes"):
+        read_items(raw)
 
 
-def test_more_rows_than_any_result_has_are_refused_unread():
+def test_more_rows_than_any_result_has_are_refused():
     raw = packed(MOST_ROWS + 1)
     assert len(raw) < 100_000
-    with pytest.raises(RefusedError, match="holds 5,000,001 rows; expected at most 5,000,000"):
-        read_cells(raw, "f", "token")
+    with pytest.raises(RefusedError, match="more than 2,000,000 rows"):
+        read_items(raw)
 
 
 def test_one_hostile_submission_does_not_keep_the_others_off_the_board(tmp_path):

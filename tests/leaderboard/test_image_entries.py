@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.submissions import board_at, edit, hashes, write_submission
+from helpers.submissions import board_at, edit, references, write_submission
 
 from groundbench.leaderboard import build_site
-from groundbench.leaderboard.rows import Entry, board_key, entries_of, image_gain
+from groundbench.leaderboard.rows import Line, image_gain, lines_of
 from groundbench.leaderboard.submission.submission import read_submission
 
 SEEN = "0123456789abcdef"
@@ -51,7 +51,7 @@ def submission(entries: Path, slug: str = "sees") -> Path:
     path = folder / "run" / "result.json"
     document = json.loads(path.read_text())
     form = document["testbed"]["env_form"]
-    document["image"] = record(form)
+    document["forms"][0]["image"] = record(form)
     path.write_text(json.dumps(document))
     return folder
 
@@ -70,7 +70,7 @@ FAULTS = {
     "image.hash": ("x" * 16, "expected 16 hexadecimal digits"),
     "image.n_box": (300.0, "a picture has 256 patches"),
     "image.rows": (15, "the grid has 15 x 16"),
-    "image.env_form": ("other", "which was not measured"),
+    "image.env_form": ("other", "image is of the form"),
     "image.reading.0.share": (1.5, "a share lies between 0 and 1"),
     "image.reading.0.share_ci_low": (0.55, "outside its own interval"),
     "image.reading.1.heads": ("all", "reading names a list of heads twice"),
@@ -90,16 +90,16 @@ FAULTS = {
 def test_what_cannot_be_so_is_refused(path: str, tmp_path: Path) -> None:
     value, said = FAULTS[path]
     folder = submission(board_at(tmp_path).entries)
-    read_submission(folder, hashes)
+    read_submission(folder, references)
     edit(folder, path, value)
     with pytest.raises(Exception, match="image") as refused:
-        read_submission(folder, hashes)
+        read_submission(folder, references)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def entry(folder: Path) -> Entry:
-    (found, *_) = entries_of([read_submission(folder, hashes)])
+def line(folder: Path) -> Line:
+    (found, *_) = lines_of(read_submission(folder, references), False)
     return found
 
 
@@ -107,13 +107,13 @@ def test_only_those_who_saw_the_same_pictures_are_ranked_together(tmp_path: Path
     entries = board_at(tmp_path).entries
     one, same, other = (submission(entries, slug) for slug in ("one", "same", "other"))
     edit(other, "image.hash", "f" * 16)
-    keys = [board_key(entry(folder).result) for folder in (one, same, other)]
-    assert keys[0] == keys[1] != keys[2]
+    groups = [line(folder).group for folder in (one, same, other)]
+    assert groups[0] == groups[1] != groups[2]
 
 
 def test_the_column_of_image_gains_reads_the_form_of_that_name(tmp_path: Path) -> None:
     folder = submission(board_at(tmp_path).entries)
-    whole = entry(folder).whole
-    assert image_gain(whole) is None
-    seen = whole.model_copy(update={"testbed": whole.testbed.model_copy(update={"env_form": "image"})})
-    assert image_gain(seen) == whole.gain.mean
+    result = read_submission(folder, references).runs[0].last
+    assert image_gain(result) is None
+    seen = result.of_form(result.headline.model_copy(update={"env_form": "image", "image": None}))
+    assert image_gain(seen) == result.gain.mean

@@ -7,12 +7,14 @@ from importlib.util import module_from_spec, spec_from_loader
 
 import numpy as np
 import pytest
+from helpers.fake_ladder import write_ladder
 from helpers.fake_results import fake_result, fake_trajectory, write_run
-from helpers.submissions import digest
+from helpers.submissions import references
 
 from groundbench.leaderboard import Submission, build_site, open_board
-from groundbench.registry import testbed_digest as installed_digest
-from groundbench.results.items import read_items
+from groundbench.leaderboard.submission.files import check_name
+from groundbench.leaderboard.submission.reference import installed_references
+from groundbench.results.items import item_forms, read_items
 from groundbench.results.run import Result
 from groundbench.results.trajectory import Trajectory
 
@@ -23,12 +25,12 @@ def script(root, monkeypatch):
     module = module_from_spec(spec_from_loader("own_entries", loader))
     monkeypatch.setitem(__import__("sys").modules, "own_entries", module)  # dataclasses look their module up
     loader.exec_module(module)
-    monkeypatch.setattr(module, "testbed_digest", digest)
+    monkeypatch.setattr(module, "installed_references", references)
     return module
 
 
 def test_every_committed_entry_is_valid_and_has_a_recipe(root, script, tmp_path):
-    board = open_board(root / "leaderboard", installed_digest)
+    board = open_board(root / "leaderboard", installed_references)
     found = list(board.read())
     assert [str(e) for e in found if not isinstance(e, Submission)] == []
     assert {"gpt2-mini", "gpt2-mini-shuffled", "lstm-4l-mini"} <= set(board.slugs) <= set(script.RECIPES)
@@ -48,7 +50,7 @@ def measured(result: Result, measures=("gain", "heads", "ablation", "lens")) -> 
 def finished_demo(run):
     """A trajectory folder such as the demo leaves, with the items of its last checkpoint."""
     curve = fake_trajectory(1)
-    last = measured(write_run(run / "step-002000", 3, n_nouns=40, step=2000))
+    last = measured(write_run(run / "step-002000", 5, n_nouns=40, step=2000))
     points = (*curve.points[:-1], curve.points[-1].model_copy(update={"result": last}))
     curve.model_copy(update={"points": points}).save(run / "trajectory.json")
     return Trajectory.load(run)
@@ -66,7 +68,7 @@ def test_a_finished_run_becomes_an_entry_without_loss(script, tmp_path):
     assert np.array_equal(again.dense(), before.dense())
     assert (again.nouns, again.frames, again.form) == (before.nouns, before.frames, before.form)
     assert sorted(p.name for p in board.iterdir()) == ["entries"]
-    (entry,) = open_board(board, digest).read()
+    (entry,) = open_board(board, references).read()
     assert entry.card.commit == expected.last.environment.git
 
 
@@ -74,12 +76,12 @@ def test_a_finished_run_becomes_an_entry_without_loss(script, tmp_path):
     ("name", "run", "message"),
     [
         ("smollm2", {"measures": ["gain"]}, "smollm2 has ['gain', 'heads', 'ablation']"),
-        ("smollm2", {"forms": ()}, "smollm2 has the whole ladder"),
+        ("smollm2", {"forms": 1}, "smollm2 has the whole ladder"),
     ],
 )
 def test_a_run_of_another_command_is_refused(script, tmp_path, capsys, name, run, message):
     result = measured(fake_result(1), run.get("measures", ["gain", "heads", "ablation"]))
-    result.model_copy(update={k: v for k, v in run.items() if k == "forms"}).save(tmp_path / "run" / "result.json")
+    result.model_copy(update={"forms": result.forms[: run.get("forms")]}).save(tmp_path / "run" / "result.json")
     options = ["--entry", name, "--run", str(tmp_path / "run"), "--board", str(tmp_path / "board")]
     assert script.main(options) == 2
     assert message in capsys.readouterr().err
@@ -101,3 +103,40 @@ def test_every_recipe_is_a_command_of_ours(script, capsys):
         verb, *words = recipe.command.split()
         options = {o for p in load(verb).params for o in p.opts}
         assert {w for w in words if w.startswith("--")} <= options
+
+
+def test_every_hub_recipe_is_a_command_of_ours(script, capsys):
+    from groundbench.cli.lazy import load
+
+    recipes = script.hub_recipes()
+    assert len(recipes) >= 25
+    assert len({r.weights for r in recipes.values()}) == len(recipes)
+    known = {o for p in load("run").params for o in p.opts}
+    for name, recipe in recipes.items():
+        check_name(name, "hub_models.yaml")
+        verb, _, *words = recipe.command.split()
+        assert verb == "run"
+        assert {w for w in words if w.startswith("--")} <= known
+        assert "--testbed ladder --env-form all" in recipe.command
+    assert script.main(["--hub", "--list", "--entry", "qwen3-0-6b"]) == 0
+    assert "groundbench run Qwen/Qwen3-0.6B-Base" in capsys.readouterr().out
+
+
+def test_an_unknown_entry_is_named(script, capsys):
+    with pytest.raises(SystemExit) as ended:
+        script.main(["--entry", "gpt5"])
+    assert ended.value.code == 2
+    assert "no entry 'gpt5'" in capsys.readouterr().err
+
+
+def test_a_ladder_keeps_the_items_of_all_its_forms(script, tmp_path):
+    folder = write_ladder(tmp_path, "mine", {"word": 8.0, "gloss": 5.0}, 1)
+    script.pack(folder / "ladder", tmp_path / "packed")
+    assert set(item_forms(tmp_path / "packed" / "items.parquet")) == {"word", "gloss"}
+
+
+def test_a_new_entry_of_ours_is_named_on_the_board(script, tmp_path):
+    (tmp_path / "board.yaml").write_text("# kept\nsubmitter: groundbench\nown: [b]\n")
+    script.own_up(tmp_path / "board.yaml", "a", "groundbench")
+    script.own_up(tmp_path / "board.yaml", "c", "somebody else")
+    assert (tmp_path / "board.yaml").read_text() == "# kept\nsubmitter: groundbench\nown: [a, b]\n"

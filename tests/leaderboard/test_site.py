@@ -5,19 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import socket
 import threading
 import urllib.request
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from helpers.fake_results import fake_result, fake_trajectory
 from helpers.pages import Page, assert_inert
-from helpers.submissions import CARD, board_at, digest, edit, write_submission
+from helpers.submissions import CARD, board_at, edit, references, write_submission
 
 from groundbench.api.errors import BadInputError
 from groundbench.cli import main
 from groundbench.leaderboard import RefusedError, build_site, open_board
 from groundbench.leaderboard.site.serve import server
+from groundbench.results.items import read_items
 from groundbench.results.run import Result
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
@@ -38,14 +42,13 @@ def site(tmp_path_factory):
         "".join(f"{k}: {json.dumps(EVIL)}\n" for k in ("model", "licence", "hardware", "submitter", "notes"))
         + "commit: abcdef1\nweights: https://example.org/weights\n"
     )
-    for path in ("model.name", "model.family", "model.architecture", "model.dtype", "gain.by_noun.0.noun"):
+    for path in ("model.name", "model.family", "model.architecture", "model.dtype"):
         edit(evil, path, EVIL)
     edit(evil, "protocol", {EVIL: EVIL})
     edit(evil, "failures", [{"where": EVIL, "reason": EVIL}])
-    edit(evil, "screening", {EVIL: EVIL, "risk": 0.25})
     refused = write_submission(board.entries, "wrong", 3)
     edit(refused, "gain.mean", 99.0)
-    left_out = build_site(open_board(root, digest), root / "site")
+    left_out = build_site(open_board(root, references), root / "site")
     return root / "site", left_out
 
 
@@ -91,31 +94,40 @@ def test_the_table_says_what_the_results_say(site):
     assert len(headlines) == 6
     for i, gain in enumerate((5.0, 4.9, 2.0, 0.0)):
         result = fake_result(i, gain=gain, n_nouns=30)
-        assert float(by_id[f"m{i}~run"]["gain"]) == result.gain.mean
-    assert by_id["m3~run"]["cut_minus_control"] == ""
+        assert float(by_id[f"m{i}~run"]["gain_nats"]) == result.gain.mean
+    assert by_id["m3~run"]["cut_minus_control_nats"] == ""
     assert by_id["m3~run"]["removed"] == ""
-    assert float(by_id["evil~run"]["risk"]) == 0.25
-    assert {by_id[f"m{i}~run"]["risk"] for i in range(4)} == {""}
-    for found in (rows, headlines):
-        gains = [float(r["gain"]) for r in found]
-        assert gains == sorted(gains, reverse=True)
-    assert by_id["m3~run"]["rank"] == "5"
+    ranks = [int(r["rank"]) for r in headlines if r["rank"]]
+    assert ranks == sorted(ranks)
+    assert (by_id["m3~run"]["rank"], by_id["m3~run"]["not_ranked"]) == ("", "not told from 0")
     assert by_id["curve~run"]["rank"] == "1"  # of 40 nouns, not ranked with the others' 30
+    data = json.loads((folder / "board.json").read_text())
+    assert data["units"]["gain_nats"] == "nats"
+    assert {e["id"]: e["gain_nats"] for e in data["entries"]} == {r["id"]: float(r["gain_nats"]) for r in rows}
+    assert {e["licence_of_weights"] for e in data["entries"]} == {"Apache-2.0", EVIL}
 
 
-def test_only_the_last_checkpoint_is_ranked_and_the_others_are_hidden(site):
+def rows_of(script: Path) -> list[list]:
+    """The rows of a data file of the table."""
+    text = script.read_text()
+    found = json.loads(f"[{text[text.index('(') + 1 : -3]}]")
+    return found[1] if isinstance(found[0], str) else found[0]["childworld-1"]
+
+
+def test_only_the_last_checkpoint_stands_in_the_table_and_the_others_come_on_demand(site):
     folder, _ = site
-    found = Page((folder / "index.html").read_text())
-    rows = [a for t, a in found.elements if t == "tr" and a.get("id", "").startswith("curve~")]
-    assert {a["id"] for a in rows if a.get("class") == "form"} == {
+    more = [row for row in rows_of(folder / "data" / "more-childworld-1.js") if row[1] == "curve"]
+    assert {row[0] for row in more if row[2] == "f"} == {
         f"curve~run~{form}" for form in ("word", "gloss", "translation", "emoji")
     }
-    assert sum(a.get("class") == "checkpoint" for a in rows) == 9
-    assert [a["id"] for a in rows if "hidden" not in a] == ["curve~run"]
+    assert sum(row[2] == "c" for row in more) == 9
+    assert [row[0] for row in rows_of(folder / "data" / "board.js") if row[1] == "curve"] == ["curve~run"]
     page = (folder / "models" / "curve.html").read_text()
     for title in ("Grounding gain over training", "Held-out loss", "Heads over training", "Every checkpoint"):
         assert title in page
     assert "Every checkpoint" not in (folder / "models" / "m0.html").read_text()
+    assert "Best and worst items" in (folder / "models" / "m0.html").read_text()
+    assert "<!--rank:" not in page
 
 
 def test_a_gain_near_nothing_keeps_its_digits(tmp_path):
@@ -125,9 +137,9 @@ def test_a_gain_near_nothing_keeps_its_digits(tmp_path):
     small = {"mean": 0.0038, "ci_low": 0.0014, "ci_high": 0.0064, "matched": 5.0, "mismatched": 5.0038}
     nouns = [
         n.model_copy(update={"gain": 0.0038 + d, "matched": 5.0, "mismatched": 5.0038 + d})
-        for n, d in zip(gain.by_noun, [0.01, -0.01] * 10, strict=True)
+        for n, d in zip(gain.by_noun, [0.0057, -0.0057] * 10, strict=True)
     ]
-    for key, value in small.items():
+    for key, value in (small | {"ci_nouns_low": 0.0014, "ci_nouns_high": 0.0064}).items():
         edit(folder, f"gain.{key}", value)
     edit(folder, "gain.by_noun", [n.model_dump() for n in nouns])
     edit(folder, "gain.by_category", [])
@@ -146,17 +158,16 @@ def test_every_form_of_a_result_is_a_line_with_its_own_rank(tmp_path):
     build_site(board, tmp_path / "site")
     rows = {r["id"]: r for r in csv.DictReader((tmp_path / "site" / "board.csv").open(encoding="utf-8"))}
     for slug, result in results.items():
-        assert rows[f"{slug}~run"]["testbed"] == "childworld · token"
-        for form in result.forms:
+        assert (rows[f"{slug}~run"]["testbed"], rows[f"{slug}~run"]["form"]) == ("childworld", "token")
+        for form in result.forms[1:]:
             row = rows[f"{slug}~run~{form.env_form}"]
-            assert float(row["gain"]) == form.gain.mean
-            assert row["testbed"] == f"childworld · {form.env_form}"
+            assert float(row["gain_nats"]) == form.gain.mean
+            assert row["form"] == form.env_form
             assert row["heads"] == ""  # measured in the headline form only
-            assert float(row["copy-corrected"]) == result.copy_corrected.ratio
             assert (tmp_path / "site" / "data" / f"{slug}~run~{form.env_form}.js").is_file()
     page = Page((tmp_path / "site" / "models" / "one.html").read_text()).text
     assert "Where it stands" in page
-    assert "2 of 2" in page
+    assert "Rank 2 of 2." in page
 
 
 def test_a_model_page_offers_what_was_submitted(tmp_path):
@@ -165,10 +176,11 @@ def test_a_model_page_offers_what_was_submitted(tmp_path):
     build_site(board, tmp_path / "site")
     data = tmp_path / "site" / "data"
     assert Result.load(data / "one~run.json") == fake_result(1, n_nouns=20)
-    assert (data / "one~run.parquet").read_bytes() == (board.entries / "one" / "run" / "items.parquet").read_bytes()
+    again, before = (read_items(p) for p in (data / "one~run.parquet", board.entries / "one" / "run" / "items.parquet"))
+    assert np.array_equal(again.dense(), before.dense())
     shutil.rmtree(board.entries / "one")
     build_site(board, tmp_path / "site")
-    assert list(data.iterdir()) == [data / "index.js"]
+    assert sorted(p.name for p in data.iterdir()) == ["board.js", "index.js"]
 
 
 def test_a_second_build_replaces_the_first_and_nobody_elses_files(tmp_path):
@@ -205,12 +217,44 @@ def test_results_of_other_testbeds_are_not_ranked_together(tmp_path):
     board = board_at(tmp_path)
     write_submission(board.entries, "one", 1, gain=5.0, n_nouns=20)
     write_submission(board.entries, "two", 2, gain=1.0, n_nouns=20)
-    edit(board.entries / "one", "forms", [])
-    edit(board.entries / "two", "testbed.env_form", "word")
-    edit(board.entries / "two", "forms", [])
+    for slug, form in (("one", "token"), ("two", "word")):
+        path = board.entries / slug / "run" / "result.json"
+        result = Result.load(path)
+        result.of_form(result.headline.model_copy(update={"env_form": form})).save(path)
     build_site(board, tmp_path / "site")
     rows = csv.DictReader((tmp_path / "site" / "board.csv").open(encoding="utf-8"))
     assert [r["rank"] for r in rows] == ["1", "1"]
+
+
+def raw_request(port: int, path: bytes) -> bytes:
+    """The first line of the answer to a request for a path as it is."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as s:
+        s.sendall(b"GET " + path + b" HTTP/1.0\r\n\r\n")
+        return b"".join(iter(lambda: s.recv(4096), b""))
+
+
+def test_the_server_bears_odd_paths_and_many_visitors(site, capfd):
+    folder, _ = site
+    with server(folder, 0) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        try:
+            for path in (b"/%00", b"/../../etc/passwd", b"/data/", b"/models", b"/a" * 3000, b"//x", b"/%ff%fe"):
+                answer = raw_request(running.server_port, path)
+                assert answer[:12] in (b"HTTP/1.0 404", b"HTTP/1.0 301", b"HTTP/1.0 414"), (path[:20], answer[:60])
+                assert b"root:" not in answer
+            page = raw_request(running.server_port, b"/index.html")
+            assert b"X-Content-Type-Options: nosniff" in page
+            waiting = [socket.create_connection(("127.0.0.1", running.server_port), timeout=20) for _ in range(60)]
+            for s in waiting:
+                s.sendall(b"GET /index.html HTTP/1.0\r\n\r\n")
+            assert all(s.recv(15) == b"HTTP/1.0 200 OK" for s in waiting)
+            for s in waiting:
+                s.close()
+        finally:
+            running.shutdown()
+            thread.join()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_the_server_serves_this_machine_only(site):
@@ -232,7 +276,7 @@ def test_the_server_serves_this_machine_only(site):
 
 @pytest.fixture
 def known_testbed(monkeypatch):
-    monkeypatch.setattr("groundbench.registry.testbed_digest", digest)
+    monkeypatch.setattr("groundbench.leaderboard.submission.reference.installed_references", references)
 
 
 def test_add_validate_build(tmp_path, capsys, known_testbed):

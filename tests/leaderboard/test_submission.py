@@ -10,20 +10,21 @@ import zipfile
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers.fake_results import HASH, fake_result, fake_trajectory, write_run
-from helpers.submissions import CARD, board_at, edit, hashes, write_submission
+from helpers.fake_results import fake_result, fake_trajectory, hash_of, write_run
+from helpers.submissions import CARD, board_at, edit, references, write_submission
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from groundbench.api.errors import BadInputError
 from groundbench.leaderboard import RefusedError, add_run, read_submission
-from groundbench.leaderboard.submission.item_gains import read_cells, sample_items
+from groundbench.leaderboard.submission.item_gains import cells_of, read_tables, sample_items
 from groundbench.leaderboard.submission.recheck import recheck
+from groundbench.leaderboard.submission.reference import FormReference, TestbedReference
 
 
 def refusal(folder) -> str:
     with pytest.raises(RefusedError) as raised:
-        read_submission(folder, hashes)
+        read_submission(folder, references)
     text = str(raised.value)
     assert "\n" not in text
     assert len(text) < 500
@@ -31,7 +32,7 @@ def refusal(folder) -> str:
 
 
 def test_a_valid_submission_is_read(tmp_path):
-    found = read_submission(write_submission(tmp_path, "mine", 1, items=True, n_nouns=20), hashes)
+    found = read_submission(write_submission(tmp_path, "mine", 1, items=True, n_nouns=20), references)
     assert found.card.model == "Synthetic mine"
     (run,) = found.runs
     assert run.last == fake_result(1, n_nouns=20)
@@ -44,7 +45,7 @@ def test_the_gain_of_a_sample_of_nouns_is_held_against_theirs(tmp_path):
     everyother, largest = ([n.noun for n in part] for part in (nouns[::2], nouns[50:]))
     folder = write_submission(tmp_path, "mine", 1)
     edit(folder, "ablations.0.nouns", everyother)
-    assert read_submission(folder, hashes)
+    assert read_submission(folder, references)
     edit(folder, "ablations.0.nouns", largest)
     assert "but the gain measured is" in refusal(folder)
 
@@ -53,7 +54,7 @@ def test_a_trajectory_is_a_run(tmp_path):
     folder = write_submission(tmp_path, "mine")
     (folder / "run" / "result.json").unlink()
     fake_trajectory(1).save(folder / "run" / "trajectory.json")
-    (run,) = read_submission(folder, hashes).runs
+    (run,) = read_submission(folder, references).runs
     assert [r.model.step for r in run.results][-1] == 2000
 
 
@@ -63,7 +64,7 @@ def test_a_trajectory_is_a_run(tmp_path):
         ("gain.mean", 9.0, "gain.mean is 9, but mismatched minus matched is"),
         ("gain.by_noun.0.gain", 20.0, "gain.by_noun[0].gain is 20, but"),
         ("gain.ci_low", 5.0, "outside its own interval"),
-        ("gain.ci_nouns_high", 900.0, "reach beyond every noun's gain"),
+        ("gain.ci_high", 190.0, "the nouns' gains give an interval of"),
         ("gain.matched", -0.5, "a surprisal is never negative"),
         ("gain.by_category.0.n_nouns", 90, "counts 90 nouns"),
         ("testbed.hash", "0" * 16, "testbed.hash is '0000000000000000'"),
@@ -81,10 +82,12 @@ def test_a_trajectory_is_a_run(tmp_path):
         ("ablations.0.n_draws", 19, "has 20 draws, n_draws is 19"),
         ("ablations.0.gain_original", 9.0, "but"),
         ("ablations.0.selection", "instance", "the headline is crossfit/layer"),
-        ("copy_corrected.ratio", 0.99, "but gain_gloss / gain_word is 0.625"),
-        ("forms.1.gain.mean", 4.0, "forms[gloss].gain.mean is 4"),
-        ("forms.1.env_form", "../../up", "a form is called '../../up'"),
-        ("forms.1.env_form", "word", "forms names a form twice"),
+        ("copy_corrected.ratio", 0.99, "but gain_gloss / gain_word is 0.62"),
+        ("forms.2.gain.mean", 4.0, "forms[gloss].gain.mean is 4"),
+        ("forms.0.excluded", [{"noun": "cup", "reason": "x"}], "excluded"),
+        ("forms.2.env_form", "../../up", "a form is called '../../up'"),
+        ("forms.2.env_form", "word", "forms names a form twice"),
+        ("forms.2.env_form", "poem", "the form 'poem' is none of childworld"),
         ("head_forms", [{"layer": 4, "head": 4, "forms": ["word"]}], "head_forms names head 4 of layer 4"),
         ("model.fingerprint", "", "no fingerprint"),
         ("gain.extra", 1, "Extra inputs are not permitted"),
@@ -103,7 +106,7 @@ def test_a_tampered_result_is_refused(tmp_path, path, value, message):
 def test_a_consistent_gain_that_its_items_contradict_is_refused(tmp_path):
     folder = write_submission(tmp_path, "mine", 1, items=True, n_nouns=20)
     fake_result(1, gain=6.0, n_nouns=20).save(folder / "run" / "result.json")
-    assert "give a gain of 4.0881, but 5.9666 is reported" in refusal(folder)
+    assert "its items give gain.mean 4.0881, but 5.9666 is reported" in refusal(folder)
 
 
 def test_an_ablation_on_some_nouns_is_held_to_their_gain(tmp_path):
@@ -113,7 +116,7 @@ def test_an_ablation_on_some_nouns_is_held_to_their_gain(tmp_path):
     edit(folder, "ablations.0.nouns", [n.noun for n in nouns])
     edit(folder, "ablations.0.gain_original", mean)
     edit(folder, "ablations.0.gain_ablated", 0.1 * mean)
-    assert read_submission(folder, hashes).runs[0].last.ablations[0].gain_original == mean
+    assert read_submission(folder, references).runs[0].last.ablations[0].gain_original == mean
 
 
 def test_a_model_without_mixers_has_no_heads(tmp_path):
@@ -172,7 +175,7 @@ def test_a_huge_file_is_refused_unread(tmp_path):
     folder = write_submission(tmp_path, "mine")
     with (folder / "run" / "result.json").open("wb") as file:
         file.truncate(5 << 30)  # sparse: takes no space
-    assert "larger than 16 MiB" in refusal(folder)
+    assert "larger than 8 MiB" in refusal(folder)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '"x"', "{}", '{"gain": NaN}'])
@@ -191,25 +194,46 @@ def test_a_missing_card_or_run_is_said(tmp_path):
     assert "holds no run" in refusal(folder)
 
 
+FORM = FormReference(("a", "b"), ("toys", "toys"), ("f",), (None,))
+BED = TestbedReference("small", "1", "0" * 16, "shared", "token", False, {"token": FORM, "word": FORM})
+ROWS = {
+    "form": ["token"] * 4,
+    "frame": ["f"] * 4,
+    "env": ["a", "b", "a", "b"],
+    "target": ["a", "a", "b", "b"],
+    "condition": ["matched", "mismatched", "mismatched", "matched"],
+    "surprisal": [1.0, 3.0, 4.0, 2.0],
+}
+
+
 def parquet(**change) -> bytes:
     """A small items.parquet, with some columns replaced."""
-    columns = {
-        "form": ["token"] * 2,
-        "frame": ["f"] * 2,
-        "env": ["a", "b"],
-        "target": ["a", "a"],
-        "condition": ["matched", "mismatched"],
-        "surprisal": [1.0, 3.0],
-    }
-    columns = {k: v for k, v in (columns | change).items() if v is not None}
+    columns = {k: v for k, v in (ROWS | change).items() if v is not None}
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink)
     return sink.getvalue().to_pybytes()
 
 
+def read(raw: bytes, mismatches: int | None = None):
+    return read_tables(raw, "f", BED, {"token": ("a", "b")}, mismatches)
+
+
 def test_cells_are_the_gain_by_hand():
-    cells = read_cells(parquet(), "f", "token")
-    assert (cells.mean, cells.nouns, cells.frames) == (2.0, ("a",), ("f",))
+    cells = cells_of(read(parquet())["token"])
+    assert (cells.mean, cells.nouns, cells.frames) == (2.0, ("a", "b"), ("f",))
+
+
+def without(row: int) -> dict[str, list]:
+    """The rows but one."""
+    return {k: v[:row] + v[row + 1 :] for k, v in ROWS.items()}
+
+
+def twice(row: int) -> dict[str, list]:
+    """The rows and one of them again."""
+    return {k: [*v, v[row]] for k, v in ROWS.items()}
+
+
+NESTED = pa.array([[["x"]]] * 4, pa.list_(pa.list_(pa.string())))
 
 
 @pytest.mark.parametrize(
@@ -219,28 +243,57 @@ def test_cells_are_the_gain_by_hand():
         (b"", "not a readable Parquet file"),
         (parquet()[:-9], "not a readable Parquet file"),
         (parquet(surprisal=None), "lacks the column 'surprisal'"),
-        (parquet(surprisal=["1", "2"]), "not a number"),
-        (parquet(surprisal=[float("inf"), 1.0]), "negative or infinite"),
-        (parquet(surprisal=[-1.0, 1.0]), "negative or infinite"),
-        (parquet(frame=[1, 2]), "the column 'frame' is int64, not text"),
-        (parquet(target=["a", None]), "has empty places"),
-        (parquet(condition=["matched", "<script>"]), "more than 'matched' and 'mismatched'"),
-        (parquet(form=["word"] * 2), "no items of the form 'token'"),
+        (parquet(form=None), "lacks the column 'form'"),
+        (parquet(**dict.fromkeys(ROWS), a=[1]), "holds the column 'a'"),
+        (parquet(**dict.fromkeys(ROWS, NESTED)), "is 'list<"),
+        (parquet(code=["import os"] * 4), "holds the column 'code'"),
+        (parquet(surprisal=["1", "2", "3", "4"]), "not a number"),
+        (parquet(surprisal=[float("inf"), 1.0, 1.0, 1.0]), "negative or infinite"),
+        (parquet(surprisal=[-1.0, 1.0, 1.0, 1.0]), "negative or infinite"),
+        (parquet(surprisal=[1.0, 1e6, 1.0, 1.0]), "1e+06 nats; none is above 200"),
+        (parquet(frame=[1, 2, 3, 4]), "the column 'frame' is 'int64', not text"),
+        (parquet(target=["a", None, "b", "b"]), "has empty places"),
+        (parquet(condition=["matched", "<script>", "mismatched", "matched"]), "more than 'matched' and 'mismatched'"),
+        (parquet(condition=["mismatched", "mismatched", "mismatched", "matched"]), "is called mismatched, but 'a' was"),
+        (parquet(form=["word"] * 4), "holds items of the form 'word'"),
+        (parquet(env=["a", "b", "a", "c"]), "the env 'c' is none of this testbed"),
+        (parquet(frame=["f", "f", "f", "g"]), "the frame 'g' is none of this testbed"),
+        (parquet(frame=["f", "f", "f", "x" * 300]), "one of more than 200 bytes"),
+        (parquet(**twice(1)), "stands there twice"),
+        (parquet(**without(0)), "1 of the 2 matched items"),
+        (parquet(**without(1)), "lacks mismatched items"),
     ],
 )
 def test_broken_items_are_refused(raw, message):
     with pytest.raises(RefusedError) as raised:
-        read_cells(raw, "f", "token")
+        read(raw)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("name", "limit"), [("MOST_ROWS", 1), ("MOST_UNPACKED", 100)])
-def test_items_that_would_unpack_to_too_much_are_refused(monkeypatch, name, limit):
-    """A run of one value packs a thousandfold; the limits are lowered so that the test stays small."""
-    monkeypatch.setattr(f"groundbench.leaderboard.submission.item_gains.{name}", limit)
-    with pytest.raises(RefusedError, match=r"rows|unpack"):
-        read_cells(parquet(), "f", "token")
+def test_a_sample_of_mismatches_may_be_part_of_them():
+    raw = parquet(**without(1))
+    with pytest.raises(RefusedError):
+        read(raw)
+    assert read(parquet(), 1)["token"].n_failed == 0
+    with pytest.raises(RefusedError, match="lacks mismatched items"):
+        read(raw, 1)
+
+
+def test_a_column_that_stands_there_twice_is_refused():
+    array = pa.array(["token"] * 4)
+    names = [*ROWS, "form"]
+    table = pa.Table.from_arrays([*(pa.array(v) for v in ROWS.values()), array], names=names)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    with pytest.raises(RefusedError, match="the column 'form' stands there twice"):
+        read(sink.getvalue().to_pybytes())
+
+
+def test_rows_are_counted_as_they_are_read(monkeypatch):
+    monkeypatch.setattr("groundbench.leaderboard.submission.item_gains.MOST_ROWS", 3)
+    with pytest.raises(RefusedError, match="more than 3 rows"):
+        read(parquet())
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -265,7 +318,7 @@ def test_any_edit_of_a_result_is_read_or_refused_in_one_sentence(tmp_path, data)
     (folder / "run" / "result.json").write_text(json.dumps(document))
     said = ""
     try:
-        read_submission(folder, hashes)
+        read_submission(folder, references)
     except RefusedError as error:
         said = str(error)
     assert "\n" not in said
@@ -298,7 +351,7 @@ def test_a_trajectory_comes_with_the_items_of_its_last_checkpoint(tmp_path):
     for point in trajectory.points[-2:]:
         step = run / f"step-{point.step:06d}"
         write_run(step, 1 + point.step, point.result.gain.mean, n_nouns=40)
-    last = write_run(step, 3, n_nouns=40, step=2000)
+    last = write_run(step, 5, n_nouns=40, step=2000)
     points = (*trajectory.points[:-1], trajectory.points[-1].model_copy(update={"result": last}))
     trajectory.model_copy(update={"points": points}).save(run / "trajectory.json")
     (added,) = add_run(board_at(tmp_path / "board"), run, card_file(tmp_path), "my-model").runs
@@ -337,11 +390,12 @@ def test_a_submission_stays_inside_the_board(tmp_path, slug):
 
 def test_board_yaml_names_the_hashes_it_accepts(tmp_path):
     board = board_at(tmp_path)
-    (tmp_path / "board.yaml").write_text(f"testbeds:\n- {{name: childworld, version: '1', hash: {'1' * 16}}}\n")
+    text = f"testbeds:\n- {{name: childworld, version: '1', hash: {hash_of(40)}}}\n"
+    (tmp_path / "board.yaml").write_text(text)
     write_submission(board.entries, "mine")
     (refused,) = list(board_at(tmp_path).read())
     assert isinstance(refused, RefusedError)
-    assert HASH in str(refused)
+    assert f"has {hash_of(40)}" in str(refused)
 
 
 # Scoring again
@@ -349,9 +403,8 @@ def test_board_yaml_names_the_hashes_it_accepts(tmp_path):
 
 def test_recheck_finds_a_forgery_that_is_consistent(tmp_path):
     folder = write_submission(tmp_path, "mine", 1, items=True, n_nouns=20)
-    (run,) = read_submission(folder, hashes).runs
-    raw = (folder / "run" / "items.parquet").read_bytes()
-    truth = {i[:3]: i.surprisal for i in sample_items(raw, "f", "token", 10**6, 0)}
+    (run,) = read_submission(folder, references).runs
+    truth = {i[:3]: i.surprisal for i in sample_items(run.tables["token"], 10**6, 0)}
     done = recheck(folder, run, lambda run, items: [truth[i[:3]] for i in items], n=40)
     assert (done.n_items, done.worst) == (40, 0.0)
     with pytest.raises(RefusedError, match=r"scoring it again gives .* \(40 of 40 differ\)"):
@@ -362,8 +415,8 @@ def test_recheck_finds_a_forgery_that_is_consistent(tmp_path):
 
 def test_a_sample_is_seeded_and_without_repeats(tmp_path):
     folder = write_submission(tmp_path, "mine", 1, items=True, n_nouns=20)
-    raw = (folder / "run" / "items.parquet").read_bytes()
-    one, two = (sample_items(raw, "f", "token", 50, seed) for seed in (0, 1))
-    assert one == sample_items(raw, "f", "token", 50, 0)
+    table = read_submission(folder, references).runs[0].tables["token"]
+    one, two = (sample_items(table, 50, seed) for seed in (0, 1))
+    assert one == sample_items(table, 50, 0)
     assert one != two
     assert len({i[:3] for i in one}) == 50

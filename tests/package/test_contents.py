@@ -9,8 +9,13 @@ import pytest
 from helpers.source_tree import FOLDERS, ROOT, modules, pyproject
 
 SETUP = pyproject()["tool"]["setuptools"]
-# The board's own submissions and settings: read from a checkout, no part of the package.
-NOT_SHIPPED = ("leaderboard/entries/*", "leaderboard/board.yaml")
+# The board's own submissions, settings and what a forge needs: read from a checkout, no part of the package.
+NOT_SHIPPED = (
+    "leaderboard/entries/*",
+    "leaderboard/board.yaml",
+    "leaderboard/pull_request_template.md",
+    "leaderboard/validate_submission.yml",
+)
 
 
 def test_no_module_lies_outside_a_package() -> None:

@@ -111,7 +111,7 @@ def test_a_third_partys_model_is_measured(python: Run, third_party: Path) -> Non
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["model"]["family"] == "toy"
-    assert result["gain"]["mean"] == pytest.approx(math.log(8), abs=1e-6)
+    assert result["forms"][0]["gain"]["mean"] == pytest.approx(math.log(8), abs=1e-6)
 
 
 def test_without_it_the_same_command_is_refused(python: Run) -> None:

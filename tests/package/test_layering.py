@@ -18,7 +18,7 @@ PLUGINS = {"tasks": {"_version", "util", "api"}, "adapters": {"_version", "util"
 """Rooms beside the order: what they may import."""
 INTO_PLUGINS = {
     "registry": {"tasks"},
-    "evaluation": {"tasks.corpora"},
+    "evaluation": {"tasks.corpora", "adapters.loading.hub"},
     "training": {"tasks.corpora", "adapters.architectures"},
 }
 """Rooms that may name a plugin's folder, with the part they may name; those after `leaderboard` may name any."""

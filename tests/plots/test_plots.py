@@ -71,7 +71,8 @@ def test_trajectory_shows_every_checkpoint_of_one_or_several_runs() -> None:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_what_was_not_measured_is_refused_and_never_drawn_as_0(name, result) -> None:
-    empty = result.model_copy(update={"gain": None, "heads": (), "ablations": (), "lens": (), "forms": ()})
+    bare = result.headline.model_copy(update={"gain": None, "heads": (), "ablations": (), "lens": ()})
+    empty = result.model_copy(update={"forms": (bare,)})
     with pytest.raises(BadInputError, match="not measured"):
         getattr(groundbench.plots, name)(empty)
 

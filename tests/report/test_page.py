@@ -19,6 +19,7 @@ from groundbench.results.run import (
     EnvironmentRecord,
     Excluded,
     Failure,
+    FormRecord,
     GainRecord,
     HeadForms,
     HeadsRecord,
@@ -65,9 +66,11 @@ def svgs(page: str) -> list[ElementTree.Element]:
 
 def bare(**parts: object) -> Result:
     """A result in which nothing was measured, but for the parts given."""
+    form = {name: parts.pop(name) for name in ("gain", "heads", "ablations", "lens", "image") if name in parts}
     return Result(
         model=ModelRecord(name="m", family="f", architecture="A", parameters=1000, dtype="float32", fingerprint="x"),
         testbed=BedRecord(name="t", version="1", hash="h", frames="shared", env_form="word", n_nouns=7, n_items=9),
+        forms=(FormRecord(env_form="word", n_nouns=7, n_items=9, **form),),
         environment=EnvironmentRecord(versions={}, device="cpu"),
         **parts,
     )
@@ -75,7 +78,20 @@ def bare(**parts: object) -> Result:
 
 def evil(value: object) -> object:
     """The same JSON with every free string made hostile; enumerations and numbers stay."""
-    keep = {"1.0", "shared", "attention", "row", "share", "crossfit", "instance", "layer", "zero", "all", "tuned"}
+    keep = {
+        "1.0",
+        "1.1",
+        "shared",
+        "attention",
+        "row",
+        "share",
+        "crossfit",
+        "instance",
+        "layer",
+        "zero",
+        "all",
+        "tuned",
+    }
     keep |= {"logit", "aggregate", "gather", "noun", "pair", "chunk", "utterances", "log-count", "pmi"}
     if isinstance(value, dict):
         return {k: evil(v) for k, v in value.items()}
@@ -242,13 +258,13 @@ def test_steps_of_a_trajectory_must_rise(tmp_path):
 
 def test_the_ladder_shows_every_rung_with_heads_and_ablation():
     result = fake_result(1)
-    word, gloss, *others = result.forms
+    token, word, gloss, *others = result.forms
     cut = result.ablations[0].model_copy(update={"nouns": ("cup", "dog"), "note": "tested on 2 of 100 nouns"})
     gloss = gloss.model_copy(
         update={"heads": result.heads, "ablations": (cut,), "excluded": (Excluded(noun="egg", reason="no gloss"),)}
     )
     shared = (HeadForms(layer=3, head=1, forms=("word", "gloss")), HeadForms(layer=1, head=0, forms=("word",)))
-    result = result.model_copy(update={"forms": (word, gloss, *others), "head_forms": shared})
+    result = result.model_copy(update={"forms": (token, word, gloss, *others), "head_forms": shared})
     text = Reader(render_run(result)).text
     ladder = text[text.index("Heads and ablation by rung") :]
     row = ladder[ladder.index("gloss") :]

@@ -21,6 +21,7 @@ from groundbench.results.run import (
     EnvironmentRecord,
     Excluded,
     Failure,
+    FormRecord,
     GainRecord,
     HeadCount,
     HeadForms,
@@ -43,15 +44,23 @@ RICH = {
         update={
             "head_forms": (HeadForms(layer=2, head=0, forms=("word", "gloss")),),
             "failures": (Failure(where="frame 'f1'", reason='NaN "logits" – ünïcode'),),
-            "image": ImageRecord(
-                env_form="image", hash="h", rows=16, columns=16, reading=(PatchReading(heads="all", n_items=3),)
+            "forms": (
+                *fake_result(3).forms,
+                FormRecord(
+                    env_form="image",
+                    n_nouns=0,
+                    n_items=None,
+                    image=ImageRecord(
+                        env_form="image", hash="h", rows=16, columns=16, reading=(PatchReading(heads="all", n_items=3),)
+                    ),
+                ),
             ),
-            "screening": {"k": 0.123456789012345},
         }
     ),
     "bare": Result(
         model=ModelRecord(name="m", family="f", architecture="A", parameters=0, dtype="float32", fingerprint="x"),
         testbed=BedRecord(name="t", version="1", hash="h", frames="shared", env_form="word", n_nouns=0, n_items=0),
+        forms=(FormRecord(env_form="word", n_nouns=0, n_items=0),),
         environment=EnvironmentRecord(versions={}, device="cpu"),
     ),
 }
@@ -89,22 +98,11 @@ WORD = st.text(st.characters(codec="utf-8"), max_size=12)
 HEAD = st.builds(
     HeadCount, layer=st.integers(1, 99), head=st.integers(0, 99), rate=st.floats(0, 1), share=FINITE, effect=MAYBE
 )
-RESULTS = st.builds(
-    Result,
-    model=st.builds(
-        ModelRecord, name=WORD, family=WORD, architecture=WORD, parameters=st.integers(0), dtype=WORD, fingerprint=WORD
-    ),
-    testbed=st.builds(
-        BedRecord,
-        name=WORD,
-        version=WORD,
-        hash=WORD,
-        frames=st.sampled_from(["shared", "per-noun"]),
-        env_form=WORD,
-        n_nouns=st.integers(0, 10**6),
-        n_items=st.integers(0, 10**6),
-        excluded=st.lists(st.builds(Excluded, noun=WORD, reason=WORD), max_size=2).map(tuple),
-    ),
+FORM = st.builds(
+    FormRecord,
+    env_form=WORD,
+    n_nouns=st.integers(0, 10**6),
+    n_items=st.none() | st.integers(0, 10**6),
     gain=st.none()
     | st.builds(
         GainRecord,
@@ -148,6 +146,27 @@ RESULTS = st.builds(
         ),
         max_size=1,
     ).map(tuple),
+)
+FORMS = st.lists(FORM, min_size=1, max_size=2).map(
+    lambda forms: (forms[0].model_copy(update={"env_form": "word"}), *forms[1:])
+)
+RESULTS = st.builds(
+    Result,
+    model=st.builds(
+        ModelRecord, name=WORD, family=WORD, architecture=WORD, parameters=st.integers(0), dtype=WORD, fingerprint=WORD
+    ),
+    testbed=st.builds(
+        BedRecord,
+        name=WORD,
+        version=WORD,
+        hash=WORD,
+        frames=st.sampled_from(["shared", "per-noun"]),
+        env_form=st.just("word"),
+        n_nouns=st.integers(0, 10**6),
+        n_items=st.integers(0, 10**6),
+        excluded=st.lists(st.builds(Excluded, noun=WORD, reason=WORD), max_size=2).map(tuple),
+    ),
+    forms=FORMS,
     protocol=st.dictionaries(
         WORD, st.none() | st.booleans() | st.integers(-(2**53), 2**53) | FINITE | WORD, max_size=3
     ),
@@ -174,13 +193,13 @@ def test_a_number_that_is_none_is_refused(value: float) -> None:
 def broken(change: str) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(RICH["transformer"].model_dump_json())
     if change == "unknown field":
-        data["gain"]["gian"] = 1.0
+        data["forms"][0]["gain"]["gian"] = 1.0
     elif change == "another version":
         data["schema_version"] = "9.9"
     elif change == "a probability above 1":
-        data["gain"]["p_cluster"] = 1.5
+        data["forms"][0]["gain"]["p_cluster"] = 1.5
     elif change == "layer 0":
-        data["heads"][0]["by_head"][0]["layer"] = 0
+        data["forms"][0]["heads"][0]["by_head"][0]["layer"] = 0
     elif change == "missing":
         del data["testbed"]["hash"]
     return data
@@ -189,10 +208,10 @@ def broken(change: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ("unknown field", "gain.gian"),
+        ("unknown field", "forms.0.gain.gian"),
         ("another version", "schema_version"),
-        ("a probability above 1", "gain.p_cluster"),
-        ("layer 0", "heads.0.by_head.0.layer"),
+        ("a probability above 1", "forms.0.gain.p_cluster"),
+        ("layer 0", "forms.0.heads.0.by_head.0.layer"),
         ("missing", "testbed.hash"),
     ],
 )

@@ -29,7 +29,8 @@ def test_every_form_has_a_line(result) -> None:
 
 
 def test_unmeasured_is_a_dash_and_never_a_number(result) -> None:
-    empty = result.model_copy(update={"gain": None, "heads": (), "ablations": (), "lens": (), "forms": ()})
+    bare = result.headline.model_copy(update={"gain": None, "heads": (), "ablations": (), "lens": ()})
+    empty = result.model_copy(update={"forms": (bare,)})
     last = empty.summary().splitlines()[-1]
     assert last.split()[2:] == ["-"]
     assert not re.search(r"\d\.\d", last)

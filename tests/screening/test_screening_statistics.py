@@ -224,7 +224,7 @@ def test_the_upper_end_of_the_calibration_error_holds_what_is_true() -> None:
         predicted, error = truth + 0.1, luck < truth
         high = ece_high(predicted, error, np.repeat(np.arange(60), 4))
         assert high is not None
-        assert high >= calibration(predicted, error).ece
+        assert high >= calibration(predicted, error).ece_raw
         held.append(high >= 0.1)
     assert np.mean(held) >= 0.95
     assert ece_high(np.array([0.1, 0.2]), np.array([True, False]), np.zeros(2, np.int64)) is None
@@ -234,4 +234,30 @@ def test_the_calibration_error_of_resamples_is_that_of_the_sample_where_groups_a
     """Every group holds the same answers, so no resample differs, ties across bins included."""
     predicted, error = np.tile([0.1, 0.3, 0.3, 0.7], 30), np.tile([False, True, False, True], 30)
     group = np.repeat(np.arange(30), 4)
-    assert ece_high(predicted, error, group) == pytest.approx(calibration(predicted, error).ece, abs=1e-12)
+    assert ece_high(predicted, error, group) == pytest.approx(calibration(predicted, error).ece_raw, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "refused"), [(100, 0.5), (300, 0.25), (1_000, 0.02)])
+def test_a_calibrated_risk_has_little_calibration_error_by_chance(n: int, refused: float) -> None:
+    """By the plain mean gap a limit of 0.05 refuses 98 %, 50 % and 0 % of calibrated risks."""
+    rng = np.random.default_rng(n)
+    found = []
+    for _ in range(200):
+        risk = rng.beta(2, 3, n)
+        found.append(calibration(risk, rng.random(n) < risk))
+    assert np.mean([c.ece for c in found]) < 0.5 * np.mean([c.ece_raw for c in found])
+    assert np.mean([c.ece > 0.05 for c in found]) < refused
+
+
+@pytest.mark.parametrize("n", [200, 1_000])
+def test_a_gap_is_found_at_its_size(n: int) -> None:
+    rng = np.random.default_rng(n)
+    risks = [rng.uniform(0.2, 0.7, n) for _ in range(100)]
+    found = [calibration(r, rng.random(n) < r + 0.1).ece for r in risks]
+    assert np.mean(found) == pytest.approx(0.1, abs=0.015)
+
+
+def test_a_real_gap_stays() -> None:
+    rng = np.random.default_rng(1)
+    risk = rng.beta(2, 3, 2_000)
+    assert calibration(risk, rng.random(2_000) < np.clip(risk + 0.15, 0, 1)).ece == pytest.approx(0.14, abs=0.03)

@@ -36,7 +36,7 @@ def test_the_interval_is_that_of_scipy() -> None:
     ours = bootstrap_mean(x)
     theirs = scipy_stats.bootstrap((x,), np.mean, n_resamples=10_000, method="percentile", rng=1).confidence_interval
     assert ours.value == pytest.approx(x.mean())
-    assert (ours.low, ours.high) == pytest.approx(tuple(theirs), abs=0.02)
+    assert (ours.ci_low, ours.ci_high) == pytest.approx(tuple(theirs), abs=0.02)
 
 
 @given(st.integers(0, 1_000))
@@ -63,10 +63,10 @@ def test_few_nouns_give_no_interval_and_no_warning() -> None:
 def test_a_ratio_is_paired_over_nouns() -> None:
     word = np.random.default_rng(1).normal(6, 2, 40)
     halves = bootstrap_ratio(0.5 * word, word)
-    assert (halves.value, halves.low, halves.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert (halves.value, halves.ci_low, halves.ci_high) == pytest.approx((0.5, 0.5, 0.5))
     shuffled = bootstrap_ratio(0.5 * np.roll(np.sort(word), 7), word)
-    assert shuffled.low < 0.49
-    assert shuffled.high > 0.51
+    assert shuffled.ci_low < 0.49
+    assert shuffled.ci_high > 0.51
 
 
 def test_a_ratio_to_nothing_is_not_a_number() -> None:
@@ -131,6 +131,6 @@ def test_seeds_get_a_t_interval() -> None:
     x = [4.9, 5.1, 5.6, 4.7, 5.2]
     ours = t_interval(x)
     theirs = scipy_stats.t.interval(0.95, 4, loc=np.mean(x), scale=scipy_stats.sem(x))
-    assert (ours.low, ours.high) == pytest.approx(theirs)
+    assert (ours.ci_low, ours.ci_high) == pytest.approx(theirs)
     assert t_interval([3.0]) == Estimate(3.0, None, None, 1)
     assert t_interval([]) == Estimate(None, None, None, 0)

@@ -51,9 +51,9 @@ def test_the_interval_leaves_out_0_exactly_where_the_test_is_significant() -> No
         items = tables(rng, 1, 12, 5, frame=0.3)[0] + shift
         test, found = clustered_test(items), clustered_interval(items)
         assert test.p is not None
-        assert found.low is not None
-        assert found.high is not None
-        assert (found.low > 0 or found.high < 0) == (test.p < 0.05)
+        assert found.ci_low is not None
+        assert found.ci_high is not None
+        assert (found.ci_low > 0 or found.ci_high < 0) == (test.p < 0.05)
         seen.add(test.p < 0.05)
     assert seen == {True, False}
 
@@ -68,7 +68,7 @@ def test_it_is_statsmodels_two_way_clustered_interval() -> None:
     found = clustered_interval(items)
     assert found.value == pytest.approx(float(fit.params[0]))
     half = scipy_stats.t.ppf(0.975, 5) * float(fit.bse[0])
-    assert found.high - found.value == pytest.approx(half, rel=1e-8)
+    assert found.ci_high - found.value == pytest.approx(half, rel=1e-8)
 
 
 @pytest.mark.parametrize(("nouns", "frames"), [(20, 5), (40, 10), (100, 10)])
@@ -88,9 +88,9 @@ def test_a_ratio_covers_its_truth(truth: float, frame: float) -> None:
         below = 5 + tables(rng, 1, 40, 8, frame=frame)[0]
         above = 5 * truth + tables(rng, 1, 40, 8, frame=frame)[0]
         found = clustered_ratio(above, below)
-        assert found.low is not None
-        assert found.high is not None
-        inside += found.low <= truth <= found.high
+        assert found.ci_low is not None
+        assert found.ci_high is not None
+        inside += found.ci_low <= truth <= found.ci_high
     assert 0.92 <= inside / 600 <= 0.995
 
 

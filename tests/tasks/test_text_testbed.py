@@ -139,7 +139,7 @@ BROKEN = [
     ("  - cup", "  - cop", "line 7: 'cop' is not in the inventory"),
     ("  - cup", "  - book", "line 7: the noun 'book' is there twice"),
     ("  - cup", "  - no", "line 7: nouns[2] is no, which YAML reads as a truth value: put it in quotes"),
-    ("article: a,", "article: the,", "line 8: nouns[3].article is 'the', expected a or an"),
+    ("article: a,", "article: a big,", "line 8: nouns[3].article is 'a big', expected one word"),
     ("category: animals, ", "", "line 8: nouns[3] lacks the key 'category'"),
     ("default_form: word", "default_form: image", "line 9: default_form is 'image', expected word or gloss"),
     ('target: "{noun}"', "target: word", "line 11: target is 'word', expected a text with '{noun}' in it"),

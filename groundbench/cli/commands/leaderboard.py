@@ -29,9 +29,9 @@ SITE = Path("build/leaderboard")
 
 def _open(folder: Path) -> Board:
     from groundbench.leaderboard import open_board
-    from groundbench.registry import testbed_digest
+    from groundbench.leaderboard.submission.reference import installed_references
 
-    return open_board(folder, testbed_digest)
+    return open_board(folder, installed_references)
 
 
 @app.command(
@@ -77,7 +77,7 @@ def validate(
     Says one sentence of each that is refused, and then ends with exit code 2.
     """
     from groundbench.api.errors import BadInputError
-    from groundbench.leaderboard import RefusedError, read_submission
+    from groundbench.leaderboard import RefusedError
     from groundbench.leaderboard.submission.recheck import recheck as score_again
 
     opened = _open(board)
@@ -87,13 +87,14 @@ def validate(
     rescore = _rescorer(recheck) if recheck is not None else None
     refused = 0
     chosen = names or opened.slugs
-    for slug in chosen:
-        folder = opened.entries / slug
+    for submission in opened.read(chosen):
         try:
-            submission = read_submission(folder, opened.hashes_of)
-            typer.echo(f"{slug}: valid, {_runs(submission)}")
+            if isinstance(submission, RefusedError):
+                raise submission
+            typer.echo(f"{submission.slug}: valid, {_runs(submission)}")
             if rescore is not None:
-                for run in submission.runs:
+                for run in (r for r in submission.runs if r.results):
+                    folder = opened.entries / submission.slug
                     done = score_again(folder, run, rescore, n=sample, seed=seed, tolerance=tolerance)
                     typer.echo(f"{done.run}: {done.n_items} items scored again, at most {done.worst:.2g} nats apart")
         except RefusedError as error:

@@ -85,6 +85,7 @@ def _as_json(info: ModelInfo, testbed: str, found: Sequence[Ability]) -> dict[st
         "layers": info.n_layers,
         "dtype": info.dtype,
         "device": info.device,
+        "notes": list(info.notes),
         "testbed": testbed,
         "abilities": {a.name: {"works": a.works, "detail": a.detail} for a in found},
     }

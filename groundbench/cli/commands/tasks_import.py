@@ -234,6 +234,7 @@ def _show(manifest: Manifest, out: Path) -> None:
 
 SELECT_EPILOG = examples(
     ("at the published threshold", "groundbench tasks select-nouns corpora/brown"),
+    ("of another language", "groundbench tasks select-nouns corpora/es --nouns cdi-es"),
     ("at a lower one, for a program", "groundbench tasks select-nouns corpora/brown --at-least 50 --json"),
 )
 
@@ -243,12 +244,16 @@ def select_nouns(
     at_least: Annotated[
         int, typer.Option(help="How often a noun must be shown, and how often said.", min=1, metavar="K")
     ] = 100,
+    nouns: Annotated[
+        str, typer.Option(help="inventory (the paper's), cdi-en, cdi-es, or a file of nouns.", metavar="NAME|FILE")
+    ] = "inventory",
     as_json: AsJson = False,
 ) -> None:
     """Which nouns of the inventory a corpus shows and says often enough, and why the others do not stay."""
     from groundbench.tasks import corpora as importers
+    from groundbench.tasks.inventories import load_inventory
 
-    found = importers.select_nouns(corpus, at_least)
+    found = importers.select_nouns(corpus, at_least, [n.word for n in load_inventory(nouns).nouns])
     if as_json:
         console.show_json(_plain(found))
         return

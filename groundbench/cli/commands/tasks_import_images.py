@@ -80,6 +80,8 @@ def _show(manifest: PictureManifest, out: Path) -> None:
     if manifest.scarce:
         few = ", ".join(f"{noun} {n}" for noun, n in manifest.scarce.items())
         page.print(f"Fewer than {manifest.at_least} photos, left out: {few}")
+    if manifest.unmatched:
+        page.print(f"Categories that are no noun of the inventory: {', '.join(manifest.unmatched)}", soft_wrap=True)
     if manifest.distance is not None and manifest.displaced is not None:
         page.print(
             f"Mismatched photos: mean distance {manifest.distance:.2f} in the other objects (0: the same ones), "

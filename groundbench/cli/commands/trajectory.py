@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import AsJson, Force, LoadOptions, RunOptions, Testbed, examples
+from groundbench.cli.options import AsJson, Explain, Force, LoadOptions, RunOptions, Testbed, examples
 from groundbench.cli.parameters import shared_parameters
 
 EPILOG = examples(
     ("a model trained by `groundbench train`", "groundbench trajectory runs/gpt2/seed-42 --out runs/gpt2-measured"),
     ("gain alone, at ten checkpoints", "groundbench trajectory CHECKPOINTS --measure gain --points 10 --out DIR"),
     ("all seeds of a run, and their mean", "groundbench trajectory runs/gpt2 --out runs/gpt2-measured"),
+    ("revisions of a repository on the hub", "groundbench trajectory ORG/NAME@step1000,step2000 --out DIR"),
     ("then the page", "groundbench report runs/gpt2-measured"),
 )
 
@@ -40,7 +41,7 @@ def trajectory(
     checkpoints: Annotated[
         Path,
         typer.Argument(
-            help="A folder of step-* folders, or of several seed-* folders with such.",
+            help="A folder of step-* folders, or of several seed-* folders with such; or org/name@step1000,step2000.",
             show_default=False,
             metavar="CHECKPOINTS",
         ),
@@ -65,6 +66,7 @@ def trajectory(
     ] = 4,
     force: Force = False,
     as_json: AsJson = False,
+    explain: Explain = False,
     loading: LoadOptions,
 ) -> None:
     """Measure every checkpoint of a training run: when grounding emerges, and what carries it.
@@ -90,12 +92,14 @@ def trajectory(
         if as_json:
             typer.echo(mean.model_dump_json(indent=1))
         else:
-            show_seeds(mean)
-        console.note(f"wrote {out / 'aggregate.json'}; a page: groundbench report {out}")
+            show_seeds(mean, explain=explain)
+        console.note(f"wrote {out / 'aggregate.json'}")
+        console.note(f"next: groundbench report {out}   (a page)")
         return
     done = measure_all(checkpoints, testbed, out=out, options=asked, force=force)
     if as_json:
         typer.echo(done.model_dump_json(indent=1))
     else:
-        show_trajectories([done])
-    console.note(f"wrote {out / 'trajectory.json'}; a page: groundbench report {out}")
+        show_trajectories([done], explain=explain)
+    console.note(f"wrote {out / 'trajectory.json'}")
+    console.note(f"next: groundbench report {out}   (a page)")

@@ -50,7 +50,7 @@ def from_lm_eval(results: Mapping[str, Any], samples: Samples | None = None, *, 
     if len(beds) > 1:
         raise BadInputError(f"{source}: tasks of several testbeds ({', '.join(sorted(b[0] for b in beds))})")
     counts = {n: int(results["n-samples"][n]["effective"]) for n in ours}
-    forms = [_form(m, results["results"][n], samples.get(n)) for n, m in ours.items()]
+    forms = [_form(m, results["results"][n], counts[n], samples.get(n)) for n, m in ours.items()]
     (name, version, digest), head = beds.pop(), next(iter(ours))
     config = results.get("config", {})
     return Result(
@@ -64,8 +64,7 @@ def from_lm_eval(results: Mapping[str, Any], samples: Samples | None = None, *, 
             n_nouns=forms[0].n_nouns,
             n_items=counts[head],
         ),
-        gain=forms[0].gain,
-        forms=tuple(forms) if len(forms) > 1 else (),
+        forms=tuple(forms),
         protocol={"harness": "lm-eval", "backend": str(config.get("model")), "limit": config.get("limit")}
         | {"documents": dict(counts), "units": "nats"},
         environment=EnvironmentRecord(
@@ -122,19 +121,22 @@ def _n_nouns(metadata: Mapping[str, Any]) -> int:
 
 
 def _form(
-    metadata: Mapping[str, Any], metrics: Mapping[str, Any], samples: Sequence[Mapping[str, Any]] | None
+    metadata: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    n_items: int,
+    samples: Sequence[Mapping[str, Any]] | None,
 ) -> FormRecord:
     form = str(metadata["env_form"])
     if samples and all("shown" in s["doc"] for s in samples):
         table = table_of(form, samples)
-        return FormRecord(env_form=form, n_nouns=len(table.nouns), gain=measure_gain(table))
+        return FormRecord(env_form=form, n_nouns=len(table.nouns), n_items=n_items, gain=measure_gain(table))
     values = {field: _number(metrics.get(f"{name},none")) for field, name in METRICS.items()}
     ends = {
         f"{prefix}ci_{end}": _number(metrics.get(f"{name}_ci_{end},none"))
         for prefix, name in (("", "grounding_gain"), ("same_category_", "same_category_gain"))
         for end in ("low", "high")
     }
-    return FormRecord(env_form=form, n_nouns=_n_nouns(metadata), gain=GainRecord(**values, **ends))
+    return FormRecord(env_form=form, n_nouns=_n_nouns(metadata), n_items=n_items, gain=GainRecord(**values, **ends))
 
 
 def table_of(form: str, samples: Iterable[Mapping[str, Any]]) -> SurprisalTable:

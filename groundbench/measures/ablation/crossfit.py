@@ -32,6 +32,7 @@ from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import GainItems, gain_items, noun_means
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import MIN_RATE, HeadRule, detected, headline_rule, shares
+from groundbench.results.base import flat
 from groundbench.results.run import AblationRecord, Control
 from groundbench.stats.significance import beyond_draws_p, clustered_ratio, clustered_test, rank_p
 
@@ -206,9 +207,7 @@ def _against(
             "gain_ablated": ablated,
             "gain_control": _mean_of(gains),
             "gain_control_draws": tuple(known),
-            "gain_removed": removed.value,
-            "gain_removed_ci_low": removed.low,
-            "gain_removed_ci_high": removed.high,
+            **flat("gain_removed", removed),
             "p_cluster": paired,
             "p_draws": apart,
             "p_rank": rank_p(-ablated, [-g for g in known]) if ablated is not None and wanted > 1 else None,

@@ -22,6 +22,7 @@ from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import noun_means
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import detected, headline_rule
+from groundbench.results.base import flat
 from groundbench.results.run import AblationRecord
 from groundbench.stats.significance import clustered_ratio, clustered_test, rank_p
 
@@ -100,9 +101,7 @@ def instance(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
         gain_ablated=mean(noun_means(after_gain)),
         gain_control=mean(noun_means(np.mean(gains, axis=0))),
         gain_control_draws=tuple(float(np.nanmean(g)) for g in gains),
-        gain_removed=removed.value,
-        gain_removed_ci_low=removed.low,
-        gain_removed_ci_high=removed.high,
+        **flat("gain_removed", removed),
         p_cluster=_p_of_gain(after_gain, np.mean(gains, axis=0), before, pairs.nested),
         p_surprisal=clustered_test(after - control, nested=pairs.nested).p,
         p_rank=rank_p(cut, harm),

@@ -30,7 +30,7 @@ def by_noun(noun: Ints, values: Floats) -> Floats:
 def ratio(noun: Ints, above: Floats, below: Floats, seed: int) -> Interval:
     """A ratio of means over nouns of two values of each pair, with its paired bootstrap."""
     found = bootstrap_ratio(by_noun(noun, above), by_noun(noun, below), seed=seed)
-    return Interval(value=found.value, ci_low=found.low, ci_high=found.high)
+    return Interval(value=found.value, ci_low=found.ci_low, ci_high=found.ci_high)
 
 
 def areas(share: Floats, f: Floats, *, log: bool = False) -> tuple[float, float]:

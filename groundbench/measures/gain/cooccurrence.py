@@ -162,7 +162,13 @@ def pair_differences(table: SurprisalTable) -> Floats:
 
 def _regression(window: Window, statistic: Statistic, unit: Literal["noun", "pair"], r2: Estimate) -> Regression:
     return Regression(
-        window=window, statistic=statistic, unit=unit, r2_adjusted=r2.value, ci_low=r2.low, ci_high=r2.high, n=r2.n
+        window=window,
+        statistic=statistic,
+        unit=unit,
+        r2_adjusted=r2.value,
+        ci_low=r2.ci_low,
+        ci_high=r2.ci_high,
+        n=r2.n,
     )
 
 

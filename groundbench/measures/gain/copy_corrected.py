@@ -34,8 +34,8 @@ def copy_corrected(tables: Sequence[SurprisalTable]) -> CopyCorrected | None:
     ratio = clustered_ratio(above[both], below[both], nested=word.frame_kind == "per-noun")
     return CopyCorrected(
         ratio=ratio.value,
-        ci_low=ratio.low,
-        ci_high=ratio.high,
+        ci_low=ratio.ci_low,
+        ci_high=ratio.ci_high,
         gain_gloss=float(noun_means(above)[both].mean()) if both.any() else None,
         gain_word=float(noun_means(below)[both].mean()) if both.any() else None,
         n_nouns=int(both.sum()),

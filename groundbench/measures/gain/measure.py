@@ -124,17 +124,17 @@ def measure_gain(
     matched, mismatched = noun_means(items.matched), noun_means(items.mismatched)
     return GainRecord(
         mean=overall.value,
-        ci_low=overall.low,
-        ci_high=overall.high,
-        ci_nouns_low=conditional.low,
-        ci_nouns_high=conditional.high,
+        ci_low=overall.ci_low,
+        ci_high=overall.ci_high,
+        ci_nouns_low=conditional.ci_low,
+        ci_nouns_high=conditional.ci_high,
         matched=_mean_or_none(matched),
         mismatched=_mean_or_none(mismatched),
         p_cluster=test.p,
         p_signflip=signflip_p(by_noun, n_flips=n_resamples, seed=seed),
         same_category=alike.value,
-        same_category_ci_low=alike.low,
-        same_category_ci_high=alike.high,
+        same_category_ci_low=alike.ci_low,
+        same_category_ci_high=alike.ci_high,
         per_frame_sd=None if items.nested else _sd_or_none(noun_means(items.gain.T)),
         probe_gap=None if probe is None else _probe_gap(table, probe),
         ideal=ideal,
@@ -173,7 +173,7 @@ def _by_category(categories: tuple[str, ...], items: GainItems) -> tuple[Categor
     for name in np.unique(own):
         gain = clustered_interval(items.gain[own == name], nested=items.nested)
         found.append(
-            CategoryGain(category=str(name), n_nouns=gain.n, gain=gain.value, ci_low=gain.low, ci_high=gain.high)
+            CategoryGain(category=str(name), n_nouns=gain.n, gain=gain.value, ci_low=gain.ci_low, ci_high=gain.ci_high)
         )
     return tuple(found)
 

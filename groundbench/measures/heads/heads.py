@@ -138,14 +138,14 @@ def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSal
         diagonal=rule.diagonal,
         n_items=len(saliency),
         mean_count=count.value,
-        ci_low=count.low,
-        ci_high=count.high,
+        ci_low=count.ci_low,
+        ci_high=count.ci_high,
         null_count=_null_count(saliency, rule),
         even_count=_even_count(saliency, rule),
         untrained_count=None if untrained is None else float(detected(untrained, rule).sum(1).mean()),
         mean_layer=float((passed * saliency.head_layer).sum() / passed.sum()) if passed.any() else None,
-        mean_layer_ci_low=layer.low,
-        mean_layer_ci_high=layer.high,
+        mean_layer_ci_low=layer.ci_low,
+        mean_layer_ci_high=layer.ci_high,
         by_head=_by_head(saliency, found, passed, aggregate=rule.kind == "aggregate"),
         stability=tuple(
             Stability(threshold=t, mean_count=float(_passes(found, replace(rule, threshold=t)).sum(1).mean()))

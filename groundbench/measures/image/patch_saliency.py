@@ -11,6 +11,7 @@ from groundbench.engine.subject import Subject
 from groundbench.measures.ablation.crossfit import crossfit_lists
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import headline_rule
+from groundbench.results.base import flat
 from groundbench.results.image import PatchReading
 from groundbench.stats.significance import clustered_interval, clustered_ratio, items_table
 
@@ -58,9 +59,7 @@ def read_patches(saliency: HeadSaliency, chosen: Bools, heads: Literal["all", "c
         n_heads=float(chosen.sum(1).mean()),
         n_items=int(measured.sum()),
         expected=float(expected[measured].mean()) if measured.any() else None,
-        **{name: e.value for name, e in found.items()},
-        **{f"{name}_ci_low": e.low for name, e in found.items()},
-        **{f"{name}_ci_high": e.high for name, e in found.items()},
+        **{field: number for name, e in found.items() for field, number in flat(name, e).items()},
     )
 
 

@@ -21,6 +21,7 @@ from groundbench.engine.contexts import Contexts, matched, of_prompts
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, surprisals
 from groundbench.measures.heads.spans import patch_positions
+from groundbench.results.base import flat
 from groundbench.results.image import SwapRecord
 from groundbench.stats.significance import clustered_interval, clustered_ratio, items_table
 
@@ -122,15 +123,9 @@ def measure_swap(
         n_items=len(np.unique(index[:, 0])),
         mismatches=mismatches,
         n_left_out=len(pairs) - len(kept),
-        gain=before.value,
-        gain_ci_low=before.low,
-        gain_ci_high=before.high,
-        gain_swapped=after.value,
-        gain_swapped_ci_low=after.low,
-        gain_swapped_ci_high=after.high,
-        ratio=ratio.value,
-        ratio_ci_low=ratio.low,
-        ratio_ci_high=ratio.high,
+        **flat("gain", before),
+        **flat("gain_swapped", after),
+        **flat("ratio", ratio),
     )
 
 

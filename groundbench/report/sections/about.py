@@ -7,8 +7,8 @@ import json
 from pydantic import JsonValue
 
 from groundbench.report.elements import Cell, Facts, Section, Table
-from groundbench.report.text.numbers import count, number, parameters
 from groundbench.results.run import EnvironmentRecord, ModelRecord, Result, TestbedRecord
+from groundbench.results.text.numbers import count, number, parameters
 from groundbench.results.unknown_words import KEY as UNKNOWN
 from groundbench.results.unknown_words import unknown_words
 
@@ -93,11 +93,3 @@ def excluded_table(testbed: TestbedRecord) -> tuple[Table, ...]:
         return ()
     rows = tuple((e.noun, e.reason) for e in testbed.excluded)
     return (Table("Nouns left out", ("Noun", "Why"), rows, frozenset({0, 1})),)
-
-
-def extra_section(id_: str, title: str, values: dict[str, JsonValue] | None) -> Section | None:
-    """A free-form part of a result (screening), as it stands; None where it was not asked for."""
-    if values is None:
-        return None
-    rows = tuple((k, _plain(v)) for k, v in values.items())
-    return Section(id_, title, tables=(Table(title, ("Field", "Value"), rows, frozenset({0, 1})),))

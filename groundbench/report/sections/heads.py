@@ -8,9 +8,9 @@ from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.charts.heatmap import Head, MapStyle, heat_map
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Figure, Section, Table
-from groundbench.report.text.numbers import interval, number, percent
-from groundbench.report.text.sentences import heads_sentence
 from groundbench.results.run import HeadCount, HeadsRecord, ModelRecord
+from groundbench.results.text.numbers import interval, number, percent
+from groundbench.results.text.sentences import heads_sentence
 
 DETECTED = 0.5
 TOP = 12

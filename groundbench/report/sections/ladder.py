@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.elements import Cell, Figure, Section, Table
-from groundbench.report.text.numbers import count, decimals_for, interval, number, p_value, percent
 from groundbench.results.run import FormRecord, Result
+from groundbench.results.text.numbers import count, decimals_for, interval, number, p_value, percent
 
 TITLE = "Ladder of forms"
 NAMED = 12
@@ -16,7 +16,7 @@ NAMED = 12
 
 def ladder_section(result: Result) -> Section:
     """The gain, the heads and the ablation with every way of showing a noun."""
-    if not result.forms:
+    if len(result.forms) < 2:
         why = f"Only the form “{result.testbed.env_form}” was measured."
         return Section("ladder", TITLE, missing=why)
     tables = [t for t in (_mechanism(result.forms), *_shared_heads(result)) if t]

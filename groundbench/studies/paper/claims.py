@@ -68,10 +68,10 @@ def _emerges(measured: Measured) -> tuple[Verdict, str]:
         return "not testable", "the gain was measured at fewer than two steps"
     first, last = (ev.gain_interval(measured, s) for s in (steps[0], steps[-1]))
     why = f"G {ev.said(first)} at step {steps[0]}, {ev.said(last)} at step {steps[-1]}"
-    if last.low is None:
+    if last.ci_low is None:
         return "not testable", why
-    if last.low <= 0:
-        return ("not reproduced" if last.high is not None and last.high < NO_GAIN else "not testable"), why
+    if last.ci_low <= 0:
+        return ("not reproduced" if last.ci_high is not None and last.ci_high < NO_GAIN else "not testable"), why
     none_before = abs(first.value or 0.0) <= NEGLIGIBLE * (last.value or 0.0)
     return ("reproduced" if none_before else "not reproduced"), why
 
@@ -227,14 +227,14 @@ def _gather(measured: Measured) -> tuple[Verdict, str]:
     removed = [a for p in ev.points_at(measured, last) if (a := ev.cut(p, "crossfit", "gather")) is not None]
     if any(STRONGEST in (a.note or "") for a in removed):
         return "not testable", f"{why}; {STRONGEST}"
-    if part.low is None or part.high is None:
+    if part.ci_low is None or part.ci_high is None:
         part = ev.widest([Estimate(a.gain_removed, a.gain_removed_ci_low, a.gain_removed_ci_high, 0) for a in removed])
         why = f"{why}; of the untouched gain it takes {ev.said(part)}, over nouns"
-    if part.low is None or part.high is None:
+    if part.ci_low is None or part.ci_high is None:
         return "not testable", why
-    if part.high < NEGLIGIBLE:
+    if part.ci_high < NEGLIGIBLE:
         return "reproduced", why
-    return ("not reproduced" if part.low > 0 else "not testable"), why
+    return ("not reproduced" if part.ci_low > 0 else "not testable"), why
 
 
 def _lens(measured: Measured) -> tuple[Verdict, str]:
@@ -267,15 +267,15 @@ def _null(null: Measured, grounded: Measured | None) -> tuple[Verdict, str]:
     steps = ev.steps_with(null, ev.gain)
     last = ev.gain_interval(null, steps[-1])
     why = f"G {ev.said(last, 3)} at step {steps[-1]}{ev.over_nouns(null)}"
-    if last.low is None or last.high is None:
+    if last.ci_low is None or last.ci_high is None:
         return "not testable", why
-    if not last.low <= 0 <= last.high:
+    if not last.ci_low <= 0 <= last.ci_high:
         return "not reproduced", why
     if grounded is None:
         return "not testable", f"{why}; there is no run of the same recipe on its own scenes to compare with"
     beside = ev.gain_interval(grounded, grounded.mean.last.step).value or 0.0
     why = f"{why}; on its own scenes {ev.plain(beside)}"
-    return ("reproduced" if max(-last.low, last.high) <= NEGLIGIBLE * beside else "not testable"), why
+    return ("reproduced" if max(-last.ci_low, last.ci_high) <= NEGLIGIBLE * beside else "not testable"), why
 
 
 CRITERIA = (

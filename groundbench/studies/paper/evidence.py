@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from groundbench.report.text.numbers import number, p_value, with_interval
 from groundbench.results.run import AblationRecord, HeadsRecord
+from groundbench.results.text.numbers import number, p_value, with_interval
 from groundbench.results.trajectory import TrajectoryPoint
 from groundbench.stats.significance import Estimate, bootstrap_mean, t_interval
 from groundbench.studies.paper.measure import Measured
@@ -63,7 +63,7 @@ def interval_at(measured: Measured, read: ReadInterval, step: int | None) -> Est
     if not known or len(known) < len(each):
         return None
     found = over_seeds([e.value for e in known])
-    return widest(known) if found.low is None else found
+    return widest(known) if found.ci_low is None else found
 
 
 def change(measured: Measured, read: Read, first: int, last: int) -> Estimate:
@@ -80,7 +80,7 @@ def gain(point: TrajectoryPoint) -> float | None:
 def gain_interval(measured: Measured, step: int) -> Estimate:
     """The gain at a step: t-interval over seeds; of fewer than three the widest of their intervals over nouns."""
     found = over_seeds(at(measured, step, gain))
-    if found.low is not None:
+    if found.ci_low is not None:
         return found
     records = [r for p in points_at(measured, step) if (r := p.result.gain) is not None]
     return widest([Estimate(r.mean, r.ci_low, r.ci_high, len(r.by_noun)) for r in records])
@@ -92,7 +92,7 @@ def no_gain(measured: Measured) -> str | None:
     if not steps:
         return "the gain was not measured"
     last = gain_interval(measured, steps[-1])
-    if last.low is not None and last.low > 0:
+    if last.ci_low is not None and last.ci_low > 0:
         return None
     return f"G {said(last)} at step {steps[-1]}: no gain is shown that anything could carry"
 
@@ -100,7 +100,7 @@ def no_gain(measured: Measured) -> str | None:
 def gain_growth(measured: Measured, first: int, last: int) -> Estimate:
     """How much the gain grew: t-interval over seeds; of fewer than three the widest bootstrap over their nouns."""
     found = change(measured, gain, first, last)
-    if found.low is not None:
+    if found.ci_low is not None:
         return found
     seeds = zip(points_at(measured, first), points_at(measured, last), strict=True)
     return widest([_noun_growth(a, b) for a, b in seeds])
@@ -120,7 +120,7 @@ def _by_noun(point: TrajectoryPoint) -> dict[str, float]:
 def count_growth(measured: Measured, first: int, last: int) -> Estimate:
     """How many more heads an item has: over seeds; of fewer than three from the ends of their intervals over nouns."""
     found = change(measured, lambda p: r.mean_count if (r := heads(p)) else None, first, last)
-    if found.low is not None:
+    if found.ci_low is not None:
         return found
     pairs = zip(points_at(measured, first), points_at(measured, last), strict=True)
     records = [(a, b) for p, q in pairs if (a := heads(p)) and (b := heads(q))]
@@ -135,7 +135,7 @@ def count_excess(measured: Measured, step: int) -> Estimate:
         return None if r is None or r.mean_count is None or r.null_count is None else r.mean_count - r.null_count
 
     found = over_seeds(at(measured, step, read))
-    if found.low is not None:
+    if found.ci_low is not None:
         return found
     records = [r for p in points_at(measured, step) if (r := heads(p)) is not None]
     return widest([_apart(r, r.null_count, r.null_count, r.null_count) for r in records])
@@ -155,8 +155,8 @@ def _apart(record: HeadsRecord, mean: float | None, low: float | None, high: flo
 def widest(estimates: Sequence[Estimate]) -> Estimate:
     """The mean of several seeds' numbers within the lowest and highest ends of their intervals."""
     values = [e.value for e in estimates if e.value is not None]
-    lows = [e.low for e in estimates if e.low is not None]
-    highs = [e.high for e in estimates if e.high is not None]
+    lows = [e.ci_low for e in estimates if e.ci_low is not None]
+    highs = [e.ci_high for e in estimates if e.ci_high is not None]
     if not values or len(lows) < len(values):
         return Estimate(sum(values) / len(values) if values else None, None, None, len(values))
     return Estimate(sum(values) / len(values), min(lows), max(highs), len(values))
@@ -243,10 +243,10 @@ def r2(point: TrajectoryPoint) -> float | None:
 
 def said(estimate: Estimate, decimals: int = 2) -> str:
     """`mean [low, high]`; up to two decimals more where an end would round to 0, on whose side a verdict may hang."""
-    ends = [e for e in (estimate.low, estimate.high) if e]
+    ends = [e for e in (estimate.ci_low, estimate.ci_high) if e]
     while decimals < MOST_DECIMALS and any(round(e, decimals) == 0 for e in ends):
         decimals += 1
-    return with_interval(estimate.value, estimate.low, estimate.high, decimals) or "not measured"
+    return with_interval(estimate.value, estimate.ci_low, estimate.ci_high, decimals) or "not measured"
 
 
 def few(measured: Measured, instead: str = "no interval over seeds") -> str:

@@ -59,7 +59,7 @@ def _reference(runs: Sequence[Measured]) -> Measured | None:
 def _grounded(reference: Measured) -> list[tuple[float, AggregatePoint]]:
     """The Transformer's checkpoints that ground, with their held-out losses."""
     known = [(p.heldout_loss.mean, p) for p in reference.mean.points if p.heldout_loss and p.gain and p.step > 0]
-    return [(loss, p) for loss, p in known if (ev.gain_interval(reference, p.step).low or 0.0) > 0]
+    return [(loss, p) for loss, p in known if (ev.gain_interval(reference, p.step).ci_low or 0.0) > 0]
 
 
 def untrained(measured: Measured, runs: Sequence[Measured]) -> str | None:
@@ -92,11 +92,11 @@ def _verdict(lstm: Measured, reference: Measured) -> LstmVerdict:
 
 
 def _outcome(gain: Estimate, other: float | None) -> Outcome:
-    if gain.low is None or gain.high is None or other is None:
+    if gain.ci_low is None or gain.ci_high is None or other is None:
         return "undecided"
-    if gain.low > SMALL * other:
+    if gain.ci_low > SMALL * other:
         return "grounds"
-    return "does not ground" if gain.high < SMALL * other else "undecided"
+    return "does not ground" if gain.ci_high < SMALL * other else "undecided"
 
 
 def missing_variants(lstms: Sequence[Measured]) -> str:
@@ -129,9 +129,9 @@ def _decide(runs: Sequence[Measured]) -> tuple[Verdict, str]:
         + [f"{v.measured.run.name}: G {ev.said(v.gain)}{ev.over_nouns(v.measured)}, {v.verdict}" for v in each]
     )
     reference = _reference(runs)
-    without = {m.run.name: m for m in others if (gains[m.run.name].low or 0.0) <= 0}
+    without = {m.run.name: m for m in others if (gains[m.run.name].ci_low or 0.0) <= 0}
     idle = [n for n, m in without.items() if reference is not None and not _trained(m, reference)]
-    flat = [n for n in without if n not in idle and (high := gains[n].high) is not None and high < NO_GAIN]
+    flat = [n for n in without if n not in idle and (high := gains[n].ci_high) is not None and high < NO_GAIN]
     if flat or any(v.verdict == "grounds" for v in each):
         return "not reproduced", why
     if idle:

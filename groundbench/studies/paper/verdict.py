@@ -34,12 +34,12 @@ def counted(claims: Sequence[Claim]) -> str:
 
 def sided(estimate: Estimate, bound: float = 0.0, above: Verdict = "reproduced") -> Verdict:
     """What an interval says of a bound: `above` if all of it lies above, the opposite if none does, else nothing."""
-    if estimate.low is None or estimate.high is None:
+    if estimate.ci_low is None or estimate.ci_high is None:
         return "not testable"
-    if estimate.low > bound:
+    if estimate.ci_low > bound:
         return above
     below: Verdict = "not reproduced" if above == "reproduced" else "reproduced"
-    return below if estimate.high <= bound else "not testable"
+    return below if estimate.ci_high <= bound else "not testable"
 
 
 def all_of(*verdicts: Verdict) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from groundbench.tasks.corpora.formats.chat_marks import unmark
 from groundbench.tasks.corpora.formats.chat_words import spoken
 
 _PIECE = re.compile(
@@ -40,7 +41,7 @@ def read_main(line: str) -> Spoken:
     comments: list[tuple[str, str]] = []
     scopes: list[int] = []
     item = 0  # where the last word or group begins: what an annotation is about
-    for piece in _PIECE.findall(line):
+    for piece in _PIECE.findall(unmark(line)):
         first = piece[0]
         if first == "<":
             scopes.append(len(words))

@@ -18,14 +18,17 @@ UNNAMED = frozenset(("", "change_me_later"))
 
 
 def read_childes(data: bytes, source: Source, faults: list[Fault], *, tiers: str, fold_case: bool) -> Iterator[Record]:
-    """The one transcript of a file.
+    """The one transcript of a file. A line that cannot be read is left out and its fault noted.
 
     Raises:
         FaultError: the file cannot be read; names the line.
     """
+    before = len(faults)
     read = read_xml if source.suffix == ".xml" else read_chat
-    transcript = read(data, source.name)
-    found = list(utterances(transcript, tier_set(tiers), fold_case=fold_case))
+    transcript = read(data, source.name, faults)
+    found = list(utterances(transcript, tier_set(tiers), fold_case=fold_case, odd=faults))
+    if not found and len(faults) > before:
+        return  # nothing but odd lines
     content = None if found else data  # without a word only the bytes tell two files apart
     yield Record(source.name, corpus_name(transcript, source), content, found, transcript.lines, transcript.origin)
 

@@ -8,13 +8,17 @@ from typing import Literal, NamedTuple
 
 from groundbench.api.errors import BadInputError
 from groundbench.tasks.corpora.formats.chat_main_line import BracketError, read_main
-from groundbench.tasks.corpora.formats.chat_words import plain
+from groundbench.tasks.corpora.formats.chat_words import ACTION, UNK, plain
 from groundbench.tasks.corpora.formats.transcript import Transcript
-from groundbench.tasks.corpora.importing.faults import fault
+from groundbench.tasks.corpora.importing.faults import Fault, fault
+from groundbench.tasks.corpora.manifest import PAD
 
 ENV, LAN = ":<ENV>", ":<LAN>"
 QUESTION, ANSWER = "<Q>", "<A>"
 """Who speaks in a dialogue about a picture. Its caption stands before the first question and has that one's tag."""
+
+SPECIAL = frozenset((PAD, UNK, ACTION))
+"""Tokens that are no word and no speaker."""
 
 Kind = Literal["env", "lan"]
 
@@ -53,20 +57,29 @@ def tier_set(name: str) -> TierSet:
     return TIER_SETS[name]
 
 
-def utterances(transcript: Transcript, tiers: TierSet, *, fold_case: bool = False) -> Iterator[Utterance]:
+def utterances(
+    transcript: Transcript, tiers: TierSet, *, fold_case: bool = False, odd: list[Fault] | None = None
+) -> Iterator[Utterance]:
     """The utterances of a transcript: ENV first (headers, tiers, scoped comments), led by the speaker's tag.
 
     A header annotates the utterance after it. Utterances of which nothing is left (`&=laughs .`) are left out.
 
+    Args:
+        odd: takes the faults of utterances that cannot be read, which are then left out.
+
     Raises:
-        FaultError: a bracket that is not closed (names the utterance's line).
+        FaultError: without `odd`, a bracket that is not closed (names the utterance's line).
     """
     for turn in transcript.turns:
         try:
             words, comments = read_main(turn.main)
         except BracketError as error:
-            raise fault(transcript.name, turn.line, f"{error} in the utterance of {turn.speaker}") from None
-        tag = f"<{turn.speaker}>"
+            wrong = fault(transcript.name, turn.line, f"{error} in the utterance of {turn.speaker}")
+            if odd is None:
+                raise wrong from None
+            odd.append(wrong.fault)
+            continue
+        tag = speaker_tag(turn.speaker)
         shown = [text for name, text in turn.before if name in tiers.headers]
         shown += [text for name, text in turn.tiers if name in tiers.tiers]
         if tiers.comments:
@@ -77,6 +90,12 @@ def utterances(transcript: Transcript, tiers: TierSet, *, fold_case: bool = Fals
         _add(found, "lan", tag, words, fold_case)
         if found:
             yield found
+
+
+def speaker_tag(speaker: str) -> str:
+    """The token that leads what a speaker says; never one of the special tokens, whatever the speaker's code."""
+    tag = f"<{speaker}>"
+    return f"<speaker:{speaker}>" if tag in SPECIAL else tag
 
 
 def _add(utterance: Utterance, kind: Kind, tag: str, words: list[str], fold_case: bool) -> None:

@@ -91,13 +91,14 @@ def test_the_command_lines_bounds_reach_the_loader(
 ) -> None:
     whole = run_json(capsys, folders["llama"])
     bounded = run_json(capsys, folders["llama"], "--device-map", "auto", "--max-memory", "cpu=40KB")
-    assert bounded["gain"]["mean"] == nats(whole["gain"]["mean"], whole["gain"]["mismatched"])
+    found, wanted = bounded["forms"][0]["gain"], whole["forms"][0]["gain"]
+    assert found["mean"] == nats(wanted["mean"], wanted["mismatched"])
     assert bounded["model"] == whole["model"]
-    assert whole["heads"][0]["untrained_count"] is not None
-    assert bounded["heads"][0]["untrained_count"] is None  # random weights of a spread model are not drawn
+    assert whole["forms"][0]["heads"][0]["untrained_count"] is not None
+    assert bounded["forms"][0]["heads"][0]["untrained_count"] is None  # random weights of a spread model are not drawn
     half = run_json(capsys, folders["llama"], "--dtype", "bfloat16", "--device", "cpu")
     assert half["model"]["dtype"] == "bfloat16"
-    assert half["gain"]["mean"] == pytest.approx(whole["gain"]["mean"], abs=0.05)
+    assert half["forms"][0]["gain"]["mean"] == pytest.approx(whole["forms"][0]["gain"]["mean"], abs=0.05)
 
 
 @pytest.mark.parametrize("bits", ["8bit", "4bit"])

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from groundbench.adapters.loading import users_files
-from groundbench.adapters.loading.load import Source, locate
+from groundbench.adapters.loading.source import Source, locate
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvSegment, Prompt, TextSegment
 from groundbench.registry import open_model
@@ -244,7 +244,7 @@ def test_names_tell_checkpoints_apart(whole: Path, tmp_path: Path) -> None:
 
 def test_errors_of_our_own_stay_errors(tmp_path: Path) -> None:
     """Only what others raise is told as a fault of the files; memory that runs out is nobody's."""
-    source = Source("m", str(tmp_path), tmp_path)
+    source = Source("m", tmp_path)
     with pytest.raises(MemoryError), users_files.opening(source, "config.json"):
         raise MemoryError
     ours: dict[str, Any] = {"__name__": "groundbench.engine.made_up"}

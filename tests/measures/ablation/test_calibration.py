@@ -148,4 +148,4 @@ def test_signflips_and_bootstrap_over_nouns_are_calibrated() -> None:
     rejected = np.mean([signflip_p(x, n_flips=499, seed=i) <= 0.05 for i, x in enumerate(nouns)])
     assert 0.03 <= rejected <= 0.07
     intervals = [bootstrap_mean(x, n_resamples=500, seed=i) for i, x in enumerate(nouns)]
-    assert 0.90 <= np.mean([e.low <= 0 <= e.high for e in intervals]) <= 0.97
+    assert 0.90 <= np.mean([e.ci_low <= 0 <= e.ci_high for e in intervals]) <= 0.97

@@ -103,10 +103,10 @@ def test_adjusted_r2_is_that_of_ordinary_least_squares() -> None:
     ours = noun_r2(x, y)
     assert ours.value == pytest.approx(1 - (1 - fit.rvalue**2) * 28 / 27)
     assert ours.n == 29
-    assert ours.low < ours.value < ours.high
+    assert ours.ci_low < ours.value < ours.ci_high
     draws = [scipy_stats.linregress(x[i], y[i]).rvalue ** 2 for i in rng.integers(5, 30, (2_000, 29))]
     adjusted = 1 - (1 - np.array(draws)) * 28 / 27
-    assert (ours.low, ours.high) == pytest.approx(tuple(np.quantile(adjusted, [0.025, 0.975])), abs=0.06)
+    assert (ours.ci_low, ours.ci_high) == pytest.approx(tuple(np.quantile(adjusted, [0.025, 0.975])), abs=0.06)
 
 
 def test_pair_r2_equals_least_squares_and_resamples_nouns_on_both_sides() -> None:
@@ -128,7 +128,7 @@ def test_pair_r2_equals_least_squares_and_resamples_nouns_on_both_sides() -> Non
         use = ~twin & valid[u, v]
         r = np.corrcoef(x[u, v][use], y[u, v][use])[0, 1]
         draws.append(1 - (1 - r * r) * (use.sum() - 1) / (use.sum() - 2))
-    assert (ours.low, ours.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.04)
+    assert (ours.ci_low, ours.ci_high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.04)
 
 
 def test_pair_differences_by_their_definition() -> None:

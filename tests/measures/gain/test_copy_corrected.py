@@ -86,14 +86,14 @@ def form(name, rates):
         kind="aggregate", denominator="row", threshold=0.3, selection="share", mean_count=1.0, by_head=heads
     )
     other = record.model_copy(update={"by_head": (HeadCount(layer=9, head=9, rate=1, share=1),)})
-    return FormRecord(env_form=name, n_nouns=5, heads=(record, other))
+    return FormRecord(env_form=name, n_nouns=5, n_items=10, heads=(record, other))
 
 
 def test_heads_that_serve_several_forms_come_first():
     forms = [
         form("word", {(1, 0): 0.9, (2, 3): 0.5, (2, 4): 0.49}),
         form("gloss", {(2, 3): 0.7, (1, 1): 0.6}),
-        FormRecord(env_form="emoji", n_nouns=5),
+        FormRecord(env_form="emoji", n_nouns=5, n_items=10),
     ]
     assert [(h.layer, h.head, h.forms) for h in head_forms(forms)] == [
         (2, 3, ("word", "gloss")),

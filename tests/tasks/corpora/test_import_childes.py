@@ -302,8 +302,8 @@ def test_selection(tmp_path: Path) -> None:
     assert above.kept == ()
     assert {v.why_not for v in above.verdicts if v.noun == "ball"} == {"shown 60 times, fewer than 61"}
     assert above.describe() == "0 of 100 nouns occur at least 61 times in both forms, core tiers"
-    with pytest.raises(BadInputError, match="'whale' is not a noun of the inventory"):
-        select_nouns(tmp_path / "out", 1, ["whale"])
+    beyond = select_nouns(tmp_path / "out", 60, ["whale", "number0", "ball"])
+    assert [(v.noun, v.env, v.lan) for v in beyond.verdicts] == [("whale", 0, 0), ("number0", 0, 30), ("ball", 60, 120)]
 
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import unicodedata
 
+import pytest
+from helpers.corpus_fixtures import chat, xml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundbench.tasks.corpora.formats.chat import read_chat
 from groundbench.tasks.corpora.formats.chat_main_line import BracketError, read_main
+from groundbench.tasks.corpora.formats.chat_marks import MARKS, Mark
 from groundbench.tasks.corpora.formats.chat_words import plain, spoken
+from groundbench.tasks.corpora.formats.segments import tier_set, utterances
+from groundbench.tasks.corpora.formats.talkbank_xml import read_xml
 
 
 @pytest.mark.parametrize(
@@ -111,6 +120,23 @@ def test_word(word: str, becomes: list[str]) -> None:
         ("go \x15123_456\x15", "go"),
         ("go .\x15123_456\x15", "go"),
         ("<go>\x15123_456", "go"),
+        ("‹the big [?]› hat ‹yyy (.)› .", "the big hat <unk>"),
+        ("‹&s the› hat ‹a› [/] b", "the hat b"),
+        ("‹the hat", "the hat"),
+        ("I ⌈2 like ⌉2 the ⌈3hat⌉3 .", "I like the hat"),
+        ("⌊&=laughs⌋ the hat ⌈&=points:hat⌉ ⌈&-um⌉ .", "the hat um"),
+        ("the hat ((clears (his) throat)) is", "the hat is"),
+        ("((be)cause) so", "because so"),
+        ("↫h-h↫hat is ↫on", "hat is on"),
+        ("the hat •1200_3400• .", "the hat"),
+        ('go •%snd:"x"_12_34• on 12_34', "go on"),
+        ("un#do #1_5 # da~me", "undo dame"),
+        ("00it is", "is"),
+        ("好帽子。 走！ 是吗？", "好帽子 走 是吗"),
+        ("¿dónde está? ¡mira! أين؟", "dónde está mira أين"),
+        ("hat\u00adbox cafe\u0301 \u200fأين\u200e", "hatbox café أين"),
+        ("don’t donʼt don＇t ‘so’", "don't don't don't so"),
+        ("col·legi می\u200cروم", "col·legi می\u200cروم"),
         ("0 .", "<0>"),
         ("&=laughs .", ""),
         ("", ""),
@@ -158,7 +184,59 @@ def test_brackets_that_do_not_match(line: str, reason: str) -> None:
         ("coughing . \x151_2\x15", "coughing"),
         ("836", "836"),
         (". , -", ""),
+        ("puts on hat . (012:05.101-012:09.300)", "puts on hat"),
+        ("waits 1:05 - 1:09 then goes", "waits then goes"),
+        ("act=points at hat", "points at hat"),
+        ("x=points", "x=points"),
+        ("a ‘red hat’—“big” •12_34•", "a red hat big"),
     ],
 )
 def test_running_text(text: str, words: str) -> None:
     assert plain(text) == words.split()
+
+
+def marked(mark: Mark, words: list[str], at: int) -> tuple[str, list[str]]:
+    """Some words with a mark on one of them; and what is said."""
+    sign, word = mark.sign, words[at]
+    first, last = sign[0], sign[-1]
+    if mark.fate == "deleted with what it encloses":
+        put = f"{first}{word[:1]}-{word[:1]}{last}{word}"
+    elif mark.fate == "deleted with its index":
+        put = f"{first}{2 + at % 8}{word}{last}{2 + at % 8}"
+    elif mark.fate == "joins a word":
+        put = f"{word[:1]}{first}{word[1:]}" if len(sign) == 1 else f"{first}{word[:1]}{last}{word[1:]}"
+    else:
+        put = f"{first}{word}{last}" if len(sign) == 2 else f"{first}{word}"
+    return " ".join([*words[:at], put, *words[at + 1 :]]), words
+
+
+WORD = st.sampled_from(["hat", "dog", "niño", "über", "帽子", "мяч", "boîte", "don't"])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(MARKS), st.lists(WORD, min_size=1, max_size=4), st.integers(0, 3), st.booleans())
+def test_every_mark_of_the_table_leaves_the_words(mark: Mark, words: list[str], at: int, decomposed: bool) -> None:
+    """In both readers, on every word, also where letters are written with their accents apart."""
+    line, said = marked(mark, words, at % len(words))
+    if decomposed and unicodedata.normalize("NFC", line) != line:
+        line = unicodedata.normalize("NFD", line)
+    body = "".join(f"<w>{w}</w>" for w in line.split())
+    for transcript in (read_chat(chat(f"*CHI:\t{line} ."), "f"), read_xml(xml(f'<u who="CHI">{body}</u>'), "f")):
+        (utterance,) = utterances(transcript, tier_set("core"))
+        assert utterance[0].words == said
+
+
+def test_the_table_has_every_sign_once() -> None:
+    signs = [c for m in MARKS for c in m.sign]
+    assert len(signs) == len(set(signs))
+    assert all(m.name for m in MARKS)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=12))
+def test_words_of_any_script_are_clean(text: str) -> None:
+    for word in (*plain(text), *(w for piece in text.split() for w in spoken(piece) if w not in ("<unk>", "<0>"))):
+        assert unicodedata.is_normalized("NFC", word)
+        assert not set(word) & set("\u00ad\u200e\u200f\u202a\u2066\ufeff’ʼ＇")
+        assert word[0].isascii() or unicodedata.category(word[0])[0] not in "PZ"
+        assert word[-1].isascii() or unicodedata.category(word[-1])[0] not in "PZ"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from helpers.corpus_fixtures import chat, xml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from groundbench.tasks.corpora.formats.chat import read_chat
-from groundbench.tasks.corpora.formats.segments import tier_set, utterances
+from groundbench.tasks.corpora.formats.segments import SPECIAL, tier_set, utterances
 from groundbench.tasks.corpora.formats.talkbank_xml import read_xml
 from groundbench.tasks.corpora.formats.transcript import Transcript
-from groundbench.tasks.corpora.importing.faults import FaultError
+from groundbench.tasks.corpora.importing.faults import Fault, FaultError
 
 
 def flat(transcript: Transcript, tiers: str = "core", fold_case: bool = False) -> list[str]:
@@ -179,8 +182,110 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;"
         (xml("<u><w>a</w></u>"), "f, line 4: an utterance of '': expected a speaker's code in 'who'"),
         (xml("<u who='CHI'>" + "<g>" * 200 + "</g>" * 200 + "</u>"), "f, line 4: elements are nested more than 100"),
         (xml("<u who='CHI'><w>caf\xe9</w></u>").decode().encode("latin-1"), "f, line 4: not UTF-8: byte 0xe9"),
-        (xml().decode().encode("utf-16"), "f, line 1: not UTF-8: byte 0xff"),
+        (xml().decode().encode("utf-16")[:-1], "f, line 1: UTF-16 by its first bytes, and cut or damaged"),
+        (b"\n\n" + xml("<u><w>a</w></u>"), "f, line 6: an utterance of ''"),
+        (xml("<!-- <u> -->", "<u who='CHI'/>", "<u><w>a</w></u>"), "f, line 6: an utterance of ''"),
     ],
 )
 def test_broken_xml_names_line_and_reason(data: bytes, message: str) -> None:
     assert re.match(re.escape(message), refused(read_xml, data)), refused(read_xml, data)
+
+
+ENCODED = "<u who='CHI'><w>café</w><w>niño</w></u>"
+
+
+@pytest.mark.parametrize(
+    ("declared", "encoding"),
+    [
+        ("UTF-8", "utf-8-sig"),
+        ("UTF-16", "utf-16"),
+        ("UTF-8", "utf-16"),
+        ("ISO-8859-1", "latin-1"),
+        ("x", "utf-8"),
+        ("ISO-8859-1", "utf-8"),
+        ("windows-1252", "cp1252"),
+    ],
+)
+def test_xml_in_the_encoding_that_it_declares_or_has(declared: str, encoding: str) -> None:
+    data = xml(ENCODED).decode().replace('encoding="UTF-8"', f'encoding="{declared}"').encode(encoding)
+    assert flat(read_xml(data, "x.xml")) == ["lan <CHI> café niño"]
+
+
+GOOD = ("*CHI:\tthe hat", "\tis on .", "%act:\tputs on hat", "*MOT:\tyes .")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: data.replace(b"\n", b"\r"),
+        lambda data: data + b"\x1a",
+        lambda data: data + b"\r\n\x1a\x00\x00\x00",
+        lambda data: data + bytes(100),
+        lambda data: data.replace(b"\n\t", b"\n        "),
+        lambda data: data.replace(b"%act:", b"%ACT:"),
+        lambda data: data.replace(b"%act:\t", b"%act:"),
+        lambda data: data.replace(b"*CHI:\t", b"*CHI: "),
+        lambda data: data.replace(b"*MOT:\t", b"*MOT:"),
+        lambda data: data.decode().encode("utf-16"),
+        lambda data: b"\xef\xbb\xbf" + data,
+    ],
+)
+def test_the_same_transcript_however_an_editor_left_it(change: Callable[[bytes], bytes]) -> None:
+    expected = read_chat(chat(*GOOD), "x.cha")
+    found = read_chat(change(chat(*GOOD)), "x.cha")
+    assert flat(found) == flat(expected)
+    assert found.lines == expected.lines
+
+
+ODD = ["*XB*:\tyes .", "%act jumps", "nothing of CHAT", "*CHI:\tthe [= dog .", "*CHI:\ta <b .", "*CHI yes"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([*ODD, ""]), min_size=5, max_size=5))
+def test_an_odd_line_costs_itself_only(odd: list[str]) -> None:
+    """Odd lines anywhere between good utterances: those stay, and each odd one is named with its line."""
+    lines: list[str] = []
+    at: list[int] = []
+    for i, line in enumerate(odd):
+        lines += [f"*CHI:\tword{i} ."]
+        if line:
+            at.append(7 + len(lines))
+            lines.append(line)
+    faults: list[Fault] = []
+    transcript = read_chat(chat(*lines), "f", faults)
+    found = [" ".join(s.words) for u in utterances(transcript, tier_set("core"), odd=faults) for s in u]
+    assert found == [f"word{i}" for i in range(5)]
+    assert sorted(f.line or 0 for f in faults) == at
+
+
+def test_the_tiers_of_an_odd_utterance_are_not_those_of_the_one_before() -> None:
+    faults: list[Fault] = []
+    lines = ("*CHI:\tone .", "*X*Y:\ttwo .", "%act:\tof the odd one", "*CHI:\tthree .", "%act:\tof three")
+    assert flat(read_chat(chat(*lines), "f", faults)) == [
+        "lan <CHI> one",
+        "env <CHI> of three",
+        "lan <CHI> three",
+    ]
+    assert [f.line for f in faults] == [8]
+
+
+def test_an_odd_utterance_of_xml_costs_itself_only() -> None:
+    faults: list[Fault] = []
+    body = (
+        "<u who='CHI'><w>one</w></u>",
+        "<u><w>two</w></u>",
+        "<a type='actions'>x</a>",
+        "<u who='CHI'><w>three</w></u>",
+    )
+    assert flat(read_xml(xml(*body), "f", faults)) == ["lan <CHI> one", "lan <CHI> three"]
+    assert [f.line for f in faults] == [5, 6]
+
+
+@pytest.mark.parametrize("speaker", ["pad", "unk", "0", "CHI", "speaker"])
+def test_no_tag_is_a_special_token(speaker: str) -> None:
+    found = flat(read_chat(chat(f"*{speaker}:\tthe hat ."), "f"))
+    tag = found[0].split()[1]
+    assert tag not in SPECIAL
+    assert speaker in tag
+    assert flat(read_xml(xml(f"<u who='{speaker}'><w>the</w><w>hat</w></u>"), "f")) == found

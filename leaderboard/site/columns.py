@@ -1,0 +1,181 @@
+"""The columns of the board's tables: what each says, in words that stand beside it, and its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from groundbench.leaderboard.ranks import Rank
+from groundbench.leaderboard.rows import Line
+from groundbench.results.text.numbers import count, decimals_for, interval, number, p_value, parameters, percent
+
+
+@dataclass(frozen=True)
+class Value:
+    """A cell: its text (None: not measured), what it sorts by, and a detail in small letters."""
+
+    text: str | None
+    sort: float | str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line's rank, or why it has none; `again`: another entry of the same weights stands before it."""
+
+    rank: Rank | None
+    why: str = ""
+    again: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `help` is a sentence, shown on hover, touch and focus; `unit` for the data files."""
+
+    key: str
+    name: str
+    kind: str
+    help: str
+    unit: str
+    cell: Callable[[Line, Place], Value]
+
+
+EMPTY = Value(None)
+
+
+def _rank(line: Line, place: Place) -> Value:
+    if place.rank is None:
+        return Value(None, None, place.why)
+    return Value(str(place.rank.rank), place.rank.rank, "measured again" if place.again else "")
+
+
+def _model(line: Line, place: Place) -> Value:
+    return Value(line.model, line.model.lower(), line.submitter)
+
+
+def estimate(value: float | None, low: float | None, high: float | None) -> Value:
+    """A number with its interval as detail."""
+    if value is None:
+        return EMPTY
+    places = decimals_for(value, low, high)
+    return Value(number(value, places), value, interval(low, high, places) or "")
+
+
+def _heads(line: Line, place: Place) -> Value:
+    if line.heads is None:
+        return EMPTY
+    null = number(line.heads_null, 1)
+    return Value(number(line.heads, 1), line.heads, f"{null} by chance" if null else "")
+
+
+def _layer(line: Line, place: Place) -> Value:
+    if line.layer is None or not line.depth:
+        return EMPTY
+    return Value(percent(line.layer / line.depth), line.layer / line.depth, f"layer {number(line.layer, 1)}")
+
+
+def _lost(line: Line, place: Place) -> Value:
+    if line.lost is None:
+        return EMPTY
+    return Value(number(line.lost), line.lost, f"p {p_value(line.lost_p)}" if line.lost_p is not None else "")
+
+
+def _measured(line: Line, place: Place) -> Value:
+    return Value(line.measured, line.measured, f"released {line.released}" if line.released else "")
+
+
+def _half(line: Line, place: Place) -> Value:
+    if line.heads_for_half is None:
+        return EMPTY
+    return Value(number(line.heads_for_half, 1), line.heads_for_half, f"of {line.heads_total}")
+
+
+RANK = Column(
+    "rank",
+    "Rank",
+    "rank",
+    "One plus the number of models that are significantly better (paired test, clustered by noun and frame, "
+    "Holm-corrected). Models that cannot be told apart share a rank; a gain not told from 0 has none",
+    "",
+    _rank,
+)
+MODEL = Column("model", "Model", "text", "The submitter’s name for it, and who submitted it", "", _model)
+FAMILY = Column("family", "Family", "text", "Architecture family", "", lambda e, p: Value(e.family, e.family.lower()))
+SIZE = Column(
+    "parameters", "Size", "number", "Parameters", "count", lambda e, p: Value(parameters(e.parameters), e.parameters)
+)
+FORM = Column("form", "Form", "text", "The form in which a noun was shown", "", lambda e, p: Value(e.form, e.form))
+STEP = Column(
+    "step", "Step", "number", "Training step of a checkpoint", "steps", lambda e, p: Value(count(e.step), e.step)
+)
+LADDER = Column(
+    "ladder_score",
+    "Ladder score",
+    "number",
+    "How much of the word’s gain the other forms reach (definition, translations, emoji, image), on average: 0 for "
+    "a model that only copies, 1 for one that takes all forms as well as the word. 95 % interval over nouns and frames",
+    "ratio",
+    lambda e, p: estimate(e.ladder.score, e.ladder.ci_low, e.ladder.ci_high) if e.ladder else EMPTY,
+)
+GAIN = Column(
+    "gain",
+    "Gain",
+    "number",
+    "Grounding gain in nats: how much less surprising a noun becomes when it, and no other, was shown; 95 % interval",
+    "nats",
+    lambda e, p: estimate(e.gain, e.low, e.high),
+)
+HEADS = Column(
+    "heads",
+    "Heads",
+    "number",
+    "Aggregate heads: those through which the shown noun reaches the prediction, mean over items; beside it the count "
+    "for other words of the same prompt",
+    "heads",
+    _heads,
+)
+LAYER = Column("layer", "Depth", "number", "Mean layer of these heads, as a share of all layers", "share", _layer)
+HALF = Column(
+    "heads_for_half",
+    "Heads for half",
+    "number",
+    "How many heads, taken from the run that saw the noun, give half of the gain in a run that did not",
+    "heads",
+    _half,
+)
+LOST = Column(
+    "cut_minus_control",
+    "Cut − control",
+    "number",
+    "Gain lost by cutting the heads beyond cutting equally many others, in nats; a negative number is no better than "
+    "chance",
+    "nats",
+    _lost,
+)
+REMOVED = Column(
+    "removed",
+    "Removed",
+    "number",
+    "Share of the gain that is gone when the heads are cut",
+    "share",
+    lambda e, p: EMPTY if e.removed is None else Value(percent(e.removed), e.removed),
+)
+IMAGE = Column(
+    "image_gain",
+    "Image gain",
+    "number",
+    "Grounding gain when the noun is shown as a picture, in nats",
+    "nats",
+    lambda e, p: EMPTY if e.image is None else Value(number(e.image), e.image),
+)
+MEASURED = Column("measured", "Measured", "text", "The day of the measurement, and the weights’ release", "", _measured)
+
+COMMON = (HEADS, LAYER, HALF, LOST, REMOVED, IMAGE, MEASURED)
+
+
+def columns_for(lines: Sequence[Line], ladder: bool) -> tuple[Column, ...]:
+    """The columns of a testbed's table: those that some line fills."""
+    found = (RANK, MODEL, FAMILY, SIZE, *((LADDER,) if ladder else ()), GAIN, *COMMON)
+    place = Place(None)
+    keep = {"rank", "model", "gain", *(("ladder_score",) if ladder else ())}
+    return tuple(c for c in found if c.key in keep or any(c.cell(e, place).text is not None for e in lines))

@@ -1,0 +1,98 @@
+"""One entry's part of the site, made where the entry was read: its page, its downloads, its lines for the board."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundbench._version import __version__
+from groundbench.leaderboard.rows import Line, RiskLine, lines_of, risk_lines_of
+from groundbench.leaderboard.site.compare_data import comparable
+from groundbench.leaderboard.site.model_page import model_page
+from groundbench.leaderboard.submission.files import CARD_FILE
+from groundbench.leaderboard.submission.form_views import form_views
+from groundbench.leaderboard.submission.names import name_fault
+from groundbench.leaderboard.submission.reference import ReferencesOf
+from groundbench.leaderboard.submission.strict_parsing import RefusedError
+from groundbench.leaderboard.submission.submission import Run, Submission, read_submission
+from groundbench.report.pages import environment
+from groundbench.results.items import write_items
+from groundbench.results.run import write_atomic
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """The job of a reading process: check an entry, then write its page and data into the site."""
+
+    references: ReferencesOf
+    own: tuple[str, ...]
+    submitter: str
+    out: Path
+
+    def __call__(self, folder: Path) -> Published:
+        """Publish one entry. Raises RefusedError; nothing of a refused entry is written."""
+        s = read_submission(folder, self.references)
+        fault = name_fault(s.slug, s.card, self.own, self.submitter)
+        if fault is not None:
+            raise RefusedError(f"{s.slug}/{CARD_FILE}: {fault}")
+        own = s.slug in self.own
+        lines, risks = lines_of(s, own), risk_lines_of(s, own)
+        page = render("model.html.j2", **model_page(s, lines, own))
+        data = {
+            f"{line.id}.js": script("groundbenchEntry", entry_data(s, line))
+            for line in lines
+            if line.kind != "checkpoint"
+        }
+        data |= {f"{s.slug}~{run.name}.json": downloaded(run) for run in s.runs if run.results}
+        data |= {f"{s.slug}~{r.name}~card.json": r.risk.model_dump_json() for r in s.runs if r.risk is not None}
+        write_atomic(self.out / "models" / f"{s.slug}.html", page)
+        for name, text in data.items():
+            write_atomic(self.out / "data" / name, text)
+        for run in s.runs:
+            if run.tables:
+                write_items(self.out / "data" / f"{s.slug}~{run.name}.parquet", list(run.tables.values()), run.last)
+        return Published(s.slug, tuple(lines), tuple(risks))
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the board needs of an entry after its page was written."""
+
+    slug: str
+    lines: tuple[Line, ...]
+    risks: tuple[RiskLine, ...]
+
+
+def downloaded(run: Run) -> str:
+    """The run's numbers as its page offers them: result.json, or trajectory.json of a training run."""
+    return (run.last if run.trajectory is None else run.trajectory).model_dump_json() + "\n"
+
+
+def entry_data(s: Submission, line: Line) -> dict[str, Any]:
+    """What the compare page is given of a line."""
+    run = next(r for r in s.runs if r.name == line.run)
+    view = next(v for v in form_views(run.last) if v.env_form == line.form)
+    return comparable(line, view)
+
+
+def render(template: str, **values: Any) -> str:
+    """A page of the site."""
+    return environment(TEMPLATES).get_template(template).render(version=__version__, **values)
+
+
+def script(name: str, *values: Any) -> str:
+    """A call with plain data, in ASCII: no string of a submission can leave its quotes."""
+    data = ",".join(json.dumps(v, ensure_ascii=True, allow_nan=False, separators=(",", ":")) for v in values)
+    return f"{name}({data.replace('<', chr(92) + 'u003c')});\n"
+
+
+def replaced(text: str, marks: Sequence[tuple[str, str]]) -> str:
+    """A page with its placeholders filled; a placeholder is a comment, which no submitted text can contain."""
+    for mark, value in marks:
+        text = text.replace(mark, value)
+    return text

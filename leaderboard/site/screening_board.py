@@ -1,0 +1,100 @@
+"""The screening board: error rates on question sets, beside guessing, with the best signal and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from groundbench.leaderboard.rows import RiskLine
+from groundbench.leaderboard.site.columns import Value
+from groundbench.results.risk_card import Estimated, RiskCard
+from groundbench.results.text.numbers import interval, number, parameters
+
+
+@dataclass(frozen=True)
+class ScreenRow:
+    """A card's line."""
+
+    line: RiskLine
+    cells: tuple[Value, ...]
+
+
+HEAD = (
+    ("Model", "The submitter’s name for it, and who submitted it"),
+    ("Size", "Parameters"),
+    ("Errors", "How often the likeliest answer is wrong, with its 95 % interval over scenes or pictures"),
+    (
+        "Guessing",
+        "The error rate of answers drawn at random; below, of the best answer that never changes",
+    ),
+    (
+        "Best signal",
+        "The signal that best tells wrong answers from right ones within kinds of question (AUROC)",
+    ),
+    ("Verdict", "Whether the card’s policy was met; without a policy there is no verdict"),
+)
+
+
+def screening(lines: Sequence[RiskLine]) -> list[tuple[str, tuple[ScreenRow, ...]]]:
+    """The cards by question set and its hash, fewest errors first: only the same questions stand in one table."""
+    groups: dict[str, list[RiskLine]] = {}
+    for line in lines:
+        q = line.card.questions
+        groups.setdefault(f"{', '.join(q.sets)} · {q.n} questions · {q.hash[:8]}", []).append(line)
+    return [(name, tuple(_row(e) for e in sorted(g, key=_order))) for name, g in sorted(groups.items())]
+
+
+def overall(card: RiskCard) -> Estimated | None:
+    """The error rate over all questions."""
+    found = next((e for e in card.errors if e.kind is None and e.form is None), None)
+    return found.error if found else None
+
+
+def _order(line: RiskLine) -> tuple[float, str]:
+    error = overall(line.card)
+    return (error.value if error and error.value is not None else 2.0), line.id
+
+
+def rate(value: float | None) -> str | None:
+    """A share in percent, with as many decimals as tell it from 50 %."""
+    if value is None:
+        return None
+    digits = 0 if value == 0.5 or abs(value - 0.5) >= 0.005 else 2
+    return f"{number(100 * value, digits)}\u202f%"
+
+
+def _row(line: RiskLine) -> ScreenRow:
+    card = line.card
+    whole = next((e for e in card.errors if e.kind is None and e.form is None), None)
+    error = Value(None)
+    guess = Value(None)
+    if whole is not None and whole.error.value is not None:
+        e = whole.error
+        low, high = (None if v is None else 100 * v for v in (e.low, e.high))
+        ends = interval(low, high, 0)
+        error = Value(rate(e.value), e.value, ends or "")
+        constant = rate(whole.constant)
+        guess = Value(rate(whole.chance), whole.chance, f"constant {constant}" if constant else "")
+    verdict = card.verdict.passed
+    said = Value(None, None, "no policy") if verdict is None else Value("passed" if verdict else "failed", str(verdict))
+    cells = (
+        Value(line.model, line.model.lower(), line.submitter),
+        Value(parameters(line.parameters), line.parameters),
+        error,
+        guess,
+        _signal(card),
+        said,
+    )
+    return ScreenRow(line, cells)
+
+
+def _signal(card: RiskCard) -> Value:
+    """The best signal within kinds, with its interval."""
+    known = [s for s in card.signals if s.auroc_within is not None and s.auroc_within.value is not None]
+    if not known:
+        return Value(None)
+    best = max(known, key=lambda s: s.auroc_within.value if s.auroc_within and s.auroc_within.value else 0.0)
+    a = best.auroc_within
+    if a is None:
+        return Value(None)
+    return Value(f"{best.name} {number(a.value)}", a.value, interval(a.low, a.high) or "")

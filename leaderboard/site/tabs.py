@@ -1,0 +1,157 @@
+"""One tab for each testbed: its lines with their ranks, its columns, and what the first sentence says of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from groundbench.leaderboard.ladder_ranks import rank_ladders
+from groundbench.leaderboard.ranks import Contender, rank_models
+from groundbench.leaderboard.rows import Line
+from groundbench.leaderboard.site.columns import Column, Place, columns_for
+from groundbench.leaderboard.submission.item_gains import Cells
+from groundbench.results.text.numbers import number
+
+LADDER = "ladder"
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A testbed's part of the board. `lines` are the headline results, best first; `more` forms and checkpoints."""
+
+    id: str
+    title: str
+    ladder: bool
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    more: tuple[Line, ...]
+    places: dict[str, Place]
+    forms: tuple[str, ...]
+
+    @property
+    def n_models(self) -> int:
+        """Different models among the headline results."""
+        return len({e.fingerprint for e in self.lines})
+
+
+def tabs_of(lines: Sequence[Line]) -> list[Tab]:
+    """The tabs: the ladder first, then by the number of results."""
+    boards: dict[str, list[Line]] = defaultdict(list)
+    for line in lines:
+        boards[line.board].append(line)
+    places = _places(lines)
+    found = [_tab(name, members, places) for name, members in boards.items()]
+    return sorted(found, key=lambda t: (not t.ladder, -len(t.lines), t.title))
+
+
+def _tab(name: str, lines: Sequence[Line], places: dict[str, Place]) -> Tab:
+    ladder = lines[0].testbed == LADDER
+    heads = [e for e in lines if e.kind == "headline"]
+    heads.sort(key=lambda e: _order(e, places[e.id], ladder))
+    more = sorted((e for e in lines if e.kind != "headline"), key=lambda e: (-(e.gain or -1e9), e.id))
+    forms = list(dict.fromkeys(e.form for e in (*heads, *more)))
+    title = name.removesuffix(" 1")
+    id_ = "".join(c if c.isalnum() else "-" for c in name.lower())
+    return Tab(id_, title, ladder, columns_for(heads, ladder), tuple(heads), tuple(more), places, tuple(forms))
+
+
+def _order(line: Line, place: Place, ladder: bool) -> tuple[float, float, str]:
+    """By rank, then by the headline number; what has none comes last."""
+    value = (line.ladder.score if line.ladder else None) if ladder else line.gain
+    rank = place.rank.rank if place.rank else 10**9
+    return rank, -value if value is not None else 1e9, line.id
+
+
+def _places(lines: Sequence[Line]) -> dict[str, Place]:
+    """Every line's rank among those it can be compared with, or why it has none."""
+    groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
+    for line in lines:
+        if line.kind != "checkpoint":
+            groups[line.group].append(line)
+    out = {line.id: Place(None, "earlier checkpoint") for line in lines if line.kind == "checkpoint"}
+    for members in groups.values():
+        _place_group(members, out)
+    return out
+
+
+def _place_group(members: list[Line], out: dict[str, Place]) -> None:
+    ladder = members[0].testbed == LADDER and members[0].kind == "headline"
+    ready = [e for e in members if e.ladder_items is not None] if ladder else [e for e in members if e.ranked]
+    ready.sort(key=lambda e: (not e.own, e.cells is None, e.slug, e.run))
+    keys = model_keys(ready)
+    first: dict[str, Line] = {}
+    for line, key in zip(ready, keys, strict=True):
+        first.setdefault(key, line)
+    if ladder:
+        ranks = rank_ladders([e.ladder_items for e in ready if e.ladder_items is not None], keys)
+    else:
+        ranks = list(rank_models([_contender(e) for e in ready], keys))
+    for line, rank, key in zip(ready, ranks, keys, strict=True):
+        again = "" if first[key] is line else first[key].id
+        out[line.id] = Place(rank, "" if rank else "its set of forms is too rare to compare", again)
+    for line in members:
+        if line.id not in out:
+            out[line.id] = Place(None, _why(line, ladder))
+
+
+def model_keys(lines: Sequence[Line]) -> list[str]:
+    """A key for each line, equal where the weights are the same, or every noun's gain is."""
+    by_print: dict[str, str] = {}
+    by_gains: dict[str, str] = {}
+    out = []
+    for line in lines:
+        key = by_print.get(line.fingerprint) or by_gains.get(line.same) or line.id
+        by_print.setdefault(line.fingerprint, key)
+        by_gains.setdefault(line.same, key)
+        out.append(key)
+    return out
+
+
+def _why(line: Line, ladder: bool) -> str:
+    if line.gain is None:
+        return "no gain measured"
+    if not line.whole:
+        return f"{line.n_left_out} nouns left out"
+    if not line.told:
+        return "not told from 0"
+    if ladder:
+        if line.ladder is None:
+            return "no ladder score"
+        if line.ladder.score is None:
+            return "word not told from 0"
+        return "without its items"
+    return "not comparable"
+
+
+def _contender(line: Line) -> Contender:
+    """A line as the ranks take it; without items its interval is the one that its nouns give."""
+    if line.gain is None:
+        raise ValueError(f"{line.id} has no gain to rank")
+    low, high = line.derived or (line.gain, line.gain)
+    cells = None
+    if line.cells is not None:
+        gain = line.cells.astype(np.float64)
+        cells = Cells(tuple(map(str, range(gain.shape[0]))), tuple(map(str, range(gain.shape[1]))), gain)
+    return Contender(line.gain, low, high, cells)
+
+
+def answer(tab: Tab) -> str:
+    """Which model is best grounded, in a sentence."""
+    first = [e for e in tab.lines if (p := tab.places[e.id]).rank and p.rank.rank == 1 and not p.again]
+    if not first:
+        return "No model has a rank here yet."
+    best = first[0]
+    value = number(best.ladder.score) if tab.ladder and best.ladder else f"{number(best.gain)} nats"
+    what = "ladder score" if tab.ladder else "gain"
+    n = len(set(model_keys([e for e in tab.lines if tab.places[e.id].rank])))
+    if n == 1:
+        return f"Best grounded: {best.model} ({what} {value}), the only model that has a rank."
+    if len(first) == 1:
+        behind = "the other" if n == 2 else f"all {n - 1} others"
+        return f"Best grounded: {best.model} ({what} {value}), ahead of {behind}."
+    others = len(first) - 1
+    apart = f"{others} of the {n - 1} others" if n > 2 else "the other"
+    return f"Best grounded: {best.model} ({what} {value}); {apart} cannot be told apart from it."
