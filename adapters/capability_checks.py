@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import torch
@@ -62,7 +63,8 @@ def tried(trial: Callable[[], str | None]) -> str | None:
 def require_causal(model: PreTrainedModel, name: str) -> None:
     """Raises UnsupportedModelError where what a model says at a position depends on later tokens: an encoder."""
     ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]]) % model.config.get_text_config().vocab_size
-    logits = logits_of(model(input_ids=ids.to(input_device(model)), return_dict=True), model).float()
+    alone = {"use_cache": False} if "use_cache" in signature(model.forward).parameters else {}
+    logits = logits_of(model(input_ids=ids.to(input_device(model)), return_dict=True, **alone), model).float()
     if not torch.isfinite(logits).all():
         _require_finite_weights(model, name)
     if relative(logits[1, :-1], logits[0, :-1]) > (AHEAD if model.dtype == torch.float32 else AHEAD_HALF):
@@ -90,7 +92,11 @@ def probe_row(vocab_size: int, length: int = LENGTH) -> Encoded:
 
 @_said
 def no_prefix(adapter: HFCausal, rows: Sequence[Encoded] = (), cuts: Sequence[int] = (4, LENGTH - 1)) -> str | None:
-    """Why the model cannot go on from a cache, by one token and by several, as if it had read all at once."""
+    """Why the model cannot go on from a cache, by one token and by several, as if it had read all at once.
+
+    Rows of a cache are also taken several times: what a family's own cache keeps besides keys and values is copied too,
+    or it fails here.
+    """
     rows = rows or [probe_row(adapter.vocab_size)]
     whole = adapter.forward(rows).logits
     for cut in cuts:
@@ -99,7 +105,20 @@ def no_prefix(adapter: HFCausal, rows: Sequence[Encoded] = (), cuts: Sequence[in
         if not gap <= adapter.tolerance:
             more = len(rows[0]) - cut
             return f"going on from its cache by {more} token(s) changes the logits by {gap:.0e} of the largest"
-    return None
+    ids = rows[0].ids
+    pair, again = [Encoded(ids), Encoded(ids[1:] + ids[:1])], [0, 1, 1]
+    cut = len(ids) // 2
+    shared = adapter.prefill([row.upto(cut) for row in pair]).select(again)
+    found = adapter.forward([pair[i].after(cut) for i in again], prefix=shared).logits
+    gap = relative(found, adapter.forward([pair[i] for i in again]).logits)
+    return None if gap <= adapter.tolerance else f"rows that share a cache differ by {gap:.0e} of the largest logit"
+
+
+def no_gradient(adapter: HFCausal) -> str | None:
+    """Why saliency cannot be had of heads that are read: some run without a graph, so no gradient reaches them."""
+    traces = adapter.forward([probe_row(adapter.vocab_size)], trace=True).traces
+    cut = next((t for t in traces if not t.output.requires_grad), None)
+    return None if cut is None else f"{adapter.encoder.name}: layer {cut.mixer.layer} runs without a graph of gradients"
 
 
 def no_rows_on_a_cache(adapter: HFCausal, row: Encoded) -> str | None:

@@ -141,7 +141,7 @@ class HFCausal:
 
     def _no_tap(self) -> str | None:
         self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
-        return None if self._tap.mixers else "the model has no heads"
+        return probing.no_gradient(self) if self._tap.mixers else "the model has no heads"
 
     def _cached(self) -> dict[str, Any]:
         """What `ModelInfo` says of the cache's reach."""

@@ -58,6 +58,9 @@ def fork(cache: Cache, index: Tensor | None, rows: int) -> Cache:
     safe; recurrent states are written in place and are therefore cloned.
     """
     new = copy.copy(cache)
+    for name, value in vars(cache).items():  # states that a family keeps beside its layers' (MiniMax)
+        if isinstance(value, list) and name != "layers":
+            setattr(new, name, [_picked(v, index, rows) for v in value])
     new.layers = [_fork_layer(layer, index, rows) for layer in cache.layers]
     return new
 

