@@ -126,7 +126,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:  # the one place where errors become sentences
         return _say(error, session)
     if code == INTERRUPTED:
-        goes_on = "; the same command goes on where it stopped" if session.kept else ""
+        goes_on = "; nothing was kept (--out DIR keeps what is computed)" if session.resumes else ""
+        if session.kept:
+            goes_on = f"; what was computed is kept in {session.out}, and the same command goes on from it"
         typer.echo(f"groundbench: interrupted{goes_on}", err=True)
     return code if isinstance(code, int) else DONE
 

@@ -10,6 +10,7 @@ import codecs
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from rich.text import Text
 from groundbench.results.text.numbers import p_value as written_p
 
 PIPE_WIDTH = 160
+LEAST_PROSE = 24
+"""Columns below which the last cell of a list is not wrapped."""
 
 
 def out() -> Console:
@@ -143,13 +146,16 @@ def _show_blocks(console: Console, heads: Sequence[str], rows: Sequence[Sequence
 
 
 def show_list(title: str, rows: Iterable[Sequence[str]]) -> None:
-    """A titled list in aligned columns; a long line is never cut, so that a path in it can be copied."""
+    """A titled list in aligned columns; prose is wrapped, but a line with a path is never cut: it can be copied."""
     cells = [tuple(row) for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]) - 1)] if cells else []
     console = out()
     console.print(bold(title))
     for row in cells:
         line = " ".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True))
+        indent = sum(widths) + len(widths)
+        if cell_len(line) > console.width > indent + LEAST_PROSE and "/" not in row[-1]:
+            line = textwrap.fill(row[-1], console.width, initial_indent=line[:indent], subsequent_indent=" " * indent)
         console.print(line, soft_wrap=True)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from groundbench.api.errors import BadInputError
+from groundbench.cli.completion import complete_form, complete_testbed
 
 LOADING, SIZE, CAUSE, FALSIFIERS = "Loading the model", "Size", "Heads and ablation", "Falsifiers"
 
@@ -26,6 +27,7 @@ Testbed = Annotated[
     str | None,
     typer.Option(
         help="A testbed's name (see `groundbench tasks list`) or a YAML file.",
+        autocompletion=complete_testbed,
         show_default="that of what a checkpoint was trained on here, ladder for any other model",
         metavar="NAME",
     ),
@@ -35,6 +37,7 @@ Forms = Annotated[
     typer.Option(
         "--env-form",
         help="How the noun is shown, e.g. word or gloss; repeat it for several, or give all.",
+        autocompletion=complete_form,
         show_default="all of a ladder, else the testbed's own",
         metavar="FORM",
     ),

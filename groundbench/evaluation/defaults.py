@@ -23,7 +23,7 @@ from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
-from groundbench.registry import open_model
+from groundbench.registry import load_testbed, open_model
 from groundbench.results.run import Selection
 
 SMALL = 30_000_000
@@ -161,15 +161,22 @@ def choose_subject(
     *,
     folder: str | Path | None = None,
     at_least: int | None = None,
+    forms: Sequence[str] = (),
 ) -> tuple[Adapter, Testbed]:
     """The model and the testbed that are asked for, each in place of its falsifier's where that is asked for.
 
     Args:
         folder, at_least: of the imported corpus that a checkpoint was trained on, see `choose_testbed`.
+        forms: the forms that will be measured; one that the testbed lacks is refused before the model is opened.
 
     Raises:
         BadInputError: one of them is unknown, or the model cannot be made with random weights.
     """
+    if isinstance(testbed, str):  # unknown names are refused before a model is opened
+        named = load_testbed(testbed)
+        for name in forms:
+            if name != "all":
+                named.form(name)
     adapter = open_model(model, **(load or {}))
     bed = choose_testbed(adapter, testbed, folder=folder, at_least=at_least)
     if random_weights:

@@ -84,7 +84,15 @@ def dry_run(
     options = options or Options()
     folder = Path(options.corpus) if isinstance(options.corpus, str | Path) else None
     adapter, bed = choose_subject(
-        model, testbed, load, options.seed, shuffle_forms, random_weights, folder=folder, at_least=at_least
+        model,
+        testbed,
+        load,
+        options.seed,
+        shuffle_forms,
+        random_weights,
+        folder=folder,
+        at_least=at_least,
+        forms=options.forms,
     )
     options = resolve(options, bed, adapter.info)
     out, forms = [], choose_forms(bed, options.forms, adapter)

@@ -141,7 +141,15 @@ def evaluate(
     )
     folder = Path(corpus) if isinstance(corpus, str | Path) else None
     adapter, bed = choose_subject(
-        model, testbed, load, seed, shuffle_forms, random_weights, folder=folder, at_least=at_least
+        model,
+        testbed,
+        load,
+        seed,
+        shuffle_forms,
+        random_weights,
+        folder=folder,
+        at_least=at_least,
+        forms=options.forms,
     )
     return evaluate_with(options, adapter, bed, out=out, force=force)
 

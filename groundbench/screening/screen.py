@@ -24,7 +24,14 @@ from groundbench.api.testbed import Prompt
 from groundbench.engine import distributed as processes
 from groundbench.engine.provenance import environment_record, model_record
 from groundbench.engine.run_directory import RunStore
-from groundbench.registry import is_record_file, load_questions, load_record_file, open_model, record_questions
+from groundbench.registry import (
+    is_record_file,
+    load_questions,
+    load_record_file,
+    open_model,
+    question_set_names,
+    record_questions,
+)
 from groundbench.results.risk_card import FILE_NAME, QuestionsRecord, RiskCard
 from groundbench.results.risk_card_answers import RecordsRecord, ThresholdRow
 from groundbench.results.run import Failure
@@ -77,8 +84,9 @@ def screen(
     """
     options = options or ScreenOptions()
     started = time.perf_counter()
-    adapter = open_model(model, **dict(load or {}))
     found = record_file(questions, options)
+    refuse_unknown(questions)
+    adapter = open_model(model, **dict(load or {}))
     folder = None if out is None else Path(out)
     if found is not None and found.mode != "A":
         return _of_given(adapter, found, options, folder, force)
@@ -127,6 +135,14 @@ def record_file(questions: Sequence[str | Question], options: ScreenOptions) -> 
         max_evidence=said.max_evidence,
         seed=options.seed,
     )
+
+
+def refuse_unknown(questions: Sequence[str | Question]) -> None:
+    """Raise BadInputError for a question set that does not exist, before a model is opened."""
+    known = question_set_names()
+    for name in questions:
+        if isinstance(name, str) and name not in known and not is_record_file(name):
+            load_questions(name)
 
 
 def fitting(adapter: Adapter, questions: Sequence[Question]) -> tuple[tuple[Question, ...], tuple[Failure, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,15 +56,21 @@ class Marked:
         return found
 
     def fields(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Marked]:
-        """A mapping with these keys and no others."""
+        """A mapping with these keys and no others; all that are unknown or missing are named at once."""
         found = self.mapping()
         allowed = [*required, *optional]
-        for key, value in found.items():
-            if key not in allowed:
-                raise value.error(f"{self.name} has an unknown key {key!r}, expected {', '.join(allowed)}")
-        for key in required:
-            if key not in found:
-                raise self.error(f"{self.name} lacks the key {key!r}")
+        unknown = [key for key in found if key not in allowed]
+        lacking = [key for key in required if key not in found]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], lacking or allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            names = ", ".join(repr(key) for key in unknown)
+            keys = f"an unknown key {names}" if len(unknown) == 1 else f"unknown keys {names}"
+            lacks = f", and lacks {', '.join(map(repr, lacking))}" if lacking else ""
+            raise found[unknown[0]].error(f"{self.name} has {keys}{lacks}, expected {', '.join(allowed)}{hint}")
+        if lacking:
+            names = ", ".join(repr(key) for key in lacking)
+            raise self.error(f"{self.name} lacks the key{'' if len(lacking) == 1 else 's'} {names}")
         return found
 
     def sequence(self) -> list[Marked]:

@@ -9,6 +9,7 @@ import typer
 
 from groundbench.api.errors import BadInputError, GateFailedError
 from groundbench.cli import console
+from groundbench.cli.completion import complete_questions
 from groundbench.cli.options import (
     BATCH_TOKENS,
     AsJson,
@@ -46,6 +47,7 @@ Questions = Annotated[
         "--questions",
         help="A file of your own records (.jsonl, .csv, .parquet), a question set, a YAML file, or module:object.",
         show_default="text-scenes; image-scenes for a model that reads images",
+        autocompletion=complete_questions,
         metavar="SET",
     ),
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,7 @@ from groundbench.api.testbed import EnvForm, EnvSegment, Frame, Noun, TextSegmen
 from groundbench.api.testbed import Testbed as Bed
 from groundbench.cli import console
 from groundbench.cli.commands import tasks_import as imports
+from groundbench.cli.new_file import write_new
 from groundbench.cli.options import AsJson, examples
 from groundbench.registry import TASKS, load_testbed
 
@@ -24,6 +27,7 @@ app = typer.Typer(
     epilog=examples(
         ("the installed testbeds", "groundbench tasks list"),
         ("what one of them asks", "groundbench tasks show childworld"),
+        ("one of your own: a commented file to change", "groundbench tasks new fruits.yaml"),
         ("check one you wrote", "groundbench tasks validate my-testbed.yaml"),
         ("a corpus to train on, of transcripts you have", "groundbench tasks import childes Brown.zip --out DIR"),
     ),
@@ -71,6 +75,22 @@ def _summary(entry: EntryPoint) -> dict[str, Any]:
         "forms": forms,
         "package": package,
     }
+
+
+@app.command(
+    epilog=examples(
+        ("a file that validates, to change", "groundbench tasks new fruits.yaml"),
+        ("then", "groundbench tasks validate fruits.yaml"),
+    )
+)
+def new(
+    file: Annotated[Path, typer.Argument(help="The YAML file to write.", show_default=False, metavar="FILE")],
+) -> None:
+    """Write the skeleton of a testbed of your own, with a remark at every field."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", file.stem).strip("-") or "mine"
+    text = (files("groundbench.tasks") / "skeleton.yaml").read_text(encoding="utf-8")
+    write_new(file, text.replace("NAME   ", f"{name:<7}", 1), ".yaml")
+    console.note(f"wrote {file}; next: groundbench tasks validate {file}")
 
 
 @app.command(
