@@ -18,8 +18,8 @@ import torch
 
 from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
 from groundbench.engine import distributed as processes
+from groundbench.engine.batch_runner import is_out_of_memory
 from groundbench.engine.batching import MIN_PREFIX
-from groundbench.engine.scoring import is_out_of_memory
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
