@@ -10,12 +10,15 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from groundbench.results.text.numbers import p_value as written_p
 
 PIPE_WIDTH = 160
 
@@ -48,14 +51,95 @@ def show_table(
     title: str | None = None,
     right: Sequence[str] = (),
     lines: bool = False,
+    secondary: Sequence[str] = (),
+    legend: Mapping[str, str] | None = None,
+    headline: bool = False,
 ) -> None:
-    """A table on stdout; `right` names the columns that are numbers, `lines` parts the rows. Cells are no markup."""
-    table = Table(title=title, title_justify="left", title_style="bold", show_lines=lines)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    """A table on stdout that fits its width without breaking a number. Cells are no markup.
+
+    Args:
+        right: the columns that are numbers.
+        lines: part the rows.
+        secondary: columns that go first, in this order, where the table is too wide; they are named below it. A table
+            that is too wide still becomes one block a record.
+        legend: what columns mean, printed below.
+        headline: mark the first of several rows as the one that is quoted.
+    """
+    console = out()
+    body = [tuple(row) for row in rows]
+    kept = list(range(len(columns)))
+    for name in secondary:
+        if _least_width([columns[i] for i in kept], [[row[i] for i in kept] for row in body], right) <= console.width:
+            break
+        kept = [i for i in kept if columns[i] != name]
+    heads, body = [columns[i] for i in kept], [tuple(row[i] for i in kept) for row in body]
+    mark = headline and len(body) > 1
+    if mark:
+        body[0] = (f"{MARK}\u00a0{body[0][0]}", *body[0][1:])
+    if _least_width(heads, body, right) > console.width:
+        _show_blocks(console, heads, body, title)
+    else:
+        table = Table(title=title, title_justify="left", title_style="bold", show_lines=lines)
+        for name, width in zip(heads, _widths(heads, body, right, console.width), strict=True):
+            table.add_column(name, justify="right" if name in right else "left", width=width, overflow="fold")
+        for i, row in enumerate(body):
+            table.add_row(*(Text(cell) for cell in row), style="bold" if mark and i == 0 else None)
+        console.print(table)
+    left_out = [name for name in columns if name not in heads]
+    if left_out:
+        console.print(f"not shown at this width: {', '.join(left_out)} (all of it: --json, or a wider terminal)")
+    for name in heads if legend else ():
+        if legend and name in legend:
+            console.print(f"  {name}: {legend[name]}")
+
+
+MARK = "\u25b8"
+"""Stands before the row that is quoted."""
+
+
+Cells = Sequence[Sequence[str]]
+
+
+def _least(head: str, cells: Sequence[str], number: bool) -> int:
+    """The width of a column in which only words are wrapped, never a number or an interval."""
+
+    def longest(text: str, whole: bool) -> int:
+        return cell_len(text) if whole else max(map(cell_len, text.split(" ")), default=0)
+
+    return max(longest(head, False), *(longest(c, number or _is_interval(c)) for c in cells), 0)
+
+
+def _least_width(heads: Sequence[str], rows: Cells, right: Sequence[str]) -> int:
+    """The least width of a whole table, with its lines."""
+    return 1 + sum(3 + _least(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads))
+
+
+def _widths(heads: Sequence[str], rows: Cells, right: Sequence[str], most: int) -> list[int]:
+    """A width for each column: what it wants, or its least and a share of what is left."""
+    least = [_least(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads)]
+    wanted = [max(map(cell_len, (head, *(row[i] for row in rows)))) for i, head in enumerate(heads)]
+    left = most - 1 - sum(3 + width for width in least)
+    found = list(least)
+    while left > 0 and (short := [i for i in range(len(found)) if found[i] < wanted[i]]):
+        for i in short[:left]:
+            found[i] += 1
+        left -= min(len(short), left)
+    return found
+
+
+def _is_interval(cell: str) -> bool:
+    return cell == "" or cell.startswith("[")
+
+
+def _show_blocks(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
+    """One block of lines for each record."""
+    if title:
+        console.print(bold(title))
+    width = max(map(cell_len, heads), default=0)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    out().print(table)
+        console.print(bold(row[0]))
+        for head, cell in zip(heads[1:], row[1:], strict=True):
+            console.print(f"  {head:<{width}}  {cell}")
 
 
 def show_list(title: str, rows: Iterable[Sequence[str]]) -> None:
@@ -109,8 +193,8 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """A p-value; one that could not be tested is said."""
-    return "not testable" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+    """A p-value as pages write it; one that could not be tested is said."""
+    return written_p(p) or "not testable"
 
 
 def duration(seconds: float) -> str:

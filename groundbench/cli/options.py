@@ -106,6 +106,7 @@ Out = Annotated[
 Force = Annotated[
     bool, typer.Option("--force/--resume", help="Start over where DIR holds another run, or go on with its own.")
 ]
+Explain = Annotated[bool, typer.Option("--explain", help="Also print what each column means.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 ByDenominator = Annotated[

@@ -6,7 +6,7 @@ the cached context. Surprisals are -log P(target | context) in nats, softmax in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -63,8 +63,9 @@ def surprisals(
     """
     require_room(adapter.info, contexts.prompts, contexts.rows, contexts.targets)
     constant = edit is None or not edit.per_row
-    prefixes = "prefix" in adapter.info.capabilities and (constant or (edit is not None and edit.positions == "last"))
-    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
+    shared = constant or (edit is not None and edit.positions == "last")
+    cached = adapter.info.longest_cached if shared else 0
+    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)
     parts = None if store is None else store.stage(stage, plan.summary())
     runner = BatchRunner(adapter, contexts, plan, lambda part: read_surprisals(adapter, contexts, part), parts, edit)
     return runner.run(advance)
@@ -98,8 +99,11 @@ def read_surprisals(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
     """[rows, targets] the surprisal (nats) of every target of a part's contexts."""
     targets = contexts.targets[part.contexts[0]]
     several = max(map(len, targets)) > 1
+    if several and is_run_whole(adapter, part.rows[0], targets):
+        logs = [p.sum(1) for p, _ in whole_texts(adapter, part.rows, targets, part.edit)]
+        return -torch.stack(logs, dim=1)
     context = None
-    if several and "prefix" in adapter.info.capabilities:
+    if several:
         context = adapter.prefill(part.rows, part.edit, part.prefix)
         logits = context.logits
     else:
@@ -123,6 +127,26 @@ def _add_later_tokens(adapter: Adapter, total: Tensor, part: Part, context: Pref
         at = path.to(logits.device)[here] - a
         more = torch.logsumexp(logits, -1)[:, at] - logits[:, at, token.to(logits.device)[here]]
         total.index_add_(1, target.to(logits.device)[here], more)
+
+
+def is_run_whole(adapter: Adapter, row: Encoded, targets: Targets) -> bool:
+    """Whether no cache serves a row with these targets (of several tokens) behind it."""
+    return len(row) + max(map(len, targets)) > adapter.info.longest_cached
+
+
+def whole_texts(
+    adapter: Adapter, rows: Sequence[Encoded], targets: Targets, edit: HeadEdit | None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each target its tokens' log-probabilities and whether each is the likeliest, both [rows, tokens].
+
+    One pass over context and target, without its last token, for each target: where no cache serves.
+    """
+    whole = [row.after(0) for row in rows]
+    for target in targets:
+        logits = adapter.follow(whole, None, [target[:d] for d in range(len(target))], edit)
+        ids = torch.tensor(target, device=logits.device).expand(len(rows), -1)
+        own = logits.gather(2, ids[:, :, None])[:, :, 0]
+        yield own - torch.logsumexp(logits, -1), own >= logits.amax(-1)
 
 
 def first_tokens(contexts: Contexts, some: Sequence[int]) -> Tensor:
@@ -151,5 +175,5 @@ def continuations(targets: Targets) -> tuple[list[tuple[int, ...]], Tensor, Tens
 
 def dry_plan(adapter: Adapter, contexts: Contexts, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> Plan:
     """The plan that `score` would carry out."""
-    prefixes = "prefix" in adapter.info.capabilities
-    return make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
+    cached = adapter.info.longest_cached
+    return make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)

@@ -41,6 +41,7 @@ from groundbench.evaluation.defaults import (
 from groundbench.evaluation.form_contexts import form_contexts
 from groundbench.evaluation.measures import FormRun, measures_of_form, run_measures, unmeasured
 from groundbench.evaluation.options import Options
+from groundbench.evaluation.shuffled_forms import ShuffledForms
 from groundbench.evaluation.training_provenance import Trained, training_record
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.causal.cross_form import cross_form
@@ -314,7 +315,7 @@ def _result(
         copy_corrected=copy_corrected([m.table for m in measured]),
         ladder_score=_ladder_score(testbed, rungs, options.seed),
         failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
-        protocol=_protocol(adapter, testbed, options) | _unknown(adapter, measured),
+        protocol=_protocol(adapter, testbed, options) | _null_controls(adapter, testbed) | _unknown(adapter, measured),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
     )
 
@@ -340,6 +341,14 @@ def _causes(adapter: Adapter, options: Options, measured: Sequence[Measured]) ->
         identity = head_identity(adapter, first=first, seed=options.seed, batch_tokens=options.batch_tokens)
         records[0] = records[0].model_copy(update={"identity": identity})
     return tuple(records)
+
+
+def _null_controls(adapter: Adapter, testbed: Testbed) -> dict[str, JsonValue]:
+    """The falsifiers that this run is of; nothing where it is none."""
+    found: list[JsonValue] = ["shuffle-forms"] if isinstance(testbed, ShuffledForms) else []
+    if adapter.info.name.endswith(" (untrained)"):  # as every adapter names what `untrained` makes
+        found.append("random-weights")
+    return {"null_controls": found} if found else {}
 
 
 def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from groundbench.report.elements import Cell, Facts, Section, Stat, Table
-from groundbench.report.text.numbers import NOT_MEASURED
+from groundbench.results.text.numbers import NOT_MEASURED
 
 
 def markdown(

@@ -17,10 +17,10 @@ from groundbench.report.sections import images as picture
 from groundbench.report.sections import training_ablation as curves_cause
 from groundbench.report.sections import training_gain as curves
 from groundbench.report.sections import training_lens as curves_reading
-from groundbench.report.text.numbers import count, decimals_for, interval, number, parameters, percent
-from groundbench.report.text.sentences import CI, gain_phrase, gain_sentence
 from groundbench.results.image import ImageRecord
 from groundbench.results.run import Result
+from groundbench.results.text.numbers import count, decimals_for, interval, number, parameters, percent
+from groundbench.results.text.sentences import CI, gain_phrase, headline
 from groundbench.results.trajectory import Trajectory
 
 HERE = Path(__file__).parent / "templates"
@@ -55,7 +55,7 @@ def render_run(result: Result, gallery: picture.Gallery | None = None) -> str:
         "run.html.j2",
         title=result.model.name,
         about=f"{result.testbed.name} · shown as {result.testbed.env_form}",
-        sentence=gain_sentence(result.gain, result.testbed.env_form),
+        sentence=headline(result),
         stats=run_stats(result),
         sections=run_sections(result, gallery),
         facts=run_facts(result),
@@ -113,7 +113,7 @@ def _run(t: Trajectory) -> dict[str, Any]:
     return {
         "name": t.name,
         "description": t.description,
-        "sentence": gain_sentence(t.last.gain, t.last.testbed.env_form),
+        "sentence": headline(t.last),
         "phrase": gain_phrase(t.last.gain),
         **_gain(t.last),
         "loss": number(t.points[-1].heldout_loss),

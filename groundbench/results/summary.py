@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from html import escape
+from textwrap import wrap
 from typing import TYPE_CHECKING
+
+from groundbench.results.text.sentences import headline
 
 if TYPE_CHECKING:
     from groundbench.results.run import FormRecord, Result
 
 Row = tuple[str, str, str, str, str]
+WIDTH = 80
+"""Of the sentence: a terminal's usual columns."""
 HEADER: Row = ("form", "nouns", "gain (nats)", "heads per item", "gain with heads off (control)")
 
 
 def summarize(result: Result) -> str:
-    """The model, the testbed and one line a form; unmeasured is `-`, never 0."""
+    """What was found in a sentence, then the model, the testbed and one line a form; unmeasured is `-`, never 0."""
     rows = [HEADER, *_rows(result)]
     width = [max(len(r[i]) for r in rows) for i in range(len(HEADER))]
     used = [i for i in range(len(HEADER)) if i < 3 or any(r[i] != "-" for r in rows[1:])]
     lines = ["  ".join(r[i].ljust(width[i]) if i == 0 else r[i].rjust(width[i]) for i in used).rstrip() for r in rows]
     failed = [f"failed: {f.where}: {f.reason}" for f in result.failures]
-    return "\n".join([_title(result), *lines, *failed])
+    return "\n".join([*wrap(headline(result), WIDTH), _title(result), *lines, *failed])
 
 
 def as_html(result: Result) -> str:
@@ -27,7 +32,8 @@ def as_html(result: Result) -> str:
     cells = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in _rows(result))
     head = "".join(f"<th>{escape(h)}</th>" for h in HEADER)
     failed = "".join(f"<p>failed: {escape(f.where)}: {escape(f.reason)}</p>" for f in result.failures)
-    return f"<p>{escape(_title(result))}</p><table><tr>{head}</tr>{cells}</table>{failed}"
+    said = f"<p><b>{escape(headline(result))}</b></p><p>{escape(_title(result))}</p>"
+    return f"{said}<table><tr>{head}</tr>{cells}</table>{failed}"
 
 
 def _title(result: Result) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from groundbench.results.risk_card import OperatingPoint, RiskCard
 from groundbench.results.run import write_atomic
 from groundbench.screening.answering import Answers
 from groundbench.screening.splits import Splits
@@ -69,22 +70,52 @@ def write_given(path: Path, made: AnswerScreen) -> None:
 
 
 def write_flagged(path: Path, made: AnswerScreen) -> None:
-    """Write one JSON line for each answer, riskiest first: id, where, group, kind, split, signal, risk, and (with a
-    policy's operating point) whether it is flagged."""
-    signal = made.card.protocol.get("ranked by")
-    values = made.risks.risks.get(str(signal))
+    """Write one JSON line for each given answer, riskiest first: id, where, group, kind, split, signal, risk, wrong
+    (null without labels), and (with a policy's operating point) whether it is flagged."""
+    signal = str(made.card.protocol.get("ranked by"))
+    rows: list[dict[str, object]] = [
+        {"id": r.id, "where": r.where, "group": r.group, "kind": r.kind, "wrong": r.wrong} for r in made.given.records
+    ]
+    _write_ranked(path, rows, signal, made.risks.risks.get(signal), made.splits, made.card.operating)
+
+
+def write_flagged_questions(
+    path: Path, answers: Answers, splits: Splits, risks: Mapping[str, Floats], card: RiskCard
+) -> None:
+    """The same for questions that were answered by likelihood, with the answer; ranked by the card's best signal."""
+    signal = card.predictors.best
+    rows: list[dict[str, object]] = [
+        {
+            "id": q.id,
+            "where": q.prompt.frame,
+            "group": q.group,
+            "kind": q.kind,
+            "answer": q.answers[g],
+            "wrong": bool(e),
+        }
+        for q, g, e in zip(answers.questions, answers.given.tolist(), answers.errors.tolist(), strict=True)
+    ]
+    _write_ranked(path, rows, str(signal), None if signal is None else risks.get(signal), splits, card.operating)
+
+
+def _write_ranked(
+    path: Path,
+    rows: Sequence[dict[str, object]],
+    signal: str,
+    values: Floats | None,
+    splits: Splits,
+    point: OperatingPoint | None,
+) -> None:
+    """Rows with a risk first, riskiest first; nothing where no signal ranks them."""
     lines: list[str] = []
     if values is not None:
-        point = made.card.operating
         threshold = None if point is None or point.signal != signal else point.threshold
-        part = {int(i): name for name in ("detect", "fit", "test") for i in getattr(made.splits, name)}
+        part = {int(i): name for name in ("detect", "fit", "test") for i in getattr(splits, name)}
         for i in np.argsort(-np.where(np.isnan(values), -np.inf, values), kind="stable").tolist():
-            record, risk = made.given.records[i], float(values[i])
-            known = not np.isnan(risk)
-            row = {"id": record.id, "where": record.where, "group": record.group, "kind": record.kind}
-            said = {"split": part[i], "signal": signal, "risk": risk if known else None, "wrong": record.wrong}
-            flagged = None if threshold is None or not known else risk > threshold
-            lines.append(json.dumps({**row, **said, "flagged": flagged}, ensure_ascii=False))
+            risk = None if np.isnan(values[i]) else float(values[i])
+            flagged = None if threshold is None or risk is None else risk > threshold
+            said = {"split": part[i], "signal": signal, "risk": risk, "flagged": flagged}
+            lines.append(json.dumps({**rows[i], **said}, ensure_ascii=False))
     write_atomic(path, "".join(line + "\n" for line in lines))
 
 

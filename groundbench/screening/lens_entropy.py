@@ -58,7 +58,7 @@ def lens_entropy(
     """
     require_hidden(adapter)
     layers = middle_layers(adapter.info)
-    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=False)
+    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=0)
     parts = None if store is None else store.stage(stage, {**plan.summary(), "layers": list(layers)})
 
     def fault(part: Part, values: Tensor, row: int) -> str:

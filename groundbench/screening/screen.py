@@ -29,7 +29,7 @@ from groundbench.results.risk_card import FILE_NAME, QuestionsRecord, RiskCard
 from groundbench.results.risk_card_answers import RecordsRecord, ThresholdRow
 from groundbench.results.run import Failure
 from groundbench.screening.answer_reading import CHARACTERS_A_TOKEN
-from groundbench.screening.answers_table import write_answers
+from groundbench.screening.answers_table import write_answers, write_flagged_questions
 from groundbench.screening.dry_run import ScreenPlan, plan_answers, plan_screening
 from groundbench.screening.error_rates import error_records, truth_gains, unasked_record
 from groundbench.screening.lens_entropy import middle_layers
@@ -102,6 +102,8 @@ def screen(
         card = card.model_copy(update={"verdict": judge(card, options.policy)})
     if out is not None and processes.current().first:
         write_answers(Path(out) / "answers.parquet", run.answers, run.splits, risks)
+        if found is not None:
+            write_flagged_questions(Path(out) / "flagged.jsonl", run.answers, run.splits, risks, card)
         card.save(Path(out) / FILE_NAME)
     return card
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from groundbench.leaderboard.ranks import Rank
 from groundbench.leaderboard.rows import Line
-from groundbench.report.text.numbers import count, decimals_for, interval, number, p_value, parameters, percent
+from groundbench.results.text.numbers import count, decimals_for, interval, number, p_value, parameters, percent
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from groundbench.report.pages import run_facts, run_sections, run_stats, trainin
 from groundbench.report.sections import training_gain as curves
 from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
 from groundbench.report.text.card_sentences import headline as risk_headline
-from groundbench.report.text.numbers import count, decimals_for, interval, number, with_interval
-from groundbench.report.text.sentences import gain_sentence
 from groundbench.results.run import Result
+from groundbench.results.text.numbers import count, decimals_for, interval, number, with_interval
+from groundbench.results.text.sentences import gain_sentence
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
 
 MOST_ITEMS = 5

@@ -12,7 +12,7 @@ from groundbench.leaderboard.rows import Line
 from groundbench.leaderboard.site.tabs import Tab
 from groundbench.report.charts import svg
 from groundbench.report.charts.scale import Scale, domain, tick_label
-from groundbench.report.text.numbers import number, parameters
+from groundbench.results.text.numbers import number, parameters
 
 MOST_DOTS = 400
 MOST_ROWS = 24

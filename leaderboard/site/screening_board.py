@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from groundbench.leaderboard.rows import RiskLine
 from groundbench.leaderboard.site.columns import Value
-from groundbench.report.text.numbers import interval, number, parameters
 from groundbench.results.risk_card import Estimated, RiskCard
+from groundbench.results.text.numbers import interval, number, parameters
 
 
 @dataclass(frozen=True)

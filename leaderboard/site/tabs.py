@@ -13,7 +13,7 @@ from groundbench.leaderboard.ranks import Contender, rank_models
 from groundbench.leaderboard.rows import Line
 from groundbench.leaderboard.site.columns import Column, Place, columns_for
 from groundbench.leaderboard.submission.item_gains import Cells
-from groundbench.report.text.numbers import number
+from groundbench.results.text.numbers import number
 
 LADDER = "ladder"
 

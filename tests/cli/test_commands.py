@@ -62,7 +62,9 @@ def test_run_prints_the_gain(say: Say, bed: str) -> None:
     assert code == 0
     assert f"{GAIN:.3f}" in out
     assert "word" in out
-    assert err == "nothing was written: give --out DIR to keep the result and the table of items\n"
+    wrote, next_step = err.splitlines()
+    assert wrote == "nothing was written: give --out DIR to keep the result and the table of items"
+    assert next_step.startswith(f"next: groundbench run {MODEL} --testbed {bed} --shuffle-forms")
 
 
 def test_run_writes_what_it_prints(say: Say, bed: str, tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_what_cannot_be_measured_is_said_and_is_no_number(say: Say, bed: str) ->
     result = json.loads(out)
     assert [result["forms"][0][part] for part in ("heads", "ablations", "lens")] == [[], [], []]
     assert [f["where"] for f in result["failures"]] == ["heads", "ablation", "lens"]
-    assert "failed: heads: one: the model has no heads" in say("run", MODEL, "--testbed", bed)[2]
+    assert "not measured: heads: one: the model has no heads" in say("run", MODEL, "--testbed", bed)[2]
 
 
 def test_nan_logits_name_the_prompt(say: Say, bed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import io
 import re
 
 import pytest
 from helpers.fake_results import fake_result, fake_trajectory
+from hypothesis import given
+from hypothesis import strategies as st
 
+from groundbench.cli import console
 from groundbench.cli.tables.result import show_result
 from groundbench.cli.tables.trajectory import show_trajectories
 from groundbench.results.run import FormRecord, GainRecord, Result
+from groundbench.results.text.sentences import headline
 
 
 @pytest.fixture
@@ -50,7 +56,13 @@ def test_what_was_not_measured_is_said(capsys: pytest.CaptureFixture[str]) -> No
     show_result(bare)
     row = next(line for line in shown(capsys).splitlines() if re.match(rf"│ {full.testbed.env_form} ", line))
     cells = [cell.strip() for cell in row.strip("│").split("│")]
-    assert cells[2:] == ["0", "not measured", "", *["not measured"] * 3, "not testable", "not measured", "0"]
+    assert cells == [
+        full.testbed.env_form,
+        str(full.testbed.n_nouns),
+        *["not measured"] * 4,
+        "not testable",
+        "not measured",
+    ]
     show_result(bare.with_headline(gain=None))
     assert "not measured" in shown(capsys)
 
@@ -87,7 +99,7 @@ def dashed(value: float | None) -> str:
 def test_a_trajectory_has_a_row_for_every_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
     run = fake_trajectory()
     show_trajectories([run])
-    rows = table_rows(shown(capsys), run.name)
+    rows = table_rows(shown(capsys), f"\n{run.name} ")
     assert [int(row[0]) for row in rows] == [p.step for p in run.points]
     for row, point in zip(rows, run.points, strict=True):
         ablations, heads, gain = point.result.ablations, point.result.heads, point.result.gain
@@ -122,7 +134,74 @@ def test_a_trajectory_shows_the_cuts_the_lens_and_the_regressions(capsys: pytest
 
 @pytest.mark.usefixtures("wide")
 def test_what_a_run_has_not_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
-    show_trajectories([fake_trajectory(7, name="lstm", final=0.4, layers=0)])
+    show_trajectories([fake_trajectory(7, name="lstm", final=0.4, layers=0)], explain=False)
     text = shown(capsys)
-    assert all(row[7:] == ["-"] * 4 for row in table_rows(text, "lstm"))
+    assert "-" not in {cell for row in table_rows(text, "\nlstm ") for cell in row}
+    assert "heads" not in text
     assert text.count("└") == 1
+
+
+NUMBER = re.compile(r"[-\u2212]?\d+\.\d+")
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 120, 200])
+def test_tables_fit_and_break_no_number(width: int, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    """What a narrow terminal shows are numbers of the wide one; what it leaves out is named."""
+    monkeypatch.setenv("COLUMNS", "300")
+    show_result(fake_result())
+    show_trajectories([fake_trajectory()])
+    whole = set(NUMBER.findall(shown(capsys)))
+    monkeypatch.setenv("COLUMNS", str(width))
+    show_result(fake_result())
+    show_trajectories([fake_trajectory()])
+    text = shown(capsys)
+    assert max(map(len, text.splitlines())) <= width
+    assert set(NUMBER.findall(text)) <= whole
+    gain = fake_result().gain
+    assert gain is not None
+    assert f"[{gain.ci_low:.3f}, {gain.ci_high:.3f}]" in text
+    assert "< 0.001" in text
+    assert ("not shown at this width" in text) == (width < 120)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.text("ab ", max_size=20), st.floats(-1e6, 1e6), st.floats(0, 9)), min_size=1, max_size=4
+    ),
+    width=st.integers(40, 90),
+)
+def test_any_table_fits_or_becomes_blocks(rows, width: int) -> None:
+    cells = [(name or "x", f"{a:.3f}", f"[{b:.2f}, {b:.2f}]") for name, a, b in rows]
+    stream = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        patch.setattr("sys.stdout", stream)
+        console.show_table(("some words", "value", "95 %"), cells, right=("value",), title="t")
+    text = stream.getvalue()
+    assert all(cell in text for row in cells for cell in row[1:])
+    assert all(len(line) <= width for line in text.splitlines())
+
+
+@pytest.mark.usefixtures("wide")
+def test_the_sentence_is_that_of_the_page_and_of_print(capsys: pytest.CaptureFixture[str]) -> None:
+    from groundbench.report.pages import render_run
+
+    for form in ("word", "gloss"):
+        result = fake_result()
+        result = result.model_copy(update={"testbed": result.testbed.model_copy(update={"env_form": form})})
+        show_result(result, explain=True)
+        text = " ".join(shown(capsys).split())
+        said = " ".join(headline(result).split())
+        assert text.startswith(said)
+        assert said in " ".join(html.unescape(render_run(result)).split())
+        assert " ".join(str(result).split()).startswith(said)
+        assert ("Copying" in said) == (form == "word")
+        assert "two-sided, clustered by noun and frame" in text
+        assert "L3H3" in text
+
+
+def test_what_was_asked_for_and_is_missing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    full = fake_result()
+    asked = {"protocol": {"measures": ["gain", "lens"]}}
+    show_result(full.with_headline(lens=()).model_copy(update=asked))
+    assert "lens: not measured" in shown(capsys)

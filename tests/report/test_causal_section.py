@@ -9,9 +9,9 @@ from helpers.fake_results import fake_causal, fake_result
 
 from groundbench.report.pages import render_run
 from groundbench.report.sections.causal import causal_section
-from groundbench.report.text.sentences import carried_sentence
 from groundbench.results.causal import Interval
 from groundbench.results.run import Result
+from groundbench.results.text.sentences import carried_sentence
 
 
 def _with(records: tuple, result: Result | None = None) -> Result:

@@ -15,7 +15,7 @@ from groundbench.report.charts.heatmap import MapStyle, heat_map
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.charts.scale import Scale, domain, tick_label
 from groundbench.report.charts.svg import el
-from groundbench.report.text.numbers import factor, interval, number, p_value, percent, signed, with_interval
+from groundbench.results.text.numbers import factor, interval, number, p_value, percent, signed, with_interval
 
 FINITE = st.floats(-1e9, 1e9, allow_nan=False)
 

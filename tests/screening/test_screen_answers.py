@@ -160,7 +160,13 @@ def test_candidates_are_answered_by_likelihood_with_every_signal(tmp_path: Path)
     assert card.records is not None
     assert card.records.mode == "A"
     assert {s.name for s in card.signals} >= {"gain", "perplexity", "length", "context-shift", "lookback"}
-    wrong = screen(prior_only(), [written(tmp_path, found)])
+    lines = [json.loads(x) for x in (tmp_path / "out" / "flagged.jsonl").read_text().splitlines()]
+    assert lines == [] or {x["id"] for x in lines} == {str(i) for i in range(1, 61)}
+    wrong = screen(prior_only(), [written(tmp_path, found)], out=tmp_path / "wrong")
+    lines = [json.loads(x) for x in (tmp_path / "wrong" / "flagged.jsonl").read_text().splitlines()]
+    risks = [x["risk"] for x in lines if x["risk"] is not None]
+    assert len(lines) == 60
+    assert risks == sorted(risks, reverse=True)
     assert 0.2 < wrong.errors[0].error.value < 0.8  # type: ignore[operator]
 
 

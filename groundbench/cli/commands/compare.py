@@ -7,20 +7,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundbench.cli.options import examples
+from groundbench.cli import console
+from groundbench.cli.options import Explain, examples
 
 if TYPE_CHECKING:
     from groundbench.measures.gain.compare import Comparison
 
 EPILOG = examples(
-    ("two models on one testbed", "groundbench compare runs/gpt2-mini runs/lstm-4l-mini"),
-    ("two checkpoints, noun by noun", "groundbench compare runs/step-2000 runs/step-500 --by-noun"),
+    ("two models on one testbed", "groundbench compare runs/mine runs/other"),
+    ("two training runs at their last checkpoints", "groundbench compare runs/demo/gpt2-mini runs/demo/lstm-mini"),
+    ("a run and its null control", "groundbench compare runs/mine runs/mine-shuffled"),
+    ("noun by noun", "groundbench compare runs/mine runs/other --by-noun"),
     ("one rung of the ladder, for a script", "groundbench compare runs/a runs/b --env-form gloss --json"),
 )
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A run directory, or its result.json.", show_default=False)],
+    a: Annotated[
+        Path,
+        typer.Argument(
+            metavar="A",
+            help="A run directory, its result.json, or a trajectory: its last checkpoint.",
+            show_default=False,
+        ),
+    ],
     b: Annotated[Path, typer.Argument(metavar="B", help="Another, on the same testbed.", show_default=False)],
     env_form: Annotated[
         str | None, typer.Option(help="ENV form to compare; the form both runs headline if left out.")
@@ -30,6 +40,7 @@ def compare(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and the sign flips.")] = 0,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples, and sign flips.")] = 10_000,
+    explain: Explain = False,
     json: Annotated[bool, typer.Option("--json", help="Print the whole comparison as JSON.")] = False,
 ) -> None:
     """Difference in grounding gain, A - B, in nats, over the items both runs hold.
@@ -37,58 +48,91 @@ def compare(
     Paired by item; 95 % interval and p are clustered by noun and frame. Runs on different testbeds
     are refused.
     """
-    from groundbench.measures.gain.compare import compare_runs
+    from groundbench.measures.gain.compare import compare_runs, last_checkpoint
 
+    for run in (a, b):
+        if last_checkpoint(run) != run:
+            console.note(f"{run}: the last checkpoint of the trajectory, {last_checkpoint(run).name}")
     comparison = compare_runs(a, b, form=env_form, seed=seed, n_resamples=resamples)
     if json:
         typer.echo(comparison.model_dump_json(indent=1))
         return
-    _print(comparison, by_noun)
+    _print(comparison, by_noun, explain)
 
 
-def _print(c: Comparison, by_noun: bool) -> None:
-    from rich.table import Table
+def _print(c: Comparison, by_noun: bool, explain: bool) -> None:
+    from groundbench.cli.console import interval, nats
 
-    from groundbench.cli.console import out
-
-    console = out()
-    table = Table(title=f"{c.testbed} · {c.env_form} · {c.n_nouns} nouns, {c.n_items} items", title_justify="left")
-    for column, justify in (("", "left"), ("model", "left"), ("step", "right"), ("gain (nats)", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for name, side in (("A", c.a), ("B", c.b)):
-        table.add_row(name, side.model, "" if side.step is None else str(side.step), _nats(side.gain))
-    interval = "" if c.ci_low is None else f" [{_nats(c.ci_low)}, {_nats(c.ci_high)}]"
-    table.add_section()
-    table.add_row("A - B", "", "", _nats(c.difference) + interval)
-    console.print(table)
-    console.print(f"p = {_p(c.p_cluster)} (clustered by noun and frame), {_p(c.p_signflip)} (sign flips over nouns)")
-    console.print(f"smallest detectable difference: {_nats(c.detectable)} nats (5 %, 80 % power)")
+    console.say(console.bold(_finding(c)))
+    if c.control_verdict is not None:
+        name = str(c.control).upper()
+        of = "B" if name == "A" else "A"
+        console.say(f"{name} controls {of}. {c.control_verdict}")
+    console.say(f"{c.testbed}, shown as {c.env_form}: {c.n_nouns} nouns, {c.n_items} items that both runs hold")
+    rows = [
+        (name, side.model, "" if side.step is None else str(side.step), nats(side.gain), "")
+        for name, side in (("A", c.a), ("B", c.b))
+    ]
+    rows.append(("A - B", "", "", nats(c.difference), interval(c.ci_low, c.ci_high)))
+    stepped = any(row[2] for row in rows)
+    columns = ("run", "model", "step", "gain (nats)", "95 %")
+    kept = [i for i, name in enumerate(columns) if name != "step" or stepped]
+    console.show_table(
+        [columns[i] for i in kept],
+        [[row[i] for i in kept] for row in rows],
+        right=("step", "gain (nats)"),
+        legend=LEGEND if explain else None,
+    )
+    console.say(f"clustered by noun and frame: {_p(c.p_cluster)}; sign flips over nouns: {_p(c.p_signflip)}")
+    if c.detectable is not None:
+        console.say(f"smallest detectable difference: {nats(c.detectable)} nats (5 %, 80 % power)")
     for count, what in (
         (c.n_unpaired, "rows only one run holds were left out"),
         (c.a.n_failed, "surprisals of A could not be measured and were left out"),
         (c.b.n_failed, "surprisals of B could not be measured and were left out"),
     ):
         if count:
-            console.print(f"{count} {what}")
+            console.say(f"{count} {what}")
     if by_noun:
-        console.print(_noun_table(c))
+        _show_nouns(c)
+    else:
+        console.note(f"next: groundbench compare {c.a.run} {c.b.run} --by-noun")
 
 
-def _noun_table(c: Comparison) -> object:
-    from rich.table import Table
+LEGEND = {
+    "gain (nats)": "mean surprisal of a noun after another noun was shown, minus after it was shown itself",
+    "95 %": "interval of the paired difference, clustered by noun and frame",
+}
 
-    table = Table("noun", "category", title="By noun (nats)", title_justify="left")
-    for column in ("A", "B", "A - B"):
-        table.add_column(column, justify="right")
+
+def _finding(c: Comparison) -> str:
+    """The comparison in one sentence."""
+    from groundbench.results.text.numbers import number, p_phrase
+    from groundbench.results.text.sentences import ALPHA, CI
+
+    if c.difference is None or c.ci_low is None or c.ci_high is None:
+        return "The two runs cannot be told apart or alike: the difference has no interval."
+    p = p_phrase(c.p_cluster)
+    size = f"{CI} {number(c.ci_low)} to {number(c.ci_high)}{', ' + p if p else ''}"
+    if c.ci_low <= 0 <= c.ci_high or (c.p_cluster is not None and c.p_cluster >= ALPHA):
+        return f"No difference that can be told from 0: A minus B is {number(c.difference)} nats ({size})."
+    more = "more" if c.difference > 0 else "less"
+    return f"A gains {number(abs(c.difference))} nats {more} than B ({CI} of A - B: {size.removeprefix(CI + ' ')})."
+
+
+def _show_nouns(c: Comparison) -> None:
+    from groundbench.cli.console import nats
+
     paired = [(n, n.difference) for n in c.by_noun if n.difference is not None]
-    for noun, difference in sorted(paired, key=lambda pair: -abs(pair[1])):
-        table.add_row(noun.noun, noun.category, _nats(noun.a), _nats(noun.b), _nats(difference))
-    return table
-
-
-def _nats(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3f}"
+    rows = [
+        (noun.noun, noun.category, nats(noun.a), nats(noun.b), nats(difference))
+        for noun, difference in sorted(paired, key=lambda pair: -abs(pair[1]))
+    ]
+    columns = ("noun", "category", "A", "B", "A - B")
+    console.show_table(columns, rows, title="By noun (nats)", right=columns[2:])
 
 
 def _p(value: float | None) -> str:
-    return "not testable" if value is None else "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+    from groundbench.results.text.numbers import p_phrase
+
+    return p_phrase(value) or "p not testable"

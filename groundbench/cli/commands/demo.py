@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import examples, numbers
+from groundbench.cli.options import Explain, examples, numbers
 
 EPILOG = examples(
     ("train, measure, write runs/demo/report.html", "groundbench demo"),
@@ -27,6 +27,7 @@ def demo(
         int | None,
         typer.Option(help="Models trained and measured side by side.", min=1, show_default="the cores", metavar="N"),
     ] = None,
+    explain: Explain = False,
 ) -> None:
     """Train a Transformer, its null and an LSTM on a made-up world, measure them, and write a page.
 
@@ -38,5 +39,8 @@ def demo(
     from groundbench.studies.demo import PAGE
     from groundbench.studies.demo import demo as run_demo
 
-    show_trajectories(run_demo(out, seeds=chosen, steps=steps, jobs=jobs))
+    show_trajectories(run_demo(out, seeds=chosen, steps=steps, jobs=jobs), explain=explain)
+    checkpoint = max((out / "training/gpt2-mini").glob("seed-*/step-*"), default=None)
     console.note(f"wrote {out / PAGE} and the leaderboard {out / 'site' / 'index.html'}")
+    if checkpoint is not None:
+        console.note(f"next: groundbench run {checkpoint} --out runs/mine   (one model, in full)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from groundbench.cli import console
 from groundbench.cli.options import (
     AsJson,
+    Explain,
     Force,
     LoadOptions,
     Model,
@@ -21,6 +23,7 @@ from groundbench.cli.options import (
 )
 from groundbench.cli.parameters import shared_parameters
 from groundbench.cli.tables.result import show_result
+from groundbench.results.text.sentences import null_controls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +65,7 @@ def run(
         bool, typer.Option("--dry-run", help="Say what this very call would measure and cost, and stop.")
     ] = False,
     as_json: AsJson = False,
+    explain: Explain = False,
     shuffle_forms: ShuffleForms = False,
     random_weights: RandomWeights = False,
     loading: LoadOptions,
@@ -90,18 +94,30 @@ def run(
     with processes.joined() as team:  # one process, unless a launcher started several
         result = evaluate(model, testbed, out=out, force=force, **options.given(), **asked)
     if team.first:
-        _show(result, out, as_json)
+        _show(result, shlex.join([model, *(["--testbed", testbed] if testbed else [])]), out, as_json, explain)
 
 
-def _show(result: Result, out: Path | None, as_json: bool) -> None:
+def _show(result: Result, subject: str, out: Path | None, as_json: bool, explain: bool) -> None:
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
     else:
-        show_result(result)
+        show_result(result, explain=explain)
     if out is None:
         console.note("nothing was written: give --out DIR to keep the result and the table of items")
     else:
-        console.note(f"wrote {out / 'result.json'} and items.parquet; a page: groundbench report {out}")
+        console.note(f"wrote {out / 'result.json'} and items.parquet")
+    console.note(f"next: {_next_step(result, subject, out)}")
+
+
+def _next_step(result: Result, subject: str, out: Path | None) -> str:
+    """The command that a reader of this result wants most."""
+    if out is not None and null_controls(result):
+        return f"groundbench compare RUN {out}   (RUN: the run that this controls)"
+    if out is not None:
+        return f"groundbench report {out}   (a page)"
+    if null_controls(result):
+        return "the same command with --out DIR, then groundbench compare RUN DIR"
+    return f"groundbench run {subject} --shuffle-forms --measure gain   (a null control: its gain must be 0)"
 
 
 def _show_plan(plans: list[DryRun], as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import AsJson, Force, LoadOptions, RunOptions, Testbed, examples
+from groundbench.cli.options import AsJson, Explain, Force, LoadOptions, RunOptions, Testbed, examples
 from groundbench.cli.parameters import shared_parameters
 
 EPILOG = examples(
@@ -66,6 +66,7 @@ def trajectory(
     ] = 4,
     force: Force = False,
     as_json: AsJson = False,
+    explain: Explain = False,
     loading: LoadOptions,
 ) -> None:
     """Measure every checkpoint of a training run: when grounding emerges, and what carries it.
@@ -91,12 +92,14 @@ def trajectory(
         if as_json:
             typer.echo(mean.model_dump_json(indent=1))
         else:
-            show_seeds(mean)
-        console.note(f"wrote {out / 'aggregate.json'}; a page: groundbench report {out}")
+            show_seeds(mean, explain=explain)
+        console.note(f"wrote {out / 'aggregate.json'}")
+        console.note(f"next: groundbench report {out}   (a page)")
         return
     done = measure_all(checkpoints, testbed, out=out, options=asked, force=force)
     if as_json:
         typer.echo(done.model_dump_json(indent=1))
     else:
-        show_trajectories([done])
-    console.note(f"wrote {out / 'trajectory.json'}; a page: groundbench report {out}")
+        show_trajectories([done], explain=explain)
+    console.note(f"wrote {out / 'trajectory.json'}")
+    console.note(f"next: groundbench report {out}   (a page)")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from groundbench.cli import console
 from groundbench.cli.console import nats, p_value
-from groundbench.report.text.sentences import carried_sentence
 from groundbench.results.causal import CausalRecord, Interval
+from groundbench.results.text.sentences import carried_sentence
 
 
 def show_causal(records: Sequence[CausalRecord]) -> None:

@@ -2,44 +2,115 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from groundbench.cli import console
 from groundbench.cli.console import interval, nats, p_value
 from groundbench.cli.tables.causal import show_causal
 from groundbench.results.image import ImageRecord
-from groundbench.results.run import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result
+from groundbench.results.run import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result, TestbedRecord
+from groundbench.results.text.sentences import headline
 from groundbench.results.unknown_words import unknown_words
 
 SHOWN_HEADS = 12
+TOP_HEADS = 4
+Legend = Mapping[str, str] | None
 
 
-def show_result(result: Result) -> None:
-    """Gain and lens of every form that was measured, all records of the first, and of a ladder a row for each rung."""
+LEGEND = {
+    "ENV form": "how the noun was shown",
+    "left out": "nouns that this form or this model cannot show",
+    "gain": "mean surprisal (nats) of a noun after another noun was shown, minus after it was shown itself",
+    "95 %": "interval, clustered by noun and frame",
+    "same category": "the gain against other nouns of the same category alone",
+    "matched": "surprisal (nats) where its own noun was shown",
+    "mismatched": "surprisal (nats) where another noun was shown",
+    "p": "two-sided, clustered by noun and frame; of an ablation: detected heads against the mean of the controls",
+    "detectable": "the smallest gain that this design finds at 5 % with 80 % power",
+    "failed": "items that could not be read; errors, never scores",
+    "kind": "aggregate: the shown noun to the prediction; gather: into the shown noun",
+    "share of": "of what a head's saliency is the share: the prediction's row, or all of it",
+    "selected by": "share, or also magnitude",
+    "diagonal": "a position's saliency on itself counted or not",
+    "threshold": "the least share of a detected head",
+    "heads": "detected heads per item",
+    "other span": "heads that pass for an equally long span of other words",
+    "untrained": "heads that pass in the same model with random weights",
+    "layer": "mean layer of the detected heads",
+    "heads of": "on which items the heads were found: other ones (crossfit), or these (instance)",
+    "edit": "what was done to the heads, and at which positions",
+    "compared with": "as many other heads, drawn from the same layers, uniformly, or of like saliency",
+    "control": "gain (nats) with such other heads cut, mean over the draws",
+    "draws": "sets of control heads",
+    "ablated": "gain (nats) with the detected heads cut",
+    "removed": "share of the gain that is lost",
+    "p rank": "rank of the detected heads among the draws",
+    "p draws": "detected heads against the spread of the draws",
+    "cut on": "nouns on which heads were cut",
+}
+
+
+def show_result(result: Result, *, explain: bool = False) -> None:
+    """What was found in a sentence, then the tables.
+
+    Gain and lens of every form that was measured, all records of the first, and of a ladder a row for each rung.
+
+    Args:
+        explain: print what each column means.
+    """
+    legend = LEGEND if explain else None
     model, testbed = result.model, result.testbed
+    console.say(console.bold(headline(result)))
     console.say(
         console.bold(model.name),
         f"  {model.architecture}, {model.parameters:,} parameters, {model.dtype}  on  ",
         console.bold(testbed.name),
-        f" {testbed.version} ({testbed.frames} frames, {testbed.n_items:,} items)",
+        f" {testbed.version} ({_frames(testbed)}, {testbed.n_items:,} items)",
     )
     forms = result.forms
-    _show_gains(forms)
+    _show_gains(forms, legend)
     for name, unknown in unknown_words(result.protocol).items():
         if unknown.prompts:
             console.out().print(f"{name}: {unknown.describe()}")
-    _show_heads(forms[0].env_form, forms[0].heads)
+    _show_heads(forms[0].env_form, forms[0].heads, legend)
     show_causal(result.causal)
-    _show_ablations(forms[0].env_form, forms[0].ablations)
+    _show_ablations(forms[0].env_form, forms[0].ablations, legend)
     if any(form.heads or form.ablations for form in forms[1:]):
-        _show_rungs(forms)
+        _show_rungs(forms, legend)
     for form in forms:
         _show_lens(form.env_form, form.lens)
         _show_image(form.image)
     _show_together(result)
+    for name in _asked_and_missing(result):
+        console.say(f"{name}: not measured")
     for failure in result.failures:
-        console.note(f"failed: {failure.where}: {failure.reason}")
+        console.note(f"not measured: {failure.where}: {failure.reason}")
 
 
-def _show_gains(forms: tuple[FormRecord, ...]) -> None:
+def _frames(testbed: TestbedRecord) -> str:
+    if testbed.frames == "per-noun" or not testbed.n_nouns:
+        return "frames of each noun's own"
+    n = testbed.n_items // testbed.n_nouns
+    return f"{n} frame{'' if n == 1 else 's'}"
+
+
+def _asked_and_missing(result: Result) -> list[str]:
+    """Measures that were asked for, of which nothing stands in the result and no failure says why."""
+    asked = result.protocol.get("measures")
+    there = {
+        "gain": result.gain,
+        "heads": result.heads,
+        "ablation": result.ablations,
+        "causal": result.causal,
+        "lens": result.lens,
+        "image": result.image,
+    }
+    said = " ".join(f"{f.where} {f.reason}" for f in result.failures)
+    names = [str(n) for n in asked] if isinstance(asked, list) else []
+    return [n for n in names if n in there and not there[n] and n not in said]
+
+
+def _show_gains(forms: tuple[FormRecord, ...], legend: Legend) -> None:
     numbers = ("nouns", "left out", "gain", "same category", "matched", "mismatched", "p", "detectable", "failed")
     rows = []
     for form in forms:
@@ -63,10 +134,19 @@ def _show_gains(forms: tuple[FormRecord, ...]) -> None:
             )
         )
     columns = ("ENV form", *numbers[:3], "95 %", *numbers[3:])
-    console.show_table(columns, rows, title="Grounding gain (nats)", right=numbers)
+    show_used(
+        columns,
+        rows,
+        title="Grounding gain (nats)",
+        right=numbers,
+        empty={"left out": "0", "failed": "0"},
+        secondary=("detectable", "same category", "left out", "nouns", "matched", "mismatched"),
+        legend=legend,
+        headline=True,
+    )
 
 
-def _show_heads(form: str, heads: tuple[HeadsRecord, ...]) -> None:
+def _show_heads(form: str, heads: tuple[HeadsRecord, ...], legend: Legend) -> None:
     if not heads:
         return
     numbers = ("threshold", "heads", "other span", "untrained", "layer")
@@ -86,10 +166,21 @@ def _show_heads(form: str, heads: tuple[HeadsRecord, ...]) -> None:
         for h in heads
     ]
     columns = ("kind", "share of", "selected by", "diagonal", *numbers[:2], "95 %", *numbers[2:])
-    console.show_table(columns, rows, title=f"Heads per item, {form}", right=numbers)
+    show_used(
+        columns,
+        rows,
+        title=f"Heads per item, {form}",
+        right=numbers,
+        secondary=("threshold", "diagonal", "selected by", "layer"),
+        legend=legend,
+        headline=True,
+    )
+    top = sorted(heads[0].by_head, key=lambda h: -h.rate)[:TOP_HEADS]
+    if top:
+        console.say("most often: " + ", ".join(f"{head_name(h.layer, h.head)} ({h.rate:.0%} of items)" for h in top))
 
 
-def _show_ablations(form: str, ablations: tuple[AblationRecord, ...]) -> None:
+def _show_ablations(form: str, ablations: tuple[AblationRecord, ...], legend: Legend) -> None:
     if not ablations:
         return
     numbers = ("draws", "gain", "ablated", "control", "removed", "p rank", "p draws", "p")
@@ -109,11 +200,19 @@ def _show_ablations(form: str, ablations: tuple[AblationRecord, ...]) -> None:
         )
         for a in ablations
     ]
-    columns = ("heads of", "edit", "control", *numbers)
-    console.show_table(columns, rows, title=f"Ablation, {form}: gain (nats) with heads cut", right=numbers)
+    columns = ("heads of", "edit", "compared with", *numbers)
+    show_used(
+        columns,
+        rows,
+        title=f"Ablation, {form}: gain (nats) with heads cut",
+        right=numbers,
+        secondary=("edit", "draws", "p draws"),
+        legend=legend,
+        headline=True,
+    )
 
 
-def _show_rungs(forms: tuple[FormRecord, ...]) -> None:
+def _show_rungs(forms: tuple[FormRecord, ...], legend: Legend) -> None:
     """The first record of heads and of ablation of every form, a row each."""
     numbers = ("heads", "other span", "untrained", "cut on", "gain", "ablated", "control", "removed", "p rank")
     rows = []
@@ -123,13 +222,21 @@ def _show_rungs(forms: tuple[FormRecord, ...]) -> None:
         counts = (None, None, None) if heads is None else (heads.mean_count, heads.null_count, heads.untrained_count)
         row = (form.env_form, "" if heads is None else heads.selection, *map(or_dash, counts))
         if cut is None:
-            rows.append((*row, *["-"] * 6))
+            rows.append((*row, *[""] * 6))
             continue
         removed = "not defined" if cut.gain_removed is None else f"{cut.gain_removed:.0%}"
         gains = map(or_dash, (cut.gain_original, cut.gain_ablated, cut.gain_control))
         rows.append((*row, f"{len(cut.nouns) or form.n_nouns} nouns", *gains, removed, p_value(cut.p_rank)))
     columns = ("ENV form", "selected by", *numbers)
-    console.show_table(columns, rows, title="The ladder: heads per item, gain (nats) with heads cut", right=numbers)
+    show_used(
+        columns,
+        rows,
+        title="The ladder: heads per item, gain (nats) with heads cut",
+        right=numbers,
+        secondary=("selected by", "untrained", "cut on"),
+        legend=legend,
+        headline=True,
+    )
 
 
 def _show_together(result: Result) -> None:
@@ -145,9 +252,9 @@ def _show_together(result: Result) -> None:
         )
     several = [h for h in result.head_forms if len(h.forms) > 1]
     if several:
-        shown = "; ".join(f"{h.layer}.{h.head} ({', '.join(h.forms)})" for h in several[:SHOWN_HEADS])
+        shown = "; ".join(f"{head_name(h.layer, h.head)} ({', '.join(h.forms)})" for h in several[:SHOWN_HEADS])
         more = f"; {len(several) - SHOWN_HEADS} more" if len(several) > SHOWN_HEADS else ""
-        console.out().print(f"heads (layer.head) that serve several forms: {shown}{more}")
+        console.out().print(f"heads that serve several forms: {shown}{more}")
     elif result.head_forms:
         console.out().print("no head stands in the lists of several forms")
 
@@ -157,6 +264,44 @@ def _show_lens(form: str, lenses: tuple[LensRecord, ...]) -> None:
         rows = [(str(x.layer), nats(x.matched, 2), nats(x.mismatched, 2), nats(x.gain, 2)) for x in lens.layers]
         columns = ("layer", "matched", "mismatched", "gain")
         console.show_table(columns, rows, title=f"{lens.kind.capitalize()} lens, {form} (nats)", right=columns)
+
+
+def head_name(layer: int, head: int) -> str:
+    """A head as the literature writes it: layer from 1, head from 0."""
+    return f"L{layer}H{head}"
+
+
+def show_used(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str,
+    right: Sequence[str],
+    secondary: Sequence[str] = (),
+    legend: Legend = None,
+    headline: bool = False,
+    empty: Mapping[str, str] | None = None,
+) -> None:
+    """A table without the columns that hold nothing: what was not asked for is no column of dashes.
+
+    Args:
+        empty: what a column's cells are where it says nothing, if not "", "-" or "not measured".
+    """
+    nothing = {"", "-"}
+    used = [
+        i
+        for i, name in enumerate(columns)
+        if any(row[i] not in nothing | {(empty or {}).get(name, "")} for row in rows) or not rows
+    ]
+    console.show_table(
+        [columns[i] for i in used],
+        [[row[i] for i in used] for row in rows],
+        title=title,
+        right=right,
+        secondary=secondary,
+        legend=legend,
+        headline=headline,
+    )
 
 
 def or_dash(value: float | None) -> str:

@@ -6,8 +6,8 @@ from groundbench.cli import console
 from groundbench.report.elements import Section, Table
 from groundbench.report.sections.risk_card import card_sections
 from groundbench.report.text.card_sentences import headline
-from groundbench.report.text.numbers import NOT_MEASURED
 from groundbench.results.risk_card import RiskCard
+from groundbench.results.text.numbers import NOT_MEASURED
 
 WIDE = {"What it is", "Role"}
 """Columns that the terminal leaves to the page."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from groundbench.cli import console
 from groundbench.cli.console import interval, p_value
-from groundbench.cli.tables.result import or_dash
+from groundbench.cli.tables.result import or_dash, show_used
 from groundbench.results.run import AblationRecord, GainRecord, HeadsRecord, Regression
+from groundbench.results.text.sentences import headline
 from groundbench.results.trajectory import Aggregate, AggregatePoint, Spread, Trajectory, TrajectoryPoint
 
 LEGEND = """\
@@ -16,23 +17,45 @@ cut, control: with the detected heads cut, and with as many others of the same l
 R²: adjusted, of the gain on co-occurrence within a chunk or within 5 utterances (95 % over nouns)"""
 
 
-def show_trajectories(trajectories: Sequence[Trajectory]) -> None:
-    """For each run every checkpoint, a row each; then what was measured at some of them only."""
+def show_trajectories(trajectories: Sequence[Trajectory], *, explain: bool = True) -> None:
+    """What each run found at its last checkpoint in a sentence; then a table of every checkpoint of each run.
+
+    Args:
+        explain: print what the columns mean.
+    """
+    for trajectory in trajectories:
+        last = trajectory.points[-1]
+        name = f"{trajectory.name}, step {last.step:,}: " if trajectory.name else f"Step {last.step:,}: "
+        console.say(console.bold(name), headline(last.result))
     for trajectory in trajectories:
         _show_checkpoints(trajectory)
         _show_cuts(trajectory)
         _show_lens(trajectory)
         _show_cooccurrence(trajectory)
-    console.out().print(LEGEND)
+    if explain:
+        console.out().print(LEGEND)
 
 
-def show_seeds(mean: Aggregate) -> None:
-    """Several seeds of one run: means over seeds with t-intervals, a row for each step."""
+def show_seeds(mean: Aggregate, *, explain: bool = True) -> None:
+    """Several seeds of one run: a sentence on the last step, then means over seeds with t-intervals by step."""
+    last = mean.points[-1] if mean.points else None
+    if last is not None and last.gain is not None:
+        ends = interval(last.gain.ci_low, last.gain.ci_high, 2)
+        mean_gain = or_dash(last.gain.mean)
+        console.say(
+            console.bold(f"{mean.name}, step {last.step:,}: "),
+            f"a grounding gain of {mean_gain} nats, mean over {len(mean.seeds)} seeds"
+            + (f" (95 % over seeds {ends})." if ends else " (no interval)."),
+        )
     columns = ("step", "held-out", "gain", "95 % over seeds", "matched", "mismatched", "heads", "cut", "control", "R²")
     rows = [_seeds_row(point) for point in mean.points]
     seeds = ", ".join(map(str, mean.seeds))
-    console.show_table(columns, rows, title=f"{mean.name}: mean over the seeds {seeds}", right=columns)
-    console.out().print(LEGEND)
+    show_used(columns, rows, title=f"{mean.name}: mean over the seeds {seeds}", right=columns, secondary=SECONDARY)
+    if explain:
+        console.out().print(LEGEND)
+
+
+SECONDARY = ("loss", "layer", "mismatched", "matched", "R²", "control", "held-out", "original", "gain original")
 
 
 def _seeds_row(point: AggregatePoint) -> tuple[str, ...]:
@@ -53,7 +76,7 @@ def _show_checkpoints(trajectory: Trajectory) -> None:
     columns = (*numbers[:4], "95 %", *numbers[4:])
     rows = [_checkpoint(point) for point in trajectory.points]
     title = f"{trajectory.name}: {trajectory.description}".rstrip(": ")
-    console.show_table(columns, rows, title=title, right=numbers)
+    show_used(columns, rows, title=title, right=numbers, secondary=SECONDARY)
 
 
 def _checkpoint(point: TrajectoryPoint) -> tuple[str, ...]:
@@ -91,7 +114,7 @@ def _show_cuts(trajectory: Trajectory) -> None:
     numbers = ("step", "cut heads", *surprisal, *(f"gain {n}" for n in surprisal), "p rank", "p Holm")
     columns = ("step", "heads of", *numbers[1:])
     title = f"{trajectory.name}: matched surprisal and gain (nats) with heads cut"
-    console.show_table(columns, rows, title=title, right=numbers)
+    show_used(columns, rows, title=title, right=numbers, secondary=SECONDARY)
 
 
 def _first_of_each_selection(cuts: Sequence[AblationRecord]) -> list[AblationRecord]:
@@ -116,7 +139,7 @@ def _show_lens(trajectory: Trajectory) -> None:
     columns = ("layer", *(f"step {p.step}" for p in read))
     rows = [(str(n), *(or_dash(g.get(n)) for g in gains)) for n in sorted({n for g in gains for n in g})]
     title = f"{trajectory.name}: gain (nats) by layer, {read[-1].result.lens[0].kind} lens"
-    console.show_table(columns, rows, title=title, right=columns)
+    show_used(columns, rows, title=title, right=columns)
 
 
 def _show_cooccurrence(trajectory: Trajectory) -> None:
@@ -132,7 +155,7 @@ def _show_cooccurrence(trajectory: Trajectory) -> None:
     ]
     columns = ("step", *names, "variance")
     title = f"{trajectory.name}: adjusted R² of the gain on co-occurrence"
-    console.show_table(columns, rows, title=title, right=columns)
+    show_used(columns, rows, title=title, right=columns)
 
 
 def _cell(regression: Regression) -> str:

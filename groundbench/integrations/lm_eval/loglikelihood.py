@@ -21,7 +21,13 @@ from groundbench.api.testbed import EnvForm, Prompt, TextSegment
 from groundbench.engine.batch_runner import BatchRunner, Part
 from groundbench.engine.batching import MAX_LOGITS, make_plan
 from groundbench.engine.contexts import Contexts
-from groundbench.engine.scoring import continuations, first_tokens, picked
+from groundbench.engine.scoring import (
+    continuations,
+    first_tokens,
+    is_run_whole,
+    picked,
+    whole_texts,
+)
 
 Tokens = tuple[int, ...]
 Answer = tuple[float, bool]
@@ -61,8 +67,8 @@ def log_likelihoods(
     for i, what in enumerate(encoded):
         waiting.setdefault(what, []).append(i)
     answers: list[Answer] = [(float("nan"), False)] * len(pairs)
-    prefixes = "prefix" in adapter.info.capabilities
-    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
+    cached = adapter.info.longest_cached
+    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)
     places = [[waiting[row, t] for t in targets] for row, targets in zip(contexts.rows, contexts.targets, strict=True)]
     runner = BatchRunner(
         adapter,
@@ -93,7 +99,11 @@ def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
     rows, prefix = part.rows, part.prefix
     targets = contexts.targets[part.contexts[0]]
     several, state = max(map(len, targets)) > 1, None
-    if several and "prefix" in adapter.info.capabilities:
+    if several and is_run_whole(adapter, rows[0], targets):
+        found = list(whole_texts(adapter, rows, targets, None))
+        logs, likeliest = [p.sum(1) for p, _ in found], [g.all(1) for _, g in found]
+        return torch.stack([torch.stack(logs, dim=1), torch.stack(likeliest, dim=1).to(logs[0].dtype)], -1)
+    if several:
         state = adapter.prefill(rows, None, prefix)
         logits = state.logits
     else:

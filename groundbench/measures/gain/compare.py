@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from groundbench.measures.gain.measure import gain_items, noun_means
 from groundbench.measures.gain.pairing import pair_rows
 from groundbench.results.items import read_items
 from groundbench.results.run import Record, Result
+from groundbench.results.text.sentences import control_verdict, null_controls
 from groundbench.stats.significance import N_RESAMPLES, bootstrap_mean, clustered_interval, clustered_test, signflip_p
 
 Floats = npt.NDArray[np.float64]
@@ -48,6 +50,7 @@ class Comparison(Record):
         p_cluster: two-sided, clustered by noun and frame; `p_signflip`: over nouns, for these frames.
         detectable: the smallest difference this design finds at 5 % with 80 % power.
         n_items: (noun, frame) items compared; `n_unpaired`: rows left out because only one run holds them.
+        control: which of the two is a null control of the other, with its verdict in `control_verdict`; null if none.
     """
 
     testbed: str
@@ -67,6 +70,8 @@ class Comparison(Record):
     n_items: int
     n_unpaired: int
     by_noun: tuple[NounDifference, ...]
+    control: Literal["a", "b"] | None = None
+    control_verdict: str | None = None
 
 
 def compare_runs(
@@ -75,7 +80,7 @@ def compare_runs(
     """Compare two run directories, each with a result.json and an items.parquet.
 
     Args:
-        a, b: the run directories; the difference is a - b.
+        a, b: the run directories, or trajectories, of which the last checkpoint is taken; the difference is a - b.
         form: the ENV form to compare; by default the form both results headline.
         seed, n_resamples: of the bootstrap and the sign flips.
 
@@ -89,6 +94,7 @@ def compare_runs(
         (100, True)
     """
     a, b = Path(a), Path(b)
+    a, b = (last_checkpoint(run) for run in (a, b))
     result_a, result_b = Result.load(a), Result.load(b)
     _refuse_other_testbed(a, result_a, b, result_b)
     if form is None and result_a.testbed.env_form != result_b.testbed.env_form:
@@ -108,6 +114,10 @@ def compare_runs(
     conditional = bootstrap_mean(by_noun, n_resamples=n_resamples, seed=seed)
     test = clustered_test(difference, nested=items_a.nested)
     gains_a, gains_b = noun_means(items_a.gain), noun_means(items_b.gain)
+    control: Literal["a", "b"] | None = (
+        "a" if is_control_of(result_a, result_b) else "b" if is_control_of(result_b, result_a) else None
+    )
+    of = None if control is None else result_a if control == "a" else result_b
     return Comparison(
         testbed=result_a.testbed.name,
         testbed_hash=result_a.testbed.hash,
@@ -126,7 +136,17 @@ def compare_runs(
         n_items=test.n_items,
         n_unpaired=len(table_a.surprisal) + len(table_b.surprisal) - 2 * len(paired_a.surprisal),
         by_noun=_by_noun(paired_a, gains_a, gains_b, by_noun),
+        control=control,
+        control_verdict=None if of is None else control_verdict(of.gain, null_controls(of)),
     )
+
+
+def last_checkpoint(run: Path) -> Path:
+    """The run directory of a trajectory's last checkpoint; any other path as it is."""
+    if (run / "result.json").exists() or not run.is_dir():
+        return run
+    steps = {int(p.parent.name.removeprefix("step-")): p.parent for p in run.glob("step-*/result.json")}
+    return steps[max(steps)] if steps else run
 
 
 def _by_noun(table: SurprisalTable, gains_a: Floats, gains_b: Floats, difference: Floats) -> tuple[NounDifference, ...]:
@@ -137,7 +157,27 @@ def _by_noun(table: SurprisalTable, gains_a: Floats, gains_b: Floats, difference
     )
 
 
+SHUFFLED = "shuffle-forms"
+
+
+def is_control_of(control: Result, run: Result) -> bool:
+    """True where one run is a null control of the other: its model with random weights, or its testbed's forms
+    shuffled."""
+    controls = null_controls(control)
+    if not controls or null_controls(run):
+        return False
+    shuffled = "-shuffled" if SHUFFLED in controls else ""
+    name = run.model.name + (" (untrained)" if "random-weights" in controls else "")
+    same_testbed = (control.testbed.name, control.testbed.version) == (
+        run.testbed.name + shuffled,
+        run.testbed.version,
+    )
+    return same_testbed and control.model.name == name
+
+
 def _refuse_other_testbed(a: Path, one: Result, b: Path, two: Result) -> None:
+    if is_control_of(one, two) or is_control_of(two, one):
+        return
     if one.testbed.hash != two.testbed.hash:
         raise BadInputError(
             f"{a} and {b} were measured on different testbeds, {one.testbed.name} {one.testbed.version} "

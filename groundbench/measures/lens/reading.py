@@ -80,7 +80,7 @@ def read_lenses(
     require_hidden(adapter)
     info = adapter.info
     budget = max(1, min(batch_tokens, PASS_STATES // ((len(layers) + 1) * info.d_model)))
-    plan = make_plan(contexts, budget=budget, vocab_size=info.vocab_size, prefixes="prefix" in info.capabilities)
+    plan = make_plan(contexts, budget=budget, vocab_size=info.vocab_size, cached=info.longest_cached)
     marks = ["logit" if lens is None else lens.digest() for lens in lenses]
     parts = None if store is None else store.stage(stage, {**plan.summary(), "lenses": marks, "layers": list(layers)})
     reader = _Reader(adapter, contexts, lenses, tuple(layers))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from groundbench.report.charts import svg
-from groundbench.report.text.numbers import number
+from groundbench.results.text.numbers import number
 
 Head = tuple[int, int]
 

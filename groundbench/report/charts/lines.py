@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from groundbench.report.charts import svg
 from groundbench.report.charts.scale import Scale, domain, round_step, tick_label
-from groundbench.report.text.numbers import number
+from groundbench.results.text.numbers import number
 
 Values = Sequence[float | None]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.elements import Figure, Section, Table
-from groundbench.report.text.numbers import count, interval, number, p_value, percent
-from groundbench.report.text.sentences import ablation_sentence
 from groundbench.results.run import AblationRecord, ModelRecord
+from groundbench.results.text.numbers import count, interval, number, p_value, percent
+from groundbench.results.text.sentences import ablation_sentence
 
 TITLE = "What breaks when the heads are cut"
 LEGEND = (

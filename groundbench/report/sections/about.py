@@ -7,8 +7,8 @@ import json
 from pydantic import JsonValue
 
 from groundbench.report.elements import Cell, Facts, Section, Table
-from groundbench.report.text.numbers import count, number, parameters
 from groundbench.results.run import EnvironmentRecord, ModelRecord, Result, TestbedRecord
+from groundbench.results.text.numbers import count, number, parameters
 from groundbench.results.unknown_words import KEY as UNKNOWN
 from groundbench.results.unknown_words import unknown_words
 

@@ -9,10 +9,10 @@ from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.charts.matrix import Grid, matrix_chart
 from groundbench.report.charts.scatter import Dot, ScatterAxes, scatter_chart
 from groundbench.report.elements import Cell, Figure, Section, Table
-from groundbench.report.text.numbers import count, interval, number, p_value, percent
-from groundbench.report.text.sentences import carried_sentence
 from groundbench.results.causal import CausalRecord, CurveRecord, HeadIdentity, Interval
 from groundbench.results.run import ModelRecord
+from groundbench.results.text.numbers import count, interval, number, p_value, percent
+from groundbench.results.text.sentences import carried_sentence
 
 TITLE = "Which heads carry it"
 COLOURS = {"contrast": 1, "share": 2, "exact": 3, "contrast-ig": 4, "random": 6}

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from groundbench.report.charts import svg
 from groundbench.report.elements import Facts, Figure, Section, Table
-from groundbench.report.text.numbers import count, number, percent
+from groundbench.results.text.numbers import count, number, percent
 
 Matrix = Sequence[Sequence[float]]
 LEFT, TOP, LEGEND = 88.0, 78.0, 8.0

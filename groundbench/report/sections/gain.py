@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from groundbench.report.charts.dots import Layout, Row, dot_plot, value_range
 from groundbench.report.elements import Figure, Section, Table
-from groundbench.report.text.numbers import count, interval, number, p_value, signed
-from groundbench.report.text.sentences import COPYING
 from groundbench.results.run import GainRecord, NounGain
+from groundbench.results.text.numbers import count, interval, number, p_value, signed
+from groundbench.results.text.sentences import COPYING
 
 COLUMNS = 3
 MATCHED_LEGEND = (("mark c1", "its own noun was shown (matched)"), ("ring c2", "another noun was shown (mismatched)"))

@@ -13,9 +13,9 @@ from markupsafe import Markup
 from groundbench.report.charts import svg
 from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.elements import Cell, Figure, Section, Table
-from groundbench.report.text.numbers import count, interval, number, percent, signed
 from groundbench.results.image import ImageRecord, PatchReading, SwapRecord
 from groundbench.results.picture_examples import Picture, Pictures, ReadMap
+from groundbench.results.text.numbers import count, interval, number, percent, signed
 
 TITLE = "Where in the picture the word comes from"
 LISTS = {"all": "all heads", "crossfit": "the detected heads"}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.elements import Cell, Figure, Section, Table
-from groundbench.report.text.numbers import count, decimals_for, interval, number, p_value, percent
 from groundbench.results.run import FormRecord, Result
+from groundbench.results.text.numbers import count, decimals_for, interval, number, p_value, percent
 
 TITLE = "Ladder of forms"
 NAMED = 12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Figure, Section, Table
-from groundbench.report.text.numbers import count, interval, number
 from groundbench.results.run import CooccurrenceRecord, LensRecord
+from groundbench.results.text.numbers import count, interval, number
 
 LENS = "Layer by layer"
 

@@ -15,7 +15,6 @@ from groundbench.report.sections.risk_card_answers import (
     worst_section,
 )
 from groundbench.report.text.card_sentences import above_chance, comparison_sentence, control_sentence, verdict_sentence
-from groundbench.report.text.numbers import NOT_MEASURED, count, number, p_value, percent, with_interval
 from groundbench.results.risk_card import (
     EVERY,
     ErrorRecord,
@@ -25,6 +24,7 @@ from groundbench.results.risk_card import (
     RiskCard,
     SignalRecord,
 )
+from groundbench.results.text.numbers import NOT_MEASURED, count, number, p_value, percent, with_interval
 
 SHOWN_CURVES = 5
 SHOWN_HEADS = 40

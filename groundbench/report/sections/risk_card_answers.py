@@ -6,9 +6,9 @@ from markupsafe import Markup, escape
 
 from groundbench.report.elements import Cell, Section, Table
 from groundbench.report.text.card_sentences import in_plain_words
-from groundbench.report.text.numbers import count, number, percent, with_interval
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.risk_card_answers import WorstAnswer
+from groundbench.results.text.numbers import count, number, percent, with_interval
 
 LEVELS = 5
 """Shades of a token."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Cell, Figure, Section, Table
-from groundbench.report.text.numbers import count, number, with_interval
+from groundbench.results.text.numbers import count, number, with_interval
 from groundbench.results.trajectory import AblationSpread, Aggregate, AggregatePoint, RegressionSpread, Spread
 
 Aggregates = Sequence[Aggregate]

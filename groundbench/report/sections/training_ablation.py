@@ -5,8 +5,8 @@ from __future__ import annotations
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Cell, Figure, Section, Table
 from groundbench.report.sections.training_gain import STEP, Trajectories, ablation_of, heads_of
-from groundbench.report.text.numbers import count, number, p_value
 from groundbench.results.run import AblationRecord
+from groundbench.results.text.numbers import count, number, p_value
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
 
 LINES = (("untouched", 1), ("heads cut", 2), ("others cut", 3))

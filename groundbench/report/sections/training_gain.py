@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from groundbench.report.charts.lines import Axes, Series, Values, line_chart
 from groundbench.report.elements import Cell, Figure, Section, Table
-from groundbench.report.text.numbers import count, interval, number
 from groundbench.results.run import AblationRecord, GainRecord, HeadsRecord, Regression
+from groundbench.results.text.numbers import count, interval, number
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
 
 Trajectories = Sequence[Trajectory]

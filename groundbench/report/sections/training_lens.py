@@ -13,8 +13,8 @@ from groundbench.report.sections.training_gain import (
     r2,
     regression_of,
 )
-from groundbench.report.text.numbers import count, number, with_interval
 from groundbench.results.run import Regression
+from groundbench.results.text.numbers import count, number, with_interval
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
 
 MOST_CURVES = 6

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from groundbench.report.text.numbers import count, number, percent, with_interval
 from groundbench.results.risk_card import Comparison, Estimated, RiskCard, StrengthenRecord
+from groundbench.results.text.numbers import count, number, percent, with_interval
 
 
 def headline(card: RiskCard) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from groundbench.report.text.numbers import number, p_value, with_interval
 from groundbench.results.run import AblationRecord, HeadsRecord
+from groundbench.results.text.numbers import number, p_value, with_interval
 from groundbench.results.trajectory import TrajectoryPoint
 from groundbench.stats.significance import Estimate, bootstrap_mean, t_interval
 from groundbench.studies.paper.measure import Measured

@@ -8,7 +8,7 @@ from groundbench.report.elements import Figure, Section, Table
 from groundbench.report.markdown import table as as_markdown
 from groundbench.report.sections import seeds
 from groundbench.report.sections.seeds import cell
-from groundbench.report.text.numbers import count, p_value
+from groundbench.results.text.numbers import count, p_value
 from groundbench.results.trajectory import AblationSpread, TrajectoryPoint
 from groundbench.stats.significance import Estimate
 from groundbench.studies.paper import evidence as ev

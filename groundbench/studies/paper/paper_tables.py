@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from groundbench.evaluation.aggregate import among
 from groundbench.report.elements import Table
 from groundbench.report.sections.seeds import cell, cut_of, seeds_cut
-from groundbench.report.text.numbers import count, number, p_value
+from groundbench.results.text.numbers import count, number, p_value
 from groundbench.results.trajectory import AblationSpread, AggregatePoint, RegressionSpread
 from groundbench.studies.paper import published_numbers as paper
 from groundbench.studies.paper.measure import Measured

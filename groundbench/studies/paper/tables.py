@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from groundbench.report.elements import Table
 from groundbench.report.sections.seeds import cell, seeds_cut
-from groundbench.report.text.numbers import count, number, p_value
+from groundbench.results.text.numbers import count, number, p_value
 from groundbench.studies.paper import evidence as ev
 from groundbench.studies.paper.lstm_claim import lstm_verdicts
 from groundbench.studies.paper.measure import Measured

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from groundbench.report.text.numbers import decimals_for, factor, interval, number, p_phrase, percent
-from groundbench.results.causal import CausalRecord
-from groundbench.results.run import AblationRecord, GainRecord, HeadsRecord
+from groundbench.results.text.numbers import decimals_for, factor, interval, number, p_phrase, percent
+
+if TYPE_CHECKING:
+    from groundbench.results.causal import CausalRecord
+    from groundbench.results.run import AblationRecord, GainRecord, HeadsRecord, Result, TestbedRecord
 
 FORMS = {
     "token": "its environment token",
@@ -19,6 +22,8 @@ FORMS = {
 COPYING = "Copying what was shown is enough to score with this form; only forms without the word rule that out."
 CI = "95\u202f% interval"
 ALPHA = 0.05
+USUAL_FRAMES, USUAL_NOUNS = 10, 20
+"""A testbed with fewer is told what limits it."""
 CONTROLS = {"layer": "of the same layers", "uniform": "drawn uniformly", "saliency": "of like saliency"}
 
 
@@ -49,6 +54,71 @@ def gain_sentence(gain: GainRecord | None, form: str) -> str:
         )
     found = "" if gain.detectable is None else f" This design finds gains from {number(gain.detectable)} nats on."
     return f"No grounding was found: a gain of {size} cannot be told from 0.{found}"
+
+
+def headline(result: Result) -> str:
+    """What a result found in one sentence, with what limits it in the same breath.
+
+    The terminal, the page, `print(result)` and notebooks begin with it. Of a null control (`--shuffle-forms`,
+    `--random-weights`) it is the control's verdict.
+    """
+    form = result.testbed.env_form
+    if null_controls(result):
+        return " ".join(filter(None, (control_verdict(result.gain, null_controls(result)), limits(result.testbed))))
+    said = [gain_sentence(result.gain, form)]
+    if form == "word" and result.gain is not None and direction(result.gain) == 1:
+        said.append(COPYING)
+    said.append(limits(result.testbed))
+    return " ".join(filter(None, said))
+
+
+NULL_CONTROLS = {
+    "shuffle-forms": "every noun shown in another noun's form",
+    "random-weights": "the same architecture with random weights",
+}
+
+
+def null_controls(result: Result) -> tuple[str, ...]:
+    """The falsifiers that a result is of, by their options' names: its gain must be 0."""
+    named = result.protocol.get("null_controls")
+    return tuple(str(n) for n in named if n in NULL_CONTROLS) if isinstance(named, list) else ()
+
+
+def control_verdict(gain: GainRecord | None, controls: tuple[str, ...]) -> str:
+    """Whether a null control passed: its 95 % interval holds 0, or does not (level 5 %)."""
+    what = " and ".join(NULL_CONTROLS[c] for c in controls)
+    if gain is None or gain.mean is None:
+        return f"Null control not decided ({what}): its gain was not measured."
+    if gain.ci_low is None or gain.ci_high is None:
+        return f"Null control not decided ({what}): its gain of {number(gain.mean)} nats has no interval."
+    places = decimals_for(gain.mean, gain.ci_low, gain.ci_high)
+    ends = f"[{number(gain.ci_low, places)}, {number(gain.ci_high, places)}]"
+    level = f"{CI}, level 5\u202f%; {number(gain.mean, places)} nats"
+    if gain.ci_low <= 0 <= gain.ci_high:
+        return f"Null control passed ({what}): 0 lies within {ends} ({level})."
+    return f"Null control not passed ({what}): 0 lies outside {ends} ({level}); such a gain is not grounding."
+
+
+def limits(testbed: TestbedRecord) -> str:
+    """What a small testbed cannot tell; empty where it has the usual size."""
+    nouns = testbed.n_nouns
+    frames = testbed.n_items // nouns if nouns else 0
+    small = []
+    if frames < USUAL_FRAMES and testbed.frames == "shared":
+        small.append(f"{frames} frame{'' if frames == 1 else 's'}")
+    if nouns < USUAL_NOUNS:
+        small.append(f"{nouns} nouns")
+    if not small:
+        return ""
+    df = nouns - 1 if testbed.frames == "per-noun" else min(nouns, frames) - 1
+    what = " and ".join(small)
+    usual = f"{USUAL_FRAMES} frames and {USUAL_NOUNS} nouns or more are usual."
+    if df < 1:
+        return f"A small testbed ({what}): no p and no interval; {usual}"
+    return (
+        f"A small testbed ({what}): its interval has {df} degree{'' if df == 1 else 's'} of freedom "
+        f"and holds for texts like these; {usual}"
+    )
 
 
 def times_as_probable(nats: float) -> str:

@@ -1,0 +1,1 @@
+"""Results in words: how a number is written, and what it means."""
