@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, HeadEdit, Prefix
+from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Prefix
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.batch_runner import Advance, BatchRunner, Part
 from groundbench.engine.batching import MAX_LOGITS, Plan, make_plan

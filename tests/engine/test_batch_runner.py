@@ -78,6 +78,7 @@ def test_what_does_not_fit_is_halved_to_the_same_numbers(read: Any, monkeypatch:
 @pytest.mark.parametrize("read", READERS, ids=lambda r: r.__name__)
 def test_one_context_that_does_not_fit_is_named(read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = tiny_adapter("gpt2")
+    read(adapter)  # what the model can do at these lengths is tried now
     limited(adapter, 0, monkeypatch)
     with pytest.raises((GroundbenchError, torch.OutOfMemoryError)) as error:
         read(adapter)
@@ -87,6 +88,7 @@ def test_one_context_that_does_not_fit_is_named(read: Any, monkeypatch: pytest.M
 @pytest.mark.parametrize("read", READERS[:4], ids=lambda r: r.__name__)
 def test_numbers_that_are_none_are_an_error_that_names_the_prompt(read: Any) -> None:
     adapter = tiny_adapter("gpt2")
+    read(adapter)
     with torch.no_grad():
         adapter.model.get_output_embeddings().weight[:] = torch.nan
     with pytest.raises(NonFiniteLogitsError, match=r"frame 'f\d'|pair \d+ \d+"):
@@ -95,6 +97,7 @@ def test_numbers_that_are_none_are_an_error_that_names_the_prompt(read: Any) -> 
 
 def test_a_halving_is_noted_in_the_run_directory(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = tiny_adapter("gpt2")
+    scored(adapter)
     limited(adapter, 2, monkeypatch)
     store = RunStore(tmp_path, {"k": 1})
     surprisals(adapter, contexts_of(adapter, WordTestbed()), store=store, stage="scores/word")
@@ -127,6 +130,7 @@ def test_a_prefix_is_computed_once_for_the_batches_that_share_it(monkeypatch: py
 
     monkeypatch.setattr(adapter, "prefill", counted)
     surprisals(adapter, contexts, batch_tokens=4)
+    assert made
     assert len(made) == len(set(made))
     monkeypatch.setattr(adapter, "info", replace(adapter.info, capabilities=adapter.info.capabilities - {"prefix"}))
     made.clear()
