@@ -5,7 +5,7 @@ A capability is never taken from a family's name: it is what the model was seen 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from groundbench.adapters.model_structure import input_device, logits_of
-from groundbench.api.adapter import Encoded
+from groundbench.api.adapter import Capability, Encoded, Forward
 from groundbench.api.errors import BadInputError, GroundbenchError, UnsupportedModelError
 from groundbench.util.users_code import is_scarcity
 
@@ -87,48 +87,102 @@ def probe_row(vocab_size: int, length: int = LENGTH) -> Encoded:
 
 
 @_said
-def no_prefix(adapter: HFCausal) -> str | None:
+def no_prefix(adapter: HFCausal, rows: Sequence[Encoded] = (), cuts: Sequence[int] = (4, LENGTH - 1)) -> str | None:
     """Why the model cannot go on from a cache, by one token and by several, as if it had read all at once."""
-    row = probe_row(adapter.vocab_size)
-    whole = adapter.forward([row]).logits
-    for cut in (4, LENGTH - 1):
-        prefix = adapter.prefill([Encoded(row.ids[:cut])])
-        gap = relative(adapter.forward([row.after(cut)], prefix=prefix).logits, whole)
+    rows = rows or [probe_row(adapter.vocab_size)]
+    whole = adapter.forward(rows).logits
+    for cut in cuts:
+        prefix = adapter.prefill([row.upto(cut) for row in rows])
+        gap = relative(adapter.forward([row.after(cut) for row in rows], prefix=prefix).logits, whole)
         if not gap <= adapter.tolerance:
-            return f"going on from its cache by {LENGTH - cut} token(s) changes the logits by {gap:.0e} of the largest"
+            more = len(rows[0]) - cut
+            return f"going on from its cache by {more} token(s) changes the logits by {gap:.0e} of the largest"
     return None
 
 
+def no_rows_on_a_cache(adapter: HFCausal, row: Encoded) -> str | None:
+    """Why the prediction row's weights and gradients are not the same where all other tokens come from a cache."""
+    return tried(lambda: _other_rows_on_a_cache(adapter, row))
+
+
+def _other_rows_on_a_cache(adapter: HFCausal, row: Encoded) -> str | None:
+    cut = len(row) - 1
+    whole = _last_rows(adapter.forward([row], trace=True))
+    cached = _last_rows(adapter.forward([row.after(cut)], prefix=adapter.prefill([row.upto(cut)]), trace=True))
+    for (weights, gradient), (own, wanted) in zip(cached, whole, strict=True):
+        kept = own[..., -weights.shape[-1] :]  # a sliding window's cache may not reach back to the first token
+        gap = max(_gap(weights, kept), _gap(gradient, wanted))
+        if not gap <= adapter.tolerance or own[..., : -weights.shape[-1]].any():
+            return f"going on from its cache changes the prediction row by {gap:.0e} of the largest"
+    return None
+
+
+def _last_rows(out: Forward) -> list[tuple[Tensor, Tensor]]:
+    """Weights and gradients of the prediction position in each mixer; the loss is that of the likeliest token."""
+    loss = -out.logits.log_softmax(-1).amax()
+    grads = torch.autograd.grad(loss, [t.output for t in out.traces], materialize_grads=True)
+    rows = []
+    for trace, gradient in zip(out.traces, grads, strict=True):
+        n = gradient.shape[2]
+        rows.append((trace.weights(slice(n - 1, n)), gradient[:, :, -1].float()))
+    return rows
+
+
+def _gap(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
+
+
 @_said
-def no_lens(adapter: HFCausal) -> str | None:
+def no_lens(adapter: HFCausal, rows: Sequence[Encoded] = ()) -> str | None:
     """Why the last residual, unembedded, is not what the model says."""
     last = adapter.model.config.get_text_config().num_hidden_layers
-    out = adapter.forward([probe_row(adapter.vocab_size)], hidden=[last])
+    out = adapter.forward(rows or [probe_row(adapter.vocab_size)], hidden=sorted({1, last}))
     gap = relative(adapter.unembed(out.hidden[last][:, -1], normed=False).float(), out.logits)
     return None if gap <= adapter.tolerance else f"its last residual, unembedded, differs from its logits by {gap:.0e}"
 
 
 @_said
-def no_restart(adapter: HFCausal, *, cached: bool) -> str | None:
+def no_restart(adapter: HFCausal, *, cached: bool, rows: Sequence[Encoded] = ()) -> str | None:
     """Why the model cannot go on from a layer's saved residual: from the first, the second and the last.
+
+    Different rows are tried together, and one of them twice: a residual must belong to its row.
 
     Args:
         cached: also with all tokens but the last in a cache.
     """
     last = adapter.model.config.get_text_config().num_hidden_layers
     layers = sorted({1, min(2, last), last})
-    row = probe_row(adapter.vocab_size)
-    starts = (0, LENGTH - 1) if cached else (0,)
-    for start in starts:
-        rows = [row.after(start)] * 2
-        prefix = adapter.prefill([Encoded(row.ids[:start])] * 2) if start else None
-        out = adapter.forward(rows, prefix=prefix, hidden=[layer - 1 for layer in layers])
+    if not rows:
+        row = probe_row(adapter.vocab_size)
+        rows = [row, Encoded(row.ids[1:] + row.ids[:1])]
+    again = [*range(len(rows)), len(rows) - 1]
+    length = len(rows[0])
+    for start in (0, length - 1) if cached else (0,):
+        new = [row.after(start) for row in rows]
+        prefix = adapter.prefill([row.upto(start) for row in rows]) if start else None
+        out = adapter.forward(new, prefix=prefix, hidden=[layer - 1 for layer in layers])
+        more, wanted = None if prefix is None else prefix.select(again), out.logits[again]
         for layer in layers:
-            again = adapter.restart(rows, out.hidden[layer - 1], layer, prefix=prefix, edit=None)
-            gap = relative(again, out.logits) if again.shape == out.logits.shape else float("nan")
+            residual = out.hidden[layer - 1]
+            if residual.shape[:2] != (len(rows), length - start):
+                return f"the residual before layer {layer} has the shape {list(residual.shape)}: not one for each row"
+            found = adapter.restart([new[i] for i in again], residual[again], layer, prefix=more, edit=None)
+            gap = relative(found, wanted) if found.shape == wanted.shape else float("nan")
             if not gap <= adapter.tolerance:
                 return f"going on from the residual before layer {layer} changes the logits by {gap:.0e} of the largest"
     return None
+
+
+def failing_on(adapter: HFCausal, rows: Sequence[Encoded], without: Collection[str]) -> dict[Capability, str]:
+    """Which capabilities, of those that the model has, fail on some rows, and why."""
+    found: dict[Capability, str | None] = {}
+    if "hidden" not in without:
+        found["hidden"] = no_lens(adapter, rows)
+    if "restart" not in without:
+        found["restart"] = no_restart(adapter, cached="prefix" not in without, rows=rows)
+    if "tap" not in without:
+        found["tap"] = adapter.why_no_tap(rows[:1])
+    return {name: why for name, why in found.items() if why is not None}
 
 
 def relative(found: Tensor, wanted: Tensor) -> float:

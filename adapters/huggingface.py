@@ -21,7 +21,7 @@ from groundbench.adapters import multi_token as following
 from groundbench.adapters.hooks import Tap, attach
 from groundbench.adapters.hooks.feed_forward import caught_feed_forward
 from groundbench.adapters.hooks.head_hooks import probe_ids
-from groundbench.adapters.kv_cache import CachedPrefix
+from groundbench.adapters.kv_cache import CachedPrefix, UncachedPrefix
 from groundbench.adapters.layer_restart import entering_at, layers_are_packed
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
@@ -33,6 +33,7 @@ from groundbench.adapters.loading.fingerprint import (
 )
 from groundbench.adapters.loading.source import Source, locate, names_object, readable
 from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
+from groundbench.adapters.reach import EAGER, EAGER_TOKENS, LONGEST, Reach, is_further, measure_reach, named_lengths
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
@@ -73,18 +74,25 @@ class HFCausal:
         self._has_cache = self._cache_name in parameters
         self._keeps_logits = "logits_to_keep" in parameters
         self._tree_works = False
+        self.reach = Reach(named_lengths(model))
+        self._trying = True
+        self._after_head: anatomy.AfterHead | None = None
         self._packed: bool | None = None
         self._tap: Tap | None = None
+        self._opened = False
         self._notes = notes
         self.encoder = self._make_encoder(name, bos, chat)
         self.info: ModelInfo = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
+        self._trying = False
+        self._opened = True
 
     def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
         return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat, embeddings(self.model))
 
     def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
         config = self.model.config.get_text_config()
-        lacks = self._tried()
+        self.lacks = lacks = self._tried()
+        self._try_longer(min(EAGER_TOKENS, EAGER // max(1, anatomy.parameter_count(self.model))), of_config=True)
         mixers = () if self._tap is None else self._tap.mixers
         notes = self._notes if self._tap is None else (*self._notes, *self._tap.notes)
         return ModelInfo(
@@ -113,6 +121,7 @@ class HFCausal:
             checkpoint=training.get("checkpoint"),
             folder=training.get("folder"),
             notes=notes,
+            **self._cached(),
             identity=identity_of(self.model),
         )
 
@@ -127,15 +136,55 @@ class HFCausal:
             "restart": probing.no_restart(self, cached=no_prefix is None),
         }
         found["tap"] = probing.tried(self._no_tap)
+        found["edit"] = found["tap"] if self._tap is None else found["tap"] or self._tap.uncut
         return {name: why for name, why in found.items() if why is not None}
 
     def _no_tap(self) -> str | None:
         self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
         return None if self._tap.mixers else "the model has no heads"
 
+    def _cached(self) -> dict[str, Any]:
+        """What `ModelInfo` says of the cache's reach."""
+        reach = self.reach.cached
+        return {"cached_up_to": None if reach == LONGEST else reach, "cached_why": self.reach.why or ""}
+
+    def _try_longer(self, longest: int, of_config: bool = False) -> bool:
+        """Try on rows of up to `longest` tokens what was tried on few; whether anything was.
+
+        Args:
+            of_config: only lengths that the config names, not `longest` itself.
+        """
+        if not is_further(self.reach, longest, of_config):
+            return False
+        self._trying = True
+        try:
+            lost = measure_reach(self, longest, self.reach, of_config)
+        finally:
+            self._trying = not self._opened
+        self.lacks |= lost
+        return True
+
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Token ids and ENV spans; see `PromptEncoder.encode` for the errors."""
-        return self.encoder.encode(prompts)
+        """Token ids and ENV spans; see `PromptEncoder.encode` for the errors.
+
+        Where prompts are longer than what was tried, the model's abilities are tried at their length.
+        """
+        rows = self.encoder.encode(prompts)
+        if self._opened and self._try_longer(max(map(len, rows), default=0)):
+            able = self.info.capabilities - self.lacks.keys()
+            self.info = replace(self.info, capabilities=able, lacks=tuple(self.lacks.items()), **self._cached())
+        return rows
+
+    def why_no_tap(self, rows: Sequence[Encoded]) -> str | None:
+        """Why the heads of these rows cannot be read; None where they can."""
+        tap = self._tap
+        return None if tap is None else probing.tried(lambda: tap.try_on(self._inputs(rows)))
+
+    def _may_cache(self, prefix: Prefix | None, length: int, trace: bool = False) -> bool:
+        """Whether a row that ends after `length` tokens may go on from this prefix."""
+        if self._trying:
+            return True
+        return not isinstance(prefix, UncachedPrefix) and length <= (self.reach.traced if trace else self.reach.cached)
 
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
         """The tokens of each word after a prompt; see `PromptEncoder.targets` for the errors."""
@@ -147,8 +196,11 @@ class HFCausal:
 
     def prefill(
         self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None
-    ) -> CachedPrefix:
-        """Run rows of one length without a graph and keep their cache."""
+    ) -> CachedPrefix | UncachedPrefix:
+        """Run rows of one length without a graph and keep their cache; none where it is not known to serve."""
+        if not self._may_cache(prefix, len(rows[0])):
+            whole = self.forward([row.after(0) for row in rows], edit=edit)
+            return UncachedPrefix(len(rows[0]), len(rows), whole.logits)
         more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
         with torch.no_grad(), self._tapped(edit, prefix):
             out = self._call(self._inputs(rows), use_cache=True, **more)
@@ -163,7 +215,13 @@ class HFCausal:
         hidden: Sequence[int] = (),
         trace: bool = False,
     ) -> Forward:
-        """Last-position logits [B, V] in fp32, hidden states and head traces as asked for."""
+        """Last-position logits [B, V] in fp32, hidden states and head traces as asked for.
+
+        Rows for which the cache is not known to serve are run whole, and hidden states and traces are then of all
+        their tokens.
+        """
+        if prefix is not None and not self._may_cache(prefix, len(rows[0]), trace):
+            rows, prefix = [row.after(0) for row in rows], None
         more: dict[str, Any] = {}
         if prefix is not None:
             more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
@@ -179,26 +237,51 @@ class HFCausal:
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
         """[B, paths, V] fp32 logits after each path; see `groundbench.adapters.multi_token`."""
-        if prefix is None:
-            longer = [[replace(r, ids=r.ids + path) for r in rows] for path in paths]
-            return torch.stack([self.forward(part, edit=edit).logits for part in longer], dim=1)
+        end = len(rows[0]) + max(map(len, paths))
+        if prefix is None or not self._may_cache(prefix, end):
+            return self._behind(rows, paths, edit)
         if edit is not None:
             edit = replace(edit, positions="all")  # of the path: the cached context is as it was edited
         cached, run = cast(CachedPrefix, prefix), self._runner(rows)
         with torch.no_grad(), self._tapped(edit, prefix):
-            if self._tree_works:
+            if self._tree_works and end <= self.reach.tree:
                 cache = cached.for_batch(len(rows))
                 return following.tree(run, cache, cached.length, paths, len(rows), self.device)
             return following.each(run, cached, paths, self.device)
 
+    def _behind(self, rows: Sequence[Encoded], paths: Sequence[tuple[int, ...]], edit: HeadEdit | None) -> Tensor:
+        """[B, paths, V] from whole passes, without a cache: one for each path that no other path begins with.
+
+        An edit of the last position changes the context's last one and those of the path.
+        """
+        uncached: dict[str, Any] = {"use_cache": False} if self._has_cache else {}
+        out: dict[tuple[int, ...], Tensor] = {}
+        for path in sorted(set(paths), key=len, reverse=True):
+            if path in out:
+                continue
+            longer = [replace(row, ids=row.ids + path, start=0) for row in rows]
+            with torch.no_grad(), self._tapped(edit, None, tail=1 + len(path)):
+                logits = self._call(self._inputs(longer), len(path) + 1, **uncached).logits[:, -1 - len(path) :].float()
+            for d in range(len(path) + 1):
+                out.setdefault(path[:d], logits[:, d])
+        return torch.stack([out[path] for path in paths], dim=1)
+
     def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
         """Logits [..., V] of hidden states [..., d]."""
-        return anatomy.unembed(self.model, hidden, normed=normed)
+        if self._after_head is None:
+            last = self.model.config.get_text_config().num_hidden_layers
+            with torch.no_grad():
+                out = self.forward([probing.probe_row(self.vocab_size)], hidden=[last])
+                raw = anatomy.unembed(self.model, out.hidden[last][:, -1], normed=False)
+            self._after_head = anatomy.after_head(self.model, raw, out.logits, self.tolerance)
+        return self._after_head(anatomy.unembed(self.model, hidden, normed=normed))
 
     def restart(
         self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
     ) -> Tensor:
         """Last-position logits [B, V] from a layer's saved residual; see `Restartable`."""
+        if prefix is not None and not self._may_cache(prefix, len(rows[0])):
+            rows, prefix = [row.after(0) for row in rows], None
         more: dict[str, Any] = {"use_cache": False} if self._has_cache else {}
         if prefix is not None:
             more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
@@ -269,13 +352,16 @@ class HFCausal:
             self._packed = layers_are_packed(self.model, lambda: self.forward([row]))
         return entering_at(self.model, layer, residual, self._packed)
 
-    def _tapped(self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1) -> Any:
+    def _tapped(
+        self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1, tail: int = 1
+    ) -> Any:
         headless = self._tap is None or not self._tap.mixers  # or not tried yet, while the model is opened
         if edit is None and not trace and (layer == 1 or headless):
             return nullcontext()
         if self._tap is None or headless:
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
-        return self._tap.active(edit, trace, start=0 if prefix is None else prefix.length, layer=layer)
+        start = 0 if prefix is None else prefix.length
+        return self._tap.active(edit, trace, start, layer, tail)
 
     def _ids(self, rows: Sequence[Encoded]) -> Tensor:
         ids = [r.ids[r.start :] for r in rows]
@@ -287,9 +373,10 @@ class HFCausal:
         """What the model is called with for the rows' new tokens."""
         return {"input_ids": self._ids(rows)}
 
-    def _call(self, inputs: dict[str, Any], **more: Any) -> Any:
+    def _call(self, inputs: dict[str, Any], last: int = 1, **more: Any) -> Any:
+        """The model's output; `last`: how many positions' logits are wanted at least, from the end."""
         if self._keeps_logits:
-            more["logits_to_keep"] = 1
+            more["logits_to_keep"] = last
         out = self.model(**inputs, return_dict=True, **more)
         anatomy.logits_of(out, self.model)
         return out
@@ -324,7 +411,7 @@ class HFCausal:
         paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
 
         def differs() -> str | None:
-            prefix = self.prefill([start])
+            prefix = cast(CachedPrefix, self.prefill([start]))
             tree = following.tree(self._run, prefix.for_batch(1), prefix.length, paths, 1, self.device)
             each = following.each(self._run, prefix, paths, self.device)
             return None if probing.relative(tree, each) <= self.tolerance else "a tree's logits differ"

@@ -34,6 +34,23 @@ class CachedPrefix:
         return fork(self.cache, index, self.rows)
 
 
+@dataclass(frozen=True)
+class UncachedPrefix:
+    """A prefix that keeps no cache: what goes on from it is run whole, since its rows hold all of their tokens.
+
+    Of prompts that are longer than the cache was seen to serve (see `groundbench.adapters.reach`).
+    """
+
+    length: int
+    rows: int
+    logits: Tensor
+
+    def select(self, rows: Sequence[int]) -> UncachedPrefix:
+        """A prefix of these rows, in this order; a row may come several times."""
+        index = torch.tensor(rows, device=self.logits.device)
+        return UncachedPrefix(self.length, len(rows), self.logits[index])
+
+
 def fork(cache: Cache, index: Tensor | None, rows: int) -> Cache:
     """A copy of a cache of `rows` rows with the rows of `index` (None: all, once).
 

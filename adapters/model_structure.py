@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,17 @@ from groundbench.api.errors import UnsupportedModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FINAL_NORMS = ("ln_f", "norm_f", "final_layer_norm", "final_layernorm", "norm", "ln_out", "final_norm", "layer_norm")
+FINAL_NORMS = (
+    "ln_f",
+    "norm_f",
+    "final_layer_norm",
+    "final_layernorm",
+    "norm",
+    "ln_out",
+    "final_norm",
+    "layer_norm",
+    "embedding_norm",
+)
 
 
 def layer_list(model: PreTrainedModel) -> nn.ModuleList | None:
@@ -79,7 +91,13 @@ def caught(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, 
 
     def keep(number: int) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            states[number] = args[0] if args else kwargs["hidden_states"]
+            state = args[0] if args else kwargs["hidden_states"]
+            if state.ndim != 3:
+                raise UnsupportedModelError(
+                    f"{model.config.model_type}: the residual after layer {number} has the shape {list(state.shape)}; "
+                    "expected [batch, tokens, width]"
+                )
+            states[number] = state
 
         return hook
 
@@ -93,22 +111,70 @@ def caught(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, 
             handle.remove()
 
 
+SCALES = re.compile(r"logit|lm_head|mup|scal")
+CAPS = re.compile(r"logit.*cap")
+
+
+@dataclass(frozen=True)
+class AfterHead:
+    """What a family does to the unembedding's output: a factor, then a soft cap."""
+
+    factor: float = 1.0
+    cap: float | None = None
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """The model's logits of the unembedding's output."""
+        if self.factor != 1.0:
+            logits = logits * self.factor
+        return logits if self.cap is None else (logits / self.cap).tanh() * self.cap
+
+
+def after_head(model: PreTrainedModel, raw: Tensor, logits: Tensor, tolerance: float) -> AfterHead:
+    """Find, among the numbers of the config, the factor and soft cap that make the model's logits of the unembedding's.
+
+    Args:
+        raw, logits: [..., V] of one call: the last residual through norm and unembedding, and what the model said.
+        tolerance: largest difference, relative to the largest logit.
+
+    Raises:
+        UnsupportedModelError: no factor and cap of its config give its logits.
+    """
+    config = model.config.get_text_config()
+    named = {n: v for n in dir(config) if (v := _number(config, n)) is not None and v > 0}
+    scales = [v for n, v in named.items() if SCALES.search(n) and not CAPS.search(n)]
+    wanted, best = logits.float(), float("inf")
+    for cap in (None, *(v for n, v in named.items() if CAPS.search(n))):
+        for factor in (1.0, *scales, *(1 / v for v in scales)):
+            found = AfterHead(factor, cap)
+            gap = float((found(raw.float()) - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
+            if gap <= tolerance:
+                return found
+            best = min(best, gap)
+    raise UnsupportedModelError(
+        f"{config.model_type}: its last residual, normed and unembedded, differs from its logits by {best:.0e} of the "
+        "largest under every factor and soft cap that its config names"
+    )
+
+
+def _number(config: Any, name: str) -> float | None:
+    if not (SCALES.search(name) or CAPS.search(name)) or name.startswith("_"):
+        return None
+    value = getattr(config, name, None)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def unembed(model: PreTrainedModel, hidden: Tensor, *, normed: bool) -> Tensor:
-    """Logits of hidden states, through the final norm (unless `normed`), the head, and the family's scalings."""
+    """The unembedding's output for hidden states, through the final norm unless `normed`; see `after_head`."""
     norm = final_norm(model)
     if not normed and norm is not None:
         hidden = norm(hidden)
     head = model.get_output_embeddings()
+    if head is None:
+        raise UnsupportedModelError(f"{model.config.model_type}: its unembedding was not found")
     if head.weight.is_floating_point():  # some norms give fp32
         hidden = hidden.to(head.weight.dtype)
     logits: Tensor = head(hidden)
-    config = model.config.get_text_config()
-    if getattr(config, "logits_scaling", None) and config.model_type.startswith("granite"):
-        logits = logits / config.logits_scaling
-    if getattr(config, "logit_scale", None) and config.model_type.startswith("cohere"):
-        logits = logits * config.logit_scale
-    cap = getattr(config, "final_logit_softcapping", None)
-    return logits if not cap else (logits / cap).tanh() * cap
+    return logits
 
 
 OPTIONS = ("return_dict", "use_cache", "logits_to_keep")

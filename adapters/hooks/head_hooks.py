@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from groundbench.adapters.hooks import attention
 from groundbench.adapters.hooks import self_check as selfcheck
+from groundbench.adapters.hooks.cut_check import mixed_heads
 from groundbench.adapters.hooks.discovery import Candidates, candidates, layers_counted
 from groundbench.adapters.hooks.eager import EagerRecorder
 from groundbench.adapters.hooks.mamba2 import Recorder
@@ -28,6 +29,7 @@ class Tap:
 
     Attributes:
         mixers: the token-mixing modules with heads, in the order of a HeadEdit's columns; empty for a model without.
+        uncut: why heads can be read but not edited; None where they can.
     """
 
     def __init__(self, model: PreTrainedModel, found: Candidates, route: Route, sites: tuple[Site, ...]) -> None:
@@ -36,6 +38,12 @@ class Tap:
         self._found = found
         self._route = route
         self._sites = sites
+        self.uncut: str | None = None
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Where the mixers are called, in order."""
+        return self._sites
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -51,6 +59,7 @@ class Tap:
         trace: bool = False,
         start: int = 0,
         layer: int = 1,
+        tail: int = 1,
         *,
         standing: bool = False,
     ) -> Iterator[Session]:
@@ -62,6 +71,7 @@ class Tap:
         Args:
             start: how many tokens each call goes on from in a cache; an edit that differs by position counts them.
             layer: the first layer that the calls run (a pass restarted from a later layer's residual).
+            tail: how many positions an edit of the last position changes: a context's last and those of a path.
             standing: other sessions may be opened inside; this one's edit is applied in them too.
 
         Raises:
@@ -69,12 +79,26 @@ class Tap:
             ValueError: the edit has another number of heads, mixers or rows.
             UnsupportedModelError: the call cannot be traced (a scan that goes on from a cached state).
         """
+        if edit is not None and self.uncut is not None:
+            raise UnsupportedModelError(f"{self._model.config.model_type}: heads can be read, not edited: {self.uncut}")
         outer = current()
         if outer is not None and outer.standing:
             edit = together(outer.applied, edit)
-        session = Session(self._sites, edit, trace, start, layer, standing)
+        session = Session(self._sites, edit, trace, start, layer, tail, standing)
         with _running(self._model, self._found, self._route, session):
             yield session
+
+    def try_on(self, inputs: Mapping[str, Any]) -> None:
+        """Check on other inputs, a longer prompt, what `attach` checks.
+
+        Raises:
+            UnsupportedModelError: as `attach` does.
+        """
+        with torch.no_grad():
+            untouched = self._model(**inputs, use_cache=False, return_dict=True).logits
+        with self.active(trace=True) as session:
+            logits = self._model(**inputs, use_cache=False, return_dict=True).logits
+        selfcheck.check(self._model, self._found, session, untouched, logits.detach())
 
 
 def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> Tap:
@@ -98,7 +122,10 @@ def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> T
     route: Route = "interface" if all(attention.dispatches(m) for m in found.attention) else "eager"
     session, logits = _probe(model, found, route, inputs)
     selfcheck.check(model, found, session, untouched, logits)
-    return Tap(model, found, route, tuple(session.sites))
+    tap = Tap(model, found, route, tuple(session.sites))
+    if route == "interface":  # elsewhere edits act on the projection's input itself
+        tap.uncut = mixed_heads(tap, lambda: model(**inputs, use_cache=False, return_dict=True), model.dtype)
+    return tap
 
 
 def probe_ids(model: PreTrainedModel, length: int = 7) -> Tensor:

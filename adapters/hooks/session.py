@@ -25,7 +25,8 @@ class Site:
 
 class Session:
     """One `active` block: which edit is applied and whether traces are kept; `start` tokens stand in a cache already,
-    and calls begin at `layer`. A `standing` session may hold others.
+    and calls begin at `layer`. An edit of the last position changes the `tail` last ones. A `standing` session may hold
+    others.
 
     Calls are matched to sites by their order in the forward pass, so that a module that is called in several layers
     (Zamba2's shared attention) has a site in each. While discovering, `sites` grows instead.
@@ -38,6 +39,7 @@ class Session:
         trace: bool = False,
         start: int = 0,
         layer: int = 1,
+        tail: int = 1,
         standing: bool = False,
     ) -> None:
         self.discovering = sites is None
@@ -48,6 +50,7 @@ class Session:
         self.layer: int | None = None
         self._edit = edit
         self._start = start
+        self._tail = tail
         self._modules = {id(s.module) for s in self.sites}
         self._first = next((i for i, s in enumerate(self.sites) if s.mixer.layer >= layer), len(self.sites))
         self._next = self._first
@@ -101,7 +104,8 @@ class Session:
         if scale.shape[0] not in (1, output.shape[0]):
             raise ValueError(f"the edit has {scale.shape[0]} rows, expected 1 or the batch's {output.shape[0]}")
         last_only = self._edit.positions == "last"
-        before, part = (output[:, :, :-1], output[:, :, -1:]) if last_only else (output[:, :, :0], output)
+        first = output.shape[2] - self._tail if last_only else 0
+        before, part = output[:, :, :first], output[:, :, first:]
         new = part * scale
         if self._edit.replace is not None:
             other = self._replacement(self._edit, self._edit.replace[index], output.shape[2], part.shape[2])
@@ -145,7 +149,8 @@ class Session:
         if layer is None:
             layer = int(getattr(module, "layer_idx", len(self.sites))) + 1
         start = self.sites[-1].columns.stop if self.sites else 0
-        self.sites.append(Site(module, Mixer(layer, kind, n_heads, d_head), slice(start, start + n_heads)))
+        first = sum(s.mixer.n_heads for s in self.sites if s.mixer.layer == layer)
+        self.sites.append(Site(module, Mixer(layer, kind, n_heads, d_head, first), slice(start, start + n_heads)))
         self._edited.append(False)
 
 

@@ -7,6 +7,7 @@ V vocabulary, H heads of one mixer, D head width, d model width. Layers are numb
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -19,25 +20,37 @@ if TYPE_CHECKING:
 
 MixerKind = Literal["attention", "ssd"]
 Positions = Literal["all", "last"]
-Capability = Literal["prefix", "hidden", "tap", "restart"]
+Capability = Literal["prefix", "hidden", "tap", "edit", "restart"]
 EDGE = 1e-6
 """Of a patch: how far a box may reach into it by rounding alone."""
 NO_REASON: dict[Capability, str] = {
     "prefix": "its adapter keeps no cache",
     "hidden": "its hidden states, unembedded, do not give its own logits",
     "tap": "the model has no heads",
+    "edit": "the model has no heads",
     "restart": "it cannot go on from a layer's saved residual",
 }
 
 
 @dataclass(frozen=True)
 class Mixer:
-    """One token-mixing module with heads: o_q = sum_k W_qk v_k (protocol §8)."""
+    """One token-mixing module with heads: o_q = sum_k W_qk v_k (protocol §8).
+
+    Attributes:
+        first: the number of its first head in its layer. Where a layer has several mixers (attention beside a scan)
+            their heads are counted on, in the order in which they are called, so that (layer, head) names one head.
+    """
 
     layer: int
     kind: MixerKind
     n_heads: int
     d_head: int
+    first: int = 0
+
+    @property
+    def heads(self) -> range:
+        """The numbers of its heads in its layer."""
+        return range(self.first, self.first + self.n_heads)
 
 
 @dataclass(frozen=True)
@@ -45,8 +58,9 @@ class ModelInfo:
     """What is known of a model before anything is measured.
 
     `mixers` is empty for a model without heads (an LSTM): its head results are null, never 0.
-    `capabilities`: `prefix` (a shared prefix can be cached), `hidden` (hidden states), `tap` (head traces and edits),
-    `restart` (see `Restartable`). `lacks` says why one is missing, see `why_not`.
+    `capabilities`: `prefix` (a shared prefix can be cached), `hidden` (hidden states), `tap` (head traces),
+    `edit` (head edits; a model with `tap` has it unless `lacks` says why not), `restart` (see `Restartable`).
+    `lacks` says why one is missing, see `why_not`.
     """
 
     name: str
@@ -81,6 +95,26 @@ class ModelInfo:
     """The day (2024-07-26) that a chat template was told it is; None where it does not ask."""
     unknown: int | None = None
     """The token that stands for words the tokenizer does not know; None where it can write every word."""
+    cached_up_to: int | None = None
+    """The longest row (tokens) that may go on from a cache; longer ones are run whole. None: no limit is known."""
+    cached_why: str = ""
+    """What was seen beyond `cached_up_to`; empty where nothing longer was tried yet."""
+
+    @property
+    def can_edit(self) -> bool:
+        """Whether heads can be edited one by one."""
+        return "tap" in self.capabilities and "edit" not in dict(self.lacks)
+
+    @property
+    def longest_cached(self) -> int:
+        """The longest row (tokens, a target's behind it included) that may go on from a cache; 0 where none may."""
+        if "prefix" not in self.capabilities:
+            return 0
+        return sys.maxsize if self.cached_up_to is None else self.cached_up_to
+
+    def __post_init__(self) -> None:
+        if len(set(self.head_index)) < self.n_heads:
+            raise ValueError(f"{self.name}: two of its mixers name the same head of a layer; see Mixer.first")
 
     def why_not(self, capability: Capability) -> str:
         """Why the model lacks a capability, for messages."""
@@ -93,8 +127,8 @@ class ModelInfo:
 
     @property
     def head_index(self) -> tuple[tuple[int, int], ...]:
-        """(layer from 1, head from 0) of every head, in the order of a HeadEdit's columns."""
-        return tuple((m.layer, h) for m in self.mixers for h in range(m.n_heads))
+        """(layer from 1, head from 0) of every head, in the order of a HeadEdit's columns; see `Mixer.first`."""
+        return tuple((m.layer, h) for m in self.mixers for h in m.heads)
 
 
 @dataclass(frozen=True)
@@ -382,8 +416,11 @@ class Adapter(Protocol):
     ) -> Tensor:
         """[B, paths, V] fp32 logits after each path of tokens that goes on from each row.
 
-        `prefix` holds the rows' states (one prefix row for each); None where the model has no cache. An edit is
-        applied at every position of a path, since each of them predicts a token of a target.
+        An empty path is the row's end.
+
+        `prefix` holds the rows' states (one prefix row for each); None where the model has no cache, or is not known to
+        go on from it at this length. Then rows are run whole, and a path is read from the pass of the longest that
+        begins with it. An edit is applied at every position of a path, since each predicts a token of a target.
         """
         ...
 

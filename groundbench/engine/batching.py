@@ -54,16 +54,17 @@ class Plan:
         }
 
 
-def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, prefixes: bool) -> Plan:
+def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, cached: int) -> Plan:
     """Batches under a budget of tokens, longest first so that memory runs out early or never.
 
     Args:
         budget: tokens in one batch (at least one context always runs).
         vocab_size: bounds the rows so that [rows, V] logits stay under 2^25 numbers.
-        prefixes: whether the model can go on from a shared prefix.
+        cached: the longest row, with a target of several tokens behind it, that can go on from a shared prefix.
     """
     groups: dict[Key, list[int]] = defaultdict(list)
-    starts = _prefix_lengths(contexts) if prefixes else [0] * len(contexts.rows)
+    starts = _prefix_lengths(contexts) if cached else [0] * len(contexts.rows)
+    starts = [start if _end(contexts, i) <= cached else 0 for i, start in enumerate(starts)]
     for i in contexts.distinct.tolist():
         row, start = contexts.rows[i], starts[i]
         groups[len(row), row.upto(start), _together(contexts.targets[i])].append(i)
@@ -80,6 +81,12 @@ def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, prefixes: boo
     ids = [[b.start, [_told(contexts.rows[i], number[contexts.targets[i]]) for i in b.contexts]] for b in batches]
     digest = hashlib.sha256(json.dumps([ids, list(number), budget]).encode()).hexdigest()[:16]
     return Plan(tuple(batches), tokens, budget, digest)
+
+
+def _end(contexts: Contexts, i: int) -> int:
+    """Tokens of a context, and of its longest target where that has several."""
+    longest = max(map(len, contexts.targets[i]))
+    return len(contexts.rows[i]) + (longest if longest > 1 else 0)
 
 
 def _in_order(groups: Groups) -> list[tuple[Key, list[int]]]:

@@ -26,7 +26,7 @@ def ablate(
     Args:
         model: anything that `groundbench.open_model` opens.
         heads: (layer, head) pairs; layers are numbered from 1, heads from 0, as in every result. In a layer
-            with two mixers (attention beside a scan) a pair names that head of both.
+            with two mixers (attention beside a scan) the heads of the second are counted on from those of the first.
         scale: 0 switches heads off, 1 changes nothing, more than 1 strengthens them (protocol §11).
         load: options of loading, see `groundbench.adapters.huggingface.open_causal`.
 

@@ -9,7 +9,7 @@ import torch
 from groundbench.api.adapter import Adapter, Capability, Encoded, HeadEdit, Restartable
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine.contexts import Contexts, build_contexts
-from groundbench.measures.heads.single_heads import NEEDED as SWEEP_NEEDS
+from groundbench.measures.heads.single_heads import lacking
 
 UNCHANGED = 1e-3
 """Largest change of a logit (relative to the largest logit) by an edit that multiplies every head by 1."""
@@ -60,8 +60,14 @@ def _begins(bos: str) -> str:
 
 def _prefix(adapter: Adapter) -> Ability:
     if "prefix" in adapter.info.capabilities:
-        return Ability("shared prefix", True, "contexts that begin alike share their cache")
+        return Ability("shared prefix", True, f"contexts that begin alike share their cache{_reach(adapter)}")
     return Ability("shared prefix", False, f"every context is run whole: {adapter.info.why_not('prefix')}")
+
+
+def _reach(adapter: Adapter) -> str:
+    """Up to which length a cache is used, and why not beyond."""
+    longest, why = adapter.info.cached_up_to, adapter.info.cached_why or "it was not tried beyond"
+    return "" if longest is None else f"; those of more than {longest:,} tokens are run whole: {why}"
 
 
 def _heads(adapter: Adapter, row: Encoded) -> Ability:
@@ -75,8 +81,9 @@ def _heads(adapter: Adapter, row: Encoded) -> Ability:
 
 
 def _ablation(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
-    if "tap" not in adapter.info.capabilities:
-        return Ability("ablation", False, f"heads cannot be edited: {adapter.info.why_not('tap')}")
+    if not adapter.info.can_edit:
+        lacks: Capability = "edit" if "tap" in adapter.info.capabilities else "tap"
+        return Ability("ablation", False, f"heads cannot be edited: {adapter.info.why_not(lacks)}")
     scale = torch.ones(1, adapter.info.n_heads, device=logits.device)
     same = _change(adapter, row, logits, scale)
     if same > UNCHANGED:
@@ -89,7 +96,7 @@ def _ablation(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
 
 def _sweep(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
     """Single heads are swept from the edited layer on: here from the middle one, with nothing edited."""
-    missing: list[Capability] = [c for c in SWEEP_NEEDS if c not in adapter.info.capabilities]
+    missing = lacking(adapter.info)
     if missing or not isinstance(adapter, Restartable):
         why = adapter.info.why_not(missing[0] if missing else "restart")
         return Ability("single heads", False, f"what each head does alone is null: {why}")

@@ -42,7 +42,7 @@ class TrajectoryOptions(Options):
     measures: tuple[str, ...] = ("gain", "heads", "ablation", "lens", "image")
     points: int | None = None
     costly_points: int = 4
-    costly: tuple[str, ...] = ("ablation", "lens", "image")
+    costly: tuple[str, ...] = ("causal", "ablation", "lens", "image")
     load: dict[str, Any] = field(default_factory=dict)
     at_least: int | None = None
 

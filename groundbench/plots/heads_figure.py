@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,9 +42,12 @@ def heads(result: Result | PromptHeads, *, form: str | None = None, record: int 
             raise not_measured(result, f"the record {record} of heads was", "--measure heads")
         label = f"part of the items ({records[record].kind}, {records[record].denominator})"
         layers = max([m.layer for m in result.model.mixers], default=1)
-        values = np.full((layers, max([m.n_heads for m in result.model.mixers], default=1)), np.nan)
+        in_layer = Counter[int]()
         for mixer in result.model.mixers:
-            values[mixer.layer - 1, : mixer.n_heads] = 0.0
+            in_layer[mixer.layer] += mixer.n_heads
+        values = np.full((layers, max(in_layer.values(), default=1)), np.nan)
+        for layer, count in in_layer.items():
+            values[layer - 1, :count] = 0.0
         for head in records[record].by_head:
             values[head.layer - 1, head.head] = head.rate
     figure, ax = axes_of(ax, 1.9 + 0.3 * values.shape[1], 1.3 + 0.22 * values.shape[0])

@@ -130,11 +130,17 @@ class GainRecord(Record):
 class HeadCount(Record):
     """How often one head was detected, its mean share of saliency on the edge, and its lift over length.
 
+    `head` counts from 0 in its layer, over all its mixers in the order in which they are called; `kind` is that of its
+    mixer (None in results from before it was kept). `signed` is the mean of the edge's saliency with its sign (nats): a
+    head with a positive one suppresses the word, since zeroing it makes the word likelier to first order.
+
     `effect` is the rise of the mean matched surprisal (nats) when this head alone is zeroed (protocol §11).
     """
 
     layer: int = Field(ge=1)
     head: int = Field(ge=0)
+    kind: Literal["attention", "ssd"] | None = None
+    signed: float | None = None
     rate: float = Field(ge=0, le=1)
     share: float
     lift: float | None = None
@@ -155,6 +161,7 @@ class HeadsRecord(Record):
     kind: Literal["aggregate", "gather"]
     denominator: Denominator
     threshold: float
+    floor: float | None = None
     selection: Literal["share", "magnitude"]
     mean_count: float | None
     ci_low: float | None = None
@@ -179,6 +186,8 @@ class AblationRecord(Record):
         gain_*: the gain in the same conditions; `gain_removed` = 1 - gain_ablated / gain_original.
         factor: of the mode `scale`; null for the others.
         n_draws: different control sets; fewer than were asked for where there are no more (the note says so).
+        p_surprisal: of the selection `instance` alone, the same test of the matched surprisal (as published); a model
+            that grounds nothing can pass it, so `p_cluster` is of the gain.
         p_cluster: paired test of ablated against the mean control, clustered by noun and frame: whether these two
             differ on other nouns and frames. Two random sets of heads differ too, so a claim about the detected ones
             needs `p_draws`, the two-sided test of their gain against the spread of the control draws, or `p_rank`,
@@ -209,6 +218,7 @@ class AblationRecord(Record):
     gain_removed_ci_low: float | None = None
     gain_removed_ci_high: float | None = None
     p_cluster: float | None = Field(default=None, ge=0, le=1)
+    p_surprisal: float | None = Field(default=None, ge=0, le=1)
     p_draws: float | None = Field(default=None, ge=0, le=1)
     p_rank: float | None = Field(default=None, ge=0, le=1)
     p_holm: float | None = Field(default=None, ge=0, le=1)

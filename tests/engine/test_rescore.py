@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers.small_models import Home, tiny_llama
+from helpers.tolerances import nats
 
 from groundbench.api.errors import BadInputError
 from groundbench.engine.contexts import build_contexts
@@ -20,7 +21,7 @@ def test_a_sample_scored_again_is_the_table():
     picked = np.random.default_rng(0).permutation(len(table.surprisal))[:25]
     items = [(table.frames[table.frame[i]], table.nouns[table.env[i]], table.nouns[table.target[i]]) for i in picked]
     again = score_items(adapter, BED, "word", items)
-    assert again == pytest.approx(table.surprisal[picked].tolist(), abs=1e-5)
+    assert again == nats(table.surprisal[picked].tolist())
     other = score_items(tiny_llama(seed=1), BED, "word", items)
     assert max(abs(a - b) for a, b in zip(again, other, strict=True)) > 0.01
     assert score_items(adapter, BED, "word", []) == []

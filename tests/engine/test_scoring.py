@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.small_models import Home, tiny_gpt2, tiny_llama
+from helpers.tolerances import assert_same
 
 from groundbench.api.errors import BadInputError, GroundbenchError, NonFiniteLogitsError, StoreMismatchError
 from groundbench.engine.contexts import build_contexts, of_pairs
@@ -51,19 +52,19 @@ def test_targets_of_several_tokens_are_the_naive_sum(adapter, contexts, table):
     expected = [
         naive(adapter, contexts.prompts[i], words[v]) for i in range(len(contexts.prompts)) for v in range(len(words))
     ]
-    assert np.abs(table.surprisal - expected).max() < 1e-5
+    assert_same(table.surprisal, expected)
 
 
 @pytest.mark.parametrize("budget", [1, 40, 300, 100_000])
 def test_batch_size_changes_nothing(adapter, contexts, table, budget):
-    assert np.abs(score(adapter, contexts, batch_tokens=budget).surprisal - table.surprisal).max() < 1e-5
+    assert_same(score(adapter, contexts, batch_tokens=budget).surprisal, table.surprisal)
 
 
 @pytest.mark.parametrize("capabilities", [frozenset(), frozenset({"prefix"})])
 def test_caches_and_tree_masks_change_nothing(adapter, contexts, table, monkeypatch, capabilities):
     monkeypatch.setattr(adapter, "info", replace(adapter.info, capabilities=capabilities))
     monkeypatch.setattr(adapter, "_tree_works", False)
-    assert np.abs(score(adapter, contexts).surprisal - table.surprisal).max() < 1e-5
+    assert_same(score(adapter, contexts).surprisal, table.surprisal)
 
 
 def test_an_env_blind_model_has_a_gain_of_exactly_zero(adapter):
@@ -81,7 +82,7 @@ def test_a_sample_of_mismatches_is_part_of_the_whole(adapter, table):
     few = score(adapter, build_contexts(adapter, BED, WORD, mismatches=3, seed=7))
     assert len(few.surprisal) == len(BED.nouns) * 3 * 4
     whole = table.dense()
-    assert np.abs(whole[few.frame, few.env, few.target] - few.surprisal).max() < 1e-5
+    assert_same(few.surprisal, whole[few.frame, few.env, few.target])
     again = build_contexts(adapter, BED, WORD, mismatches=3, seed=7)
     assert (again.keep == build_contexts(adapter, BED, WORD, mismatches=3, seed=7).keep).all()
 
@@ -96,7 +97,7 @@ def test_an_edit_for_each_row_equals_a_loop_over_rows(adapter, contexts):
         for i in range(0, len(masks), 5):
             one = of_pairs(contexts, np.array([i]), targets[i : i + 1])
             alone = score(adapter, one, edit=constant_edit(masks[i], style)).surprisal
-            assert abs(alone[0] - together[i]) < 1e-5
+            assert_same(alone[0], together[i])
 
 
 def test_an_edit_does_not_depend_on_the_shared_prefix(adapter, contexts, monkeypatch):
@@ -110,7 +111,7 @@ def test_an_edit_does_not_depend_on_the_shared_prefix(adapter, contexts, monkeyp
             patch.setattr("groundbench.engine.batching.MIN_PREFIX", 10_000)
             whole = score(adapter, contexts, edit=edit).surprisal
         if positions == "all":
-            assert np.abs(shared - whole).max() < 1e-5
+            assert_same(shared, whole)
         assert np.abs(shared - score(adapter, contexts).surprisal).max() > 1e-3
 
 
@@ -130,7 +131,7 @@ def test_memory_that_runs_out_halves_the_batch(adapter, contexts, table, tmp_pat
     monkeypatch.setattr(adapter, "prefill", greedy(prefill))
     store = RunStore(tmp_path, {"k": 1})
     got = score(adapter, contexts, store=store)
-    assert np.abs(got.surprisal - table.surprisal).max() < 1e-5
+    assert_same(got.surprisal, table.surprisal)
     assert max(calls) > 2
     assert '"rows"' in (tmp_path / "manifest.json").read_text()
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.ladder_bed import ladder
 from helpers.small_models import Home, tiny_llama
+from helpers.tolerances import assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +37,7 @@ def test_tables_are_permuted_exactly(tmp_path, form):
     shown = [place[shuffled.shown_as(bed.noun(n), bed.form(form)).word] for n in true.nouns]
     expected = true.dense()[:, shown, :]
     expected[:, np.arange(len(shown)), shown] = np.nan  # what truly shows the noun is no mismatch of it
-    np.testing.assert_allclose(other.dense(), expected, atol=1e-5)
+    assert_same(other.dense(), expected)
 
 
 @given(st.integers(0, 1000))

@@ -20,12 +20,12 @@ do is found out when it is opened, never taken from this page or from its name: 
 
 | column | what is compared | largest error allowed |
 |---|---|---|
-| behaviour | surprisals of targets of two tokens: the engine's batches against one pass for each text | {behaviour} nats |
-| cache | the same with and without shared prefixes | {cache} nats |
+| behaviour | surprisals of targets of two tokens: the engine's batches against one pass for each text | {behaviour} of the largest |
+| cache | the same with and without shared prefixes | {cache} of the largest |
 | heads | a row of saliency: against full autograd; for a scan, W·x + D·x against the mixer's output | {heads} of the largest |
 | ablation | each head edited to 0: against its part of the output projection's input set to 0 | {ablation} of the largest |
 | lens | the residual after each layer against what that layer gave; the last one, unembedded, against the logits | {lens} of the largest |
-| sweep | each head alone, entering at its layer: against a whole pass for each head | {sweep} nats |
+| sweep | each head alone, entering at its layer: against a whole pass for each head | {sweep} of the largest surprisal |
 
 How heads are read: `interface` is transformers' attention interface, where nothing T × T is kept; `fallback` reads the
 weights that the model returns, so memory grows with the square of the prompt; `SSD` is the scan of Mamba-2. Where heads

@@ -132,10 +132,10 @@ BY_ITSELF = ("bloom", "gpt_neo", "gptj", "falcon", "mpt", "codegen")
 SSD = ("mamba2", "bamba", "zamba2", "falcon_h1")
 
 
-def tiny(family: str, seed: int = 0, **changes: Any) -> PreTrainedModel:
-    """A random model of a family, its weights large enough for attention to be uneven."""
+def tiny(family: str, seed: int = 0, config: dict[str, Any] | None = None, **changes: Any) -> PreTrainedModel:
+    """A random model of a family, its weights large enough for attention to be uneven; `config` in place of ours."""
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(family, **{**FAMILIES[family], **changes})
+    config = AutoConfig.for_model(family, **{**(config or FAMILIES[family]), **changes})
     model = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():

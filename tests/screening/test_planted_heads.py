@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tolerances import assert_same
 
 from groundbench import Screener, screen
 from groundbench.adapters.huggingface import HFCausal
@@ -95,7 +96,7 @@ def test_a_strength_of_one_changes_nothing_and_of_nearly_none_takes_the_answers_
     chosen = mask_of(planted.info, [(2, 1)])
     plain = ask(planted, asked)
     same = ask(planted, asked, edit=scaled(chosen, 1.0))
-    assert np.allclose(same.shown, plain.shown, atol=1e-5)
+    assert_same(same.shown, plain.shown)
     seen = np.array([q.kind == "seen" for q in naming])
     gone = ask(planted, asked, edit=HeadEdit(scaled(chosen, 1e-6).scale))
     assert plain.errors[seen].mean() == 0.0

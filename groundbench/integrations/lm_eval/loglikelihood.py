@@ -15,12 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, Encoded, Prefix
-from groundbench.api.errors import BadInputError, NonFiniteLogitsError
+from groundbench.api.adapter import Adapter, Encoded
+from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvForm, Prompt, TextSegment
-from groundbench.engine.batching import MAX_LOGITS, Batch, make_plan
+from groundbench.engine.batch_runner import BatchRunner, Part
+from groundbench.engine.batching import MAX_LOGITS, make_plan
 from groundbench.engine.contexts import Contexts
-from groundbench.engine.scoring import continuations, first_tokens, picked
+from groundbench.engine.scoring import (
+    continuations,
+    first_tokens,
+    is_run_whole,
+    picked,
+    whole_texts,
+)
 
 Tokens = tuple[int, ...]
 Answer = tuple[float, bool]
@@ -60,42 +67,48 @@ def log_likelihoods(
     for i, what in enumerate(encoded):
         waiting.setdefault(what, []).append(i)
     answers: list[Answer] = [(float("nan"), False)] * len(pairs)
-    prefixes = "prefix" in adapter.info.capabilities
-    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, prefixes=prefixes)
-    shared: tuple[Tokens, Prefix | None] = ((), None)
-    for batch in plan.batches:
-        start = contexts.rows[batch.contexts[0]].ids[: batch.start]
-        if start != shared[0]:
-            shared = (start, adapter.prefill([Encoded(start)]) if start else None)
-        found, greedy = _read(adapter, contexts, batch, shared[1])
-        done = 0
-        for k, i in enumerate(batch.contexts):
-            for v, target in enumerate(contexts.targets[i]):
-                for place in waiting[contexts.rows[i], target]:
-                    answers[place] = (float(found[k, v]), bool(greedy[k, v]))
-                    done += 1
-        if advance is not None:
-            advance(done)
-    for pair, answer in zip(pairs, answers, strict=True):
-        if not np.isfinite(answer[0]):
-            raise NonFiniteLogitsError(
-                f"{pair.where}: {adapter.info.name} returned NaN or infinite logits (dtype {adapter.info.dtype}); "
-                "try dtype=float32 or bfloat16"
-            )
+    cached = adapter.info.longest_cached
+    plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)
+    places = [[waiting[row, t] for t in targets] for row, targets in zip(contexts.rows, contexts.targets, strict=True)]
+    runner = BatchRunner(
+        adapter,
+        contexts,
+        plan,
+        lambda part: _read(adapter, contexts, part),
+        fault=lambda part, values, row: _not_finite(adapter, pairs, places[part.contexts[row]], values[row]),
+        where=lambda i: pairs[places[i][0][0]].where,
+    )
+    found = runner.run(advance, size=lambda b: sum(len(p) for i in b.contexts for p in places[i]))
+    for i, answered in found.items():
+        for same, (value, greedy) in zip(places[i], answered.tolist(), strict=True):
+            for place in same:
+                answers[place] = (value, bool(greedy))
     return answers
 
 
-def _read(adapter: Adapter, contexts: Contexts, batch: Batch, prefix: Prefix | None) -> tuple[Tensor, Tensor]:
-    """[rows, targets]: log-probabilities, and whether every token of the target is the most probable one."""
-    rows = [contexts.rows[i].after(batch.start) for i in batch.contexts]
-    targets = contexts.targets[batch.contexts[0]]
+def _not_finite(adapter: Adapter, pairs: Sequence[Pair], places: list[list[int]], values: Tensor) -> str:
+    target = int((~torch.isfinite(values).all(-1)).nonzero()[0])
+    return (
+        f"{pairs[places[target][0]].where}: {adapter.info.name} returned NaN or infinite logits (dtype "
+        f"{adapter.info.dtype}); try dtype=float32 or bfloat16"
+    )
+
+
+def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
+    """[rows, targets, 2]: log-probabilities, and whether every token of the target is the most probable one."""
+    rows, prefix = part.rows, part.prefix
+    targets = contexts.targets[part.contexts[0]]
     several, state = max(map(len, targets)) > 1, None
-    if several and "prefix" in adapter.info.capabilities:
+    if several and is_run_whole(adapter, rows[0], targets):
+        found = list(whole_texts(adapter, rows, targets, None))
+        logs, likeliest = [p.sum(1) for p, _ in found], [g.all(1) for _, g in found]
+        return torch.stack([torch.stack(logs, dim=1), torch.stack(likeliest, dim=1).to(logs[0].dtype)], -1)
+    if several:
         state = adapter.prefill(rows, None, prefix)
         logits = state.logits
     else:
         logits = adapter.forward(rows, prefix=prefix).logits
-    chosen = picked(logits, first_tokens(contexts, batch))
+    chosen = picked(logits, first_tokens(contexts, part.contexts))
     total = chosen - torch.logsumexp(logits, -1, keepdim=True)
     greedy = chosen >= logits.amax(-1, keepdim=True)
     if several:
@@ -110,7 +123,7 @@ def _read(adapter: Adapter, contexts: Contexts, batch: Batch, prefix: Prefix | N
             total.index_add_(1, of, chosen - torch.logsumexp(after, -1)[:, at])
             missed = torch.zeros_like(total).index_add_(1, of, (chosen < after.amax(-1)[:, at]).to(total.dtype))
             greedy &= missed == 0
-    return total.double().cpu(), greedy.cpu()
+    return torch.stack([total, greedy.to(total.dtype)], -1)
 
 
 def _contexts(rows: Sequence[Encoded], targets: Sequence[tuple[Tokens, ...]]) -> Contexts:

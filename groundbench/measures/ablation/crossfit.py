@@ -39,6 +39,8 @@ from groundbench.stats.significance import beyond_draws_p, clustered_ratio, clus
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 STRONGEST = "no head gathers in half of the items: the one with the largest mean share was cut"
+FEW, LEAST_P = 20, 1e-3
+"""From fewer control draws than this no smaller p_draws is given: its t test holds at 5 %, but its tail is unknown."""
 PATIENCE = 1_000
 """After so many draws in a row that came before, a control has no others."""
 
@@ -191,6 +193,9 @@ def _against(
     paired = clustered_test(cut.gain - control_items, nested=items.nested).p
     apart = None if ablated is None else _beyond(ablated, known, control, lists, tables.saliency)
     few = None if len(draws) == wanted else f"there are only {len(draws)} different control sets"
+    if apart is not None and len(known) < FEW:
+        apart = max(apart, LEAST_P)
+        few = "; ".join(n for n in (few, f"p_draws rests on {len(known)} draws: none below {LEAST_P:g} is given") if n)
     return base.model_copy(
         update={
             "control": control,

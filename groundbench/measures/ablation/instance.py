@@ -29,6 +29,8 @@ from groundbench.stats.significance import clustered_ratio, clustered_test, rank
 Ints = npt.NDArray[np.int64]
 MISMATCHES = 4
 GAIN_DRAWS = 2
+ROUNDING = 1e-5
+"""Of the largest surprisal: differences of gains below this are rounding of a model that grounds nothing."""
 NOTE = "selection-biased: heads are detected with the item's own label"
 
 
@@ -100,10 +102,19 @@ def instance(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
         gain_control=mean(noun_means(np.mean(gains, axis=0))),
         gain_control_draws=tuple(float(np.nanmean(g)) for g in gains),
         **flat("gain_removed", removed),
-        p_cluster=clustered_test(after - control, nested=pairs.nested).p,
+        p_cluster=_p_of_gain(after_gain, np.mean(gains, axis=0), before, pairs.nested),
+        p_surprisal=clustered_test(after - control, nested=pairs.nested).p,
         p_rank=rank_p(cut, harm),
         note=NOTE,
     )
+
+
+def _p_of_gain(cut: Floats, control: Floats, surprisal: Floats, nested: bool) -> float | None:
+    """The clustered p of the gain under the cut against that under the controls; None where both differ by rounding."""
+    gap = cut - control
+    if not (np.abs(gap) > ROUNDING * np.nanmax(np.abs(surprisal))).any():
+        return None
+    return clustered_test(gap, nested=nested).p
 
 
 def _pairs(subject: Subject, saliency: HeadSaliency) -> _Pairs:

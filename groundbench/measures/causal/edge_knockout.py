@@ -18,8 +18,12 @@ import torch
 
 from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
 from groundbench.engine import distributed as processes
+from groundbench.engine.batch_runner import is_out_of_memory
 from groundbench.engine.batching import MIN_PREFIX
-from groundbench.engine.scoring import is_out_of_memory
+from groundbench.measures.causal.curve import ratio
+from groundbench.measures.causal.setting import Setting
+from groundbench.results.causal import KnockoutRecord
+from groundbench.util.progress import Progress
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -27,6 +31,8 @@ Ints = npt.NDArray[np.int64]
 Step = Literal["direct", "read", "write"]
 STEPS: tuple[Step, ...] = ("direct", "write", "read")
 MOST_WINDOWS = 16
+KNOCKED_PAIRS = 64
+"""Pairs on which edges are cut, over all cells."""
 GROUP = 8
 """Most prompts that share their passes."""
 
@@ -141,3 +147,42 @@ def cuts_of(lists: Bools, layer: Ints, *, two_steps: bool = True) -> list[tuple[
         for first, last in windows(layer.tolist()):
             made.append((Cut(step, (layer >= first) & (layer <= last)), (first, last)))
     return made
+
+
+def knockout_records(setting: Setting, lists: Sequence[Bools], gains: Floats) -> tuple[KnockoutRecord, ...]:
+    """What cutting edges loses, on a seeded sample of the pairs of each cell.
+
+    Args:
+        gains: [pairs] corrupt minus clean surprisal of the untouched prompts.
+    """
+    contexts, seed = setting.subject.contexts, setting.subject.seed
+    kept, values = [], []
+    with Progress(f"{setting.subject.adapter.info.name}: edges of {contexts.form.name}", len(setting.noun)) as bar:
+        for number, cell in enumerate(setting.cells):
+            chosen = np.random.default_rng([seed, number, 99]).permutation(len(cell.pairs))
+            chosen = np.sort(chosen[: max(1, KNOCKED_PAIRS // len(setting.cells))])
+            asked = [
+                Asked(contexts.rows[at], cell.pairs[i].target)
+                for i in chosen.tolist()
+                for at in (cell.pairs[i].clean, cell.pairs[i].corrupt)
+            ]
+            cuts = cuts_of(lists[number], setting.layer)
+            found = knocked_out(setting.subject.adapter, asked, [c for c, _ in cuts], setting.subject.batch_tokens)
+            kept += (chosen + setting.parts[number].start).tolist()
+            values.append(found[1::2] - found[::2])
+            bar.advance(len(cell.pairs))
+    under = np.concatenate(values)
+    gain = gains[kept]
+    made = []
+    for k, (cut, window) in enumerate(cuts):
+        layers = setting.layer[np.any(lists, axis=0)] if window is None else np.array(window)
+        made.append(
+            KnockoutRecord(
+                step=cut.step,
+                heads="headline" if window is None else "all",
+                first_layer=int(layers.min()),
+                last_layer=int(layers.max()),
+                lost=ratio(setting.noun[kept], gain - under[:, k], gain, seed),
+            )
+        )
+    return tuple(made)

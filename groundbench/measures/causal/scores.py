@@ -18,8 +18,8 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, EmbeddingInput, Forward, Prefix
 from groundbench.api.errors import NonFiniteLogitsError, UnsupportedModelError
 from groundbench.engine import distributed as processes
+from groundbench.engine.batch_runner import is_out_of_memory
 from groundbench.engine.run_directory import Stage
-from groundbench.engine.scoring import is_out_of_memory
 from groundbench.measures.causal.interchange import Swap, exchange
 from groundbench.measures.heads.saliency_flow import target_loss
 

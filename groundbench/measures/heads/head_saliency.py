@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.adapter import Mixer
+from groundbench.api.adapter import Mixer, MixerKind
 from groundbench.api.errors import BadInputError
 from groundbench.results.run import Denominator
 from groundbench.util.atomic_files import write_npz
@@ -86,8 +86,13 @@ class HeadSaliency:
 
     @property
     def head_number(self) -> Shorts:
-        """[heads] the number (from 0) of each head in its mixer."""
-        return np.concatenate([np.arange(n) for n in self._n_heads]).astype(np.int32)
+        """[heads] the number (from 0) of each head in its layer; see `groundbench.api.adapter.Mixer.first`."""
+        return np.concatenate([np.array(m.heads) for m in self.mixers]).astype(np.int32)
+
+    @property
+    def head_kind(self) -> tuple[MixerKind, ...]:
+        """[heads] whether each is a head of attention or of a scan."""
+        return tuple(m.kind for m in self.mixers for _ in m.heads)
 
     @property
     def expected_share(self) -> Floats32:
@@ -122,7 +127,7 @@ class HeadSaliency:
 
     def save(self, path: Path) -> None:
         """Write one .npz file, whole or not at all."""
-        mixers = [[m.layer, m.kind, m.n_heads, m.d_head] for m in self.mixers]
+        mixers = [[m.layer, m.kind, m.n_heads, m.d_head, m.first] for m in self.mixers]
         header = json.dumps({"mixers": mixers, "nouns": self.nouns, "frames": self.frames})
         arrays = {n: v for n, v in self._parts().items() if n not in ITEM_FIELDS}
         write_npz(path, header=np.array(header), **arrays)

@@ -25,6 +25,8 @@ MIN_RATE = 0.5
 """A head is in a list if it is detected in at least this share of the items."""
 MIN_LIFT = 2.0
 MIN_MAGNITUDE = 0.005
+FLOOR = 1e-4
+"""Least part of the whole model's saliency that an edge must carry under a bare share: below it a share is of noise."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class HeadRule:
         denominator: the edge's share is taken of the prediction position's `row`, or of the head's `total` saliency.
         threshold: the least share.
         diagonal: whether flow of a position to itself is part of the denominator.
-        selection: `share` alone (the paper's), or `magnitude`: also lift >= 2 and >= 0.5 % of the model's saliency.
+        selection: `share` (the paper's), or `magnitude`: also lift >= 2 and >= 0.5 % of the model's saliency.
+        floor: the least part of the whole model's saliency under `share`, since a share is without scale; by default
+            1e-4 for aggregate and 0.5 % for gather heads, which are noise below it. 0: the share alone, as published.
     """
 
     kind: HeadKind = "aggregate"
@@ -44,6 +48,14 @@ class HeadRule:
     threshold: float = THRESHOLD
     diagonal: bool = True
     selection: Selection = "share"
+    floor: float | None = None
+
+    @property
+    def least(self) -> float:
+        """The least part of the model's saliency."""
+        if self.selection == "magnitude":
+            return MIN_MAGNITUDE
+        return self.floor if self.floor is not None else MIN_MAGNITUDE if self.kind == "gather" else FLOOR
 
     def __post_init__(self) -> None:
         if self.kind == "gather" and self.denominator != "total":
@@ -97,6 +109,8 @@ def standard_rules(saliency: HeadSaliency) -> tuple[HeadRule, ...]:
         rules += [HeadRule("aggregate", denominator, THRESHOLD, diagonal, selection) for diagonal in (True, False)]
     if "total" in saliency.denominators:
         rules += [HeadRule("gather", "total", THRESHOLD, diagonal) for diagonal in (True, False)]
+        rules.append(HeadRule("gather", "total", floor=0.0))
+    rules += [HeadRule(denominator=denominator, floor=0.0) for denominator in saliency.denominators]
     return tuple(dict.fromkeys(rules))
 
 
@@ -120,6 +134,7 @@ def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSal
         denominator=rule.denominator,
         threshold=rule.threshold,
         selection=rule.selection,
+        floor=rule.least,
         diagonal=rule.diagonal,
         n_items=len(saliency),
         mean_count=count.value,
@@ -130,7 +145,7 @@ def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSal
         mean_layer=float((passed * saliency.head_layer).sum() / passed.sum()) if passed.any() else None,
         mean_layer_ci_low=layer.ci_low,
         mean_layer_ci_high=layer.ci_high,
-        by_head=_by_head(saliency, found, passed),
+        by_head=_by_head(saliency, found, passed, aggregate=rule.kind == "aggregate"),
         stability=tuple(
             Stability(threshold=t, mean_count=float(_passes(found, replace(rule, threshold=t)).sum(1).mean()))
             for t in THRESHOLDS
@@ -166,8 +181,8 @@ def _denominator(saliency: HeadSaliency, rule: HeadRule) -> Floats:
 def _passes(found: Shares, rule: HeadRule) -> Bools:
     passed: Bools = found.share >= rule.threshold  # False where undefined
     if rule.selection == "magnitude":
-        passed = passed & (found.lift >= MIN_LIFT) & (found.magnitude >= MIN_MAGNITUDE)
-    return passed
+        passed = passed & (found.lift >= MIN_LIFT)
+    return passed & (found.magnitude >= rule.least)
 
 
 def _null_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
@@ -177,15 +192,17 @@ def _null_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
     return float(detected(saliency, rule, null=True)[room].sum(1).mean()) if room.any() else None
 
 
-def _by_head(saliency: HeadSaliency, found: Shares, passed: Bools) -> tuple[HeadCount, ...]:
+def _by_head(saliency: HeadSaliency, found: Shares, passed: Bools, *, aggregate: bool) -> tuple[HeadCount, ...]:
     """One entry for each head whose share is defined in some item."""
-    counts = []
+    counts, kinds = [], saliency.head_kind
     for column in np.flatnonzero(~np.isnan(found.share).all(0)):
         share, lift, magnitude = (float(np.nanmean(x[:, column])) for x in (found.share, found.lift, found.magnitude))
         counts.append(
             HeadCount(
                 layer=int(saliency.head_layer[column]),
                 head=int(saliency.head_number[column]),
+                kind=kinds[column],
+                signed=float(saliency.signed_edge[:, column].mean()) if aggregate else None,
                 rate=float(passed[:, column].mean()),
                 share=share,
                 lift=lift,

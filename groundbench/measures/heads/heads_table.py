@@ -17,7 +17,7 @@ from groundbench.util.atomic_files import written_whole
 
 def write_heads(path: Path, measured: Sequence[tuple[str, HeadSaliency]], result: Result) -> None:
     """Write the saliency of every (form, saliency): columns model, step, testbed, form, frame, noun, layer, head,
-    edge (nats), share_row, share_total (null if unmeasured), lift, detected (row share >= 0.30)."""
+    kind, edge (nats), share_row, share_total (null if unmeasured), lift, detected (row share >= 0.30)."""
     with written_whole(path) as file:
         pq.write_table(pa.concat_tables([_table(f, s, result) for f, s in measured]), file, compression="zstd")
 
@@ -35,6 +35,7 @@ def _table(form: str, saliency: HeadSaliency, result: Result) -> pa.Table:
         columns[name] = pa.array(np.repeat(np.array(values, dtype=object), heads)).dictionary_encode()
     columns["layer"] = pa.array(np.tile(saliency.head_layer, n))
     columns["head"] = pa.array(np.tile(saliency.head_number, n))
+    columns["kind"] = pa.array(list(saliency.head_kind) * n).dictionary_encode()
     columns["edge"] = pa.array(saliency.edge.ravel())
     columns["share_row"] = _nullable(row.share.ravel())
     columns["share_total"] = pa.nulls(n * heads, pa.float64()) if total is None else _nullable(total)

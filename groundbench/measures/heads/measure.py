@@ -21,7 +21,7 @@ from groundbench.measures.heads.saliency import (
     matched_items,
     measure_saliency,
 )
-from groundbench.measures.heads.single_heads import sweep_heads
+from groundbench.measures.heads.single_heads import lacking, sweep_heads
 from groundbench.results.run import HeadsRecord
 from groundbench.util.atomic_files import file_name
 from groundbench.util.progress import Progress
@@ -119,7 +119,7 @@ def untrained_saliency(subject: Subject, options: HeadOptions, reference: Refere
 def single_head_effects(subject: Subject, options: HeadOptions) -> dict[tuple[int, int], float] | None:
     """(layer, head) -> mean rise of matched surprisal when it alone is zeroed; None if the model cannot be swept."""
     adapter = subject.adapter
-    if not isinstance(adapter, Restartable) or not {"hidden", "restart"} <= adapter.info.capabilities:
+    if not isinstance(adapter, Restartable) or lacking(adapter.info):
         return None
     items = _sample(matched_items(subject.contexts), resolved(options.swept_items, "swept_items"), subject.seed)
     with Progress(f"{adapter.info.name}: single heads", len(items)) as bar:

@@ -14,9 +14,9 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, Forward, Prefix, Trace
 from groundbench.api.errors import BadInputError, NonFiniteLogitsError, UnsupportedModelError
 from groundbench.engine import distributed as processes
+from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, common_prefix
 from groundbench.engine.contexts import Contexts, matched
-from groundbench.engine.scoring import is_out_of_memory
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.saliency_flow import flow_matrix, gradients, row_flow, target_loss, total_flow
 from groundbench.measures.heads.spans import env_mask, image_mask, null_mask
@@ -90,7 +90,13 @@ def measure_saliency(
     batches = list(_batches(items, options, batch_tokens))
 
     def measured(_: int, batch: list[int]) -> HeadSaliency:
-        return HeadSaliency.concat(list(_with_halving(adapter, [items[i] for i in batch], options, seed)))
+        return HeadSaliency.concat(
+            in_halves(
+                lambda some: _measure(adapter, some, options, seed),
+                [items[i] for i in batch],
+                name=lambda item: item.where,
+            )
+        )
 
     parts = processes.current().spread(batches, measured, advance=advance)
     return HeadSaliency.concat(parts).select(np.argsort([i for batch in batches for i in batch]))
@@ -120,23 +126,6 @@ def _batches(items: Sequence[SaliencyItem], options: SaliencyOptions, batch_toke
 
 def _n_tokens(item: SaliencyItem, options: SaliencyOptions) -> int:
     return 1 if options.loss == "first" else len(item.target)
-
-
-def _with_halving(
-    adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions, seed: int
-) -> Iterator[HeadSaliency]:
-    try:
-        done = _measure(adapter, items, options, seed)
-    except (RuntimeError, MemoryError) as error:
-        if len(items) == 1 or not is_out_of_memory(error):
-            raise
-        done = None
-    if done is not None:
-        yield done
-        return
-    middle = len(items) // 2
-    yield from _with_halving(adapter, items[:middle], options, seed)
-    yield from _with_halving(adapter, items[middle:], options, seed)
 
 
 def _measure(adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions, seed: int) -> HeadSaliency:

@@ -13,14 +13,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, Capability, Encoded, HeadEdit, Mixer, Positions, Prefix, Restartable
+from groundbench.api.adapter import (
+    Adapter,
+    Capability,
+    Encoded,
+    HeadEdit,
+    Mixer,
+    ModelInfo,
+    Positions,
+    Prefix,
+    Restartable,
+)
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine import distributed as processes
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.measures.heads.saliency import SaliencyItem
 
 Floats = npt.NDArray[np.float64]
-NEEDED: tuple[Capability, ...] = ("tap", "hidden", "restart")
+NEEDED: tuple[Capability, ...] = ("tap", "hidden", "restart", "edit")
 
 
 def sweep_heads(
@@ -40,7 +50,7 @@ def sweep_heads(
         UnsupportedModelError: the model cannot be restarted from a layer.
     """
     info = adapter.info
-    missing: list[Capability] = [c for c in NEEDED if c not in info.capabilities]
+    missing = lacking(info)
     if missing or not isinstance(adapter, Restartable):
         why = info.why_not(missing[0] if missing else "restart")
         raise UnsupportedModelError(f"{info.name}: single heads cannot be swept: {why}")
@@ -54,6 +64,11 @@ def sweep_heads(
     for batch, found in zip(batches, processes.current().spread(batches, swept, advance=advance), strict=True):
         effects[batch] = found
     return effects
+
+
+def lacking(info: ModelInfo) -> list[Capability]:
+    """What a sweep needs and the model lacks."""
+    return [c for c in NEEDED if not (info.can_edit if c == "edit" else c in info.capabilities)]
 
 
 def _batches(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.charts.heatmap import Head, MapStyle, heat_map
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Figure, Section, Table
-from groundbench.results.run import HeadsRecord, ModelRecord
+from groundbench.results.run import HeadCount, HeadsRecord, ModelRecord
 from groundbench.results.text.numbers import interval, number, percent
 from groundbench.results.text.sentences import heads_sentence
 
@@ -18,7 +18,10 @@ TOP = 12
 
 def all_heads(model: ModelRecord) -> list[Head]:
     """Every head of a model as (layer, head)."""
-    return [(m.layer, h) for m in model.mixers for h in range(m.n_heads)]
+    in_layer = Counter[int]()
+    for mixer in model.mixers:
+        in_layer[mixer.layer] += mixer.n_heads
+    return [(layer, head) for layer, count in in_layer.items() for head in range(count)]
 
 
 def heads_section(model: ModelRecord, heads: tuple[HeadsRecord, ...]) -> Section:
@@ -43,7 +46,9 @@ def heads_section(model: ModelRecord, heads: tuple[HeadsRecord, ...]) -> Section
 def _counts(heads: tuple[HeadsRecord, ...]) -> Table:
     rows = tuple(
         (
-            f"{h.kind}, {h.selection}{'' if h.diagonal else ', without the diagonal'}",
+            ", ".join(
+                (h.kind, h.selection, *([] if h.diagonal else ["without the diagonal"]), *["no floor"][: h.floor == 0])
+            ),
             f"{h.denominator}, {percent(h.threshold)}",
             number(h.mean_count),
             interval(h.ci_low, h.ci_high),
@@ -90,11 +95,16 @@ def _map(model: ModelRecord, headline: HeadsRecord) -> Figure | None:
 
 def _by_head_table(headline: HeadsRecord) -> Table:
     rows = tuple(
-        (f"{h.layer}.{h.head}", number(h.rate, 3), number(h.share, 3), number(h.lift, 2), number(h.effect, 4))
+        (_name(h), number(h.rate, 3), number(h.share, 3), number(h.lift, 2), number(h.effect, 4))
         for h in sorted(headline.by_head, key=lambda h: (h.layer, h.head))
     )
     head = ("Layer.head", "Rate", "Share", "Lift", "Effect (nats)")
     return Table("Every recorded head", head, rows)
+
+
+def _name(h: HeadCount) -> str:
+    """A head as layer.head, with what its saliency says of its direction where it holds the word back."""
+    return f"{h.layer}.{h.head} (suppresses)" if h.signed is not None and h.signed > 0 else f"{h.layer}.{h.head}"
 
 
 def _effects(model: ModelRecord, headline: HeadsRecord) -> Figure | None:

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from groundbench.adapters.model_structure import layer_list
 from groundbench.api.adapter import HeadEdit
-from groundbench.api.errors import UnsupportedModelError
 from groundbench.measures.heads.saliency import SaliencyOptions, measure_saliency
 from groundbench.measures.heads.saliency_flow import gradients, row_flow, target_loss, total_flow
 from groundbench.measures.heads.spans import env_mask, null_mask
@@ -141,12 +140,14 @@ def test_the_convolutions_smear_counts_as_env():
         assert {s for s, k in zip(span, kinds, strict=True) if k == "ssd"} == {min(stop + 3, LENGTH - 1) - first}
 
 
-def test_a_cached_state_cannot_be_traced_but_can_be_edited():
+def test_a_cached_state_is_traced_over_the_whole_prompt_and_can_be_edited():
     adapter = tiny_adapter("mamba2")
     rows = [i.row for i in random_items(2, LENGTH)]
     prefix = adapter.prefill([type(r)(r.ids[:-1]) for r in rows])
-    with pytest.raises(UnsupportedModelError, match="trace the whole prompt instead"):
-        adapter.forward([r.after(LENGTH - 1) for r in rows], prefix=prefix, trace=True)
+    whole = adapter.forward(rows, trace=True)
+    found = adapter.forward([r.after(LENGTH - 1) for r in rows], prefix=prefix, trace=True)
+    for one, other in zip(found.traces, whole.traces, strict=True):
+        torch.testing.assert_close(one.output, other.output, rtol=0, atol=1e-4)
     scale = torch.zeros(1, adapter.info.n_heads)
     last = HeadEdit(scale, positions="last")
     again = adapter.forward([r.after(LENGTH - 1) for r in rows], prefix=prefix, edit=last).logits

@@ -14,6 +14,7 @@ from helpers.image_bed import COLOURS, PictureBed, Square
 from helpers.lens_testbed import WordTestbed
 from helpers.plain_calls import adapter_of, log_probability, plain, prompt
 from helpers.tiny_vlms import tiny_adapter, tiny_vlm
+from helpers.tolerances import assert_same, nats
 
 from groundbench.adapters.vlm.adapter import VisionLanguage
 from groundbench.adapters.vlm.image_features import Features
@@ -57,9 +58,9 @@ def test_surprisals_are_the_sum_over_tokens_of_plain_calls_with_and_without_shar
         expected += [
             -log_probability(family, adapter, Square(COLOURS[shown]), text, bed.target(noun)) for noun in bed.nouns
         ]
-    assert np.abs(table.surprisal - expected).max() < 1e-5
+    assert_same(table.surprisal, expected)
     with no_prefix(adapter):
-        assert np.abs(table.surprisal - score(adapter, contexts).surprisal).max() < 1e-5
+        assert_same(table.surprisal, score(adapter, contexts).surprisal)
 
 
 def test_contexts_of_one_image_share_it_and_those_of_two_share_nothing():
@@ -112,7 +113,7 @@ def test_every_measurement_works_on_images(family):
     assert result.failures == ()
     assert [f.env_form for f in result.forms] == ["image", "image-all"]
     boxed, whole = result.forms
-    assert boxed.gain.mean == pytest.approx(whole.gain.mean, abs=1e-6)
+    assert boxed.gain.mean == nats(whole.gain.mean, whole.gain.mismatched)
     assert boxed.heads[0].untrained_count is not None
     assert boxed.heads[0].null_count is not None
     assert whole.heads[0].null_count is None
@@ -156,7 +157,7 @@ def test_text_alone_is_read_as_the_language_model_reads_it(family):
     contexts = build_contexts(adapter, bed, bed.form("word"))
     table = score(adapter, contexts)
     with no_prefix(adapter):
-        assert np.abs(table.surprisal - score(adapter, contexts).surprisal).max() < 1e-5
+        assert_same(table.surprisal, score(adapter, contexts).surprisal)
     fresh, processor = tiny_vlm(family)
     row = contexts.rows[0]
     ids = torch.tensor([processor.tokenizer(contexts.prompts[0].text)["input_ids"]])
@@ -168,7 +169,7 @@ def test_text_alone_is_read_as_the_language_model_reads_it(family):
     with torch.no_grad():
         logp = fresh(input_ids=ids, **causal).logits[0, -1].log_softmax(-1)
     target = processor.tokenizer.convert_tokens_to_ids(bed.target(contexts.nouns[0]))
-    assert table.surprisal[0] == pytest.approx(-float(logp[target]), abs=1e-5)
+    assert table.surprisal[0] == nats(-float(logp[target]))
 
 
 def test_few_features_are_kept_and_the_numbers_stay():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers.planted import PLANTED, PlantedTestbed
 from helpers.salient import Salient, cut
+from helpers.tolerances import nats
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.api.errors import BadInputError
@@ -130,7 +131,9 @@ def test_no_control_set_is_counted_twice(case):
     (one,) = planted.aggregate
     own = [h for h in heads if h[0] == one[0] and h != one]
     assert (layer.n_draws, uniform.n_draws, strongest.n_draws) == (len(own), len(heads) - 1, 1)
-    assert layer.note == f"there are only {len(own)} different control sets"
+    few = f"p_draws rests on {len(own)} draws: none below 0.001 is given"
+    assert layer.note == f"there are only {len(own)} different control sets; {few}"
+    assert layer.p_draws >= 0.001
     assert strongest.note is None
     assert strongest.p_rank is None
 
@@ -139,7 +142,7 @@ def test_scale_one_is_the_model_and_mean_and_resample_cut_the_noun(case):
     planted, subject = case
     chosen = mask_of(subject, planted.aggregate)
     untouched = gain_under(subject, constant_edit(chosen, EditStyle(mode="scale", factor=1.0)))
-    assert untouched == pytest.approx(measure_gain(subject.table).mean, abs=1e-6)
+    assert untouched == nats(measure_gain(subject.table).mean, subject.table.surprisal)
     items = np.arange(len(matched(subject.contexts)[0]))
     means = mean_outputs(subject.adapter, subject.contexts, items, 4096)
     for positions in ("all", "last"):

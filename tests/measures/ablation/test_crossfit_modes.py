@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.planted import PLANTED, PlantedTestbed
 from helpers.salient import Salient, cut
+from helpers.tolerances import nats
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.engine.contexts import build_contexts
@@ -64,7 +65,7 @@ def test_every_mode_removes_the_gain_at_every_place_and_names_itself(subject: Sa
 def test_the_factor_of_scale_grades_the_effect(subject: Salient, positions: Any) -> None:
     none, half, same, more = (removed(subject, EditStyle("scale", positions, f)).gain_ablated for f in (0, 0.5, 1, 1.5))
     assert none < half < same < more
-    assert same == pytest.approx(removed(subject, EditStyle()).gain_original, abs=1e-6)
+    assert same == nats(removed(subject, EditStyle()).gain_original, subject.table.surprisal)
     assert none == pytest.approx(removed(subject, EditStyle("zero", positions)).gain_ablated, abs=1e-9)
 
 

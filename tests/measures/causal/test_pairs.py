@@ -16,9 +16,10 @@ from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.engine.contexts import Contexts, build_contexts, matched
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject
-from groundbench.measures.causal.measure import Setting, measure
+from groundbench.measures.causal.measure import measure
 from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.causal.pairs import make_pairs
+from groundbench.measures.causal.setting import Setting
 
 ALL = CausalOptions(nouns="all", frames="all", draws=4, exact_pairs="all")
 

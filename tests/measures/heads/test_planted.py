@@ -51,9 +51,10 @@ def test_exactly_the_planted_heads_gather(case):
     assert found_in(saliency, HeadRule("gather", "total")) == planted.gather
 
 
-def test_a_bare_share_finds_the_distractor_too(case):
+def test_a_bare_share_finds_a_distractor_that_the_floor_parts(case):
     planted, _, saliency = case
-    assert found_in(saliency, HeadRule()) == planted.aggregate | planted.distractors
+    assert found_in(saliency, HeadRule(floor=0.0)) == planted.aggregate | planted.distractors
+    assert found_in(saliency, HeadRule()) == planted.aggregate
 
 
 def test_the_record_says_what_was_found(case):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.lens_testbed import WordTestbed, contexts_of
 from helpers.tiny_models import tiny, tiny_adapter
+from helpers.tolerances import nats
 from safetensors.torch import save_file
 
 from groundbench.adapters.huggingface import HFCausal
@@ -52,9 +53,9 @@ def test_the_records_hold_every_layer_and_end_in_the_model(adapter):
     for record in (tuned, logit):
         assert [x.layer for x in record.layers] == [1, 2, 3]
         last = record.layers[-1]
-        assert last.matched == pytest.approx(gain.matched, abs=1e-5)
-        assert last.mismatched == pytest.approx(gain.mismatched, abs=1e-5)
-        assert last.gain == pytest.approx(gain.mean, abs=1e-5)
+        assert last.matched == nats(gain.matched)
+        assert last.mismatched == nats(gain.mismatched)
+        assert last.gain == nats(gain.mean, gain.mismatched)
         assert last.kl == 0
         for x in record.layers:
             assert x.gain == pytest.approx(x.mismatched - x.matched, abs=1e-9)
@@ -87,7 +88,7 @@ def test_per_noun_frames_are_measured(adapter):
     contexts = contexts_of(adapter, WordTestbed(per_noun=True))
     gain = measure_gain(score(adapter, contexts))
     tuned, _ = measured(adapter, contexts, WordTestbed(per_noun=True), QUICK)
-    assert tuned.layers[-1].gain == pytest.approx(gain.mean, abs=1e-5)
+    assert tuned.layers[-1].gain == nats(gain.mean, gain.mismatched)
 
 
 def test_with_one_frame_there_is_only_the_logit_lens(adapter):

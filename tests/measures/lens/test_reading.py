@@ -10,6 +10,7 @@ import torch
 from helpers.lens_testbed import SHOWN, contexts_of
 from helpers.planted import PlantedTestbed, single_head
 from helpers.tiny_models import tiny, tiny_adapter, word_tokenizer
+from helpers.tolerances import assert_same, tolerance
 
 from groundbench.adapters import model_structure as anatomy
 from groundbench.adapters.huggingface import open_causal
@@ -21,7 +22,6 @@ from groundbench.measures.lens.reading import read_lens, read_lenses
 from groundbench.measures.lens.tuned_lens import TunedLens
 
 FAMILY_NAMES = ("gpt2", "llama", "gemma2", "opt", "gpt_neox", "mamba2", "jamba")
-TOLERANCE = 1e-5
 
 
 def random_lens(adapter, layers, seed=0):
@@ -47,7 +47,7 @@ def test_the_last_layer_is_the_model(family):
         np.testing.assert_array_equal(last.frame, scored.frame)
         np.testing.assert_array_equal(last.env, scored.env)
         np.testing.assert_array_equal(last.target, scored.target)
-        np.testing.assert_allclose(last.surprisal, scored.surprisal, atol=TOLERANCE)
+        assert_same(last.surprisal, scored.surprisal)
         assert (reading.kl[-1] == 0).all()
 
 
@@ -128,8 +128,8 @@ def test_batches_and_shared_prefixes_change_nothing():
     adapter.info = replace(adapter.info, capabilities=frozenset({"hidden"}))
     singly = read_lens(adapter, contexts, lens, layers, batch_tokens=1)
     for a, b in zip(whole.tables, singly.tables, strict=True):
-        np.testing.assert_allclose(a.surprisal, b.surprisal, atol=TOLERANCE)
-    np.testing.assert_allclose(whole.kl, singly.kl, atol=TOLERANCE)
+        assert_same(a.surprisal, b.surprisal)
+    np.testing.assert_allclose(whole.kl, singly.kl, rtol=0, atol=tolerance(whole.kl, whole.tables[0].surprisal))
 
 
 def test_the_first_token_of_longer_targets_is_read():
@@ -194,7 +194,7 @@ def test_memory_that_runs_out_halves_the_batch():
 
     adapter.forward = short_of_memory
     halved = read_lens(adapter, contexts, None, (1, 2))
-    np.testing.assert_allclose(halved.tables[0].surprisal, expected.tables[0].surprisal, atol=TOLERANCE)
+    assert_same(halved.tables[0].surprisal, expected.tables[0].surprisal)
 
 
 def test_a_model_without_hidden_states_is_refused():

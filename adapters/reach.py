@@ -1,0 +1,147 @@
+"""Find up to how many tokens a model's shortcuts (its cache, tree masks) give what a whole pass gives.
+
+A window, a chunk or a top-k begins to act at some length: what was seen on seven tokens says nothing beyond it. So the
+shortcuts are tried again around each length that the config names, and at the longest prompt met. Rows that are longer
+than what was tried, or for which a try failed, are run whole: slower, and right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from groundbench.adapters import capability_checks as probing
+from groundbench.adapters.hooks.head_hooks import probe_ids
+from groundbench.api.adapter import Capability, Encoded
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from groundbench.adapters.huggingface import HFCausal
+
+NAMED = re.compile(r"window|chunk|top_?k|local_attention|original_max|block_size")
+NO_LENGTH = re.compile(r"pattern|layers?$|group|prob|head|every|router|expert")
+"""Names under which configs keep the lengths at which attention, scan or positions change, and which hold no length."""
+AFTER = 5
+"""Tokens by which a try goes beyond a length: more than one, so that what is dropped matters."""
+EAGER = 2_000_000_000
+EAGER_TOKENS = 512
+"""Most parameters x tokens, and tokens, of what is tried on opening; longer ones are tried when a prompt comes near."""
+SHORT = 64
+"""Lengths below this are also tried at twice their size."""
+LONGEST = 1 << 20
+
+
+def named_lengths(model: PreTrainedModel) -> tuple[int, ...]:
+    """The lengths (tokens) that the text model's config, or a module's chunk, names, ascending."""
+    found = set(_lengths(model.config.get_text_config().to_dict()))
+    for module in model.modules():
+        size = getattr(module, "chunk_size", None)
+        if isinstance(size, int):
+            found.add(size)
+    return tuple(sorted(n for n in found if n > 1))
+
+
+def _lengths(config: Mapping[str, Any]) -> Iterator[int]:
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _lengths(value)
+        elif (
+            NAMED.search(str(name))
+            and not NO_LENGTH.search(str(name))
+            and isinstance(value, int)
+            and not isinstance(value, bool)
+        ):
+            yield value
+
+
+@dataclass
+class Reach:
+    """What was tried on one model, and how far it holds; lengths count a row's tokens and those of a path behind it.
+
+    Attributes:
+        named: lengths at which the model changes, ascending; those that a try has gone past are in `passed`.
+        prefix, trace: the longest row for which going on from the cache was seen to be right, without and with traces.
+        tried: the longest row that was tried.
+        why: why `prefix` ended where it did.
+    """
+
+    named: tuple[int, ...]
+    passed: int = 0
+    prefix: int = LONGEST
+    trace: int = LONGEST
+    tried: int = 0
+    why: str | None = None
+
+    @property
+    def tree(self) -> int:
+        """The longest row whose paths may share a pass under a tree mask: below every named length, since what a window
+        drops differs from path to path."""
+        return min(self.cached, next((n - 1 for n in self.named), LONGEST))
+
+    @property
+    def cached(self) -> int:
+        """The longest row that may go on from a cache."""
+        return min(self.prefix, self._untried)
+
+    @property
+    def traced(self) -> int:
+        """The longest row that may be traced on a cache."""
+        return min(self.trace, self._untried)
+
+    @property
+    def _untried(self) -> int:
+        return next((n - 1 for n in self.named if n > self.passed), LONGEST)
+
+
+def is_further(reach: Reach, longest: int, of_config: bool = False) -> bool:
+    """Whether rows of `longest` tokens come near a length that was not tried, or are longer than all that was."""
+    near = any(reach.passed < n < longest + AFTER for n in reach.named)
+    return near or (not of_config and longest > reach.tried)
+
+
+def measure_reach(adapter: HFCausal, longest: int, reach: Reach, of_config: bool = False) -> dict[Capability, str]:
+    """Try everything up to rows of `longest` tokens and keep in `reach` how far it held.
+
+    Args:
+        of_config: only lengths that the config names, not `longest` itself.
+
+    Returns:
+        The capabilities that fail beyond some length, with the reason.
+    """
+    lost: dict[Capability, str] = {}
+    for length, named in _stations(reach, longest, adapter.encoder.max_length, of_config):
+        rows = _rows(adapter.model, length)
+        cuts = [length // 2] if named is None else [n for n in (named - 2, named + 2) if 0 < n < length - 1]
+        held = reach.tried if named is None else named - 1
+        if reach.prefix == LONGEST and "prefix" not in adapter.lacks:
+            reach.why = probing.no_prefix(adapter, rows, (*cuts, length - 1))
+            reach.prefix = LONGEST if reach.why is None else held
+        lacks = adapter.lacks.keys() | lost.keys() | ({"prefix"} if reach.prefix < LONGEST else set())
+        for capability, why in probing.failing_on(adapter, rows, lacks).items():
+            lost[capability] = f"in rows of more than {held} tokens {why}"
+        if reach.trace == LONGEST and not {"prefix", "tap"} & (lacks | lost.keys()):
+            reach.trace = LONGEST if probing.no_rows_on_a_cache(adapter, rows[-1]) is None else held
+        reach.tried = max(reach.tried, length)
+        reach.passed = reach.passed if named is None else max(reach.passed, named)
+    return lost
+
+
+def _stations(reach: Reach, longest: int, limit: int, of_config: bool) -> list[tuple[int, int | None]]:
+    """The rows to try: (tokens, the named length that they go past, or None for the longest prompt)."""
+    wanted = min(longest + AFTER, limit)
+    named = [n for n in reach.named if reach.passed < n < min(wanted, limit)]
+    stations: list[tuple[int, int | None]] = [
+        (min(length, limit), n) for n in named for length in (n + AFTER, *([2 * n + AFTER] if n < SHORT else []))
+    ]
+    if not of_config and wanted > max(reach.tried, *(length for length, _ in stations), 0):
+        stations.append((wanted, None))
+    return stations
+
+
+def _rows(model: PreTrainedModel, length: int) -> list[Encoded]:
+    """Rows of ordinary tokens: many different ones, and few that come often, as words do."""
+    kinds = probe_ids(model, 64)[0].tolist()
+    return [Encoded(tuple(kinds[(7 * i + i * i // 5) % min(n, len(kinds))] for i in range(length))) for n in (64, 9, 5)]

@@ -1,0 +1,246 @@
+"""Sets of heads exchanged in both directions, and the curves: one pass over the pairs for each direction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from groundbench.engine.subject import resolved
+from groundbench.measures.causal.curve import by_noun, curve_record, random_band, ratio
+from groundbench.measures.causal.interchange import Swap
+from groundbench.measures.causal.options import Score, curve_sizes, headline_size, set_sizes
+from groundbench.measures.causal.random_sets import against_draws, layer_matched_draws
+from groundbench.measures.causal.ranking import Scores, top_heads
+from groundbench.measures.causal.setting import Sets, Setting, first_heads, places, watched
+from groundbench.results.causal import CurveRecord, InterchangeRecord, Interval, PairRecord, Ranking
+from groundbench.stats.bootstrap import bootstrap_mean
+from groundbench.util.progress import Progress
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Surprisals:
+    """Surprisals (nats): [pairs] untouched, and [pairs, sets, 2] of every exchange in each direction."""
+
+    clean: Floats
+    corrupt: Floats
+    other_clean: Floats
+    other_corrupt: Floats
+    into_corrupt: Floats
+    into_clean: Floats
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One set, in both directions."""
+
+    ranking: Score
+    k: int
+    crossfit: bool
+    lists: list[Bools]
+    recovered: int
+    lost: int
+    draws: tuple[tuple[int, int], ...] = ()
+    borrowed: int = 0
+
+
+def exchange_sets(
+    setting: Setting, scores: Scores, kinds: Sequence[Score]
+) -> tuple[tuple[InterchangeRecord, ...], tuple[CurveRecord, ...], Surprisals]:
+    """Every set and every curve: one pass over the pairs in each direction."""
+    subject, n_heads, n_cells = setting.subject, setting.subject.adapter.info.n_heads, len(setting.cells)
+    none, every = np.zeros(n_heads, dtype=bool), np.ones(n_heads, dtype=bool)
+    to_corrupt, to_clean = Sets(n_cells), Sets(n_cells)
+    for sets in (to_corrupt, to_clean):
+        sets.add([none] * n_cells)
+    all_corrupt = to_clean.add([every] * n_cells)
+    jobs = _jobs(setting, scores, kinds, to_corrupt, to_clean)
+    sizes = np.array(curve_sizes(n_heads))
+    curves: list[tuple[Ranking, bool, list[int]]] = []
+    for score in kinds:
+        orders = [scores.ranking(score, setting, c) for c in range(n_cells)]
+        curves.append((score, True, [to_clean.add([~first_heads(o, k) for o in orders]) for k in sizes.tolist()]))
+    order = scores.ranking("contrast", setting, None)
+    curves.append(("contrast", False, [to_clean.add([~first_heads(order, k)] * n_cells) for k in sizes.tolist()]))
+    for draw in range(setting.options.random_orders):
+        order = np.random.default_rng([subject.seed, draw, 41]).permutation(n_heads)
+        curves.append(("random", True, [to_clean.add([~first_heads(order, k)] * n_cells) for k in sizes.tolist()]))
+    name = f"{subject.adapter.info.name}: exchanges of {subject.contexts.form.name}"
+    with Progress(name, 2 * len(setting.noun)) as bar:
+        into_corrupt = to_corrupt.exchanged(watched(setting, bar), "corrupt")
+        into_clean = to_clean.exchanged(watched(setting, bar), "clean")
+    untouched = _others(setting, into_clean)
+    table = Surprisals(
+        into_clean[:, 0, 0], into_corrupt[:, 0, 0], into_clean[:, 0, 1], untouched, into_corrupt, into_clean
+    )
+    made = [
+        curve_record(
+            ranking,
+            setting.noun,
+            sizes,
+            into_clean[:, columns, 0],
+            table.clean,
+            into_clean[:, all_corrupt, 0],
+            table.corrupt,
+            n_heads,
+            crossfit=crossfit,
+            seed=subject.seed,
+        )
+        for ranking, crossfit, columns in curves
+    ]
+    ranked = [c for c in made if c.ranking != "random"]
+    band = random_band([c for c in made if c.ranking == "random"])
+    interchange = tuple(_interchange_record(setting, job, table) for job in jobs)
+    return interchange, (*ranked, band), table
+
+
+def _others(setting: Setting, into_clean: Floats) -> Floats:
+    """[pairs] surprisal of the other noun in its own, corrupt prompt: with all heads from it at the same last token.
+
+    The untouched corrupt prompt is run for v alone, so u is read where the clean prompt has every head from it.
+    """
+    return into_clean[:, 1, 1]
+
+
+def _jobs(setting: Setting, scores: Scores, kinds: Sequence[Score], to_corrupt: Sets, to_clean: Sets) -> list[_Job]:
+    """The headline first, then its ranking's other sizes, the other rankings, and what is not cross-fitted."""
+    n_heads = setting.subject.adapter.info.n_heads
+    headline = headline_size(n_heads)
+    wanted: list[tuple[Score, int, bool]] = [("contrast", headline, True)]
+    wanted += [("contrast", k, True) for k in set_sizes(n_heads) if k != headline]
+    wanted += [(s, headline, True) for s in kinds if s != "contrast"]
+    wanted += [("contrast", k, False) for k in set_sizes(n_heads)]
+    jobs = []
+    for number, (score, k, crossfit) in enumerate(wanted):
+        lists = top_heads(scores, setting, score, k, crossfit=crossfit)
+        draws: list[list[Bools]] = []
+        borrowed = 0
+        if number == 0:
+            n = resolved(setting.options.draws, "draws")
+            draws, borrowed = layer_matched_draws(lists, setting.layer, n, setting.subject.seed)
+        jobs.append(
+            _Job(
+                score,
+                k,
+                crossfit,
+                lists,
+                to_corrupt.add(lists),
+                to_clean.add(lists),
+                tuple((to_corrupt.add(d), to_clean.add(d)) for d in draws),
+                borrowed,
+            )
+        )
+    return jobs
+
+
+def _interchange_record(setting: Setting, job: _Job, table: Surprisals) -> InterchangeRecord:
+    noun, seed = setting.noun, setting.subject.seed
+    gain = table.corrupt - table.clean
+
+    def recovered(column: int) -> Interval:
+        return ratio(noun, table.corrupt - table.into_corrupt[:, column, 0], gain, seed)
+
+    def lost(column: int) -> Interval:
+        return ratio(noun, table.into_clean[:, column, 0] - table.clean, gain, seed)
+
+    moved = table.other_clean - table.into_clean[:, job.lost, 1]
+    record = InterchangeRecord(
+        ranking=job.ranking,
+        k=job.k,
+        crossfit=job.crossfit,
+        recovered=recovered(job.recovered),
+        lost=lost(job.lost),
+        transfer=ratio(noun, moved, table.other_clean - table.other_corrupt, seed),
+        heads=places(setting, np.all(job.lists, axis=0)),
+    )
+    if not job.draws:
+        return record
+    drawn = [(recovered(a).value, lost(b).value) for a, b in job.draws]
+    there, away = ([v for v in column if v is not None] for column in zip(*drawn, strict=True))
+    beyond, rank = against_draws(record.recovered.value, there, job.lists, setting.layer)
+    same, n_same = _same_answer(setting, job.lists, table)
+    return record.model_copy(
+        update={
+            "headline": True,
+            "n_draws": len(job.draws),
+            "n_borrowed": job.borrowed,
+            "random_recovered": tuple(there),
+            "random_lost": tuple(away),
+            "p_draws": beyond,
+            "p_rank": rank,
+            "same_answer": same,
+            "n_same_answer": n_same,
+            "same_category": _same_category(setting, job.lists),
+        }
+    )
+
+
+def _same_answer(setting: Setting, lists: Sequence[Bools], table: Surprisals) -> tuple[Interval, int]:
+    """Recovered when the set comes from a run that shows the same noun in another frame of equal length."""
+    contexts = setting.subject.contexts
+    rng = np.random.default_rng([setting.subject.seed, 63])
+    kept: list[int] = []
+    values: list[float] = []
+    for number, cell in enumerate(setting.cells):
+        swaps, own = [], []
+        for i, pair in enumerate(cell.pairs, start=setting.parts[number].start):
+            same = np.flatnonzero((contexts.env == pair.noun) & (contexts.frame != pair.frame))
+            length = len(contexts.rows[pair.corrupt])
+            alike = [c for c in same.tolist() if len(contexts.rows[c]) == length]
+            if alike:
+                swap = setting.swap(pair, "corrupt")
+                swaps.append(Swap(swap.receiver, contexts.rows[int(rng.choice(alike))], swap.targets, swap.where))
+                own.append(i)
+        if swaps:
+            values += setting.exchanged(f"same-answer-{number}", swaps, lists[number][None])[:, 0, 0].tolist()
+            kept += own
+    if not kept:
+        return Interval(), 0
+    chosen = np.array(kept)
+    gain = (table.corrupt - table.clean)[chosen]
+    above = table.corrupt[chosen] - np.array(values)
+    return ratio(setting.noun[chosen], above, gain, setting.subject.seed), len(kept)
+
+
+def _same_category(setting: Setting, lists: Sequence[Bools]) -> Interval:
+    """Recovered over pairs of one category."""
+    noun: list[int] = []
+    above: list[float] = []
+    below: list[float] = []
+    for number, cell in enumerate(setting.cells):
+        if not cell.same_category:
+            continue
+        chosen = np.stack([np.zeros_like(lists[number]), lists[number]])
+        into = [setting.swap(p, "corrupt") for p in cell.same_category]
+        clean = [Swap(s.donor, s.donor, s.targets, s.where) for s in into]
+        values = setting.exchanged(f"same-category-{number}", into, chosen)[..., 0]
+        best = setting.exchanged(f"same-category-clean-{number}", clean, chosen[:1])[:, 0, 0]
+        noun += [p.noun for p in cell.same_category]
+        above += (values[:, 0] - values[:, 1]).tolist()
+        below += (values[:, 0] - best).tolist()
+    if not noun:
+        return Interval()
+    return ratio(np.array(noun), np.array(above), np.array(below), setting.subject.seed)
+
+
+def pair_record(setting: Setting, scores: Scores, table: Surprisals) -> PairRecord:
+    """Count the pairs and average their surprisals, in nats."""
+    gain = bootstrap_mean(by_noun(setting.noun, table.corrupt - table.clean), seed=setting.subject.seed)
+    exact = scores.of_pairs.get("exact")
+    return PairRecord(
+        n=len(setting.noun),
+        n_nouns=len(np.unique(setting.noun)),
+        n_frames=len({p.frame for c in setting.cells for p in c.pairs}),
+        n_left_out=sum(c.left_out for c in setting.cells),
+        n_same_category=sum(len(c.same_category) for c in setting.cells),
+        n_exact=0 if exact is None else int((~np.isnan(exact).all(1)).sum()),
+        clean=float(by_noun(setting.noun, table.clean).mean()),
+        corrupt=float(by_noun(setting.noun, table.corrupt).mean()),
+        gain=Interval(value=gain.value, ci_low=gain.ci_low, ci_high=gain.ci_high),
+    )

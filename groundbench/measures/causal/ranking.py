@@ -1,0 +1,159 @@
+"""Scores of all heads over the pairs of one form: the rankings for each cell, and their records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.stats import spearmanr
+
+from groundbench.api.adapter import HeadEdit
+from groundbench.measures.causal.curve import by_noun
+from groundbench.measures.causal.options import Score
+from groundbench.measures.causal.scores import can_interpolate, contrast_scores, exact_scores
+from groundbench.measures.causal.setting import Setting, first_heads, places
+from groundbench.measures.heads.head_saliency import HeadSaliency
+from groundbench.measures.heads.heads import headline_rule, shares
+from groundbench.results.causal import Agreement, HeadPlace, HeadScore
+from groundbench.util.progress import Progress
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+STRONG = 0.2
+"""Of the gain: the least exact effect of a head that is also zeroed, to see whether zeroing would show it."""
+OPPOSED = 0.01
+"""Of the gain: the least exact effect of a head whose contrast is said to have the other sign."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """[pairs, heads] of each score; `share` is [items, heads]. `exact` is NaN for pairs that were not swept."""
+
+    of_pairs: dict[Score, Floats]
+    share: Floats | None
+
+    def ranking(self, score: Score, setting: Setting, cell: int | None) -> Ints:
+        """Heads in order, the first by a score's mean over the pairs opposite to a cell; over all pairs for None."""
+        mean = self.mean(score, setting, cell)
+        return np.argsort(-np.nan_to_num(mean, nan=-np.inf), kind="stable")
+
+    def mean(self, score: Score, setting: Setting, cell: int | None) -> Floats:
+        """[heads] mean of a score over the pairs opposite to a cell; over all pairs for None."""
+        if score == "share":
+            assert self.share is not None
+            rows = self.share if cell is None else self.share[setting.cells[cell].cell.fit]
+        else:
+            rows = self.of_pairs[score]
+            rows = rows if cell is None else rows[setting.parts[-1 - cell]]
+        known = ~np.isnan(rows)
+        total = np.where(known, rows, 0.0).sum(0)
+        return np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
+
+
+def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
+    """Every score that was asked for and that the model allows."""
+    subject, options = setting.subject, setting.options
+    adapter, budget = subject.adapter, subject.batch_tokens
+    swaps = [setting.swap(p, "corrupt") for cell in setting.cells for p in cell.pairs]
+    told = [
+        (s.receiver.ids, s.donor.ids, list(map(str, s.receiver.images + s.donor.images)), s.targets[0]) for s in swaps
+    ]
+    found: dict[Score, Floats] = {}
+    with Progress(f"{adapter.info.name}: contrast of {subject.contexts.form.name}", len(swaps)) as bar:
+        stage = setting.stage("contrast", told, budget)
+        found["contrast"] = contrast_scores(adapter, swaps, batch_tokens=budget, stage=stage, advance=bar.advance)
+    if "contrast-ig" in options.scores and can_interpolate(adapter):
+        with Progress(f"{adapter.info.name}: contrast-ig of {subject.contexts.form.name}", len(swaps)) as bar:
+            stage = setting.stage("contrast-ig", told, budget, options.points)
+            found["contrast-ig"] = contrast_scores(
+                adapter, swaps, points=options.points, batch_tokens=budget, stage=stage, advance=bar.advance
+            )
+    if "exact" in options.scores:
+        chosen = _swept(setting)
+        exact = np.full((len(swaps), adapter.info.n_heads), np.nan)
+        with Progress(f"{adapter.info.name}: single heads of {subject.contexts.form.name}", len(chosen)) as bar:
+            stage = setting.stage("exact", [told[i] for i in chosen], budget)
+            exact[chosen] = exact_scores(
+                adapter, [swaps[i] for i in chosen], batch_tokens=budget, stage=stage, advance=bar.advance
+            )
+        found["exact"] = exact
+    share = None
+    if saliency is not None and "share" in options.scores:
+        share = shares(saliency, headline_rule(saliency)).share
+    return Scores(found, share)
+
+
+def _swept(setting: Setting) -> list[int]:
+    """The pairs on which every head is exchanged alone: as many of each cell, seeded."""
+    most = setting.options.most("exact_pairs")
+    chosen: list[int] = []
+    for number, part in enumerate(setting.parts):
+        rng = np.random.default_rng([setting.subject.seed, number, 27])
+        members = np.arange(part.start, part.stop)
+        n = len(members) if most is None else max(1, most // len(setting.parts))
+        chosen += np.sort(rng.permutation(members)[:n]).tolist()
+    return chosen
+
+
+def top_heads(scores: Scores, setting: Setting, score: Score, k: int, *, crossfit: bool = True) -> list[Bools]:
+    """The first k heads of a ranking, for each cell."""
+    return [first_heads(scores.ranking(score, setting, c if crossfit else None), k) for c in range(len(setting.cells))]
+
+
+def zeroed_alone(setting: Setting, scores: Scores, clean: Floats, gains: Floats) -> Floats:
+    """[heads] rise of the clean surprisal when a head alone is zeroed everywhere; NaN for heads of little effect."""
+    adapter, contexts = setting.subject.adapter, setting.subject.contexts
+    found = np.full(adapter.info.n_heads, np.nan)
+    if "exact" not in scores.of_pairs:
+        return found
+    gain = float(by_noun(setting.noun, gains).mean())
+    strong = np.flatnonzero(scores.mean("exact", setting, None) >= STRONG * gain) if gain > 0 else []
+    pairs = [p for cell in setting.cells for p in cell.pairs]
+    swept = np.flatnonzero(~np.isnan(scores.of_pairs["exact"]).all(1)).tolist()
+    for head in strong:
+        scale = torch.ones(1, adapter.info.n_heads)
+        scale[0, head] = 0.0
+        rises = []
+        for i in swept:
+            logits = adapter.forward([contexts.rows[pairs[i].clean]], edit=HeadEdit(scale)).logits[0]
+            rises.append(float(torch.logsumexp(logits, -1) - logits[pairs[i].target]) - clean[i])
+        found[head] = np.mean(rises)
+    return found
+
+
+def score_records(setting: Setting, scores: Scores, zeroed: Floats) -> tuple[HeadScore, ...]:
+    """Average every score of every head over all pairs; `zeroed` is [heads]."""
+    columns: dict[str, Floats] = {s.replace("-", "_"): scores.mean(s, setting, None) for s in scores.of_pairs}
+    if scores.share is not None:
+        columns["share"] = scores.mean("share", setting, None)
+    columns["zeroed"] = zeroed
+    made = []
+    for i, (layer, head) in enumerate(setting.subject.adapter.info.head_index):
+        own = {n: None if np.isnan(v[i]) else float(v[i]) for n, v in columns.items()}
+        made.append(HeadScore(layer=layer, head=head, **own))
+    return tuple(made)
+
+
+def agreement(setting: Setting, scores: Scores, kinds: Sequence[Score]) -> tuple[Agreement, ...]:
+    """Rank correlations of every two scores."""
+    means = {s: scores.mean(s, setting, None) for s in kinds}
+    found = []
+    for i, a in enumerate(kinds):
+        for b in kinds[i + 1 :]:
+            known = ~(np.isnan(means[a]) | np.isnan(means[b]))
+            value = spearmanr(means[a][known], means[b][known]).statistic if known.sum() > 2 else np.nan
+            found.append(Agreement(first=a, second=b, rank_correlation=None if np.isnan(value) else float(value)))
+    return tuple(found)
+
+
+def opposed(setting: Setting, scores: Scores, gains: Floats) -> tuple[HeadPlace, ...]:
+    """Find heads of some effect whose contrast and exact effect differ in sign; `gains` is [pairs], in nats."""
+    if "exact" not in scores.of_pairs:
+        return ()
+    exact, contrast = (scores.mean(s, setting, None) for s in ("exact", "contrast"))
+    least = OPPOSED * abs(float(by_noun(setting.noun, gains).mean()))
+    return places(setting, (np.abs(exact) >= least) & (exact * contrast < 0))
