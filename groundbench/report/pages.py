@@ -144,10 +144,16 @@ def run_sections(result: Result, gallery: picture.Gallery | None = None) -> list
     sections = [
         gain.measures_section(result.gain, result.testbed.env_form)
         if result.gain
-        else Section("measures", "The gain in numbers", missing="The gain was not measured."),
+        else Section(
+            "measures",
+            "The gain in numbers",
+            missing="The gain was not measured: groundbench run MODEL --measure gain.",
+        ),
         gain.noun_section(result.gain)
         if result.gain
-        else Section("nouns", "Noun by noun", missing="The gain was not measured."),
+        else Section(
+            "nouns", "Noun by noun", missing="The gain was not measured: groundbench run MODEL --measure gain."
+        ),
         ladder.ladder_section(result),
         heads.heads_section(result.model, result.heads),
         causal.causal_section(result.model, result.causal),

@@ -21,7 +21,11 @@ def ablation_section(model: ModelRecord, ablations: tuple[AblationRecord, ...]) 
     if not model.mixers:
         return Section("ablation", TITLE, missing=f"{model.architecture} has no heads to cut.")
     if not ablations:
-        return Section("ablation", TITLE, missing="Ablations were not measured in this run.")
+        return Section(
+            "ablation",
+            TITLE,
+            missing="Ablations were not measured in this run: groundbench run MODEL --measure gain,heads,ablation.",
+        )
     figures = [f for f in (_gain_figure(ablations), _surprisal_figure(ablations)) if f]
     noted = dict.fromkeys(a.note for a in ablations if a.note)
     notes = tuple(f"{'; '.join(name(a) for a in ablations if a.note == note)}: {note}." for note in noted)

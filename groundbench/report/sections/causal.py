@@ -31,7 +31,11 @@ def causal_section(model: ModelRecord, records: Sequence[CausalRecord]) -> Secti
     if not model.mixers:
         return Section("causal", TITLE, missing=f"{model.architecture} has no heads to exchange.")
     if not records:
-        return Section("causal", TITLE, missing="Head outputs were not exchanged in this run (--measure causal).")
+        return Section(
+            "causal",
+            TITLE,
+            missing="Head outputs were not exchanged in this run: groundbench run MODEL --measure gain,causal.",
+        )
     first = records[0]
     identity = next((r.identity for r in records if r.identity), ())
     figures = [_curve(first), _knockout(first), _matrix(records), _identity(first, identity), _map(first)]

@@ -31,7 +31,9 @@ def heads_section(model: ModelRecord, heads: tuple[HeadsRecord, ...]) -> Section
         why = f"{model.architecture} has no heads: head measurements do not apply to it."
         return Section("heads", title, missing=why)
     if not heads:
-        return Section("heads", title, missing="Heads were not measured in this run.")
+        return Section(
+            "heads", title, missing="Heads were not measured in this run: groundbench run MODEL --measure gain,heads."
+        )
     headline = heads[0]
     figures = [f for f in (_map(model, headline), _effects(model, headline), _flow(heads), _stability(headline)) if f]
     return Section(

@@ -66,13 +66,15 @@ def card_sections(card: RiskCard) -> list[Section]:
 def card_stats(card: RiskCard) -> list[Stat]:
     """The numbers of a card's header."""
     overall = card.errors[0]
-    best = None if card.predictors.best is None else card.signal(card.predictors.best)
+    named = card.predictors.best
+    # The best of signals that are all at chance predicts nothing.
+    best = card.signal(named) if named is not None and named in card.predictors.above_chance else None
     passed = card.verdict.passed
     ends = f"{percent(overall.error.low)} to {percent(overall.error.high)}" if overall.error.low is not None else ""
     gains = {g.against: g.gain for g in card.gains}
     auroc = None if best is None or best.auroc_test is None else number(best.auroc_test.value)
     return [
-        Stat("Verdict", {True: "pass", False: "fail", None: None}[passed], missing="no policy"),
+        Stat("Verdict", {True: "pass", False: "fail", None: None}[passed], missing="no policy (--policy FILE)"),
         Stat("Wrong answers", percent(overall.error.value, 1), "", ends),
         Stat("Gain of the true answer", number(gains["without"].value) if "without" in gains else None, "nats"),
         Stat("Best predictor of errors", None if best is None else best.name, missing="none"),
@@ -204,7 +206,7 @@ def signals_section(card: RiskCard) -> Section:
     """Every signal's AUROC and risk-coverage curve, and how heads compare with baselines."""
     title = "Which signal tells wrong answers from right ones?"
     if not card.signals:
-        return Section("signals", title, missing="No signal was asked for.")
+        return Section("signals", title, missing="No signal was asked for: groundbench screen MODEL --signals all.")
     table = Table(
         "Signals, on questions in which no head was detected",
         ("Signal", "Role", "AUROC", "Holm p", "Within kinds", "On test", "AURC"),

@@ -25,7 +25,11 @@ def ablation_section(runs: Trajectories) -> Section:
     ]
     tables = tuple(table for t in runs if (table := _paper_table(t)))
     if not figures:
-        return Section("ablation-over-training", title, missing="Ablations were not measured, or there are no heads.")
+        return Section(
+            "ablation-over-training",
+            title,
+            missing="Not measured (groundbench trajectory … --measure gain,heads,ablation), or there are no heads.",
+        )
     lead = (
         "If the detected heads carry the tie, cutting them takes the gain away and makes the word more surprising, "
         "and cutting others does not. Bands span the control draws."

@@ -184,7 +184,11 @@ def heads_section(runs: Trajectories) -> Section:
     kept = tuple(f for f in figures if f)
     title = "Heads over training"
     if not kept:
-        return Section("heads-over-training", title, missing="Heads were not measured, or the models have none.")
+        return Section(
+            "heads-over-training",
+            title,
+            missing="Heads were not measured (groundbench trajectory … --measure gain,heads), or the models have none.",
+        )
     headless = [t.name for t in runs if not t.last.model.mixers]
     notes = (f"{', '.join(headless)}: no heads, so nothing is drawn.",) if headless else ()
     return Section("heads-over-training", title, "", kept, notes=notes)

@@ -28,7 +28,11 @@ def lens_over_training(runs: Trajectories) -> Section:
     figures = tuple(f for t in runs for field, unit in panels if (f := _by_layer(t, field, unit)))
     title = "Where in the model the gain appears"
     if not figures:
-        return Section("lens-over-training", title, missing="The lens was not measured.")
+        return Section(
+            "lens-over-training",
+            title,
+            missing="The lens was not measured: groundbench trajectory … --measure gain,lens.",
+        )
     lead = "Matched surprisal falls for many reasons; only the gain, its distance from mismatched, isolates grounding."
     return Section("lens-over-training", title, lead, figures)
 
@@ -71,7 +75,11 @@ def cooccurrence_over_training(runs: Trajectories) -> Section:
     figures = tuple(f for f in panels if f)
     title = "Is it co-occurrence?"
     if not figures:
-        return Section("cooccurrence-over-training", title, missing="Co-occurrence was not measured.")
+        return Section(
+            "cooccurrence-over-training",
+            title,
+            missing="Co-occurrence was not measured: groundbench trajectory … --corpus DIR, of an imported corpus.",
+        )
     lead = (
         "R² that falls while the gain rises speaks against co-occurrence alone, unless the gain's variance falls too. "
         "Bands are 95 % intervals, bootstrapped over nouns."

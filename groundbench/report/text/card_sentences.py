@@ -104,6 +104,8 @@ def above_chance(card: RiskCard) -> str:
     if len(card.questions.kinds) > 1:
         text += f" Within kinds of question: {', '.join(p.above_within) or 'none'}."
     best = None if p.best is None else card.signal(p.best)
+    if not p.above_chance:
+        return f"{text} Best predictor: none."
     if best is None or best.auroc_test is None or best.auroc_test.value is None:
         return text
     value = with_interval(best.auroc_test.value, best.auroc_test.low, best.auroc_test.high)
