@@ -55,7 +55,7 @@ class Bigram:
         return [self.words.setdefault(w, len(self.words) % VOCABULARY) for w in found]
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Token ids of each prompt, and which of them show the noun."""
+        """Return token ids of each prompt, and which of them show the noun."""
         rows = []
         for prompt in prompts:
             ids: list[int] = []
@@ -69,11 +69,11 @@ class Bigram:
         return rows
 
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
-        """The token of each word that may follow."""
+        """Return the token of each word that may follow."""
         return [tuple(self._ids(word)) for word in words]
 
     def forward(self, rows: Sequence[Encoded], **_: Any) -> Forward:
-        """Logits [B, V] at each row's last position: here log counts. `**_`: prefix, edit, hidden and trace."""
+        """Return logits [B, V] at each row's last position: here log counts. `**_`: prefix, edit, hidden and trace."""
         logits = torch.zeros(len(rows), VOCABULARY)
         for i, row in enumerate(rows):
             for word, n in self.counts.get(row.ids[-1], {}).items():
@@ -85,7 +85,7 @@ class Bigram:
         raise NotImplementedError("no capability `prefix`")
 
     def unembed(self, hidden: torch.Tensor, *, normed: bool) -> torch.Tensor:
-        """Logits of hidden states. Only with the capability `hidden`."""
+        """Return logits of hidden states. Only with the capability `hidden`."""
         raise NotImplementedError("no capability `hidden`")
 
 

@@ -65,7 +65,7 @@ class Commands(LazyGroup):
 
 @dataclass
 class Session:
-    """What must be known when a command fails; `ctx.obj` of every command."""
+    """The state that a failing command needs; `ctx.obj` of every command."""
 
     debug: bool = False
     resumes: bool = False
@@ -147,7 +147,7 @@ def _say(error: Exception, session: Session) -> int:
 
 
 def _say_usage(error: typer.TyperException) -> int:
-    """A mistyped command or option: one sentence, and where its help is."""
+    """Return a mistyped command or option: one sentence, and where its help is."""
     ctx: Any = getattr(error, "ctx", None)
     if type(error).__name__ != "NoArgsIsHelpError":  # that one has shown the help already
         path = "groundbench" if ctx is None else ctx.command_path

@@ -9,17 +9,17 @@ from groundbench.api.errors import GroundbenchError
 
 
 def complete_testbed(incomplete: str) -> list[str]:
-    """The installed testbeds that begin so."""
+    """Return the installed testbeds that begin so."""
     return _named("groundbench.tasks", incomplete)
 
 
 def complete_questions(incomplete: str) -> list[str]:
-    """The installed question sets that begin so."""
+    """Return the installed question sets that begin so."""
     return _named("groundbench.questions", incomplete)
 
 
 def complete_form(ctx: Any, incomplete: str) -> list[str]:
-    """The forms of the testbed that was named before, else of the ladder."""
+    """Return the forms of the testbed that was named before, else of the ladder."""
     from groundbench.registry import load_testbed
 
     try:
@@ -30,7 +30,7 @@ def complete_form(ctx: Any, incomplete: str) -> list[str]:
 
 
 def complete_preset(incomplete: str) -> list[str]:
-    """The training presets that begin so."""
+    """Return the training presets that begin so."""
     from groundbench.training.presets import preset_names
 
     return [name for name in preset_names() if name.startswith(incomplete)]

@@ -33,7 +33,7 @@ class LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name, short_help=entry.help, rich_help_panel=entry.panel))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The real command behind the name in `args[0]`. An unknown name is a usage error with suggestions."""
+        """Return the real command behind the name in `args[0]`. An unknown name is a usage error with suggestions."""
         name, placeholder, rest = super().resolve_command(ctx, args)
         if name is None or placeholder is None:  # shell completion of an unknown word
             return name, placeholder, rest
@@ -43,7 +43,7 @@ class LazyGroup(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """The command of that name, from its module `groundbench.cli.commands.NAME` (with `_` for `-`).
+    """Return the command of that name, from its module `groundbench.cli.commands.NAME` (with `_` for `-`).
 
     The module has either an `app` (commands of its own) or a function of the command's name and an `EPILOG`.
     """
@@ -58,7 +58,7 @@ def load(name: str) -> Any:
 
 
 def tidy(command: Any) -> Any:
-    """The same command with a help page a person can read.
+    """Return the same command with a help page a person can read.
 
     The variable of every option follows one rule that the main page states, so it is not repeated at each; a flag
     shows no type; and a paragraph of the docstring is wrapped to the terminal, not to the source.
@@ -84,14 +84,14 @@ def tidy(command: Any) -> Any:
 
 
 def _choices(param: Any) -> tuple[str, ...]:
-    """The words that an option takes, if it takes some words only."""
+    """Return the words that an option takes, if it takes some words only."""
     annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
     kinds = (annotation, *get_args(annotation))
     return tuple(str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
 
 
 def _plain_help(found: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The option --help without a type: it is a flag."""
+    """Return the option --help without a type: it is a flag."""
 
     def option(ctx: Any) -> Any:
         made = found(ctx)
@@ -119,7 +119,7 @@ def _prepared(invoke: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def expanded(value: Any) -> Any:
-    """A path, a text that begins with `~`, or several of them, with the home folder in its place."""
+    """Return a path, a text that begins with `~`, or several of them, with the home folder in its place."""
     if isinstance(value, list | tuple):
         return type(value)(expanded(v) for v in value)
     if isinstance(value, str) and value.startswith("~"):

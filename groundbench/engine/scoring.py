@@ -32,7 +32,7 @@ def score(
     stage: str = "scores",
     advance: Advance | None = None,
 ) -> SurprisalTable:
-    """Surprisal of every target in every context, as a table; see `surprisals` for the arguments and errors."""
+    """Return surprisal of every target in every context, as a table; see `surprisals` for the arguments and errors."""
     found = surprisals(
         adapter, contexts, batch_tokens=batch_tokens, edit=edit, store=store, stage=stage, advance=advance
     )
@@ -49,7 +49,7 @@ def surprisals(
     stage: str = "scores",
     advance: Advance | None = None,
 ) -> dict[int, Array]:
-    """[targets] surprisal of every target (nats), by distinct context.
+    """Return [targets] surprisal of every target (nats), by distinct context.
 
     Args:
         edit: a head edit under which everything is scored: one row for all contexts, or one for each.
@@ -72,7 +72,7 @@ def surprisals(
 
 
 def table_of(contexts: Contexts, values: dict[int, Array]) -> SurprisalTable:
-    """The table of surprisals [targets] of every distinct context."""
+    """Return the table of surprisals [targets] of every distinct context."""
     sizes = [len(t) for t in contexts.target_index]
     frame, env = np.repeat(contexts.frame, sizes), np.repeat(contexts.env, sizes)
     target = np.concatenate(contexts.target_index)
@@ -96,7 +96,7 @@ def table_of(contexts: Contexts, values: dict[int, Array]) -> SurprisalTable:
 
 @torch.no_grad()
 def read_surprisals(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
-    """[rows, targets] the surprisal (nats) of every target of a part's contexts."""
+    """Return [rows, targets] the surprisal (nats) of every target of a part's contexts."""
     targets = contexts.targets[part.contexts[0]]
     several = max(map(len, targets)) > 1
     if several and is_run_whole(adapter, part.rows[0], targets):
@@ -130,7 +130,7 @@ def _add_later_tokens(adapter: Adapter, total: Tensor, part: Part, context: Pref
 
 
 def is_run_whole(adapter: Adapter, row: Encoded, targets: Targets) -> bool:
-    """Whether no cache serves a row with these targets (of several tokens) behind it."""
+    """Return True if no cache serves a row with these targets (of several tokens) behind it."""
     return len(row) + max(map(len, targets)) > adapter.info.longest_cached
 
 
@@ -150,7 +150,7 @@ def whole_texts(
 
 
 def first_tokens(contexts: Contexts, some: Sequence[int]) -> Tensor:
-    """[rows, targets]: the id of each target's first token; [1, targets] where all rows have the same targets."""
+    """Return [rows, targets] the id of each target's first token; [1, targets] where rows share targets."""
     targets = [contexts.targets[i] for i in some]
     if all(t is targets[0] for t in targets):
         targets = targets[:1]
@@ -158,13 +158,13 @@ def first_tokens(contexts: Contexts, some: Sequence[int]) -> Tensor:
 
 
 def picked(logits: Tensor, ids: Tensor) -> Tensor:
-    """[rows, targets]: the entries of [rows, V] at `first_tokens`' ids."""
+    """Return [rows, targets]: the entries of [rows, V] at `first_tokens`' ids."""
     ids = ids.to(logits.device)
     return logits[:, ids[0]] if len(ids) == 1 else logits.gather(1, ids)
 
 
 def continuations(targets: Targets) -> tuple[list[tuple[int, ...]], Tensor, Tensor, Tensor]:
-    """Every proper beginning of a target, once; and for each later token of a target which beginning it follows,
+    """Return every proper beginning of a target, once; and for each later token of a target which beginning it follows,
     which target it belongs to, and the token itself."""
     paths = sorted({t[:d] for t in targets for d in range(1, len(t))})
     index = {p: i for i, p in enumerate(paths)}
@@ -174,6 +174,6 @@ def continuations(targets: Targets) -> tuple[list[tuple[int, ...]], Tensor, Tens
 
 
 def dry_plan(adapter: Adapter, contexts: Contexts, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> Plan:
-    """The plan that `score` would carry out."""
+    """Return the plan that `score` would carry out."""
     cached = adapter.info.longest_cached
     return make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)

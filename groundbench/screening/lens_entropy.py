@@ -1,4 +1,4 @@
-"""How sure the model is half way: the entropy of the logit lens at its middle layers (protocol §9).
+"""The model's certainty half way: the entropy of the logit lens at its middle layers (protocol §9).
 
 The logit lens unembeds hidden states as they are; nothing is trained, so nothing can be fitted to the questions.
 """
@@ -25,14 +25,14 @@ MOST_LAYERS = 6
 
 
 def middle_layers(info: ModelInfo) -> tuple[int, ...]:
-    """Layers of the middle third (from 1), at most six, evenly spaced."""
+    """Return layers of the middle third (from 1), at most six, evenly spaced."""
     low, high = info.n_layers // 3 + 1, max(info.n_layers // 3 + 1, 2 * info.n_layers // 3)
     return tuple(sorted({int(k) for k in np.linspace(low, high, min(MOST_LAYERS, high - low + 1)).round()}))
 
 
 @torch.no_grad()
 def lens_entropies(adapter: Adapter, rows: Sequence[Encoded], layers: Sequence[int]) -> Floats:
-    """[rows] the mean over layers of the lens' entropy (nats) at the last position of rows of one length."""
+    """Return [rows] the mean over layers of the lens' entropy (nats) at the last position of rows of one length."""
     out = adapter.forward(rows, hidden=layers)
     total = torch.zeros(len(rows), dtype=torch.float64)
     for layer in layers:
@@ -50,7 +50,7 @@ def lens_entropy(
     stage: str = "lens-entropy",
     advance: Callable[[int], None] | None = None,
 ) -> Floats:
-    """[contexts] the entropy (nats) of the logit lens at the middle layers, in every context's last position.
+    """Return [contexts] the entropy (nats) of the logit lens at the middle layers, in every context's last position.
 
     Raises:
         UnsupportedModelError: the model gives no hidden states.

@@ -33,7 +33,7 @@ app = typer.Typer(
 
 @app.callback()
 def models() -> None:
-    """What can be measured on a model, and why not."""
+    """Check what can be measured on a model, and why not."""
 
 
 @app.command(

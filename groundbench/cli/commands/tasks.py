@@ -48,7 +48,7 @@ def tasks() -> None:
     epilog=examples(("all testbeds", "groundbench tasks list"), ("for a program", "groundbench tasks list --json")),
 )
 def list_testbeds(as_json: AsJson = False) -> None:
-    """The installed testbeds, ours and those of other packages (entry points `groundbench.tasks`)."""
+    """Return the installed testbeds, ours and those of other packages (entry points `groundbench.tasks`)."""
     rows = [_summary(e) for e in sorted(entry_points(group=TASKS), key=lambda e: e.name)]
     if as_json:
         console.show_json(rows)
@@ -61,7 +61,7 @@ def list_testbeds(as_json: AsJson = False) -> None:
 
 
 def _summary(entry: EntryPoint) -> dict[str, Any]:
-    """One testbed as plain values; one that does not load says why and hides no other."""
+    """Return one testbed as plain values; one that does not load says why and hides no other."""
     package = "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
     try:
         bed = load_testbed(entry.name)
@@ -114,7 +114,7 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a testbed asks: its nouns, ENV forms and prompts."""
+    """Show a testbed: its nouns, ENV forms and prompts."""
     bed = load_testbed(name)
     form = bed.form(env_form or bed.default_form)
     chosen, frames = _chosen(bed, form, noun, limit)
@@ -164,7 +164,7 @@ def _identity(bed: Bed) -> dict[str, Any]:
 
 
 def _chosen(bed: Bed, form: EnvForm, word: str | None, limit: int) -> tuple[Noun, list[Frame]]:
-    """The noun that is shown, and its first frames."""
+    """Return the noun that is shown, and its first frames."""
     if word is not None and word in bed.excluded(form):
         raise BadInputError(f"testbed {bed.name!r} has no {form.name} form of {word!r}: {bed.excluded(form)[word]}")
     chosen = bed.nouns_of(form)[0] if word is None else bed.noun(word)
@@ -225,7 +225,7 @@ def validate(
 
 
 def _unknown(bed: Bed, vocabulary: Path) -> dict[str, int]:
-    """Words of the default form that a vocabulary lacks, most frequent first, with the prompts they stand in."""
+    """Return words of the default form that a vocabulary lacks, most frequent first, with the prompts they stand in."""
     from groundbench.tasks.written_contexts_check import read_vocabulary, unknown_words
 
     return dict(unknown_words(bed, bed.form(bed.default_form), read_vocabulary(vocabulary)).most_common())

@@ -221,7 +221,7 @@ def train(
 
 
 def _recipe(name: str, vision: str | None) -> Preset:
-    """The preset, or the one that stands in for it where no image encoder is given: that is said."""
+    """Return the preset, or the one that stands in for it where no image encoder is given: that is said."""
     from groundbench.training.presets import load_preset
 
     preset = load_preset(name)
@@ -234,7 +234,7 @@ def _recipe(name: str, vision: str | None) -> Preset:
 
 
 def _show_last(paths: list[Path]) -> None:
-    """The last checkpoint of each seed with its losses."""
+    """Return the last checkpoint of each seed with its losses."""
     import json
 
     last = {path.parent: path for path in paths}

@@ -45,7 +45,7 @@ class Pair:
 def log_likelihoods(
     adapter: Adapter, pairs: Sequence[Pair], *, batch_tokens: int, advance: Callable[[int], None] | None = None
 ) -> list[Answer]:
-    """log P(continuation | context) in nats, and whether greedy decoding would write it; in the order of `pairs`.
+    """Return log P(continuation | context) in nats and whether it is the greedy one, in the order of `pairs`.
 
     Spaces at a context's end belong to its continuation, as lm-eval has them. An empty context stands for the
     tokenizer's BOS (or EOS) token.
@@ -95,7 +95,7 @@ def _not_finite(adapter: Adapter, pairs: Sequence[Pair], places: list[list[int]]
 
 
 def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
-    """[rows, targets, 2]: log-probabilities, and whether every token of the target is the most probable one."""
+    """Return [rows, targets]: log-probabilities, and whether every token of the target is the most probable one."""
     rows, prefix = part.rows, part.prefix
     targets = contexts.targets[part.contexts[0]]
     several, state = max(map(len, targets)) > 1, None
@@ -127,7 +127,7 @@ def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
 
 
 def _contexts(rows: Sequence[Encoded], targets: Sequence[tuple[Tokens, ...]]) -> Contexts:
-    """Rows and targets in the shape that plans are made of: no nouns, no frames, each row once."""
+    """Return rows and targets in the shape that plans are made of: no nouns, no frames, each row once."""
     n, none = len(rows), np.zeros(0, dtype=np.int64)
     one_of_each: dict[tuple[Tokens, ...], tuple[Tokens, ...]] = {}
     return Contexts(
@@ -147,7 +147,7 @@ def _contexts(rows: Sequence[Encoded], targets: Sequence[tuple[Tokens, ...]]) ->
 
 
 def _encoded(adapter: Adapter, pairs: Sequence[Pair]) -> list[tuple[Encoded, Tokens]]:
-    """Every pair as a row and a target."""
+    """Return every pair as a row and a target."""
     split = [_moved_spaces(p) for p in pairs]
     prompts = {text: _prompt(text, p.where) for p, (text, _) in reversed(list(zip(pairs, split, strict=True))) if text}
     rows = dict(zip(prompts, adapter.encode(list(prompts.values())), strict=True))
@@ -175,7 +175,7 @@ def _prompt(text: str, where: str) -> Prompt:
 
 
 def _unconditional(adapter: Adapter, pair: Pair) -> tuple[Encoded, Tokens]:
-    """The whole text after the token that begins texts."""
+    """Return the whole text after the token that begins texts."""
     ids = adapter.encode([_prompt(pair.context + pair.continuation, pair.where)])[0].ids
     if adapter.info.bos != "none":
         begins = len(getattr(getattr(adapter, "encoder", None), "prefix", ())) or 1

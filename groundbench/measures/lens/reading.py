@@ -65,7 +65,7 @@ def read_lenses(
     stage: str = "lens",
     advance: Callable[[int], None] | None = None,
 ) -> tuple[LensReading, ...]:
-    """The surprisal of the first token of every target in every context, at some layers and the last.
+    """Return the surprisal of the first token of every target in every context, at some layers and the last.
 
     Args:
         layers: below the last; every tuned lens must have a translator for each.
@@ -116,7 +116,7 @@ class _Reader:
     layers: tuple[int, ...]
 
     def read(self, part: Part) -> Tensor:
-        """[B, lenses, layers, targets + 1]: surprisals, and in the last column the KL."""
+        """Return [B, lenses, layers, targets + 1]: surprisals, and in the last column the KL."""
         out = self.adapter.forward(part.rows, prefix=part.prefix, hidden=self.layers)
         first = first_tokens(self.contexts, part.contexts)
         model = _columns(out.logits, out.logits, first)
@@ -131,7 +131,7 @@ class _Reader:
         return values.view(len(part.rows), len(self.lenses), len(self.layers) + 1, -1)
 
     def fault(self, part: Part, values: Tensor, row: int) -> str:
-        """The message on a row that is not finite, with its first such layer."""
+        """Return the message on a row that is not finite, with its first such layer."""
         finite = torch.isfinite(values[row]).all(-1).all(0)
         layer = (*self.layers, self.adapter.info.n_layers)[int((~finite).nonzero()[0])]
         return (

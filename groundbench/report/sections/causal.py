@@ -27,7 +27,7 @@ NOTHING = 0.01
 
 
 def causal_section(model: ModelRecord, records: Sequence[CausalRecord]) -> Section:
-    """What the heads of a ranking carry, for every form; the first form's curve, knockout and heads as figures."""
+    """Show what the heads of a ranking carry, for every form; of the first form with curve, knockout and heads."""
     if not model.mixers:
         return Section("causal", TITLE, missing=f"{model.architecture} has no heads to exchange.")
     if not records:
@@ -69,7 +69,7 @@ def _opposed(record: CausalRecord) -> str:
 
 
 def _repaired(record: CausalRecord) -> list[str]:
-    """Heads that carry the noun although zeroing each alone shows nothing."""
+    """Return heads that carry the noun although zeroing each alone shows nothing."""
     gain = record.pairs.gain.value
     if gain is None:
         return []

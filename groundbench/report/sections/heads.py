@@ -17,7 +17,7 @@ TOP = 12
 
 
 def all_heads(model: ModelRecord) -> list[Head]:
-    """Every head of a model as (layer, head)."""
+    """Return every head of a model as (layer, head)."""
     in_layer = Counter[int]()
     for mixer in model.mixers:
         in_layer[mixer.layer] += mixer.n_heads
@@ -25,7 +25,7 @@ def all_heads(model: ModelRecord) -> list[Head]:
 
 
 def heads_section(model: ModelRecord, heads: tuple[HeadsRecord, ...]) -> Section:
-    """Counts with their three references, the headline's map, flow by layer and thresholds."""
+    """Return counts with their three references, the headline's map, flow by layer and thresholds."""
     title = "Heads that tie the word to what is shown"
     if not model.mixers:
         why = f"{model.architecture} has no heads: head measurements do not apply to it."
@@ -105,7 +105,7 @@ def _by_head_table(headline: HeadsRecord) -> Table:
 
 
 def _name(h: HeadCount) -> str:
-    """A head as layer.head, with what its saliency says of its direction where it holds the word back."""
+    """Return a head as layer.head, with what its saliency says of its direction where it holds the word back."""
     return f"{h.layer}.{h.head} (suppresses)" if h.signed is not None and h.signed > 0 else f"{h.layer}.{h.head}"
 
 

@@ -11,7 +11,7 @@ LENS = "Layer by layer"
 
 
 def lens_section(lenses: tuple[LensRecord, ...]) -> Section:
-    """Surprisal and gain read at every layer (protocol §9)."""
+    """Return surprisal and gain read at every layer (protocol §9)."""
     if not lenses:
         return Section(
             "lens", LENS, missing="The lens was not measured in this run: groundbench run MODEL --measure gain,lens."
@@ -74,7 +74,7 @@ def _gains(lenses: tuple[LensRecord, ...]) -> Figure | None:
 
 
 def cooccurrence_section(record: CooccurrenceRecord | None) -> Section:
-    """How much of the gain's spread over nouns co-occurrence explains (protocol §7)."""
+    """Show how much of the gain's spread over nouns co-occurrence explains (protocol §7)."""
     title = "Co-occurrence"
     if record is None:
         return Section(

@@ -1,4 +1,4 @@
-"""Where in the model the word is read from, and what co-occurrence explains of it, over training."""
+"""The layers from which the word is read, and the part that co-occurrence explains, over training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STATISTICS = {"log-count": "log count", "pmi": "PMI"}
 
 
 def lens_over_training(runs: Trajectories) -> Section:
-    """Gain and matched surprisal by layer at the checkpoints that have a lens, a row for each run (protocol §9)."""
+    """Show gain and matched surprisal by layer at the checkpoints with a lens, a row for each run (protocol §9)."""
     panels = (("gain", "gain (nats)"), ("matched", "matched surprisal (nats)"))
     figures = tuple(f for t in runs for field, unit in panels if (f := _by_layer(t, field, unit)))
     title = "Where in the model the gain appears"
@@ -66,7 +66,7 @@ def _known(point: TrajectoryPoint, field: str) -> bool:
 
 
 def cooccurrence_over_training(runs: Trajectories) -> Section:
-    """R² of the per-noun gain on co-occurrence in both windows and statistics, beside the gain's variance (§7)."""
+    """Show R² of the per-noun gain on co-occurrence in both windows and statistics, beside var(G) (§7)."""
     ends = [getattr(r, n) for t in runs for p in t.points for r in _over_nouns(p) for n in ("ci_low", "ci_high")]
     means = [r.r2_adjusted for t in runs for p in t.points for r in _over_nouns(p)]
     y_range = domain((*ends, *means), (0.0,))
@@ -93,7 +93,7 @@ def _over_nouns(point: TrajectoryPoint) -> list[Regression]:
 
 
 def _r2_chart(runs: Trajectories, window: str, statistic: str, y_range: tuple[float, float]) -> Figure | None:
-    """One line for each run; the table behind it holds the intervals and the regression over pairs of nouns too."""
+    """Draw one line for each run; the table behind it has the intervals and the regression over pairs too."""
     title = f"Adjusted R²: {STATISTICS[statistic]}, {WINDOWS[window]}"
 
     def end(name: str) -> Read:
