@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundbench.cli import console
+from groundbench.cli.completion import complete_preset
 from groundbench.cli.options import examples, numbers, overrides
 
 if TYPE_CHECKING:
@@ -44,7 +45,12 @@ def _list(asked: bool) -> None:
 def train(
     preset: Annotated[
         str,
-        typer.Argument(help="A preset's name or a YAML file with one preset.", metavar="PRESET", show_default=False),
+        typer.Argument(
+            help="A preset's name or a YAML file with one preset.",
+            metavar="PRESET",
+            show_default=False,
+            autocompletion=complete_preset,
+        ),
     ],
     out: Annotated[
         Path,
