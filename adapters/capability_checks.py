@@ -1,4 +1,4 @@
-"""What a loaded model can do, tried out on a few tokens when it is opened. Each check gives None, or why it cannot.
+"""Checks of a model's abilities, tried on a few tokens when it is opened. Each returns None, or the reason against.
 
 A capability is never taken from a family's name: it is what the model was seen to do.
 """
@@ -33,7 +33,7 @@ Check = Callable[Concatenate["HFCausal", P], str | None]
 
 
 def _said(check: Check[P]) -> Check[P]:
-    """A check whose failures are reasons, without a graph."""
+    """Return a check whose failures are reasons, without a graph."""
 
     @wraps(check)
     def checked(adapter: HFCausal, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
@@ -44,7 +44,7 @@ def _said(check: Check[P]) -> Check[P]:
 
 
 def tried(trial: Callable[[], str | None]) -> str | None:
-    """What a trial finds, or the reason for which it failed: modelling files raise anything where asked too much.
+    """Run a trial; return its finding, or the reason for which it failed: modelling files raise anything.
 
     An error for want of memory is raised, since it tells nothing of the model.
     """
@@ -61,7 +61,7 @@ def tried(trial: Callable[[], str | None]) -> str | None:
 
 @torch.no_grad()
 def require_causal(model: PreTrainedModel, name: str) -> None:
-    """Raises UnsupportedModelError where what a model says at a position depends on later tokens: an encoder."""
+    """Raise UnsupportedModelError where the output at a position depends on later tokens: an encoder."""
     ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]]) % model.config.get_text_config().vocab_size
     alone = {"use_cache": False} if "use_cache" in signature(model.forward).parameters else {}
     logits = logits_of(model(input_ids=ids.to(input_device(model)), return_dict=True, **alone), model).float()
@@ -75,7 +75,7 @@ def require_causal(model: PreTrainedModel, name: str) -> None:
 
 
 def _require_finite_weights(model: PreTrainedModel, name: str) -> None:
-    """Raises BadInputError for weights that are NaN or infinite; finite ones may still overflow in half precision."""
+    """Raise BadInputError for weights that are NaN or infinite; finite ones may still overflow in half precision."""
     broken = [n for n, p in model.named_parameters() if p.is_floating_point() and not torch.isfinite(p).all()]
     if broken:
         more = f" and {len(broken) - 1} more hold" if len(broken) > 1 else " holds"
@@ -86,13 +86,13 @@ def _require_finite_weights(model: PreTrainedModel, name: str) -> None:
 
 
 def probe_row(vocab_size: int, length: int = LENGTH) -> Encoded:
-    """A short prompt of the first token ids."""
+    """Return a short prompt of the first token ids."""
     return Encoded(tuple(i % vocab_size for i in range(length)))
 
 
 @_said
 def no_prefix(adapter: HFCausal, rows: Sequence[Encoded] = (), cuts: Sequence[int] = (4, LENGTH - 1)) -> str | None:
-    """Why the model cannot go on from a cache, by one token and by several, as if it had read all at once.
+    """Return None if the model continues from a cache, by one token and by several, exactly; else the reason.
 
     Rows of a cache are also taken several times: what a family's own cache keeps besides keys and values is copied too,
     or it fails here.
@@ -115,14 +115,14 @@ def no_prefix(adapter: HFCausal, rows: Sequence[Encoded] = (), cuts: Sequence[in
 
 
 def no_gradient(adapter: HFCausal) -> str | None:
-    """Why saliency cannot be had of heads that are read: some run without a graph, so no gradient reaches them."""
+    """Return None if a gradient reaches every head that is read; else the reason: some run without a graph."""
     traces = adapter.forward([probe_row(adapter.vocab_size)], trace=True).traces
     cut = next((t for t in traces if not t.output.requires_grad), None)
     return None if cut is None else f"{adapter.encoder.name}: layer {cut.mixer.layer} runs without a graph of gradients"
 
 
 def no_rows_on_a_cache(adapter: HFCausal, row: Encoded) -> str | None:
-    """Why the prediction row's weights and gradients are not the same where all other tokens come from a cache."""
+    """Return None if the prediction row's weights and gradients are the same on a cache; else the reason."""
     return tried(lambda: _other_rows_on_a_cache(adapter, row))
 
 
@@ -139,7 +139,7 @@ def _other_rows_on_a_cache(adapter: HFCausal, row: Encoded) -> str | None:
 
 
 def _last_rows(out: Forward) -> list[tuple[Tensor, Tensor]]:
-    """Weights and gradients of the prediction position in each mixer; the loss is that of the likeliest token."""
+    """Return weights and gradients of the prediction position in each mixer; loss: the likeliest token's."""
     loss = -out.logits.log_softmax(-1).amax()
     grads = torch.autograd.grad(loss, [t.output for t in out.traces], materialize_grads=True)
     rows = []
@@ -155,7 +155,7 @@ def _gap(found: Tensor, wanted: Tensor) -> float:
 
 @_said
 def no_lens(adapter: HFCausal, rows: Sequence[Encoded] = ()) -> str | None:
-    """Why the last residual, unembedded, is not what the model says."""
+    """Return the reason for which the last residual, unembedded, is not what the model says."""
     last = adapter.model.config.get_text_config().num_hidden_layers
     out = adapter.forward(rows or [probe_row(adapter.vocab_size)], hidden=sorted({1, last}))
     gap = relative(adapter.unembed(out.hidden[last][:, -1], normed=False).float(), out.logits)
@@ -164,7 +164,7 @@ def no_lens(adapter: HFCausal, rows: Sequence[Encoded] = ()) -> str | None:
 
 @_said
 def no_restart(adapter: HFCausal, *, cached: bool, rows: Sequence[Encoded] = ()) -> str | None:
-    """Why the model cannot go on from a layer's saved residual: from the first, the second and the last.
+    """Return None if the forward pass can start at a saved residual (first, second, last layer); else the reason.
 
     Different rows are tried together, and one of them twice: a residual must belong to its row.
 
@@ -195,7 +195,7 @@ def no_restart(adapter: HFCausal, *, cached: bool, rows: Sequence[Encoded] = ())
 
 
 def failing_on(adapter: HFCausal, rows: Sequence[Encoded], without: Collection[str]) -> dict[Capability, str]:
-    """Which capabilities, of those that the model has, fail on some rows, and why."""
+    """Return the model's capabilities that fail on some rows, with the reasons."""
     found: dict[Capability, str | None] = {}
     if "hidden" not in without:
         found["hidden"] = no_lens(adapter, rows)
@@ -207,5 +207,5 @@ def failing_on(adapter: HFCausal, rows: Sequence[Encoded], without: Collection[s
 
 
 def relative(found: Tensor, wanted: Tensor) -> float:
-    """The largest difference, against the largest entry where that is above 1."""
+    """Return the largest difference, against the largest entry where that is above 1."""
     return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1.0))

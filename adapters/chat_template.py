@@ -31,12 +31,12 @@ class Templated(Protocol):
     chat_template: Any
 
     def apply_chat_template(self, conversation: Any, **options: Any) -> Any:
-        """The conversation as text."""
+        """Return the conversation as text."""
         ...
 
 
 def chat_opening(templated: Templated, name: str, images: int | None = None, date: datetime = DATE) -> str:
-    """The text that a chat template puts before an assistant's turn that answers `REQUEST`.
+    """Return the text that a chat template puts before an assistant's turn that answers `REQUEST`.
 
     Args:
         templated: a tokenizer, or the processor of a model that reads images.
@@ -59,7 +59,7 @@ def chat_opening(templated: Templated, name: str, images: int | None = None, dat
 
 
 def date_told(templated: Templated, name: str, images: int | None = None) -> str | None:
-    """The date that stands in what the template renders, as in `2024-07-26`; None where it asks for none."""
+    """Return the date that stands in what the template renders, as in `2024-07-26`; None where it asks for none."""
     other = chat_opening(templated, name, images, DATE.replace(year=DATE.year - 7, month=2, day=3))
     return None if chat_opening(templated, name, images) == other else f"{DATE:%Y-%m-%d}"
 

@@ -126,7 +126,7 @@ class HFCausal:
         )
 
     def _tried(self) -> dict[Capability, str]:
-        """What the model cannot do, with the reason."""
+        """Return the abilities that the model lacks, with the reasons."""
         no_prefix = probing.no_prefix(self) if self._has_cache else "its forward pass takes no cache"
         if no_prefix is None:
             self._tree_works = self._follows_trees()
@@ -144,7 +144,7 @@ class HFCausal:
         return probing.no_gradient(self) if self._tap.mixers else "the model has no heads"
 
     def _cached(self) -> dict[str, Any]:
-        """What `ModelInfo` says of the cache's reach."""
+        """Return the cache's reach for `ModelInfo`."""
         reach = self.reach.cached
         return {"cached_up_to": None if reach == LONGEST else reach, "cached_why": self.reach.why or ""}
 
@@ -165,7 +165,7 @@ class HFCausal:
         return True
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Token ids and ENV spans; see `PromptEncoder.encode` for the errors.
+        """Return token ids and ENV spans; see `PromptEncoder.encode` for the errors.
 
         Where prompts are longer than what was tried, the model's abilities are tried at their length.
         """
@@ -176,22 +176,22 @@ class HFCausal:
         return rows
 
     def why_no_tap(self, rows: Sequence[Encoded]) -> str | None:
-        """Why the heads of these rows cannot be read; None where they can."""
+        """Return the reason for which the heads of these rows cannot be read; None where they can."""
         tap = self._tap
         return None if tap is None else probing.tried(lambda: tap.try_on(self._inputs(rows)))
 
     def _may_cache(self, prefix: Prefix | None, length: int, trace: bool = False) -> bool:
-        """Whether a row that ends after `length` tokens may go on from this prefix."""
+        """Return True if a row that ends after `length` tokens may go on from this prefix."""
         if self._trying:
             return True
         return not isinstance(prefix, UncachedPrefix) and length <= (self.reach.traced if trace else self.reach.cached)
 
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
-        """The tokens of each word after a prompt; see `PromptEncoder.targets` for the errors."""
+        """Return the tokens of each word after a prompt; see `PromptEncoder.targets` for the errors."""
         return self.encoder.targets(words, after)
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """Each token as text, spaces included."""
+        """Return each token as text, spaces included."""
         return [str(self.tokenizer.decode([i])) for i in ids]
 
     def prefill(
@@ -215,7 +215,7 @@ class HFCausal:
         hidden: Sequence[int] = (),
         trace: bool = False,
     ) -> Forward:
-        """Last-position logits [B, V] in fp32, hidden states and head traces as asked for.
+        """Return last-position logits [B, V] in fp32, hidden states and head traces as asked for.
 
         Rows for which the cache is not known to serve are run whole, and hidden states and traces are then of all
         their tokens.
@@ -236,7 +236,7 @@ class HFCausal:
     def follow(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
-        """[B, paths, V] fp32 logits after each path; see `groundbench.adapters.multi_token`."""
+        """Return [B, paths, V] fp32 logits after each path; see `groundbench.adapters.multi_token`."""
         end = len(rows[0]) + max(map(len, paths))
         if prefix is None or not self._may_cache(prefix, end):
             return self._behind(rows, paths, edit)
@@ -250,7 +250,7 @@ class HFCausal:
             return following.each(run, cached, paths, self.device)
 
     def _behind(self, rows: Sequence[Encoded], paths: Sequence[tuple[int, ...]], edit: HeadEdit | None) -> Tensor:
-        """[B, paths, V] from whole passes, without a cache: one for each path that no other path begins with.
+        """Return [B, paths, V] from whole passes, without a cache: one for each path that no other path begins with.
 
         An edit of the last position changes the context's last one and those of the path.
         """
@@ -267,7 +267,7 @@ class HFCausal:
         return torch.stack([out[path] for path in paths], dim=1)
 
     def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
-        """Logits [..., V] of hidden states [..., d]."""
+        """Return logits [..., V] of hidden states [..., d]."""
         if self._after_head is None:
             last = self.model.config.get_text_config().num_hidden_layers
             with torch.no_grad():
@@ -279,7 +279,7 @@ class HFCausal:
     def restart(
         self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
     ) -> Tensor:
-        """Last-position logits [B, V] from a layer's saved residual; see `Restartable`."""
+        """Return last-position logits [B, V] from a layer's saved residual; see `Restartable`."""
         if prefix is not None and not self._may_cache(prefix, len(rows[0])):
             rows, prefix = [row.after(0) for row in rows], None
         more: dict[str, Any] = {"use_cache": False} if self._has_cache else {}
@@ -300,7 +300,7 @@ class HFCausal:
         return Forward(out.logits[:, -1].float(), {}, tuple(tapped.traces))
 
     def token_embeddings(self, ids: Sequence[int]) -> Tensor:
-        """[ids, d] the input embeddings of tokens, without positions."""
+        """Return [ids, d] the input embeddings of tokens, without positions."""
         index = torch.tensor(list(ids), device=self.device)
         with torch.no_grad():
             return cast(Tensor, self.model.get_input_embeddings()(index))
@@ -308,13 +308,13 @@ class HFCausal:
     def forward_with_mlp(
         self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool
     ) -> tuple[Forward, dict[int, Tensor]]:
-        """A forward pass, and what each layer's feed-forward part adds; see `FeedForwardReadable`."""
+        """Return a forward pass, and what each layer's feed-forward part adds; see `FeedForwardReadable`."""
         with caught_feed_forward(list(anatomy.layer_list(self.model) or ())) as added:
             out = self.forward(rows, hidden=hidden, trace=trace)
         return out, added
 
     def untrained(self, seed: int) -> HFCausal:
-        """The same architecture with random weights (transformers' own initialisation).
+        """Return the same architecture with random weights (transformers' own initialisation).
 
         Raises:
             UnsupportedModelError: the weights are quantized, or lie on several devices.
@@ -329,7 +329,7 @@ class HFCausal:
         return self._of(model, f"{self.info.name} (untrained)")
 
     def _of(self, model: PreTrainedModel, name: str) -> HFCausal:
-        """Another model in this one's place: the same tokenizer and options."""
+        """Return another model in this one's place: the same tokenizer and options."""
         return HFCausal(model, self.tokenizer, name=name, bos=self.encoder.bos, chat=self.encoder.chat)
 
     @contextmanager
@@ -370,11 +370,11 @@ class HFCausal:
         return torch.tensor(ids, device=self.device)
 
     def _inputs(self, rows: Sequence[Encoded]) -> dict[str, Any]:
-        """What the model is called with for the rows' new tokens."""
+        """Return the model's inputs for the rows' new tokens."""
         return {"input_ids": self._ids(rows)}
 
     def _call(self, inputs: dict[str, Any], last: int = 1, **more: Any) -> Any:
-        """The model's output; `last`: how many positions' logits are wanted at least, from the end."""
+        """Return the model's output; `last`: how many positions' logits are wanted at least, from the end."""
         if self._keeps_logits:
             more["logits_to_keep"] = last
         out = self.model(**inputs, return_dict=True, **more)
@@ -382,11 +382,11 @@ class HFCausal:
         return out
 
     def _runner(self, rows: Sequence[Encoded]) -> following.Run:
-        """How tokens that go on from these rows are run; see `_run`."""
+        """Return the function that runs tokens after these rows; see `_run`."""
         return self._run
 
     def _run(self, ids: Tensor, cache: Any | None, **more: Any) -> Tensor:
-        """Logits [B, T, V] of all new tokens, going on from a cache if there is one."""
+        """Return logits [B, T, V] of all new tokens, going on from a cache if there is one."""
         if cache is not None:
             more |= {self._cache_name: cache, "use_cache": True}
         return cast(Tensor, self.model(input_ids=ids, return_dict=True, **more).logits)
@@ -394,7 +394,7 @@ class HFCausal:
     def _with_hidden(
         self, inputs: dict[str, Any], layers: Sequence[int], more: dict[str, Any]
     ) -> tuple[dict[int, Tensor], Any]:
-        """Residuals by layer: what enters the next layer, and for the last one what enters the final norm.
+        """Return residuals by layer: the next layer's input, for the last layer the final norm's.
 
         Caught by hooks: families disagree on what their `hidden_states` begin with and whether the last is normed.
         """
@@ -406,7 +406,7 @@ class HFCausal:
 
     @torch.no_grad()
     def _follows_trees(self) -> bool:
-        """Whether many paths may be read in one pass under a tree mask (attention models without a window)."""
+        """Return True if many paths may be read in one pass under a tree mask (attention models without a window)."""
         start = probing.probe_row(self.vocab_size, 5)
         paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
 
@@ -443,7 +443,7 @@ def open_causal(
     revision: str | None = None,
     subfolder: str | None = None,
 ) -> Adapter | None:
-    """The adapter of a causal language model.
+    """Return the adapter of a causal language model.
 
     A folder or hub id may also hold a peft adapter; its base is then opened with it.
 
@@ -485,12 +485,12 @@ def open_causal(
 
 
 def object_of(spec: str) -> Any:
-    """What `module:object` names, called if it makes something; see `made_by` for the errors."""
+    """Return what `module:object` names, called if it makes something; see `made_by` for the errors."""
     return made_by(spec, call_if=lambda found: not hasattr(found, "info"))
 
 
 def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:
-    """The adapter of an object: an Adapter, a model of transformers, or a model with its tokenizer."""
+    """Return the adapter of an object: an Adapter, a model of transformers, or a model with its tokenizer."""
     if is_model(made):
         if hasattr(made.config, "vision_config"):
             return None
@@ -509,18 +509,18 @@ def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | 
 
 
 def is_model(made: Any) -> bool:
-    """True for a model of transformers."""
+    """Return True for a model of transformers."""
     return isinstance(made, torch.nn.Module) and hasattr(made, "config")
 
 
 def in_memory_name(made: Any) -> str:
-    """A name for a model in memory: where it was loaded from, else its class."""
+    """Return a name for a model in memory: where it was loaded from, else its class."""
     model = made[0] if isinstance(made, tuple) and made else made
     return str(getattr(getattr(model, "config", None), "_name_or_path", "") or type(model).__name__)
 
 
 def _own_tokenizer(model: Any, name: str) -> PreTrainedTokenizerFast:
-    """The tokenizer that stands where the model was loaded from."""
+    """Return the tokenizer that stands where the model was loaded from."""
     where = getattr(model.config, "_name_or_path", "")
     if not where:
         raise BadInputError(f"{name}: a model alone has no tokenizer; give the pair (model, tokenizer)")
@@ -543,7 +543,7 @@ def training_of(source: Source) -> dict[str, Any]:
 
 
 def max_length(model: PreTrainedModel) -> int:
-    """The model's context in tokens."""
+    """Return the model's context in tokens."""
     config = model.config.get_text_config()
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):
         value = getattr(config, name, None)
@@ -553,7 +553,7 @@ def max_length(model: PreTrainedModel) -> int:
 
 
 def embeddings(model: PreTrainedModel) -> int | None:
-    """How many tokens the model has embeddings for; None where it does not tell."""
+    """Count tokens the model has embeddings for; None where it does not tell."""
     try:
         table = model.get_input_embeddings()
     except NotImplementedError:
@@ -568,7 +568,7 @@ CPU_CHUNK = 32
 
 
 def _shorten_chunks(model: PreTrainedModel, device: torch.device) -> None:
-    """On the CPU a state-space scan pads every prompt to a whole chunk: shorter ones compute the same in less time."""
+    """Shorten the chunks of state-space scans on the CPU, which pads every prompt to a whole one."""
     if device.type != "cpu":
         return
     for module in model.modules():

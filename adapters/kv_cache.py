@@ -22,12 +22,12 @@ class CachedPrefix:
     logits: Tensor
 
     def select(self, rows: Sequence[int]) -> CachedPrefix:
-        """A prefix of these rows, in this order; a row may come several times."""
+        """Return a prefix of these rows, in this order; a row may come several times."""
         index = torch.tensor(rows, device=self.logits.device)
         return CachedPrefix(fork(self.cache, index, self.rows), self.length, len(rows), self.logits[index])
 
     def for_batch(self, batch: int) -> Cache:
-        """A cache of `batch` rows that may be written to: one prefix row for all, or one for each."""
+        """Return a cache of `batch` rows that may be written to: one prefix row for all, or one for each."""
         if batch != self.rows and self.rows != 1:
             raise ValueError(f"a prefix of {self.rows} rows cannot serve a batch of {batch}")
         index = None if batch == self.rows else torch.zeros(batch, dtype=torch.long, device=self.logits.device)
@@ -46,13 +46,13 @@ class UncachedPrefix:
     logits: Tensor
 
     def select(self, rows: Sequence[int]) -> UncachedPrefix:
-        """A prefix of these rows, in this order; a row may come several times."""
+        """Return a prefix of these rows, in this order; a row may come several times."""
         index = torch.tensor(rows, device=self.logits.device)
         return UncachedPrefix(self.length, len(rows), self.logits[index])
 
 
 def fork(cache: Cache, index: Tensor | None, rows: int) -> Cache:
-    """A copy of a cache of `rows` rows with the rows of `index` (None: all, once).
+    """Return a copy of a cache of `rows` rows with the rows of `index` (None: all, once).
 
     Appending to the copy leaves the original as it was: keys and values grow by concatenation, so sharing them is
     safe; recurrent states are written in place and are therefore cloned.

@@ -35,14 +35,14 @@ class _SteppedOver(nn.Module):
             return getattr(object.__getattribute__(self, "layer"), name)
 
     def forward(self, hidden: Tensor, *_: Any, **__: Any) -> Tensor | tuple[Tensor, None]:
-        """The residual that enters the next layer."""
+        """Return the residual that enters the next layer."""
         saved: Tensor | None = object.__getattribute__(self, "residual")
         out = hidden if saved is None else saved
         return (out, None) if self.packed else out
 
 
 def layers_are_packed(model: PreTrainedModel, call: Callable[[], Any]) -> bool:
-    """Whether the first layer returns a tuple, seen in one call; False where there is no list of layers."""
+    """Return True if the first layer returns a tuple, seen in one call; False where there is no list of layers."""
     layers = anatomy.layer_list(model)
     seen: list[bool] = []
 
@@ -61,7 +61,7 @@ def layers_are_packed(model: PreTrainedModel, call: Callable[[], Any]) -> bool:
 
 @contextmanager
 def entering_at(model: PreTrainedModel, layer: int, residual: Tensor, packed: bool = False) -> Iterator[None]:
-    """Inside, calls of the model enter `layer` (from 1) with `residual` [B, T, d] and skip the layers before it.
+    """Let calls of the model enter `layer` (from 1) with `residual` [B, T, d], without the layers before it.
 
     Args:
         packed: see `layers_are_packed`.

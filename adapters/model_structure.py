@@ -1,4 +1,4 @@
-"""Where a transformers language model keeps its layers and its final norm: by structure, not by name of family."""
+"""Find a transformers language model's layers and final norm by structure, not by name of family."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FINAL_NORMS = (
 
 
 def layer_list(model: PreTrainedModel) -> nn.ModuleList | None:
-    """The list of decoder layers: the longest ModuleList as long as the config says, outside any vision tower."""
+    """Return the decoder layers: the longest ModuleList of the config's length, outside any vision tower."""
     depth = getattr(model.config.get_text_config(), "num_hidden_layers", None)
     for name, module in model.named_modules():
         if "vision" in name or "visual" in name:
@@ -43,7 +43,7 @@ def layer_list(model: PreTrainedModel) -> nn.ModuleList | None:
 
 
 def input_device(model: PreTrainedModel) -> torch.device:
-    """Where token ids go: the embeddings' device, or where accelerate brings them if they are kept elsewhere."""
+    """Return the device for token ids: the embeddings', or accelerate's where they are kept elsewhere."""
     embeddings = model.get_input_embeddings()
     device: torch.device = embeddings.weight.device
     if device.type == "meta":
@@ -52,13 +52,13 @@ def input_device(model: PreTrainedModel) -> torch.device:
 
 
 def is_spread(model: PreTrainedModel) -> bool:
-    """Whether accelerate keeps the weights on several devices or on disk."""
+    """Return True if accelerate keeps the weights on several devices or on disk."""
     places = set((getattr(model, "hf_device_map", None) or {}).values())
     return len(places) > 1 or "disk" in places
 
 
 def parameter_count(model: PreTrainedModel) -> int:
-    """Parameters, packed ones unpacked; tied ones count once, also where accelerate keeps them apart on disk."""
+    """Count parameters, packed ones unpacked; tied ones once, also where accelerate keeps them on disk."""
     own = dict(model.named_parameters())
     tied: dict[str, str] = getattr(model, "all_tied_weights_keys", None) or {}
     twice: int = sum(own[a].numel() for a, b in tied.items() if a in own and b in own)
@@ -66,7 +66,7 @@ def parameter_count(model: PreTrainedModel) -> int:
 
 
 def final_norm(model: PreTrainedModel) -> nn.Module | None:
-    """The norm between the last layer and the unembedding, or None where there is none."""
+    """Return the norm between the last layer and the unembedding, or None where there is none."""
     layers = layer_list(model)
     for _, module in model.named_modules():
         if any(child is layers for child in module.children()):
@@ -117,13 +117,13 @@ CAPS = re.compile(r"logit.*cap")
 
 @dataclass(frozen=True)
 class AfterHead:
-    """What a family does to the unembedding's output: a factor, then a soft cap."""
+    """The steps of a family after the unembedding: a factor, then a soft cap."""
 
     factor: float = 1.0
     cap: float | None = None
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """The model's logits of the unembedding's output."""
+        """Return the model's logits of the unembedding's output."""
         if self.factor != 1.0:
             logits = logits * self.factor
         return logits if self.cap is None else (logits / self.cap).tanh() * self.cap
@@ -164,7 +164,7 @@ def _number(config: Any, name: str) -> float | None:
 
 
 def unembed(model: PreTrainedModel, hidden: Tensor, *, normed: bool) -> Tensor:
-    """The unembedding's output for hidden states, through the final norm unless `normed`; see `after_head`."""
+    """Return the unembedding's output for hidden states, through the final norm unless `normed`; see `after_head`."""
     norm = final_norm(model)
     if not normed and norm is not None:
         hidden = norm(hidden)
@@ -182,7 +182,7 @@ OPTIONS = ("return_dict", "use_cache", "logits_to_keep")
 
 
 def accepting_options(model: PreTrainedModel) -> PreTrainedModel:
-    """The same model; where its forward pass has few keywords, those of `OPTIONS` it lacks are left out of its calls.
+    """Return the model with a forward pass that ignores those of `OPTIONS` which it does not know.
 
     Code that comes with weights is often written against an older interface. What is asked of it beyond `OPTIONS`
     still fails there, and is then not available.
@@ -206,7 +206,7 @@ def accepting_options(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def logits_of(out: Any, model: PreTrainedModel) -> Tensor:
-    """The logits [batch, tokens, vocabulary] of a call. Raises UnsupportedModelError for an output without them."""
+    """Return the logits [batch, tokens, vocabulary] of a call. Raises UnsupportedModelError without any."""
     logits = getattr(out, "logits", None)
     if not isinstance(logits, Tensor):
         raise UnsupportedModelError(

@@ -19,7 +19,7 @@ Run = Callable[..., Tensor]
 
 
 def tree(run: Run, cache: Any, start: int, paths: Sequence[Path], batch: int, device: torch.device) -> Tensor:
-    """[batch, paths, V]: one pass over the trie of all paths, each token at its own depth's position."""
+    """Return [batch, paths, V]: one pass over the trie of all paths, each token at its own depth's position."""
     nodes = sorted({p[:d] for p in paths for d in range(1, len(p) + 1)})
     index = {node: i for i, node in enumerate(nodes)}
     sees = torch.zeros(len(nodes), start + len(nodes), dtype=torch.bool)
@@ -38,7 +38,7 @@ def tree(run: Run, cache: Any, start: int, paths: Sequence[Path], batch: int, de
 
 
 def each(run: Run, prefix: CachedPrefix, paths: Sequence[Path], device: torch.device) -> Tensor:
-    """[rows, paths, V]: the paths of one length at a time, each in a row of its own."""
+    """Return [rows, paths, V]: the paths of one length at a time, each in a row of its own."""
     out: list[Tensor | None] = [None] * len(paths)
     for length in sorted({len(p) for p in paths}):
         members = [i for i, p in enumerate(paths) if len(p) == length]

@@ -35,7 +35,7 @@ LONGEST = 1 << 20
 
 
 def named_lengths(model: PreTrainedModel) -> tuple[int, ...]:
-    """The lengths (tokens) that the text model's config, or a module's chunk, names, ascending."""
+    """Return the lengths (tokens) that the text model's config, or a module's chunk, names, ascending."""
     found = set(_lengths(model.config.get_text_config().to_dict()))
     for module in model.modules():
         size = getattr(module, "chunk_size", None)
@@ -59,7 +59,7 @@ def _lengths(config: Mapping[str, Any]) -> Iterator[int]:
 
 @dataclass
 class Reach:
-    """What was tried on one model, and how far it holds; lengths count a row's tokens and those of a path behind it.
+    """The lengths at which one model was tried; they count a row's tokens and those of a path behind it.
 
     Attributes:
         named: lengths at which the model changes, ascending; those that a try has gone past are in `passed`.
@@ -97,7 +97,7 @@ class Reach:
 
 
 def is_further(reach: Reach, longest: int, of_config: bool = False) -> bool:
-    """Whether rows of `longest` tokens come near a length that was not tried, or are longer than all that was."""
+    """Return True if rows of `longest` tokens come near an untried length, or are longer than all tried."""
     near = any(reach.passed < n < longest + AFTER for n in reach.named)
     return near or (not of_config and longest > reach.tried)
 
@@ -130,7 +130,7 @@ def measure_reach(adapter: HFCausal, longest: int, reach: Reach, of_config: bool
 
 
 def _stations(reach: Reach, longest: int, limit: int, of_config: bool) -> list[tuple[int, int | None]]:
-    """The rows to try: (tokens, the named length that they go past, or None for the longest prompt)."""
+    """Return the rows to try: (tokens, the named length that they go past, or None for the longest prompt)."""
     wanted = min(longest + AFTER, limit)
     named = [n for n in reach.named if reach.passed < n < min(wanted, limit)]
     stations: list[tuple[int, int | None]] = [
@@ -142,6 +142,6 @@ def _stations(reach: Reach, longest: int, limit: int, of_config: bool) -> list[t
 
 
 def _rows(model: PreTrainedModel, length: int) -> list[Encoded]:
-    """Rows of ordinary tokens: many different ones, and few that come often, as words do."""
+    """Return rows of ordinary tokens: many different ones, and few that come often, as words do."""
     kinds = probe_ids(model, 64)[0].tolist()
     return [Encoded(tuple(kinds[(7 * i + i * i // 5) % min(n, len(kinds))] for i in range(length))) for n in (64, 9, 5)]

@@ -87,7 +87,7 @@ class PromptEncoder:
         return () if self.bos == "no" else own if bos in own[:1] else (int(bos),)
 
     def _require_embeddings(self) -> None:
-        """Raises BadInputError for a tokenizer whose ordinary tokens, or those that begin each prompt, the model lacks.
+        """Raise BadInputError for a tokenizer whose ordinary or first tokens the model lacks.
 
         Added tokens that no prompt holds may lie beyond: Gemma's, which stands for an image, does.
         """
@@ -139,7 +139,7 @@ class PromptEncoder:
         return "added" if self.begins_with_bos else "none"
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Token ids with ENV spans.
+        """Return token ids with ENV spans.
 
         Raises:
             BadInputError: a prompt holds an image, or is longer than the model's context (nothing is ever cut off).
@@ -169,7 +169,7 @@ class PromptEncoder:
         return rows
 
     def render(self, prompt: Prompt) -> Rendered:
-        """The text of a prompt, after the opening. Raises BadInputError for a prompt with an image."""
+        """Return the text of a prompt, after the opening. Raises BadInputError for a prompt with an image."""
         if any(isinstance(s, ImageSegment) for s in prompt.segments):
             raise BadInputError(f"{self.name} reads text only, but {prompt.where} holds an image")
         return joined(self.opening, [s.text for s in prompt.segments if not isinstance(s, ImageSegment)])
@@ -205,7 +205,7 @@ class PromptEncoder:
         return inside[0], inside[-1] + 1
 
     def targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
-        """The tokens of each word after `after`, cached by the prompt's last words.
+        """Return the tokens of each word after `after`, cached by the prompt's last words.
 
         Raises:
             UnencodableError: the tokenizer merges across the join (text and tokens are shown), or does not know a word.
@@ -244,7 +244,7 @@ class PromptEncoder:
 
 
 def put_first(tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
-    """The token ids that a tokenizer puts before a text by itself, whatever and however many they are."""
+    """Return the token ids that a tokenizer puts before a text by itself, whatever and however many they are."""
     whole, plain = (tokenizer("a", add_special_tokens=add, verbose=False)["input_ids"] for add in (True, False))
     for i in range(len(whole) - len(plain) + 1):
         if plain and whole[i : i + len(plain)] == plain:
@@ -253,6 +253,6 @@ def put_first(tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
 
 
 def joined(opening: str, parts: Sequence[str]) -> Rendered:
-    """Parts of a text after an opening, with the characters that each stands on."""
+    """Join parts of a text after an opening; return it with each part's characters."""
     ends = list(accumulate(map(len, parts), initial=len(opening)))
     return Rendered(opening + "".join(parts), tuple(pairwise(ends)))

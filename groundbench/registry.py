@@ -22,12 +22,12 @@ QUESTIONS = "groundbench.questions"
 
 
 def testbed_names() -> list[str]:
-    """The names of all installed testbeds."""
+    """List the names of all installed testbeds."""
     return sorted({e.name for e in entry_points(group=TASKS)})
 
 
 def load_testbed(name: str, **options: Any) -> Testbed:
-    """The testbed of that name, else of the path of a YAML file or an imported folder of photos.
+    """Load the testbed of that name, else of the path of a YAML file or an imported folder of photos.
 
     A folder that happens to have a testbed's name hides none.
 
@@ -54,7 +54,7 @@ def _users_own(path: Path) -> Testbed:
 
 
 def testbed_options(name: str) -> frozenset[str]:
-    """The options that the testbed of that name can be loaded with; none for a YAML file or an unknown name."""
+    """Return the options of the testbed of that name; none for a YAML file or an unknown name."""
     for entry in entry_points(group=TASKS):
         if entry.name == name:
             return frozenset(inspect.signature(_load(entry)).parameters)
@@ -62,7 +62,7 @@ def testbed_options(name: str) -> frozenset[str]:
 
 
 def testbed_digest(name: str, version: str) -> str | None:
-    """The hash of an installed testbed of that name and version; None if it is not installed."""
+    """Return the hash of an installed testbed of that name and version; None if it is not installed."""
     if name not in testbed_names():
         return None
     testbed = load_testbed(name)
@@ -70,12 +70,12 @@ def testbed_digest(name: str, version: str) -> str | None:
 
 
 def question_set_names() -> list[str]:
-    """The names of all installed question sets."""
+    """List the names of all installed question sets."""
     return sorted({e.name for e in entry_points(group=QUESTIONS)})
 
 
 def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
-    """The questions of the set of that name, of a YAML file, or of `module:object` (questions, or what makes them).
+    """Load the questions of a set of that name, of a YAML file, or of `module:object` (questions, or their maker).
 
     Raises:
         BadInputError: there is no such set, its package does not load, or it gives no questions.
@@ -103,14 +103,14 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
 
 
 def is_record_file(name: str) -> bool:
-    """Whether a name is a user's own file of records (JSON lines, CSV, Parquet, or a YAML file that points to one)."""
+    """Return True for a user's own file of records (JSON lines, CSV, Parquet, or a YAML that points to one)."""
     from groundbench.tasks.questions.records import is_records  # reads users' own files
 
     return is_records(name)
 
 
 def load_record_file(name: str, **options: Any) -> RecordSet:
-    """The records of a user's own file; options as `groundbench.tasks.questions.records.ReadOptions`.
+    """Return the records of a user's own file; options as `groundbench.tasks.questions.records.ReadOptions`.
 
     Raises:
         BadInputError: the file or a record of it cannot be used: file, line, what was found and expected.

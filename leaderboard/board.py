@@ -54,7 +54,7 @@ class BoardFile(BaseModel):
 
 
 def no_references(name: str, version: str) -> Mapping[str, TestbedReference]:
-    """Of a board without testbeds."""
+    """Return no references, for a board without testbeds."""
     return {}
 
 
@@ -66,7 +66,7 @@ class Accepted:
     installed: ReferencesOf
 
     def __call__(self, name: str, version: str) -> Mapping[str, TestbedReference]:
-        """The references of a name and version, by hash."""
+        """Return the references of a name and version, by hash."""
         found = self.installed(name, version)
         mine = [t for t in self.listed if (t.name, t.version) == (name, version)]
         if not mine:
@@ -90,7 +90,7 @@ class Board:
 
     @property
     def entries(self) -> Path:
-        """Where the submissions are."""
+        """The folder of the submissions."""
         return self.root / "entries"
 
     @property
@@ -106,13 +106,13 @@ class Board:
         return Accepted(self.about.testbeds, self.installed)
 
     def read(self, slugs: Sequence[str] | None = None) -> Iterator[Submission | RefusedError]:
-        """Every submission in order (or those that are named), or why it is refused; each read in a child process."""
+        """Yield every submission in order, or why it is refused."""
         folders = [self.entries / slug for slug in (self.slugs if slugs is None else slugs)]
         for _, found in read_isolated(partial(read_submission, references=self.references), folders):
             yield found if isinstance(found, RefusedError) else self.admitted(found)
 
     def admitted(self, submission: Submission) -> Submission | RefusedError:
-        """The submission, unless it bears a name that is the board's own."""
+        """Return the submission, unless it bears a name that is the board's own."""
         fault = name_fault(submission.slug, submission.card, self.about.own, self.about.submitter)
         return submission if fault is None else RefusedError(f"{submission.slug}/{CARD_FILE}: {fault}")
 
@@ -135,7 +135,7 @@ def open_board(root: Path, installed: ReferencesOf = no_references) -> Board:
 
 
 def slug_of(card: Path) -> str:
-    """A folder's name made of the card's model. Raises RefusedError if the card is refused."""
+    """Return a folder's name made of the card's model. Raises RefusedError if the card is refused."""
     model = read_card(read_bytes(card, CARD.bytes, str(card)), str(card)).model
     return re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:64]
 

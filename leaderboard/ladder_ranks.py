@@ -21,7 +21,7 @@ MOST_SETS = 16
 
 @dataclass(frozen=True)
 class LadderItems:
-    """What ranks a model: of every form its ratio, and what each noun in each frame adds to it ([nouns, frames])."""
+    """The data that ranks a model: of every form its ratio, and each item's part of it ([nouns, frames])."""
 
     ratios: Mapping[str, float]
     influence: Mapping[str, Floats32]
@@ -63,12 +63,12 @@ def _influence(pair: FormGains) -> tuple[float, npt.NDArray[np.float64]]:
 
 
 def _in_frames(parts: npt.NDArray[np.float64], pair: FormGains, n_frames: int) -> npt.NDArray[np.float64]:
-    """The parts in the word's frames; what belongs to no frame of the word is spread over all of them."""
+    """Return the parts in the word's frames; what belongs to no frame of the word is spread over all of them."""
     return parts if parts.shape[1] == n_frames else np.repeat(parts.sum(1, keepdims=True) / n_frames, n_frames, axis=1)
 
 
 def rank_ladders(items: Sequence[LadderItems], keys: Sequence[Hashable]) -> list[Rank | None]:
-    """The ranks of models by their score on shared forms; None for a model whose set of forms is too rare.
+    """Return the ranks of models by their score on shared forms; None for a model whose set of forms is too rare.
 
     `keys` are equal for entries of one model, which is counted once.
     """
@@ -117,7 +117,7 @@ def _rank(items: Sequence[LadderItems]) -> list[Rank | None]:
 
 
 def _cross(n_one: int, n: int, same: bool) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The pairs to be tested: all within one set of forms, or those across two."""
+    """Return the pairs to be tested: all within one set of forms, or those across two."""
     if same:
         return np.triu_indices(n, 1)
     rows, columns = np.meshgrid(np.arange(n_one), np.arange(n_one, n), indexing="ij")

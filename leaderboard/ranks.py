@@ -25,7 +25,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Contender:
-    """What ranks a model: its gain, interval and, if at hand, its items' gains."""
+    """The data that ranks a model: its gain, interval and, if at hand, its items' gains."""
 
     gain: float
     low: float | None
@@ -42,7 +42,7 @@ class Rank:
 
 
 def rank_models(contenders: Sequence[Contender], keys: Sequence[Hashable]) -> list[Rank]:
-    """The ranks of entries, each model counted once.
+    """Return the ranks of entries, each model counted once.
 
     `keys`: equal for entries of one model (its weights' fingerprint, or the same measurement under another one). The
     first entry of a model stands for all of them: copies push nobody down, and make no more tests to correct for.
@@ -56,7 +56,7 @@ def rank_models(contenders: Sequence[Contender], keys: Sequence[Hashable]) -> li
 
 
 def rank_groups(contenders: Sequence[Contender]) -> list[Rank]:
-    """The ranks of models measured on one testbed in one form, in the order given."""
+    """Return the ranks of models measured on one testbed in one form, in the order given."""
     n = len(contenders)
     better = _by_interval(contenders)
     tested = np.zeros((n, n), dtype=bool)
@@ -83,14 +83,14 @@ def _method(tested: int, others: int) -> Method:
 
 
 def _by_interval(contenders: Sequence[Contender]) -> npt.NDArray[np.bool_]:
-    """[i, j]: i's interval lies above j's. A model without an interval stands for its gain alone."""
+    """Return [i, j]: i's interval lies above j's. A model without an interval stands for its gain alone."""
     low = np.array([c.gain if c.low is None else c.low for c in contenders])
     high = np.array([c.gain if c.high is None else c.high for c in contenders])
     return low[:, None] > high[None, :]
 
 
 def _alike(contenders: Sequence[Contender]) -> dict[object, list[int]]:
-    """The contenders whose items are complete, by the nouns and frames they hold."""
+    """Return the contenders whose items are complete, by the nouns and frames they hold."""
     groups: dict[object, list[int]] = defaultdict(list)
     for i, c in enumerate(contenders):
         if c.cells is not None and (c.cells.nested or not np.isnan(c.cells.gain).any()):
@@ -99,7 +99,7 @@ def _alike(contenders: Sequence[Contender]) -> dict[object, list[int]]:
 
 
 def pairwise_p(cells: Sequence[Cells]) -> Floats:
-    """[n, n] two-sided p-values of the paired difference in gain of every two models with the same items.
+    """Return [n, n] two-sided p-values of the paired difference in gain of every two models with the same items.
 
     The clustered variance of a difference is a sum of squares of a linear function of both tables, so every pair's
     is a squared distance: no loop over pairs. Of the two-way and the two one-way variances the largest is taken: with
@@ -116,7 +116,7 @@ def pairwise_p(cells: Sequence[Cells]) -> Floats:
 
 
 def difference_p(value: Floats, influence: Floats, largest: float = 1.0) -> Floats:
-    """[n, n] two-sided p-values of the paired differences between estimates on the same nouns and frames.
+    """Return [n, n] two-sided p-values of the paired differences between estimates on the same nouns and frames.
 
     Args:
         value: [n] the estimates; `influence`: [n, nouns, frames] what each item adds to one: their sum is 0. One
@@ -145,7 +145,7 @@ def _factor(clusters: int) -> float:
 
 
 def _squared_distances(x: Floats) -> Floats:
-    """[n, n] squared Euclidean distances between rows."""
+    """Return [n, n] squared Euclidean distances between rows."""
     square = (x**2).sum(1)
     distances: Floats = square[:, None] + square[None, :] - 2 * x @ x.T
     return np.maximum(distances, 0.0)

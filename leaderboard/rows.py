@@ -91,12 +91,12 @@ class Line:
 
     @property
     def group(self) -> tuple[str, ...]:
-        """What two lines must share to be ranked together."""
+        """The facts that two lines must share to be ranked together."""
         return self.testbed, self.version, self.hash, self.form, self.pictures, self.mismatches
 
     @property
     def ranked(self) -> bool:
-        """Whether it can have a rank: the last checkpoint, of the whole testbed, with a gain that is told from 0."""
+        """True if it can have a rank: the last checkpoint, of the whole testbed, with a gain that is told from 0."""
         return self.kind != "checkpoint" and self.whole and self.gain is not None and self.told
 
 
@@ -116,12 +116,12 @@ class RiskLine:
 
 
 def lines_of(s: Submission, own: bool) -> list[Line]:
-    """Every result of a submission, the last one's other forms, and its checkpoints."""
+    """Return every result of a submission, the last one's other forms, and its checkpoints."""
     return [line for run in s.runs if run.results for line in _lines(s, run, own)]
 
 
 def risk_lines_of(s: Submission, own: bool) -> list[RiskLine]:
-    """The screenings of a submission."""
+    """Return the screenings of a submission."""
     out = []
     for run in s.runs:
         if run.risk is not None:
@@ -213,14 +213,14 @@ def _line(at: str, s: Submission, run: Run, own: bool, result: Result, view: For
 
 
 def lost_to_cut(cut: AblationRecord | None) -> tuple[float | None, float | None]:
-    """What cutting the heads costs beyond the controls (nats), and its p-value."""
+    """Return the cost of cutting the heads beyond the controls (nats), and its p-value."""
     if cut is None or cut.gain_control is None or cut.gain_ablated is None:
         return None, None
     return cut.gain_control - cut.gain_ablated, cut.p_holm if cut.p_holm is not None else cut.p_cluster
 
 
 def image_gain(result: Result) -> float | None:
-    """The gain with pictures: of the run itself, or of its form `image`."""
+    """Return the gain with pictures: of the run itself, or of its form `image`."""
     view = next((v for v in form_views(result) if v.env_form == "image"), None)
     return None if view is None or view.gain is None else view.gain.mean
 
@@ -237,5 +237,5 @@ def heads_for_half(result: Result, form: str) -> float | None:
 
 
 def size_of(n: int) -> str:
-    """The size class of a number of parameters."""
+    """Return the size class of a number of parameters."""
     return next((label for limit, label in SIZES if n < limit), LARGEST)

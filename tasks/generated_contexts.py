@@ -58,7 +58,7 @@ def _parts(node: Marked, contexts: int) -> tuple[list[str], list[str]]:
 
 
 def _pair(starts: Sequence[str], ends: Sequence[str], number: int) -> tuple[str, str]:
-    """The number-th pair: all are different while there are numbers below starts x ends."""
+    """Return the number-th pair: all are different while there are numbers below starts x ends."""
     turn, place = divmod(number, len(starts))
     return starts[place], ends[(turn + place) % len(ends)]
 

@@ -36,13 +36,13 @@ class Inventory:
     forms: Mapping[str, tuple[str, ...]]
 
     def word_forms(self) -> dict[str, str]:
-        """Every form with its noun, in lower case."""
+        """Return every form with its noun, in lower case."""
         found = {form.lower(): noun for noun, forms in self.forms.items() for form in forms}
         return {**found, **{n.word.lower(): n.word for n in self.nouns}}
 
 
 def load_inventory(name: str | Path = PAPER) -> Inventory:
-    """The inventory of that name (`inventory`, `cdi-en`, `cdi-es`) or file.
+    """Return the inventory of that name (`inventory`, `cdi-en`, `cdi-es`) or file.
 
     Raises:
         BadInputError: no such name or file; names file and line of what is wrong in it.

@@ -12,12 +12,12 @@ from groundbench.api.testbed import Noun
 
 @cache
 def inventory() -> tuple[Noun, ...]:
-    """The 100 nouns, in alphabetical order."""
+    """Return the 100 nouns, in alphabetical order."""
     table = yaml.safe_load((files(__package__) / "nouns.yaml").read_text(encoding="utf-8"))
     return tuple(Noun(word, *row) for word, row in table.items())
 
 
 @cache
 def word_forms() -> dict[str, str]:
-    """Every singular and plural of the inventory, lower case, with the noun it belongs to."""
+    """Return every singular and plural of the inventory, lower case, with the noun it belongs to."""
     return {form: noun.word for noun in inventory() for form in (noun.plural, noun.word)}

@@ -1,4 +1,4 @@
-"""What a testbed must fulfil for its numbers to mean what they say (protocol §4); the check behind `tasks validate`."""
+"""The rules of a testbed, without which its numbers mislead (protocol §4); the check of `tasks validate`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Fault(NamedTuple):
 
 
 def find_faults(testbed: Testbed) -> list[Fault]:
-    """All broken rules of a testbed, in order; empty if it may be used."""
+    """Return all broken rules of a testbed, in order; empty if it may be used."""
     faults = list(_nouns(testbed))
     forms = (*testbed.forms, *testbed.joined)
     names = [f.name for f in forms]
@@ -120,7 +120,7 @@ def _frame_counts(testbed: Testbed, place: str, nouns: Sequence[Noun], frames: S
 
 
 def inventory_words(nouns: Sequence[Noun]) -> dict[Words, str]:
-    """Every singular and plural as its words (`ice cream` has two), with the noun it belongs to."""
+    """Return every singular and plural as its words (`ice cream` has two), with the noun it belongs to."""
     found = {split_words(form): n.word for n in nouns for form in (n.plural, n.word) if form}
     found.pop((), None)  # a noun without letters, as an emoji, is in no text by name
     return found
@@ -128,7 +128,7 @@ def inventory_words(nouns: Sequence[Noun]) -> dict[Words, str]:
 
 @lru_cache(maxsize=1 << 12)  # a frame's text comes once for every noun
 def split_words(text: str) -> Words:
-    """The words of a text in one case and one normal form, without tags such as <CHI> and :<ENV>.
+    """Return the words of a text in one case and one normal form, without tags such as <CHI> and :<ENV>.
 
     A word is a run of letters, digits and the marks that combine with them in any script; hyphens and apostrophes part
     words, so that `T-shirt`, `t-shirt` and `t shirt` are the same two.
@@ -138,7 +138,7 @@ def split_words(text: str) -> Words:
 
 
 def named(found: Words, inventory: Mapping[Words, str]) -> list[Words]:
-    """The inventory's nouns among some words, the longest first where one is part of another."""
+    """Return the inventory's nouns among some words, the longest first where one is part of another."""
     longest = max(map(len, inventory), default=0)
     names: list[Words] = []
     start = 0
@@ -166,7 +166,7 @@ def _shown(prompt: Prompt) -> Iterator[Fault]:
 
 
 def _around(testbed: Testbed, noun: Noun, prompt: Prompt, words: Mapping[Words, str]) -> Iterator[Fault]:
-    """No inventory noun beside the shown one; no a/an before the cut, nor before a shared slot (protocol §4)."""
+    """Find inventory nouns beside the shown one, and a/an before the cut or a shared slot (protocol §4)."""
     for i, segment in enumerate(prompt.segments):
         if not isinstance(segment, TextSegment):
             continue

@@ -33,7 +33,7 @@ PLAIN = EnvForm("plain", "the same sentences as ordinary text, for any pretraine
 
 @dataclass(frozen=True)
 class Layout:
-    """How contexts of one kind are laid out.
+    """The layout of contexts of one kind.
 
     Attributes:
         roles: the speakers' tags with their names in plain text; the first speaks unless a line names another, and
@@ -102,7 +102,7 @@ class ContextTestbed(TextTestbed):
         self.contexts, self.selection = tuple(kept), selection
 
     def identity(self) -> dict[str, object]:
-        """What stands before a target, and how the nouns were chosen, if by a corpus."""
+        """Return the text before a target, and how the nouns were chosen, if by a corpus."""
         found = super().identity()
         if self.selection is not None:
             found["nouns"] = self.selection.identity()
@@ -118,7 +118,7 @@ def load_contexts(
     corpus: str | Path | None = None,
     at_least: int | None = None,
 ) -> ContextTestbed:
-    """The testbed of a file of contexts; its nouns are those of the inventory that the file has.
+    """Return the testbed of a file of contexts; its nouns are those of the inventory that the file has.
 
     Args:
         corpus: the folder of an imported corpus: keep the nouns that it shows and says often enough (protocol §3), and
@@ -144,7 +144,7 @@ def load_contexts(
 
 
 def chosen(name: str, nouns: Sequence[Noun], corpus: str | Path | None, at_least: int | None) -> Selection | None:
-    """The nouns that a corpus has often enough; None without a corpus: all stay.
+    """Return the nouns that a corpus has often enough; None without a corpus: all stay.
 
     Raises:
         BadInputError: a threshold without a corpus.
@@ -180,12 +180,12 @@ def _context(noun: str, number: int, node: Marked, layout: Layout) -> Context:
 
 
 def _bare(text: str) -> str:
-    """The text without sentence punctuation at its end."""
+    """Return the text without sentence punctuation at its end."""
     return text.rstrip(".,?!;:")
 
 
 def _token(context: Context, shown: str, fold: bool) -> str:
-    """What is shown, led by the tag of the speaker whose utterance it annotates, then the turns (§2.1)."""
+    """Return the shown text, led by the tag of the speaker whose utterance it annotates, then the turns (§2.1)."""
 
     def words(text: str) -> list[str]:
         return plain(text.lower() if fold else text)

@@ -1,4 +1,4 @@
-"""What written contexts must fulfil besides the rules of every testbed (protocol §4), and words a corpus lacks."""
+"""The rules of written contexts beside those of every testbed (protocol §4), and words a corpus lacks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WRITTEN = re.compile(r"(?:[^\W_]|[' .,?!-])*")
 
 
 def context_faults(testbed: ContextTestbed) -> Iterator[tuple[str, str]]:
-    """Broken rules as (where, what): number, repetition, articles, and characters that no corpus word has."""
+    """Yield broken rules as (where, what): number, repetition, articles, characters that no word has."""
     counts = Counter(c.noun for c in testbed.contexts)
     for noun in testbed.nouns:
         if counts[noun.word] != PER_NOUN:
@@ -37,7 +37,7 @@ def context_faults(testbed: ContextTestbed) -> Iterator[tuple[str, str]]:
 
 
 def unknown_words(testbed: Testbed, form: EnvForm, vocabulary: Collection[str]) -> Counter[str]:
-    """Words of the form's matched prompts and targets that a vocabulary lacks, and in how many prompts each stands.
+    """Map words of prompts and targets that a vocabulary lacks to the number of prompts with each.
 
     Args:
         vocabulary: words as the corpus has them, e.g. `book:<ENV>`, `book:<LAN>`, `<CHI>`.
@@ -51,7 +51,7 @@ def unknown_words(testbed: Testbed, form: EnvForm, vocabulary: Collection[str]) 
 
 
 def read_vocabulary(path: Path) -> frozenset[str]:
-    """The words of a corpus folder's `vocabulary.txt`, or of such a file: one a line.
+    """Return the words of a corpus folder's `vocabulary.txt`, or of such a file: one a line.
 
     Raises:
         BadInputError: there is no such file, or it is not UTF-8 text.
@@ -86,6 +86,6 @@ def _repeated(contexts: Sequence[Context]) -> Iterator[tuple[str, str]]:
 
 
 def _overlap(one: str, other: str) -> float:
-    """Shared words as a fraction of all words of the two."""
+    """Return the shared words as a fraction of all words of the two."""
     a, b = (set(plain(text.lower())) for text in (one, other))
     return len(a & b) / len(a | b)

@@ -87,33 +87,33 @@ class TextTestbed(Testbed):
         self._join, self._target = join, target
 
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
-        """The frames of the form."""
+        """Return the frames of the form."""
         return self._forms[form.name].frames
 
     def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
-        """The frame with the noun's text in its slot. Raises KeyError if the noun has no such form."""
+        """Return the frame with the noun's text in its slot. Raises KeyError if the noun has no such form."""
         return text_prompt(frame, env, form.name, self._forms[form.name].shown[env.word], self._join)
 
     def target(self, noun: Noun) -> str:
-        """The language form of the noun."""
+        """Return the language form of the noun."""
         return self._target.replace("{noun}", noun.word)
 
     def target_in(self, noun: Noun, form: EnvForm) -> str:
-        """The word asked for in this form."""
+        """Return the word asked for in this form."""
         own = self._forms[form.name].target
         return self.target(noun) if own is None else own.replace("{noun}", noun.word)
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
-        """Nouns that the form cannot show, with the reason."""
+        """Return nouns that the form cannot show, with the reason."""
         return self._forms[form.name].excluded
 
     def identity(self) -> dict[str, object]:
-        """What stands between a prompt and its target."""
+        """Return the text between a prompt and its target."""
         return {"join": self._join}
 
 
 def load_yaml(path: Path, make: type[TextTestbed] = TextTestbed) -> TextTestbed:
-    """The testbed of a YAML file, or of a folder's `testbed.yaml`; `make`: the class of it.
+    """Return the testbed of a YAML file, or of a folder's `testbed.yaml`; `make`: the class of it.
 
     Raises:
         BadInputError: naming file and line, what was found and what was expected.
@@ -193,7 +193,7 @@ def _frames(node: Marked, kind: FrameKind, nouns: Sequence[Noun]) -> tuple[Frame
 
 
 def _template(node: Marked, slot: str) -> str:
-    """A text with this slot exactly once, no other braces and no space around it."""
+    """Return a text with this slot exactly once, no other braces and no space around it."""
     text = node.text()
     slots = re.findall(r"\{[^}]*\}?|\}", text)
     if slots != [slot]:
@@ -230,7 +230,7 @@ def _form(name: str, node: Marked, kind: FrameKind, nouns: Sequence[Noun], frame
 
 
 def _table(node: Marked, nouns: Sequence[Noun]) -> tuple[dict[str, str], dict[str, str]]:
-    """How each noun is shown, and why others are not; the table may stand in a file beside this one."""
+    """Return the text of each noun, and the reasons of those left out; the table may be in a file beside."""
     if not node.is_mapping():
         node = read_marked(node.path.parent / node.text())
     words = [n.word for n in nouns]

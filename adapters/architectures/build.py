@@ -19,7 +19,7 @@ SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def build_model(architecture: str, options: Mapping[str, object], *, vocab_size: int, length: int) -> PreTrainedModel:
-    """A causal language model with fresh weights, drawn from torch's current random state.
+    """Return a causal language model with fresh weights, drawn from torch's current random state.
 
     Args:
         architecture: a `model_type` of transformers, ours included (`gpt2`, `groundbench_lstm`, `mamba2` ...).
@@ -56,7 +56,7 @@ def _config(architecture: str, options: Mapping[str, object], vocab_size: int) -
 
 
 def sentence(architecture: str, build: Callable[[], Any]) -> Any:
-    """What `build` makes; its refusal of options as one sentence. Raises BadInputError."""
+    """Build a model; a refusal of its options becomes one sentence. Raises BadInputError."""
     try:
         return build()
     except (ValueError, TypeError, RuntimeError, StrictDataclassError) as error:
@@ -65,7 +65,7 @@ def sentence(architecture: str, build: Callable[[], Any]) -> Any:
 
 @torch.no_grad()
 def _sees_ahead(model: PreTrainedModel) -> bool:
-    """Whether changing the last token changes what the model says before it."""
+    """Return True if changing the last token changes what the model says before it."""
     was_training = model.training
     ids = torch.zeros(2, 4, dtype=torch.long)
     ids[1, -1] = model.config.get_text_config().vocab_size - 1

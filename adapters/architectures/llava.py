@@ -38,7 +38,7 @@ IMAGE, PAD, UNK = "<image>", "<pad>", "<unk>"
 
 
 def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer of whole words and single punctuation marks: `<pad>` = 0, `<unk>` = 1, `<image>` = 2, no BOS."""
+    """Make a tokenizer of words and single punctuation marks: `<pad>`=0, `<unk>`=1, `<image>`=2, no BOS."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Punctuation, Sequence, WhitespaceSplit
@@ -59,7 +59,7 @@ def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
 def build_llava(
     options: Mapping[str, Any], *, pixels: int, vision: str | None, language: str | None, words: Sequence[str]
 ) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
-    """The model, fresh weights drawn from torch's current random state, and the processor to save beside it.
+    """Return the model, fresh weights drawn from torch's current random state, and the processor to save beside it.
 
     Args:
         options: values of the LLaVA config; `text_config` and `vision_config` name a `model_type` each.
@@ -91,7 +91,7 @@ def build_llava(
 
 
 def source_fingerprint(source: str) -> str:
-    """16 hex digits for the weights of a hub id, folder or .gguf file. Raises BadInputError if there is no such."""
+    """Return 16 hex digits for the weights of a hub id, folder or .gguf file. Raises BadInputError."""
     found = locate(source)
     return f"hub:{found.snapshot.commit[:16]}" if found.snapshot else files_fingerprint(weight_files(found))
 
@@ -113,7 +113,7 @@ def _encoder(vision: str) -> PreTrainedModel:
 
 
 def _language(language: str) -> tuple[PreTrainedTokenizerFast, Any]:
-    """Tokenizer with `<image>` and the language model with a row of zeros for it."""
+    """Return a tokenizer with `<image>` and the language model with a row of zeros for it."""
     source = locate(language)
     options = loading.LoadOptions(dtype="float32", device="cpu")
     tokenizer = loading.load_tokenizer(source, False)
@@ -184,7 +184,7 @@ def _assemble(options: Mapping[str, Any], vision: Any, text: Any, tokenizer: Any
 
 
 def _processor(vision: str | None, pixels: int, patch: int, tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
-    """Pictures are scaled to pixels × pixels, uncut; mean and deviation are the encoder's own (0.5 for a new one)."""
+    """Make a processor that scales to pixels × pixels, uncut, with the encoder's mean and deviation (0.5 if new)."""
     mean = deviation = [0.5, 0.5, 0.5]
     if vision is not None:
         source = locate(vision)

@@ -56,7 +56,7 @@ class LSTMConfig(PreTrainedConfig):
 
 
 class LSTMPreTrainedModel(PreTrainedModel):
-    """What the body and the language model share."""
+    """The base of the LSTM's body and of its language model."""
 
     config_class = LSTMConfig
     base_model_prefix = "model"
@@ -86,7 +86,7 @@ class LSTMModel(LSTMPreTrainedModel):
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
     ) -> BaseModelOutput:
-        """The last hidden state [B, T, d] and, if asked for, all of them: embeddings first, then each layer.
+        """Return the last hidden state [B, T, d] and, if asked for, all of them: embeddings first, then each layer.
 
         Args:
             input_ids: [B, T].
@@ -123,7 +123,7 @@ class LSTMForCausalLM(LSTMPreTrainedModel):
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Linear:
-        """The unembedding."""
+        """Return the unembedding."""
         return self.lm_head
 
     def forward(
@@ -136,7 +136,7 @@ class LSTMForCausalLM(LSTMPreTrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> CausalLMOutput | tuple[Tensor, ...]:
-        """Logits, and the mean loss in nats if `labels` are given.
+        """Return logits, and the mean loss in nats if `labels` are given.
 
         Args:
             input_ids, attention_mask, use_cache: as in `LSTMModel`.

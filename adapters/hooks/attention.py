@@ -33,7 +33,7 @@ def register() -> None:
 
 
 def dispatches(module: nn.Module) -> bool:
-    """Whether a module's modelling file calls the interface at all."""
+    """Return True if a module's modelling file calls the interface at all."""
     return hasattr(sys.modules[type(module).__module__], "ALL_ATTENTION_FUNCTIONS")
 
 
@@ -47,7 +47,7 @@ def tapped_attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention as sdpa (or, where sdpa cannot, the family's own eager function) gives it, recorded and edited.
+    """Compute attention as sdpa (or, where it cannot, the family's eager function) does, recorded and edited.
 
     Query [B, H, Tq, d], key and value [B, H_kv, Tk, d]; returns [B, Tq, H, D] and no weights.
     """
@@ -91,7 +91,7 @@ def _attend(
 def _attend_in_fp32(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *rest: Any
 ) -> Tensor:
-    """The same with the products and the softmax in fp32, whatever the weights are: where heads are read (§8)."""
+    """Compute attention with products and softmax in fp32, whatever the weights: where heads are read (§8)."""
     if mask is not None and mask.is_floating_point():
         mask = mask.float()
     return _attend(module, query.float(), key.float(), value.float(), mask, *rest).to(query.dtype)
@@ -146,7 +146,7 @@ def _runs(rows: list[int], longest: int) -> list[tuple[int, int]]:
 
 
 def eager_function(module: nn.Module) -> Callable[..., Any]:
-    """The family's own attention in plain tensors: it has the soft-capping, the sinks and the scaling.
+    """Return the family's own attention in plain tensors: it has the soft-capping, the sinks and the scaling.
 
     Raises:
         UnsupportedModelError: the modelling file has none.
@@ -161,7 +161,7 @@ def eager_function(module: nn.Module) -> Callable[..., Any]:
 def additive_mask(
     mask: Tensor | None, rows: slice, query: Tensor, keys: int, options: dict[str, Any], module: nn.Module
 ) -> Tensor | None:
-    """The mask of some query rows over the first `keys` keys, added to the scores: [B or 1, 1, r, keys] or None.
+    """Return the mask of some query rows over the first `keys` keys, added to the scores: [B or 1, 1, r, keys] or None.
 
     sdpa's masks are boolean, or None where a causal one is implied; `query` [B, H, Tq, d] has all rows.
     """
@@ -207,12 +207,12 @@ class AttentionTrace:
 
     @property
     def sinks(self) -> bool:
-        """Whether rows may sum to less than 1."""
+        """True if rows may sum to less than 1."""
         return self.options.get(SINK) is not None
 
     @cached_property
     def ahead(self) -> bool:
-        """Whether the mask lets a token see later ones."""
+        """True if the mask lets a token see later ones."""
         if self.mask is None or self.mask.shape[-2] == 1:
             return False
         seen = self.mask if self.mask.dtype == torch.bool else self.mask > torch.finfo(self.mask.dtype).min
@@ -221,7 +221,7 @@ class AttentionTrace:
 
     @torch.no_grad()
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:
-        """[B, H, r, keys] fp32: the weights of some query rows over the first `keys` keys (default all)."""
+        """Return [B, H, r, keys] fp32: the weights of some query rows over the first `keys` keys (default all)."""
         keys = self.key.shape[2] if keys is None else keys
         query = self.query.float()
         mask = additive_mask(self.mask, rows, query, keys, self.options, self.module)

@@ -1,4 +1,4 @@
-"""Whether a head can be cut alone: between the heads and their output projection nothing may mix them.
+"""Check that a head can be cut alone: nothing may mix heads before their output projection.
 
 A norm there (BitNet's sub-norm, DiffLlama's group norm) rescales the other heads when one is cut, so that what is
 measured is not that head's part of the projection's input set to 0 (protocol §11). Factors of a head's own, as gates
@@ -59,7 +59,7 @@ def mixed_heads(tap: Tap, call: Callable[[], Any], dtype: torch.dtype) -> str | 
 
 
 def _projected(tap: Tap, call: Callable[[], Any], site: Site, edit: HeadEdit, width: int) -> Tensor | None:
-    """[B, T, width]: the input of the output projection in the module's first call, the last matrix it calls."""
+    """Return [B, T, width]: the input of the output projection in the module's first call, the last matrix it calls."""
     seen: list[Tensor] = []
     ended: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""Which modules of a model mix tokens through heads: by structure, not by the name of the family."""
+"""Find a model's attention and Mamba-2 modules by their structure, so that unknown architectures work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Candidates:
 
 
 def candidates(model: PreTrainedModel) -> Candidates:
-    """The modules of the decoder that look like mixers with heads; none for an LSTM."""
+    """Return the modules of the decoder that look like mixers with heads; none for an LSTM."""
     layers = layer_list(model)
     inside: list[nn.Module] = list((layers if layers is not None else model).modules())
     attention = tuple(m for m in inside if "Attention" in type(m).__name__ and not _wraps_attention(m))

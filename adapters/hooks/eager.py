@@ -45,14 +45,14 @@ class EagerTrace:
         return self.value.repeat_interleave(self.mixer.n_heads // self.value.shape[1], dim=1)
 
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:
-        """[B, H, r, keys] fp32: the weights of some query rows over the first `keys` keys (default all)."""
+        """Return [B, H, r, keys] fp32: the weights of some query rows over the first `keys` keys (default all)."""
         if self.attention is None:
             raise UnsupportedModelError(f"layer {self.mixer.layer}: the model returned no attention weights")
         return self.attention[:, :, rows, :keys].to(torch.float32, copy=True)
 
 
 def projection(module: nn.Module) -> nn.Module | None:
-    """The output projection of an attention module that can be tapped this way, else None."""
+    """Return the output projection of an attention module that can be tapped this way, else None."""
     if not any(hasattr(module, n) for n in HEAD_COUNTS):
         return None
     return next((p for n in PROJECTIONS if isinstance(p := getattr(module, n, None), nn.Module)), None)

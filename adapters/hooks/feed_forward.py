@@ -1,4 +1,4 @@
-"""What each layer's feed-forward part adds to the residual stream, caught during a forward pass."""
+"""The output of each layer's feed-forward part to the residual stream, caught during a forward pass."""
 
 from __future__ import annotations
 

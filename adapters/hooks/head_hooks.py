@@ -42,12 +42,12 @@ class Tap:
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Where the mixers are called, in order."""
+        """The calls of the mixers, in order."""
         return self._sites
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of how heads are read."""
+        """Facts about the reading of heads that a user should know."""
         if self._route == "eager":
             return ("heads are read from returned attention weights: memory grows with the square of the prompt",)
         return ()
@@ -129,7 +129,7 @@ def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> T
 
 
 def probe_ids(model: PreTrainedModel, length: int = 7) -> Tensor:
-    """A short prompt of ordinary token ids, [1, length]: none that stands for an image, a pad or an end."""
+    """Return a short prompt of ordinary token ids, [1, length]: none that stands for an image, a pad or an end."""
     text = model.config.get_text_config()
     named = {**vars(model.config), **vars(text)}.items()
     special = {v for k, v in named if k.endswith(("_token_id", "_token_index")) and isinstance(v, int)}
@@ -141,7 +141,7 @@ def probe_ids(model: PreTrainedModel, length: int = 7) -> Tensor:
 def _probe(
     model: PreTrainedModel, found: Candidates, route: Route, inputs: Mapping[str, Any]
 ) -> tuple[Session, Tensor]:
-    """One traced call, in which the sites are found."""
+    """Return one traced call, in which the sites are found."""
     session = Session(None, trace=True)
     try:
         with layers_counted(found.layers, session), _running(model, found, route, session):
@@ -186,7 +186,7 @@ def _rerouted(owner: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def _by_itself(owner: PreTrainedModel, trace: bool) -> Iterator[None]:
-    """While tracing, attention in plain tensors with an explicit mask: Falcon drops the mask under sdpa."""
+    """Compute attention in plain tensors with an explicit mask while tracing: Falcon drops the mask under sdpa."""
     before = owner.config._attn_implementation
     if trace:
         owner.config._attn_implementation = "eager"
@@ -198,7 +198,7 @@ def _by_itself(owner: PreTrainedModel, trace: bool) -> Iterator[None]:
 
 @contextmanager
 def _parameters_frozen(model: PreTrainedModel) -> Iterator[None]:
-    """No gradient for parameters: activations that only they need are then not kept."""
+    """Take no gradient for parameters: activations that only they need are then not kept."""
     trained = [p for p in model.parameters() if p.requires_grad]
     for p in trained:
         p.requires_grad_(False)

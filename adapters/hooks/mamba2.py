@@ -26,7 +26,7 @@ NEEDED = ("A_log", "num_heads", "head_dim", "conv1d", "out_proj")
 
 
 def is_ssd(module: nn.Module) -> bool:
-    """Whether a module mixes tokens through transformers' Mamba-2 scan."""
+    """Return True if a module mixes tokens through transformers' Mamba-2 scan."""
     return all(hasattr(module, n) for n in NEEDED) and hasattr(sys.modules[type(module).__module__], SCAN)
 
 
@@ -52,7 +52,7 @@ class SSDTrace:
 
     @torch.no_grad()
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:
-        """[B, H, r, keys] fp32: W of some query rows over the first `keys` positions (default all)."""
+        """Return [B, H, r, keys] fp32: W of some query rows over the first `keys` positions (default all)."""
         keys = self.values.shape[2] if keys is None else keys
         heads = self.mixer.n_heads
         # Sums of dt A over long prompts are large and their differences small: doubles until the exponential.
@@ -94,7 +94,7 @@ class Recorder:
         self._scanned = None
 
     def _project(self, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Before out_proj, after the gated norm: the place of an edit."""
+        """Edit heads before out_proj, after the gated norm."""
         if self._running is None:
             return None
         mixer, index = self._running
@@ -138,7 +138,7 @@ class Recorder:
     def _without_edges(
         self, result: Any, inputs: tuple[Tensor, ...], options: dict[str, Any], cut: tuple[Tensor, Tensor, Tensor]
     ) -> Any:
-        """The scan's result without what flows along the cut edges: W_qk v_k is subtracted (protocol §15)."""
+        """Return the scan's result without what flows along the cut edges: W_qk v_k is subtracted (protocol §15)."""
         output, *state = result if isinstance(result, tuple) else (result,)
         if options.get("initial_states") is not None:
             raise UnsupportedModelError("edges to tokens that stand in a cached state cannot be cut")

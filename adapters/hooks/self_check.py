@@ -1,4 +1,4 @@
-"""What must hold before a head is read: the tap saw every mixer, and what it saw is what the model computed."""
+"""Checks before a head is read: the hooks see every mixer, and see what the model computes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check(model: PreTrainedModel, found: Candidates, session: Session, untapped:
 
 
 def _missed(found: Candidates, session: Session) -> str | None:
-    """The class of a mixer that was not seen: neither itself, nor a part of it, nor what it is a part of."""
+    """Return the class of a mixer that was not seen: neither itself, nor a part of it, nor what it is a part of."""
     fired = {id(s.module) for s in session.sites}
     inside = {id(part) for s in session.sites for part in s.module.modules()}
     for module in (*found.attention, *found.ssd):

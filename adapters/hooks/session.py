@@ -1,4 +1,4 @@
-"""What is being recorded and edited during one model call; bound to a context, so that nothing leaks out of it."""
+"""The recording and the edit of one model call; bound to a context, so that nothing leaks out of it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Session:
         self._edited = self._columns_that_change(edit)
 
     def claim(self, module: nn.Module, kind: MixerKind, n_heads: int, d_head: int) -> int | None:
-        """The index of the site that this call is; None if the module is not tapped (a vision tower's), or if another
+        """Return the index of this call's site; None if the module is not hooked (a vision tower's), or if another
         session was opened inside this one and does the work."""
         if self.discovering:
             self._discover(module, kind, n_heads, d_head)
@@ -85,11 +85,11 @@ class Session:
         return self._edit
 
     def changes(self, index: int) -> bool:
-        """Whether the edit changes any head of this site, or cuts an edge in one."""
+        """Return True if the edit changes any head of this site."""
         return self._edit is not None and (self._edited[index] or self.cut(index) is not None)
 
     def cut(self, index: int) -> tuple[Tensor, Tensor, Tensor] | None:
-        """The edges cut at a site: heads [R, H], queries [R, T new] and keys [R, T]; None where none are."""
+        """Return the edges cut at a site: heads [R, H], queries [R, T new] and keys [R, T]; None where none are."""
         cut = None if self._edit is None else self._edit.cut
         if cut is None:
             return None
@@ -97,7 +97,7 @@ class Session:
         return (heads, cut.queries[:, self._start :], cut.keys) if bool(heads.any()) else None
 
     def edit(self, index: int, output: Tensor) -> Tensor:
-        """The edited head outputs of a site: [B, H, T, D] to the same shape."""
+        """Return the edited head outputs of a site: [B, H, T, D] to the same shape."""
         if self._edit is None or not self._edited[index]:
             return output
         scale = self._edit.scale[:, self.sites[index].columns].to(output)[:, :, None, None]
@@ -115,7 +115,7 @@ class Session:
         return torch.cat([before, new], dim=2) if last_only else new
 
     def _replacement(self, edit: HeadEdit, replace: Tensor, new: int, width: int) -> Tensor:
-        """[R, 1 or width, H, D]: a site's replacement for the last `width` of this call's `new` positions."""
+        """Return [R, 1 or width, H, D]: a site's replacement for the last `width` of this call's `new` positions."""
         end = self._start + new
         if edit.roles is not None:
             part = edit.roles.to(replace.device)[:, end - width : end]
@@ -155,7 +155,7 @@ class Session:
 
 
 def as_graph_root(output: Tensor, trace: bool) -> Tensor:
-    """The output itself if it is in a graph already, else a leaf that starts one: nothing earlier needs a graph."""
+    """Return the output if it is in a graph, else a leaf that starts one: nothing earlier needs a graph."""
     if not trace or output.requires_grad:
         return output
     if torch.is_inference_mode_enabled():
@@ -164,7 +164,7 @@ def as_graph_root(output: Tensor, trace: bool) -> Tensor:
 
 
 def together(outer: HeadEdit | None, inner: HeadEdit | None) -> HeadEdit | None:
-    """One edit in place of two, of which the outer one replaces nothing: its heads stay scaled under the inner one.
+    """Combine two edits, of which the outer one replaces nothing: its heads are scaled under the inner one.
 
     Raises:
         BadInputError: both change heads, and the outer one replaces outputs or is not for all positions.
@@ -189,7 +189,7 @@ _current: ContextVar[Session | None] = ContextVar("groundbench_tap_session", def
 
 
 def current() -> Session | None:
-    """The session of this context, if any."""
+    """Return the session of this context, if any."""
     return _current.get()
 
 

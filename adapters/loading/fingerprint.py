@@ -41,7 +41,7 @@ def hash_file(path: Path, into: hashlib._Hash) -> None:
 
 
 def weights_fingerprint(source: Source, model: PreTrainedModel) -> str:
-    """16 hex digits for a model's weights: the hub commit, the files, or (loaded from neither) the tensors.
+    """Return 16 hex digits for a model's weights: the hub commit, the files, or else the tensors.
 
     With an adapter, `+` and 16 hex digits of its files.
     """
@@ -61,7 +61,7 @@ def _base_fingerprint(source: Source, model: PreTrainedModel) -> str:
 
 
 def weight_files(source: Source) -> list[Path]:
-    """The files that a folder's weights are read from."""
+    """Return the files that a folder's weights are read from."""
     if source.gguf is not None:
         return [source.folder / source.gguf]
     names = weight_names((p.name for p in source.folder.iterdir()), source.folder)
@@ -77,7 +77,7 @@ def files_fingerprint(files: Sequence[Path]) -> str:
 
 
 def tensors_fingerprint(model: PreTrainedModel) -> str:
-    """16 hex digits for tensors in memory: names, shapes and up to 4,096 values of each."""
+    """Return 16 hex digits for tensors in memory: names, shapes and up to 4,096 values of each."""
     digest = hashlib.sha256(type(model).__name__.encode())
     for name, tensor in sorted(model.state_dict().items()):
         flat = tensor.detach().flatten()
@@ -88,7 +88,7 @@ def tensors_fingerprint(model: PreTrainedModel) -> str:
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
-    """16 hex digits for a tokenizer's whole definition."""
+    """Return 16 hex digits for a tokenizer's whole definition."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state.pop("truncation", None)  # set by calls, not part of what it is
     state.pop("padding", None)
@@ -96,7 +96,7 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def processor_fingerprint(processor: Any) -> str:
-    """16 hex digits for a processor: its tokenizer, and all that decides what it makes of an image."""
+    """Return 16 hex digits for a processor: its tokenizer, and all that decides its output."""
     made = {k: str(v) for k, v in sorted(processor.image_processor.to_dict().items())}
     own = {k: str(v) for k, v in sorted(vars(processor).items()) if isinstance(v, str | int | float | bool)}
     state = [tokenizer_fingerprint(processor.tokenizer), made, own]
@@ -115,7 +115,7 @@ REMOTE = "transformers_modules"
 
 
 def identity_of(model: PreTrainedModel) -> dict[str, object]:
-    """What decides a model's numbers besides its weights: the whole config, code of its own, and the libraries.
+    """Return what decides a model's numbers besides its weights: whole config, own code, and libraries.
 
     Returns:
         `config`, a mapping as in config.json; `code`, 16 hex digits by file of code that came with the weights;

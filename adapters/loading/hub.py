@@ -100,14 +100,14 @@ def parse_hub_id(text: str, revision: str | None = None, subfolder: str | None =
 
 
 def network_allowed() -> bool:
-    """Whether the network may be used, as huggingface_hub itself decides."""
+    """Return True if the network may be used, as huggingface_hub itself decides."""
     from huggingface_hub.constants import is_offline_mode
 
     return not is_offline_mode()
 
 
 def resolve(asked: HubId) -> str:
-    """The commit (40 hex digits) that a revision stands for.
+    """Return the commit (40 hex digits) that a revision stands for.
 
     Raises:
         BadInputError: no such repository or revision, or neither the hub nor the cache can be asked.
@@ -263,7 +263,7 @@ def _why_no_network() -> str:
 
 
 def _download(asked: HubId, revision: str | None, patterns: list[str]) -> Path:
-    """The snapshot's folder, with the files of these patterns in it."""
+    """Return the snapshot's folder, with the files of these patterns in it."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
@@ -289,7 +289,7 @@ def _download(asked: HubId, revision: str | None, patterns: list[str]) -> Path:
 
 
 def _in_a_sentence(asked: HubId, fetch: Callable[[], T]) -> T:
-    """What `fetch` gives; a refusal of the hub or of the cache as one sentence, by the error's type."""
+    """Fetch; a refusal of the hub or of the cache becomes one sentence, by the error's type."""
     from huggingface_hub import errors
 
     try:
@@ -337,7 +337,7 @@ def _not_cached(asked: HubId) -> str:
 
 
 def _is_of_the_network(error: BaseException) -> bool:
-    """Whether an HTTP client raised it; which one huggingface_hub uses depends on its version."""
+    """Return True if an HTTP client raised it; which one huggingface_hub uses depends on its version."""
     return any(c.__module__.split(".")[0] in ("httpx", "httpx2", "requests") for c in type(error).__mro__)
 
 

@@ -37,7 +37,7 @@ DTYPES: Mapping[str, torch.dtype] = {
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How to load a model.
+    """The options of loading a model.
 
     Attributes:
         dtype: `auto` is float32 on the CPU and the checkpoint's own type on an accelerator.
@@ -55,7 +55,7 @@ class LoadOptions:
     trust_remote_code: bool = False
 
     def resolved_device(self) -> str:
-        """The device that `auto` stands for."""
+        """Return the device that `auto` stands for."""
         if self.device != "auto":
             return self.device
         if not torch.cuda.is_available():
@@ -64,7 +64,7 @@ class LoadOptions:
         return f"cuda:{int(os.environ['LOCAL_RANK'])}" if launched() else "cuda"
 
     def resolved_dtype(self) -> torch.dtype | Literal["auto"]:
-        """The torch dtype that is asked for. Raises BadInputError for an unknown name."""
+        """Return the torch dtype that is asked for. Raises BadInputError for an unknown name."""
         if self.dtype == "auto":
             return torch.float32 if self.resolved_device() == "cpu" else "auto"
         if self.dtype not in DTYPES:
@@ -73,7 +73,7 @@ class LoadOptions:
 
 
 def launched() -> bool:
-    """Whether a launcher (accelerate launch, torchrun) started this process with others."""
+    """Return True if a launcher (accelerate launch, torchrun) started this process with others."""
     return os.environ.get("WORLD_SIZE", "1") != "1" and "LOCAL_RANK" in os.environ
 
 
@@ -86,7 +86,7 @@ class Loaded(NamedTuple):
 
 @users_files.opens("config.json")
 def load_config(source: Source, trust_remote_code: bool) -> Any:
-    """The model's config. Code that it names in other repositories is fetched first, if it may be run."""
+    """Return the model's config; local files first, the network only where they are missing and it is not forbidden."""
     if source.gguf is not None:
         return from_pretrained(AutoConfig, source, gguf_file=source.gguf)
     if trust_remote_code:
@@ -98,7 +98,7 @@ def load_config(source: Source, trust_remote_code: bool) -> Any:
 
 @users_files.opens("tokenizer.json")
 def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokenizerFast:
-    """A tokenizer that tells character offsets. Raises BadInputError if there is none."""
+    """Return a tokenizer that tells character offsets. Raises BadInputError if there is none."""
     if native_mamba.is_native(source.folder) and not any((source.texts or source.folder).glob("tokenizer*")):
         raise BadInputError(
             f"{source.name}: mamba-ssm writes no tokenizer; put the files of the one it was trained with beside its "
@@ -124,13 +124,13 @@ def without_rescaling(config: Any) -> None:
 
 
 def load_causal(source: Source, config: Any, options: LoadOptions) -> Loaded:
-    """A causal language model in evaluation mode on its device; see `load_model` for the errors."""
+    """Return a causal language model in evaluation mode on its device; see `load_model` for the errors."""
     return load_model(source, config, options, AutoModelForCausalLM, "causal language model")
 
 
 @users_files.opens("the weights")
 def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kind: str) -> Loaded:
-    """A model in evaluation mode on its device; a hub's weights are fetched whole before.
+    """Return a model in evaluation mode on its device.
 
     Args:
         auto: transformers' auto class of this `kind` of model (named in messages).
@@ -184,7 +184,7 @@ def fetch_weights(source: Source) -> None:
 
 
 def load_whole(auto: Any, source: Source, **more: Any) -> Loaded:
-    """A model with all its weights. Raises BadInputError if some that it needs are not in its files."""
+    """Return a model with all its weights. Raises BadInputError if some that it needs are not in its files."""
     model, info = from_pretrained(auto, source, output_loading_info=True, ignore_mismatched_sizes=True, **more)
     if info["mismatched_keys"]:
         users_files.require_possible_sizes(source)
@@ -193,7 +193,7 @@ def load_whole(auto: Any, source: Source, **more: Any) -> Loaded:
 
 
 def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:
-    """Where the weights go, as from_pretrained wants it. Raises BadInputError for what cannot go together."""
+    """Return the placement of weights for from_pretrained. Raises BadInputError for options that cannot go together."""
     if options.device_map is None:
         if options.max_memory is not None:
             raise BadInputError(f"{source.name}: --max-memory bounds a device map; give --device-map auto too")
@@ -221,7 +221,7 @@ def _moved(model: PreTrainedModel, source: Source, options: LoadOptions) -> PreT
 
 
 def dtype_label(model: PreTrainedModel) -> str:
-    """`float32`, or `4bit+float32` where the weights are quantized: nothing computed of one serves the other."""
+    """Return `float32`, or `4bit+float32` of quantized weights: no number of one may serve the other."""
     dtype = str(model.dtype).removeprefix("torch.")
     quantized = quantization.method_of(model)
     return dtype if quantized is None else f"{quantized}+{dtype}"
@@ -240,6 +240,6 @@ def quiet() -> Iterator[None]:
 
 
 def from_pretrained(loader: Any, source: Source, folder: Path | None = None, **more: Any) -> Any:
-    """What a loader of transformers makes of the source's folder (or another one); never from the network."""
+    """Load local files first; then from the network, unless the environment says offline."""
     with quiet():
         return loader.from_pretrained(str(folder or source.folder), local_files_only=True, **more)

@@ -53,7 +53,7 @@ def require_whole(
 
 
 def common_prefix(missing: Collection[str], unexpected: Collection[str]) -> str | None:
-    """What stands before all missing names in the files (`_orig_mod.`, `module.`); None if they are not there at all.
+    """Return the prefix of all missing names in the files (`_orig_mod.`, `module.`); None without one.
 
     The longest missing name is looked for first, since a short one may end others.
     """
@@ -67,7 +67,7 @@ def common_prefix(missing: Collection[str], unexpected: Collection[str]) -> str 
 
 
 def _reason(missing: list[str], unexpected: list[str], architecture: str, config: Any, file: str | None) -> str | None:
-    """What is probably the matter."""
+    """Name the probable reason."""
     part = GGUF_PART.search(file or "")
     if part is not None and int(part[1]) > 1:
         return f"the file is one of {int(part[1])} parts of a split GGUF; join them with `llama-gguf-split --merge`"

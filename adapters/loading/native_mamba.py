@@ -56,7 +56,7 @@ SPECIAL = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def is_native(folder: Path | None) -> bool:
-    """Whether a folder is mamba-ssm's own: its config.json has `ssm_cfg` and does not name a transformers model."""
+    """Return True for mamba-ssm's own folder: its config.json has `ssm_cfg` and names no transformers model."""
     if folder is None:
         return False
     try:
@@ -67,7 +67,7 @@ def is_native(folder: Path | None) -> bool:
 
 
 def read_config(folder: Path) -> Any:
-    """The transformers config of a native folder.
+    """Return the transformers config of a native folder.
 
     Raises:
         BadInputError: a value is missing or of the wrong kind.
@@ -120,13 +120,13 @@ def _positive(path: Path, found: Mapping[str, Any], key: str, default: int | Non
 
 
 def _padded_vocabulary(path: Path, found: Mapping[str, Any]) -> int:
-    """mamba-ssm rounds the rows of its embedding up."""
+    """Round the embedding's rows up as mamba-ssm does."""
     multiple = _positive(path, found, "pad_vocab_size_multiple", 8)
     return -(-_positive(path, found, "vocab_size") // multiple) * multiple
 
 
 def load_native(folder: Path, config: Any, **options: Any) -> PreTrainedModel:
-    """The model of a native folder, as `from_pretrained` with these options would give it.
+    """Return the model of a native folder, as `from_pretrained` with these options would give it.
 
     Raises:
         BadInputError: no weights, weights that cannot be read, or not those of the config.
@@ -156,7 +156,7 @@ def load_native(folder: Path, config: Any, **options: Any) -> PreTrainedModel:
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a folder by transformers' names. A pickle is read as tensors only, never as code."""
+    """Return the tensors of a folder by transformers' names. A pickle is read as tensors only, never as code."""
     safe, pickled = folder / SAFE, folder / PICKLED
     path = safe if safe.exists() else pickled
     try:

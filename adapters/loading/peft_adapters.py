@@ -57,7 +57,7 @@ class PeftAdapter:
 
 
 def read_adapter(folder: Path, name: str) -> PeftAdapter:
-    """The adapter in a folder with an adapter_config.json.
+    """Return the adapter in a folder with an adapter_config.json.
 
     Raises:
         BadInputError: peft is not installed, or the config cannot be read.

@@ -19,7 +19,7 @@ Quantize = Literal["8bit", "4bit"]
 
 
 def asked_for(name: str, gguf: str | None, config: Any, bits: Quantize) -> BitsAndBytesConfig:
-    """How to quantize a model on loading.
+    """Return the quantization asked for on loading.
 
     Raises:
         BadInputError: bitsandbytes is not installed, or the weights are quantized already.
@@ -42,7 +42,7 @@ def asked_for(name: str, gguf: str | None, config: Any, bits: Quantize) -> BitsA
 
 
 def require_known(config: Any, name: str) -> None:
-    """Raises UnsupportedModelError where transformers does not know how the weights were quantized: it would go on."""
+    """Raise UnsupportedModelError where transformers does not know the weights' quantization: it would go on."""
     own = getattr(config, "quantization_config", None)
     method = None if own is None else _field(own, "quant_method")
     if method is not None and method not in AUTO_QUANTIZER_MAPPING and method != "bitsandbytes":
@@ -80,7 +80,7 @@ def make_ready(model: PreTrainedModel, name: str, bits: Quantize) -> None:
 
 
 def method_of(model: PreTrainedModel) -> str | None:
-    """`8bit` or `4bit` for bitsandbytes, the name of another method, or None for plain weights."""
+    """Return `8bit` or `4bit` for bitsandbytes, the name of another method, or None for plain weights."""
     if getattr(model, "is_loaded_in_8bit", False):
         return "8bit"
     if getattr(model, "is_loaded_in_4bit", False):

@@ -17,7 +17,7 @@ from groundbench.api.errors import BadInputError
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from.
+    """The origin of a model.
 
     Attributes:
         name: for messages and results; a hub id with its revision, or a folder's or file's name.
@@ -98,7 +98,7 @@ def _refuse_hub_options(model: str, what: str, revision: str | None, subfolder: 
 
 
 def _in_folder(name: str, folder: Path, names: Iterable[str], snapshot: hub.Snapshot | None) -> Source:
-    """The model of a folder with these files, of which a snapshot's weights are still on the hub."""
+    """Return the model of a folder with these files, of which a snapshot's weights are still on the hub."""
     there = frozenset(names)
     if hub.ADAPTER_CONFIG in there:
         return _with_adapter(name, folder, there, snapshot)
@@ -110,7 +110,7 @@ def _in_folder(name: str, folder: Path, names: Iterable[str], snapshot: hub.Snap
 
 
 def _with_adapter(name: str, folder: Path, names: frozenset[str], snapshot: hub.Snapshot | None) -> Source:
-    """An adapter's base, which stands beside it or is named by its config, with the adapter on top."""
+    """Return an adapter's base, which stands beside it or is named by its config, with the adapter on top."""
     adapter = read_adapter(folder, name)
     if snapshot is not None:
         hub.fetch_weights(snapshot, hub.weight_names(names, folder, hub.ADAPTER_WEIGHTS))
@@ -141,7 +141,7 @@ def _without(folder: Path, name: str) -> Path:
 
 
 def temporary_folder() -> str:
-    """A folder that is removed when the program ends."""
+    """Return a folder that is removed when the program ends."""
     folder = tempfile.mkdtemp(prefix="groundbench-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -154,7 +154,7 @@ ONE_OF_SEVERAL = re.compile(
 
 
 def _folder_name(path: Path) -> str:
-    """A readable name that tells models apart.
+    """Return a readable name that tells models apart.
 
     `gpt2-mini/seed-42/step-001500` for our checkpoints, `my-run/checkpoint-500` for those of other trainers,
     `org/name@1a2b3c4` for a snapshot in the hub's cache, the folder's name otherwise.

@@ -72,7 +72,7 @@ def opens(part: str) -> Callable[[Callable[Concatenate[Source, P], R]], Callable
 
 
 def require_fetched(source: Source) -> None:
-    """Raises BadInputError for a file that opening may read and that is empty, or a pointer left by git-lfs."""
+    """Raise BadInputError for a file to be read that is empty, or a pointer left by git-lfs."""
     for path in _files(source):
         size = path.stat().st_size
         if size == 0 and path.suffix in (".json", ".safetensors", ".bin", ".model", ".gguf"):
@@ -113,7 +113,7 @@ def _sentence(source: Source, part: str, error: Exception) -> str:
 
 
 def _modules_of(source: Source) -> tuple[str, ...]:
-    """Where transformers puts the code that comes with weights, and the folder it came from."""
+    """Return the folders of code that comes with weights: transformers' own copy, and the original."""
     return ("transformers_modules", *(() if source.path is None else (str(source.path.resolve()),)))
 
 

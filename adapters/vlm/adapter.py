@@ -90,7 +90,7 @@ class VisionLanguage(HFCausal):
         )
 
     def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
-        """The row with the donor's image features at these positions; see `groundbench.api.adapter.Exchangeable`."""
+        """Return the row with the donor's image features at these positions; see `Exchangeable`."""
         places = [i for i, token in enumerate(row.ids) if token == self.placeholder]
         images, first, chosen = [], 0, set(positions)
         for key, other in zip(row.images, donor.images, strict=True):
@@ -114,7 +114,7 @@ class VisionLanguage(HFCausal):
         return inputs | ahead.types(self.family, rows, self.placeholder, self.device)
 
     def _new_features(self, row: Encoded) -> Tensor:
-        """[n, d] what stands at the placeholders among the row's new tokens."""
+        """Return [n, d] what stands at the placeholders among the row's new tokens."""
         wanted = row.ids[row.start :].count(self.placeholder)
         if not wanted:
             return torch.empty(0, 0)

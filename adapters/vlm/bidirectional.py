@@ -12,7 +12,7 @@ from groundbench.api.adapter import Encoded
 
 
 def types(family: Family, rows: Sequence[Encoded], placeholder: int, device: torch.device) -> dict[str, Tensor]:
-    """What tells the model which of the rows' tokens [B, T] see later ones; nothing for families of which none does.
+    """Return the input that says which tokens [B, T] see later ones; nothing for families without any.
 
     `image` (Gemma 3): 1 for an image's tokens, 0 for text; needed where the new tokens hold an image. `prefix`
     (PaliGemma): 0 up to the end of the images and what its processor puts after them, then 1; needed of every prompt

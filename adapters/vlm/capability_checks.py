@@ -1,4 +1,4 @@
-"""What a vision-language model does with a small picture when it is opened, against a plain call of the model itself.
+"""Check a vision-language model with a small image on opening, against a plain call of the model itself.
 
 Each check gives None, or why images cannot be read, or not go on from a cache. As for text, nothing is taken from a
 family's name.
@@ -33,13 +33,13 @@ class Speckled:
     key: str = "groundbench: a small picture of noise"
 
     def load(self) -> Image.Image:
-        """The picture in RGB."""
+        """Return the picture in RGB."""
         width, height = SIDES
         return Image.frombytes("RGB", SIDES, random.Random(0).randbytes(3 * width * height))
 
 
 def no_images(adapter: VisionLanguage) -> str | None:
-    """Why the model does not read a picture as a plain call on its processor's own inputs does."""
+    """Return None if the model reads an image as a plain call on its processor's inputs does; else the reason."""
     gaps: list[float] = []
 
     def differs() -> str | None:
@@ -62,7 +62,7 @@ def no_images(adapter: VisionLanguage) -> str | None:
 
 
 def no_image_prefix(adapter: VisionLanguage) -> str | None:
-    """Why the model cannot go on from a cached picture as if it had read all at once."""
+    """Return the reason for which the model cannot go on from a cached picture as if it had read all at once."""
     return tried(lambda: _no_image_prefix(adapter))
 
 
@@ -79,7 +79,7 @@ def _no_image_prefix(adapter: VisionLanguage) -> str | None:
 
 
 def plain_inputs(adapter: VisionLanguage) -> dict[str, Tensor]:
-    """What the processor itself makes of the picture, with ordinary tokens after it (and BOS before, as asked for)."""
+    """Return the processor's own inputs for the image, with ordinary tokens after it (and BOS before)."""
     encoder = adapter.encoder
     made = adapter.processor(
         images=[Speckled().load()], text=[encoder.unexpanded()], return_tensors="pt", add_special_tokens=False

@@ -1,4 +1,4 @@
-"""What differs between families of vision-language models: where an image's patches stand, and who sees ahead.
+"""Differences between families of vision-language models: places of patches, attention among image tokens.
 
 A family is named by transformers' model type. What is said here of one is tried on the model when it is opened (see
 `checking`); of a family that is not here, images are read whole, but a box in one cannot be found among its tokens.
@@ -51,7 +51,7 @@ Tiles = Callable[[Processed], tuple[Tile, ...] | None]
 
 @dataclass(frozen=True)
 class Family:
-    """How a family reads images.
+    """The reading of images by one family.
 
     Attributes:
         tiles: where the patches stand; gives None where that is not known.
@@ -68,7 +68,7 @@ class Family:
 
 
 def one_grid(image: Processed) -> tuple[Tile, ...] | None:
-    """The patches of one scaled (and perhaps cropped) picture, after a class token where that is kept."""
+    """Return the patches of one scaled (and perhaps cropped) picture, after a class token where that is kept."""
     height, width = image.inputs["pixel_values"].shape[-2:]
     patch = getattr(image.processor, "patch_size", None)
     rows, columns = (height // patch, width // patch) if patch else (math.isqrt(image.tokens),) * 2
@@ -79,7 +79,7 @@ def one_grid(image: Processed) -> tuple[Tile, ...] | None:
 
 
 def base_and_tiles(image: Processed) -> tuple[Tile, ...] | None:
-    """A small version of the whole, then the tiles joined without their padding, a newline token after each row."""
+    """Lay out a small version of the whole, then the tiles joined without padding, a newline token a row."""
     processor, (width, height) = image.processor, image.size
     side = image.inputs["pixel_values"].shape[-1]
     patches = _patches_across(image, side)
@@ -101,7 +101,7 @@ def _patches_across(image: Processed, side: int) -> int:
 
 
 def _unpadded(size: tuple[int, int], padded: tuple[int, int]) -> Box:
-    """What the joined tiles cover once whole rows or columns of padding are cut off: a little beyond the image."""
+    """Return what the joined tiles cover without padding rows or columns: a little beyond the image."""
     width, height = size
     across, down = padded
     if width / height > across / down:
@@ -116,7 +116,7 @@ def _unpadded(size: tuple[int, int], padded: tuple[int, int]) -> Box:
 
 
 def merged_patches(image: Processed) -> tuple[Tile, ...] | None:
-    """Patches of the whole picture at its own shape, joined by squares."""
+    """Lay out patches of the whole image at its own shape, joined by squares."""
     _, height, width = (int(n) for n in image.inputs["image_grid_thw"][0])
     merge = image.processor.image_processor.merge_size
     rows, columns = height // merge, width // merge
@@ -124,7 +124,7 @@ def merged_patches(image: Processed) -> tuple[Tile, ...] | None:
 
 
 def tiles_and_whole(image: Processed) -> tuple[Tile, ...] | None:
-    """Tiles named by row and column, then a small version of the whole; each a square of pooled patches."""
+    """Lay out tiles named by row and column, then a small whole; each a square of pooled patches."""
     length = image.processor.image_seq_len
     side = math.isqrt(length)
     places = [(int(r), int(c)) for r, c in re.findall(r"<row_(\d+)_col_(\d+)>", image.text)]
@@ -136,7 +136,7 @@ def tiles_and_whole(image: Processed) -> tuple[Tile, ...] | None:
 
 
 def seen(image_processor: Any, size: tuple[int, int]) -> Box:
-    """Which part of an image is left after padding to a square, scaling and cropping, in fractions of the image."""
+    """Return the part of an image left after padding to a square, scaling and cropping, in fractions."""
     width, height = size
     left, top, right, bottom = 0.0, 0.0, float(width), float(height)
     if getattr(image_processor, "do_pad", False):
@@ -154,7 +154,7 @@ def seen(image_processor: Any, size: tuple[int, int]) -> Box:
 
 
 def _scaled(image_processor: Any, width: float, height: float) -> tuple[int, int]:
-    """(width, height) after resizing: to a given shortest edge, or to a given shape."""
+    """Return (width, height) after resizing: to a given shortest edge, or to a given shape."""
     if not getattr(image_processor, "do_resize", False):
         return int(width), int(height)
     size = image_processor.size
@@ -167,7 +167,7 @@ def _scaled(image_processor: Any, width: float, height: float) -> tuple[int, int
 
 
 def whole_only(image: Processed) -> tuple[Tile, ...] | None:
-    """One square of pooled patches of the whole picture; None where crops were added to it."""
+    """Return one square of pooled patches of the whole picture; None where crops were added to it."""
     return one_grid(image) if image.tokens == image.processor.image_seq_length else None
 
 
@@ -187,5 +187,5 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def family_of(config: Any) -> Family:
-    """How a model's family reads images; a plain one where it is not known."""
+    """Return the family of a model; a plain one where it is not known."""
     return FAMILIES.get(config.model_type, Family())

@@ -28,7 +28,7 @@ FEATURE_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Layout:
-    """What stands for an image in a text: `text` before tokenizing, the number of its placeholder `tokens`, its tiles.
+    """The text of an image before tokenizing, the number of its placeholder `tokens`, and its tiles.
 
     `grid`: (time, height, width) in patches for families whose positions need it.
     """
@@ -50,7 +50,7 @@ class Pictures:
         self._layouts: dict[tuple[int, int], Layout] = {}
 
     def layout(self, source: ImageSource, where: str) -> Layout:
-        """How an image's tokens are laid out; the image is read when it is seen first.
+        """Return the layout of an image's tokens; the image is read on first use.
 
         Raises:
             BadInputError: it cannot be read; names the prompt and the image.
@@ -63,7 +63,7 @@ class Pictures:
         return self._layouts[self._sizes[source.key]]
 
     def layout_of(self, key: str) -> Layout:
-        """The layout of an image that was seen."""
+        """Return the layout of an image that was seen."""
         return self._layouts[self._sizes[key]]
 
     def same_layout(self, key: str, other: str) -> None:
@@ -71,11 +71,11 @@ class Pictures:
         self._sizes[key] = self._sizes[other]
 
     def inputs(self, key: str) -> dict[str, Tensor]:
-        """What the processor makes of an image's pixels."""
+        """Return the processor's output for an image's pixels."""
         return self.processed(self._read(self._sources[key], f"image {key}"), key)[0]
 
     def processed(self, image: Image, where: str) -> tuple[dict[str, Tensor], str]:
-        """The pixels as the model takes them, and the text that stands for the image.
+        """Return the pixels as the model takes them, and the text that stands for the image.
 
         Raises:
             BadInputError: the processor refuses the image.
@@ -116,7 +116,7 @@ class Pictures:
 
 
 class Features:
-    """What a model's vision tower and projector make of images: [tokens, d] each, the last ones used are kept."""
+    """Features of images from tower and projector: [tokens, d] each, the last ones used are kept."""
 
     def __init__(self, model: PreTrainedModel, pictures: Pictures, most_bytes: int = FEATURE_BYTES) -> None:
         self._tower = getattr(model, "model", model)
@@ -132,7 +132,7 @@ class Features:
         self.computed = 0
 
     def of(self, key: str) -> Tensor:
-        """[tokens, d] of an image, as a plain call of the model computes them.
+        """Return [tokens, d] of an image, as a plain call of the model computes them.
 
         Raises:
             BadInputError: there are more or fewer of them than the processor gives tokens.
@@ -153,7 +153,7 @@ class Features:
         return found
 
     def exchange(self, key: str, donor: str, tokens: tuple[int, ...]) -> str:
-        """The key of an image with some of its tokens' features (numbers from 0) taken from another of its layout."""
+        """Return the key of an image with some tokens' features (from 0) taken from another of its layout."""
         made = f"{key} with {hashlib.sha256(repr(tokens).encode()).hexdigest()[:16]} of {donor}"
         self._exchanges[made] = key, donor, tokens
         self._pictures.same_layout(made, key)

@@ -34,7 +34,7 @@ def open_vlm(
     revision: str | None = None,
     subfolder: str | None = None,
 ) -> Adapter | None:
-    """The adapter of a vision-language model.
+    """Return the adapter of a vision-language model.
 
     Args:
         model: a hub id, a folder, `module:object`, or a model of transformers in memory: alone, or as a pair with its
@@ -75,14 +75,14 @@ def open_vlm(
 
 @opens("preprocessor_config.json")
 def load_processor(source: Source, trust_remote_code: bool) -> Any:
-    """The processor saved beside a model. Raises BadInputError if there is none for images and text."""
+    """Return the processor saved beside a model. Raises BadInputError if there is none for images and text."""
     folder = None if source.texts is None or not any(source.texts.glob("*processor_config.json")) else source.texts
     processor = loading.from_pretrained(AutoProcessor, source, folder, trust_remote_code=trust_remote_code)
     return checked_processor(processor, source.name)
 
 
 def checked_processor(processor: Any, name: str) -> Any:
-    """The processor itself. Raises BadInputError if it does not read images and text, or gives no offsets."""
+    """Return the processor itself. Raises BadInputError if it does not read images and text, or gives no offsets."""
     tokenizer = getattr(processor, "tokenizer", None)
     if tokenizer is None or getattr(processor, "image_processor", None) is None:
         raise BadInputError(

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def is_needed(model: PreTrainedModel) -> bool:
-    """Whether the model numbers positions by time, height and width."""
+    """Return True if the model numbers positions by time, height and width."""
     return hasattr(getattr(model, "model", model), "get_rope_index")
 
 
 def positions(
     model: PreTrainedModel, rows: Sequence[Encoded], placeholder: int, pictures: Pictures, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """[3, B, T] positions of whole rows (of one length), and [B, 1] how far a row's next position is from its length.
+    """Return [3, B, T] positions of rows of one length, and [B, 1] each next position less the length.
 
     Args:
         placeholder: the token that stands for a patch.

@@ -50,7 +50,7 @@ class ImagePromptEncoder(PromptEncoder):
         return "" if self.bos == "no" else str(self.tokenizer.bos_token)
 
     def _require_known(self, ids: Sequence[int], where: str) -> None:
-        """What stands for an image needs no embedding: the image's features take its place."""
+        """Check tokens' embeddings but for an image's placeholders, which features replace."""
         super()._require_known([i for i in ids if i != self.pictures.config.image_token_id], where)
 
     def _chat_date(self) -> str | None:
@@ -67,7 +67,7 @@ class ImagePromptEncoder(PromptEncoder):
         return opening
 
     def render(self, prompt: Prompt) -> Rendered:
-        """The text of a prompt with every image expanded as the processor does it.
+        """Return the text of a prompt with every image expanded as the processor does it.
 
         Raises:
             BadInputError: an image cannot be read, or text that stands for an image is part of the prompt's text.
@@ -95,7 +95,7 @@ class ImagePromptEncoder(PromptEncoder):
         return joined(self.opening, parts)
 
     def unexpanded(self) -> str:
-        """One image alone as the processor is given it, before it expands it."""
+        """Return one image alone as the processor is given it, before it expands it."""
         token = str(self.processor.image_token)
         if self.chat:
             return self._with_bos_as_asked(self._chat_opening(1))
@@ -110,7 +110,7 @@ class ImagePromptEncoder(PromptEncoder):
                 )
 
     def _turn(self, texts: list[str]) -> str:
-        """The opening of a chat with these images expanded in it."""
+        """Return the opening of a chat with these images expanded in it."""
         n = len(texts)
         if n not in self._openings:
             self._openings[n] = self._with_bos_as_asked(self._chat_opening(n))
@@ -167,7 +167,7 @@ class ImagePromptEncoder(PromptEncoder):
     def _whole_spans(
         self, prompt: Prompt, shown: Rendered, offsets: Offsets, placed: list[list[int]]
     ) -> tuple[tuple[int, int], ...]:
-        """The token span of each image with what the family puts around it; never less than its placeholders."""
+        """Return the token span of each image with what the family puts around it; never less than its placeholders."""
         shift = len(self.prefix)
         in_place = [c for c, s in zip(shown.spans, prompt.segments, strict=True) if isinstance(s, ImageSegment)]
         spans = []
@@ -185,7 +185,7 @@ class ImagePromptEncoder(PromptEncoder):
     def _env(
         self, prompt: Prompt, segment: ImageSegment, placed: list[int], grids: tuple[Grid, ...], image: int
     ) -> tuple[tuple[int, int], ...]:
-        """The ENV form of an image: the patches that its box touches, or all."""
+        """Return the ENV form of an image: the patches that its box touches, or all."""
         if segment.box is None:
             return runs(placed)
         own = [g for g in grids if g.image == image]

@@ -1,4 +1,4 @@
-"""What a model must be able to do to be measured: the `Adapter` protocol and the values it passes.
+"""The `Adapter` protocol: everything a model must be able to do to be measured, and the values passed.
 
 Measurements import only this module, never transformers. Shapes: B rows of a batch, T positions,
 V vocabulary, H heads of one mixer, D head width, d model width. Layers are numbered from 1.
@@ -55,7 +55,7 @@ class Mixer:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is known of a model before anything is measured.
+    """The facts about a model that are known before anything is measured.
 
     `mixers` is empty for a model without heads (an LSTM): its head results are null, never 0.
     `capabilities`: `prefix` (a shared prefix can be cached), `hidden` (hidden states), `tap` (head traces),
@@ -102,7 +102,7 @@ class ModelInfo:
 
     @property
     def can_edit(self) -> bool:
-        """Whether heads can be edited one by one."""
+        """True if heads can be edited one by one."""
         return "tap" in self.capabilities and "edit" not in dict(self.lacks)
 
     @property
@@ -117,7 +117,7 @@ class ModelInfo:
             raise ValueError(f"{self.name}: two of its mixers name the same head of a layer; see Mixer.first")
 
     def why_not(self, capability: Capability) -> str:
-        """Why the model lacks a capability, for messages."""
+        """Return the reason for which the model lacks a capability, for messages."""
         return dict(self.lacks).get(capability, NO_REASON[capability])
 
     @property
@@ -133,7 +133,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where an image's patches stand among a row's tokens, row by row, and which part of the image they cover.
+    """The places of an image's patches among a row's tokens, row by row, and the part of the image they cover.
 
     Attributes:
         start: the position of the first patch.
@@ -155,14 +155,14 @@ class Grid:
             object.__setattr__(self, "pitch", self.columns)
 
     def touched(self, box: Box) -> tuple[range, range]:
-        """The rows and the columns of the patches that a box (fractions of the image) touches; empty outside."""
+        """Return the rows and columns of the patches that a box (fractions of the image) touches; empty outside."""
         left, top, right, bottom = self.region
         down = _touched(box[1], box[3], top, bottom, self.rows)
         across = _touched(box[0], box[2], left, right, self.columns)
         return down, across
 
     def spans(self, down: range, across: range) -> tuple[tuple[int, int], ...]:
-        """Half-open token spans of some rows and columns of patches."""
+        """Return the half-open token spans of some rows and columns of patches."""
         if not across:
             return ()
         begins = [self.start + row * self.pitch for row in down]
@@ -170,7 +170,7 @@ class Grid:
 
 
 def _touched(low: float, high: float, first: float, last: float, n: int) -> range:
-    """The cells that [low, high] touches of n equal ones from `first` to `last`; an edge alone is no touch."""
+    """Return the cells of n equal ones from `first` to `last` that [low, high] touches; an edge alone is no touch."""
     scale = n / (last - first)
     start, stop = math.floor((low - first) * scale + EDGE), math.ceil((high - first) * scale - EDGE)
     return range(min(max(start, 0), n), max(min(stop, n), 0))
@@ -204,11 +204,11 @@ class Encoded:
         return tuple(p for a, b in self.env for p in range(a, b))
 
     def after(self, start: int) -> Encoded:
-        """The same row when the first `start` tokens are in a prefix."""
+        """Return the same row for a model that holds its first `start` tokens as a prefix."""
         return replace(self, start=start)
 
     def upto(self, length: int) -> Encoded:
-        """The row's first `length` tokens with the images among them: what a prefix is made of, without an ENV form."""
+        """Return the row's first `length` tokens with the images among them, as a prefix without an ENV form."""
         kept = sum(begin < length for begin, _ in self.image_spans)
         return Encoded(self.ids[:length], images=self.images[:kept], image_spans=self.image_spans[:kept])
 
@@ -227,7 +227,7 @@ class Prefix(Protocol):
         ...
 
     def select(self, rows: Sequence[int]) -> Prefix:
-        """A prefix of these rows, in this order; a row may come several times."""
+        """Return a prefix of these rows, in this order; a row may come several times."""
         ...
 
 
@@ -275,11 +275,11 @@ class HeadEdit:
     cut: EdgeCut | None = None
 
     def rows(self, part: slice) -> HeadEdit:
-        """The edit of some rows of the batch, so that a batch halved for memory keeps its edits."""
+        """Return the edit of some rows of the batch, so that a batch halved for memory keeps its edits."""
         return self.pick(range(*part.indices(max(t.shape[0] for t in self._tensors()))))
 
     def pick(self, rows: Sequence[int]) -> HeadEdit:
-        """The edit of the rows with these numbers; what is the same for every row stays as it is.
+        """Return the edit of the rows with these numbers; what is the same for every row stays as it is.
 
         Raises:
             ValueError: a row's donor is not among them.
@@ -309,7 +309,7 @@ class HeadEdit:
 
     @property
     def per_row(self) -> bool:
-        """Whether rows differ in any part of the edit."""
+        """Return True if rows differ in any part of the edit."""
         return any(t.shape[0] > 1 for t in self._tensors())
 
     def _tensors(self) -> list[Tensor]:
@@ -320,7 +320,7 @@ class HeadEdit:
 
 @runtime_checkable
 class Trace(Protocol):
-    """What one mixer did in a traced forward pass.
+    """The record of one mixer in a traced forward pass.
 
     Keys are right-aligned: the last of the Tk is the newest token (a sliding window's cache may hold fewer than all).
 
@@ -353,7 +353,7 @@ class Trace(Protocol):
     def ahead(self) -> bool: ...  # noqa: D102
 
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:
-        """[B, H, r, keys]: the mixing weights of some query rows over the first `keys` keys (default all Tk).
+        """Return [B, H, r, keys], the mixing weights of some query rows over the first `keys` keys (default all Tk).
 
         `keys` must reach the last of the rows. Computed on demand, a fresh tensor each time; nothing T x T is kept.
         """
@@ -377,15 +377,15 @@ class Adapter(Protocol):
 
     @property
     def info(self) -> ModelInfo:
-        """What is known of the model."""
+        """The facts about the model."""
         ...
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Token ids and ENV spans. Raises BadInputError where a prompt is too long or a token crosses the ENV span."""
+        """Return token ids and ENV spans. Raises BadInputError: a prompt too long, a token across the ENV span."""
         ...
 
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
-        """The tokens of each word after a prompt. Raises BadInputError if the tokenizer merges across the join."""
+        """Return the tokens of each word after a prompt. Raises BadInputError where a token crosses the join."""
         ...
 
     def prefill(self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None) -> Prefix:
@@ -404,7 +404,7 @@ class Adapter(Protocol):
         hidden: Sequence[int] = (),
         trace: bool = False,
     ) -> Forward:
-        """Logits at each row's last position.
+        """Return the logits at each row's last position.
 
         With `prefix`, each row's tokens after `row.start` go on from the prefix' rows (one prefix row for all,
         or one for each). `trace` keeps the autograd graph; otherwise no graph is built.
@@ -414,7 +414,7 @@ class Adapter(Protocol):
     def follow(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
-        """[B, paths, V] fp32 logits after each path of tokens that goes on from each row.
+        """Return [B, paths, V] fp32 logits after each path of tokens that continues each row.
 
         An empty path is the row's end.
 
@@ -425,7 +425,7 @@ class Adapter(Protocol):
         ...
 
     def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
-        """Logits [..., V] of hidden states [..., d]; `normed` says that the final norm was already applied."""
+        """Return logits [..., V] of hidden states [..., d]; `normed`: the final norm was already applied."""
         ...
 
 
@@ -434,7 +434,7 @@ class Untrainable(Protocol):
     """An adapter that can make the same architecture with random weights: a reference for head counts (§10)."""
 
     def untrained(self, seed: int) -> Adapter:
-        """The same architecture, tokenizer and dtype with seeded random weights."""
+        """Return the same architecture, tokenizer and dtype with seeded random weights."""
         ...
 
 
@@ -448,7 +448,7 @@ class Restartable(Protocol):
     def restart(
         self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
     ) -> Tensor:
-        """Last-position logits [B, V] in fp32 of layers `layer` (from 1) to the last.
+        """Return last-position logits [B, V] in fp32 of layers `layer` (from 1) to the last.
 
         Args:
             residual: [B, T, d], the state that enters `layer` (`Forward.hidden[layer - 1]`) for each row's new tokens.
@@ -486,7 +486,7 @@ class Readable(Protocol):
     """An adapter that can show token ids as text, for plots."""
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """Each token as text, spaces included."""
+        """Return each token as text, spaces included."""
         ...
 
 
@@ -495,7 +495,7 @@ class Exchangeable(Adapter, Protocol):
     """An adapter of images that can give a row some of another row's patches: as the language model receives them."""
 
     def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
-        """The row with the donor's patches at these token positions; the patches of both stand in the same places."""
+        """Return the row with the donor's patches at these positions; both rows' patches have the same places."""
         ...
 
 
@@ -504,7 +504,7 @@ class Embedded(Protocol):
     """An adapter that shows its input embeddings: distances between distributions over tokens use them (§16)."""
 
     def token_embeddings(self, ids: Sequence[int]) -> Tensor:
-        """[ids, d] the input embeddings of tokens, without positions."""
+        """Return [ids, d] the input embeddings of tokens, without positions."""
         ...
 
 

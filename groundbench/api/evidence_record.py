@@ -114,7 +114,7 @@ class RecordSet:
     """For each record's id the number of the record whose evidence it is compared with; none where there is none."""
 
     def other_prompt(self, record: EvidenceRecord) -> Prompt | None:
-        """The record's prompt on another record's evidence."""
+        """Return the record's prompt on another record's evidence."""
         at = self.other.get(record.id)
         if at is None:
             return None
@@ -122,7 +122,7 @@ class RecordSet:
         return record.prompt(lender.evidence or None, lender.image)
 
     def digest(self) -> str:
-        """A hash of everything in the records that decides a number (16 hex digits)."""
+        """Return a hash of everything in the records that decides a number (16 hex digits)."""
         found = hashlib.sha256()
         for r in self.records:
             other = self.other_prompt(r)
@@ -140,12 +140,12 @@ def _content(prompt: Prompt) -> tuple[str, ...]:
 
 
 def evidence_group(evidence: str) -> str:
-    """The default group of a record: a hash of its evidence, so that one document never stands in two splits."""
+    """Return the default group of a record: a hash of its evidence, so that one document never stands in two splits."""
     return hashlib.sha256(" ".join(evidence.split()).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def around(template: str, question: str) -> tuple[str, str]:
-    """What a template puts before and after the evidence.
+    """Return the text that a template puts before and after the evidence.
 
     Raises:
         BadInputError: the template has not exactly one `{evidence}`, or `{question}` more than once.

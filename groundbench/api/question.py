@@ -1,4 +1,4 @@
-"""What a screening asks: a question with one true answer among several, and where its evidence stands.
+"""Screening questions: a prompt with its evidence, candidate answers, and the one that is true.
 
 This module knows nothing of models, like `testbed`. A question set is a tuple of questions; what a model answers, what
 it would have answered without the evidence or on other evidence, and whether it errs are functions of them.
@@ -89,7 +89,7 @@ class Question:
 
     @property
     def conflicts(self) -> bool:
-        """Whether the evidence contradicts what is usual."""
+        """True if the evidence contradicts what is usual."""
         return self.usual is not None and self.usual != self.truth
 
     def _fault(self, what: str) -> BadInputError:
@@ -97,7 +97,7 @@ class Question:
 
 
 def digest(questions: Iterable[Question]) -> str:
-    """A hash of everything in the questions that decides a number (16 hex digits)."""
+    """Hash everything in the questions that decides a number (16 hex digits)."""
     rows = [
         [q.id, q.kind, q.form, q.group, q.answers, q.truth, q.usual, q.also]
         + [[] if p is None else [p.join, [_plain(s) for s in p.segments]] for p in (q.prompt, q.without, *q.mismatched)]

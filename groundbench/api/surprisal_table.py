@@ -38,7 +38,7 @@ class SurprisalTable:
         return int(np.isnan(self.surprisal).sum())
 
     def dense(self) -> Floats:
-        """S[n, u, v]: frames x nouns shown x targets; NaN where there is no row."""
+        """Return S[n, u, v]: frames x nouns shown x targets; NaN where there is no row."""
         v = len(self.nouns)
         s = np.full((len(self.frames), v, v), np.nan)
         s[self.frame, self.env, self.target] = self.surprisal

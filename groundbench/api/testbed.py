@@ -1,4 +1,4 @@
-"""What a model is shown and asked: nouns, ENV forms, frames, prompts, testbeds (protocol §2-§4).
+"""Nouns, ENV forms, frames, prompts and testbeds: everything that a model is shown and asked (protocol §2-§4).
 
 This module knows nothing of models. A testbed turns (frame, noun shown, ENV form) into a `Prompt`;
 everything measured is a function of such prompts and of the words that may follow them.
@@ -52,7 +52,7 @@ class EnvForm:
 
 
 def form_name_fault(name: str) -> str | None:
-    """The reason for which a text cannot name an ENV form, or None.
+    """Return the reason for which a text cannot name an ENV form, or None.
 
     A form's name is asked for on the command line and becomes part of the names of files.
     """
@@ -74,7 +74,7 @@ class ImageSource(Protocol):
         ...
 
     def load(self) -> Image:
-        """The picture in RGB."""
+        """Load the image in RGB."""
         ...
 
 
@@ -161,26 +161,26 @@ class Testbed(ABC):
 
     @abstractmethod
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
-        """The frames in which this form is shown."""
+        """Return the frames in which this form is shown."""
 
     @abstractmethod
     def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
-        """The context in which `env` is shown in `frame`. Raises KeyError if the noun has no such form."""
+        """Return the context that shows `env` in `frame`. Raises KeyError if the noun has no such form."""
 
     @abstractmethod
     def target(self, noun: Noun) -> str:
-        """The language form of the noun: the word whose surprisal is measured."""
+        """Return the language form of the noun: the word whose surprisal is measured."""
 
     def target_in(self, noun: Noun, form: EnvForm) -> str:
-        """What `target` is in this form; the same in all forms unless a testbed says otherwise."""
+        """Return `target` as it is in this form; the same in all forms unless a testbed says otherwise."""
         return self.target(noun)
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
-        """Nouns left out of this form, with the reason."""
+        """Return the nouns left out of this form, with the reason."""
         return {}
 
     def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
-        """Pairs (noun shown, noun asked for) that are no mismatch though the nouns differ, e.g. synonyms.
+        """Return pairs (noun shown, noun asked for) that are no mismatch though the nouns differ, e.g. synonyms.
 
         In a frame of the noun asked for, the other one is never shown.
         """
@@ -188,16 +188,16 @@ class Testbed(ABC):
 
     @property
     def default_forms(self) -> tuple[EnvForm, ...]:
-        """What is measured where no form is named: all of a ladder, else the default form."""
+        """The forms measured where none is named: all of a ladder, else the default form."""
         return self.forms if self.ladder else (self.form(self.default_form),)
 
     def nouns_of(self, form: EnvForm) -> tuple[Noun, ...]:
-        """The nouns that have this form."""
+        """Return the nouns that have this form."""
         left_out = self.excluded(form)
         return tuple(n for n in self.nouns if n.word not in left_out)
 
     def form(self, name: str) -> EnvForm:
-        """The form of that name. Raises BadInputError."""
+        """Return the form of that name. Raises BadInputError."""
         known = (*self.forms, *self.joined)
         for form in known:
             if form.name == name:
@@ -207,33 +207,33 @@ class Testbed(ABC):
         )
 
     def noun(self, word: str) -> Noun:
-        """The noun of that name. Raises BadInputError."""
+        """Return the noun of that name. Raises BadInputError."""
         for noun in self.nouns:
             if noun.word == word:
                 return noun
         raise BadInputError(f"testbed {self.name!r} has no noun {word!r} among its {len(self.nouns)}")
 
     def ideal_gain(self, form: EnvForm) -> float | None:
-        """The ideal observer's gain in nats, where the generator of the training corpus is known; else None."""
+        """Return the ideal observer's gain in nats, where the corpus' generator is known; else None."""
         return None
 
     def identity(self) -> dict[str, object]:
-        """What besides the prompts tells two testbeds apart, e.g. a corpus' tier set; part of the hash."""
+        """Return what besides the prompts tells two testbeds apart, e.g. a corpus' tier set; part of the hash."""
         return {}
 
     def digest(self) -> str:
-        """A hash of everything that decides a number: prompts, targets and identity (16 hex digits)."""
+        """Hash everything that decides a number: prompts, targets and identity (16 hex digits)."""
         parts: list[object] = [self.name, self.version, self.identity()]
         for form in self.forms:
             parts += self._parts(form)
         return _hash(parts)
 
     def form_digest(self, form: EnvForm) -> str:
-        """A hash of everything that decides one form's numbers (16 hex digits)."""
+        """Hash everything that decides one form's numbers (16 hex digits)."""
         return _hash([self.name, self.version, self.identity(), *self._parts(form)])
 
     def _parts(self, form: EnvForm) -> list[object]:
-        """A form's prompts (of one noun in every frame, of every noun in one), targets and what is no mismatch."""
+        """Yield a form's prompts (one noun in every frame, every noun in one), targets and pairs without mismatch."""
         parts: list[object] = []
         nouns = self.nouns_of(form)
         for frame in self.frames(form):
@@ -257,7 +257,7 @@ class Trainable(Protocol):
     """A testbed with a corpus that models can be trained on (a `groundbench.training.corpus.Corpus`)."""
 
     def corpus(self, **options: Any) -> Any:
-        """The corpus under these options, e.g. its density."""
+        """Return the corpus under these options, e.g. its density."""
         ...
 
 
@@ -272,7 +272,7 @@ def _plain(prompt: Prompt) -> list[list[object]]:
 
 
 def text_prompt(frame: Frame, env: Noun, form: str, shown: str, join: str = " ") -> Prompt:
-    """A prompt of a text form: the frame's template with `shown` in its slot.
+    """Return a prompt of a text form: the frame's template with `shown` in its slot.
 
     Raises:
         BadInputError: the template has no slot.

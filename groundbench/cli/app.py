@@ -65,7 +65,7 @@ class Commands(LazyGroup):
 
 @dataclass
 class Session:
-    """What must be known when a command fails; `ctx.obj` of every command."""
+    """The state that a failing command needs; `ctx.obj` of every command."""
 
     debug: bool = False
     resumes: bool = False
@@ -126,7 +126,9 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:  # the one place where errors become sentences
         return _say(error, session)
     if code == INTERRUPTED:
-        goes_on = "; the same command goes on where it stopped" if session.kept else ""
+        goes_on = "; nothing was kept (--out DIR keeps what is computed)" if session.resumes else ""
+        if session.kept:
+            goes_on = f"; what was computed is kept in {session.out}, and the same command goes on from it"
         typer.echo(f"groundbench: interrupted{goes_on}", err=True)
     return code if isinstance(code, int) else DONE
 
@@ -145,7 +147,7 @@ def _say(error: Exception, session: Session) -> int:
 
 
 def _say_usage(error: typer.TyperException) -> int:
-    """A mistyped command or option: one sentence, and where its help is."""
+    """Return a mistyped command or option: one sentence, and where its help is."""
     ctx: Any = getattr(error, "ctx", None)
     if type(error).__name__ != "NoArgsIsHelpError":  # that one has shown the help already
         path = "groundbench" if ctx is None else ctx.command_path

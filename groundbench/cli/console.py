@@ -1,4 +1,4 @@
-"""Where commands write: results to stdout, everything else to stderr.
+"""The output of commands: results on stdout, everything else on stderr.
 
 Names come from users' files and may hold anything: so no text is ever read as markup here, and what is to be bold is
 said by `bold`. What an output cannot write (not UTF-8, bytes of a file's name) is written as an escape.
@@ -10,6 +10,7 @@ import codecs
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,26 +22,28 @@ from rich.text import Text
 from groundbench.results.text.numbers import p_value as written_p
 
 PIPE_WIDTH = 160
+LEAST_PROSE = 24
+"""Columns below which the last cell of a list is not wrapped."""
 
 
 def out() -> Console:
-    """The console of results: as wide as the terminal, and wide enough for a whole row where a program reads it."""
+    """Return the console of results: as wide as the terminal, and wide enough for a whole row in a pipe."""
     narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(highlight=False, markup=False, emoji=False, width=None if narrow else PIPE_WIDTH)
 
 
 def bold(text: str) -> Text:
-    """A part of `say` in bold."""
+    """Return a part of `say` in bold."""
     return Text(text, style="bold")
 
 
 def say(*parts: str | Text, soft_wrap: bool = False) -> None:
-    """One paragraph on stdout, of texts and `bold` ones."""
+    """Return one paragraph on stdout, of texts and `bold` ones."""
     out().print(Text.assemble(*parts), soft_wrap=soft_wrap)
 
 
 def note(message: str) -> None:
-    """One line on stderr."""
+    """Return one line on stderr."""
     Console(stderr=True, highlight=False, markup=False, emoji=False).print(message, soft_wrap=True)
 
 
@@ -55,7 +58,7 @@ def show_table(
     legend: Mapping[str, str] | None = None,
     headline: bool = False,
 ) -> None:
-    """A table on stdout that fits its width without breaking a number. Cells are no markup.
+    """Print a table; `right` names the columns of numbers, `lines` parts the rows. Cells are no markup.
 
     Args:
         right: the columns that are numbers.
@@ -101,7 +104,7 @@ Cells = Sequence[Sequence[str]]
 
 
 def _least(head: str, cells: Sequence[str], number: bool) -> int:
-    """The width of a column in which only words are wrapped, never a number or an interval."""
+    """Return the width of a column in which only words are wrapped, never a number or an interval."""
 
     def longest(text: str, whole: bool) -> int:
         return cell_len(text) if whole else max(map(cell_len, text.split(" ")), default=0)
@@ -110,12 +113,12 @@ def _least(head: str, cells: Sequence[str], number: bool) -> int:
 
 
 def _least_width(heads: Sequence[str], rows: Cells, right: Sequence[str]) -> int:
-    """The least width of a whole table, with its lines."""
+    """Return the least width of a whole table, with its lines."""
     return 1 + sum(3 + _least(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads))
 
 
 def _widths(heads: Sequence[str], rows: Cells, right: Sequence[str], most: int) -> list[int]:
-    """A width for each column: what it wants, or its least and a share of what is left."""
+    """Return a width for each column: what it wants, or its least and a share of what is left."""
     least = [_least(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads)]
     wanted = [max(map(cell_len, (head, *(row[i] for row in rows)))) for i, head in enumerate(heads)]
     left = most - 1 - sum(3 + width for width in least)
@@ -132,7 +135,7 @@ def _is_interval(cell: str) -> bool:
 
 
 def _show_blocks(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
-    """One block of lines for each record."""
+    """Return one block of lines for each record."""
     if title:
         console.print(bold(title))
     width = max(map(cell_len, heads), default=0)
@@ -143,18 +146,21 @@ def _show_blocks(console: Console, heads: Sequence[str], rows: Sequence[Sequence
 
 
 def show_list(title: str, rows: Iterable[Sequence[str]]) -> None:
-    """A titled list in aligned columns; a long line is never cut, so that a path in it can be copied."""
+    """Return a titled list in aligned columns; a long line is never cut, so that a path in it can be copied."""
     cells = [tuple(row) for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]) - 1)] if cells else []
     console = out()
     console.print(bold(title))
     for row in cells:
         line = " ".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True))
+        indent = sum(widths) + len(widths)
+        if cell_len(line) > console.width > indent + LEAST_PROSE and "/" not in row[-1]:
+            line = textwrap.fill(row[-1], console.width, initial_indent=line[:indent], subsequent_indent=" " * indent)
         console.print(line, soft_wrap=True)
 
 
 def show_json(value: Any) -> None:
-    """A value as indented JSON on stdout."""
+    """Return a value as indented JSON on stdout."""
     print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
@@ -176,29 +182,29 @@ def prepare_streams() -> None:
 
 
 def _escaped(error: UnicodeError) -> tuple[str, int]:
-    """What cannot be encoded, as JSON escapes it: a JSON string stays one."""
+    """Escape what cannot be encoded as JSON does, so that a JSON string remains one."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(json.dumps(c)[1:-1] for c in error.object[error.start : error.end]), error.end
 
 
 def nats(value: float | None, digits: int = 3) -> str:
-    """A number of nats; unmeasured is said, never 0."""
+    """Return a number of nats; unmeasured is said, never 0."""
     return "not measured" if value is None else f"{value:.{digits}f}"
 
 
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
-    """A 95 % interval, or nothing."""
+    """Return a 95 % interval, or nothing."""
     return "" if low is None or high is None else f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def p_value(p: float | None) -> str:
-    """A p-value as pages write it; one that could not be tested is said."""
+    """Return a p-value; one that could not be tested is said."""
     return written_p(p) or "not testable"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Write seconds as a person says them."""
     if seconds < 1:
         return "under 1 s"
     if seconds < 120:

@@ -14,7 +14,7 @@ OTHERS = 5
 
 
 def save_sheet(path: Path, bed: Testbed, form: EnvForm, noun: Noun, frames: list[Frame]) -> None:
-    """One row a frame: the noun's picture, then mismatched ones, boxes outlined, what is shown written above.
+    """Return one row a frame: the noun's picture, then mismatched ones, boxes outlined, what is shown written above.
 
     Raises:
         BadInputError: the form shows no pictures, or the file cannot be written.
@@ -40,7 +40,7 @@ def save_sheet(path: Path, bed: Testbed, form: EnvForm, noun: Noun, frames: list
 
 
 def _outlined(segment: ImageSegment) -> Image.Image:
-    """The picture, at most SIDE in width and height, its box in red."""
+    """Return the picture, at most SIDE in width and height, its box in red."""
     image = segment.image.load().copy()
     image.thumbnail((SIDE, SIDE))
     if segment.box is not None:

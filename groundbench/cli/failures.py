@@ -17,14 +17,14 @@ _USERS_PATH = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirect
 
 
 class Explanation(NamedTuple):
-    """What is said of an error on stderr, and the exit code."""
+    """The sentence for an error on stderr, and the exit code."""
 
     sentence: str
     exit_code: int
 
 
 def explain(error: BaseException, *, kept: bool = True) -> Explanation | None:
-    """The sentence and exit code of an error, or None for a fault nobody foresaw: its traceback is wanted.
+    """Return the sentence and exit code of an error, or None for a fault nobody foresaw: its traceback is wanted.
 
     Args:
         kept: results were written as they came, so that the same command goes on from them.
@@ -62,7 +62,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _of_pydantic(error: BaseException) -> Explanation | None:
-    """A schema error that no reader turned into its own sentence: still one sentence, never pydantic's page."""
+    """Return a schema error that no reader turned into its own sentence: still one sentence, never pydantic's page."""
     pydantic: Any = sys.modules.get("pydantic")
     if pydantic is None or not isinstance(error, pydantic.ValidationError):
         return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -32,7 +33,7 @@ class LazyGroup(TyperGroup):
             self.add_command(TyperCommand(name, short_help=entry.help, rich_help_panel=entry.panel))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The real command behind the name in `args[0]`. An unknown name is a usage error with suggestions."""
+        """Return the real command behind the name in `args[0]`. An unknown name is a usage error with suggestions."""
         name, placeholder, rest = super().resolve_command(ctx, args)
         if name is None or placeholder is None:  # shell completion of an unknown word
             return name, placeholder, rest
@@ -42,7 +43,7 @@ class LazyGroup(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """The command of that name, from its module `groundbench.cli.commands.NAME` (with `_` for `-`).
+    """Return the command of that name, from its module `groundbench.cli.commands.NAME` (with `_` for `-`).
 
     The module has either an `app` (commands of its own) or a function of the command's name and an `EPILOG`.
     """
@@ -57,7 +58,7 @@ def load(name: str) -> Any:
 
 
 def tidy(command: Any) -> Any:
-    """The same command with a help page a person can read.
+    """Return the same command with a help page a person can read.
 
     The variable of every option follows one rule that the main page states, so it is not repeated at each; a flag
     shows no type; and a paragraph of the docstring is wrapped to the terminal, not to the source.
@@ -66,6 +67,12 @@ def tidy(command: Any) -> Any:
         param.show_envvar = False
         if isinstance(param, TyperOption) and param.is_flag:
             param.metavar = ""
+        elif param.metavar is None and len(choices := _choices(param)) > 1:
+            param.metavar = "WHICH"  # a list of choices would be broken within a word
+            param.help = f"{(param.help or '').rstrip()} One of: {', '.join(choices)}.".strip()
+        if (getattr(param, "max", None) or 0) >= 2**31:  # a bound of the machine's, not of the option's
+            param._get_number_range_help_str = partial("x>={}".format, param.min)
+    command.get_help_option = _plain_help(command.get_help_option)
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(" ".join(line.strip() for line in p.split("\n")) for p in paragraphs)
     inner_commands = getattr(command, "commands", {})
@@ -74,6 +81,25 @@ def tidy(command: Any) -> Any:
     for inner in inner_commands.values():
         tidy(inner)
     return command
+
+
+def _choices(param: Any) -> tuple[str, ...]:
+    """Return the words that an option takes, if it takes some words only."""
+    annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+    kinds = (annotation, *get_args(annotation))
+    return tuple(str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
+
+
+def _plain_help(found: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the option --help without a type: it is a flag."""
+
+    def option(ctx: Any) -> Any:
+        made = found(ctx)
+        if made is not None:
+            made.metavar = ""
+        return made
+
+    return option
 
 
 def _prepared(invoke: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -93,7 +119,7 @@ def _prepared(invoke: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def expanded(value: Any) -> Any:
-    """A path, a text that begins with `~`, or several of them, with the home folder in its place."""
+    """Return a path, a text that begins with `~`, or several of them, with the home folder in its place."""
     if isinstance(value, list | tuple):
         return type(value)(expanded(v) for v in value)
     if isinstance(value, str) and value.startswith("~"):

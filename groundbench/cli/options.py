@@ -1,4 +1,4 @@
-"""What several commands share: options with their help, and how examples are shown."""
+"""Options that several commands share, with their help and the form of examples."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from groundbench.api.errors import BadInputError
+from groundbench.cli.completion import complete_form, complete_testbed
 
 LOADING, SIZE, CAUSE, FALSIFIERS = "Loading the model", "Size", "Heads and ablation", "Falsifiers"
 
@@ -26,6 +27,7 @@ Testbed = Annotated[
     str | None,
     typer.Option(
         help="A testbed's name (see `groundbench tasks list`) or a YAML file.",
+        autocompletion=complete_testbed,
         show_default="that of what a checkpoint was trained on here, ladder for any other model",
         metavar="NAME",
     ),
@@ -35,6 +37,7 @@ Forms = Annotated[
     typer.Option(
         "--env-form",
         help="How the noun is shown, e.g. word or gloss; repeat it for several, or give all.",
+        autocompletion=complete_form,
         show_default="all of a ladder, else the testbed's own",
         metavar="FORM",
     ),
@@ -292,13 +295,13 @@ Subfolder = Annotated[
 
 
 def split(values: list[str] | None) -> tuple[str, ...]:
-    """Values given by repetition or separated by commas, each once, in order."""
+    """Split values given by repetition or separated by commas, each once, in order."""
     parts = [part.strip() for value in values or () for part in value.split(",")]
     return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def number_or_all(option: str, text: str | None) -> int | Literal["all"] | None:
-    """A whole number, or `all`. Raises BadInputError."""
+    """Return a whole number, or `all`. Raises BadInputError."""
     if text is None:
         return None
     if text == "all":
@@ -309,7 +312,7 @@ def number_or_all(option: str, text: str | None) -> int | Literal["all"] | None:
 
 
 def numbers(option: str, text: str) -> tuple[int, ...]:
-    """Whole numbers separated by commas. Raises BadInputError."""
+    """Parse whole numbers separated by commas. Raises BadInputError."""
     try:
         found = tuple(int(part) for part in split([text]))
     except ValueError:
@@ -320,7 +323,7 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
 
 
 def overrides(pairs: Sequence[str]) -> dict[str, Any]:
-    """`config.n_layer=6` as a key of a preset and a YAML value. Raises BadInputError."""
+    """Parse `config.n_layer=6` as a key of a preset and a YAML value. Raises BadInputError."""
     import yaml
 
     values = {}
@@ -339,7 +342,7 @@ SIZE_OF_MEMORY = re.compile(r"\d+(\.\d+)?([KMG]I?B)", re.IGNORECASE)
 
 
 def parse_max_memory(text: str | None) -> dict[int | str, str] | None:
-    """`0=20GiB,cpu=60GiB` as accelerate wants it. Raises BadInputError."""
+    """Parse `0=20GiB,cpu=60GiB` as accelerate wants it. Raises BadInputError."""
     if text is None:
         return None
     bounds: dict[int | str, str] = {}
@@ -353,7 +356,7 @@ def parse_max_memory(text: str | None) -> dict[int | str, str] | None:
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a model is loaded."""
+    """The options by which a model is loaded."""
 
     dtype: Dtype = "auto"
     device: Device = "auto"
@@ -367,7 +370,7 @@ class LoadOptions:
     subfolder: Subfolder = None
 
     def load(self) -> dict[str, Any]:
-        """What an adapter is given; only what was asked for, since an adapter need not know every option."""
+        """Return the options for an adapter; only those asked for, since an adapter need not know every option."""
         given = asdict(self) | {"max_memory": parse_max_memory(self.max_memory)}
         default = {"dtype": "auto", "device": "auto", "bos": "auto"}  # of a device map `auto` is a choice
         return {n: v for n, v in given.items() if v is not None and v is not False and v != default.get(n)}
@@ -375,7 +378,7 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What is measured and how: the options of `groundbench.evaluation.options.Options`."""
+    """The measures of a run and their settings: `groundbench.evaluation.options.Options` as parameters."""
 
     env_form: Forms = None
     measure: Measures = None
@@ -399,7 +402,7 @@ class RunOptions:
     swap_rings: SwapRings = None
 
     def given(self) -> dict[str, Any]:
-        """The fields of `Options` that these parameters set. Raises BadInputError."""
+        """Return the fields of `Options` that these parameters set. Raises BadInputError."""
         from groundbench.measures.ablation.head_edits import EditStyle
         from groundbench.measures.ablation.options import AblationOptions
         from groundbench.measures.causal.options import CausalOptions
@@ -433,6 +436,6 @@ class RunOptions:
 
 
 def examples(*pairs: tuple[str, str]) -> str:
-    """A help epilog of (what it does, command line) pairs, in rich markup."""
+    """Return a help epilog of (what it does, command line) pairs, in rich markup."""
     lines = [f"[dim]# {what}[/dim]\n{command}" for what, command in pairs]
     return "\n".join(["[bold]Examples[/bold]", *lines])

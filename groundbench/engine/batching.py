@@ -45,7 +45,7 @@ class Plan:
     digest: str
 
     def summary(self) -> dict[str, object]:
-        """What stands in the manifest."""
+        """Summarise the plan for the manifest."""
         return {
             "batches": len(self.batches),
             "tokens": self.tokens,
@@ -55,7 +55,7 @@ class Plan:
 
 
 def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, cached: int) -> Plan:
-    """Batches under a budget of tokens, longest first so that memory runs out early or never.
+    """Return batches under a budget of tokens, longest first so that memory runs out early or never.
 
     Args:
         budget: tokens in one batch (at least one context always runs).
@@ -84,13 +84,13 @@ def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, cached: int) 
 
 
 def _end(contexts: Contexts, i: int) -> int:
-    """Tokens of a context, and of its longest target where that has several."""
+    """Return tokens of a context, and of its longest target where that has several."""
     longest = max(map(len, contexts.targets[i]))
     return len(contexts.rows[i]) + (longest if longest > 1 else 0)
 
 
 def _in_order(groups: Groups) -> list[tuple[Key, list[int]]]:
-    """Longest first; what goes on from one image's prefix stands together, since one prefix at a time is kept."""
+    """Order contexts: longest first; those of one image's prefix together, since one prefix at a time is kept."""
     longest: dict[Encoded, int] = {}
     first: dict[Encoded, int] = {}
     for (length, prefix, _), members in groups.items():
@@ -107,7 +107,7 @@ def _in_order(groups: Groups) -> list[tuple[Key, list[int]]]:
 
 
 def _rows(length: int, start: int, row: Encoded, budget: int, vocab_size: int) -> int:
-    """How many contexts a batch may have."""
+    """Count contexts a batch may have."""
     most = min(budget // (length - start), MAX_LOGITS // vocab_size)
     if row.images:
         most = min(most, MAX_CACHED * budget // length)
@@ -115,17 +115,17 @@ def _rows(length: int, start: int, row: Encoded, budget: int, vocab_size: int) -
 
 
 def _told(row: Encoded, targets: int) -> tuple[object, ...]:
-    """What the plan's hash knows of a context: its tokens, its images, and which targets it has."""
+    """Return what the plan's hash covers of a context: its tokens, its images, and its targets."""
     return (row.ids, targets, [str(image) for image in row.images]) if row.images else (row.ids, targets)
 
 
 def _together(targets: Targets) -> tuple[int, Targets]:
-    """What contexts of one batch have in common: how many targets, and the targets if any has several tokens."""
+    """Return what contexts of one batch share: the number of targets, or the targets if any has several tokens."""
     return len(targets), targets if max(map(len, targets)) > 1 else ()
 
 
 def _prefix_lengths(contexts: Contexts) -> list[int]:
-    """For each context the length of the prefix that it shares, or 0 where that saves little.
+    """Return for each context the length of the prefix that it shares, or 0 where that saves little.
 
     It is shared by the contexts of a frame, or by those of the same images, whatever their frame.
     """
@@ -144,7 +144,7 @@ def _prefix_lengths(contexts: Contexts) -> list[int]:
 
 
 def common_prefix(rows: Sequence[Encoded]) -> int:
-    """How many leading tokens all rows share, leaving each at least one token of its own.
+    """Count leading tokens all rows share, leaving each at least one token of its own.
 
     An image is shared whole or not at all, and its tokens alone do not tell which image it is.
     """

@@ -1,4 +1,4 @@
-"""Which contexts a table needs, and what stands after them: prompts encoded once, targets as token ids."""
+"""Tokenized prompts of one form and the target words scored after each. Identical prompts are run once."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def build_contexts(
     mismatches: int | None = None,
     seed: int = 0,
 ) -> Contexts:
-    """Prompts and targets of one form.
+    """Return prompts and targets of one form.
 
     A noun whose form or word the tokenizer merges with what stands beside it is left out where any model may read
     the testbed (natural language); elsewhere the model does not fit the testbed, which is refused.
@@ -101,7 +101,7 @@ def build_contexts(
 def _contexts(
     adapter: Adapter, testbed: Testbed, form: EnvForm, chosen: tuple[Noun, ...], mismatches: int | None, seed: int
 ) -> Contexts:
-    """The contexts of these nouns; what cannot be encoded is an UnencodableError by their indices."""
+    """Return the contexts of these nouns; what cannot be encoded is an UnencodableError by their indices."""
     index = {n.word: i for i, n in enumerate(chosen)}
     frames = tuple(f for f in testbed.frames(form) if f.noun is None or f.noun in index)
     own = np.array([-1 if f.noun is None else index[f.noun] for f in frames])
@@ -141,7 +141,7 @@ def _contexts(
 def require_room(
     info: ModelInfo, prompts: Sequence[Prompt], rows: Sequence[Encoded], targets: Sequence[Targets]
 ) -> None:
-    """Raises BadInputError where a context and all tokens of a target are longer than the model's context.
+    """Raise BadInputError where a context and all tokens of a target are longer than the model's context.
 
     Asked of every model: some crash beyond it, those with rotary positions would read on and give other numbers.
     """
@@ -159,7 +159,7 @@ def require_room(
 def of_prompts(
     prompts: Sequence[Prompt], rows: Sequence[Encoded], targets: Sequence[Targets], frames: Sequence[str]
 ) -> Contexts:
-    """Contexts of single prompts, each with targets of its own, for the scoring engine.
+    """Return contexts of single prompts, each with targets of its own, for the scoring engine.
 
     Args:
         frames: what each prompt belongs to; those of one frame begin alike and may share a cache.
@@ -185,14 +185,14 @@ def of_prompts(
 
 
 def matched(contexts: Contexts) -> tuple[Ints, Ints]:
-    """The items: (context index, target noun) of every matched prompt, in order of frame and noun."""
+    """Return the items: (context index, target noun) of every matched prompt, in order of frame and noun."""
     target = np.where(contexts.frame_nouns[contexts.frame] < 0, contexts.env, contexts.frame_nouns[contexts.frame])
     index = np.flatnonzero(contexts.env == target)
     return index, contexts.env[index]
 
 
 def of_frames(contexts: Contexts, frames: Ints, nouns: Ints | None = None) -> Contexts:
-    """The contexts of some frames (indices), with only some nouns (indices) shown and asked for; numbers stay."""
+    """Return the contexts of some frames, with only some nouns shown and asked for; numbers stay."""
     kept = np.isin(contexts.frame, frames)
     if nouns is None:
         return _take(contexts, np.flatnonzero(kept), None)
@@ -200,7 +200,7 @@ def of_frames(contexts: Contexts, frames: Ints, nouns: Ints | None = None) -> Co
 
 
 def _asking(contexts: Contexts, nouns: Ints) -> Contexts:
-    """The same contexts with only these nouns for targets; contexts that shared their targets still do."""
+    """Return the same contexts with only these nouns for targets; contexts that shared their targets still do."""
     made: dict[tuple[int, bytes], tuple[Targets, Ints]] = {}
     pairs = []
     for targets, index in zip(contexts.targets, contexts.target_index, strict=True):
@@ -213,7 +213,7 @@ def _asking(contexts: Contexts, nouns: Ints) -> Contexts:
 
 
 def of_pairs(contexts: Contexts, index: Ints, target: Ints) -> Contexts:
-    """One context for each pair (context index, target noun), with that target only; a pair is never merged."""
+    """Return one context for each pair (context index, target noun), with that target only; a pair is never merged."""
     return _take(contexts, index, target)
 
 
@@ -244,7 +244,7 @@ def _take(contexts: Contexts, index: Ints, target: Ints | None) -> Contexts:
 def _kept(
     testbed: Testbed, form: EnvForm, nouns: tuple[Noun, ...], own: Ints, mismatches: int | None, seed: int
 ) -> npt.NDArray[np.bool_] | None:
-    """[frame, env, target]: what the table holds; None if everything."""
+    """Return [frame, env, target]: what the table holds; None if everything."""
     index = {n.word: i for i, n in enumerate(nouns)}
     none = [(index[u], index[v]) for u, v in testbed.not_mismatched(form) if u != v and {u, v} <= index.keys()]
     keep = None
@@ -258,7 +258,7 @@ def _kept(
 
 
 def _sampled(own: Ints, n_nouns: int, mismatches: int, seed: int) -> npt.NDArray[np.bool_]:
-    """[frame, env, target]: matched pairs and the seeded sample of mismatches of every item."""
+    """Return [frame, env, target]: matched pairs and the seeded sample of mismatches of every item."""
     n_frames = len(own)
     keep = np.zeros((n_frames, n_nouns, n_nouns), dtype=bool)
     shared = bool((own < 0).all())
@@ -271,7 +271,7 @@ def _sampled(own: Ints, n_nouns: int, mismatches: int, seed: int) -> npt.NDArray
 
 
 def _targets(adapter: Adapter, prompt: Prompt, words: Sequence[str], own: int, cache: dict[object, Targets]) -> Targets:
-    """Targets after a prompt; contexts that end in the same text share them."""
+    """Encode targets after a prompt; contexts that end in the same text share them."""
     last = prompt.segments[-1]
     key = (last.text if isinstance(last, TextSegment) else prompt.text, prompt.join, own)
     if key not in cache:
@@ -281,7 +281,7 @@ def _targets(adapter: Adapter, prompt: Prompt, words: Sequence[str], own: int, c
 
 
 def _by_noun(encode: Callable[[], Sequence[T]], noun: Callable[[int], int]) -> Sequence[T]:
-    """What `encode` gives; of an error's faults the first of each noun, by the noun's index."""
+    """Encode prompts; of an error's faults keep the first of each noun, by the noun's index."""
     try:
         return encode()
     except UnencodableError as error:
@@ -297,7 +297,7 @@ def _first_equal(rows: Sequence[Encoded], targets: Sequence[Targets]) -> Ints:
 
 
 def sample_mismatches(targets: Ints, n_nouns: int, m: int, seed: int) -> Ints:
-    """For each item a seeded sample of `m` distinct nouns other than its target, ascending (protocol §5, §11).
+    """Draw for each item a seeded sample of `m` nouns other than its target, ascending (protocol §5, §11).
 
     Args:
         targets: [I], the target noun of each item. Shared frames: `np.tile(np.arange(V), N)`; per-noun frames: the

@@ -39,11 +39,11 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes and prints."""
+        """True if this process writes and prints."""
         return self.rank == 0
 
     def gather(self, compute: Callable[[], T]) -> list[T]:
-        """What `compute` gives in each process, in their order. An error in one of them is raised in all.
+        """Gather the results of `compute` in each process, in order. An error in one of them is raised in all.
 
         Raises:
             GroundbenchError: the error of another process; of the first of them where there are several.
@@ -71,7 +71,7 @@ class Processes:
         size: Callable[[B], int] = len,  # type: ignore[assignment]
         advance: Callable[[int], None] | None = None,
     ) -> list[T]:
-        """`run(number, batch)` of every batch, in the batches' order; each process runs its share and gets all.
+        """Run `run(number, batch)` of every batch, split over processes; every process returns the full list in order.
 
         Args:
             size: of a batch, in what `advance` counts.
@@ -90,7 +90,7 @@ class Processes:
         return [parts[number % self.count][number] for number in range(len(batches))]
 
     def from_first(self, compute: Callable[[], T]) -> T:
-        """What `compute` gives in the first process; the others wait for it and get the same."""
+        """Return the result of `compute` in the first process; the others wait for it and get the same."""
         values = self.gather(lambda: compute() if self.first else None)
         return values[0]  # type: ignore[return-value]
 
@@ -112,18 +112,18 @@ _current = ALONE
 
 
 def current() -> Processes:
-    """The processes that measurements are spread over: one, unless inside `joined`."""
+    """Return the processes that measurements are spread over: one, unless inside `joined`."""
     return _current
 
 
 def rank() -> int:
-    """Which of a launcher's processes this is; 0 without one."""
+    """Return this process' number among a launcher's; 0 without one."""
     return _number(RANK, 0)
 
 
 @contextmanager
 def joined() -> Iterator[Processes]:
-    """Inside, measurements are spread over the processes that a launcher started; over one without a launcher.
+    """Split measurements over the processes that a launcher started; over one without a launcher.
 
     Every process must make the same measurements in the same order.
 
@@ -146,7 +146,7 @@ def joined() -> Iterator[Processes]:
 
 
 def _group(count: int) -> Any:
-    """A gloo group: what is exchanged are numbers in main memory, whatever device they were computed on."""
+    """Return a gloo group: what is exchanged are numbers in main memory, whatever device they were computed on."""
     import torch.distributed as dist
 
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
@@ -170,7 +170,7 @@ def _number(names: tuple[str, ...], default: int) -> int:
 
 
 def _portable(error: Exception, rank: int) -> GroundbenchError:
-    """An error as the other processes get it: ours as it is, a fault nobody foresaw by its words."""
+    """Return an error as the other processes get it: ours as it is, a fault nobody foresaw by its words."""
     if isinstance(error, GroundbenchError):
         return type(error)(str(error))
     return GroundbenchError(f"process {rank} failed with {type(error).__name__}: {error}")

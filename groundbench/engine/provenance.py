@@ -1,4 +1,4 @@
-"""What a result says of its model, testbed and environment."""
+"""Model, testbed and environment as they are written into a result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = ("groundbench", "torch", "transformers", "tokenizers", "numpy", "scip
 
 
 def model_record(info: ModelInfo) -> ModelRecord:
-    """The model's part of a result."""
+    """Return the model's part of a result."""
     return ModelRecord(
         name=info.name,
         family=info.family,
@@ -34,12 +34,12 @@ def model_record(info: ModelInfo) -> ModelRecord:
 
 
 def excluded_nouns(testbed: Testbed, form: EnvForm, left_out: Mapping[str, str]) -> tuple[Excluded, ...]:
-    """The nouns that a form leaves out and those that the tokenizer does not set apart in it, with reasons."""
+    """Return the nouns that a form leaves out and those that the tokenizer does not set apart in it, with reasons."""
     return tuple(Excluded(noun=n, reason=r) for n, r in sorted({**testbed.excluded(form), **left_out}.items()))
 
 
 def testbed_record(testbed: Testbed, contexts: Contexts) -> TestbedRecord:
-    """The testbed's part of a result; an item is a noun in a frame."""
+    """Return the testbed's part of a result; an item is a noun in a frame."""
     shared = testbed.frame_kind == "shared"
     return TestbedRecord(
         name=testbed.name,
@@ -54,7 +54,7 @@ def testbed_record(testbed: Testbed, contexts: Contexts) -> TestbedRecord:
 
 
 def unknown_record(info: ModelInfo, contexts: Contexts) -> UnknownWords | None:
-    """How much of a form's matched prompts the tokenizer does not know; None where it knows every word."""
+    """Count a form's prompt words that the tokenizer does not know; None where it knows every word."""
     if info.unknown is None:
         return None
     rows = [contexts.rows[i] for i in matched(contexts)[0]]
@@ -66,7 +66,7 @@ def unknown_record(info: ModelInfo, contexts: Contexts) -> UnknownWords | None:
 
 
 def environment_record(device: str, seeds: tuple[int, ...], seconds: float | None) -> EnvironmentRecord:
-    """Versions, device, seeds and time; the commit where the package runs from a git checkout."""
+    """Return versions, device, seeds and time; the commit where the package runs from a git checkout."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -14,7 +14,7 @@ from groundbench.engine.scoring import score
 
 
 def score_items(adapter: Adapter, testbed: Testbed, form: str, items: Sequence[tuple[str, str, str]]) -> list[float]:
-    """The surprisal (nats) of each item (frame, noun shown, target noun), in the order given.
+    """Return the surprisal (nats) of each item (frame, noun shown, target noun), in the order given.
 
     Raises:
         BadInputError: the testbed has no such form, frame or noun, or the frame is not scored with that noun.

@@ -67,7 +67,7 @@ class RunStore:
         write_atomic(self.path, json.dumps(self._manifest, indent=1, sort_keys=True) + "\n")
 
     def stage(self, name: str, plan: Mapping[str, object]) -> Stage:
-        """The parts of one stage under a batch plan; parts of another plan are dropped.
+        """Return the parts of one stage under a batch plan; parts of another plan are dropped.
 
         Args:
             name: e.g. `scores/word`; a folder under `parts`.
@@ -124,7 +124,7 @@ class Stage:
     name: str
 
     def load(self, batch: int) -> Array | None:
-        """The array of a finished batch, or None."""
+        """Return the array of a finished batch, or None."""
         path = self._path(batch)
         try:
             return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)

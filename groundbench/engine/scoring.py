@@ -6,23 +6,20 @@ the cached context. Surprisals are -log P(target | context) in nats, softmax in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Prefix
-from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.engine import distributed as processes
-from groundbench.engine.batching import MAX_LOGITS, Batch, Plan, make_plan
+from groundbench.engine.batch_runner import Advance, BatchRunner, Part
+from groundbench.engine.batching import MAX_LOGITS, Plan, make_plan
 from groundbench.engine.contexts import Contexts, Targets, require_room
-from groundbench.engine.run_directory import Array, RunStore, Stage
+from groundbench.engine.run_directory import Array, RunStore
 
 DEFAULT_BATCH_TOKENS = 8192
-Advance = Callable[[int], None]
 
 
 def score(
@@ -35,7 +32,7 @@ def score(
     stage: str = "scores",
     advance: Advance | None = None,
 ) -> SurprisalTable:
-    """Surprisal of every target in every context, as a table; see `surprisals` for the arguments and errors."""
+    """Return surprisal of every target in every context, as a table; see `surprisals` for the arguments and errors."""
     found = surprisals(
         adapter, contexts, batch_tokens=batch_tokens, edit=edit, store=store, stage=stage, advance=advance
     )
@@ -52,7 +49,7 @@ def surprisals(
     stage: str = "scores",
     advance: Advance | None = None,
 ) -> dict[int, Array]:
-    """[targets] surprisal of every target (nats), by distinct context.
+    """Return [targets] surprisal of every target (nats), by distinct context.
 
     Args:
         edit: a head edit under which everything is scored: one row for all contexts, or one for each.
@@ -70,34 +67,12 @@ def surprisals(
     cached = adapter.info.longest_cached if shared else 0
     plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)
     parts = None if store is None else store.stage(stage, plan.summary())
-    engine = _Engine(adapter, contexts, batch_tokens, edit, parts)
-
-    def finished(number: int, batch: Batch) -> Array:
-        done = None if parts is None else parts.load(number)
-        if done is None or len(done) != len(batch.contexts):
-            done = engine.run(number, batch)
-            if parts is not None:
-                parts.write(number, done)
-        return done
-
-    arrays = processes.current().spread(plan.batches, finished, size=n_contexts, advance=advance)
-    return by_context(plan.batches, arrays)
-
-
-def n_contexts(batch: Batch) -> int:
-    """How many contexts a batch has."""
-    return len(batch.contexts)
-
-
-def by_context(batches: Sequence[Batch], arrays: Sequence[Array]) -> dict[int, Array]:
-    """What was measured of each context, from the arrays of the batches."""
-    return {
-        i: a for batch, array in zip(batches, arrays, strict=True) for i, a in zip(batch.contexts, array, strict=True)
-    }
+    runner = BatchRunner(adapter, contexts, plan, lambda part: read_surprisals(adapter, contexts, part), parts, edit)
+    return runner.run(advance)
 
 
 def table_of(contexts: Contexts, values: dict[int, Array]) -> SurprisalTable:
-    """The table of surprisals [targets] of every distinct context."""
+    """Return the table of surprisals [targets] of every distinct context."""
     sizes = [len(t) for t in contexts.target_index]
     frame, env = np.repeat(contexts.frame, sizes), np.repeat(contexts.env, sizes)
     target = np.concatenate(contexts.target_index)
@@ -119,92 +94,43 @@ def table_of(contexts: Contexts, values: dict[int, Array]) -> SurprisalTable:
     )
 
 
-@dataclass
-class _Engine:
-    """Runs the batches of one plan; remembers the last shared prefix."""
+@torch.no_grad()
+def read_surprisals(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
+    """Return [rows, targets] the surprisal (nats) of every target of a part's contexts."""
+    targets = contexts.targets[part.contexts[0]]
+    several = max(map(len, targets)) > 1
+    if several and is_run_whole(adapter, part.rows[0], targets):
+        logs = [p.sum(1) for p, _ in whole_texts(adapter, part.rows, targets, part.edit)]
+        return -torch.stack(logs, dim=1)
+    context = None
+    if several:
+        context = adapter.prefill(part.rows, part.edit, part.prefix)
+        logits = context.logits
+    else:
+        logits = adapter.forward(part.rows, prefix=part.prefix, edit=part.edit).logits
+    total = torch.logsumexp(logits, -1, keepdim=True) - picked(logits, first_tokens(contexts, part.contexts))
+    if several:
+        _add_later_tokens(adapter, total, part, context, targets)
+    return total
 
-    adapter: Adapter
-    contexts: Contexts
-    budget: int
-    edit: HeadEdit | None
-    parts: Stage | None
-    prefix_row: Encoded | None = None
-    prefix: Prefix | None = None
 
-    def run(self, number: int, batch: Batch) -> Array:
-        """Surprisals [rows, targets] of a batch, halved where memory runs out."""
-        try:
-            return self._run(batch)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-        n = len(batch.contexts)
-        if n == 1:
-            where = self.contexts.prompts[batch.contexts[0]].where
-            raise GroundbenchError(f"{where}: one context alone does not fit into memory; try a smaller --dtype")
-        if self.parts is not None:
-            self.parts.halved(number, n)
-        cuts = (batch.contexts[: n // 2], batch.contexts[n // 2 :])
-        return np.concatenate([self.run(number, Batch(c, batch.start)) for c in cuts])
+def _add_later_tokens(adapter: Adapter, total: Tensor, part: Part, context: Prefix | None, targets: Targets) -> None:
+    """Add to `total` [rows, targets] the surprisal of each target's tokens after the first.
 
-    def _run(self, batch: Batch) -> Array:
-        rows = [self.contexts.rows[i].after(batch.start) for i in batch.contexts]
-        prefix = self._shared(rows[0].upto(batch.start))
-        edit = None if self.edit is None else self.edit.pick(batch.contexts)
-        targets = self.contexts.targets[batch.contexts[0]]
-        several = max(map(len, targets)) > 1
-        if several and is_run_whole(self.adapter, rows[0], targets):
-            logs = [p.sum(1) for p, _ in whole_texts(self.adapter, rows, targets, edit)]
-            return self._checked(batch, -torch.stack(logs, dim=1))
-        context = None
-        if several:
-            context = self.adapter.prefill(rows, edit, prefix)
-            logits = context.logits
-        else:
-            logits = self.adapter.forward(rows, prefix=prefix, edit=edit).logits
-        total = torch.logsumexp(logits, -1, keepdim=True) - picked(logits, first_tokens(self.contexts, batch))
-        if several:
-            self._add_later_tokens(total, rows, context, targets, edit)
-        return self._checked(batch, total)
-
-    def _shared(self, row: Encoded) -> Prefix | None:
-        if not row.ids:
-            return None
-        if row != self.prefix_row or self.prefix is None:
-            everywhere = self.edit is not None and self.edit.positions == "all"
-            self.prefix = self.adapter.prefill([row], self.edit if everywhere else None)
-            self.prefix_row = row
-        return self.prefix
-
-    def _checked(self, batch: Batch, surprisal: Tensor) -> Array:
-        finite = torch.isfinite(surprisal).all(-1)
-        if not bool(finite.all()):
-            bad = batch.contexts[int((~finite).nonzero()[0])]
-            raise NonFiniteLogitsError(
-                f"{self.contexts.prompts[bad].where}: {self.adapter.info.name} returned NaN or infinite logits "
-                f"(dtype {self.adapter.info.dtype}); try --dtype float32 or bfloat16"
-            )
-        return surprisal.cpu().numpy().astype(np.float32)
-
-    def _add_later_tokens(
-        self, total: Tensor, rows: list[Encoded], context: Prefix | None, targets: Targets, edit: HeadEdit | None
-    ) -> None:
-        """Add to `total` [rows, targets] the surprisal of each target's tokens after the first.
-
-        Targets that begin alike share the pass that reads their common tokens.
-        """
-        paths, path, target, token = continuations(targets)
-        width = max(1, MAX_LOGITS // (len(rows) * self.adapter.info.vocab_size))
-        for a in range(0, len(paths), width):
-            logits = self.adapter.follow(rows, context, paths[a : a + width], edit)
-            here = ((path >= a) & (path < a + width)).nonzero()[:, 0].to(logits.device)
-            at = path.to(logits.device)[here] - a
-            more = torch.logsumexp(logits, -1)[:, at] - logits[:, at, token.to(logits.device)[here]]
-            total.index_add_(1, target.to(logits.device)[here], more)
+    Targets that begin alike share the pass that reads their common tokens.
+    """
+    paths, path, target, token = continuations(targets)
+    width = max(1, MAX_LOGITS // (len(part.rows) * adapter.info.vocab_size))
+    for a in range(0, len(paths), width):
+        logits = adapter.follow(part.rows, context, paths[a : a + width], part.edit)
+        here = ((path >= a) & (path < a + width)).nonzero()[:, 0].to(logits.device)
+        at = path.to(logits.device)[here] - a
+        more = torch.logsumexp(logits, -1)[:, at] - logits[:, at, token.to(logits.device)[here]]
+        total.index_add_(1, target.to(logits.device)[here], more)
 
 
 def is_run_whole(adapter: Adapter, row: Encoded, targets: Targets) -> bool:
-    """Whether no cache serves a row with these targets (of several tokens) behind it."""
+    """Return True if no cache serves a row with these targets (of several tokens) behind it."""
     return len(row) + max(map(len, targets)) > adapter.info.longest_cached
 
 
@@ -223,22 +149,22 @@ def whole_texts(
         yield own - torch.logsumexp(logits, -1), own >= logits.amax(-1)
 
 
-def first_tokens(contexts: Contexts, batch: Batch) -> Tensor:
-    """[rows, targets]: the id of each target's first token; [1, targets] where all rows have the same targets."""
-    targets = [contexts.targets[i] for i in batch.contexts]
+def first_tokens(contexts: Contexts, some: Sequence[int]) -> Tensor:
+    """Return [rows, targets] the id of each target's first token; [1, targets] where rows share targets."""
+    targets = [contexts.targets[i] for i in some]
     if all(t is targets[0] for t in targets):
         targets = targets[:1]
     return torch.tensor([[t[0] for t in row] for row in targets])
 
 
 def picked(logits: Tensor, ids: Tensor) -> Tensor:
-    """[rows, targets]: the entries of [rows, V] at `first_tokens`' ids."""
+    """Return [rows, targets]: the entries of [rows, V] at `first_tokens`' ids."""
     ids = ids.to(logits.device)
     return logits[:, ids[0]] if len(ids) == 1 else logits.gather(1, ids)
 
 
 def continuations(targets: Targets) -> tuple[list[tuple[int, ...]], Tensor, Tensor, Tensor]:
-    """Every proper beginning of a target, once; and for each later token of a target which beginning it follows,
+    """Return every proper beginning of a target, once; and for each later token of a target which beginning it follows,
     which target it belongs to, and the token itself."""
     paths = sorted({t[:d] for t in targets for d in range(1, len(t))})
     index = {p: i for i, p in enumerate(paths)}
@@ -247,15 +173,7 @@ def continuations(targets: Targets) -> tuple[list[tuple[int, ...]], Tensor, Tens
     return paths, path, target, token
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on any device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("not enough memory" in text or "out of memory" in text)
-
-
 def dry_plan(adapter: Adapter, contexts: Contexts, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> Plan:
-    """The plan that `score` would carry out."""
+    """Return the plan that `score` would carry out."""
     cached = adapter.info.longest_cached
     return make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)

@@ -1,4 +1,4 @@
-"""What every measure is given: a model, one form's contexts and untouched table, and where and how to run."""
+"""The input of every measure: a model, one form's contexts and untouched table, and where and how to run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Subject:
 
 
 def resolved(value: T | None, name: str) -> T:
-    """An option's value. Raises ValueError for None: defaults by the model are resolved in `evaluation.defaults`."""
+    """Return an option's value. Raises ValueError for None: `evaluation.defaults` resolves defaults."""
     if value is None:
         raise ValueError(f"the option {name} has no value: give one, or resolve it with evaluation.defaults.resolve")
     return value

@@ -36,15 +36,15 @@ class Traced:
         return self._info
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """As the adapter does."""
+        """Encode as the adapter does."""
         return self._adapter.encode(prompts)
 
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
-        """As the adapter does."""
+        """Encode targets as the adapter does."""
         return self._adapter.encode_targets(words, after)
 
     def prefill(self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None) -> Prefix:
-        """Not on this path. Raises ValueError."""
+        """Raise ValueError: not on this path."""
         raise ValueError("a traced pass reads whole prompts, so it keeps no prefix")
 
     def forward(
@@ -56,22 +56,22 @@ class Traced:
         hidden: Sequence[int] = (),
         trace: bool = False,
     ) -> Forward:
-        """The logits of a traced pass; the traces are let go."""
+        """Return the logits of a traced pass; the traces are let go."""
         out = self._adapter.forward(rows, edit=edit, hidden=hidden, trace=True)
         return Forward(out.logits.detach(), {layer: state.detach() for layer, state in out.hidden.items()})
 
     def follow(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
-        """Each path behind each row, in a traced pass of its own."""
+        """Return each path behind each row, in a traced pass of its own."""
         longer = [[replace(row, ids=row.ids + path) for row in rows] for path in paths]
         return torch.stack([self.forward(part, edit=edit).logits for part in longer], dim=1)
 
     def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
-        """As the adapter does."""
+        """Unembed as the adapter does."""
         return self._adapter.unembed(hidden, normed=normed)
 
 
 def probe_table(adapter: Adapter, contexts: Contexts, batch_tokens: int = PROBE_TOKENS) -> SurprisalTable:
-    """One frame of all nouns, scored on the traced path; needs the capability `tap`."""
+    """Return one frame of all nouns, scored on the traced path; needs the capability `tap`."""
     return score(Traced(adapter), of_frames(contexts, np.array([0])), batch_tokens=min(batch_tokens, PROBE_TOKENS))

@@ -24,7 +24,7 @@ TESTS = ("p_cluster", "p_draws", "p_rank")
 
 
 def aggregate(trajectories: Sequence[Trajectory], *, name: str = "", description: str = "") -> Aggregate:
-    """The mean trajectory of several seeds, over the steps that all of them have.
+    """Return the mean trajectory of several seeds, over the steps that all of them have.
 
     Raises:
         BadInputError: none is given, two have one seed, they differ in testbed or architecture, or share no step.
@@ -54,7 +54,7 @@ def aggregate(trajectories: Sequence[Trajectory], *, name: str = "", description
 
 
 def spread(values: Sequence[float | None]) -> Spread | None:
-    """A number over seeds; None where no seed has it."""
+    """Return a number over seeds; None where no seed has it."""
     known = [v for v in values if v is not None]
     if not known:
         return None
@@ -65,7 +65,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 
 def among(found: Spread | None, kept: Sequence[bool]) -> Spread | None:
-    """The same number over some of the seeds only; `kept` stands in the order of the seeds."""
+    """Return the same number over some of the seeds only; `kept` stands in the order of the seeds."""
     return None if found is None else spread([v if k else None for v, k in zip(found.values, kept, strict=True)])
 
 
@@ -154,7 +154,7 @@ def _ablations(points: Points) -> tuple[AblationSpread, ...]:
 
 
 def _cut(records: Sequence[AblationRecord | None]) -> Sequence[AblationRecord | None]:
-    """The records of the seeds in which heads were cut, all of them where that was in none.
+    """Return the records of the seeds in which heads were cut, all of them where that was in none.
 
     What is untouched must be of the same seeds as what is cut, or their difference is one between seeds.
     """

@@ -30,7 +30,7 @@ class Checkpoint:
 
     @property
     def model(self) -> str:
-        """What opens it."""
+        """The name that opens it."""
         return self.hub_id or str(self.path)
 
     @property
@@ -40,7 +40,7 @@ class Checkpoint:
 
 
 def find_checkpoints(folder: Path) -> list[Checkpoint]:
-    """The checkpoints `step-*` of one training run, in order of their steps.
+    """Return the checkpoints `step-*` of one training run, in order of their steps.
 
     Raises:
         BadInputError: there is none, or the folder holds several seeds; says which.
@@ -109,7 +109,7 @@ def _training(folder: Path) -> tuple[int, dict[str, Any]]:
 
 
 def training_curve(folder: Path, steps: int = 400) -> tuple[CurvePoint, ...]:
-    """The losses logged in log.jsonl, thinned to about `steps` points; empty where nothing was logged."""
+    """Return the losses logged in log.jsonl, thinned to about `steps` points; empty where nothing was logged."""
     path = folder / "log.jsonl"
     if not path.is_file():
         return ()
@@ -131,7 +131,7 @@ def training_curve(folder: Path, steps: int = 400) -> tuple[CurvePoint, ...]:
 
 
 def spread(checkpoints: list[Checkpoint], most: int) -> list[Checkpoint]:
-    """At most `most` checkpoints, evenly spaced by rank, first and last among them."""
+    """Return at most `most` checkpoints, evenly spaced by rank, first and last among them."""
     n = len(checkpoints)
     if n <= most:
         return checkpoints

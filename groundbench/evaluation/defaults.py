@@ -23,7 +23,7 @@ from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
-from groundbench.registry import open_model
+from groundbench.registry import load_testbed, open_model
 from groundbench.results.run import Selection
 
 SMALL = 30_000_000
@@ -45,7 +45,7 @@ MOST_LOGITS = 1 << 21
 
 
 def resolve(options: Options, testbed: Testbed, info: ModelInfo) -> Options:
-    """The options with every default that depends on the testbed or the model filled in."""
+    """Return the options with every default that depends on the testbed or the model filled in."""
     return replace(
         options,
         measures=choose_measures(testbed, options.measures, own=info.checkpoint is not None),
@@ -58,12 +58,12 @@ def resolve(options: Options, testbed: Testbed, info: ModelInfo) -> Options:
 
 
 def is_small(info: ModelInfo) -> bool:
-    """Whether a model gets the costlier defaults."""
+    """Return True if a model gets the costlier defaults."""
     return info.parameters < SMALL
 
 
 def resolve_heads(options: HeadOptions, info: ModelInfo) -> HeadOptions:
-    """`total` saliency for small models, `row` where size matters (protocol §8)."""
+    """Resolve to `total` saliency for small models, `row` where size matters (protocol §8)."""
     small = is_small(info)
     return replace(
         options,
@@ -73,7 +73,7 @@ def resolve_heads(options: HeadOptions, info: ModelInfo) -> HeadOptions:
 
 
 def resolve_ablation(options: AblationOptions, info: ModelInfo) -> AblationOptions:
-    """Both selections, all controls, 99 draws and all nouns for small models (protocol §11).
+    """Return both selections, all controls, 99 draws and all nouns for small models (protocol §11).
 
     For others `crossfit` alone (`instance` costs five scoring passes a draw), layer- and saliency-matched controls,
     20 draws and 40 nouns.
@@ -90,7 +90,7 @@ def resolve_ablation(options: AblationOptions, info: ModelInfo) -> AblationOptio
 
 
 def resolve_causal(options: CausalOptions, info: ModelInfo) -> CausalOptions:
-    """All nouns in two frames of each half, 50 draws and 64 swept pairs for small models (protocol §15).
+    """Return all nouns in two frames of each half, 50 draws and 64 swept pairs for small models (protocol §15).
 
     For others 40 nouns, 20 draws and 32 swept pairs.
     """
@@ -105,7 +105,7 @@ def resolve_causal(options: CausalOptions, info: ModelInfo) -> CausalOptions:
 
 
 def resolve_lens(options: LensOptions, info: ModelInfo) -> LensOptions:
-    """All layers of models of up to 18, twelve evenly spaced ones of deeper models; 32 to 256 positions a step."""
+    """Resolve to all layers of up to 18, twelve evenly spaced ones of more; 32 to 256 positions a step."""
     n, layers = info.n_layers, options.layers
     if layers is None:
         spread = sorted({1 + round(k * (n - 1) / (SPREAD_LAYERS - 1)) for k in range(SPREAD_LAYERS)})
@@ -115,12 +115,12 @@ def resolve_lens(options: LensOptions, info: ModelInfo) -> LensOptions:
 
 
 def resolve_image(options: ImageOptions, info: ModelInfo) -> ImageOptions:
-    """200 items of the swap test for small models, 64 for others."""
+    """Resolve to 200 items of the patch swap for small models, 64 for others."""
     return replace(options, items=options.items or SWAPPED_ITEMS[not is_small(info)])
 
 
 def protocol_record(options: Options, info: ModelInfo) -> dict[str, JsonValue]:
-    """The resolved options of the measures that were asked for, as they are written into a result's `protocol`."""
+    """Return the resolved options of the measures asked for, as written into a result's `protocol`."""
     asked, found = set(options.measures or ()), dict[str, JsonValue]()
     found["seed"] = options.seed
     if {"heads", "ablation", "causal"} & asked and "tap" in info.capabilities:
@@ -161,15 +161,22 @@ def choose_subject(
     *,
     folder: str | Path | None = None,
     at_least: int | None = None,
+    forms: Sequence[str] = (),
 ) -> tuple[Adapter, Testbed]:
-    """The model and the testbed that are asked for, each in place of its falsifier's where that is asked for.
+    """Return the model and the testbed that are asked for, each in place of its falsifier's where that is asked for.
 
     Args:
         folder, at_least: of the imported corpus that a checkpoint was trained on, see `choose_testbed`.
+        forms: the forms that will be measured; one that the testbed lacks is refused before the model is opened.
 
     Raises:
         BadInputError: one of them is unknown, or the model cannot be made with random weights.
     """
+    if isinstance(testbed, str):  # unknown names are refused before a model is opened
+        named = load_testbed(testbed)
+        for name in forms:
+            if name != "all":
+                named.form(name)
     adapter = open_model(model, **(load or {}))
     bed = choose_testbed(adapter, testbed, folder=folder, at_least=at_least)
     if random_weights:
@@ -186,7 +193,7 @@ def choose_testbed(
     folder: str | Path | None = None,
     at_least: int | None = None,
 ) -> Testbed:
-    """The testbed asked for, or that of what the model was trained on, else the ladder.
+    """Return the testbed asked for, or that of what the model was trained on, else the ladder.
 
     Args:
         folder: where the imported corpus that a checkpoint was trained on lies now, if not where it lay.
@@ -203,7 +210,7 @@ def choose_testbed(
 
 
 def choose_forms(testbed: Testbed, names: Sequence[str], adapter: Adapter) -> list[EnvForm]:
-    """The forms asked for: the testbed's default where none is named, all for `all`.
+    """Return the forms asked for: the testbed's default where none is named, all for `all`.
 
     Where a whole ladder, or `all`, is asked for, the forms that joined it are among them if the model reads them.
     """
@@ -216,7 +223,7 @@ def choose_forms(testbed: Testbed, names: Sequence[str], adapter: Adapter) -> li
 
 
 def unread(adapter: Adapter, testbed: Testbed, form: EnvForm) -> str | None:
-    """Why the model does not read a form's prompts at all; None if it reads its first."""
+    """Return the reason for which the model does not read a form's prompts at all; None if it reads its first."""
     frame, noun = testbed.frames(form)[0], testbed.nouns_of(form)[0]
     try:
         adapter.encode([testbed.prompt(frame, noun, form)])
@@ -228,7 +235,7 @@ def unread(adapter: Adapter, testbed: Testbed, form: EnvForm) -> str | None:
 
 
 def choose_measures(testbed: Testbed, names: Sequence[str] | None, *, own: bool = False) -> tuple[str, ...]:
-    """The measures asked for; by default gain and heads, of a ladder causal too, and of pictures `image`.
+    """Return the measures asked for; by default gain and heads, of a ladder causal too, and of pictures `image`.
 
     Args:
         own: of a checkpoint that was trained here; of a ladder the published ablation then stands for causal.

@@ -1,4 +1,4 @@
-"""What a run would cost: the measures, draws and controls of the same call, from its plan and one timed batch.
+"""The cost of a run: the measures, draws and controls of the same call, from its plan and one timed batch.
 
 Nothing is written. Passes are counted as contexts that run; those of measures that look at heads are the most there can
 be, since control sets repeat in small models and nothing is cut where no head is detected.
@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What one form would cost: the scoring's contexts, batches and tokens, and the steps of all its measures."""
+    """The cost of one form: the scoring's contexts, batches and tokens, and the steps of all its measures."""
 
     form: str
     n_nouns: int
@@ -84,7 +84,15 @@ def dry_run(
     options = options or Options()
     folder = Path(options.corpus) if isinstance(options.corpus, str | Path) else None
     adapter, bed = choose_subject(
-        model, testbed, load, options.seed, shuffle_forms, random_weights, folder=folder, at_least=at_least
+        model,
+        testbed,
+        load,
+        options.seed,
+        shuffle_forms,
+        random_weights,
+        folder=folder,
+        at_least=at_least,
+        forms=options.forms,
     )
     options = resolve(options, bed, adapter.info)
     out, forms = [], choose_forms(bed, options.forms, adapter)
@@ -143,7 +151,7 @@ class Planned:
         return float(np.mean([len(self.contexts.rows[i]) for i in self.contexts.distinct]))
 
     def step(self, measure: str, what: str, passes: int, weight: float = 1.0) -> Step:
-        """A step of so many contexts of mean length, each `weight` times as costly as a forward pass."""
+        """Return a step of so many contexts of mean length, each `weight` times as costly as a forward pass."""
         return Step(measure, what, passes, passes * self.length * weight * self.per_token)
 
 
@@ -207,7 +215,7 @@ def _causal(p: Planned) -> list[Step]:
 
 
 def _cell_contexts(p: Planned) -> int:
-    """Contexts of all cross-fitting cells: one set of heads costs so many."""
+    """Count the contexts of all cross-fitting cells: the cost of one set of heads."""
     index, noun = matched(p.contexts)
     cells = make_cells(p.contexts, noun, p.contexts.frame[index], p.options.seed, p.options.ablation.n_nouns)
     return sum(len(of_frames(p.contexts, c.frames, c.nouns).distinct) for c in cells)

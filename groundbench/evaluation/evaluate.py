@@ -141,7 +141,15 @@ def evaluate(
     )
     folder = Path(corpus) if isinstance(corpus, str | Path) else None
     adapter, bed = choose_subject(
-        model, testbed, load, seed, shuffle_forms, random_weights, folder=folder, at_least=at_least
+        model,
+        testbed,
+        load,
+        seed,
+        shuffle_forms,
+        random_weights,
+        folder=folder,
+        at_least=at_least,
+        forms=options.forms,
     )
     return evaluate_with(options, adapter, bed, out=out, force=force)
 
@@ -201,7 +209,7 @@ class Unmeasured:
 def measure_forms(
     adapter: Adapter, testbed: Testbed, forms: Sequence[EnvForm], options: Options, store: RunStore | None
 ) -> list[Measured | Unmeasured]:
-    """All measurements of each form; a form that the model cannot read does not keep the others from being measured.
+    """Measure each form; one that the model cannot read does not keep the others from being measured.
 
     Raises:
         EmptyFormError: none of the forms has two nouns that the model can read.
@@ -261,7 +269,7 @@ def measure_form(
 
 
 def open_store(adapter: Adapter, testbed: Testbed, options: Options, out: Path | None, force: bool) -> RunStore | None:
-    """The run directory under this run's key."""
+    """Return the run directory under this run's key."""
     if out is None:
         return None
     if force:
@@ -280,7 +288,7 @@ def _clear(out: Path) -> None:
 
 
 def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, object]:
-    """Everything that decides a run's numbers."""
+    """Return everything that decides a run's numbers."""
     info = adapter.info
     return {
         "model": info.name,
@@ -321,7 +329,7 @@ def _result(
 
 
 def _ladder_score(testbed: Testbed, rungs: Sequence[Measured | Unmeasured], seed: int) -> LadderScore | None:
-    """The ladder score of a ladder, with the forms that were not measured named; None of other testbeds."""
+    """Return the ladder score of a ladder, with the forms that were not measured named; None of other testbeds."""
     if not testbed.ladder:
         return None
     tables = [r.table for r in rungs if isinstance(r, Measured)]
@@ -332,7 +340,7 @@ def _ladder_score(testbed: Testbed, rungs: Sequence[Measured | Unmeasured], seed
 
 
 def _causes(adapter: Adapter, options: Options, measured: Sequence[Measured]) -> tuple[CausalRecord, ...]:
-    """The records of all forms with the cross-form matrix; what each head is stands in the first."""
+    """Return the records of all forms with the cross-form matrix; what each head is stands in the first."""
     runs = [m.causal for m in measured if m.causal is not None]
     records = cross_form(runs)
     if records and options.causal.identity:
@@ -344,7 +352,7 @@ def _causes(adapter: Adapter, options: Options, measured: Sequence[Measured]) ->
 
 
 def _null_controls(adapter: Adapter, testbed: Testbed) -> dict[str, JsonValue]:
-    """The falsifiers that this run is of; nothing where it is none."""
+    """Return the falsifiers that this run is of; nothing where it is none."""
     found: list[JsonValue] = ["shuffle-forms"] if isinstance(testbed, ShuffledForms) else []
     if adapter.info.name.endswith(" (untrained)"):  # as every adapter names what `untrained` makes
         found.append("random-weights")
@@ -352,7 +360,7 @@ def _null_controls(adapter: Adapter, testbed: Testbed) -> dict[str, JsonValue]:
 
 
 def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:
-    """The choices of this run, as they stand in its result."""
+    """Return the choices of this run, as they stand in its result."""
     found: dict[str, JsonValue] = {
         "measures": list(options.measures or ()),
         "mismatches": options.mismatches if options.mismatches is not None else "all",
@@ -375,14 +383,14 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
 
 
 def _unknown(adapter: Adapter, measured: Sequence[Measured]) -> dict[str, JsonValue]:
-    """Of each form what of its prompts the tokenizer does not know (§4); nothing where it knows every word."""
+    """Return the prompt words of each form that the tokenizer does not know (§4); nothing where it knows all."""
     found = {m.record.env_form: unknown_record(adapter.info, m.contexts) for m in measured}
     counted: dict[str, JsonValue] = {name: u.model_dump() for name, u in found.items() if u is not None}
     return {UNKNOWN: counted} if counted else {}
 
 
 def _skipped(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:
-    """The forms that joined the testbed and were left out, with the reason."""
+    """Return the forms that joined the testbed and were left out, with the reason."""
     if options.forms and "all" not in options.forms:
         return {}
     return {f.name: why for f in testbed.joined if (why := unread(adapter, testbed, f)) is not None}

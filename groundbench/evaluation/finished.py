@@ -1,4 +1,4 @@
-"""Which checkpoints of a trajectory are measured already: beside a result stands a note of all that decided it.
+"""Checkpoints of a trajectory that are measured: beside a result is a note of all that decided it.
 
 A run's own key is known only once the model is open. The note needs no model, so that a trajectory that goes on
 neither loads finished checkpoints nor measures again what a run directory does not keep (head sweeps, untrained
@@ -25,7 +25,7 @@ ADAPTER = "adapter_config.json"
 
 
 def measurement_key(checkpoint: Checkpoint, testbed: Testbed, asked: Mapping[str, object]) -> dict[str, object]:
-    """Everything that decides a checkpoint's numbers: its files, the testbed, what is `asked` for, and versions."""
+    """Return everything that decides a checkpoint's numbers: files, testbed, what is `asked`, version."""
     key = {
         "files": {"commit": checkpoint.commit} if checkpoint.commit else _files(checkpoint.path),
         "testbed": testbed.name,
@@ -53,7 +53,7 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
 
 
 def finished(folder: Path, key: Mapping[str, object]) -> Result | None:
-    """The result in a checkpoint's run directory if it is whole and was measured under this key, else None."""
+    """Return the result in a checkpoint's run directory if it is whole and was measured under this key, else None."""
     path = folder / "result.json"
     try:
         note = json.loads((folder / NOTE).read_text(encoding="utf-8"))

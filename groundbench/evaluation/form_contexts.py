@@ -31,7 +31,7 @@ def form_contexts(adapter: Adapter, testbed: Testbed, form: EnvForm, options: Op
 
 
 def limited_nouns(testbed: Testbed, form: EnvForm, options: Options) -> list[str] | None:
-    """The seeded sample of nouns that a limit leaves, in the testbed's order.
+    """Return the seeded sample of nouns that a limit leaves, in the testbed's order.
 
     All forms draw from one order of the testbed's nouns, so that they share as many as they can.
     """
@@ -44,7 +44,7 @@ def limited_nouns(testbed: Testbed, form: EnvForm, options: Options) -> list[str
 
 
 def refuse_split_marks(adapter: Adapter, testbed: Testbed, contexts: Contexts) -> None:
-    """Marked words (`book:<LAN>`) are tokens of their own to the models they are for, and strings to all others.
+    """Refuse marked words (`book:<LAN>`) that the tokenizer splits: they are tokens to the models they are for.
 
     Raises:
         BadInputError: the model's tokenizer splits the marked word of a testbed that is not natural language.

@@ -91,7 +91,7 @@ def _heads(run: FormRun) -> Fields:
 
 
 def _causal(run: FormRun) -> Fields:
-    """Kept in `run`: the records of all forms stand together in the result.
+    """Return nothing: the records of all forms are made together in `run`.
 
     Prompts that cannot be paired are the user's mistake where nothing else was asked for, else a failure.
     """
@@ -135,7 +135,7 @@ MEASURES: dict[str, Measure] = {
 
 
 def measures_of_form(names: Sequence[str], form: EnvForm, info: ModelInfo) -> list[str]:
-    """The measures that are made of one form, in order: the gain always, heads along with what reads them."""
+    """Return the measures that are made of one form, in order: the gain always, heads along with what reads them."""
     asked = {n for n in names if form.modality == "image" or not MEASURES[n].images_only} | {"gain"}
     if any(MEASURES[n].reads_heads for n in asked):
         asked.add("heads")
@@ -156,7 +156,7 @@ def run_measures(run: FormRun, names: Sequence[str]) -> Fields:
 
 
 def unmeasured(names: Sequence[str], info: ModelInfo) -> tuple[Failure, ...]:
-    """What was asked for and cannot be measured on this model, with the reason; never a zero."""
+    """List what was asked for and cannot be measured on this model, with the reason; never a zero."""
     return tuple(
         Failure(where=name, reason=f"{info.name}: {info.why_not(measure.needs)}")
         for name, measure in MEASURES.items()

@@ -1,4 +1,4 @@
-"""What can be measured on a model, tried out on one prompt of a testbed: behaviour, heads, ablation, lens, sweep."""
+"""A check of what can be measured on a model, on one prompt of a testbed: behaviour, heads, ablation, lens, sweep."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _ablation(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
 
 
 def _sweep(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
-    """Single heads are swept from the edited layer on: here from the middle one, with nothing edited."""
+    """Sweep single heads from the edited layer on: here from the middle one, with nothing edited."""
     missing = lacking(adapter.info)
     if missing or not isinstance(adapter, Restartable):
         why = adapter.info.why_not(missing[0] if missing else "restart")

@@ -17,7 +17,7 @@ from groundbench.measures.lens.options import LensOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What to measure and how.
+    """The measures of a run and their options.
 
     Attributes:
         forms: names of ENV forms, `("all",)`, or empty for the testbed's default: a ladder's whole, else one form.

@@ -12,7 +12,7 @@ from groundbench.results.trajectory import AGGREGATE, Aggregate
 
 
 def seed_folders(run: str | Path) -> list[Path]:
-    """The folders `seed-*` of a training run that hold checkpoints, in the order of their seeds."""
+    """Return the folders `seed-*` of a training run that hold checkpoints, in the order of their seeds."""
     found = [p for p in Path(run).glob("seed-*") if any(p.glob("step-*"))]
     return sorted(found, key=lambda p: (len(p.name), p.name))
 

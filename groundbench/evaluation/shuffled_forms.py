@@ -34,45 +34,45 @@ class ShuffledForms(Testbed):
         self._shown_as = {f.name: _derangement(inner.nouns_of(f), f, inner.not_mismatched(f), seed) for f in every}
 
     def shown_as(self, noun: Noun, form: EnvForm) -> Noun:
-        """Whose form is shown in the noun's place. Raises KeyError if the noun has no such form."""
+        """Return the noun whose form is shown instead. Raises KeyError if the noun has no such form."""
         return self._shown_as[form.name][noun.word]
 
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
-        """The frames of the testbed that was shuffled."""
+        """Return the frames of the testbed that was shuffled."""
         return self.inner.frames(form)
 
     def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
-        """The other noun's prompt under this noun's name."""
+        """Return the other noun's prompt under this noun's name."""
         return replace(self.inner.prompt(frame, self.shown_as(env, form), form), env=env.word)
 
     def target(self, noun: Noun) -> str:
-        """The noun's own word."""
+        """Return the noun's own word."""
         return self.inner.target(noun)
 
     def target_in(self, noun: Noun, form: EnvForm) -> str:
-        """The noun's own word in this form."""
+        """Return the noun's own word in this form."""
         return self.inner.target_in(noun, form)
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
-        """The nouns that the form leaves out."""
+        """Return the nouns that the form leaves out."""
         return self.inner.excluded(form)
 
     def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
-        """The pairs in which the noun asked for is truly shown, or what is shown is no mismatch for it."""
+        """Return the pairs in which the noun asked for is truly shown, or what is shown is no mismatch for it."""
         shown_as = self._shown_as[form.name]
         truly = frozenset((env, shown.word) for env, shown in shown_as.items())
         none = self.inner.not_mismatched(form)
         return truly | {(env, asked) for env, s in shown_as.items() for shown, asked in none if shown == s.word}
 
     def identity(self) -> dict[str, object]:
-        """The shuffled testbed is never taken for the one it was made from."""
+        """Return the shuffled testbed is never taken for the one it was made from."""
         return {**self.inner.identity(), "shuffled_forms": self.seed}
 
 
 def _derangement(
     nouns: tuple[Noun, ...], form: EnvForm, none: frozenset[tuple[str, str]], seed: int
 ) -> dict[str, Noun]:
-    """Each noun's word and another noun: drawn uniformly among the permutations that leave no noun in its place.
+    """Return each noun's word and another noun: drawn uniformly among the permutations that leave no noun in its place.
 
     What is no mismatch for a noun (`none`: shown, asked) does not take its place either.
 

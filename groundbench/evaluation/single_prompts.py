@@ -192,7 +192,7 @@ def lens(model: Any, text: str, *, tuned: TunedLens | None = None, load: Mapping
 
 
 def _checked(context: str, join: str) -> str:
-    """The context itself. Raises BadInputError where a word cannot be put after it."""
+    """Return the context itself. Raises BadInputError where a word cannot be put after it."""
     if not context.strip():
         raise BadInputError("the context is empty; expected the text before the word")
     if join and context != context.rstrip():
@@ -203,7 +203,7 @@ def _checked(context: str, join: str) -> str:
 
 
 def _place(shown: str, context: str) -> tuple[int, int]:
-    """The characters of the shown words in the context: as whole words, or inside words where they are none."""
+    """Return the characters of the shown words in the context: as whole words, or inside words where they are none."""
     whole = [m.span() for m in re.finditer(rf"(?<!\w){re.escape(shown)}(?!\w)", context)] if shown else []
     found = whole or ([m.span() for m in re.finditer(re.escape(shown), context)] if shown else [])
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""What a checkpoint of ours was trained on: its record, its corpus wherever that lies now, the testbed that fits it."""
+"""The training of a checkpoint of ours: its record, its corpus wherever that is now, the testbed that fits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OF_SOURCE = {"childes": "childes", "visdial": "caption-dialogue", "coco": "capti
 
 @dataclass(frozen=True)
 class Trained:
-    """What is known of a model's training; nothing, if it is no checkpoint of ours.
+    """The facts about a model's training; empty if it is no checkpoint of ours.
 
     Attributes:
         training: what its training.json says.
@@ -48,18 +48,18 @@ class Trained:
 
     @property
     def imported(self) -> bool:
-        """Whether the model was trained on an imported corpus."""
+        """True if the model was trained on an imported corpus."""
         return "folder" in self.identity
 
     def testbed_name(self) -> str | None:
-        """The testbed of what it was trained on; None where that is not known."""
+        """Return the testbed of what it was trained on; None where that is not known."""
         name = str(self.identity.get("name", ""))
         if self.imported:
             return OF_SOURCE.get(name.split("-")[0])
         return name if name in testbed_names() else None
 
     def corpus(self, testbed: Testbed) -> Any | None:
-        """The corpus (a `groundbench.training.corpus.Corpus`).
+        """Return the corpus (a `groundbench.training.corpus.Corpus`).
 
         None where nothing is named, the testbed has no corpus, or an imported corpus does not lie in its folder any
         more; then `missing` says so.
@@ -81,7 +81,7 @@ class Trained:
         )
 
     def testbed(self, name: str) -> Testbed:
-        """The testbed of that name; where it has contexts for an imported corpus, with the nouns that this one has.
+        """Return the testbed of that name; with contexts for an imported corpus, the nouns that it has.
 
         Raises:
             BadInputError: no such testbed; or its nouns are chosen by the corpus, which is missing or another one.
@@ -117,7 +117,7 @@ class Trained:
 
 
 def training_record(info: ModelInfo) -> dict[str, Any]:
-    """What the training.json beside a checkpoint of ours says; empty for any other model.
+    """Return the training.json beside a checkpoint of ours; empty for any other model.
 
     Raises:
         BadInputError: it is not JSON.

@@ -27,7 +27,7 @@ from groundbench.util.progress import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryOptions(Options):
-    """What is measured along a training run: the options of one run, and of which checkpoints.
+    """The measures along a training run: the options of one run, and of which checkpoints.
 
     Attributes:
         measures: `image` is left out where the testbed shows no pictures.
@@ -47,7 +47,7 @@ class TrajectoryOptions(Options):
     at_least: int | None = None
 
     def of_run(self, measures: Sequence[str], corpus: Any) -> Options:
-        """The options of one checkpoint."""
+        """Return the options of one checkpoint."""
         kept = {f.name: getattr(self, f.name) for f in fields(Options)}
         return Options(**kept | {"measures": tuple(measures), "corpus": corpus})
 
@@ -122,7 +122,7 @@ class _Run:
     counts: tuple[Cooccurrence, ...] | None = None
 
     def result(self, checkpoint: Checkpoint, measures: Sequence[str]) -> Result:
-        """A checkpoint's result: the finished one under these options, or measured now."""
+        """Return a checkpoint's result: the finished one under these options, or measured now."""
         folder = self.out / checkpoint.name
         key = measurement_key(checkpoint, self.bed, self._asked(measures))
         kept = None if self.force else finished(folder, key)
@@ -135,7 +135,7 @@ class _Run:
         return result
 
     def _asked(self, measures: Sequence[str]) -> dict[str, object]:
-        """The options that decide one checkpoint's numbers; which others are measured and where things lie do not."""
+        """Return the options that decide one checkpoint's numbers, without other checkpoints and places."""
         others = {"points", "costly_points", "costly", "corpus", "batch_tokens"}
         asked = {f.name: _plain(getattr(self.options, f.name)) for f in fields(self.options) if f.name not in others}
         return asked | {"measures": list(measures), "corpus_found": self.trained.missing is None}
@@ -176,7 +176,7 @@ def _point(checkpoint: Checkpoint, result: Result) -> TrajectoryPoint:
 
 
 def corrected(trajectory: Trajectory) -> Trajectory:
-    """Holm over the checkpoints, for the headline ablation's clustered test and for the gain's."""
+    """Correct by Holm over the checkpoints the headline ablation's clustered test and the gain's."""
     points = list(trajectory.points)
     tests: list[HolmTest] = []
     gains = [p.result.gain.p_cluster if p.result.gain else None for p in points]

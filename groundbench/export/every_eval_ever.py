@@ -19,7 +19,7 @@ DESCRIPTIONS = {
 
 
 def to_every_eval_ever(result: Result, *, retrieved: int, organization: str, relationship: str) -> dict[str, Any]:
-    """The document; numbers that only describe (head counts and the like) stand in the details.
+    """Return the document; numbers that only describe (head counts and the like) are its details.
 
     Args:
         retrieved: when the record is made, in seconds of Unix time.
@@ -110,5 +110,5 @@ def _entry(result: Result, metric: Metric) -> dict[str, Any]:
 
 
 def _strings(values: dict[str, Any]) -> dict[str, str]:
-    """The known values as strings: the schema takes no other."""
+    """Return the known values as strings: the schema takes no other."""
     return {k: str(v) for k, v in values.items() if v is not None}

@@ -12,7 +12,7 @@ from groundbench.results.run import Result
 
 
 def to_lm_eval(result: Result, *, date: float) -> dict[str, Any]:
-    """The dictionary that `lm_eval.simple_evaluate` would return: one task for each form.
+    """Return the dictionary that `lm_eval.simple_evaluate` would return: one task for each form.
 
     Intervals are bootstrapped over nouns and no standard error is known, so `_stderr` keys are left out; the ends
     of the interval stand beside each value as `_ci_low` and `_ci_high`.
@@ -62,14 +62,14 @@ def to_lm_eval(result: Result, *, date: float) -> dict[str, Any]:
 
 
 def _metadata(result: Result, form: str) -> dict[str, Any]:
-    """What `groundbench.integrations.lm_eval.convert` needs to read the task back."""
+    """Return what `groundbench.integrations.lm_eval.convert` needs to read the task back."""
     bed = result.testbed
     nouns = next(n for name, n, _ in forms(result) if name == form)
     return {"version": bed.version, "testbed": bed.name, "env_form": form, "hash": bed.hash, "n_nouns": nouns}
 
 
 def to_hub(result: Result, *, dataset: str, date: str | None = None, source: str | None = None) -> str:
-    """The Hub's `.eval_results/*.yaml`: the grounding gain of every form, in nats.
+    """Return the Hub's `.eval_results/*.yaml`: the grounding gain of every form, in nats.
 
     Args:
         dataset: the id of the benchmark's dataset on the Hub, `ORG/NAME`.

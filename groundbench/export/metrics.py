@@ -27,7 +27,7 @@ class Metric:
 
 
 def metrics(result: Result) -> list[Metric]:
-    """Every measured number of a result, headline form first; what was not measured is left out, never 0."""
+    """List every measured number of a result, headline form first; the unmeasured are left out, never 0."""
     first, *others = result.forms
     found = _gain(first.env_form, first.gain, first.n_nouns) + _mechanism(result)
     for form in others:
@@ -90,10 +90,10 @@ def _mechanism(result: Result) -> list[Metric]:
 
 
 def task_name(result: Result, form: str) -> str:
-    """A task's name in other harnesses' formats."""
+    """Return a task's name in other harnesses' formats."""
     return f"groundbench_{result.testbed.name}_{form}"
 
 
 def forms(result: Result) -> list[tuple[str, int, int | None]]:
-    """The forms with anything measured: name, nouns, items (None where a file of schema 1.0 did not count them)."""
+    """List the forms with anything measured: name, nouns, items."""
     return [(f.env_form, f.n_nouns, f.n_items) for f in result.forms]

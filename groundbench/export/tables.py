@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 def table_rows(results: Sequence[Result]) -> list[dict[str, Value]]:
-    """One row for each result and form; None where nothing was measured."""
+    """Return one row for each result and form; None where nothing was measured."""
     rows: list[dict[str, Value]] = []
     for r in results:
         found = metrics(r)
@@ -64,7 +64,7 @@ def table_rows(results: Sequence[Result]) -> list[dict[str, Value]]:
 
 
 def to_csv(results: Sequence[Result]) -> str:
-    """Full precision, an empty field where nothing was measured; text that looks like a formula gets an apostrophe."""
+    """Write full precision, an empty field for the unmeasured, an apostrophe before text that looks like a formula."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([c.key for c in COLUMNS])
@@ -80,7 +80,7 @@ def _inert(value: Value) -> Value:
 
 
 def to_markdown(results: Sequence[Result]) -> str:
-    """A Markdown table of the columns that hold anything."""
+    """Write a Markdown table of the columns that hold anything."""
     rows = table_rows(results)
     kept = _used(rows)
     lines = [_line(c.heading for c in kept), _line("---" if c.decimals is None else "---:" for c in kept)]
@@ -89,7 +89,7 @@ def to_markdown(results: Sequence[Result]) -> str:
 
 
 def to_model_card(result: Result) -> str:
-    """The section of a model card: the table, and what the number is."""
+    """Write the section of a model card: the table, and an explanation of the number."""
     bed = result.testbed
     return (
         "## Symbol grounding\n\n"
@@ -101,7 +101,7 @@ def to_model_card(result: Result) -> str:
 
 
 def to_latex(results: Sequence[Result]) -> str:
-    r"""A LaTeX table for \usepackage{booktabs}; a dash where nothing was measured."""
+    r"""Write a LaTeX table for \usepackage{booktabs}; a dash where nothing was measured."""
     rows = table_rows(results)
     kept = _used(rows)
     align = "".join("l" if c.decimals is None else "r" for c in kept)
@@ -134,7 +134,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Text that a Markdown reader shows as it is: one line, no cell end, no markup, no HTML."""
+    """Escape a text for a Markdown table: one line, no cell end, no markup, no HTML."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{c}" if c in "\\|*_`[]" else c for c in text)
 

@@ -71,6 +71,6 @@ def _text(read: TextLens, ax: Axes | None) -> Figure:
 
 
 def _shown(token: str) -> str:
-    """A token as matplotlib can draw it: no mathematics, no control characters, blanks as a sign."""
+    """Return a token as matplotlib can draw it: no mathematics, no control characters, blanks as a sign."""
     visible = "".join(c if c.isprintable() else "·" for c in token.strip()) or "␣"
     return visible.replace("$", r"\$")

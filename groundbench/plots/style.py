@@ -17,7 +17,7 @@ INK, SOFT, GRID = "#1c2026", "#59616c", "#e4e3de"
 
 
 def axes_of(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> tuple[Figure, Axes]:
-    """The given axes with their figure, or new ones of this size in inches.
+    """Return the given axes with their figure, or new ones of this size in inches.
 
     Raises:
         BadInputError: matplotlib is not installed.
@@ -41,7 +41,7 @@ def titled(ax: Axes, result: Result, what: str) -> None:
 
 
 def form_of(result: Result, name: str | None) -> FormRecord:
-    """The record of one form; by default the headline's.
+    """Return the record of one form; by default the headline's.
 
     Raises:
         BadInputError: the form was not measured.
@@ -55,5 +55,5 @@ def form_of(result: Result, name: str | None) -> FormRecord:
 
 
 def not_measured(result: Result, what: str, how: str) -> BadInputError:
-    """The error for a figure of something that the result does not hold."""
+    """Return the error for a figure of something that the result does not hold."""
     return BadInputError(f"{result.model.name}: {what} not measured; measure it with {how}")

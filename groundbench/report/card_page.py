@@ -13,7 +13,7 @@ from groundbench.results.risk_card import RiskCard
 
 
 def render_card(card: RiskCard) -> str:
-    """The page: the verdict first, then the evidence, then how it was measured. Every string of the card is escaped."""
+    """Render the page: the verdict, the evidence, the measurement. Every string of the card is escaped."""
     return (
         environment()
         .get_template("card.html.j2")
@@ -31,7 +31,7 @@ def render_card(card: RiskCard) -> str:
 
 
 def render_card_markdown(card: RiskCard) -> str:
-    """The same as Markdown, without figures."""
+    """Return the same as Markdown, without figures."""
     title = f"Risk card of {card.model.name}"
     return markdown(title, headline(card), card_stats(card), card_sections(card), _facts(card))
 

@@ -1,4 +1,4 @@
-"""What a page is made of: tables, figures and sections, before any HTML."""
+"""The parts of a page before any HTML: tables, figures and sections."""
 
 from __future__ import annotations
 

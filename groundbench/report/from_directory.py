@@ -14,7 +14,7 @@ from groundbench.results.trajectory import AGGREGATE, FILE_NAME, Aggregate, Traj
 
 
 def page_of(directory: Path) -> str:
-    """The page of a run directory, a trajectory directory, several seeds' directory, or a folder of these (by name).
+    """Render the page of a run, a trajectory, several seeds, or a folder of these (by name).
 
     Raises:
         BadInputError: the directory is none of these, or a file in it is broken.
@@ -36,7 +36,7 @@ def page_of(directory: Path) -> str:
 
 
 def _gallery(directory: Path) -> Gallery | None:
-    """The pictures that a run kept, with their files."""
+    """Return the pictures that a run kept, with their files."""
     pictures = Pictures.load(directory)
     if pictures is None:
         return None

@@ -11,7 +11,7 @@ from groundbench.results.text.numbers import NOT_MEASURED
 def markdown(
     title: str, sentence: str, stats: Sequence[Stat], sections: Sequence[Section], facts: Sequence[Facts]
 ) -> str:
-    """A document with one heading for each section; figures are left out, their numbers stand in the tables."""
+    """Return a document with one heading for each section; figures are left out, their numbers stand in the tables."""
     parts = [f"# {_plain(title)}", _plain(sentence), _list((s.label, _stat(s)) for s in stats)]
     for s in sections:
         parts.append(f"## {_plain(s.title)}")
@@ -37,7 +37,7 @@ def _list(rows: Iterable[tuple[str, Cell]]) -> str:
 
 
 def table(t: Table) -> str:
-    """A table with its caption; numbers are set right."""
+    """Return a table with its caption; numbers are set right."""
     head = "| " + " | ".join(_cell(h) for h in t.head) + " |"
     rule = "|" + "|".join(":--" if i in t.text else "--:" for i in range(len(t.head))) + "|"
     rows = ["| " + " | ".join(_cell(c) for c in row) + " |" for row in t.rows]
@@ -49,7 +49,7 @@ def _cell(value: Cell) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text on one line that Markdown takes for text."""
+    """Return text on one line that Markdown takes for text."""
     line = " ".join(text.split())
     for mark in ("\\", "`", "*", "_", "<", "[", "]"):
         line = line.replace(mark, f"\\{mark}")

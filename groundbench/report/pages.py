@@ -28,7 +28,7 @@ HERE = Path(__file__).parent / "templates"
 
 @lru_cache
 def environment(*folders: Path) -> Environment:
-    """Jinja with escaping always on and undefined names refused; our templates, after those of `folders`."""
+    """Make Jinja with escaping always on and undefined names refused; our templates, after those of `folders`."""
     loaders = [FileSystemLoader(f) for f in (*folders, HERE)]
     return Environment(
         loader=ChoiceLoader(loaders),
@@ -41,12 +41,12 @@ def environment(*folders: Path) -> Environment:
 
 @lru_cache
 def stylesheet() -> Markup:
-    """The style of all pages. Ours, so trusted; a page's own values never enter it."""
+    """Return the style of all pages. Ours, so trusted; a page's own values never enter it."""
     return Markup((HERE / "style.css").read_text(encoding="utf-8"))
 
 
 def render_run(result: Result, gallery: picture.Gallery | None = None) -> str:
-    """One run as a self-contained HTML page: the gain first, then the evidence, then how it was measured.
+    """Return one run as a self-contained HTML page: the gain first, then the evidence, then how it was measured.
 
     `gallery`: the pictures that the run kept, if any. Sections that were not measured say so. Every string of the
     result is escaped.
@@ -64,7 +64,7 @@ def render_run(result: Result, gallery: picture.Gallery | None = None) -> str:
 
 
 def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> str:
-    """Training runs beside each other as a self-contained HTML page: gain over steps first.
+    """Render training runs beside each other as a self-contained HTML page: gain over steps first.
 
     Args:
         title: the page's heading; by default the run's name, or what several of them show together.
@@ -85,7 +85,7 @@ def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> 
 
 
 def training_sections(trajectories: Sequence[Trajectory]) -> list[Section]:
-    """What was measured along the way, run beside run; a section says so where nothing was."""
+    """Make the sections over training, run beside run; a section says so where nothing was measured."""
     return [
         curves.training_section(trajectories),
         curves.surprisal_section(trajectories),
@@ -97,7 +97,7 @@ def training_sections(trajectories: Sequence[Trajectory]) -> list[Section]:
 
 
 def render_flow(page: flow.FlowPage) -> str:
-    """The saliency flow of one prompt as a self-contained HTML page: a map of tokens for each layer."""
+    """Return the saliency flow of one prompt as a self-contained HTML page: a map of tokens for each layer."""
     return _render(
         "flow.html.j2",
         title=page.title,
@@ -109,7 +109,7 @@ def render_flow(page: flow.FlowPage) -> str:
 
 
 def _run(t: Trajectory) -> dict[str, Any]:
-    """One training run's part of the page: its verdict, its checkpoints and its last result."""
+    """Return one training run's part of the page: its verdict, its checkpoints and its last result."""
     return {
         "name": t.name,
         "description": t.description,
@@ -125,7 +125,7 @@ def _run(t: Trajectory) -> dict[str, Any]:
 
 
 def _gain(result: Result) -> dict[str, str | None]:
-    """The gain and its interval in as many decimals as they need."""
+    """Return the gain and its interval in as many decimals as they need."""
     g = result.gain
     if g is None:
         return {"gain": None, "interval": None}
@@ -140,14 +140,20 @@ def _together(trajectories: Sequence[Trajectory]) -> str:
 
 
 def run_sections(result: Result, gallery: picture.Gallery | None = None) -> list[Section]:
-    """The evidence of one result, in the order in which it is told."""
+    """Return the evidence of one result, in the order in which it is told."""
     sections = [
         gain.measures_section(result.gain, result.testbed.env_form)
         if result.gain
-        else Section("measures", "The gain in numbers", missing="The gain was not measured."),
+        else Section(
+            "measures",
+            "The gain in numbers",
+            missing="The gain was not measured: groundbench run MODEL --measure gain.",
+        ),
         gain.noun_section(result.gain)
         if result.gain
-        else Section("nouns", "Noun by noun", missing="The gain was not measured."),
+        else Section(
+            "nouns", "Noun by noun", missing="The gain was not measured: groundbench run MODEL --measure gain."
+        ),
         ladder.ladder_section(result),
         heads.heads_section(result.model, result.heads),
         causal.causal_section(result.model, result.causal),
@@ -160,12 +166,12 @@ def run_sections(result: Result, gallery: picture.Gallery | None = None) -> list
 
 
 def _images(result: Result) -> list[ImageRecord]:
-    """The records of all image forms of a result."""
+    """Return the records of all image forms of a result, the one in its head first."""
     return [f.image for f in result.forms if f.image is not None]
 
 
 def run_stats(result: Result) -> list[Stat]:
-    """The numbers of a page's header."""
+    """Return the numbers of a page's header."""
     g, h = result.gain, result.heads[0] if result.heads else None
     a = result.ablations[0] if result.ablations else None
     gain, ends = _gain(result).values()
@@ -183,7 +189,7 @@ def run_stats(result: Result) -> list[Stat]:
 
 
 def run_facts(result: Result) -> list[Facts]:
-    """What one needs to cite or repeat a result."""
+    """List the facts needed to cite or repeat a result."""
     return [
         about.model_facts(result.model),
         about.testbed_facts(result.testbed),

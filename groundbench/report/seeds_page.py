@@ -18,7 +18,7 @@ def render_seeds(
     tables: Sequence[Table] = (),
     sections: Sequence[Section] = (),
 ) -> str:
-    """The page of these models: the gain over training first, then the evidence, as means over seeds with intervals.
+    """Render the page of several seeds: the gain over training, then the evidence, as means with intervals.
 
     Args:
         title: the page's heading; by default the model's name, or what several show together.

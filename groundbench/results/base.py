@@ -16,7 +16,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with other values. Raises ValueError for what is no field, which pydantic would keep unseen."""
+        """Return a copy with other values. Raises ValueError for what is no field, which pydantic would keep unseen."""
         unknown = set(update or ()) - set(type(self).model_fields)
         if unknown:
             raise ValueError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")

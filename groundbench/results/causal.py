@@ -77,7 +77,7 @@ class HeadPlace(Record):
 
 
 class InterchangeRecord(Record):
-    """What a set of heads carries: the first k of a ranking, exchanged between the two prompts of a pair.
+    """The effect of a set of heads: the first k of a ranking, exchanged between the prompts of a pair.
 
     Attributes:
         crossfit: ranked on the other half of nouns and frames; otherwise on the same pairs, which flatters.
@@ -155,7 +155,7 @@ class MatrixCell(Record):
 
 
 class KnockoutRecord(Record):
-    """What is lost of the gain when edges between tokens are cut in the matched prompt (and the mismatched one).
+    """The gain lost when edges between tokens are cut in the matched prompt (and in the mismatched one).
 
     Attributes:
         step: `direct`: prediction position <- ENV; `read`: prediction position <- tokens after ENV; `write`: those
@@ -171,7 +171,7 @@ class KnockoutRecord(Record):
 
 
 class HeadIdentity(Record):
-    """What a head is on random tokens repeated once: mean attention weights, and how its weights copy.
+    """The behaviour of a head on random tokens repeated once: mean attention weights, and its copying.
 
     Attributes:
         induction: from a token of the repeat to the one after its first occurrence; duplicate: to its first

@@ -1,4 +1,4 @@
-"""What a result says of an image form: where in the picture the heads read, and what follows the patches (§10, §14 B).
+"""The part of a result on an image form: where in the image the heads read, and the patch swap (§10, §14 B).
 
 Unmeasured is null, never 0. A patch is an image token whose place in the picture is known.
 """
@@ -81,7 +81,7 @@ class SwapRecord(Record):
 
     @property
     def region(self) -> str:
-        """What changed places, in words."""
+        """The exchanged region, in words."""
         if self.whole:
             return "the whole picture"
         rings = {0: "", 1: " and a ring of patches around it"}

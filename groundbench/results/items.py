@@ -55,12 +55,12 @@ def write_items(path: Path, tables: Sequence[SurprisalTable], result: Result) ->
 
 
 def item_forms(path: Path) -> tuple[str, ...]:
-    """The ENV forms an items.parquet holds, in the order written. Raises BadInputError."""
+    """List the ENV forms of an items.parquet, in the order written. Raises BadInputError."""
     return tuple(_metadata(path))
 
 
 def read_items(path: Path, form: str | None = None) -> SurprisalTable:
-    """The SurprisalTable of one form; `form` may be left out where the file holds only one.
+    """Read the SurprisalTable of one form; `form` may be left out where the file holds only one.
 
     Raises:
         BadInputError: no such file or form, a file groundbench did not write, or rows that contradict each other.
@@ -146,7 +146,7 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _indices(path: Path, rows: pa.Table, column: str, names: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """A string column as positions in `names`."""
+    """Return a string column as positions in `names`."""
     coded = rows[column].combine_chunks()
     coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
     where = {name: i for i, name in enumerate(names)}

@@ -19,7 +19,7 @@ Fraction = tuple[float, float, float, float]
 
 
 class ReadMap(Record):
-    """What a list of heads reads in one picture: rows x columns of the part `region` of the picture.
+    """The reading of a list of heads in one image: rows x columns of the part `region` of the image.
 
     `values`: row by row, the share of each patch in all that these heads read in the picture; empty where `n_heads`
     is 0 or nothing is read.
@@ -67,7 +67,7 @@ class Pictures(Record):
 
     @classmethod
     def load(cls, directory: Path) -> Pictures | None:
-        """The pictures of a run directory; None if it has none. Raises BadInputError naming file and field."""
+        """Load the images of a run directory; None if it has none. Raises BadInputError naming file and field."""
         path = directory / FOLDER / FILE_NAME
         if not path.is_file():
             return None

@@ -47,7 +47,7 @@ class UnaskedRecord(Record):
 
 
 class QuestionsRecord(Record):
-    """What was asked: `splits` are disjoint in groups (heads are detected in `detect`, risks fitted in `fit`).
+    """The questions of a screening: `splits` are disjoint in groups (`detect` finds heads, `fit` fits risks).
 
     Attributes:
         n: questions that were answered; `unasked`: those beside them that could not be asked.
@@ -68,7 +68,7 @@ class QuestionsRecord(Record):
 
 
 class ErrorRecord(Record):
-    """How often the likeliest answer is wrong.
+    """The rate at which the likeliest answer is wrong.
 
     Attributes:
         kind: of question; null for all of them. `form`: the way of showing; null for all of them.
@@ -91,7 +91,7 @@ class ErrorRecord(Record):
 
 
 class MentionRecord(Record):
-    """How likely things are mentioned that are not there: CHAIR's two rates (Rohrbach et al. 2018) by likelihood.
+    """The probability of mentions of absent things: CHAIR's two rates (Rohrbach et al. 2018) by likelihood.
 
     Attributes:
         absent: the probability that what is named next is not there, among all candidates; CHAIR counts the objects of
@@ -256,7 +256,7 @@ class Comparison(Record):
 
 
 class Predictors(Record):
-    """Which signal predicts errors best. Chosen on the `fit` split, so that the `test` split's AUROC is unbiased.
+    """The best predictor of errors, chosen on the `fit` split, so that its AUROC on `test` is unbiased.
 
     `above_chance`: the signals whose AUROC is above 0.5 after Holm's correction, with an interval that says so too;
     `above_within`: the same of the AUROC within kinds.
@@ -302,7 +302,7 @@ class GenerationRecord(Record):
 
 
 class StrengthRecord(Record):
-    """What one strength of the heads did on one split: error rate, and perplexity of ordinary text."""
+    """The effect of one strength of the heads on one split: error rate, and perplexity of ordinary text."""
 
     factor: float
     error: float
@@ -378,7 +378,7 @@ class RiskCard(Record):
     environment: EnvironmentRecord
 
     def signal(self, name: str) -> SignalRecord | None:
-        """The record of one signal, if it was asked for."""
+        """Return the record of one signal, if it was asked for."""
         return next((s for s in self.signals if s.name == name), None)
 
     def save(self, path: Path) -> None:

@@ -48,7 +48,7 @@ class AggregateRecord(Record):
 
 
 class TokenQuality(Record):
-    """How well a signal finds the tokens of labelled spans, over all tokens; intervals over groups."""
+    """The quality of a signal on the tokens of labelled spans, over all tokens; intervals over groups."""
 
     n: int = Field(ge=0)
     wrong: int = Field(ge=0)
@@ -57,7 +57,7 @@ class TokenQuality(Record):
 
 
 class ThresholdRow(Record):
-    """What a threshold of the best signal does on the test split: answers with a larger risk are flagged.
+    """The effect of a threshold of the best signal on the test split: riskier answers are flagged.
 
     Attributes:
         flagged: share of answers flagged; `caught`: share of the wrong answers among them that are flagged.

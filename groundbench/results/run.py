@@ -37,7 +37,7 @@ class MixerRecord(Record):
 
 
 class ModelRecord(Record):
-    """Which model was measured."""
+    """The model that was measured."""
 
     name: str
     family: str
@@ -128,7 +128,7 @@ class GainRecord(Record):
 
 
 class HeadCount(Record):
-    """How often one head was detected, its mean share of saliency on the edge, and its lift over length.
+    """The rate at which one head was detected, its mean share of saliency on the edge, and its lift over length.
 
     `head` counts from 0 in its layer, over all its mixers in the order in which they are called; `kind` is that of its
     mixer (None in results from before it was kept). `signed` is the mean of the edge's saliency with its sign (nats): a
@@ -186,7 +186,7 @@ class HeadsRecord(Record):
 
 
 class AblationRecord(Record):
-    """What is lost when heads are cut (protocol §11). Surprisals are matched means in nats.
+    """The loss when heads are cut (protocol §11). Surprisals are matched means in nats.
 
     Attributes:
         original, ablated, control_mean: matched surprisal untouched, with the detected heads edited, with the
@@ -322,7 +322,7 @@ class Failure(Record):
 
 
 class EnvironmentRecord(Record):
-    """Where and with what it was measured."""
+    """The place and the software of a measurement."""
 
     versions: dict[str, str]
     device: str
@@ -394,7 +394,7 @@ class Result(Record):
         return next((f.image for f in self.forms if f.image is not None), None)
 
     def with_headline(self, **fields: Any) -> Result:
-        """The same result with other fields of its first form."""
+        """Return the same result with other fields of its first form."""
         return self.model_copy(update={"forms": (self.headline.model_copy(update=fields), *self.forms[1:])})
 
     def of_form(self, form: FormRecord) -> Result:
@@ -405,7 +405,7 @@ class Result(Record):
         return self.model_copy(update={"testbed": bed, "forms": (form,), "head_forms": ()})
 
     def summary(self) -> str:
-        """What was found in a sentence; then model, testbed, and of each form the gain, the heads and what they carry.
+        """Summarise in a few lines: model, testbed, and of each form the gain, the heads and the gain without them.
 
         Example:
             >>> next(line for line in RESULT.summary().splitlines() if "parameters" in line)
@@ -440,7 +440,7 @@ HEADLINE_1_0 = ("gain", "heads", "ablations", "lens")
 
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """A result of schema 1.0 as one of 1.1.
+    """Return a result of schema 1.0 as one of 1.1.
 
     There a result of one form had no `forms`, and no form but the testbed's counted its items. With shared frames every
     noun has every frame, so that theirs are known; with frames of single nouns they are null.
@@ -481,7 +481,7 @@ def _items_1_0(form: dict[str, Any], bed: dict[str, Any]) -> int | None:
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first fault of a validation error as one sentence: field, what was found, what was expected."""
+    """Return the first fault of a validation error as one sentence: field, value found, value expected."""
     fault = error.errors(include_url=False)[0]
     field = ".".join(str(p) for p in fault["loc"]) or "the file"
     found = "" if fault["type"] == "missing" else f", found {str(fault.get('input'))[:60]!r}"
@@ -489,7 +489,7 @@ def first_fault(error: ValidationError) -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of result.json."""
+    """Return the JSON Schema of result.json."""
     return Result.model_json_schema()
 
 

@@ -1,4 +1,4 @@
-"""What `groundbench.heads` and `groundbench.lens` return: arrays of one prompt, for reading and for figures."""
+"""The values of `groundbench.heads` and `groundbench.lens`: arrays of one prompt, for reading and for figures."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class PromptHeads:
         return [self._name(i) for i in self._order() if self.share[i] >= self.threshold]
 
     def top(self, n: int = 10) -> list[tuple[int, int]]:
-        """(layer, head) of the n heads with the largest edge, largest first."""
+        """Return (layer, head) of the n heads with the largest edge, largest first."""
         return [self._name(i) for i in self._order()[:n]]
 
     def grid(self, values: str = "share") -> Floats:
-        """[layers, heads] one of `share`, `edge`, `lift`; NaN where a layer has no such head."""
+        """Return [layers, heads] of `share`, `edge` or `lift`; NaN where a layer has no such head."""
         grid = np.full((int(self.layer.max()), int(self.head.max()) + 1), np.nan)
         grid[self.layer - 1, self.head] = getattr(self, values)
         return grid

@@ -10,7 +10,7 @@ KEY = "unknown_words"
 
 
 class UnknownWords(Record):
-    """What of one form's matched prompts stands before the model as the unknown word.
+    """Counts of the words of a form's matched prompts that the tokenizer maps to its unknown word.
 
     Attributes:
         prompts, of_prompts: matched prompts that hold such a word, of all of the form.
@@ -23,7 +23,7 @@ class UnknownWords(Record):
     of_words: int = Field(ge=0)
 
     def describe(self) -> str:
-        """As half a sentence."""
+        """Describe the counts as half a sentence."""
         return (
             f"unknown to the tokenizer: {self.words:,} of {self.of_words:,} words, "
             f"in {self.prompts:,} of {self.of_prompts:,} prompts"
@@ -31,7 +31,7 @@ class UnknownWords(Record):
 
 
 def unknown_words(protocol: dict[str, JsonValue]) -> dict[str, UnknownWords]:
-    """The counts of each form; nothing of results in which they were not measured.
+    """Return the counts of each form; nothing of results in which they were not measured.
 
     They are not measured where a tokenizer has no unknown word, as those that go down to bytes.
     """

@@ -56,7 +56,7 @@ class GivenAnswer:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is read of an answer beside surprisals: each costs something (see the table of signals)."""
+    """The parts of an answer to be read beside surprisals: each costs something (see the table of signals)."""
 
     without: bool = True
     other: bool = True
@@ -68,7 +68,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was measured of one answer; None where the model cannot show it or it was not asked for.
+    """The measurements of one answer; None where the model cannot show it or it was not asked for.
 
     Attributes:
         size: [3] tokens of the prompt, of the evidence and of the answer.
@@ -131,7 +131,7 @@ class Reading:
 
 
 def encode_answer(adapter: Adapter, record: EvidenceRecord, other: Prompt | None, answer: str) -> GivenAnswer:
-    """A record's answer after its prompts, as tokens.
+    """Return a record's answer after its prompts, as tokens.
 
     Raises:
         BadInputError: prompt and answer do not fit the model's context, or cannot be told apart in its tokens.
@@ -206,7 +206,7 @@ def read_answer(adapter: Adapter, given: GivenAnswer, wanted: Wanted | None = No
 
 
 def evidence_positions(row: Encoded) -> list[int]:
-    """Token positions of the evidence: the ENV spans, or the patches of the images."""
+    """Return token positions of the evidence: the ENV spans, or the patches of the images."""
     return list(row.env_positions) or patch_positions(row) or [p for a, b in row.image_spans for p in range(a, b)]
 
 
@@ -231,7 +231,7 @@ def _array(values: Tensor) -> Floats32:
 
 @torch.no_grad()
 def _by_prefixes(adapter: Adapter, given: GivenAnswer, wanted: Wanted) -> Reading:
-    """The same without hidden states: one pass for each token, and nothing of layers or heads."""
+    """Return the same without hidden states: one pass for each token, and nothing of layers or heads."""
     log_p = _distributions(adapter, given.row, given.target)
     _finite(log_p, given, adapter.info.name)
     picked = -log_p[torch.arange(len(given.target)), torch.tensor(given.target)]
@@ -242,7 +242,7 @@ def _by_prefixes(adapter: Adapter, given: GivenAnswer, wanted: Wanted) -> Readin
 
 @torch.no_grad()
 def _distributions(adapter: Adapter, row: Encoded, target: Sequence[int]) -> Tensor:
-    """[T, V] log-probabilities that the answer's tokens are drawn from, after one prompt."""
+    """Return [T, V] log-probabilities that the answer's tokens are drawn from, after one prompt."""
     if "hidden" in adapter.info.capabilities:
         last = adapter.info.n_layers
         out = adapter.forward([_with_answer(row, target)], hidden=(last,))
@@ -252,7 +252,7 @@ def _distributions(adapter: Adapter, row: Encoded, target: Sequence[int]) -> Ten
 
 
 def _compared(adapter: Adapter, given: GivenAnswer, log_p: Tensor, wanted: Wanted) -> dict[str, Tensor]:
-    """Against the prompts without evidence and with other evidence."""
+    """Read the answer after the prompts without evidence and with other evidence."""
     at = torch.arange(len(given.target)), torch.tensor(given.target, device=log_p.device)
     found: dict[str, Tensor] = {}
     if given.without is not None and wanted.without:
@@ -273,7 +273,7 @@ def _compared(adapter: Adapter, given: GivenAnswer, log_p: Tensor, wanted: Wante
 def _lens(
     adapter: Adapter, out: Forward, given: GivenAnswer, log_p: Tensor, added: dict[int, Tensor]
 ) -> dict[str, Tensor]:
-    """The logit lens at every layer: its entropy at the middle ones, the processing rate, what feed-forward parts
+    """Read the logit lens at every layer: entropy at the middle ones, processing rate, feed-forward parts
     change, and image positions. Several layers are unembedded at once: the unembedding is read less often."""
     info, n = adapter.info, len(given.target)
     middle = set(middle_layers(info))
@@ -309,7 +309,7 @@ def _lens(
 
 
 def _at_patches(adapter: Adapter, out: Forward, given: GivenAnswer) -> dict[str, Tensor]:
-    """Each token's largest lens probability at any image position and layer, and GLSim; nothing without images."""
+    """Return each token's largest lens probability at image positions, and GLSim; nothing without images."""
     images, last = patch_positions(given.row), adapter.info.n_layers
     best, lens = None, torch.empty(0)
     for layer in range(1, last + 1) if images else ():
@@ -327,12 +327,12 @@ def _at_patches(adapter: Adapter, out: Forward, given: GivenAnswer) -> dict[str,
 
 
 def mlp_layers(n_layers: int) -> tuple[int, ...]:
-    """The layers (from 1) whose feed-forward part is read: at most `MLP_LAYERS`, evenly spaced, the last included."""
+    """Return the layers (from 1) whose feed-forward part is read: at most `MLP_LAYERS`, the last included."""
     return tuple(sorted({int(k) for k in np.linspace(1, n_layers, min(MLP_LAYERS, n_layers)).round()}))
 
 
 def _heads(out: Forward, picked: Tensor, given: GivenAnswer, wanted: Wanted) -> dict[str, Tensor]:
-    """What every head attends to in each predicting position, and its saliency of the answer's summed surprisal."""
+    """Read each head's attention in each predicting position, and its saliency of the answer's surprisal."""
     grads: list[Tensor | None] = [None] * len(out.traces)
     if wanted.gradients:
         grads = list(gradients(picked.sum(), out.traces))
@@ -349,7 +349,7 @@ def _heads(out: Forward, picked: Tensor, given: GivenAnswer, wanted: Wanted) -> 
 
 @torch.no_grad()
 def _one_mixer(trace: Trace, gradient: Tensor | None, evidence: Tensor, prompt: int, n: int) -> dict[str, Tensor]:
-    """[T, heads] of one mixer; the row holds `prompt` tokens of the prompt, then the answer's."""
+    """Return [T, heads] of one mixer; the row holds `prompt` tokens of the prompt, then the answer's."""
     length = prompt + n
     rows = trace.weights(slice(prompt - 1, length), length)[0].float()  # [h, T + 1, keys]
     weights, own = rows[:, :-1], torch.arange(n, device=rows.device)
@@ -375,7 +375,7 @@ def _one_mixer(trace: Trace, gradient: Tensor | None, evidence: Tensor, prompt: 
 
 @torch.no_grad()
 def _external(out: Forward, given: GivenAnswer, last: int) -> Tensor:
-    """[T, H] ReDeEP's external-context score of every head."""
+    """Return [T, H] ReDeEP's external-context score of every head."""
     positions, n = evidence_positions(given.row), len(given.target)
     length = len(given.row) + n
     states = out.hidden[last][0].detach().float()

@@ -28,7 +28,7 @@ MIN_SINK = 0.01
 
 @dataclass(frozen=True)
 class Watched:
-    """Which heads signals look at, as masks over the model's heads.
+    """The heads that signals look at, as masks over the model's heads.
 
     Attributes:
         info: the model.
@@ -49,52 +49,52 @@ def _wide(values: npt.NDArray[np.float32] | None) -> Floats | None:
 
 
 def surprisal(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] -log p of each token: its mean is the logarithm of the perplexity."""
+    """Return [T] -log p of each token: its mean is the logarithm of the perplexity."""
     return _wide(reading.surprisal)
 
 
 def entropy(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] entropy of the distribution that each token is drawn from: its mean is length-normalised."""
+    """Return [T] entropy of the distribution that each token is drawn from: its mean is length-normalised."""
     return _wide(reading.entropy)
 
 
 def gain(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] log p(token | no evidence) - log p(token | evidence): minus the grounding gain."""
+    """Return [T] log p(token | no evidence) - log p(token | evidence): minus the grounding gain."""
     return None if reading.without is None else -(reading.without - reading.surprisal).astype(np.float64)
 
 
 def gain_mismatched(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] minus the grounding gain against another record's evidence."""
+    """Return [T] minus the grounding gain against another record's evidence."""
     return None if reading.other is None else -(reading.other - reading.surprisal).astype(np.float64)
 
 
 def contrast(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] surprisal under contrastive decoding against the prompt without evidence."""
+    """Return [T] surprisal under contrastive decoding against the prompt without evidence."""
     return _wide(reading.contrast)
 
 
 def context_shift(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] minus the Jensen-Shannon divergence of the distributions with own and with other evidence."""
+    """Return [T] minus the Jensen-Shannon divergence of the distributions with own and with other evidence."""
     return None if reading.divergence is None else -reading.divergence.astype(np.float64)
 
 
 def context_shift_mmd(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] minus LUMINA's MMD^2 of the same two distributions."""
+    """Return [T] minus LUMINA's MMD^2 of the same two distributions."""
     return None if reading.mmd is None else -reading.mmd.astype(np.float64)
 
 
 def ipr(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] LUMINA's information processing rate: late layers decide what the evidence did not."""
+    """Return [T] LUMINA's information processing rate: late layers decide what the evidence did not."""
     return _wide(reading.rate)
 
 
 def lens_entropy(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] entropy of the logit lens at the middle layers."""
+    """Return [T] entropy of the logit lens at the middle layers."""
     return _wide(reading.lens_entropy)
 
 
 def heads_share(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] minus the part of the detected heads' saliency that comes from the evidence."""
+    """Return [T] minus the part of the detected heads' saliency that comes from the evidence."""
     if reading.edge is None or reading.row_sum is None or not watched.detected.any():
         return None
     edge: Floats = reading.edge[:, watched.detected].astype(np.float64).sum(1)
@@ -104,7 +104,7 @@ def heads_share(reading: Reading, watched: Watched) -> Floats | None:
 
 
 def heads_attention(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] minus the detected heads' mean attention to the evidence."""
+    """Return [T] minus the detected heads' mean attention to the evidence."""
     if reading.evidence is None or not watched.detected.any():
         return None
     mean: Floats = reading.evidence[:, watched.detected].astype(np.float64).mean(1)
@@ -112,7 +112,7 @@ def heads_attention(reading: Reading, watched: Watched) -> Floats | None:
 
 
 def heads_support(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] minus what the evidence adds to the answer's log-probability through the detected heads, to first order."""
+    """Compute [T] minus what evidence adds to the log-probability through detected heads, to first order."""
     if reading.support is None or not watched.detected.any():
         return None
     total: Floats = reading.support[:, watched.detected].astype(np.float64).sum(1)
@@ -120,7 +120,7 @@ def heads_support(reading: Reading, watched: Watched) -> Floats | None:
 
 
 def sink(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] INTRYGUE: entropy times the induction heads' mean attention to the first token (their sink rate).
+    """Return [T] INTRYGUE: entropy times the induction heads' mean attention to the first token (their sink rate).
 
     None where it degenerates: no induction head, or heads that have no sink.
     """
@@ -131,7 +131,7 @@ def sink(reading: Reading, watched: Watched) -> Floats | None:
 
 
 def rauq(reading: Reading, watched: Watched) -> Floats | None:
-    """[1] recurrent attention-based uncertainty (Vazhentsev et al. 2025).
+    """Return [1] recurrent attention-based uncertainty (Vazhentsev et al. 2025).
 
     In each middle layer the head that attends most to the token before (mean over the answer's tokens from the second
     on); c_1 = p(y_1), c_i = a p(y_i) + (1 - a) A(i, i-1) c_{i-1} with a = 0.2; the largest of the layers' means of
@@ -156,27 +156,27 @@ def rauq(reading: Reading, watched: Watched) -> Floats | None:
 
 
 def probability(reading: Reading, watched: Watched) -> Floats | None:
-    """[1] minus the answer's log-probability, summed over its tokens."""
+    """Return [1] minus the answer's log-probability, summed over its tokens."""
     return np.array([float(reading.surprisal.astype(np.float64).sum())])
 
 
 def total_entropy(reading: Reading, watched: Watched) -> Floats | None:
-    """[1] entropies of the answer's tokens, summed."""
+    """Return [1] entropies of the answer's tokens, summed."""
     return np.array([float(reading.entropy.astype(np.float64).sum())])
 
 
 def length(reading: Reading, watched: Watched) -> Floats | None:
-    """[1] tokens of the answer: long answers hold more that can be wrong."""
+    """Return [1] tokens of the answer: long answers hold more that can be wrong."""
     return np.array([float(reading.tokens)])
 
 
 def position(reading: Reading, watched: Watched) -> Floats | None:
-    """[1] where the answer begins: tokens of the prompt."""
+    """Return [1] where the answer begins: tokens of the prompt."""
     return np.array([float(reading.size[0])])
 
 
 def svar(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] minus the attention to image tokens, summed over them, mean over the heads of the middle layers (SVAR)."""
+    """Compute [T] minus attention to image tokens, summed, mean over heads of the middle layers (SVAR)."""
     if reading.evidence is None or reading.image_lens is None:
         return None
     chosen = np.isin([layer for layer, _ in watched.info.head_index], middle_layers(watched.info))
@@ -185,17 +185,17 @@ def svar(reading: Reading, watched: Watched) -> Floats | None:
 
 
 def internal_confidence(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] minus the largest lens probability of the token at any image position and layer (Jiang et al. 2025)."""
+    """Compute [T] minus the token's largest lens probability at image positions (Jiang et al. 2025)."""
     return None if reading.image_lens is None else -reading.image_lens.astype(np.float64)
 
 
 def glsim(reading: Reading, watched: Watched) -> Floats | None:
-    """[T] minus GLSim: 0.6 cos(token, end of the prompt) + 0.4 mean cos(token, its 32 likeliest image positions)."""
+    """Compute [T] minus GLSim: 0.6 cos(token, end of prompt) + 0.4 mean cos(token, 32 image positions)."""
     return None if reading.image_similarity is None else -reading.image_similarity.astype(np.float64)
 
 
 def aggregate(values: Floats) -> tuple[float, float, float]:
-    """Mean, worst token and worst run of `WINDOW` tokens; NaN tokens are left out, NaN where none is left."""
+    """Aggregate tokens: mean, worst token and worst run of `WINDOW`; NaN is left out, NaN where none is left."""
     known = values[~np.isnan(values)]
     if not len(known):
         return (float("nan"),) * 3

@@ -55,15 +55,15 @@ class Asked:
     unreadable: Mapping[str, int] = field(default_factory=dict)
 
     def row(self, question: int) -> Encoded:
-        """A question's own prompt."""
+        """Return a question's own prompt."""
         return self.contexts.rows[int(self.shown[question])]
 
     def answer(self, question: int, answer: int) -> tuple[int, ...]:
-        """The tokens of one of a question's candidates."""
+        """Return the tokens of one of a question's candidates."""
         return self.answers[int(self.shown[question])][answer]
 
     def only(self, chosen: Ints, *, others: bool = False) -> Asked:
-        """Some of the questions; with their own prompts only unless `others` are wanted too."""
+        """Return some of the questions; with their own prompts only unless `others` are wanted too."""
         return _laid_out([_Read.of(self, int(q), others) for q in chosen])
 
 
@@ -109,7 +109,7 @@ class Answers:
 
 
 def right_answers(questions: Sequence[Question], width: int) -> Bools:
-    """[questions, width] which candidates are right."""
+    """Return [questions, width] which candidates are right."""
     found = np.zeros((len(questions), width), dtype=bool)
     for own, q in zip(found, questions, strict=True):
         own[[q.truth, *q.also]] = True
@@ -117,7 +117,7 @@ def right_answers(questions: Sequence[Question], width: int) -> Bools:
 
 
 def given_answers(surprisal: Floats, right: Bools) -> Ints:
-    """[questions] the candidate with the least surprisal [questions, A]; a tie of right and wrong is an error."""
+    """Return [questions] the candidate of least surprisal [questions, A]; a tie of right and wrong is an error."""
     at = np.arange(len(surprisal))
     best, lure = (np.nanargmin(np.where(part, surprisal, np.nan), axis=1) for part in (right, ~right))
     found: Ints = np.where(surprisal[at, best] < surprisal[at, lure], best, lure)
@@ -125,13 +125,13 @@ def given_answers(surprisal: Floats, right: Bools) -> Ints:
 
 
 def wrong_answers(given: Ints, right: Bools) -> Bools:
-    """[questions] whether an answer (-1: none) is not among the right ones [questions, A]."""
+    """Return [questions] whether an answer (-1: none) is not among the right ones [questions, A]."""
     wrong: Bools = (given < 0) | ~right[np.arange(len(given)), given]
     return wrong
 
 
 def normalised(surprisal: Floats) -> Floats:
-    """Probabilities over the last axis from surprisals in nats; NaN stays NaN."""
+    """Turn surprisals in nats into probabilities over the last axis; NaN stays NaN."""
     if surprisal.size == 0:
         return surprisal
     least = np.where(np.isnan(surprisal), np.inf, surprisal).min(-1, keepdims=True)
@@ -186,7 +186,7 @@ def read_questions(adapter: Adapter, questions: Sequence[Question], *, others: b
 def _with_candidates(
     adapter: Adapter, question: Question, prompts: Sequence[Prompt]
 ) -> tuple[tuple[Question, tuple[Targets, ...]] | None, str]:
-    """The question with the tokens of its candidates after each prompt; None, and why, where one cannot be read.
+    """Return the question with the tokens of its candidates after each prompt; None, and why, where one cannot be read.
 
     What may be mentioned is whatever the model can say: there, candidates that cannot be read are left out.
     """
@@ -209,7 +209,7 @@ def ask(
     stage: str = "answers",
     advance: Advance | None = None,
 ) -> Answers:
-    """Surprisals of all candidates; every distinct prompt runs once. For the errors see `surprisals`."""
+    """Return surprisals of all candidates; every distinct prompt runs once. For the errors see `surprisals`."""
     found = surprisals(
         adapter, asked.contexts, batch_tokens=batch_tokens, edit=edit, store=store, stage=stage, advance=advance
     )
@@ -275,7 +275,7 @@ def _laid_out(found: Sequence[_Read]) -> Asked:
 
 
 def _shared(answers: Sequence[Targets], kinds: Sequence[str]) -> list[Targets]:
-    """What is read after each prompt: the candidates of all questions of its kind where these are few, or not many more
+    """Share continuations: the candidates of all questions of a kind where these are few, or not many more
     than each question's own; else its own.
 
     Contexts run together only if their targets of several tokens are the same: eleven colours, of which each question
@@ -303,7 +303,7 @@ def _prompts(question: Question, others: bool) -> Iterable[Prompt]:
 def _encoded(
     adapter: Adapter, prompts: Sequence[Prompt], owner: Sequence[int]
 ) -> tuple[list[Encoded | None], dict[int, str]]:
-    """Every prompt encoded; for questions with one that cannot be (their number), why."""
+    """Return every prompt encoded; for questions with one that cannot be (their number), why."""
     try:
         return list(adapter.encode(prompts)), {}
     except UnencodableError as error:
@@ -316,6 +316,6 @@ def _encoded(
 
 
 def _opening(prompt: Prompt) -> str:
-    """What a prompt begins with, evidence included: questions about one scene share it."""
+    """Return the start of a prompt, evidence included: questions about one scene share it."""
     last = max((i for i, s in enumerate(prompt.segments) if isinstance(s, EnvSegment | ImageSegment)), default=0)
     return repr([s.image.key if isinstance(s, ImageSegment) else s.text for s in prompt.segments[: last + 1]])

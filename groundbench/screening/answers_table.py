@@ -106,7 +106,7 @@ def _write_ranked(
     splits: Splits,
     point: OperatingPoint | None,
 ) -> None:
-    """Rows with a risk first, riskiest first; nothing where no signal ranks them."""
+    """Return rows with a risk first, riskiest first; nothing where no signal ranks them."""
     lines: list[str] = []
     if values is not None:
         threshold = None if point is None or point.signal != signal else point.threshold

@@ -23,7 +23,7 @@ BINS = 10
 
 
 def fit_logistic(risk: Floats, error: Bools) -> LogisticFit:
-    """risk -> P(error) = 1 / (1 + exp(-(intercept + slope * risk)))."""
+    """Fit risk -> P(error) = 1 / (1 + exp(-(intercept + slope * risk)))."""
     wrong, right = int(error.sum()), int((~error).sum())
     label = np.where(error, (wrong + 1) / (wrong + 2), 1 / (right + 2))
     middle, scale = float(risk.mean()), float(risk.std())
@@ -41,7 +41,7 @@ def fit_logistic(risk: Floats, error: Bools) -> LogisticFit:
 
 
 def fit_isotonic(risk: Floats, error: Bools) -> IsotonicFit:
-    """The rising step function, kept at the ends of its steps only."""
+    """Return the rising step function, kept at the ends of its steps only."""
     knots, inverse, counts = np.unique(risk, return_inverse=True, return_counts=True)
     mean = np.bincount(inverse, error) / counts
     fitted = optimize.isotonic_regression(mean, weights=counts).x
@@ -51,7 +51,7 @@ def fit_isotonic(risk: Floats, error: Bools) -> IsotonicFit:
 
 
 def predict(fit: LogisticFit | IsotonicFit, risk: Floats) -> Floats:
-    """[answers] the calibrated probability of error."""
+    """Return [answers] the calibrated probability of error."""
     if isinstance(fit, LogisticFit):
         z: Floats = special.expit(fit.intercept + fit.slope * risk)
         return z
@@ -60,7 +60,7 @@ def predict(fit: LogisticFit | IsotonicFit, risk: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well predicted risks hold on a test split: expected calibration error, Brier score, and the bins."""
+    """The fit of predicted risks on a test split: expected calibration error, Brier score, and the bins."""
 
     ece: float
     ece_raw: float
@@ -69,7 +69,7 @@ class Calibration:
 
 
 def calibration(predicted: Floats, error: Bools, bins: int = BINS) -> Calibration:
-    """Expected calibration error in bins of equal mass: the mean gap of predicted and observed share of errors.
+    """Compute the expected calibration error in bins of equal mass: the mean gap of prediction and outcome.
 
     A mean of absolute gaps is above 0 by chance alone: of a perfectly calibrated risk it is 0.09 in ten bins of ten
     answers. `ece` is the true gap, the same in all bins, whose mean absolute gap with chance is the one found; 0 where
@@ -111,7 +111,7 @@ def true_gap(raw: float, predicted: Floats, bins: int = BINS) -> float:
 
 
 def ece_high(predicted: Floats, error: Bools, group: Ints, seed: int = 0, bins: int = BINS) -> float | None:
-    """The upper end of the expected calibration error's 95 % interval: a bootstrap over groups of the tested answers.
+    """Estimate the upper end of the calibration error's 95 % interval: a bootstrap over groups of answers.
 
     The fitted risk and the bins stay as they are. Only the upper end is given: resampling adds to a mean of absolute
     gaps, so the lower end of such an interval tells nothing, and the upper one errs on the side of caution. None with

@@ -12,7 +12,7 @@ CONTRAST = 1.0
 
 
 def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """[T] Jensen-Shannon divergence in nats (0 to log 2) of distributions given as log-probabilities [T, V]."""
+    """Return [T] Jensen-Shannon divergence in nats (0 to log 2) of distributions given as log-probabilities [T, V]."""
     middle = torch.logaddexp(log_p, log_q) - torch.log(torch.tensor(2.0))
     left = (log_p.exp() * (log_p - middle)).sum(-1)
     right = (log_q.exp() * (log_q - middle)).sum(-1)
@@ -20,12 +20,12 @@ def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 def contrasted(log_p: Tensor, log_blank: Tensor) -> Tensor:
-    """[T, V] log-probabilities of contrastive decoding against blank evidence (Leng et al. 2024; strength 1)."""
+    """Return [T, V] log-probabilities of contrastive decoding against blank evidence (Leng et al. 2024; strength 1)."""
     return ((1 + CONTRAST) * log_p - CONTRAST * log_blank).log_softmax(-1)
 
 
 def embedding_distance(log_p: Tensor, log_q: Tensor, embeddings: Callable[[Sequence[int]], Tensor]) -> Tensor:
-    """[T] MMD^2 of the two distributions over their 100 likeliest tokens each, under the cosine kernel on input
+    """Return [T] MMD^2 of the two distributions over their 100 likeliest tokens each, under the cosine kernel on input
     embeddings (LUMINA, Yeh et al. 2025): |sum_i (p_i - q_i) e_i / |e_i||^2, p and q normalised over these tokens."""
     most = min(TOP_TOKENS, log_p.shape[-1])
     found = []

@@ -1,4 +1,4 @@
-"""What a screening would cost, from its plan and one timed batch; nothing is written."""
+"""The cost of a screening, from its plan and one timed batch; nothing is written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMED_ROWS = 16
 
 @dataclass(frozen=True)
 class ScreenPlan:
-    """What a screening would cost.
+    """The cost of a screening.
 
     Attributes:
         prompts: distinct prompts, each run once; `tokens` in all of them, after shared prefixes.
@@ -69,7 +69,7 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
 
 
 def plan_answers(adapter: Adapter, found: RecordSet, options: ScreenOptions) -> ScreenPlan:
-    """The same for given answers: one of middle length is read and timed. Raises as `encode_set` does."""
+    """Return the same for given answers: one of middle length is read and timed. Raises as `encode_set` does."""
     given = encode_set(adapter, found, sample(found.records, options.limit, options.seed))
     wanted = wanted_for(options.chosen)
     prompts = [[r for r in (a.row, a.without, a.other) if r is not None] for a in given.answers]

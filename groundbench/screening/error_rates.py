@@ -1,4 +1,4 @@
-"""How often a model errs, question by question kind, beside what guessing and saying always the same would give."""
+"""Error rates by kind of question, beside those of guessing and of a constant answer."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ YES, NO = "yes", "no"
 
 
 def estimated(found: Estimate) -> Estimated:
-    """An estimate as it stands in a card."""
+    """Return an estimate as it stands in a card."""
     return Estimated(value=found.value, low=found.ci_low, high=found.ci_high, n=found.n)
 
 
 def error_records(answers: Answers) -> tuple[ErrorRecord, ...]:
-    """Over all questions first; then by kind; then, where there are several forms, by form and by kind in each form."""
+    """Count errors over all questions, by kind and, of several forms, by form and by kind in each form."""
     questions, given = answers.questions, answers.given
     wrong = wrong_answers(given, answers.right)
     return tuple(
@@ -38,7 +38,7 @@ def error_records(answers: Answers) -> tuple[ErrorRecord, ...]:
 def _error_record(
     questions: Sequence[Question], given: Ints, wrong: Bools, kind: str | None, form: str | None
 ) -> ErrorRecord:
-    """Errors of some questions, from the answers given to them."""
+    """Count the errors of some questions, from the answers given to them."""
     group = numbered([q.group for q in questions])
     right = Counter(a for q in questions for a in q.rights)
     binary = np.array([_is_binary(q) for q in questions])
@@ -60,7 +60,7 @@ def _error_record(
 
 
 def unasked_record(left_out: Sequence[Question]) -> UnaskedRecord:
-    """How many questions of which sort could not be asked."""
+    """Count questions of which sort could not be asked."""
     return UnaskedRecord(
         n=len(left_out),
         by_kind=dict(Counter(q.kind for q in left_out)),
@@ -70,7 +70,7 @@ def unasked_record(left_out: Sequence[Question]) -> UnaskedRecord:
 
 
 def truth_gains(answers: Answers, seed: int) -> tuple[TruthGain, ...]:
-    """The true answer's gain from the evidence (nats), against each comparison that was asked."""
+    """Return the true answer's gain from the evidence (nats), against each comparison that was asked."""
     group = numbered([q.group for q in answers.questions])
     without, mismatched = gains(answers, answers.truth)
     found = [

@@ -56,13 +56,13 @@ class RidgeLogistic:
         return cls(mean, np.where(scale > 0, scale, 1.0), w[1:], float(w[0]))
 
     def scores(self, features: Floats) -> Floats:
-        """[answers] log-odds of an error."""
+        """Return [answers] log-odds of an error."""
         found: Floats = self.intercept + ((features - self.mean) / self.scale) @ self.weights
         return found
 
 
 def lookback_features(reading: Reading) -> Floats | None:
-    """[T, H] per head, mean attention to an evidence token over that plus mean attention to an earlier answer token.
+    """Compute [T, H] per head: attention to an evidence token over that plus attention to an earlier token.
 
     Chuang et al. 2024. The first token has no earlier answer token: NaN. None for answers of one token.
     """
@@ -78,13 +78,13 @@ def lookback_features(reading: Reading) -> Floats | None:
 
 
 def lookback(readings: Sequence[Reading | None], error: Bools, group: Ints, splits: Splits) -> list[Floats | None]:
-    """[answers] each a [T] risk: the log-odds of an error by ridge-logistic regression on the lookback ratios."""
+    """Compute [answers] each a [T] risk: the log-odds of an error by ridge-logistic regression on the ratios."""
     features = [None if r is None else lookback_features(r) for r in readings]
     return _scored(features, error, group, splits)
 
 
 def redeep(readings: Sequence[Reading | None], error: Bools, group: Ints, splits: Splits) -> list[Floats | None]:
-    """[answers] each a [T] risk (Sun et al. 2025): log-odds of an error by the sum of the external-context scores of
+    """Compute [answers] each a [T] risk (Sun et al. 2025): log-odds of an error by external-context scores of
     copy heads and the sum of the parametric-knowledge scores of layers.
 
     Copy heads and layers are those of `detect` whose scores tell errors best (low external, high parametric).
@@ -125,7 +125,7 @@ def _has_parts(reading: Reading | None) -> bool:
 
 
 def _scored(features: Sequence[Floats | None], error: Bools, group: Ints, splits: Splits) -> list[Floats | None]:
-    """Each answer's tokens scored by a model that has not seen its group; None where nothing could be fitted."""
+    """Return each answer's tokens scored by a model that has not seen its group; None where nothing could be fitted."""
     found: list[Floats | None] = [None] * len(features)
     means = [None if f is None else np.nanmean(f, axis=0) for f in features]
     whole = _fitted(means, error, splits.fit)

@@ -64,7 +64,7 @@ def generate(
 
 
 def read_answer(text: str, answers: Sequence[str]) -> int:
-    """The number of the candidate that a text begins with, as whole words; -1 where it begins with none."""
+    """Return the number of the candidate that a text begins with, as whole words; -1 where it begins with none."""
     plain = re.sub(r"^\W+", "", text.casefold())
     order = sorted(range(len(answers)), key=lambda i: -len(answers[i]))  # `light blue` before `light`
     return next((i for i in order if re.match(rf"{re.escape(answers[i].casefold())}(?!\w)", plain)), -1)
@@ -74,7 +74,7 @@ def read_answer(text: str, answers: Sequence[str]) -> int:
 def continuations(
     adapter: Adapter, rows: Sequence[Encoded], tokens: int, batch_tokens: int, advance: Callable[[int], None] | None
 ) -> list[str]:
-    """The greedy continuation of each row as text."""
+    """Return the greedy continuation of each row as text."""
     by_length: dict[int, list[int]] = {}
     for i, row in enumerate(rows):
         by_length.setdefault(len(row), []).append(i)
@@ -91,7 +91,7 @@ def continuations(
 
 
 def _greedy(adapter: Adapter, rows: Sequence[Encoded], tokens: int) -> list[list[int]]:
-    """The next tokens of rows of one length, each the likeliest."""
+    """Return the next tokens of rows of one length, each the likeliest."""
     said: list[list[int]] = [[] for _ in rows]
     current = list(rows)
     prefix: Prefix | None = None

@@ -68,7 +68,7 @@ class AnswerRisks:
 
 
 def wanted_for(signals: Sequence[Signal]) -> Wanted:
-    """What has to be read for these signals."""
+    """Return what has to be read for these signals."""
     names = {s.name for s in signals}
     return Wanted(**{part: bool(names & set(of)) for part, of in MEASURED_BY.items()})
 
@@ -141,7 +141,7 @@ def risks_of_answers(
     group: Ints,
     splits: Splits,
 ) -> AnswerRisks:
-    """Every signal's risk of every answer.
+    """Return every signal's risk of every answer.
 
     Args:
         error: which answers are wrong; None in mode C, where nothing can be fitted.
@@ -197,7 +197,7 @@ def _why(signal: Signal, watched: Watched) -> str:
 def detected_heads(
     adapter: Adapter, readings: Mapping[int, Reading], answers: Mapping[int, GivenAnswer]
 ) -> tuple[tuple[tuple[int, int], ...], Bools, str]:
-    """Aggregate heads of the split `detect` (protocol §10), from the readings of answers that are right there.
+    """Detect aggregate heads on the split `detect` (protocol §10), from answers that are right there.
 
     An instance counts where the head's share of its row, summed over the answer's tokens, is at least 0.3, its lift at
     least 2 and its part of the model's saliency at least 0.005; a head, where it counts in half of the instances. Where

@@ -37,7 +37,7 @@ Rule = Literal["magnitude", "size", "share"]
 
 @dataclass(frozen=True)
 class Activity:
-    """What the detected heads carry from the evidence to the prediction, for each question.
+    """The flow through the detected heads from the evidence to the prediction, for each question.
 
     Attributes:
         share: their saliency's part that comes from the evidence.
@@ -61,7 +61,7 @@ def watch(
     stage: str = "heads",
     advance: Callable[[int], None] | None = None,
 ) -> HeadSaliency:
-    """Row saliency and attention of every head, for one answer to each of the chosen questions, in their order.
+    """Measure row saliency and attention of every head, for one answer to each chosen question, in order.
 
     Args:
         answers: [chosen] the number of the answer whose surprisal is the loss.
@@ -93,7 +93,7 @@ def watch(
 
 
 def detect(saliency: HeadSaliency, kinds: Sequence[str]) -> HeadsUsed:
-    """The heads that are aggregate heads in at least half of the items of some kind of question (protocol §10).
+    """Return the heads that are aggregate heads in at least half of the items of some kind of question (protocol §10).
 
     Kinds differ in how they ask, so each is looked at alone; kinds of few items are looked at together. In each, by
     share, lift and magnitude; where no head passes that (evidence of over half of a prompt has no lift of 2), by share
@@ -131,14 +131,14 @@ def detect(saliency: HeadSaliency, kinds: Sequence[str]) -> HeadsUsed:
 
 
 def _parts(kinds: Sequence[str]) -> list[Ints]:
-    """The items of each kind; those of kinds with few items together."""
+    """Return the items of each kind; those of kinds with few items together."""
     count = Counter(kinds)
     label = np.array([k if count[k] >= MIN_ITEMS else "" for k in kinds])
     return [np.flatnonzero(label == k) for k in np.unique(label)]
 
 
 def given_heads(info: ModelInfo, heads: Sequence[Head]) -> HeadsUsed:
-    """Heads that somebody names. Raises BadInputError where the model has no such head, or none is named."""
+    """Return heads that somebody names. Raises BadInputError where the model has no such head, or none is named."""
     known = set(info.head_index)
     unknown = next((h for h in heads if h not in known), None)
     if unknown is not None or not heads:
@@ -152,13 +152,13 @@ def given_heads(info: ModelInfo, heads: Sequence[Head]) -> HeadsUsed:
 
 
 def mask_of(info: ModelInfo, heads: Sequence[Head]) -> Bools:
-    """[heads of the model] which of them are meant, in the order of a HeadEdit's columns."""
+    """Return [heads of the model] which of them are meant, in the order of a HeadEdit's columns."""
     wanted = set(heads)
     return np.array([h in wanted for h in info.head_index], dtype=bool)
 
 
 def activity(saliency: HeadSaliency, heads: Sequence[Head]) -> Activity:
-    """What these heads carried in each item; NaN where they have no saliency at all."""
+    """Measure the flow through these heads in each item; NaN where they have no saliency at all."""
     wanted = set(heads)
     columns = zip(saliency.head_layer.tolist(), saliency.head_number.tolist(), strict=True)
     at = np.array([h in wanted for h in columns])

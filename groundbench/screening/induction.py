@@ -16,7 +16,7 @@ MIN_SCORE = 0.3
 
 @torch.no_grad()
 def induction_scores(adapter: Adapter, seed: int = 0, rows: int = 4) -> npt.NDArray[np.float64]:
-    """[heads] mean attention from a repeated token to the token that followed its first copy."""
+    """Return [heads] mean attention from a repeated token to the token that followed its first copy."""
     rng = np.random.default_rng([seed, 25])
     length = min(LENGTH, max(2, (adapter.info.max_length - 2) // 2))
     total: list[torch.Tensor] = []
@@ -35,7 +35,7 @@ def induction_scores(adapter: Adapter, seed: int = 0, rows: int = 4) -> npt.NDAr
 
 
 def induction_heads(adapter: Adapter, seed: int = 0) -> Bools:
-    """[heads] which heads are induction heads; none in a model whose heads cannot be read."""
+    """Return [heads] which heads are induction heads; none in a model whose heads cannot be read."""
     if "tap" not in adapter.info.capabilities:
         return np.zeros(adapter.info.n_heads, dtype=bool)
     return induction_scores(adapter, seed) >= MIN_SCORE

@@ -14,7 +14,7 @@ class LensSums:
     """
 
     def __init__(self, log_p: Tensor, target: Tensor) -> None:
-        """`log_p`: [T, V] the final distribution; `target`: [T] the answer's tokens."""
+        """Take `log_p`, [T, V] the final distribution, and `target`, [T] the answer's tokens."""
         self.best = log_p.argmax(-1)
         self.at = torch.arange(len(target), device=log_p.device)
         self.log_best = log_p[self.at, self.best]
@@ -31,5 +31,5 @@ class LensSums:
         return entropy
 
     def rate(self) -> Tensor:
-        """[T] the rate over all layers that were added."""
+        """Return [T] the rate over all layers that were added."""
         return self.above / self.below * (self.log_own - self.log_best).double().exp()

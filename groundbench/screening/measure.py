@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """How a user's own file of records is read (see `groundbench.tasks.questions.records.ReadOptions`).
+    """The options of reading a user's own records (see `groundbench.tasks.questions.records.ReadOptions`).
 
     Attributes:
         template: a prompt with `{evidence}` and `{question}`.
@@ -53,7 +53,7 @@ class RecordOptions:
 
 @dataclass(frozen=True)
 class ScreenOptions:
-    """What is measured in a screening.
+    """The measures of a screening.
 
     Attributes:
         policy: what is required; without one nothing is, and the card's verdict is None.
@@ -84,7 +84,7 @@ class ScreenOptions:
 
     @property
     def compares(self) -> bool:
-        """Whether questions are also asked without their evidence and on other evidence."""
+        """True if questions are also asked without their evidence and on other evidence."""
         gain = self.policy is not None and self.policy.min_gain is not None
         return gain or any(s.needs in ("without", "mismatched") for s in self.chosen)
 
@@ -103,16 +103,16 @@ class Run:
     failures: list[Failure] = field(default_factory=list)
 
     def bar(self, what: str, n: int) -> Progress:
-        """A progress bar of one measurement."""
+        """Return a progress bar of one measurement."""
         return Progress(f"{self.adapter.info.name}: {what}", n)
 
     def wants(self, need: str) -> list[Signal]:
-        """The chosen signals that need this."""
+        """Return the chosen signals that need this."""
         return [s for s in self.options.chosen if s.needs == need]
 
 
 def answered(adapter: Adapter, chosen: Sequence[Question], options: ScreenOptions, store: RunStore | None) -> Run:
-    """The questions asked and answered, and parted. For the errors see `read_questions` and `ask`."""
+    """Return the questions asked and answered, and parted. For the errors see `read_questions` and `ask`."""
     asked = read_questions(adapter, chosen, others=options.compares)
     with Progress(f"{adapter.info.name}: answering", len(asked.contexts.distinct)) as bar:
         answers = ask(adapter, asked, batch_tokens=options.batch_tokens, store=store, advance=bar.advance)
@@ -122,7 +122,7 @@ def answered(adapter: Adapter, chosen: Sequence[Question], options: ScreenOption
 
 
 def risks_of(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
-    """The heads that were used, and every signal's risk of every question."""
+    """Return the heads that were used, and every signal's risk of every question."""
     n = len(run.answers.questions)
     risks = behaviour(run.answers, run.answers.given)
     heads, of_these = _heads(run)
@@ -136,7 +136,7 @@ def risks_of(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
 
 
 def _of_given_answers(run: Run) -> dict[str, Floats]:
-    """Signals of the answer that was given (the likeliest candidate), read token by token after its prompts."""
+    """Compute signals of the given answer (the likeliest candidate), read token by token after its prompts."""
     signals, n = run.wants("answer"), len(run.answers.questions)
     answers = []
     for q, (question, number) in enumerate(zip(run.asked.questions, run.answers.given.tolist(), strict=True)):
@@ -163,7 +163,7 @@ def _of_given_answers(run: Run) -> dict[str, Floats]:
 
 
 def _heads(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
-    """Detected where the right answer is the loss, in one split; watched where the given one is, in the others."""
+    """Detect heads where the right answer is the loss, in one split; watch them for the given one in the others."""
     wanted = [s.name for s in run.wants("heads")]
     if not wanted and run.options.strengthen is None:
         return None, {}
@@ -188,7 +188,7 @@ def _heads(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
 
 
 def _used(run: Run) -> HeadsUsed:
-    """The heads that were named, or those detected in the split `detect`."""
+    """Return the heads that were named, or those detected in the split `detect`."""
     info, part = run.adapter.info, run.splits.detect
     if run.options.heads:
         return given_heads(info, run.options.heads)
@@ -209,7 +209,7 @@ def _unmeasured(run: Run, names: Sequence[str], why: str) -> dict[str, Floats]:
 
 
 def _lens(run: Run) -> Floats:
-    """[questions] the lens' entropy; NaN where it was not read, or cannot be."""
+    """Return [questions] the lens' entropy; NaN where it was not read, or cannot be."""
     found = np.full(len(run.answers.questions), np.nan)
     scored = run.splits.scored
     if not len(scored):
@@ -226,7 +226,7 @@ def _lens(run: Run) -> Floats:
 
 
 def generated(run: Run) -> GenerationRecord | None:
-    """Answers by a greedy continuation; None where they were not asked for, or the adapter cannot show text."""
+    """Generate answers greedily; None where they were not asked for, or the adapter cannot show text."""
     if not run.options.generate:
         return None
     try:
@@ -239,7 +239,7 @@ def generated(run: Run) -> GenerationRecord | None:
 
 
 def strengthened(run: Run, heads: HeadsUsed | None) -> StrengthenRecord | None:
-    """The heads strengthened; None where that was not asked for, or there is nothing to strengthen or test."""
+    """Return the heads strengthened; None where that was not asked for, or there is nothing to strengthen or test."""
     wanted = run.options.strengthen
     if wanted is None:
         return None

@@ -1,4 +1,4 @@
-"""How likely a model mentions what is not there: CHAIR's rates by likelihood, over every candidate of a picture."""
+"""The probability of mentioning what is not there: CHAIR's rates by likelihood, over an image's candidates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMED = 3
 
 
 def mention_record(answers: Answers, unreadable: Mapping[str, int], seed: int) -> MentionRecord | None:
-    """The rates over questions of the kind `mention`; None without any.
+    """Return the rates over questions of the kind `mention`; None without any.
 
     Args:
         unreadable: of questions (their ids) the number of candidates that were left out.
@@ -52,7 +52,7 @@ def mention_record(answers: Answers, unreadable: Mapping[str, int], seed: int) -
 
 
 def absent_mass(surprisal: Floats, right: Bools) -> Floats:
-    """[...] the probability of all wrong candidates, from surprisals [..., A] in nats; NaN where none was measured."""
+    """Sum [...] the probability of all wrong candidates, from surprisals [..., A] in nats; NaN unmeasured."""
     p = normalised(surprisal)
     measured = ~np.isnan(p).all(-1)
     mass: Floats = np.where(measured, np.nansum(np.where(right, 0.0, p), -1), np.nan)
@@ -60,7 +60,7 @@ def absent_mass(surprisal: Floats, right: Bools) -> Floats:
 
 
 def any_absent(surprisal: Floats, right: Bools) -> Bools:
-    """[questions] whether a wrong candidate is among the likeliest, as many as are right but at most NAMED; a tie of
+    """Test [questions] if a wrong candidate is among the likeliest, as many as are right up to NAMED; a tie of
     right and wrong counts as wrong."""
     order = np.sort(np.where(right, surprisal, np.inf), axis=1)
     last = np.minimum(right.sum(1), NAMED) - 1

@@ -22,7 +22,7 @@ class UnreadableTextError(GroundbenchError):
 
 
 def read_text(path: Path | None) -> tuple[str, ...]:
-    """The paragraphs of a text; by default of the one that we ship. Raises BadInputError."""
+    """Return the paragraphs of a text; by default of the one that we ship. Raises BadInputError."""
     source = path or SHIPPED
     try:
         parts = [" ".join(part.split()) for part in source.read_text(encoding="utf-8").split("\n\n")]
@@ -35,7 +35,7 @@ def read_text(path: Path | None) -> tuple[str, ...]:
 
 
 def text_rows(adapter: Adapter, paragraphs: Sequence[str]) -> list[Encoded]:
-    """Every paragraph as one row of at most 128 tokens.
+    """Return every paragraph as one row of at most 128 tokens.
 
     Raises:
         UnreadableTextError: perplexity cannot be measured on this model with this text; says why.
@@ -60,7 +60,7 @@ def text_rows(adapter: Adapter, paragraphs: Sequence[str]) -> list[Encoded]:
 
 @torch.no_grad()
 def perplexity(adapter: Adapter, rows: Sequence[Encoded], edit: HeadEdit | None = None) -> float:
-    """exp of the mean surprisal (nats) of every token but each row's first."""
+    """Compute exp of the mean surprisal (nats) of every token but each row's first."""
     last = adapter.info.n_layers
     total, count = 0.0, 0
     for row in rows:

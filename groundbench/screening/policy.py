@@ -1,4 +1,4 @@
-"""What a team requires of a model before it ships: a policy, and its verdict on a card. It fails closed.
+"""Requirements of a model before it ships: a policy, and its verdict on a card. It fails closed.
 
 A requirement of something that was not measured is not met, and the check says why it was not measured. A rate over
 what is left when too many questions could not be asked is not a measurement of the model either.
@@ -78,7 +78,7 @@ class Policy(Part):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is required."""
+        """True if nothing is required."""
         return not self.model_dump(exclude_defaults=True, exclude={"version", "sure", "max_unasked"})
 
     @classmethod
@@ -102,7 +102,7 @@ class Policy(Part):
 
 
 def judge(card: RiskCard, policy: Policy | None) -> Verdict:
-    """The verdict; without a policy (or with one that requires nothing) nothing is checked and `passed` is None."""
+    """Judge a card; without a policy (or with an empty one) nothing is checked and `passed` is None."""
     if policy is None or policy.empty:
         return Verdict()
     checks = tuple(_closed(check, card, policy.max_unasked) for check in _checks(card, policy))
@@ -114,7 +114,7 @@ def judge(card: RiskCard, policy: Policy | None) -> Verdict:
 
 
 def _closed(check: Check, card: RiskCard, most: float) -> Check:
-    """The check; not met where more than `most` of the questions that it is about are missing from it."""
+    """Return the check; not met where more than `most` of the questions that it is about are missing from it."""
     if check.name == "min_questions":  # counts what was answered, and is no rate
         return check
     parts = ((what, n, of) for what, n, of in _missing(card, check.name) if of and n / of > most)
@@ -128,7 +128,7 @@ def _closed(check: Check, card: RiskCard, most: float) -> Check:
 
 
 def _missing(card: RiskCard, name: str) -> Iterator[tuple[str, int, int]]:
-    """What is missing from a requirement: in words, how many questions, and of how many."""
+    """Yield what is missing from a requirement: in words, how many questions, and of how many."""
     q, first = card.questions, card.errors[0]
     every, unasked = q.n + q.unasked.n, "could not be asked"
     yield f"questions {unasked}", q.unasked.n, every
@@ -245,7 +245,7 @@ def _yes(overall: ErrorRecord, most: float, sure: bool) -> Check:
 
 
 def _gains(card: RiskCard, least: float, sure: bool) -> Iterator[Check]:
-    """One check for each comparison, measured or not: a set without one of them passes no requirement of it."""
+    """Yield one check for each comparison, measured or not: a set without one of them passes no requirement of it."""
     gains = {g.against: g.gain for g in card.gains}
     comparisons: tuple[Literal["without", "mismatched"], ...] = ("without", "mismatched")
     for against in comparisons:
@@ -275,7 +275,7 @@ def _auroc(card: RiskCard, best: SignalRecord | None, least: float, sure: bool) 
 
 
 def _calibrated(card: RiskCard) -> SignalRecord | None:
-    """Whose risk is asked to mean what it says: the best signal's, or the first's where none can be called best."""
+    """Return the signal whose risk must be calibrated: the best one, or the first where none is best."""
     best = None if card.predictors.best is None else card.signal(card.predictors.best)
     return best or next((s for s in card.signals if s.calibration), None)
 

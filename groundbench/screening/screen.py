@@ -24,7 +24,14 @@ from groundbench.api.testbed import Prompt
 from groundbench.engine import distributed as processes
 from groundbench.engine.provenance import environment_record, model_record
 from groundbench.engine.run_directory import RunStore
-from groundbench.registry import is_record_file, load_questions, load_record_file, open_model, record_questions
+from groundbench.registry import (
+    is_record_file,
+    load_questions,
+    load_record_file,
+    open_model,
+    question_set_names,
+    record_questions,
+)
 from groundbench.results.risk_card import FILE_NAME, QuestionsRecord, RiskCard
 from groundbench.results.risk_card_answers import RecordsRecord, ThresholdRow
 from groundbench.results.run import Failure
@@ -77,8 +84,9 @@ def screen(
     """
     options = options or ScreenOptions()
     started = time.perf_counter()
-    adapter = open_model(model, **dict(load or {}))
     found = record_file(questions, options)
+    refuse_unknown(questions)
+    adapter = open_model(model, **dict(load or {}))
     folder = None if out is None else Path(out)
     if found is not None and found.mode != "A":
         return _of_given(adapter, found, options, folder, force)
@@ -109,7 +117,7 @@ def screen(
 
 
 def record_file(questions: Sequence[str | Question], options: ScreenOptions) -> RecordSet | None:
-    """The user's own records, where a file of them is named; None where question sets are.
+    """Return the user's own records, where a file of them is named; None where question sets are.
 
     Raises:
         BadInputError: it is named beside other sets, or cannot be read.
@@ -129,8 +137,16 @@ def record_file(questions: Sequence[str | Question], options: ScreenOptions) -> 
     )
 
 
+def refuse_unknown(questions: Sequence[str | Question]) -> None:
+    """Raise BadInputError for a question set that does not exist, before a model is opened."""
+    known = question_set_names()
+    for name in questions:
+        if isinstance(name, str) and name not in known and not is_record_file(name):
+            load_questions(name)
+
+
 def fitting(adapter: Adapter, questions: Sequence[Question]) -> tuple[tuple[Question, ...], tuple[Failure, ...]]:
-    """The questions that fit the model's context, and why others do not; comparisons that do not fit are left out."""
+    """Keep the questions that fit the model's context, with reasons for others; comparisons may be left out."""
     kept: list[Question] = []
     refused: list[Failure] = []
     for question in questions:
@@ -165,7 +181,7 @@ def _try(adapter: Adapter, prompt: Prompt) -> None:
 
 
 def _of_given(adapter: Adapter, found: RecordSet, options: ScreenOptions, out: Path | None, force: bool) -> RiskCard:
-    """A screening of given answers, with its files."""
+    """Return a screening of given answers, with its files."""
     from groundbench.screening.answers_table import write_flagged, write_given
 
     said = options.records.calibrate
@@ -182,7 +198,7 @@ def _of_given(adapter: Adapter, found: RecordSet, options: ScreenOptions, out: P
 
 
 def _with_left_out(card: RiskCard, found: RecordSet, refused: int) -> RiskCard:
-    """The card with faulty and refused records counted as not asked, so that a policy fails closed, judged again."""
+    """Count faulty and refused records as not asked, so that a policy fails closed, and judge again."""
     q = card.questions
     unasked = q.unasked.model_copy(update={"n": q.unasked.n + refused + len(found.faults)})
     failures = (*(Failure(where=f.where, reason=f.reason) for f in found.faults), *card.failures)
@@ -203,7 +219,7 @@ def _records(found: RecordSet, refused: int) -> RecordsRecord:
 
 
 def thresholds_of(run: Run, card: RiskCard, risks: Mapping[str, Floats]) -> tuple[ThresholdRow, ...]:
-    """The threshold table of the best signal."""
+    """Return the threshold table of the best signal."""
     if card.predictors.best is None:
         return ()
     group = numbered([q.group for q in run.answers.questions])
@@ -219,7 +235,7 @@ def dry_run(
     *,
     load: Mapping[str, Any] | None = None,
 ) -> ScreenPlan:
-    """How many prompts a screening runs, and about how long answering takes; nothing is written."""
+    """Count prompts a screening runs, and about how long answering takes; nothing is written."""
     options = options or ScreenOptions()
     adapter = open_model(model, **dict(load or {})) if isinstance(model, str) else model
     found = record_file(questions, options)
@@ -237,7 +253,7 @@ def dry_run(
 def question_sets(
     adapter: Adapter, questions: Sequence[str | Question]
 ) -> tuple[tuple[str, ...], tuple[Question, ...]]:
-    """The names of the sets and all their questions; questions that were given themselves are the set `given`."""
+    """Return the names of the sets and all their questions; questions given directly are the set `given`."""
     names = [q for q in questions if isinstance(q, str)]
     own = [q for q in questions if isinstance(q, Question)]
     if not names and not own:
@@ -247,14 +263,14 @@ def question_sets(
 
 
 def default_sets(adapter: Adapter) -> tuple[str, ...]:
-    """What a model is asked where no question set is named: about pictures, if it reads them."""
+    """Return the sets asked where none is named: about images, if the model reads them."""
     return ("image-scenes",) if isinstance(adapter, Exchangeable) else ("text-scenes",)
 
 
 def _card(
     run: Run, names: tuple[str, ...], hash_: str, total: int, started: float
 ) -> tuple[RiskCard, dict[str, Floats]]:
-    """The card, and every signal's risk of every question; `total`: questions of the sets before any limit."""
+    """Return the card, and every signal's risk of every question; `total`: questions of the sets before any limit."""
     options, adapter = run.options, run.adapter
     heads, risks = risks_of(run)
     group = numbered([q.group for q in run.answers.questions])
@@ -300,7 +316,7 @@ def _questions(run: Run, names: tuple[str, ...], hash_: str, total: int) -> Ques
 
 
 def _protocol(run: Run) -> dict[str, JsonValue]:
-    """The choices of this screening, as they stand in its card."""
+    """Return the choices of this screening, as they stand in its card."""
     info = run.adapter.info
     found: dict[str, JsonValue] = {
         "answers": "the candidate with the least surprisal, summed over its tokens",
@@ -321,7 +337,7 @@ def _protocol(run: Run) -> dict[str, JsonValue]:
 
 
 def _store(adapter: Adapter, questions: str, options: ScreenOptions, out: Path | None, force: bool) -> RunStore | None:
-    """The run directory under this screening's key."""
+    """Return the run directory under this screening's key."""
     if out is None:
         return None
     if force:

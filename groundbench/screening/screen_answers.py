@@ -48,7 +48,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class AnswerScreen:
-    """What a screening of given answers found: the card, and every answer's risks and splits, for the files beside."""
+    """The result of screening given answers: the card, and every answer's risks and split."""
 
     card: RiskCard
     given: GivenSet
@@ -121,7 +121,7 @@ def _heads(
     error: Bools | None,
     options: ScreenOptions,
 ) -> tuple[HeadsUsed | None, Watched]:
-    """The model's aggregate heads, detected in right answers of the split `detect`, and its induction heads."""
+    """Return the model's aggregate heads, detected in right answers of the split `detect`, and its induction heads."""
     info = adapter.info
     if "tap" not in info.capabilities:
         none = np.zeros(info.n_heads, dtype=bool)
@@ -148,7 +148,7 @@ def _heads(
 
 
 def _ranking_signal(risks: AnswerRisks, card: RiskCard | None) -> str | None:
-    """Mode C: the signal of the card's best fit, else the gain, else the first that was measured."""
+    """Choose mode C's signal: of the card's best fit, else the gain, else the first that was measured."""
     known = [n for n, values in risks.risks.items() if not np.isnan(values).all()]
     if card is not None and card.predictors.best in known:
         return card.predictors.best
@@ -186,7 +186,7 @@ def _records(found: RecordSet, given: GivenSet, chosen: Sequence[EvidenceRecord]
 
 
 def _errors(given: GivenSet, error: Bools | None, group: npt.NDArray[np.int64]) -> tuple[ErrorRecord, ...]:
-    """The share of answers that are labelled wrong: over all, then by kind; null without labels."""
+    """Return the share of answers that are labelled wrong: over all, then by kind; null without labels."""
     n = len(given.records)
     if error is None:
         unknown = Estimated(value=None, n=n)
@@ -212,7 +212,7 @@ def _errors(given: GivenSet, error: Bools | None, group: npt.NDArray[np.int64]) 
 def _gains(
     readings: Sequence[Reading], error: Bools | None, group: npt.NDArray[np.int64], seed: int
 ) -> tuple[TruthGain, ...]:
-    """The gain of the right answers (of all, without labels), summed over their tokens (nats)."""
+    """Return the gain of the right answers (of all, without labels), summed over their tokens (nats)."""
     right = np.ones(len(readings), dtype=bool) if error is None else ~error
     found = []
     for against, name in (("without", "without"), ("mismatched", "other")):

@@ -97,7 +97,7 @@ class Screener:
 
     @classmethod
     def load(cls, folder: str | Path, model: Adapter | str | None = None, **load: Any) -> Screener:
-        """The screener of a card: a screening's directory or its card.json.
+        """Return the screener of a card: a screening's directory or its card.json.
 
         Args:
             model: the model where the card's own name does not open it.
@@ -133,7 +133,7 @@ class Screener:
         mismatched: Sequence[str | Prompt] = (),
         candidates: Sequence[str] = (),
     ) -> AnswerRisk:
-        """The risk that `answer` is wrong.
+        """Return the risk that `answer` is wrong.
 
         Args:
             prompt: what stands before the answer.
@@ -174,7 +174,7 @@ class Screener:
         other: str | None = None,
         signals: Sequence[str] = (),
     ) -> AnswerRisk:
-        """The risk that an answer of many tokens is not supported, by the signals of a screening of given answers.
+        """Compute the risk that a long answer is not supported, by the signals of given answers.
 
         Args:
             prompt, evidence: as for `risk`; the prompt without evidence is the same with nothing in its place.
@@ -203,7 +203,7 @@ class Screener:
         return AnswerRisk(ranked[0].risk, ranked[0].name, tuple(found))
 
     def risk_many(self, answers: Sequence[tuple[str, str, str]], *, signals: Sequence[str] = ()) -> list[AnswerRisk]:
-        """The risks of several (prompt, evidence, answer), in their order; each is compared with the evidence of
+        """Return the risks of several (prompt, evidence, answer), in their order; each is compared with the evidence of
         another one, nearest in length, where there is one.
 
         Raises:
@@ -273,7 +273,7 @@ class Screener:
         return {n: v for n, v in found.items() if not np.isnan(v)}
 
     def _answers(self, live: _Live) -> Answers:
-        """Surprisals of the answer and its candidates after every prompt: one forward pass for each."""
+        """Return surprisals of the answer and its candidates after every prompt: one forward pass for each."""
         prompts = [live.prompt, *([live.without] if live.without else []), *live.mismatched]
         targets = [tuple(self.adapter.encode_targets(live.answers, p)) for p in prompts]
         contexts = of_prompts(prompts, self.adapter.encode(prompts), targets, [p.text for p in prompts])
@@ -289,7 +289,7 @@ class Screener:
 
 
 def _in_its_place(prompt: Prompt, evidence: EnvSegment | None) -> Prompt:
-    """The prompt with other evidence, or none, in the place of its own."""
+    """Return the prompt with other evidence, or none, in the place of its own."""
     at = [i for i, s in enumerate(prompt.segments) if isinstance(s, EnvSegment | ImageSegment)]
     kept = [s for i, s in enumerate(prompt.segments) if i not in at]
     if evidence is not None and at:
@@ -298,7 +298,7 @@ def _in_its_place(prompt: Prompt, evidence: EnvSegment | None) -> Prompt:
 
 
 def with_evidence(prompt: str, evidence: Evidence | None) -> Prompt:
-    """A prompt whose evidence is marked. Raises BadInputError where the evidence is not in it, or not once."""
+    """Return a prompt whose evidence is marked. Raises BadInputError where the evidence is not in it, or not once."""
     if evidence is None:
         raise BadInputError("evidence is missing: expected a part of the prompt, its span in characters, or an image")
     if not isinstance(evidence, str | tuple):

@@ -1,4 +1,4 @@
-"""Which signals predict errors, how well, and the threshold that a policy's operating point asks for.
+"""The quality of signals as predictors of errors, and the threshold that an operating point asks for.
 
 The best signal is chosen on the `fit` split and reported on `test`, so that picking the best of many costs nothing.
 """
@@ -56,7 +56,7 @@ FEW = 1_000
 
 @dataclass(frozen=True)
 class Scored:
-    """What signals are judged by: [questions] risks by signal (NaN unmeasured), errors, groups, kinds and strata (kind
+    """The data by which signals are judged: [questions] risks by signal (NaN unmeasured), errors, groups, strata (kind
     in a form), and the splits."""
 
     risks: Mapping[str, Floats]
@@ -68,17 +68,17 @@ class Scored:
     seed: int
 
     def known(self, name: str, part: Ints) -> Ints:
-        """The questions of a part in which a signal was measured."""
+        """Return the questions of a part in which a signal was measured."""
         return part[~np.isnan(self.risks[name][part])]
 
     def on(self, name: str, part: Ints) -> tuple[Floats, Bools, Ints]:
-        """A signal's risks, the errors and the groups of a part, where measured."""
+        """Return a signal's risks, the errors and the groups of a part, where measured."""
         at = self.known(name, part)
         return self.risks[name][at], self.error[at], self.group[at]
 
 
 def signal_records(scored: Scored, signals: Sequence[Signal], missing: Mapping[str, str]) -> tuple[SignalRecord, ...]:
-    """One record for each signal that was asked for; `missing` says why a signal was not measured."""
+    """Return one record for each signal that was asked for; `missing` says why a signal was not measured."""
     records = [_record(scored, s, missing.get(s.name)) for s in signals]
     corrected = zip(holm([r.p for r in records]), holm([r.p_within for r in records]), strict=True)
     return tuple(
@@ -124,7 +124,7 @@ def _curve(risk: Floats, error: Bools, group: Ints, seed: int) -> tuple[Coverage
 
 
 def _by_kind(scored: Scored, risk: Floats, at: Ints) -> tuple[KindAuroc, ...]:
-    """The AUROC in each kind that holds wrong and right answers."""
+    """Return the AUROC in each kind that holds wrong and right answers."""
     found = []
     for kind in dict.fromkeys(scored.kinds[at].tolist()):
         own = scored.kinds[at] == kind
@@ -136,7 +136,7 @@ def _by_kind(scored: Scored, risk: Floats, at: Ints) -> tuple[KindAuroc, ...]:
 def _calibrated(
     on_fit: tuple[Floats, Bools], on_test: tuple[Floats, Bools, Ints], seed: int
 ) -> tuple[CalibrationRecord, ...]:
-    """Both methods, from risks and errors of the fit split, and risks, errors and groups of the test split."""
+    """Return both methods, from risks and errors of the fit split, and risks, errors and groups of the test split."""
     (fit, fit_error), (test, test_error, group) = on_fit, on_test
     if not len(fit) or not len(test):
         return ()
@@ -164,7 +164,7 @@ def _calibrated(
 
 
 def predictors(scored: Scored, records: Sequence[SignalRecord]) -> Predictors:
-    """The best signals by their AUROC on `fit`, which are above chance, and how heads compare with baselines."""
+    """Return the best signals by their AUROC on `fit`, which are above chance, and how heads compare with baselines."""
     best_signal, best_baseline = _best(records, "signal"), _best(records, "baseline")
     both = [n for n in (best_signal, best_baseline) if n is not None]
     best = _best([r for r in records if r.name in both])
@@ -201,7 +201,7 @@ def _compared(scored: Scored, one: str, other: str) -> Comparison | None:
 
 
 def operating_of(scored: Scored, policy: Policy | None, best: str | None) -> OperatingPoint | None:
-    """The policy's operating point on the signal it names; None where it names none, or none was measured.
+    """Return the policy's operating point on the signal it names; None where it names none, or none was measured.
 
     A policy that bounds the risk only has one too, which it does not require: where to withhold so as to meet it.
     """
@@ -220,7 +220,7 @@ def operating_of(scored: Scored, policy: Policy | None, best: str | None) -> Ope
 
 
 def threshold_rows(scored: Scored, signal: str) -> tuple[ThresholdRow, ...]:
-    """What thresholds at each tenth of the `fit` split's risks do on the `test` split."""
+    """Tabulate the effect on the `test` split of thresholds at each tenth of the `fit` split's risks."""
     fit, _, _ = scored.on(signal, scored.splits.fit)
     test, error, _ = scored.on(signal, scored.splits.test)
     if not len(fit) or not len(test):
@@ -235,7 +235,7 @@ def threshold_rows(scored: Scored, signal: str) -> tuple[ThresholdRow, ...]:
 
 
 def operating_point(scored: Scored, signal: str, max_risk: float, min_coverage: float) -> OperatingPoint:
-    """The largest risk up to which `fit` answers err at most `max_risk`, and what it does on `test`."""
+    """Return the largest risk up to which `fit` answers err at most `max_risk`, and what it does on `test`."""
     base = OperatingPoint(
         signal=signal, max_risk=max_risk, min_coverage=min_coverage, threshold=None, met=False, why=""
     )
@@ -269,7 +269,7 @@ def operating_point(scored: Scored, signal: str, max_risk: float, min_coverage: 
 
 
 def _threshold(risk: Floats, error: Bools, max_risk: float) -> tuple[float, float, float] | None:
-    """The largest threshold with few enough errors at or below it, with its coverage and errors; None without one."""
+    """Find the largest threshold with few enough errors at or below it, with coverage; None without one."""
     ranked = Ranked.of(risk, error)
     ends = np.append(ranked.start[1:], len(risk)) - 1  # a threshold takes whole blocks of equal risks
     kept, wrong = (x[ends] for x in ranked.kept())

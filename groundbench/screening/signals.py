@@ -41,7 +41,7 @@ class Signal:
 
     @property
     def fitted(self) -> bool:
-        """Whether it is a model that is fitted on the split `fit`: then it is judged on the split `test` alone."""
+        """True if it is a model that is fitted on the split `fit`: then it is judged on the split `test` alone."""
         return self.cost.endswith("fitted")
 
 
@@ -184,7 +184,7 @@ EVERY_SIGNAL = (*SIGNALS, *PUBLISHED)
 
 
 def choose(names: tuple[str, ...], *, records: bool = False) -> tuple[Signal, ...]:
-    """The signals of these families or names, in the order of the table; `all` is every one.
+    """Return the signals of these families or names, in the order of the table; `all` is every one.
 
     Args:
         records: of a user's own records, where every signal is measured if none is named.
@@ -206,7 +206,7 @@ def choose(names: tuple[str, ...], *, records: bool = False) -> tuple[Signal, ..
 
 
 def gains(answers: Answers, answer: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """[questions] one answer's grounding gain (nats) against no evidence and against other evidence; NaN unmeasured."""
+    """Compute [questions] an answer's gain (nats) against no and against other evidence; NaN unmeasured."""
     at = np.arange(len(answer))
     own = answers.shown[at, answer]
     others = np.take_along_axis(answers.mismatched, answer[:, None, None], axis=2)[:, :, 0]
@@ -216,7 +216,7 @@ def gains(answers: Answers, answer: npt.NDArray[np.int64]) -> tuple[Floats, Floa
 
 
 def behaviour(answers: Answers, given: npt.NDArray[np.int64]) -> dict[str, Floats]:
-    """[questions] the risks of the given answers that need surprisals only; NaN without what they compare with."""
+    """Compute [questions] the risks that need surprisals only; NaN without what they compare with."""
     at = np.arange(len(given))
     p = answers.probabilities
     blank, other = gains(answers, given)
@@ -233,5 +233,5 @@ def behaviour(answers: Answers, given: npt.NDArray[np.int64]) -> dict[str, Float
 
 
 def of_heads(found: Activity) -> dict[str, Floats]:
-    """[questions] the risks that heads tell."""
+    """Return [questions] the risks that heads tell."""
     return {"heads-share": -found.share, "heads-attention": -found.attention, "heads-support": -found.support}

@@ -42,7 +42,7 @@ class Splits:
 
 
 def split(questions: Sequence[Grouped], seed: int) -> Splits:
-    """Seeded; a group (a scene, an image) is never parted. The order of the questions changes nothing."""
+    """Split by seed; a group (a scene, an image) is never parted. The order of the questions changes nothing."""
     order = _shuffled(questions, seed)
     cuts = round(DETECT * len(order)), round((DETECT + FIT) * len(order))
     place = {name: int(i >= cuts[0]) + int(i >= cuts[1]) for i, name in enumerate(order)}
@@ -51,7 +51,7 @@ def split(questions: Sequence[Grouped], seed: int) -> Splits:
 
 
 def sample(questions: Sequence[T], limit: int | None, seed: int) -> tuple[T, ...]:
-    """At most `limit` questions: whole groups in a seeded order, and of the last one as many as fit."""
+    """Sample at most `limit` questions: whole groups in a seeded order, and of the last one as many as fit."""
     if limit is None:
         return tuple(questions)
     rank = {name: i for i, name in enumerate(_shuffled(questions, seed))}

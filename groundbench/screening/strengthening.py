@@ -56,7 +56,7 @@ class StrengthenOptions:
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is strengthened: a model, its questions and its untouched answers."""
+    """The model to strengthen, its questions and its untouched answers."""
 
     adapter: Adapter
     asked: Asked
@@ -66,7 +66,7 @@ class _Subject:
     advance: Callable[[int], None] | None
 
     def errors(self, part: Ints, edit: HeadEdit, name: str) -> Bools:
-        """[part] which questions are answered wrongly under an edit."""
+        """Return [part] which questions are answered wrongly under an edit."""
         found = ask(
             self.adapter,
             self.asked.only(part),
@@ -92,7 +92,7 @@ def strengthen(
     store: RunStore | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> StrengthenRecord:
-    """Errors before and after, against random heads strengthened alike, and what it costs in ordinary text."""
+    """Compare errors before and after, with random heads strengthened alike, and the cost in ordinary text."""
     subject = _Subject(adapter, asked, answers, batch_tokens, store, advance)
     chosen = mask_of(adapter.info, heads)
     paragraphs = read_text(options.text)
@@ -140,17 +140,17 @@ def strengthen(
 
 
 def _mark(edit: HeadEdit) -> str:
-    """What tells one edit's parts in the store from another's: the factor of each head."""
+    """Return what tells one edit's parts in the store from another's: the factor of each head."""
     return hashlib.sha256(edit.scale.cpu().double().numpy().tobytes()).hexdigest()[:12]
 
 
 def scaled(chosen: Bools, factor: float) -> HeadEdit:
-    """These heads' outputs multiplied at every position."""
+    """Scale these heads' outputs at every position."""
     return constant_edit(chosen, EditStyle("scale", factor=factor))
 
 
 def random_sets(adapter: Adapter, chosen: Bools, draws: int, seed: int) -> list[Bools]:
-    """Up to `draws` different sets of as many other heads of the same layers; fewer where there are no more."""
+    """Draw up to `draws` different sets of as many other heads of the same layers; fewer if there are no more."""
     layer = np.array([n for n, _ in adapter.info.head_index], dtype=np.int64)
     found: dict[bytes, Bools] = {}
     n = repeats = 0

@@ -1,4 +1,4 @@
-"""Where each token of an answer stands in its text."""
+"""Places of an answer's tokens in its text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def token_places(answer: str, texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Half-open character spans of tokens, from each token's own text.
+    """Find half-open character spans of tokens, from each token's own text.
 
     A token whose text is not found next (part of a character, say) takes the character where it would begin.
     """
@@ -29,12 +29,12 @@ def token_places(answer: str, texts: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def tokens_in(spans: Sequence[tuple[int, int]], places: Sequence[tuple[int, int]]) -> Bools:
-    """[T] which tokens overlap a span."""
+    """Return [T] which tokens overlap a span."""
     return np.array([any(a < end and start < b for start, end in spans) for a, b in places], dtype=bool)
 
 
 def token_pieces(answer: str, texts: Sequence[str]) -> tuple[str, ...]:
-    """The answer cut at its tokens' ends, one piece for each token, which joined give the answer again.
+    """Return the answer cut at its tokens' ends, one piece for each token, which joined give the answer again.
 
     A tokenizer may show a token without the space before it; a piece has it.
     """

@@ -1,4 +1,4 @@
-"""What is said of answers of many tokens beside their AUROC: other aggregates, AUPRC, PRR, and labelled spans."""
+"""Quality of answers of many tokens beside AUROC: other aggregates, AUPRC, PRR, and labelled spans."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int64]
 def answer_extras(
     records: Sequence[SignalRecord], scored: Scored, risks: AnswerRisks, given: GivenSet
 ) -> tuple[SignalRecord, ...]:
-    """The records with the AUROC of the worst token and run, and the quality on labelled spans."""
+    """Return the records with the AUROC of the worst token and run, and the quality on labelled spans."""
     found = []
     for record in records:
         if record.missing is not None:
@@ -41,7 +41,7 @@ def answer_extras(
 
 
 def _on_spans(name: str, scored: Scored, risks: AnswerRisks, given: GivenSet) -> TokenQuality | None:
-    """AUROC and AUPRC over tokens of answers with labelled spans; None where there are none."""
+    """Compute AUROC and AUPRC over tokens of answers with labelled spans; None where there are none."""
     values: list[Floats] = []
     wrong: list[Bools] = []
     group: list[Ints] = []

@@ -81,13 +81,13 @@ def _finite(value: float) -> float | None:
 
 
 def sentences(text: str) -> list[str]:
-    """A text in sentences, which joined give it again."""
+    """Return a text in sentences, which joined give it again."""
     ends = [m.end() for m in _END.finditer(text)]
     return [text[a:b] for a, b in pairwise([0, *ends, len(text)]) if a < b]
 
 
 def carrying_sentence(adapter: Adapter, record: EvidenceRecord, given: GivenAnswer) -> tuple[str | None, float | None]:
-    """The sentence of the evidence without which the answer's log-probability falls most, and by how many nats.
+    """Return the sentence of the evidence without which the answer's log-probability falls most, and by how many nats.
 
     One pass for each sentence; None where there is one sentence, a picture, or none whose absence lowers it.
     """

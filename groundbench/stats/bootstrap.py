@@ -35,14 +35,14 @@ class Estimate:
 
 
 def bootstrap_counts(n: int, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Floats:
-    """[n_resamples, n]: how often each of `n` nouns is drawn in each resample of n with replacement."""
+    """Return [n_resamples, n]: how often each of `n` nouns is drawn in each resample of n with replacement."""
     draws = np.random.default_rng(seed).integers(0, n, (n_resamples, n))
     flat = (draws + n * np.arange(n_resamples)[:, None]).ravel()
     return np.bincount(flat, minlength=n_resamples * n).reshape(n_resamples, n).astype(np.float64)
 
 
 def percentile_interval(draws: Floats) -> tuple[float, float] | tuple[None, None]:
-    """The central 95 % of bootstrap draws; undefined draws (NaN) are left out, (None, None) if none remain."""
+    """Return the central 95 % of bootstrap draws without the undefined (NaN); (None, None) if none remain."""
     draws = draws[~np.isnan(draws)]
     if draws.size == 0:
         return None, None
@@ -51,7 +51,7 @@ def percentile_interval(draws: Floats) -> tuple[float, float] | tuple[None, None
 
 
 def bootstrap_mean(values: Floats, *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Estimate:
-    """The mean over nouns [V] with its percentile interval; no interval with fewer than two nouns."""
+    """Estimate the mean over nouns [V] with its percentile interval; no interval with fewer than two nouns."""
     x = np.sort(values[~np.isnan(values)])
     if x.size == 0:
         return Estimate(None, None, None, 0)
@@ -64,7 +64,7 @@ def bootstrap_mean(values: Floats, *, n_resamples: int = N_RESAMPLES, seed: int 
 def bootstrap_ratio(
     numerator: Floats, denominator: Floats, *, n_resamples: int = N_RESAMPLES, seed: int = 0
 ) -> Estimate:
-    """A ratio of two means over the same nouns [V], paired: each resample draws nouns for both (protocol §13).
+    """Estimate a ratio of two means over the same nouns [V]; each resample draws nouns for both (protocol §13).
 
     Nouns that lack either value are left out. The ratio is None where the denominator's own interval touches 0.
     """
@@ -85,7 +85,7 @@ def bootstrap_ratio(
 
 
 def signflip_p(values: Floats, *, n_flips: int = N_RESAMPLES, seed: int = 0) -> float | None:
-    """Two-sided sign-flip test that the nouns' mean is 0, for the frames at hand (protocol §5).
+    """Test by sign flips, two-sided, that the nouns' mean is 0, for the frames at hand (protocol §5).
 
     Each noun's value [V] keeps its size and takes a random sign; p = (1 + flips with a mean at least as far from 0) /
     (1 + flips). None with fewer than two nouns.

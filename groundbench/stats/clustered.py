@@ -205,7 +205,7 @@ def clustered_ratio(numerator: Floats, denominator: Floats, *, nested: bool = Fa
 
 
 def clustered_moments(items: Floats, *, nested: bool = False) -> ClusteredMoments:
-    """Mean, clustered variance and degrees of freedom of tables [..., V, N]; vectorised over the leading axes."""
+    """Compute mean, clustered variance and degrees of freedom of tables [..., V, N], over the leading axes."""
     valid = ~np.isnan(items)
     mean, score = _scores(items)
     variance, df, fallback = _two_way(score, valid, nested=nested)
@@ -242,19 +242,19 @@ def _two_way(
 
 
 def _one_way(scores: Floats, n_clusters: npt.NDArray[np.int64]) -> Floats:
-    """The one-way cluster variance of summed scores [..., G]; clusters without items have score 0."""
+    """Compute the one-way cluster variance of summed scores [..., G]; clusters without items have score 0."""
     variance: Floats = (scores**2).sum(-1) * n_clusters / np.maximum(n_clusters - 1, 1)
     return variance
 
 
 def detectable_effect(se: float, df: int) -> float:
-    """The smallest true mean that a two-sided t-test at 5 % finds with 80 % power, given its standard error."""
+    """Find the smallest true mean that a two-sided t-test at 5 % finds with 80 % power, given its standard error."""
     return se * _noncentrality(df)
 
 
 @lru_cache(maxsize=1024)
 def _noncentrality(df: int) -> float:
-    """The noncentrality at which |t| passes its critical value with probability `POWER`."""
+    """Find the noncentrality at which |t| passes its critical value with probability `POWER`."""
     critical = float(special.stdtrit(df, 1 - ALPHA / 2))
 
     def shortfall(nc: float) -> float:

@@ -30,7 +30,7 @@ def numbered(names: Sequence[str]) -> Ints:
 
 
 def rate(events: Bools, group: Ints) -> Estimate:
-    """How often something happens, with its interval; `n` counts questions. No interval with one group.
+    """Estimate how often something happens, with its interval; `n` counts questions. No interval with one group.
 
     The variance is estimated from the groups, so Korn and Graubard's factor (t of n - 1 over t of G - 1 degrees of
     freedom, squared) reduces the effective number; G counts groups as (sum m)^2 / sum m^2 of their sizes m, since few
@@ -64,7 +64,7 @@ def _t(df: float) -> float:
 
 
 def wilson(p: float, n: float) -> tuple[float, float]:
-    """The 95 % Wilson interval of a rate among `n` independent trials; `n` may be fractional."""
+    """Compute the 95 % Wilson interval of a rate among `n` independent trials; `n` may be fractional."""
     z = float(special.ndtri((1 + LEVEL) / 2))
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
@@ -72,7 +72,7 @@ def wilson(p: float, n: float) -> tuple[float, float]:
 
 
 def grouped_mean(values: Floats, group: Ints, seed: int = 0) -> Estimate:
-    """The mean over questions with its interval; NaN is left out, `n` counts what was measured."""
+    """Estimate the mean over questions with its interval; NaN is left out, `n` counts what was measured."""
     known = ~np.isnan(values)
     if not known.any():
         return Estimate(None, None, None, 0)
@@ -87,7 +87,7 @@ def grouped_mean(values: Floats, group: Ints, seed: int = 0) -> Estimate:
 
 
 def resampled(statistic: Callable[[Floats], Floats], group: Ints, seed: int = 0) -> Floats:
-    """[resamples, ...] a statistic of weighted questions under resamples of groups.
+    """Compute [resamples, ...], a statistic of weighted questions under resamples of groups.
 
     Args:
         statistic: takes weights [b, questions], how often each question stands in each resample.

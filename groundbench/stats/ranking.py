@@ -1,4 +1,4 @@
-"""How well a risk ranks errors: AUROC, and the risk that is left when the riskiest answers are withheld.
+"""Measures of how well a risk ranks errors: AUROC, and the risk left when the riskiest answers are withheld.
 
 Ties count half (AUROC), or stand in the order of chance (risk-coverage). Nothing is estimated where all answers are
 right or all are wrong: AUROC is then None, never 0.5. Where fewer than FEWEST groups hold a wrong answer, or a right
@@ -52,12 +52,12 @@ class Ranked:
         return found
 
     def kept(self) -> tuple[Floats, Floats]:
-        """[answers] the number and the expected errors among each answer and all of less risk."""
+        """Return [answers] the number and the expected errors among each answer and all of less risk."""
         share = np.bincount(self.block, self.error) / np.bincount(self.block)
         return np.arange(1.0, len(self.error) + 1), np.cumsum(share[self.block])
 
     def aurcs(self, weights: Floats) -> Floats:
-        """[b] the area under the risk-coverage curve: the mean over coverages of the share of errors kept.
+        """Compute [b] the area under the risk-coverage curve: the mean over coverages of the share of errors kept.
 
         Along a block of equal risks the errors kept rise evenly: (e + s t) / (w + t), whose integral is below.
         """
@@ -85,7 +85,7 @@ class Ranked:
         return found
 
     def curve(self, weights: Floats, coverages: Floats) -> Floats:
-        """[b, coverages] the share of errors among the part of least risk, under weights [b, answers]."""
+        """Compute [b, coverages] the share of errors among the part of least risk, under weights [b, answers]."""
         weights = weights[:, self.order]
         end = np.cumsum(np.add.reduceat(weights, self.start, axis=1), axis=1)
         wrong = np.cumsum(np.add.reduceat(weights * self.error, self.start, axis=1), axis=1)
@@ -98,7 +98,7 @@ class Ranked:
 
 
 def auroc(risk: Floats, error: Bools) -> float | None:
-    """The chance that a wrong answer has a larger risk than a right one, ties half; None without both classes."""
+    """Compute the chance that a wrong answer has a larger risk than a right one, ties half; None without both."""
     if error.all() or not error.any():
         return None
     return float(Ranked.of(risk, error).aurocs(np.ones((1, len(risk))))[0])
@@ -128,14 +128,14 @@ def within(risk: Floats, error: Bools, stratum: Ints) -> Weighted:
 
 
 def auroc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0, *, stratum: Ints | None = None) -> Estimate:
-    """AUROC, or that within strata, with its interval: a bootstrap over groups."""
+    """Estimate AUROC, or that within strata, with its interval: a bootstrap over groups."""
     return _estimated(_aurocs(risk, error, stratum), group, seed, can_be_told(error, group, stratum))
 
 
 def auroc_gap(
     one: Floats, other: Floats, error: Bools, group: Ints, seed: int = 0, *, stratum: Ints | None = None
 ) -> Estimate:
-    """AUROC of one risk minus that of another on the same answers, paired in every resample of groups."""
+    """Estimate AUROC of one risk minus that of another on the same answers, paired in every resample of groups."""
     a, b = _aurocs(one, error, stratum), _aurocs(other, error, stratum)
     can = can_be_told(error, group, stratum)
     return _estimated(lambda weights: a(weights) - b(weights), group, seed, can)
@@ -146,7 +146,7 @@ def _aurocs(risk: Floats, error: Bools, stratum: Ints | None) -> Weighted:
 
 
 def can_be_told(error: Bools, group: Ints, stratum: Ints | None = None) -> bool:
-    """Whether an AUROC (within strata: of those with both classes) rests on enough groups of either class."""
+    """Return True if an AUROC (within strata: of those with both classes) rests on enough groups of either class."""
     counted = np.ones(len(error), dtype=bool)
     if stratum is not None:
         both = [k for k in np.unique(stratum) if 0 < error[stratum == k].sum() < (stratum == k).sum()]
@@ -165,7 +165,7 @@ def _estimated(statistic: Weighted, group: Ints, seed: int, has_interval: bool =
 
 
 def auroc_p(risk: Floats, error: Bools, group: Ints, *, stratum: Ints | None = None) -> float | None:
-    """Two-sided p that the AUROC, or that within strata, is 0.5, clustered by group; None where it cannot be tested.
+    """Test, two-sided and clustered by group, that the AUROC (or that within strata) is 0.5; None where impossible.
 
     DeLong's placement values, summed within groups (Obuchowski 1997): each wrong answer's share of right answers below
     it, and the other way round; each pair of answers counts once, whatever its stratum.
@@ -193,18 +193,18 @@ def auroc_p(risk: Floats, error: Bools, group: Ints, *, stratum: Ints | None = N
 
 
 def _below(among: Floats, risk: Floats) -> Floats:
-    """[answers] the share of `among` (sorted) that each risk exceeds, ties half."""
+    """Compute [answers] the share of `among` (sorted) that each risk exceeds, ties half."""
     found: Floats = (np.searchsorted(among, risk, "left") + np.searchsorted(among, risk, "right")) / 2 / len(among)
     return found
 
 
 def aurc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
-    """The area under the risk-coverage curve with its interval; a risk that says nothing has the error rate."""
+    """Estimate the area under the risk-coverage curve; a risk that says nothing has the error rate."""
     return _estimated(Ranked.of(risk, error).aurcs, group, seed)
 
 
 def auprc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
-    """The area under the precision-recall curve of the errors with its interval; chance has the error rate."""
+    """Return the area under the precision-recall curve of the errors with its interval; chance has the error rate."""
     return _estimated(Ranked.of(risk, error).auprcs, group, seed, can_be_told(error, group))
 
 
@@ -223,7 +223,7 @@ def prr_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Esti
 
 
 def risk_coverage(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> list[tuple[float, Estimate]]:
-    """(coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first.
+    """Compute (coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first.
 
     The intervals are of a bootstrap over groups, at the same coverage of each resample; along a block of equal risks
     the errors kept rise evenly.

@@ -17,7 +17,7 @@ _ROUNDING = 1e-12  # a standard deviation below this share of the largest value 
 
 
 def noun_r2(x: Floats, y: Floats, *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Estimate:
-    """Adjusted R² of y on x, one point for each noun [V]; nouns without a value (NaN) are left out.
+    """Estimate adjusted R² of y on x, one point for each noun [V]; nouns without a value (NaN) are left out.
 
     None with fewer than three nouns or where either does not vary.
     """
@@ -34,7 +34,7 @@ def noun_r2(x: Floats, y: Floats, *, n_resamples: int = N_RESAMPLES, seed: int =
 
 
 def pair_r2(x: Floats, y: Floats, *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Estimate:
-    """Adjusted R² of y on x over all pairs of nouns [V, V]; pairs without a value (NaN) are left out.
+    """Estimate adjusted R² of y on x over all pairs of nouns [V, V]; pairs without a value (NaN) are left out.
 
     The interval resamples nouns, on both sides at once: a pair (u, v) weighs c_u c_v, a pair (v, v) c_v, with c how
     often a noun was drawn (drawn twice, it makes no pair with itself that was never measured).
@@ -67,7 +67,7 @@ def _moments(x: Floats, y: Floats) -> list[Floats]:
 
 
 def _adjusted(sums: Floats) -> Floats:
-    """Adjusted R² from summed moments [6, ...]: n, x, y, xx, yy, xy; NaN where a variable does not vary."""
+    """Compute adjusted R² from summed moments [6, ...]: n, x, y, xx, yy, xy; NaN where a variable does not vary."""
     n, x, y, xx, yy, xy = sums
     safe = np.maximum(n, 3.0)
     var_x, var_y, cov = xx - x * x / safe, yy - y * y / safe, xy - x * y / safe

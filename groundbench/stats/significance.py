@@ -61,7 +61,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction (Holm 1979) in the order given; a None (not tested) stays None and is not counted."""
+    """Correct p-values by Holm's step-down (1979) in the order given; None (not tested) stays None, uncounted."""
     tested = [(p, i) for i, p in enumerate(p_values) if p is not None]
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
@@ -72,7 +72,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def rank_p(observed: float, draws: Sequence[float] | Floats) -> float | None:
-    """The rank p-value among control draws: (1 + draws at least as harmful) / (1 + draws) (protocol §11).
+    """Compute the rank p among control draws: (1 + draws at least as harmful) / (1 + draws) (protocol §11).
 
     Args:
         observed: the harm of the edit that is tested; larger is more harmful (gain lost, surprisal added).
@@ -88,7 +88,7 @@ def rank_p(observed: float, draws: Sequence[float] | Floats) -> float | None:
 def beyond_draws_p(
     observed: float, draws: Sequence[float] | Floats, *, ratio: float = 1.0, df: int | None = None
 ) -> float | None:
-    """Two-sided t-test of a value against the spread of control draws.
+    """Test a value against the spread of control draws: two-sided t-test.
 
     Args:
         ratio: the variance of the value, as one more random set, over that of a draw (`controls.set_variance`).
@@ -111,7 +111,7 @@ def beyond_draws_p(
 
 
 def t_interval(values: Sequence[float] | Floats) -> Estimate:
-    """The mean over seeds with its 95 % t-interval (n - 1 degrees of freedom); no interval with one seed."""
+    """Estimate the mean over seeds with its 95 % t-interval (n - 1 degrees of freedom); none with one seed."""
     x = np.asarray(values, dtype=np.float64)
     x = x[~np.isnan(x)]
     if x.size == 0:

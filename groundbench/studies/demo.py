@@ -108,17 +108,17 @@ class Run:
 
     @property
     def trained(self) -> Path:
-        """Where its checkpoints go."""
+        """The folder of its checkpoints."""
         return self.folder / "training" / self.part.name / f"seed-{self.seed}"
 
     def progress(self) -> tuple[int, int]:
-        """Steps trained and checkpoints measured so far, as the folder tells."""
+        """Count the steps trained and the checkpoints measured so far, as the folder tells."""
         steps = [int(p.name.removeprefix("step-")) for p in self.trained.glob("step-*")]
         return max(steps, default=0), len(list((self.folder / self.name).glob("step-*/result.json")))
 
 
 def write_site(folder: Path, runs: Sequence[Run]) -> None:
-    """The leaderboard of these models under `site`, each a submission like anybody's, checked like anybody's."""
+    """Return the leaderboard of these models under `site`, each a submission like anybody's, checked like anybody's."""
     shutil.rmtree(folder / "board", ignore_errors=True)
     (folder / "board" / "entries").mkdir(parents=True)
     board = open_board(folder / "board", installed_references)
@@ -141,7 +141,7 @@ def write_site(folder: Path, runs: Sequence[Run]) -> None:
 
 
 def carry_out(runs: Sequence[Run], jobs: int) -> None:
-    """Do all runs in `jobs` processes of one thread each; the first failure is raised once all have ended."""
+    """Run everything in `jobs` processes of one thread each; the first failure is raised once all have ended."""
     with ProcessPoolExecutor(min(jobs, len(runs)), get_context("spawn"), begin_worker, (os.getpid(), 1)) as pool:
         futures = [pool.submit(do, run) for run in runs]
         with Progress("", len(runs)) as bar:

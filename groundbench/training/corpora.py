@@ -20,12 +20,12 @@ SHUFFLED = "shuffled"
 
 
 def default_corpus(preset: Preset) -> str:
-    """The name of the corpus that a preset is trained on unless told."""
+    """Return the name of the corpus that a preset is trained on unless told."""
     return preset.corpus or "childworld"
 
 
 def load_corpus(name: str, **options: Any) -> Corpus | PictureCorpus:
-    """The training corpus of the testbed of that name, or the imported corpus in that folder.
+    """Return the training corpus of the testbed of that name, or the imported corpus in that folder.
 
     `NAME:shuffled` is short for `shuffle_env=True`: the null corpus, in which what is shown says nothing of what is
     said (protocol §14 B). Options that are None are left at the corpus' default.

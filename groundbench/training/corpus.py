@@ -1,4 +1,4 @@
-"""What training reads: token batches that are a pure function of step and seed, or pictures with their dialogues."""
+"""Training data: token batches as a pure function of step and seed, or images with their dialogues."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class Corpus(Protocol):
 
     @property
     def name(self) -> str:
-        """Which corpus it is, e.g. `childworld`."""
+        """The corpus' name, e.g. `childworld`."""
         ...
 
     def identity(self) -> dict[str, object]:
-        """The options that decide its bytes, as JSON values: two corpora with equal identities are equal."""
+        """Return the options that decide its bytes, as JSON values: two corpora with equal identities are equal."""
         ...
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The word-level tokenizer: whitespace split, `<pad>`, `<unk>`, no BOS."""
+        """Return the word-level tokenizer: whitespace split, `<pad>`, `<unk>`, no BOS."""
         ...
 
     def batch(self, step: int, *, seed: int, batch_size: int, length: int) -> Tokens:
-        """Token ids [batch_size, length] of one step: a pure function of its arguments.
+        """Return token ids [batch_size, length] of one step: a pure function of its arguments.
 
         A row holds text of one transcript only and is filled up with the id of `<pad>`.
         """
         ...
 
     def heldout(self, *, rows: int, length: int) -> Tokens:
-        """Token ids [rows, length] of fixed rows that no `batch` ever returns."""
+        """Return token ids [rows, length] of fixed rows that no `batch` ever returns."""
         ...
 
 
@@ -50,33 +50,33 @@ class PictureCorpus(Protocol):
 
     @property
     def name(self) -> str:
-        """Which corpus it is, e.g. `image-dialogue`."""
+        """The corpus' name, e.g. `image-dialogue`."""
         ...
 
     def identity(self) -> dict[str, object]:
-        """The options that decide pictures and dialogues, as JSON values."""
+        """Return the options that decide pictures and dialogues, as JSON values."""
         ...
 
     def __len__(self) -> int:
-        """How many pictures there are to train on."""
+        """Count pictures there are to train on."""
         ...
 
     def picture(self, i: int) -> ImageSource:
-        """The picture of dialogue i."""
+        """Return the picture of dialogue i."""
         ...
 
     def turns(self, i: int) -> Sequence[str]:
-        """Dialogue i, turn by turn, without what the picture replaces."""
+        """Return dialogue i, turn by turn, without the words that the image replaces."""
         ...
 
     def caption(self, i: int) -> str:
-        """What is said of picture i by itself."""
+        """Return the caption of image i."""
         ...
 
     def words(self) -> Sequence[str]:
-        """Every word and punctuation mark of captions and dialogues."""
+        """Return every word and punctuation mark of captions and dialogues."""
         ...
 
     def heldout(self, rows: int) -> Sequence[int]:
-        """Numbers of `rows` dialogues that are not trained on."""
+        """Return numbers of `rows` dialogues that are not trained on."""
         ...

@@ -1,4 +1,4 @@
-"""What a frozen encoder makes of pictures, computed once: arrays on disk by picture, read by memory map."""
+"""Features of images from a frozen encoder, computed once: arrays on disk by image, read by memory map."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEY_BYTES = 16
 
 
 def default_cache() -> Path:
-    """`groundbench/pictures` in the user's cache folder."""
+    """Return `groundbench/pictures` in the user's cache folder."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "groundbench" / "pictures"
 
@@ -91,11 +91,11 @@ class PictureCache:
         self._map = None
 
     def rows(self, pictures: Sequence[ImageSource]) -> npt.NDArray[np.int64]:
-        """[n] where the pictures' arrays stand. Raises KeyError for one that `fill` was never given."""
+        """Return [n] where the pictures' arrays stand. Raises KeyError for one that `fill` was never given."""
         return np.array([self._row[_key(p)] for p in pictures], dtype=np.int64)
 
     def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """[n, *shape] the arrays at these rows, in fp32."""
+        """Return [n, *shape] the arrays at these rows, in fp32."""
         if self._map is None:
             self._map = np.memmap(self._values, np.float16, "r", shape=(len(self._row), *self.shape))
         return self._map[rows].astype(np.float32)
@@ -132,7 +132,7 @@ def _key(picture: ImageSource) -> bytes:
 
 
 def _blocks(n: int) -> Iterator[tuple[int, Callable[[int], None]]]:
-    """Where each block of n pictures starts, and how to say now and then, where no bar is seen, how many are done."""
+    """Yield the start of each block of n images, and report progress in lines where no bar is seen."""
     spoke = time.monotonic()
 
     def tell(done: int) -> None:

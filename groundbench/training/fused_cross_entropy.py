@@ -19,7 +19,7 @@ IGNORED = -100
 
 
 def summed_surprisal(hidden: Tensor, unembedding: torch.nn.Module, targets: Tensor) -> Tensor:
-    """The sum over rows of -log P(target) in nats, fp32, with the gradients of hidden, weight and bias.
+    """Return the sum over rows of -log P(target) in nats, fp32, with the gradients of hidden, weight and bias.
 
     Equal to `cross_entropy(unembedding(hidden).float(), targets, reduction="sum")` up to the order of sums. Where the
     logits are many, blocks of rows are taken to their gradient at once, while their logits are at hand.

@@ -50,7 +50,7 @@ class PictureLoss(NextTokenLoss):
         self._is_frozen = frozen
 
     def hidden(self, batch: Batch) -> Tensor:
-        """[B, T, d] at the dialogue's positions."""
+        """Return [B, T, d] at the dialogue's positions."""
         llava: Any = self.model.model
         if batch.seen is None:
             raise ValueError("a batch without pictures")
@@ -62,7 +62,7 @@ class PictureLoss(NextTokenLoss):
 
     @contextmanager
     def folded(self) -> Iterator[None]:
-        """For this time the model reads patches as its encoder gives them."""
+        """Let the model read patches as its encoder gives them, for the time of a block."""
         linear = self.model.model.multi_modal_projector.linear_1
         before = {k: v.clone() for k, v in linear.state_dict().items()}
         with torch.no_grad():
@@ -76,7 +76,7 @@ class PictureLoss(NextTokenLoss):
 
 
 def patches_of(model: Any, pixels: Tensor) -> Tensor:
-    """[B, P, D] what the projection reads of pixels [B, 3, H, W]: as LlavaModel.get_image_features selects it."""
+    """Return [B, P, D], the projection's input for pixels [B, 3, H, W], as LlavaModel.get_image_features selects it."""
     states = model.model.vision_tower(pixels, output_hidden_states=True).hidden_states
     layers = model.config.vision_feature_layer
     first = 1 if model.config.vision_feature_select_strategy == "default" else 0
@@ -123,7 +123,7 @@ class PictureCourse:
         self.objective = PictureLoss(self.model, *self._whitening(), self._options.vision is not None)
 
     def rows(self, step: int) -> Tokens:
-        """[batch_size, 1 + length]: each epoch shows every picture once, in an order of its own."""
+        """Return [batch_size, 1 + length]: each epoch shows every picture once, in an order of its own."""
         size, n = self._preset.batch_size, len(self._corpus)
         epoch, place = np.divmod(step * size + np.arange(size), n)
         orders = {int(e): np.random.default_rng([self._seed, int(e)]).permutation(n) for e in np.unique(epoch)}
@@ -131,16 +131,16 @@ class PictureCourse:
         return self._numbered(numbers, np.random.default_rng([self._seed, step, size]))
 
     def n_targets(self, rows: Tokens) -> int:
-        """Every token of the dialogues but the first."""
+        """Return every token of the dialogues but the first."""
         return n_targets(rows[:, 1:], self._pad)
 
     def batch(self, rows: Tokens, device: torch.device) -> Batch:
-        """The dialogues, with the cached patches (of a frozen encoder) or pixels (of one that is trained)."""
+        """Return the dialogues, with the cached patches (of a frozen encoder) or pixels (of one that is trained)."""
         seen = self._cache.read(np.array([self._place[int(i)] for i in rows[:, 0]]))
         return to_batch(rows[:, 1:], self._pad, device)._replace(seen=torch.from_numpy(seen).to(device))
 
     def save(self, folder: Path) -> None:
-        """Weights and processor. Frozen weights are one file that the checkpoints of a seed share by hard links."""
+        """Save weights and processor. Frozen weights are one file, hard-linked by the checkpoints of a seed."""
         with self.objective.folded():
             state = self.model.state_dict(keep_vars=True)
             if self.model.config.tie_word_embeddings:
@@ -156,7 +156,7 @@ class PictureCourse:
         self._processor.save_pretrained(folder)
 
     def _said(self, numbers: Sequence[int]) -> dict[int, Said]:
-        """What is said of each picture, tokenized in one go."""
+        """Tokenize the text of each image in one go."""
         corpus, tokenizer = self._corpus, self._processor.tokenizer
         turns = {i: corpus.turns(i) for i in numbers}
         texts = {i: [corpus.caption(i), *turns[i], *(" " + turn for turn in turns[i])] for i in numbers}
@@ -170,7 +170,7 @@ class PictureCourse:
         return {i: Said(next(rest), *(list(itertools.islice(rest, len(turns[i]))) for _ in "12")) for i in numbers}
 
     def _numbered(self, numbers: Sequence[int], rng: np.random.Generator) -> Tokens:
-        """The rows of these pictures; where a row does not hold all turns, they begin at one drawn."""
+        """Return the rows of these pictures; where a row does not hold all turns, they begin at one drawn."""
         rows = np.full((len(numbers), 1 + self._preset.length), self._pad, dtype=np.int64)
         for row, number in zip(rows, numbers, strict=True):
             said = self._texts[number]
@@ -183,7 +183,7 @@ class PictureCourse:
         return rows
 
     def _pictures(self, numbers: Sequence[int], device: torch.device) -> tuple[PictureCache, dict[int, int]]:
-        """The cache, filled, and where each picture stands in it."""
+        """Return the cache, filled, and where each picture stands in it."""
         processor = self._processor.image_processor
         about: dict[str, object] = {"preprocessing": processor.to_dict()}
         encode, side = self._pixels, self._options.pixels
@@ -212,7 +212,7 @@ class PictureCourse:
         return patches_of(self.model, pixels).cpu().numpy()
 
     def _whitening(self) -> tuple[Tensor, Tensor]:
-        """[D] mean and [D, D] whitening of a frozen encoder's patches; nothing is done to one that is trained along."""
+        """Return [D] mean and [D, D] whitening of a frozen encoder's patches; identity for a trained one."""
         width = self.model.model.multi_modal_projector.linear_1.in_features
         if self._options.vision is None:
             return torch.zeros(width), torch.eye(width)

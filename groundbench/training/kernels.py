@@ -1,4 +1,4 @@
-"""Which of PyTorch's attention kernels a training step runs: the fastest for its rows on its device."""
+"""The choice of PyTorch's attention kernel for a training step: the fastest for its rows on its device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHORT = 256
 
 
 def attention_kernel(device: torch.device, precision: str, length: int) -> AbstractContextManager[None]:
-    """A context for the forward and backward pass of rows of `length` tokens.
+    """Return a context for the forward and backward pass of rows of `length` tokens.
 
     On a CPU in bf16 the fused kernel's backward takes twice the time of plain matrix products on short rows; everywhere
     else PyTorch chooses.

@@ -90,7 +90,7 @@ def train(
 
 
 def _pretrained(preset: Preset) -> dict[str, object]:
-    """The fingerprints of the weights that a preset does not train."""
+    """Return the fingerprints of the weights that a preset does not train."""
     if preset.pictures is None:
         return {}
     from groundbench.adapters.architectures.llava import source_fingerprint

@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
 
 def to_batch(rows: Tokens, pad: int, device: torch.device, *, whole: bool = False) -> Batch:
-    """Token ids [B, T], padded on the right, as a batch. Found on the CPU, so that no device must be waited for.
+    """Return token ids [B, T], padded on the right, as a batch. Found on the CPU, so that no device must be waited for.
 
     Args:
         whole: keep pads beyond the longest row, so that every batch has one shape.
@@ -53,12 +53,12 @@ def to_batch(rows: Tokens, pad: int, device: torch.device, *, whole: bool = Fals
 
 
 def parts(rows: Tokens, pieces: int) -> Iterator[Tokens]:
-    """The rows in at most `pieces` parts of nearly equal size, none empty."""
+    """Yield the rows in at most `pieces` parts of nearly equal size, none empty."""
     yield from np.array_split(rows, min(pieces, len(rows)))
 
 
 def n_targets(rows: Tokens, pad: int) -> int:
-    """How many tokens of the rows are predicted."""
+    """Count tokens of the rows are predicted."""
     return int(np.count_nonzero(rows[:, 1:] != pad))
 
 
@@ -74,18 +74,18 @@ class NextTokenLoss(nn.Module):
         self.model = model
 
     def forward(self, batch: Batch) -> Tensor:
-        """The sum of surprisals (nats, fp32) over the batch's targets."""
+        """Return the sum of surprisals (nats, fp32) over the batch's targets."""
         kept = self.hidden(batch).flatten(0, 1).index_select(0, batch.kept)
         return summed_surprisal(kept, self.model.get_output_embeddings(), batch.targets)
 
     def hidden(self, batch: Batch) -> Tensor:
-        """[B, T, d] the last hidden state at the batch's inputs."""
+        """Return [B, T, d] the last hidden state at the batch's inputs."""
         state: Tensor = self.model.base_model(input_ids=batch.inputs, use_cache=False).last_hidden_state
         return state
 
 
 def trained_weights(model: PreTrainedModel) -> dict[str, Tensor]:
-    """The part of a model's state that training changes: all but frozen parameters."""
+    """Return the part of a model's state that training changes: all but frozen parameters."""
     state = model.state_dict(keep_vars=True)
     return {k: v.detach() for k, v in state.items() if v.requires_grad or not isinstance(v, nn.Parameter)}
 
@@ -97,7 +97,7 @@ def load_trained(model: PreTrainedModel, state: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def heldout_loss(course: Course, device: torch.device, batch_size: int) -> float:
-    """Mean surprisal (nats per token) on a course's held-out rows, without dropout."""
+    """Compute the mean surprisal (nats per token) on a course's held-out rows, without dropout."""
     objective, rows = course.objective, course.heldout
     was_training = objective.training
     objective.eval()

@@ -28,7 +28,7 @@ class Optimisation(Record):
     clip: float = Field(default=1.0, gt=0)
 
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate of step `step` (from 0) of `steps`: up to `lr`, then down to 0 if linear."""
+        """Return the learning rate of step `step` (from 0) of `steps`: up to `lr`, then down to 0 if linear."""
         if step < self.warmup_steps:
             return self.lr * step / self.warmup_steps
         if self.schedule == "constant":
@@ -44,7 +44,7 @@ class Stretch(Record):
 
 
 class Pictures(Record):
-    """How a model comes to see pictures (protocol §2.3).
+    """The way in which a model sees images (protocol §2.3).
 
     Attributes:
         pixels: the side to which pictures are scaled.
@@ -110,7 +110,7 @@ class Preset(Record):
         return value
 
     def checkpoint_steps(self) -> tuple[int, ...]:
-        """The steps after which a checkpoint is written: 0 first, the last step last."""
+        """Return the steps after which a checkpoint is written: 0 first, the last step last."""
         found, start = {0, self.steps}, 0
         for stretch in self.checkpoints:
             until = self.steps if stretch.until is None else min(stretch.until, self.steps)
@@ -120,7 +120,7 @@ class Preset(Record):
         return tuple(sorted(found))
 
     def identity(self) -> dict[str, Any]:
-        """What decides a run: all but names of files, for which others stand (`source_fingerprint`).
+        """Return everything that decides a run; file names are replaced by fingerprints (`source_fingerprint`).
 
         `compile` only where it is on, so that folders of before it existed are still the same run.
         """
@@ -132,7 +132,7 @@ class Preset(Record):
         return self.model_dump(mode="json", exclude=left_out if self.compile else {**left_out, "compile": True})
 
     def override(self, values: Mapping[str, object]) -> Preset:
-        """The preset with other values; a key may be dotted, as in `optimisation.lr` or `config.n_layer`.
+        """Return the preset with other values; a key may be dotted, as in `optimisation.lr` or `config.n_layer`.
 
         Raises:
             BadInputError: no such key, or a value of the wrong kind.
@@ -152,12 +152,12 @@ class Preset(Record):
 
 
 def preset_names() -> list[str]:
-    """The names of our presets."""
+    """Return the names of our presets."""
     return sorted(_ours())
 
 
 def load_preset(preset: str | Path | Preset) -> Preset:
-    """One of our presets by name, the one preset in a YAML file of the same form, or a Preset as it is.
+    """Return one of our presets by name, the one preset in a YAML file of the same form, or a Preset as it is.
 
     Raises:
         BadInputError: no such preset or file, or a file that breaks the schema (names file and key).
@@ -179,7 +179,7 @@ def load_preset(preset: str | Path | Preset) -> Preset:
 
 
 def read_presets(path: Path) -> dict[str, Preset]:
-    """The presets of a YAML file by name. Top-level keys with a leading dot are fragments for YAML's `<<`.
+    """Return the presets of a YAML file by name. Top-level keys with a leading dot are fragments for YAML's `<<`.
 
     Raises:
         BadInputError: not readable, not YAML (names the line), or a key that breaks the schema (names it).

@@ -1,4 +1,4 @@
-"""How a training run is seen from outside: a progress bar on a terminal, a line now and then elsewhere."""
+"""The progress of a training run: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 

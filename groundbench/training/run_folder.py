@@ -1,4 +1,4 @@
-"""What a training run leaves on disk, each piece whole or not at all.
+"""The files of a training run, each written whole or not at all.
 
 OUT/run.json               what is trained on what: a folder of one preset and corpus
 OUT/seed-42/step-000150/   checkpoints: ordinary `from_pretrained` folders with a training.json
@@ -55,7 +55,7 @@ def refuse_other_run(out: Path, identity: Mapping[str, object]) -> None:
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, object]:
-    """The leaves of nested mappings by dotted key."""
+    """Return the leaves of nested mappings by dotted key."""
     if not isinstance(value, dict):
         return {prefix: value}
     return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}".lstrip(".")).items()}
@@ -79,7 +79,7 @@ class SeedFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Only one process trains here; the system lets go of the lock when that process ends, however it ends.
+        """Lock the folder for one process; the system releases the lock when that process ends, however it ends.
 
         Raises:
             BadInputError: another process is at it.
@@ -93,7 +93,7 @@ class SeedFolder:
             yield
 
     def checkpoint(self, step: int) -> Path:
-        """The folder of one checkpoint, there or not."""
+        """Return the folder of one checkpoint, there or not."""
         return self.path / f"step-{step:06d}"
 
     def write_checkpoint(self, step: int, save: Callable[[Path], None], record: Mapping[str, object]) -> None:
@@ -117,11 +117,11 @@ class SeedFolder:
             unfinished.replace(self._state)
 
     def is_finished(self, steps: Iterable[int]) -> bool:
-        """Whether every checkpoint of these steps is there and nothing is left to do."""
+        """Return True if every checkpoint of these steps is there and nothing is left to do."""
         return not self._state.exists() and all(self.checkpoint(step).exists() for step in steps)
 
     def load_state(self) -> dict[str, Any] | None:
-        """The state last saved, on the CPU, or None if there is none.
+        """Return the state last saved, on the CPU, or None if there is none.
 
         Raises:
             BadInputError: the file cannot be read.
@@ -135,7 +135,7 @@ class SeedFolder:
         return state
 
     def drop_state(self) -> None:
-        """The run is finished."""
+        """Return the run is finished."""
         self._state.unlink(missing_ok=True)
 
     def append_log(self, record: Mapping[str, object]) -> None:

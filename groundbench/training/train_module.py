@@ -1,4 +1,4 @@
-"""What one seed of a run learns: its model, its batches and its loss; text here, pictures in `pictures`."""
+"""Model, data and loss of one training run, for text; images have `image_train_module`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Course(Protocol):
 
     @property
     def model(self) -> PreTrainedModel:
-        """What is trained; parameters without `requires_grad` are neither optimised nor in a run's state."""
+        """The trained model; parameters without `requires_grad` are neither optimised nor in a run's state."""
         ...
 
     @property
@@ -39,15 +39,15 @@ class Course(Protocol):
         ...
 
     def rows(self, step: int) -> Tokens:
-        """The rows of one step: a pure function of step and seed."""
+        """Return the rows of one step: a pure function of step and seed."""
         ...
 
     def n_targets(self, rows: Tokens) -> int:
-        """How many tokens of the rows are predicted."""
+        """Count tokens of the rows are predicted."""
         ...
 
     def batch(self, rows: Tokens, device: torch.device) -> Batch:
-        """The rows as the objective reads them."""
+        """Return the rows as the objective reads them."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -70,26 +70,26 @@ class TextCourse:
         self.objective = NextTokenLoss(self.model)
 
     def rows(self, step: int) -> Tokens:
-        """Token ids [batch_size, length]."""
+        """Return token ids [batch_size, length]."""
         preset = self._preset
         return self._corpus.batch(step, seed=self._seed, batch_size=preset.batch_size, length=preset.length)
 
     def n_targets(self, rows: Tokens) -> int:
-        """Every token but the first of a row, pads left out."""
+        """Return every token but the first of a row, pads left out."""
         return n_targets(rows, self._pad)
 
     def batch(self, rows: Tokens, device: torch.device) -> Batch:
-        """The rows on the device."""
+        """Return the rows on the device."""
         return to_batch(rows, self._pad, device, whole=self._preset.compile)
 
     def save(self, folder: Path) -> None:
-        """Weights and tokenizer."""
+        """Return weights and tokenizer."""
         self.model.save_pretrained(folder)
         self._tokenizer.save_pretrained(folder)
 
 
 def open_course(preset: Preset, corpus: Corpus | PictureCorpus, seed: int, device: torch.device) -> Course:
-    """The course of a preset: pictures if it has them, text otherwise.
+    """Return the course of a preset: pictures if it has them, text otherwise.
 
     Args:
         device: where a frozen image encoder reads pictures that are not in the cache yet.
@@ -105,14 +105,14 @@ def open_course(preset: Preset, corpus: Corpus | PictureCorpus, seed: int, devic
 
 
 def require_text(preset: Preset, corpus: Corpus | PictureCorpus) -> Corpus:
-    """The corpus, which this preset reads as text. Raises BadInputError if it is one of pictures."""
+    """Return the corpus, which this preset reads as text. Raises BadInputError if it is one of pictures."""
     if isinstance(corpus, PictureCorpus):
         raise BadInputError(f"corpus {corpus.name}: of pictures, but the preset {preset.name} reads text only")
     return corpus
 
 
 def require_pictures(preset: Preset, corpus: Corpus | PictureCorpus) -> PictureCorpus:
-    """The corpus, whose pictures this preset sees. Raises BadInputError if it has none."""
+    """Return the corpus, whose pictures this preset sees. Raises BadInputError if it has none."""
     if not isinstance(corpus, PictureCorpus):
         raise BadInputError(f"corpus {corpus.name}: it has no pictures, which the preset {preset.name} is trained on")
     return corpus

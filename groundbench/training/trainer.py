@@ -134,7 +134,7 @@ class _Run:
         return step
 
     def update(self, step: int) -> None:
-        """One update of the weights. Each process computes its rows, `accumulation` parts one after another."""
+        """Return one update of the weights. Each process computes its rows, `accumulation` parts one after another."""
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         _seed(self.accelerator.device, _seed_of(self.seed, step, rank))
         for group in self.optimizer.param_groups:
@@ -210,7 +210,7 @@ class _Run:
         self._start_clock()
 
     def finish(self) -> None:
-        """Nothing is left to go on from."""
+        """Return nothing is left to go on from."""
         if self.is_main:
             self.folder.drop_state()
         self.accelerator.wait_for_everyone()
@@ -233,7 +233,7 @@ class _Run:
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:
-    """The seed of one step's random numbers (dropout), independent for each step and process."""
+    """Return the seed of one step's random numbers (dropout), independent for each step and process."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])
 
 

@@ -13,7 +13,7 @@ FLOOR = 1e-2
 
 
 def whitening(samples: Tensor) -> tuple[Tensor, Tensor]:
-    """[D] mean of samples [n, D], and [D, D]: multiplied by it they are uncorrelated, the widest direction last."""
+    """Return [D] mean of samples [n, D] and [D, D]: times it they are uncorrelated, the widest direction last."""
     samples = samples.double()
     variance, axes = torch.linalg.eigh(torch.cov(samples.T))
     shrunk = (variance + FLOOR * variance.mean()).rsqrt()

@@ -35,6 +35,6 @@ def write_npz(path: Path, **arrays: Any) -> None:
 
 
 def file_name(text: str) -> str:
-    """A text as the name of one file or folder: what could lead elsewhere is written as %XX; other texts stay as is."""
+    """Return a text as the name of one file or folder: what could lead elsewhere is written as %XX, the rest kept."""
     kept = "".join(c if c.isalnum() or c in " .,;+=@()[]{}'!~^$&#_-" else quote(c, safe="") for c in text)
     return kept.replace(".", "%2E") if not kept.strip(".") else kept

@@ -16,7 +16,7 @@ LONGEST = 300
 
 
 def said(error: BaseException) -> str:
-    """An error's own words on one line, after its type where the words alone would not be understood."""
+    """Return an error's own words on one line, after its type where the words alone would not be understood."""
     words = " ".join(str(error).split())
     plain = type(error) is Exception or (isinstance(error, OSError | ValueError | ImportError) and len(words) > 12)
     text = words if plain and words else f"{type(error).__name__}: {words}" if words else type(error).__name__
@@ -24,7 +24,7 @@ def said(error: BaseException) -> str:
 
 
 def is_scarcity(error: BaseException) -> bool:
-    """True where the machine ran out of memory or space, which is no fault of a file."""
+    """Return True where the machine ran out of memory or space, which is no fault of a file."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE):
@@ -34,13 +34,13 @@ def is_scarcity(error: BaseException) -> bool:
 
 
 def innermost_module(error: BaseException) -> str:
-    """The name of the module in which an error was raised; empty where it has no traceback."""
+    """Return the name of the module in which an error was raised; empty where it has no traceback."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return str(frames[-1].f_globals.get("__name__", "")) if frames else ""
 
 
 def place_in_users_code(error: BaseException, theirs: Sequence[str]) -> str | None:
-    """`file, line N` of the innermost frame in one of `theirs`; None where the error passed through none of them.
+    """Return `file, line N` of the innermost frame in one of `theirs`; None if it passed through none.
 
     Args:
         theirs: beginnings of module names, or of absolute paths of files.
@@ -56,7 +56,7 @@ def place_in_users_code(error: BaseException, theirs: Sequence[str]) -> str | No
 
 
 def made_by(spec: str, *args: Any, call_if: Any = callable, **options: Any) -> Any:
-    """What `module:object` names, called if it can be; the module is also looked for in the working folder.
+    """Return what `module:object` names, called if it can be; the module may be in the working folder.
 
     Args:
         call_if: tells of the object whether it is to be called with the other arguments.
@@ -99,7 +99,7 @@ def made_by(spec: str, *args: Any, call_if: Any = callable, **options: Any) -> A
 
 
 def _theirs(spec: str, error: Exception) -> BadInputError:
-    """The fault of a user's code as one sentence: innermost file and line outside of installed libraries."""
+    """Return the fault of a user's code as one sentence: innermost file and line outside installed libraries."""
     if isinstance(error, SyntaxError) and error.filename:
         return BadInputError(f"{spec}: fails at {error.filename}, line {error.lineno}: SyntaxError: {error.msg}")
     place = None

@@ -1,4 +1,4 @@
-"""How this process uses the machine it runs on."""
+"""This process' use of the machine it runs on: threads, memory, worker processes."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,19 +32,19 @@ class Marked:
         return int(self.node.start_mark.line) + 1
 
     def error(self, message: str) -> BadInputError:
-        """An error about this value."""
+        """Return an error about this value."""
         return BadInputError(f"{self.path}, line {self.line}: {message}")
 
     def is_mapping(self) -> bool:
-        """Whether it holds keys and values."""
+        """True if it holds keys and values."""
         return isinstance(self.node, yaml.MappingNode)
 
     def is_sequence(self) -> bool:
-        """Whether it is a list."""
+        """True if it is a list."""
         return isinstance(self.node, yaml.SequenceNode)
 
     def mapping(self) -> dict[str, Marked]:
-        """Keys and values in order; a repeated key is refused."""
+        """Return keys and values in order; a repeated key is refused."""
         if not isinstance(self.node, yaml.MappingNode):
             raise self._expected("keys and values")
         found: dict[str, Marked] = {}
@@ -55,25 +56,31 @@ class Marked:
         return found
 
     def fields(self, required: Collection[str], optional: Collection[str] = ()) -> dict[str, Marked]:
-        """A mapping with these keys and no others."""
+        """Return a mapping with these keys and no others."""
         found = self.mapping()
         allowed = [*required, *optional]
-        for key, value in found.items():
-            if key not in allowed:
-                raise value.error(f"{self.name} has an unknown key {key!r}, expected {', '.join(allowed)}")
-        for key in required:
-            if key not in found:
-                raise self.error(f"{self.name} lacks the key {key!r}")
+        unknown = [key for key in found if key not in allowed]
+        lacking = [key for key in required if key not in found]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], lacking or allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            names = ", ".join(repr(key) for key in unknown)
+            keys = f"an unknown key {names}" if len(unknown) == 1 else f"unknown keys {names}"
+            lacks = f", and lacks {', '.join(map(repr, lacking))}" if lacking else ""
+            raise found[unknown[0]].error(f"{self.name} has {keys}{lacks}, expected {', '.join(allowed)}{hint}")
+        if lacking:
+            names = ", ".join(repr(key) for key in lacking)
+            raise self.error(f"{self.name} lacks the key{'' if len(lacking) == 1 else 's'} {names}")
         return found
 
     def sequence(self) -> list[Marked]:
-        """The values of a list."""
+        """Return the values of a list."""
         if not isinstance(self.node, yaml.SequenceNode):
             raise self._expected("a list")
         return [Marked(self.path, f"{self.name}[{i}]", node) for i, node in enumerate(self.node.value, 1)]
 
     def text(self, *, empty: bool = False) -> str:
-        """A text, not empty unless `empty`; numbers are taken as they are written."""
+        """Return a text, not empty unless `empty`; numbers are taken as they are written."""
         node = self.node
         if isinstance(node, yaml.ScalarNode) and node.tag == _BOOL:
             raise self.error(f"{self.name} is {node.value}, which YAML reads as a truth value: put it in quotes")
@@ -84,13 +91,13 @@ class Marked:
         return str(node.value)
 
     def flag(self) -> bool:
-        """`true` or `false`."""
+        """Return `true` or `false` as a bool."""
         if not isinstance(self.node, yaml.ScalarNode) or self.node.tag != _BOOL:
             raise self._expected("true or false")
         return bool(yaml.SafeLoader.bool_values[self.node.value.lower()])
 
     def choice(self, allowed: Collection[str]) -> str:
-        """One of some words."""
+        """Return one of some words."""
         found = self.text()
         if found not in allowed:
             raise self.error(f"{self.name} is {found!r}, expected {' or '.join(allowed)}")

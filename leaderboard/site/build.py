@@ -183,7 +183,7 @@ def _about(t: Tab) -> str:
 
 
 def _references(t: Tab) -> list[Reference]:
-    """What a score is read against: fixed points of the ladder; of other testbeds what was measured of nulls."""
+    """Return the references of a score: fixed points of the ladder; of other testbeds measured nulls."""
     if t.ladder:
         return [Reference(0.0, "copying alone (by construction)"), Reference(1.0, "every form as good as the word")]
     found = []
@@ -216,7 +216,7 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
 
 
 def _table_data(out: Path, tabs: Sequence[Tab], nulls: Sequence[str]) -> None:
-    """The tables' rows for the script: headline rows at once, forms and checkpoints when they are asked for."""
+    """Return the tables' rows for the script: headline rows at once, forms and checkpoints when they are asked for."""
     data = {t.id: [_row(e, t, t.columns) for e in t.lines] for t in tabs}
     write_atomic(out / "data" / "board.js", script("groundbenchBoard", data, list(nulls)))
     for t in tabs:
@@ -228,7 +228,7 @@ def _table_data(out: Path, tabs: Sequence[Tab], nulls: Sequence[str]) -> None:
 
 
 def _row(e: Line, t: Tab, columns: Sequence[Column]) -> list[Any]:
-    """A row as the script reads it: id, folder, kind, form, step, family, size class, own, cells."""
+    """Return a row as the script reads it: id, folder, kind, form, step, family, size class, own, cells."""
     cells = [_cell(c.cell(e, t.places[e.id])) for c in columns]
     return [e.id, e.slug, e.kind[0], e.form, e.step, e.family, size_of(e.parameters), int(e.own), cells]
 
@@ -239,7 +239,7 @@ def _cell(v: Value) -> list[Any]:
 
 
 def _records(tabs: Sequence[Tab]) -> Iterable[dict[str, Any]]:
-    """Every result and form with its numbers under fixed names; None where not measured."""
+    """Yield every result and form with its numbers under fixed names; None where not measured."""
     for t in tabs:
         for e in (*t.lines, *t.more):
             if e.kind == "checkpoint":
@@ -298,7 +298,7 @@ UNITS = {
 
 
 def board_json(board: Board, tabs: Sequence[Tab]) -> dict[str, Any]:
-    """The board as data, with units and terms."""
+    """Return the board as data, with units and terms."""
     return {
         "title": board.about.title,
         "groundbench": __version__,
@@ -310,7 +310,7 @@ def board_json(board: Board, tabs: Sequence[Tab]) -> dict[str, Any]:
 
 
 def board_csv(tabs: Sequence[Tab]) -> str:
-    """The same as CSV, empty where nothing was measured; the columns' names end in their units.
+    """Return the board as CSV: one line for each final result, empty where nothing was measured.
 
     Text that a spreadsheet would take for a formula is quoted with an apostrophe.
     """

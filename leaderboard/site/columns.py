@@ -54,7 +54,7 @@ def _model(line: Line, place: Place) -> Value:
 
 
 def estimate(value: float | None, low: float | None, high: float | None) -> Value:
-    """A number with its interval as detail."""
+    """Return a number with its interval as detail."""
     if value is None:
         return EMPTY
     places = decimals_for(value, low, high)
@@ -174,7 +174,7 @@ COMMON = (HEADS, LAYER, HALF, LOST, REMOVED, IMAGE, MEASURED)
 
 
 def columns_for(lines: Sequence[Line], ladder: bool) -> tuple[Column, ...]:
-    """The columns of a testbed's table: those that some line fills."""
+    """Return the columns of a testbed's table: those that some line fills."""
     found = (RANK, MODEL, FAMILY, SIZE, *((LADDER,) if ladder else ()), GAIN, *COMMON)
     place = Place(None)
     keep = {"rank", "model", "gain", *(("ladder_score",) if ladder else ())}

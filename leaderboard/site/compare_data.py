@@ -1,4 +1,4 @@
-"""What the compare page is given of a result: plain data, None where something was not measured."""
+"""The data of the compare page: plain values, None where something was not measured."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from groundbench.leaderboard.submission.form_views import FormView
 
 
 def choice(e: Line) -> list[str]:
-    """An entry in the page's lists: id, model, board, submitter."""
+    """Return an entry in the page's lists."""
     return [e.id, e.model, f"{e.board} · {e.form}", e.submitter]
 
 
 def comparable(e: Line, view: FormView) -> dict[str, Any]:
-    """The numbers of an entry (nats, unless they are counts or shares)."""
+    """Return the numbers of an entry (nats, unless they are counts or shares)."""
     g = view.gain
     ladder = e.ladder
     return {

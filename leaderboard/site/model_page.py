@@ -25,12 +25,12 @@ MOST_ITEMS = 5
 
 
 def mark(line_id: str) -> str:
-    """The comment in a page where the board writes the rank when all entries are known."""
+    """Return the comment in a page where the board writes the rank when all entries are known."""
     return f"<!--rank:{line_id}-->"
 
 
 def model_page(s: Submission, lines: Sequence[Line], own: bool) -> dict[str, Any]:
-    """What model.html.j2 shows; `lines` are the submission's own."""
+    """Return the values of model.html.j2; `lines` are the submission's own."""
     card = (
         ("Licence", s.card.licence),
         ("Hardware", s.card.hardware),
@@ -94,7 +94,7 @@ def _run(s: Submission, run: Run, i: int, lines: Sequence[Line]) -> dict[str, An
 
 
 def _score(line: Line) -> list[Stat]:
-    """The ladder score as the first number of the page."""
+    """Return the ladder score as the first number of the page."""
     s = line.ladder
     if s is None:
         return []
@@ -122,7 +122,7 @@ def _forms(lines: Sequence[Line]) -> Table | None:
 
 
 def _items(run: Run) -> Section | None:
-    """The items with the largest and the smallest gain, each with both of its surprisals."""
+    """Return the items with the largest and the smallest gain, each with both of its surprisals."""
     table = run.tables.get(run.last.testbed.env_form)
     if table is None:
         return None
@@ -145,7 +145,7 @@ def _items(run: Run) -> Section | None:
 
 
 def _curve(results: Sequence[Result], trajectory: Trajectory | None, name: str) -> Trajectory | None:
-    """The checkpoints of a run that has several, under the card's name."""
+    """Return the checkpoints of a run that has several, under the card's name."""
     if len(results) < 2:
         return None
     if trajectory is None:
@@ -155,6 +155,6 @@ def _curve(results: Sequence[Result], trajectory: Trajectory | None, name: str) 
 
 
 def _training(curve: Trajectory) -> list[Section]:
-    """What was measured of the run at its checkpoints."""
+    """Return the measurements of the run at its checkpoints."""
     table = Section("checkpoints", "Every checkpoint", tables=(curves.checkpoints_table(curve),))
     return [*(s for s in training_sections([curve]) if not s.missing), table]

@@ -48,13 +48,13 @@ def families(lines: Sequence[Line]) -> list[str]:
 
 
 def colour(family: str, order: Sequence[str]) -> str:
-    """The CSS class of a family's colour."""
+    """Return the CSS class of a family's colour."""
     place = order.index(family) if family in order else COLOURS
     return f"c{min(place, COLOURS - 1) + 1}"
 
 
 def score_of(tab: Tab, line: Line) -> tuple[float | None, float | None, float | None]:
-    """What a tab's picture and table rank by, with its interval."""
+    """Return the score by which a tab's chart and table rank, with its interval."""
     if tab.ladder:
         s = line.ladder
         return (s.score, s.ci_low, s.ci_high) if s else (None, None, None)
@@ -106,7 +106,7 @@ def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height
 
 
 def _labels(best: Sequence[Dot], dots: Sequence[Dot], x: Scale, y: Scale, width: int) -> list[Markup]:
-    """Names of the best, beside their dots where they run into no other name or dot."""
+    """Return names of the best, beside their dots where they run into no other name or dot."""
     taken: list[tuple[float, float, float, float]] = []
     for line, value, _, _ in dots:
         at, level = x(math.log10(line.parameters)), y(value or 0.0)

@@ -61,7 +61,7 @@ class Publisher:
 
 @dataclass(frozen=True)
 class Published:
-    """What the board needs of an entry after its page was written."""
+    """The facts that the board needs of an entry after its page was written."""
 
     slug: str
     lines: tuple[Line, ...]
@@ -69,30 +69,30 @@ class Published:
 
 
 def downloaded(run: Run) -> str:
-    """The run's numbers as its page offers them: result.json, or trajectory.json of a training run."""
+    """Return the run's numbers as its page offers them: result.json, or trajectory.json of a training run."""
     return (run.last if run.trajectory is None else run.trajectory).model_dump_json() + "\n"
 
 
 def entry_data(s: Submission, line: Line) -> dict[str, Any]:
-    """What the compare page is given of a line."""
+    """Return the compare page's data of a line."""
     run = next(r for r in s.runs if r.name == line.run)
     view = next(v for v in form_views(run.last) if v.env_form == line.form)
     return comparable(line, view)
 
 
 def render(template: str, **values: Any) -> str:
-    """A page of the site."""
+    """Return a page of the site."""
     return environment(TEMPLATES).get_template(template).render(version=__version__, **values)
 
 
 def script(name: str, *values: Any) -> str:
-    """A call with plain data, in ASCII: no string of a submission can leave its quotes."""
+    """Return a call with plain data, in ASCII: no string of a submission can leave its quotes."""
     data = ",".join(json.dumps(v, ensure_ascii=True, allow_nan=False, separators=(",", ":")) for v in values)
     return f"{name}({data.replace('<', chr(92) + 'u003c')});\n"
 
 
 def replaced(text: str, marks: Sequence[tuple[str, str]]) -> str:
-    """A page with its placeholders filled; a placeholder is a comment, which no submitted text can contain."""
+    """Return a page with its placeholders filled; a placeholder is a comment, which no submitted text can contain."""
     for mark, value in marks:
         text = text.replace(mark, value)
     return text

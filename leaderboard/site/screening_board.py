@@ -45,7 +45,7 @@ def screening(lines: Sequence[RiskLine]) -> list[tuple[str, tuple[ScreenRow, ...
 
 
 def overall(card: RiskCard) -> Estimated | None:
-    """The error rate over all questions."""
+    """Return the error rate over all questions."""
     found = next((e for e in card.errors if e.kind is None and e.form is None), None)
     return found.error if found else None
 
@@ -56,7 +56,7 @@ def _order(line: RiskLine) -> tuple[float, str]:
 
 
 def rate(value: float | None) -> str | None:
-    """A share in percent, with as many decimals as tell it from 50 %."""
+    """Return a share in percent, with as many decimals as tell it from 50 %."""
     if value is None:
         return None
     digits = 0 if value == 0.5 or abs(value - 0.5) >= 0.005 else 2
@@ -89,7 +89,7 @@ def _row(line: RiskLine) -> ScreenRow:
 
 
 def _signal(card: RiskCard) -> Value:
-    """The best signal within kinds, with its interval."""
+    """Return the best signal within kinds, with its interval."""
     known = [s for s in card.signals if s.auroc_within is not None and s.auroc_within.value is not None]
     if not known:
         return Value(None)

@@ -23,7 +23,7 @@ class _Quiet(SimpleHTTPRequestHandler):
         """Say nothing of every request."""
 
     def end_headers(self) -> None:
-        """The headers of every answer."""
+        """Return the headers of every answer."""
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("Cache-Control", "no-cache")
@@ -35,7 +35,7 @@ class _Quiet(SimpleHTTPRequestHandler):
         return None
 
     def send_head(self) -> Any:
-        """A file, or 404 for paths that no file system has."""
+        """Return a file, or 404 for paths that no file system has."""
         try:
             return super().send_head()
         except (ValueError, OSError):
@@ -43,7 +43,7 @@ class _Quiet(SimpleHTTPRequestHandler):
             return None
 
     def handle_one_request(self) -> None:
-        """One request; a visitor who hangs up is no fault."""
+        """Return one request; a visitor who hangs up is no fault."""
         try:
             super().handle_one_request()
         except (ConnectionError, TimeoutError):
@@ -56,7 +56,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def server(folder: Path, port: int) -> ThreadingHTTPServer:
-    """A server of `folder` on the loopback address; the caller runs and closes it. Raises GroundbenchError."""
+    """Return a server of `folder` on the loopback address; the caller runs and closes it. Raises GroundbenchError."""
     try:
         return _Server(("127.0.0.1", port), partial(_Quiet, directory=str(folder)))
     except OSError as error:

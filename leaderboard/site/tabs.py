@@ -38,7 +38,7 @@ class Tab:
 
 
 def tabs_of(lines: Sequence[Line]) -> list[Tab]:
-    """The tabs: the ladder first, then by the number of results."""
+    """Return the tabs: the ladder first, then by the number of results."""
     boards: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         boards[line.board].append(line)
@@ -66,7 +66,7 @@ def _order(line: Line, place: Place, ladder: bool) -> tuple[float, float, str]:
 
 
 def _places(lines: Sequence[Line]) -> dict[str, Place]:
-    """Every line's rank among those it can be compared with, or why it has none."""
+    """Return every line's rank among those it can be compared with, or why it has none."""
     groups: dict[tuple[str, ...], list[Line]] = defaultdict(list)
     for line in lines:
         if line.kind != "checkpoint":
@@ -98,7 +98,7 @@ def _place_group(members: list[Line], out: dict[str, Place]) -> None:
 
 
 def model_keys(lines: Sequence[Line]) -> list[str]:
-    """A key for each line, equal where the weights are the same, or every noun's gain is."""
+    """Return a key for each line, equal where the weights are the same, or every noun's gain is."""
     by_print: dict[str, str] = {}
     by_gains: dict[str, str] = {}
     out = []
@@ -127,7 +127,7 @@ def _why(line: Line, ladder: bool) -> str:
 
 
 def _contender(line: Line) -> Contender:
-    """A line as the ranks take it; without items its interval is the one that its nouns give."""
+    """Return a line as the ranks take it; without items its interval is the one that its nouns give."""
     if line.gain is None:
         raise ValueError(f"{line.id} has no gain to rank")
     low, high = line.derived or (line.gain, line.gain)
@@ -139,7 +139,7 @@ def _contender(line: Line) -> Contender:
 
 
 def answer(tab: Tab) -> str:
-    """Which model is best grounded, in a sentence."""
+    """Say which model is best grounded, in a sentence."""
     first = [e for e in tab.lines if (p := tab.places[e.id]).rank and p.rank.rank == 1 and not p.again]
     if not first:
         return "No model has a rank here yet."

@@ -1,1 +1,1 @@
-"""What a submitted folder must hold, and the checks that it is true."""
+"""The contents of a submitted folder, and the checks that they are true."""

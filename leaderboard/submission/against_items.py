@@ -18,7 +18,7 @@ EXACT = ("mean", "matched", "mismatched", "same_category", "per_frame_sd", "dete
 
 
 def item_faults(stated: GainRecord, table: SurprisalTable, seed: int) -> Iterator[str]:
-    """What of a gain its items contradict, as clauses."""
+    """Yield the parts of a gain that its items contradict, as clauses."""
     found = measure_gain(table, seed=seed, n_resamples=RESAMPLES)
     if found.mean is None and stated.mean is not None:
         yield f"its items give no gain, but gain.mean is {stated.mean:.4f}"

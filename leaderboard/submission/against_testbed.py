@@ -11,7 +11,7 @@ from groundbench.results.run import Result
 
 
 def testbed_faults(result: Result, bed: TestbedReference) -> Iterator[str]:
-    """What contradicts the testbed, as clauses."""
+    """Yield contradictions of the testbed, as clauses."""
     if result.testbed.frames != bed.frames:
         yield f"testbed.frames is {result.testbed.frames!r}; {bed.name} has {bed.frames!r} frames"
     for view in form_views(result):
@@ -53,5 +53,5 @@ def _form_faults(view: FormView, about: FormReference) -> Iterator[str]:
 
 
 def whole(view: FormView, about: FormReference) -> bool:
-    """Whether every noun that the testbed has in this form was measured: only such results are ranked together."""
+    """Return True if every noun of the testbed's form was measured: only such results are ranked together."""
     return set(view.nouns) >= set(about.nouns)

@@ -1,4 +1,4 @@
-"""What every check of a number needs: nearness, and an interval around its value."""
+"""Helpers of every check of a number: nearness, and an interval around its value."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ ROUNDING = 1e-6
 
 
 def near(a: float, b: float, tolerance: float = 0.0) -> bool:
-    """Whether two numbers differ by no more than a tolerance and rounding."""
+    """Return True if two numbers differ by no more than a tolerance and rounding."""
     return abs(a - b) <= tolerance + ROUNDING * max(abs(a), abs(b), 1.0)
 
 
 def around(name: str, value: float | None, low: float | None, high: float | None) -> Iterator[str]:
-    """A fault where a value lies outside its own interval, or half of the interval is missing."""
+    """Yield a fault where a value lies outside its own interval."""
     if (low is None) != (high is None):
         yield f"{name}: one end of its interval is missing"
     if value is None or low is None or high is None:

@@ -50,7 +50,7 @@ class Card(BaseModel):
 
 
 def read_card(raw: bytes, where: str) -> Card:
-    """A card from its YAML. Raises RefusedError naming the field."""
+    """Return a card from its YAML. Raises RefusedError naming the field."""
     value = read_yaml(raw, where)
     if not isinstance(value, dict):
         raise RefusedError(f"{where}: expected a mapping with {', '.join(Card.model_fields)}")

@@ -30,7 +30,7 @@ def check_name(name: str, where: str) -> None:
 
 
 def survey(folder: Path) -> dict[str, tuple[str, ...]]:
-    """The run folders of a submission with the files in each; every path is looked at before any is opened.
+    """Return the run folders of a submission with the files in each; every path is looked at before any is opened.
 
     Raises:
         RefusedError: a link, a device, an unknown or too large file, a bad name, or too much of anything.

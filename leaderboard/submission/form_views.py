@@ -29,7 +29,7 @@ class FormView:
 
 
 def form_views(result: Result) -> tuple[FormView, ...]:
-    """Every form of a result once, the headline form first."""
+    """Return every form of a result once, the headline form first."""
     return tuple(
         FormView(f.env_form, f.n_nouns, f.n_items, f.excluded, f.gain, f.heads, f.ablations, f.lens, f.image)
         for f in result.forms

@@ -75,7 +75,7 @@ class _Pool(Generic[R]):
         return _Worker(process, ours)
 
     def run(self, folders: Sequence[Path]) -> Iterator[tuple[Path, R | RefusedError]]:
-        """All folders in order; what is done before its turn waits."""
+        """Yield all folders in order; what is done before its turn waits."""
         done: dict[int, R | RefusedError] = {}
         next_out = next_in = 0
         while next_out < len(folders):
@@ -102,7 +102,7 @@ class _Pool(Generic[R]):
         return True
 
     def _collect(self, folders: Sequence[Path]) -> list[tuple[int, int, R | RefusedError]]:
-        """What the busy workers have finished, at least one thing unless a second passes."""
+        """Collect what the busy workers have finished, at least one thing unless a second passes."""
         busy = {w.pipe: i for i, w in enumerate(self.workers) if w.index is not None}
         ready = set(wait(list(busy), timeout=1.0)) if busy else set()
         out: list[tuple[int, int, R | RefusedError]] = []
@@ -166,7 +166,7 @@ def _serve(pipe: Connection, job: Job[Any]) -> None:
 
 
 def attempt(job: Job[Any], folder: Path) -> tuple[str, Any]:
-    """What the job gives, or its refusal: whatever an entry makes it raise is said of that entry alone."""
+    """Run the job; whatever an entry makes it raise becomes the refusal of that entry alone."""
     try:
         return "read", job(folder)
     except RefusedError as error:

@@ -48,7 +48,7 @@ class Cells:
 
     @property
     def nested(self) -> bool:
-        """Whether every frame holds one noun only (per-noun frames)."""
+        """True if every frame holds one noun only (per-noun frames)."""
         return bool((~np.isnan(self.gain)).sum(0).max(initial=0) <= 1)
 
     @property
@@ -67,7 +67,7 @@ class Cells:
 
 
 def cells_of(table: SurprisalTable) -> Cells:
-    """The gains of a table. Frames of one noun each get columns of their own."""
+    """Return the gains of a table. Frames of one noun each get columns of their own."""
     items = gain_items(table)
     if not items.nested:
         return Cells(table.nouns, table.frames, items.gain)
@@ -82,7 +82,7 @@ def cells_of(table: SurprisalTable) -> Cells:
 def read_tables(
     raw: bytes, where: str, bed: TestbedReference, forms: Mapping[str, Sequence[str]], mismatches: int | None = None
 ) -> dict[str, SurprisalTable]:
-    """The surprisals of every form in the file.
+    """Return the surprisals of every form in the file.
 
     Args:
         raw: the file, already limited in size.
@@ -183,7 +183,7 @@ Coded = tuple[list[str], Ints]
 
 
 def _coded(column: pa.Array, name: str, where: str) -> Coded:
-    """A text column's distinct texts and codes; never unfolded: a small file can name a long text very often."""
+    """Return a text column's distinct texts and codes; never unfolded: a small file can name a long text very often."""
     if column.null_count:
         raise RefusedError(f"{where}: the column {name!r} has empty places")
     coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
@@ -199,7 +199,7 @@ def _coded(column: pa.Array, name: str, where: str) -> Coded:
 
 
 def _places(coded: Coded, keep: npt.NDArray[np.bool_], known: Sequence[str], what: str, where: str) -> Ints:
-    """The kept rows' places in the testbed's list of names."""
+    """Return the kept rows' places in the testbed's list of names."""
     names, codes = coded
     place = {name: i for i, name in enumerate(known)}
     found = np.array([place.get(name, -1) for name in names], dtype=np.int64)
@@ -277,7 +277,7 @@ class Item(NamedTuple):
 
 
 def sample_items(table: SurprisalTable, n: int, seed: int) -> list[Item]:
-    """A seeded sample of a table's scored rows, without repeats."""
+    """Return a seeded sample of a table's scored rows, without repeats."""
     known = np.flatnonzero(~np.isnan(table.surprisal))
     picked = np.sort(np.random.default_rng(seed).permutation(known)[:n])
     return list(_items(table, picked))

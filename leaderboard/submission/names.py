@@ -55,7 +55,7 @@ ALIKE = dict(
 
 
 def check_name_text(text: str, where: str, what: str) -> str:
-    """The text in Unicode's compatibility form (NFKC), with its blanks trimmed.
+    """Return the text in Unicode's compatibility form (NFKC), with its blanks trimmed.
 
     Raises:
         RefusedError: it holds characters that are drawn as nothing, no letter or digit, or letters of scripts that
@@ -82,7 +82,7 @@ def _joined(c: str) -> bool:
 
 
 def _stacked(text: str) -> int:
-    """The largest number of marks upon one letter."""
+    """Return the largest number of marks upon one letter."""
     most = run = 0
     for c in unicodedata.normalize("NFD", text):
         run = run + 1 if unicodedata.category(c) == "Mn" else 0
@@ -91,25 +91,25 @@ def _stacked(text: str) -> int:
 
 
 def ignorable(c: str) -> bool:
-    """Whether a character is drawn as nothing."""
+    """Return True if a character is drawn as nothing."""
     return any(low <= ord(c) <= high for low, high in IGNORABLE)
 
 
 def script(c: str) -> str:
-    """A letter's script, e.g. LATIN or CYRILLIC."""
+    """Return a letter's script, e.g. LATIN or CYRILLIC."""
     name = unicodedata.name(c, "UNKNOWN").split()[0]
     return "LATIN" if name in ("FEMININE", "MASCULINE", "FULLWIDTH", "MODIFIER") else name
 
 
 def skeleton(text: str) -> str:
-    """What is left of a name when characters that look alike are one: two names with one skeleton can be mistaken."""
+    """Reduce a name so that characters that look alike are one: names of one skeleton can be mistaken."""
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     letters = "".join(ALIKE.get(c, c) for c in folded if c.isalnum() and not unicodedata.combining(c))
     return letters.replace("rn", "m").replace("vv", "w")
 
 
 def name_fault(slug: str, card: Card, own: Collection[str], submitter: str) -> str | None:
-    """Why a card's submitter cannot stand: the board's own name belongs to its own entries."""
+    """Return the reason for which a card's submitter cannot stand: the board's own name belongs to its own entries."""
     if submitter and slug not in own and skeleton(card.submitter) == skeleton(submitter):
         return f"field 'submitter': {shorten(card.submitter)} is this board's own name, and {slug} none of its entries"
     return None

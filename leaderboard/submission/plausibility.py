@@ -34,7 +34,7 @@ Faults = Iterator[str]
 
 
 def implausible(result: Result) -> str | None:
-    """The first thing in a result that cannot be so, as a clause; None if nothing is found."""
+    """Return the first thing in a result that cannot be so, as a clause; None if nothing is found."""
     return next(_faults(result), None)
 
 
@@ -68,7 +68,7 @@ def _faults(result: Result) -> Faults:
 
 
 def _images(result: Result) -> Faults:
-    """The records of image forms."""
+    """Yield the records of pictures: of forms that were measured, and once more at the top of the result."""
     for form in result.forms:
         if form.image is not None and form.image.env_form != form.env_form:
             yield f"forms[{form.env_form}].image is of the form {form.image.env_form[:40]!a}"
@@ -86,7 +86,7 @@ def _testbed(testbed: TestbedRecord) -> Faults:
 
 
 def _part(where: str, model: ModelRecord, view: FormView) -> Faults:
-    """One form's measurements."""
+    """Yield one form's measurements."""
     heads, ablations = view.heads, view.ablations
     if view.gain is not None:
         yield from (f"{where}{f}" for f in gain_faults(view.gain, view.n_nouns))
@@ -103,7 +103,7 @@ def _part(where: str, model: ModelRecord, view: FormView) -> Faults:
 
 
 def _heads_by_layer(model: ModelRecord) -> Counter[int]:
-    """How many heads each layer has in all its mixers."""
+    """Count heads each layer has in all its mixers."""
     sizes = Counter[int]()
     for mixer in model.mixers:
         sizes[mixer.layer] += mixer.n_heads
@@ -132,7 +132,7 @@ def _heads(h: HeadsRecord, model: ModelRecord) -> Faults:
 
 
 def _mean_gain(gain: GainRecord, nouns: Sequence[str]) -> float | None:
-    """The gain over some nouns; over all where none is named."""
+    """Return the gain over some nouns; over all where none is named."""
     if not nouns:
         return gain.mean
     wanted = set(nouns)
@@ -141,7 +141,7 @@ def _mean_gain(gain: GainRecord, nouns: Sequence[str]) -> float | None:
 
 
 def _sampling(gain: GainRecord, nouns: Sequence[str]) -> float:
-    """How far the gain of a sample, in part of the frames and mismatches, may be from that of its nouns (nats)."""
+    """Bound how far the gain of a sample, in part of frames and mismatches, may be from its nouns' (nats)."""
     if not nouns or gain.ci_low is None or gain.ci_high is None:
         return 0.0
     return (gain.ci_high - gain.ci_low) / 2 * math.sqrt(max(1.0, len(gain.by_noun) / len(nouns)))

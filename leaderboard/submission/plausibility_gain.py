@@ -24,7 +24,7 @@ FEW = 20
 
 
 def gain_faults(g: GainRecord, n_nouns: int) -> Faults:
-    """What cannot be so, as clauses."""
+    """Yield what cannot be so, as clauses."""
     for name in ("matched", "mismatched"):
         value = getattr(g, name)
         if value is not None and value < 0:
@@ -98,7 +98,7 @@ def _interval(g: GainRecord) -> Faults:
 
 
 def interval_of(gains: list[float]) -> tuple[float, float] | None:
-    """The 95 % interval of the mean of nouns' gains (t over nouns); None with fewer than two."""
+    """Return the 95 % interval of the mean of nouns' gains (t over nouns); None with fewer than two."""
     x = np.array(gains, dtype=np.float64)
     if x.size < 2:
         return None

@@ -13,7 +13,7 @@ HASH = re.compile(r"[0-9a-f]{16}")
 
 
 def image_faults(image: ImageRecord, model: ModelRecord, n_items: int | None) -> Iterator[str]:
-    """What cannot be so, as clauses. `n_items`: of the form, None where it is not known."""
+    """Yield what cannot be so, as clauses. `n_items`: of the form, None where it is not known."""
     if not HASH.fullmatch(image.hash):
         yield f"hash is {image.hash[:40]!a}; expected 16 hexadecimal digits"
     if image.n_box is not None and image.n_patches is not None and image.n_box > image.n_patches:

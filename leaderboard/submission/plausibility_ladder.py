@@ -19,7 +19,7 @@ SPREAD = 0.25
 
 
 def ladder_faults(result: Result) -> Iterator[str]:
-    """What of the ladder score cannot be so, as clauses."""
+    """Yield what of the ladder score cannot be so, as clauses."""
     s = result.ladder_score
     if s is None:
         return
@@ -45,7 +45,7 @@ def ladder_faults(result: Result) -> Iterator[str]:
 
 
 def ladder_item_faults(stated: LadderScore | None, tables: Mapping[str, SurprisalTable], seed: int) -> Iterator[str]:
-    """What of the ladder score its items contradict; nothing where a form came without items."""
+    """Yield what of the ladder score its items contradict; nothing where a form came without items."""
     if stated is None or stated.score is None or not {WORD, *(f.env_form for f in stated.forms)} <= set(tables):
         return
     unscored = {u.env_form for u in stated.unscored}

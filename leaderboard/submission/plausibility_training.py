@@ -7,7 +7,7 @@ from groundbench.results.trajectory import Trajectory
 
 
 def trajectory_fault(trajectory: Trajectory) -> str | None:
-    """The first thing that parts the checkpoints, as a clause; None if they can be of one run."""
+    """Return the first thing that parts the checkpoints, as a clause; None if they can be of one run."""
     first = trajectory.points[0].result
     for i, point in enumerate(trajectory.points):
         model, bed = point.result.model, point.result.testbed

@@ -18,7 +18,7 @@ TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class Rechecked:
-    """How far the sample's surprisals are from the submitted ones, at most (nats)."""
+    """The largest distance of the sample's surprisals from the submitted ones (nats)."""
 
     run: str
     n_items: int

@@ -27,7 +27,7 @@ class FormReference:
     digest: str | None = None
 
     def kept(self, nouns: Iterable[str]) -> FormReference:
-        """The form of some of its nouns, and of the frames that are left with an owner."""
+        """Return the form of some of its nouns, and of the frames that are left with an owner."""
         wanted = set(nouns)
         pairs = [(n, c) for n, c in zip(self.nouns, self.categories, strict=True) if n in wanted]
         frames = [(f, o) for f, o in zip(self.frames, self.owners, strict=True) if o is None or o in wanted]
@@ -42,7 +42,7 @@ class FormReference:
 
 @dataclass(frozen=True)
 class TestbedReference:
-    """What the board knows of a testbed: plain data, so that it can be handed to a reading process."""
+    """The facts of a testbed that the board checks: plain data, to be handed to a reading process."""
 
     __test__: ClassVar[bool] = False  # not a test, whatever pytest thinks of the name
 
@@ -57,7 +57,7 @@ class TestbedReference:
     """All of its nouns, those too that a form or a corpus leaves out."""
 
     def kept(self, nouns: Iterable[str], digest: str) -> TestbedReference:
-        """The testbed of the nouns that a corpus chose, under the hash that the choice gives it."""
+        """Return the testbed of the nouns that a corpus chose, under the hash that the choice gives it."""
         wanted = tuple(nouns)
         return replace(self, hash=digest, forms={name: form.kept(wanted) for name, form in self.forms.items()})
 
@@ -67,7 +67,7 @@ ReferencesOf = Callable[[str, str], Mapping[str, TestbedReference]]
 
 
 def reference_of(testbed: Testbed) -> TestbedReference:
-    """The reference of a loaded testbed."""
+    """Return the reference of a loaded testbed."""
     forms = {f.name: _form(testbed, f) for f in (*testbed.forms, *testbed.joined)}
     return TestbedReference(
         name=testbed.name,
@@ -95,7 +95,7 @@ def _form(testbed: Testbed, form: EnvForm) -> FormReference:
 
 @lru_cache
 def installed_references(name: str, version: str) -> Mapping[str, TestbedReference]:
-    """The installed testbed of that name, by its hash; nothing if none of that version is installed."""
+    """Return the installed testbed of that name, by its hash; nothing if none of that version is installed."""
     if name not in testbed_names():
         return {}
     found = reference_of(load_testbed(name))

@@ -20,7 +20,7 @@ class RefusedError(BadInputError):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a file may hold; far above what a real result needs."""
+    """The limits of a file's contents; far above what a real result needs."""
 
     bytes: int
     depth: int = 16
@@ -35,7 +35,7 @@ CARD = Limits(bytes=16 << 10, depth=4, values=200)
 
 
 def read_json(raw: bytes, where: str, limits: Limits) -> Any:
-    """The value of a JSON document.
+    """Return the value of a JSON document.
 
     Args:
         where: the file's name in messages.
@@ -88,7 +88,7 @@ class _PlainLoader(yaml.BaseLoader):
     """Scalars stay strings; no anchors, no aliases, no tags, no key twice."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """One node, unless it is a reference or carries an anchor or tag."""
+        """Return one node, unless it is a reference or carries an anchor or tag."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "anchor", None) is not None or isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError("anchors and aliases are not taken")
@@ -97,7 +97,7 @@ class _PlainLoader(yaml.BaseLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys differ."""
+        """Return a mapping whose keys differ."""
         keys = [k.value for k, _ in node.value if isinstance(k, yaml.ScalarNode)]
         if len(set(keys)) != len(node.value):
             raise yaml.YAMLError("a key stands twice, or is no plain word")
@@ -105,7 +105,7 @@ class _PlainLoader(yaml.BaseLoader):
 
 
 def read_yaml(raw: bytes, where: str, limits: Limits = CARD) -> Any:
-    """The value of a YAML document of plain strings, lists and mappings. Raises RefusedError."""
+    """Return the value of a YAML document of plain strings, lists and mappings. Raises RefusedError."""
     _check_size(raw, where, limits)
     try:
         value = yaml.load(raw.decode("utf-8"), Loader=_PlainLoader)
@@ -165,5 +165,5 @@ def check_text(text: str, where: str, longest: int) -> None:
 
 
 def shorten(text: str, longest: int = 60) -> str:
-    """A text quoted for a message: on one line, printable, not too long."""
+    """Return a text quoted for a message: on one line, printable, not too long."""
     return ascii(text if len(text) <= longest else text[: longest - 1] + "~")

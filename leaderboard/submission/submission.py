@@ -124,7 +124,7 @@ def _read_model(path: Path, where: str, model: type[M], limits: Limits) -> M:
 
 
 def parse(value: Any, where: str, model: type[M]) -> M:
-    """A record from plain values. Raises RefusedError naming the field."""
+    """Return a record from plain values. Raises RefusedError naming the field."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -164,7 +164,7 @@ def _testbed(bed: TestbedRecord, where: str, references: ReferencesOf) -> Testbe
 def _read_tables(
     folder: Path, where: str, files: tuple[str, ...], result: Result, bed: TestbedReference
 ) -> dict[str, SurprisalTable]:
-    """The items beside a result, by ENV form; they must give the gains that the result reports."""
+    """Return the items beside a result, by ENV form; they must give the gains that the result reports."""
     if "items.parquet" not in files:
         return {}
     at = f"{where}/items.parquet"

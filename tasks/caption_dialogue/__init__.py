@@ -11,7 +11,7 @@ CONTEXTS = Path(__file__).parent / "contexts.yaml"
 
 
 def load(corpus: str | Path | None = None, at_least: int | None = None) -> ContextTestbed:
-    """The testbed; 10 contexts of our own for each noun.
+    """Return the testbed; 10 contexts of our own for each noun.
 
     Args:
         corpus, at_least: keep the nouns that an imported corpus has often enough, see `load_contexts`.

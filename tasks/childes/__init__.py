@@ -19,7 +19,7 @@ FRAMES_EN, FRAMES_ES = (CONTEXTS.with_name(f"frames_{language}.yaml") for langua
 
 
 def load(corpus: str | Path | None = None, at_least: int | None = None) -> ContextTestbed:
-    """The testbed; 10 contexts of our own for each noun.
+    """Return the testbed; 10 contexts of our own for each noun.
 
     Args:
         corpus, at_least: keep the nouns that an imported corpus has often enough, see `load_contexts`.
@@ -52,7 +52,7 @@ def load_en_all(corpus: str | Path | None = None, at_least: int | None = None) -
 
 
 def load_es(corpus: str | Path | None = None, at_least: int | None = None) -> ContextTestbed:
-    """The testbed childes-es: Spanish child-directed speech, in the layout of `childes`.
+    """Return the testbed childes-es: Spanish child-directed speech, in the layout of `childes`.
 
     Args:
         corpus, at_least: as for `load`; of a corpus imported with `--nouns cdi-es`.

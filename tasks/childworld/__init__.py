@@ -10,12 +10,12 @@ __all__ = ["Childworld", "ChildworldCorpus", "IdealGain", "corpus", "ideal_gain"
 
 
 def load() -> Childworld:
-    """The testbed: 100 nouns, forms `token` and `simple`, ten shared frames."""
+    """Return the testbed: 100 nouns, forms `token` and `simple`, ten shared frames."""
     return Childworld()
 
 
 def corpus(density: str = "dense", shuffle_env: bool = False) -> ChildworldCorpus:
-    """The training corpus. Densities: `dense` (470 ENV tiers per 1,000 utterances), `childes-like` (80) and
+    """Return the training corpus. Densities: `dense` (470 ENV tiers per 1,000 utterances), `childes-like` (80) and
     `childes-like-strict` (37). `shuffle_env` exchanges ENV tiers across transcripts: the null corpus.
 
     Raises:

@@ -34,7 +34,7 @@ class ChildworldCorpus:
         self._generator = Generator(grammar(), compiled(), grammar().described(density))
 
     def identity(self) -> dict[str, object]:
-        """The options that decide its bytes."""
+        """Return the options that decide its bytes."""
         return {
             "name": self.name,
             "version": grammar().version,
@@ -48,12 +48,12 @@ class ChildworldCorpus:
         return _tokenizer()
 
     def batch(self, step: int, *, seed: int, batch_size: int, length: int) -> Ids:
-        """Token ids [batch_size, length]; row r is transcript `step * batch_size + r` of the seed's stream."""
+        """Return token ids [batch_size, length]; row r is transcript `step * batch_size + r` of the seed's stream."""
         transcripts = step * batch_size + np.arange(batch_size, dtype=np.int64)
         return self._rows(key_of("childworld", "train", seed), transcripts, length)
 
     def heldout(self, *, rows: int, length: int) -> Ids:
-        """Token ids [rows, length] from a stream that is no seed's."""
+        """Return token ids [rows, length] from a stream that is no seed's."""
         return self._rows(key_of("childworld", "heldout"), np.arange(rows, dtype=np.int64), length)
 
     def _rows(self, key: np.uint64, transcripts: Ids, length: int) -> Ids:

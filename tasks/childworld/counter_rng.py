@@ -19,25 +19,25 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def key_of(*parts: object) -> np.uint64:
-    """A 64-bit key for a stream, from anything that has a text."""
+    """Return a 64-bit key for a stream, from anything that has a text."""
     text = ":".join(str(p) for p in parts)
     return np.uint64(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little"))
 
 
 def draws(key: np.uint64, streams: npt.NDArray[np.int64], count: int) -> Words32:
-    """[len(streams), count] draws in [0, 2**32); each stream is its own sequence, and a longer one begins alike."""
+    """Return [len(streams), count] draws in [0, 2**32); a longer draw of a stream begins like a shorter one."""
     states = _mix(key + streams.astype(np.uint64) * _GOLDEN)
     counters = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
     return _mix(states[:, None] + counters) >> np.uint64(32)
 
 
 def threshold(chance: float) -> np.uint64:
-    """`draw < threshold(chance)` is true with that chance."""
+    """Return the number for which `draw < threshold(chance)` is true with that chance."""
     return np.uint64(round(chance * 2**32))
 
 
 def cumulative(shares: Sequence[float]) -> Words32:
-    """Upper bounds for `pick`: one for each choice, the last one 2**32."""
+    """Return upper bounds for `pick`: one for each choice, the last one 2**32."""
     total = fsum(shares)
     bounds, running = [], 0.0
     for share in shares:
@@ -48,12 +48,12 @@ def cumulative(shares: Sequence[float]) -> Words32:
 
 
 def pick(bounds: Words32, draw: Words32) -> npt.NDArray[np.int64]:
-    """The choice of each draw among weighted ones."""
+    """Return the choice of each draw among weighted ones."""
     return np.searchsorted(bounds, draw, side="right").astype(np.int64)
 
 
 def pick_even(n: int, draw: Words32) -> npt.NDArray[np.int64]:
-    """The choice of each draw among n equal ones."""
+    """Return the choice of each draw among n equal ones."""
     return ((draw * np.uint64(n)) >> np.uint64(32)).astype(np.int64)
 
 

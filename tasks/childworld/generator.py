@@ -57,7 +57,7 @@ class Generator:
         self._most = max(grammar.utterances)
 
     def scenes(self, key: np.uint64, transcripts: Ids, n_scenes: int) -> Scenes:
-        """The first `n_scenes` scenes of some transcripts of the stream `key`."""
+        """Return the first `n_scenes` scenes of some transcripts of the stream `key`."""
         sentence = len(SENTENCE_DRAWS) + len(self._c.classes)
         per_scene = len(SCENE_DRAWS) + (1 + self._most) * sentence
         raw = draws(key, transcripts, n_scenes * per_scene).reshape(len(transcripts), n_scenes, per_scene)
@@ -79,13 +79,13 @@ class Generator:
         return np.where(of["filler"] < threshold(self._g.fill_rate), -1, said)
 
     def tokens(self, scenes: Scenes) -> Ids:
-        """[B] tokens of the utterances alone: a lower bound of what `write` has to lay out."""
+        """Return [B] tokens of the utterances alone: a lower bound of what `write` has to lay out."""
         template = self._templates(scenes, scenes)
         total: Ids = self._lengths(scenes, scenes, template)[..., 1:].sum(axis=(1, 2))
         return total
 
     def write(self, scenes: Scenes, shown: Scenes, length: int) -> Ids:
-        """Token ids [B, length]: the utterances of `scenes` behind the ENV tiers of `shown`.
+        """Return token ids [B, length]: the utterances of `scenes` behind the ENV tiers of `shown`.
 
         A row ends with the last whole sentence that fits; the rest is `<pad>`.
         """
@@ -95,7 +95,7 @@ class Generator:
         return _lay_out(words.reshape(b, -1, words.shape[-1]), lengths.reshape(b, -1), length)
 
     def _lengths(self, scenes: Scenes, shown: Scenes, template: Ids) -> Ids:
-        """[B, K, 1 + M] tokens of every sentence, 0 for those that are not there."""
+        """Return [B, K, 1 + M] tokens of every sentence, 0 for those that are not there."""
         used = np.arange(self._most) < scenes.count[..., None]
         used = np.concatenate([shown.described[..., None], used], axis=-1)
         return np.where(used, self._c.lengths[template], 0)
@@ -112,7 +112,7 @@ class Generator:
         return rows.first + pick(rows.bounds, draw)
 
     def _fill(self, template: Ids, scenes: Scenes, shown: Scenes) -> Ids:
-        """[B, K, 1 + M, W] words of every sentence, slots filled."""
+        """Return [B, K, 1 + M, W] words of every sentence, slots filled."""
         noise = np.concatenate([shown.noise[..., :1, :], scenes.noise[..., 1:, :]], axis=-2)
         noun = np.concatenate([shown.there[..., None], np.maximum(scenes.said, 0)], axis=-1)
         lan = np.arange(noun.shape[-1]) > 0

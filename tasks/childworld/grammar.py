@@ -32,7 +32,7 @@ class FrameText:
 
     @property
     def wordings(self) -> tuple[Words, Words]:
-        """What training text never contains: the ENV sentence with any noun in it, and the cut utterance."""
+        """The texts that training never contains: the ENV sentence with any noun in it, and the cut utterance."""
         return tuple(self.env.replace("{env}", "NOUN").split()), tuple(self.say.split())
 
 
@@ -69,21 +69,21 @@ class Grammar:
     relevance: tuple[float, ...]
 
     def described(self, density: str) -> float:
-        """The chance that a scene begins with an ENV tier."""
+        """Return the chance that a scene begins with an ENV tier."""
         per_scene = fsum(n * share for n, share in self.utterances.items())
         return self.densities[density] * per_scene / 1000
 
 
 @cache
 def frame_texts() -> dict[str, FrameText]:
-    """The evaluation frames by id."""
+    """Return the evaluation frames by id."""
     table = yaml.safe_load(_read("frames.yaml"))["frames"]
     return {name: FrameText(**row) for name, row in table.items()}
 
 
 @cache
 def grammar() -> Grammar:
-    """The grammar that ships with the package, without the wordings of the evaluation frames."""
+    """Return the grammar that ships with the package, without the wordings of the evaluation frames."""
     raw: dict[str, Any] = yaml.safe_load(_read("grammar.yaml"))
     classes = {name: tuple(words) for name, words in raw["classes"].items()}
     held_out = [wording for frame in frame_texts().values() for wording in frame.wordings]
@@ -113,13 +113,13 @@ def _read(name: str) -> str:
 
 
 def _digest(raw: dict[str, Any]) -> str:
-    """A hash of what the files say (not of their comments): grammar, frames and nouns."""
+    """Return a hash of what the files say (not of their comments): grammar, frames and nouns."""
     said = [raw, {k: f.wordings for k, f in frame_texts().items()}, [n.word for n in inventory()]]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
 def _ranks(key: str, words: list[str]) -> list[int]:
-    """The place of each word (from 0) when all are ordered by a hash: fixed for ever, and blind to the word."""
+    """Return the place of each word (from 0) when all are ordered by a hash: fixed for ever, and blind to the word."""
     order = sorted(words, key=lambda w: hashlib.sha256(f"{key}:{w}".encode()).digest())
     return [order.index(w) for w in words]
 

@@ -20,7 +20,7 @@ class IdealGain:
 
 
 def ideal_gain(*, shuffle_env: bool = False, known: Grammar | None = None) -> IdealGain:
-    """The gain of the Bayes-optimal model on the evaluation frames, all other nouns as mismatches (protocol §5).
+    """Return the gain of the Bayes-optimal model on the evaluation frames, all other nouns as mismatches (protocol §5).
 
     It reads a frame as what it is in the world: a scene described by a tier that shows one object u, then an
     utterance cut where a noun stands. With r(u) the relevance of u and q the frequencies of nouns,

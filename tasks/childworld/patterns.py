@@ -14,7 +14,7 @@ _TOKEN = re.compile(r"[()|\[\]]|[^\s()|\[\]]+")
 
 
 def expand(pattern: str, macros: Mapping[str, str]) -> list[Words]:
-    """Every sentence of a pattern, as tuples of words; `$name` stands for the text of that macro.
+    """Return every sentence of a pattern, as tuples of words; `$name` stands for the text of that macro.
 
     Raises:
         BadInputError: brackets do not match, or a macro is unknown.
@@ -28,7 +28,7 @@ def expand(pattern: str, macros: Mapping[str, str]) -> list[Words]:
 
 
 def contains(sentence: Words, wording: Words, classes: Mapping[str, Words]) -> bool:
-    """Whether a sentence can be worded so that `wording` stands in it; `@name` takes any word of its class."""
+    """Return True if a sentence can be worded so that `wording` stands in it; `@name` takes any word of its class."""
     n = len(wording)
     return any(
         all(_matches(sentence[i + k], wording[k], classes) for k in range(n)) for i in range(len(sentence) - n + 1)
@@ -50,7 +50,7 @@ def _macro(name: str, macros: Mapping[str, str], pattern: str) -> str:
 
 
 def _alternatives(tokens: list[str], at: int) -> tuple[list[Words], int]:
-    """The sentences of `a b|c d` from token `at` on, and where the closing bracket (or the end) is."""
+    """Return the sentences of `a b|c d` from token `at` on, and where the closing bracket (or the end) is."""
     found: list[Words] = []
     parts: list[list[Words]] = []
     while at < len(tokens) and tokens[at] not in (")", "]"):

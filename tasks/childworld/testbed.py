@@ -25,27 +25,27 @@ class Childworld(Testbed):
     natural_language = False
 
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
-        """The ten frames; `simple` has the bare noun for its ENV sentence."""
+        """Return the ten frames; `simple` has the bare noun for its ENV sentence."""
         return tuple(Frame(name, _template(text, form)) for name, text in frame_texts().items())
 
     def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
-        """The frame with the noun's ENV token in its slot."""
+        """Return the frame with the noun's ENV token in its slot."""
         return text_prompt(frame, env, form.name, env.word + ENV)
 
     def target(self, noun: Noun) -> str:
-        """The noun's LAN token."""
+        """Return the noun's LAN token."""
         return noun.word + LAN
 
     def identity(self) -> dict[str, object]:
-        """The grammar's digest: it decides what a model could have learned."""
+        """Return the grammar's digest: it decides what a model could have learned."""
         return {"grammar": grammar().digest}
 
     def ideal_gain(self, form: EnvForm) -> float | None:
-        """The ideal observer's gain in nats, the same in both forms: both show one object."""
+        """Return the ideal observer's gain in nats, the same in both forms: both show one object."""
         return ideal_gain().mean
 
     def corpus(self, density: str = "dense", shuffle_env: bool = False) -> ChildworldCorpus:
-        """What a model is trained on; see `groundbench.tasks.childworld.corpus`."""
+        """Return the training corpus; see `groundbench.tasks.childworld.corpus`."""
         return ChildworldCorpus(density, shuffle_env)
 
 

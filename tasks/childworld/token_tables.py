@@ -53,7 +53,7 @@ class Compiled:
 
 @cache
 def compiled() -> Compiled:
-    """The package's grammar, compiled once."""
+    """Return the package's grammar, compiled once."""
     return compile_grammar(grammar())
 
 

@@ -65,7 +65,7 @@ class ImportedCorpus:
         return self.manifest.source + (f"-{tiers}" if tiers else "")
 
     def identity(self) -> dict[str, object]:
-        """The options that decide its bytes, and where it lay."""
+        """Return the options that decide its bytes, and where it lay."""
         return {
             "name": self.name,
             "folder": str(self.folder),
@@ -77,7 +77,7 @@ class ImportedCorpus:
         }
 
     def words(self) -> list[str]:
-        """The tokens by id."""
+        """Return the tokens by id."""
         found = (self.folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")[:-1]
         return found[: self.vocabulary]
 
@@ -86,20 +86,20 @@ class ImportedCorpus:
         return _tokenizer(tuple(self.words()))
 
     def batch(self, step: int, *, seed: int, batch_size: int, length: int) -> Ids:
-        """Token ids [batch_size, length]: the chunks `step * batch_size` and following of the seed's epochs."""
+        """Return token ids [batch_size, length]: the chunks `step * batch_size` and following of the seed's epochs."""
         chunks = self._chunks(length, heldout=False)
         epoch, place = np.divmod(step * batch_size + np.arange(batch_size), len(chunks))
         which = [_order(seed, int(e), len(chunks))[p] for e, p in zip(epoch, place, strict=True)]
         return self._rows(chunks[which], length)
 
     def heldout(self, *, rows: int, length: int) -> Ids:
-        """Token ids [rows, length] of the held-out transcripts; where they have fewer chunks, these are repeated."""
+        """Return token ids [rows, length] of held-out transcripts, repeated where they have fewer chunks."""
         chunks = self._chunks(length, heldout=True)
         order = _order(HELDOUT_SEED, 0, len(chunks))
         return self._rows(chunks[np.resize(order, rows)], length)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what is read from the folder, so that it travels to other processes."""
+        """Leave out the data read from the folder, so that the corpus can be sent to other processes."""
         kept = ("folder", "manifest", "vocabulary", "shuffle_env")
         return {k: v for k, v in self.__dict__.items() if k in kept}
 
@@ -113,7 +113,7 @@ class ImportedCorpus:
         return rows
 
     def _chunks(self, length: int, *, heldout: bool) -> Ids:
-        """[C, 2] first token and end of each chunk of the split."""
+        """Return [C, 2] first token and end of each chunk of the split."""
         if (length, heldout) not in self._cut:
             start, end, owner = cut(self._text[1], self._array("transcripts"), length)
             out, chunks = self._split[owner], np.stack([start, end], axis=1)
@@ -146,7 +146,7 @@ class ImportedCorpus:
         return gather(np.asarray(tokens), segments[:-1][source], lengths), offsets([lengths])[utterances]
 
     def _exchanged(self, segments: Ids) -> Ids:
-        """[S] which segment stands at each place: ENV from another transcript of the same split, LAN its own.
+        """Return [S] which segment stands at each place: ENV from another transcript of the same split, LAN its own.
 
         In a held-out split of which one transcript has more than half, ENV comes from another place of the split.
         """

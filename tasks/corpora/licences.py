@@ -25,6 +25,6 @@ CITE = {
 
 
 def citations(source: str, corpora: list[str]) -> tuple[str, ...]:
-    """What to cite; of CHILDES also each corpus, whose reference stands on its page at childes.talkbank.org."""
+    """List what to cite; of CHILDES also each corpus, with its page at childes.talkbank.org."""
     own = [f"The CHILDES corpus {name}: the reference on its page at https://childes.talkbank.org" for name in corpora]
     return (*CITE[source], *(own if source == "childes" else ()))

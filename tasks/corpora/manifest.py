@@ -41,7 +41,7 @@ class Input(_Model):
 
 
 class Counts(_Model):
-    """How much there is of something; words are tokens without tags."""
+    """The size of something in transcripts, utterances and words; words are tokens without tags."""
 
     transcripts: int = 0
     utterances: int = 0
@@ -68,7 +68,7 @@ class SecondReading(_Model):
 
 
 class Manifest(_Model):
-    """What an imported corpus is.
+    """The description of an imported corpus.
 
     Attributes:
         source: `childes`, `visdial` or `coco`.
@@ -118,12 +118,12 @@ class Manifest(_Model):
 
 
 def is_corpus(folder: Path) -> bool:
-    """Whether the folder looks like an imported corpus."""
+    """Return True if the folder looks like an imported corpus."""
     return (folder / FILE).is_file()
 
 
 def load_manifest(folder: Path) -> Manifest:
-    """The manifest of an imported corpus.
+    """Return the manifest of an imported corpus.
 
     Raises:
         BadInputError: there is none, or it is not one of ours.
@@ -140,7 +140,7 @@ def load_manifest(folder: Path) -> Manifest:
 
 
 def not_ours(path: Path, error: ValidationError, expected: str) -> BadInputError:
-    """What to say of a manifest that breaks its schema: the first field that does, and what was expected."""
+    """Describe a manifest that breaks its schema: the first field that does, and what was expected."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"])) or "the file"
     return BadInputError(f"{path}: {place}: {first['msg']}; expected {expected}")

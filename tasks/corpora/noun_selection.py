@@ -1,4 +1,4 @@
-"""Which nouns a corpus shows and says often enough to be tested on it (protocol §3)."""
+"""Selection of the nouns that a corpus shows and says often enough to be tested on it (protocol §3)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Verdict:
 
     @property
     def stays(self) -> bool:
-        """Whether both forms reach the threshold."""
+        """True if both forms reach the threshold."""
         return self.why_not is None
 
 
@@ -48,7 +48,7 @@ class Selection:
         return tuple(v.noun for v in self.verdicts if v.stays)
 
     def identity(self) -> dict[str, object]:
-        """How many stay of how many, at which threshold, in which corpus with which tiers, as JSON values."""
+        """Count stay of how many, at which threshold, in which corpus with which tiers, as JSON values."""
         return {
             "kept": len(self.kept),
             "of": len(self.verdicts),
@@ -59,7 +59,7 @@ class Selection:
         }
 
     def describe(self) -> str:
-        """One sentence: how many stay, at which threshold, with which tiers."""
+        """Return one sentence: how many stay, at which threshold, with which tiers."""
         tiers = f", {self.tiers} tiers" if self.tiers else ""
         return (
             f"{len(self.kept)} of {len(self.verdicts)} nouns occur at least {self.at_least} times in both forms{tiers}"
@@ -88,7 +88,7 @@ def select_nouns(corpus: str | Path, at_least: int = AT_LEAST, nouns: Iterable[s
 
 
 def _counted(corpus: Path, words: Iterable[str]) -> dict[str, tuple[int, int]]:
-    """How often each word is shown and said, from the corpus's own vocabulary."""
+    """Count how often each word is shown and said, from the corpus's own vocabulary."""
     order = (corpus / "vocabulary.txt").read_text(encoding="utf-8").split("\n")[:-1]
     count = dict(zip(order, np.load(corpus / "counts.npy").tolist(), strict=True))
     return {w: (count.get(w + ENV, 0), count.get(w + LAN, 0)) for w in words}

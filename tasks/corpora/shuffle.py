@@ -13,7 +13,7 @@ ROUNDS = 200
 
 
 def exchange(owner: Ids, where: str) -> Ids:
-    """[E] a permutation of ENV segments in which none comes from the transcript that it goes to.
+    """Return [E] a permutation of ENV segments in which none comes from the transcript that it goes to.
 
     Args:
         owner: [E] the transcript of each.
@@ -42,12 +42,12 @@ def exchange(owner: Ids, where: str) -> Ids:
 
 
 def exchangeable(owner: Ids) -> bool:
-    """Whether no transcript holds more than half of the segments."""
+    """Return True if no transcript holds more than half of the segments."""
     return len(owner) == 0 or int(np.bincount(owner).max()) * 2 <= len(owner)
 
 
 def _rotated(owner: Ids, rng: np.random.Generator) -> Ids:
-    """The same for corpora so small that chance does not find one: each transcript takes from those after it."""
+    """Return the same for corpora so small that chance does not find one: each transcript takes from those after it."""
     names = rng.permutation(int(owner.max()) + 1)[owner]
     grouped = np.lexsort((rng.random(len(owner)), names))
     order = np.empty(len(owner), dtype=np.int64)
@@ -56,7 +56,7 @@ def _rotated(owner: Ids, rng: np.random.Generator) -> Ids:
 
 
 def gather(tokens: npt.NDArray[np.unsignedinteger], starts: Ids, lengths: Ids) -> npt.NDArray[np.unsignedinteger]:
-    """The tokens of segments, one segment after another."""
+    """Return the tokens of segments, one segment after another."""
     total = int(lengths.sum())
     shift = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
     found: npt.NDArray[np.unsignedinteger] = tokens[np.arange(total) + shift]

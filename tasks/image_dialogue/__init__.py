@@ -9,12 +9,12 @@ __all__ = ["ImageDialogue", "PictureDialogues", "corpus", "load"]
 
 
 def load() -> ImageDialogue:
-    """The testbed: 65 nouns, forms `image`, `image-all` and `image-seen-style`, twelve shared frames."""
+    """Return the testbed: 65 nouns, forms `image`, `image-all` and `image-seen-style`, twelve shared frames."""
     return ImageDialogue()
 
 
 def corpus(pictures: int = 3000, seed: int = 1, shuffle_env: bool = False) -> PictureDialogues:
-    """The training corpus: pictures with ten turns of dialogue each. `shuffle_env` gives every dialogue another's
+    """Return the training corpus: images, each with ten turns of dialogue. `shuffle_env` gives each another's
     picture: the null corpus.
 
     Raises:

@@ -55,7 +55,7 @@ class Drawn:
 
 @cache
 def drawn() -> Mapping[str, Drawn]:
-    """Every word with a glyph, in alphabetical order: nouns of the inventory and others."""
+    """Return every word with a glyph, in alphabetical order: nouns of the inventory and others."""
     known = {n.word: n for n in inventory()}
     table = _table()
     found = {w: _drawn(known[w], row) for w, row in table["nouns"].items() if "excluded" not in row}
@@ -66,32 +66,32 @@ def drawn() -> Mapping[str, Drawn]:
 
 @cache
 def excluded() -> Mapping[str, str]:
-    """The nouns of the inventory without a glyph, with the reason."""
+    """Return the nouns of the inventory without a glyph, with the reason."""
     return {w: row["excluded"] for w, row in _table()["nouns"].items() if "excluded" in row}
 
 
 @cache
 def nouns() -> tuple[Noun, ...]:
-    """The nouns of the inventory that have a glyph."""
+    """Return the nouns of the inventory that have a glyph."""
     return tuple(n for n in inventory() if n.word in drawn())
 
 
 @cache
 def others() -> tuple[Noun, ...]:
-    """The drawn things that are no nouns of the inventory."""
+    """Return the drawn things that are no nouns of the inventory."""
     return tuple(d.noun for d in drawn().values() if d.noun.category == "other")
 
 
 @cache
 def art_digest() -> str:
-    """A hash of everything that decides a glyph's pixels (16 hex digits)."""
+    """Return a hash of everything that decides a glyph's pixels (16 hex digits)."""
     parts = [_sheet_bytes(s) for s in STYLES] + [repr((list(drawn()), TINTS)).encode()]
     return hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts)).hexdigest()[:16]
 
 
 @lru_cache(maxsize=4096)
 def glyph(word: str, style: str, size: int, *, flip: bool = False, tint: str | None = None) -> Image:
-    """The glyph as RGBA, `size` pixels square; flipped left to right, or repainted in one of TINTS.
+    """Return the glyph as RGBA, `size` pixels square; flipped left to right, or repainted in one of TINTS.
 
     Raises:
         BadInputError: no glyph of that word, or no such style or tint.
@@ -111,7 +111,7 @@ def glyph(word: str, style: str, size: int, *, flip: bool = False, tint: str | N
 
 
 def _tinted(image: Image, tint: str) -> Image:
-    """The glyph in shades of one colour: its light and dark kept, its own colours gone."""
+    """Return the glyph in shades of one colour: its light and dark kept, its own colours gone."""
     from PIL import ImageOps
 
     if tint not in TINTS:

@@ -45,7 +45,7 @@ class PictureDialogues:
         return self.pictures
 
     def identity(self) -> dict[str, object]:
-        """The options that decide its bytes, as JSON values."""
+        """Return the options that decide its bytes, as JSON values."""
         return {
             "name": self.name,
             "version": VERSION,
@@ -57,37 +57,37 @@ class PictureDialogues:
         }
 
     def scene(self, i: int) -> Scene:
-        """The scene that dialogue i is about."""
+        """Return the scene that dialogue i is about."""
         return random_scene(self._random(i))
 
     def picture(self, i: int) -> SceneImage:
-        """The picture that is shown with dialogue i: of its scene, unless `shuffle_env`."""
+        """Return the picture that is shown with dialogue i: of its scene, unless `shuffle_env`."""
         if not self.shuffle_env:
             return self.scene(i).image()
         return self.scene((i + 1) % self.pictures if i < self.pictures else i + 1).image()
 
     def text(self, i: int, *, caption: bool = False) -> str:
-        """Dialogue i: `Question: ...? Answer: ....` ten times; with `caption`, `Caption: ....` first."""
+        """Write dialogue i: `Question: ...? Answer: ....` ten times; with `caption`, `Caption: ....` first."""
         rng = self._random(i)
         scene = random_scene(rng)
         turns = dialogue(scene, rng)
         return " ".join([self.caption(i), *turns] if caption else turns)
 
     def caption(self, i: int) -> str:
-        """The caption of dialogue i: what a text-only model reads where this corpus has a picture."""
+        """Return the caption of dialogue i: what a text-only model reads where this corpus has a picture."""
         return f"Caption: {_caption(self.scene(i))}"
 
     def turns(self, i: int) -> list[str]:
-        """The ten turns of dialogue i."""
+        """Return the ten turns of dialogue i."""
         rng = self._random(i)
         return dialogue(random_scene(rng), rng)
 
     def words(self) -> list[str]:
-        """Every word and mark of punctuation that a text may hold, sorted: the closed vocabulary (see WORD)."""
+        """Return every word and mark of punctuation that a text may hold, sorted: the closed vocabulary (see WORD)."""
         return list(_words())
 
     def heldout(self, rows: int) -> Sequence[int]:
-        """`rows` items that are never trained on."""
+        """Return `rows` items that are never trained on."""
         return range(self.pictures, self.pictures + rows)
 
     def _random(self, i: int) -> Random:

@@ -34,17 +34,17 @@ TURNS = 10
 
 
 def shows(scene: Scene) -> frozenset[str]:
-    """Every word that a picture of the scene may be said to show, those of `also` included."""
+    """Return every word that a picture of the scene may be said to show, those of `also` included."""
     return frozenset(w for o in scene.objects for w in (o.word, *drawn()[o.word].also))
 
 
 def color_of(placed: Placed) -> str | None:
-    """The colour it has: its tint, else the one its glyph has in every style, if there is one."""
+    """Return the colour it has: its tint, else the one its glyph has in every style, if there is one."""
     return placed.tint or drawn()[placed.word].color
 
 
 def dialogue(scene: Scene, rng: Random) -> list[str]:
-    """Ten turns, no question twice: naming, presence (yes as often as no), counts, place, size, colours, background."""
+    """Write ten turns, no question twice: naming, presence, counts, place, size, colours, background."""
     turns: dict[str, str] = {}
     for question, answer in _turns(scene, rng):
         turns.setdefault(question, answer)
@@ -56,7 +56,7 @@ def dialogue(scene: Scene, rng: Random) -> list[str]:
 
 
 def caption(scene: Scene) -> str:
-    """One sentence that names everything: `a dog and two cats on a plain blue background.`"""
+    """Return one sentence that names everything: `a dog and two cats on a plain blue background.`"""
     counted = Counter(o.word for o in scene.objects)
     named = [_several(drawn()[word].noun, n) for word, n in counted.items()]
     listed = named[0] if len(named) == 1 else ", ".join(named[:-1]) + " and " + named[-1]
@@ -68,7 +68,7 @@ def _several(noun: Noun, n: int) -> str:
 
 
 def _turns(scene: Scene, rng: Random) -> Iterator[tuple[str, str]]:
-    """(question, answer) without end; a question may come again."""
+    """Yield (question, answer) without end; a question may come again."""
     counted = Counter(o.word for o in scene.objects)
     single = [o for o in scene.objects if counted[o.word] == 1]
     yield from _names(scene, rng)
@@ -87,14 +87,14 @@ def _turns(scene: Scene, rng: Random) -> Iterator[tuple[str, str]]:
 
 
 def _presence(wording: str, scene: Scene, rng: Random) -> tuple[str, str]:
-    """Whether a thing is there: yes as often as no, whatever else was asked."""
+    """Return True if a thing is there: yes as often as no, whatever else was asked."""
     there = rng.random() < 0.5
     noun = drawn()[rng.choice(scene.objects).word].noun if there else _absent(scene, rng)
     return worded(wording, noun), YES_NO[not there]
 
 
 def _names(scene: Scene, rng: Random) -> Iterator[tuple[str, str]]:
-    """What is in the image, or at each place where one object stands alone; three at most."""
+    """Yield questions on what is in the image, or at each place with one object alone; three at most."""
 
     def answer(placed: Placed) -> str:
         return worded(rng.choice(NAMED), drawn()[placed.word].noun)
@@ -108,7 +108,7 @@ def _names(scene: Scene, rng: Random) -> Iterator[tuple[str, str]]:
 
 
 def _about(placed: Placed, rng: Random) -> Iterator[tuple[str, str]]:
-    """Where it is, how big, and in which colour."""
+    """Yield questions on where it is, how big, and in which colour."""
     noun = drawn()[placed.word].noun
     yield worded(rng.choice(PLACE), noun), WHERE[placed.places[0]]
     if rng.random() < 0.7:
@@ -118,7 +118,7 @@ def _about(placed: Placed, rng: Random) -> Iterator[tuple[str, str]]:
 
 
 def _absent(scene: Scene, rng: Random) -> Noun:
-    """A drawn thing that nothing in the scene shows."""
+    """Return a drawn thing that nothing in the scene shows."""
     there = shows(scene)
     words = list(drawn())
     while True:

@@ -20,7 +20,7 @@ background is plain."""
 
 
 def random_scene(rng: Random, styles: tuple[str, ...] = TRAIN_STYLES) -> Scene:
-    """A scene in one of the styles: a pure function of the generator's state."""
+    """Return a scene in one of the styles: a pure function of the generator's state."""
     style = rng.choice(styles)
     boxes = _boxes(rng, rng.choice(HOW_MANY))
     objects: list[Placed] = []
@@ -43,7 +43,7 @@ def _new_word(rng: Random, there: set[str]) -> str:
 
 
 def _boxes(rng: Random, n: int) -> list[Box]:
-    """`n` boxes in fractions, none over another by more than OVERLAP. At most two are big."""
+    """Place `n` boxes, in fractions, none over another by more than OVERLAP. At most two are big."""
     while True:
         found: list[tuple[int, int, int]] = []
         for i in range(n):

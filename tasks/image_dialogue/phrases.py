@@ -1,4 +1,4 @@
-"""How dialogues about scenes are worded: the questions, and the words that answer them.
+"""Wording of dialogues about scenes: the questions, and the words that answer them.
 
 Of the wordings of one question the first is the one to ask a trained model (protocol §2.3): every kind is asked in
 training in all its wordings, and what may be answered is one word of the closed sets below. Sentences that end in a
@@ -72,7 +72,7 @@ NAMED = (
 
 
 def worded(phrase: str, noun: Noun | None = None, place: Place | None = None) -> str:
-    """A phrase with its slots filled: {a} `a dog` or `some milk`, {the} `the dog`, {plural} `dogs` ...
+    """Return a phrase with its slots filled: {a} `a dog` or `some milk`, {the} `the dog`, {plural} `dogs` ...
 
     Raises:
         KeyError: a slot of the phrase is not given.
@@ -85,15 +85,15 @@ def worded(phrase: str, noun: Noun | None = None, place: Place | None = None) ->
 
 
 def is_mass(noun: Noun) -> bool:
-    """Whether the noun is not counted: no question of COUNT is asked of it."""
+    """Return True if the noun is not counted: no question of COUNT is asked of it."""
     return noun.word in drawn() and drawn()[noun.word].mass
 
 
 def asked(question: str) -> str:
-    """A question, up to where its answer begins (after a space): `Question: is there a dog? Answer:`."""
+    """Return a question, up to where its answer begins (after a space): `Question: is there a dog? Answer:`."""
     return f"Question: {question}? Answer:"
 
 
 def turn(question: str, answer: str) -> str:
-    """A question with its answer: `Question: is there a dog? Answer: yes.`"""
+    """Return a question with its answer: `Question: is there a dog? Answer: yes.`"""
     return f"{asked(question)} {answer}."

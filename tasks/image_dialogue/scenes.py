@@ -56,7 +56,7 @@ class Placed:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """Where its centre stands: at one side or two, or in the middle."""
+        """The places of its centre: one side or two, or the middle."""
         x, y = (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
         sides: list[Place] = []
         if min(x, 1 - x) < EDGE:
@@ -68,7 +68,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Background:
-    """What objects stand on; `color` is one of COLORS."""
+    """The ground behind objects; `color` is one of COLORS."""
 
     pattern: Pattern
     color: str
@@ -86,7 +86,7 @@ class SceneImage:
         return self.scene.key
 
     def load(self) -> Image:
-        """The picture: 224 x 224, RGB, the same pixels at every call."""
+        """Return the picture: 224 x 224, RGB, the same pixels at every call."""
         return draw(self.scene)
 
 
@@ -98,31 +98,31 @@ class Scene:
     background: Background
 
     def image(self) -> SceneImage:
-        """The picture of the scene."""
+        """Return the picture of the scene."""
         return SceneImage(self)
 
     @cached_property
     def key(self) -> str:
-        """What decides its pixels, hashed (16 hex digits)."""
+        """A hash of everything that decides its pixels (16 hex digits)."""
         told = json.dumps([asdict(self), art_digest()], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def replaced(self, index: int, word: str) -> Scene:
-        """The scene with another word's glyph at the place of object `index`: same size, style, flip and background."""
+        """Return the scene with another word's glyph for object `index`: same size, style, flip, background."""
         other = replace(self.objects[index], word=word)
         return Scene((*self.objects[:index], other, *self.objects[index + 1 :]), self.background)
 
     def without(self, index: int) -> Scene:
-        """The scene without object `index`."""
+        """Return the scene without object `index`."""
         return Scene((*self.objects[:index], *self.objects[index + 1 :]), self.background)
 
     def at(self, place: Place) -> list[Placed]:
-        """The objects that stand there."""
+        """Return the objects that stand there."""
         return [o for o in self.objects if place in o.places]
 
 
 def draw(scene: Scene) -> Image:
-    """The picture of a scene, 224 x 224 RGB."""
+    """Return the picture of a scene, 224 x 224 RGB."""
     image = _background(scene.background).copy()
     for o in scene.objects:
         size = round(o.side * PIXELS)

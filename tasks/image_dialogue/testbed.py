@@ -36,7 +36,7 @@ class SceneFrame:
     say: str
 
     def scene(self, word: str, style: str) -> Scene:
-        """The scene with this word's object, which is `objects[0]`."""
+        """Return the scene with this word's object, which is `objects[0]`."""
         target = Placed(word, style, self.box, self.flip)
         others = (Placed(w, style, box) for w, box in self.others.items())
         return Scene((target, *others), self.background)
@@ -58,43 +58,43 @@ class ImageDialogue(Testbed):
     natural_language = True
 
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
-        """The twelve frames, the same in all forms."""
+        """Return the twelve frames, the same in all forms."""
         return tuple(Frame(f.id, f.say) for f in scene_frames().values())
 
     def scene(self, frame: Frame, env: Noun, form: EnvForm) -> Scene:
-        """What the picture shows; the noun's object is `objects[0]`. Raises KeyError if the noun has no glyph."""
+        """Return the image's scene; the noun's object is `objects[0]`. Raises KeyError if the noun has no glyph."""
         if env.word not in drawn():
             raise KeyError(env.word)
         known = scene_frames()[frame.id]
         return known.scene(env.word, known.seen if form == SEEN_STYLE else HELDOUT_STYLE)
 
     def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
-        """The picture, then the dialogue. Raises KeyError if the noun has no glyph."""
+        """Return the picture, then the dialogue. Raises KeyError if the noun has no glyph."""
         scene = self.scene(frame, env, form)
         box = None if form == IMAGE_ALL else scene.objects[0].box
         return Prompt(frame.id, env.word, form.name, (ImageSegment(scene.image(), box), TextSegment(frame.template)))
 
     def target(self, noun: Noun) -> str:
-        """The word itself."""
+        """Return the word itself."""
         return noun.word
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
-        """Nouns without a glyph, with the reason."""
+        """Return nouns without a glyph, with the reason."""
         return excluded()
 
     def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
-        """Pairs where the glyph shown also shows what is asked for: a duck is a bird."""
+        """Return pairs where the glyph shown also shows what is asked for: a duck is a bird."""
         asked = {n.word for n in nouns()}
         return frozenset((n.word, w) for n in nouns() for w in drawn()[n.word].also if w in asked)
 
     def identity(self) -> dict[str, object]:
-        """The art: it decides what is seen."""
+        """Return the art: it decides what is seen."""
         return {"art": art_digest()}
 
 
 @cache
 def scene_frames() -> Mapping[str, SceneFrame]:
-    """The frames by name."""
+    """Return the frames by name."""
     table = yaml.safe_load((files(__package__) / "frames.yaml").read_text(encoding="utf-8"))["frames"]
     return {name: _frame(name, row) for name, row in table.items()}
 

@@ -9,6 +9,6 @@ from groundbench.tasks.yaml_testbed import TextTestbed, load_yaml
 
 
 def load() -> TextTestbed:
-    """The testbed: ten shared frames in plain English; its forms are those of testbed.yaml, and `image`."""
+    """Return the testbed: ten shared frames in plain English; its forms are those of testbed.yaml, and `image`."""
     with as_file(files(__package__)) as folder:
         return load_yaml(folder, Ladder)

@@ -21,11 +21,11 @@ class Ladder(TextTestbed):
     joined = (IMAGE,)
 
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
-        """The frames of the form; a picture has those of the word."""
+        """Return the frames of the form; a picture has those of the word."""
         return super().frames(self.form(self.default_form) if form == IMAGE else form)
 
     def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
-        """The frame with the noun's form in its slot, or after its picture. Raises KeyError if the noun has none."""
+        """Return the frame with the noun's form in its slot, or after its image. Raises KeyError without a form."""
         if form != IMAGE:
             return super().prompt(frame, env, form)
         if env.word not in drawn():
@@ -35,15 +35,15 @@ class Ladder(TextTestbed):
         return Prompt(frame.id, env.word, form.name, (ImageSegment(scene.image(), BOX), text))
 
     def target_in(self, noun: Noun, form: EnvForm) -> str:
-        """The word asked for in this form."""
+        """Return the word asked for in this form."""
         return self.target(noun) if form == IMAGE else super().target_in(noun, form)
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
-        """The nouns that the form cannot show, with the reason."""
+        """Return the nouns that the form cannot show, with the reason."""
         return excluded() if form == IMAGE else super().excluded(form)
 
     def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
-        """Pairs where the drawing shown also shows what is asked for: a duck is a bird."""
+        """Return pairs where the drawing shown also shows what is asked for: a duck is a bird."""
         if form != IMAGE:
             return super().not_mismatched(form)
         asked = {n.word for n in nouns()}

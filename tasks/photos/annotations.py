@@ -1,4 +1,4 @@
-"""What is annotated of pictures: objects with boxes, captions, licence; COCO's own JSON files, and one plain list."""
+"""Annotations of photos: objects with boxes, captions, licence; COCO's own JSON files, and one plain list."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Thing:
 
 @dataclass
 class Annotated:
-    """What is known of one picture. `size` is the width and height that its boxes are told in."""
+    """The annotations of one photo. `size` is the width and height that its boxes refer to."""
 
     id: int
     file: str
@@ -57,7 +57,7 @@ class Annotations:
 
 
 def read_annotations(files: Iterable[Path], faults: list[Fault]) -> Annotations:
-    """Everything that instances, captions and plain lists say, joined by the picture's number.
+    """Return everything that instances, captions and plain lists say, joined by the picture's number.
 
     The plain list holds {"id", "file", "width", "height", "objects": [[category, x, y, width, height], ...] or null,
     "captions": [...], "license"}, boxes in pixels. An annotation with a mistake is left out and its fault noted.
@@ -95,7 +95,7 @@ def _bytes(source: Source) -> bytes:
 
 
 def _coco(value: dict[str, Any], name: str, found: dict[int, Annotated], faults: list[Fault]) -> None:
-    """An official file: `images` and `annotations`, with `categories` if they are objects."""
+    """Return an official file: `images` and `annotations`, with `categories` if they are objects."""
     licences = {str(row.get("id")): str(row.get("name", "")) for row in _rows(value, "licenses", name, dict)}
     with_boxes = "categories" in value
     if not with_boxes and any(isinstance(row, dict) and "bbox" in row for row in value["annotations"]):
@@ -120,20 +120,20 @@ def _coco(value: dict[str, Any], name: str, found: dict[int, Annotated], faults:
 
 
 def _rows(value: dict[str, Any], key: str, name: str, kind: type | None = None) -> list[Any]:
-    """The list of that name, empty if there is none; only what is of that kind."""
+    """Return the list of that name, empty if there is none; only what is of that kind."""
     rows: list[Any] = expect(value.get(key) or [], list, name, key)
     return rows if kind is None else [row for row in rows if isinstance(row, kind)]
 
 
 def _with_file(row: Any) -> Any:
-    """The row with a file's name: where it has none (LVIS), the folder and name at the end of its `coco_url`."""
+    """Return the row with a file's name: where it has none (LVIS), the folder and name at the end of its `coco_url`."""
     if isinstance(row, dict) and "file_name" not in row and isinstance(row.get("coco_url"), str):
         return {**row, "file_name": "/".join(row["coco_url"].split("/")[-2:])}
     return row
 
 
 def _number(row: Any, key: str, name: str, place: str) -> int:
-    """A whole number, also where an exporter writes it as a text of digits. Raises FaultError."""
+    """Return a whole number, also where an exporter writes it as a text of digits. Raises FaultError."""
     value = expect(row, dict, name, place).get(key)
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         return int(value)
@@ -141,7 +141,7 @@ def _number(row: Any, key: str, name: str, place: str) -> int:
 
 
 def _annotation(row: Any, name: str, place: str, categories: Mapping[int, str], found: dict[int, Annotated]) -> None:
-    """One caption or object, put to its picture."""
+    """Return one caption or object, put to its picture."""
     number = _number(row, "image_id", name, place)
     if "caption" in row:
         picture = found.setdefault(number, Annotated(number, "", (0, 0)))
@@ -175,7 +175,7 @@ def _plain(rows: list[Any], name: str, found: dict[int, Annotated], faults: list
 
 
 def _picture(row: Any, file: str, name: str, place: str, found: dict[int, Annotated]) -> Annotated:
-    """The picture of a row; one that a captions file named before keeps its captions."""
+    """Return the picture of a row; one that a captions file named before keeps its captions."""
     number = _number(row, "id", name, place)
     size = tuple(member(row, side, int, name, place) for side in ("width", "height"))
     if min(size) < 1:
@@ -186,7 +186,7 @@ def _picture(row: Any, file: str, name: str, place: str, found: dict[int, Annota
 
 
 def _box(values: list[Any], size: tuple[int, int], name: str, place: str) -> Box:
-    """x, y, width, height in pixels -> corners in fractions, cut at the picture's edges."""
+    """Turn x, y, width, height in pixels into corners in fractions, cut at the edges."""
     if len(values) != 4 or not all(isinstance(v, int | float) and -_FAR < v < _FAR for v in values):
         raise wrong(name, place, f"expected [x, y, width, height] in pixels, found {values!r}")
     x, y, width, height = values

@@ -34,7 +34,7 @@ SAME_SHAPE = 0.02
 
 @dataclass(frozen=True)
 class Choices:
-    """What decides the items.
+    """The choices that decide the items.
 
     Attributes:
         contexts: at most so many pictures a noun.
@@ -62,7 +62,7 @@ class Choices:
 
 
 def picture_coco(files: Sequence[Path], images: Path, out: Path, choices: Choices | None = None) -> PictureManifest:
-    """A picture testbed of COCO: photo k of every noun goes with text k of frames.yaml.
+    """Return a picture testbed of COCO: photo k of every noun goes with text k of frames.yaml.
 
     Args:
         files: instances_*.json, and captions_*.json if there are (a photo whose captions name a noun is never said to
@@ -88,7 +88,7 @@ def picture_coco(files: Sequence[Path], images: Path, out: Path, choices: Choice
 
 
 def picture_visdial(files: Sequence[Path], images: Path, out: Path, choices: Choices | None = None) -> PictureManifest:
-    """A picture testbed of Visual Dialog: each photo with its own dialogue, cut before a noun that the photo shows.
+    """Build a photo testbed of Visual Dialog: each photo's own dialogue, cut before a noun that it shows.
 
     Args:
         files: visdial_*.json and the instances_*.json of the same photos, which tell where the objects are.
@@ -108,7 +108,7 @@ def picture_visdial(files: Sequence[Path], images: Path, out: Path, choices: Cho
 
 
 def _distinct(shown: Iterable[Shown], word: str, said: Mapping[int, Mapping[str, str]]) -> list[tuple[int, str]]:
-    """The noun's photos whose dialogue can be cut before it, every text once: another would be the same prompt."""
+    """Return the noun's photos whose dialogue can be cut before it, every text once, so that prompts differ."""
     found: dict[str, int] = {}
     for s in shown:
         if word in said.get(s.picture, ()):
@@ -118,13 +118,13 @@ def _distinct(shown: Iterable[Shown], word: str, said: Mapping[int, Mapping[str,
 
 @cache
 def texts() -> tuple[str, ...]:
-    """What is said about photos that come without a dialogue."""
+    """Write the texts for photos that come without a dialogue."""
     return tuple(yaml.safe_load((resources(__package__) / "frames.yaml").read_text(encoding="utf-8")))
 
 
 @dataclass
 class _Build:
-    """What both importers do: annotations first, then only the files that the items need."""
+    """The steps of both importers: annotations first, then only the files that the items need."""
 
     source: Literal["coco", "visdial"]
     files: Sequence[Path]
@@ -157,7 +157,7 @@ class _Build:
             return manifest
 
     def _there(self, found: Annotations, store: Pictures) -> dict[int, Annotated]:
-        """The pictures with a noun's object that have a file; the others' faults are noted."""
+        """Return the pictures with a noun's object that have a file; the others' faults are noted."""
         there: dict[int, Annotated] = {}
         for picture in found.pictures.values():
             if not picture.boxed or not any(canonical(t.category) in noun_of() for t in picture.things):
@@ -173,7 +173,7 @@ class _Build:
     def _checked_items(
         self, usable: dict[int, Annotated], say: Callable[[Candidates], Said], store: Pictures
     ) -> tuple[list[Item], dict[str, int]]:
-        """Items of which every picture was read: where one is damaged or lies turned, they are chosen again."""
+        """Choose items of which every photo can be read; damaged or turned ones are replaced."""
         while True:
             candidates = Candidates(list(usable.values()), self.choices.min_area)
             items, scarce = self._items(candidates, say(candidates))
@@ -280,7 +280,7 @@ def _used(items: Iterable[Item]) -> set[int]:
 
 
 def _told_as_stored(told: tuple[int, int], stored: tuple[int, int], upright: tuple[int, int], name: str) -> bool:
-    """Whether boxes are told in the picture as stored; where both shapes fit (a square), as COCO does.
+    """Return True if boxes are told in the picture as stored; where both shapes fit (a square), as COCO does.
 
     Raises:
         FaultError: neither shape is that of the annotation.

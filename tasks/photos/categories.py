@@ -1,4 +1,4 @@
-"""Which nouns of the inventory a picture shows, by its annotated categories (categories.yaml)."""
+"""Nouns of the inventory that a photo shows, by its annotated categories (categories.yaml)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 @cache
 def noun_of() -> Mapping[str, str]:
-    """Category -> noun: COCO's categories by the table, those of other exporters by the inventory's own words."""
+    """Map each category to its noun."""
     return {**{n.word: n.word for n in inventory()}, **_table()["nouns"]}
 
 
 @cache
 def canonical(category: str) -> str:
-    """The category as the table has it: without case, underscores or plural (`Dogs`, `dining_table`)."""
+    """Return the category as the table has it: without case, underscores or plural (`Dogs`, `dining_table`)."""
     plain = " ".join(unicodedata.normalize("NFC", category).lower().replace("_", " ").split())
     if plain in noun_of() or plain in also():
         return plain
@@ -33,12 +33,12 @@ def canonical(category: str) -> str:
 
 @cache
 def also() -> Mapping[str, tuple[str, ...]]:
-    """Category -> nouns that its objects may be called besides."""
+    """Map each category to nouns that its objects may be called besides."""
     return {category: tuple(words) for category, words in _table()["also"].items()}
 
 
 def shown(picture: Annotated) -> frozenset[str]:
-    """Every noun that the picture may be said to show: by category, by what objects may be called, by its captions."""
+    """Return every noun that the photo may be said to show: by category, by other names, by its captions."""
     found: set[str] = set()
     for thing in picture.things:
         category = canonical(thing.category)
@@ -49,7 +49,7 @@ def shown(picture: Annotated) -> frozenset[str]:
 
 
 def named(text: str) -> frozenset[str]:
-    """Nouns of the inventory that a text has, in either number."""
+    """Return nouns of the inventory that a text has, in either number."""
     return frozenset(word_forms()[w] for w in _WORD.findall(text.lower()) if w in word_forms())
 
 

@@ -32,7 +32,7 @@ class Decoded:
 
 
 def decode(data: bytes, name: str) -> Decoded:
-    """The picture of a file.
+    """Return the picture of a file.
 
     Raises:
         FaultError: names the file: empty, no picture, truncated, damaged, or too big.
@@ -57,7 +57,7 @@ def decode(data: bytes, name: str) -> Decoded:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """RGB; what is transparent is laid on white, 16 bits a channel become 8."""
+    """Convert to RGB; what is transparent is laid on white, 16 bits a channel become 8."""
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
         scale = 255 / 65535 if values.max(initial=0) > 255 else 1.0
@@ -69,7 +69,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def upright_box(box: Box, orientation: int) -> Box:
-    """A box of the picture as stored, in the picture turned upright; both in fractions of width and height."""
+    """Return a box of the picture as stored, in the picture turned upright; both in fractions of width and height."""
     x0, y0, x1, y1 = box
     if orientation in (5, 6, 7, 8):  # the axes change places
         x0, y0, x1, y1 = y0, x0, y1, x1

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"(\d+)(?:\.\w+)?$")
 
 
 def read_dialogues(files: Sequence[tuple[str, Any]], faults: list[Fault]) -> dict[int, list[tuple[str, str]]]:
-    """Picture's number -> questions and answers, of native and flat files; a dialogue with a mistake is left out.
+    """Map photo numbers to questions and answers of native and flat files; faulty dialogues are left out.
 
     Raises:
         FaultError: a file of neither schema.
@@ -39,7 +39,7 @@ def read_dialogues(files: Sequence[tuple[str, Any]], faults: list[Fault]) -> dic
 
 
 def cuts(turns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """(noun, text cut before it) of every noun's first singular mention that can be asked for.
+    """Yield (noun, text cut before it) of every noun's first singular mention that can be asked for.
 
     Turns before it that mention any noun of the inventory are dropped, so that the picture alone tells; a mention
     after a/an, or after another noun in the same turn, is no cut.

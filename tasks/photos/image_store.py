@@ -1,4 +1,4 @@
-"""Where picture files lie: a folder, a zip or a plain tar archive. Read one by one, never unpacked."""
+"""Stores of image files: a folder, a zip or a plain tar archive. Read one by one, never unpacked."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Store(Protocol):
     """Files by name."""
 
     def names(self) -> Iterator[str]:
-        """All of them."""
+        """Return all of them."""
         ...
 
     def size(self, name: str) -> int:
-        """What it claims to hold, unpacked, in bytes."""
+        """Return the size that the store claims to have unpacked, in bytes."""
         ...
 
     def read(self, name: str) -> bytes:
-        """The bytes of one of them."""
+        """Return the bytes of one of them."""
         ...
 
 
@@ -109,7 +109,7 @@ class Pictures:
             raise BadInputError(f"{path}: holds no picture; expected {', '.join(SUFFIXES)}")
 
     def find(self, name: str, number: int) -> str | None:
-        """The file of that name, else of its last part, else with COCO's number for it.
+        """Find the file of that name, else of its last part, else of that number (COCO_train2014_…9.jpg).
 
         A file never stands in for another photo: of several with the same last part the one in the same folder is
         taken or none, and the number counts only where both names are COCO's own, and for one file.
@@ -129,7 +129,7 @@ class Pictures:
         return numbered[0] if len(numbered) == 1 else None
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file.
+        """Return the bytes of a file.
 
         Raises:
             FaultError: not there, too big or damaged; names the file.
@@ -146,7 +146,7 @@ class Pictures:
 
 
 def open_pictures(path: Path) -> Pictures:
-    """The pictures of a folder, zip or tar archive; opened once for each process.
+    """Return the pictures of a folder, zip or tar archive; opened once for each process.
 
     Raises:
         BadInputError: not there, of another kind, damaged, or without pictures.

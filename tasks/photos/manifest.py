@@ -93,14 +93,14 @@ class PictureManifest(_Model):
         return tuple(dict.fromkeys(i.noun for i in self.items))
 
     def digest(self) -> str:
-        """A hash of what decides a number: pictures' bytes, boxes, texts; not where the files lie (16 hex digits)."""
+        """Hash what decides a number: image bytes, boxes, texts, without the files' places (16 hex digits)."""
         kept = self.model_dump(mode="json", exclude={"images", "faults", "scarce", "unmatched"})
         kept["pictures"] = {k: p["sha256"] for k, p in kept["pictures"].items()}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def is_pictures(folder: Path) -> bool:
-    """Whether the folder looks like a picture testbed."""
+    """Return True if the folder looks like a picture testbed."""
     return (folder / FILE).is_file()
 
 
@@ -110,7 +110,7 @@ def save_manifest(folder: Path, manifest: PictureManifest) -> None:
 
 
 def load_manifest(folder: Path) -> PictureManifest:
-    """The manifest of a picture testbed.
+    """Return the manifest of a picture testbed.
 
     Raises:
         BadInputError: there is none, or it is not one of ours.

@@ -1,4 +1,4 @@
-"""Which pictures make an item: one with the object, and for each other noun one without it, as alike as can be."""
+"""Items of photos: one with the object, and for each other noun one without it, as alike as can be."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Candidates:
                     self.by_noun.setdefault(word, []).append(Shown(picture.id, thing.box))
 
     def matched(self, word: str) -> list[Shown]:
-        """The noun's pictures, in an order that tells nothing about them but is always the same."""
+        """Return the noun's pictures, in an order that tells nothing about them but is always the same."""
         return sorted(self.by_noun.get(word, ()), key=lambda s: _lot(word, s.picture))
 
     def mismatches(self, item: Shown, word: str, others: Iterable[str]) -> dict[str, Mismatch]:
-        """A mismatched picture for each of the other nouns that has one, another picture for each where there is one.
+        """Return a mismatched photo for each other noun that has one, a different one where there is one.
 
         Who has the fewest pictures to choose from chooses first.
         """
@@ -78,7 +78,7 @@ class Candidates:
         return dict(sorted(chosen.items()))
 
     def _nearest(self, item: Shown, word: str, other: str, found: Sequence[Shown]) -> Mismatch:
-        """The one most like the item in the other objects: the item's without `word`, its own without `other`."""
+        """Return the photo most like the item in the other objects, without `word` and `other`."""
         rows = np.array([self._row[s.picture] for s in found])
         mine = self._has[self._row[item.picture]] & (self._nouns != word)
         theirs = self._has[rows] & (self._nouns != other)
@@ -116,7 +116,7 @@ class Candidates:
 
 
 def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes."""
+    """Compute intersection over union of two boxes."""
     across, down = (max(0.0, min(a[2 + k], b[2 + k]) - max(a[k], b[k])) for k in (0, 1))
     both = across * down
     areas = [(x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)]
@@ -124,7 +124,7 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def _largest(picture: Annotated) -> Mapping[str, Thing]:
-    """The noun's largest object in a picture, for every noun that has one."""
+    """Return the noun's largest object in a picture, for every noun that has one."""
     found: dict[str, Thing] = {}
     for thing in picture.things:
         word = noun_of().get(canonical(thing.category))

@@ -40,7 +40,7 @@ class PhotoSource:
         return self.sha256[:16] + ("" if self.crop is None else "@" + ",".join(f"{c:.4f}" for c in self.crop))
 
     def load(self) -> Image:
-        """The picture, upright and in RGB.
+        """Return the picture, upright and in RGB.
 
         Raises:
             BadInputError: the file is not there, cannot be read, or is not the one that was imported.
@@ -79,11 +79,11 @@ class PictureTestbed(Testbed):
         self.forms = (IMAGE, IMAGE_ALL, CROP) if self.manifest.crops else (IMAGE, IMAGE_ALL)
 
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
-        """One frame for each item."""
+        """Return one frame for each item."""
         return tuple(Frame(i.id, i.text, i.noun) for i in self.manifest.items)
 
     def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
-        """The photo that shows `env` in this frame, then the text. Raises KeyError where there is none."""
+        """Return the photo that shows `env` in this frame, then the text. Raises KeyError where there is none."""
         place = self.place(frame, env)
         known = self.manifest.pictures[place.picture]
         crop = _around(place.box) if form == CROP else None
@@ -92,26 +92,26 @@ class PictureTestbed(Testbed):
         return Prompt(frame.id, env.word, form.name, (segment, TextSegment(frame.template)))
 
     def place(self, frame: Frame, env: Noun) -> Place:
-        """Which picture shows `env` in this frame, and where. Raises KeyError where there is none."""
+        """Return the photo that shows `env` in this frame, and where. Raises KeyError where there is none."""
         item = self._items[frame.id]
         return item.shown if env.word == item.noun else item.others[env.word]
 
     def target(self, noun: Noun) -> str:
-        """The word itself."""
+        """Return the word itself."""
         return noun.word
 
     def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
-        """Pairs without a photo that shows the one and not the other."""
+        """Return pairs without a photo that shows the one and not the other."""
         words = self.manifest.nouns
         missing = {(u, i.noun) for i in self.manifest.items for u in words if u != i.noun and u not in i.others}
         return frozenset(missing)
 
     def identity(self) -> dict[str, object]:
-        """The manifest's hash: it holds every picture of every item. Where the files lie is no part of it."""
+        """Return the manifest's hash: it holds every picture of every item. Where the files lie is no part of it."""
         return {"pictures": self.manifest.digest()}
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
-        """None: a noun without enough photos is not among the nouns."""
+        """Return nothing: a noun without enough photos is not among the nouns."""
         return {}
 
     @cached_property
@@ -124,7 +124,7 @@ class PictureTestbed(Testbed):
 
 
 def _around(box: Box) -> Box:
-    """The box with AROUND of its sides on every side, inside the picture."""
+    """Return the box with AROUND of its sides on every side, inside the picture."""
     x0, y0, x1, y1 = box
     x, y = AROUND * (x1 - x0), AROUND * (y1 - y0)
     return max(0.0, x0 - x), max(0.0, y0 - y), min(1.0, x1 + x), min(1.0, y1 + y)

@@ -38,7 +38,7 @@ class Case:
 
 
 def questions_of(cases: Sequence[Case], form: str, mismatched: int, rng: Random) -> list[Question]:
-    """The cases as questions of one form, each with up to `mismatched` scenes of its shape from other groups."""
+    """Return the cases as questions of one form, each with up to `mismatched` scenes of its shape from other groups."""
     scenes: dict[str, dict[str, set[str]]] = {}
     for case in cases:
         scenes.setdefault(case.shape, {}).setdefault(case.scene, set()).add(case.group)
@@ -72,14 +72,14 @@ def _prompt(name: str, case: Case, form: str, scene: str | None) -> Prompt:
 
 
 def ordered(right: str, others: Sequence[str], rng: Random) -> tuple[tuple[str, ...], int]:
-    """Candidates in random order, and which one is right."""
+    """Put candidates in random order; return them with the number of the right one."""
     answers = [right, *others]
     rng.shuffle(answers)
     return tuple(answers), answers.index(right)
 
 
 def any_of(there: Sequence[str], candidates: Sequence[str], rng: Random) -> tuple[str, int, tuple[int, ...]]:
-    """Of candidates that hold all that is there: one to trace heads for, its number, and the numbers of the others."""
+    """Choose, of candidates that are all right, one to trace heads for; return its number and the others'."""
     asked = rng.choice(sorted(there))
     rest = tuple(i for i, c in enumerate(candidates) if c in there and c != asked)
     return asked, candidates.index(asked), rest
@@ -92,7 +92,7 @@ class Deal:
         self._values, self._rng, self._pack = tuple(values), rng, list[str]()
 
     def next(self, *unlike: str) -> str:
-        """The next value that is none of these, from this pack, else from a fresh one."""
+        """Return the next value that is none of these, from this pack, else from a fresh one."""
         for _ in range(2):
             for i, value in enumerate(self._pack):
                 if value not in unlike:

@@ -1,4 +1,4 @@
-"""What a question set must be so that its error rates mean something: the check of questions, without a model."""
+"""Rules of a question set, so that its error rates mean something: checked without a model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class KindCheck:
 
 @dataclass(frozen=True)
 class Check:
-    """What was found: figures by kind, and what is wrong, a sentence each."""
+    """The findings of a check: figures by kind, and faults, a sentence each."""
 
     kinds: Mapping[str, KindCheck]
     faults: tuple[str, ...]
@@ -62,7 +62,7 @@ def check(questions: Sequence[Question]) -> Check:
 
 
 def _usual_faults(questions: Sequence[Question]) -> list[str]:
-    """Where the usual is known, saying it always is a strategy; it must not be right more often than wrong."""
+    """Find where always saying the usual is a strategy: it must not be right more often than wrong."""
     known = [q for q in questions if q.usual is not None]
     right = sum(not q.conflicts for q in known)
     if right <= (0.5 + BALANCE) * len(known):
@@ -83,7 +83,7 @@ def _evidence(q: Question) -> list[str]:
 
 
 def _around(prompt: Prompt) -> str:
-    """The question alone: the words that stand around its evidence."""
+    """Return the question alone: the words that stand around its evidence."""
     return " ".join(" ".join(s.text for s in prompt.segments if isinstance(s, TextSegment)).split())
 
 
@@ -112,7 +112,7 @@ def _kind_faults(kind: str, told: KindCheck, found: Sequence[Question]) -> list[
 
 
 def _blind(found: Sequence[Question]) -> float:
-    """The share right of the best guess from other groups; candidates that were right equally often share."""
+    """Return the share right of the best guess from other groups; candidates that were right equally often share."""
     same: dict[tuple[str, str | None], Counter[str]] = defaultdict(Counter)
     for q in found:
         for where in (_around(q.prompt), ""):

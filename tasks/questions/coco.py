@@ -62,7 +62,7 @@ def coco(
     mismatched: int = 2,
     min_area: float = MIN_AREA,
 ) -> tuple[Question, ...]:
-    """Questions about COCO photos that are there; a group is a photo.
+    """Return questions about COCO photos that are there; a group is a photo.
 
     Kinds: `presence-random`, `presence-popular`, `presence-adversarial`, and `caption`: which of two things is likelier
     after "The picture shows the", one that is there or one that is not but often is with what is there; an error is the
@@ -101,7 +101,7 @@ def coco(
 
 
 def _photos(files: Sequence[Path], photos: Photos, min_area: float) -> list[Photo]:
-    """The photos that are annotated and there."""
+    """Return the photos that are annotated and there."""
     faults: list[Fault] = []
     annotated = [p for p in read_annotations(files, faults).pictures.values() if p.boxed and p.file]
     if faults:
@@ -132,7 +132,7 @@ def _photo(picture: Annotated, min_area: float) -> Photo:
 
 
 def _distinct(found: Iterator[tuple[About, About]], pairs: int) -> list[About]:
-    """The first pairs of which no question was asked before."""
+    """Return the first pairs of which no question was asked before."""
     made: list[About] = []
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     for pair in found:
@@ -146,7 +146,7 @@ def _distinct(found: Iterator[tuple[About, About]], pairs: int) -> list[About]:
 
 
 def _presence(collection: Collection, kind: str, rng: Random) -> Iterator[tuple[About, About]]:
-    """A category asked of a photo without it and of a photo with it; several rounds over all photos."""
+    """Yield a category asked of a photo without it and of a photo with it; several rounds over all photos."""
     for photo in _rounds(collection, rng):
         absent = collection.negatives.draw(kind, photo.there, photo.maybe, rng)
         if absent is None or not (others := collection.showing[absent]):
@@ -159,7 +159,7 @@ def _presence(collection: Collection, kind: str, rng: Random) -> Iterator[tuple[
 
 
 def _captions(collection: Collection, rng: Random) -> Iterator[tuple[About, About]]:
-    """Two categories asked of a photo with the first only and of one with the second only."""
+    """Yield two categories asked of a photo with the first only and of one with the second only."""
     for photo in _rounds(collection, rng):
         absent = collection.negatives.draw("adversarial", photo.there, photo.maybe, rng)
         if absent is None or not photo.there:
@@ -176,7 +176,7 @@ def _captions(collection: Collection, rng: Random) -> Iterator[tuple[About, Abou
 
 
 def _mentions(collection: Collection, rng: Random) -> Iterator[About]:
-    """Every category of the collection, asked of each photo but those that may be there."""
+    """Yield every category of the collection, asked of each photo but those that may be there."""
     every = sorted(collection.negatives.seen)
     for photo in rng.sample(collection.photos, len(collection.photos)):
         answers = tuple(c for c in every if c in photo.there or c not in photo.maybe)

@@ -17,7 +17,7 @@ Reader = Callable[[Marked], Value]
 
 
 def from_file(path: Path) -> tuple[Question, ...]:
-    """The questions that a file describes; paths in it are relative to it.
+    """Return the questions that a file describes; paths in it are relative to it.
 
         set: coco
         files: [annotations/instances_val2017.json, annotations/captions_val2017.json]

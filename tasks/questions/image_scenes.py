@@ -50,7 +50,7 @@ class Shown:
 def image_scenes(
     pairs: int = 120, *, seed: int = 0, mismatched: int = 2, styles: Sequence[str] = (HELDOUT_STYLE,)
 ) -> tuple[Question, ...]:
-    """The questions, the same at every call with the same arguments; a group is a pair of scenes.
+    """Yield the questions, the same at every call with the same arguments; a group is a pair of scenes.
 
     Kinds, for `pairs` = 120: 80 of each of `presence-random`, `presence-popular`, `presence-adversarial` (negatives by
     co-occurrence in the training corpus), 80 of `caption`, 48 of `mention`, 48 of `count`, 48 of `attribute`, 32 of
@@ -116,14 +116,14 @@ def _question(number: int, shown: Shown, mismatched: int, rng: Random) -> Questi
 
 
 def _redrawn(scene: Scene, rng: Random) -> Scene:
-    """Other things at the same places; what is asked plays no part."""
+    """Draw other things at the same places; the question plays no part."""
     there = {o.word for o in scene.objects}
     words = rng.sample([w for w in drawn() if w not in there], len(scene.objects))
     return Scene(tuple(replace(o, word=w) for o, w in zip(scene.objects, words, strict=True)), scene.background)
 
 
 def _presence(pairs: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
-    """Pairs of scenes with another thing at one place; every third pair is also asked to be named."""
+    """Return pairs of scenes with another thing at one place; every third pair is also asked to be named."""
     found: list[Shown] = []
     made = 0
     while made < pairs:
@@ -151,7 +151,7 @@ def _presence(pairs: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
 
 
 def _mentions(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
-    """What is named of a scene, among all that is ever drawn but what its drawings may also be called."""
+    """Ask what a scene names, among all that is ever drawn but what its drawings may also be called."""
     found: list[Shown] = []
     for scene in scenes:
         there, told = {o.word for o in scene.objects}, shows(scene)
@@ -165,7 +165,7 @@ def _mentions(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
 
 
 def _counts(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
-    """How many of a thing are there: one, two and three equally often, among other things or not."""
+    """Count of a thing are there: one, two and three equally often, among other things or not."""
     truths = Deal(COUNTS, rng)
     words = Deal([w for w, d in drawn().items() if not d.mass], rng)
     found: list[Shown] = []
@@ -186,7 +186,7 @@ def _counts(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
 
 
 def _attributes(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
-    """The colour of a repainted thing that has none of its own."""
+    """Return the colour of a repainted thing that has none of its own."""
     truths = Deal(tuple(TINTS), rng)
     found: list[Shown] = []
     for scene, at, word in _one_of(scenes, lambda color: color is None, rng):
@@ -200,7 +200,7 @@ def _attributes(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
 
 
 def _conflicts(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
-    """Pairs: a thing repainted, and the same scene with the thing in its own colour; the candidates are the same."""
+    """Pair a thing repainted with the same scene in the thing's own colour; the candidates are the same."""
     found: list[Shown] = []
     for scene, at, word in _one_of(scenes, lambda color: color is not None, rng):
         usual = str(drawn()[word].color)
@@ -220,7 +220,7 @@ def _conflicts(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
 def _one_of(
     scenes: Iterator[Scene], wanted: Callable[[str | None], bool], rng: Random
 ) -> Iterator[tuple[Scene, int, str]]:
-    """Scenes, each with one thing whose own colour is as wanted, and no other of its kind."""
+    """Yield scenes, each with one thing whose own colour is as wanted, and no other of its kind."""
     words = Deal([w for w, d in drawn().items() if wanted(d.color)], rng)
     for scene in scenes:
         word = words.next()
@@ -244,7 +244,7 @@ def _others_show(scene: Scene, at: int, word: str) -> bool:
 
 @cache
 def negatives() -> Negatives:
-    """Co-occurrence in the training corpus, of things that are never shown along with another (a face, with a bear).
+    """Count co-occurrence in the training corpus, of things that are never shown together (a face, with a bear).
 
     The corpus draws things independently, so that popular and adversarial negatives differ less from random ones here
     than in photos.

@@ -1,4 +1,4 @@
-"""What to ask about that is not there, in POPE's manner, from what occurs together in a collection of pictures."""
+"""Absent things to ask about, in POPE's manner, from co-occurrence in a collection of images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Negatives:
                 self.together[thing].update(things - {thing})
 
     def order(self, kind: str, there: frozenset[str], barred: frozenset[str]) -> list[str]:
-        """Everything that is not barred; for `popular` the most frequent first, for `adversarial` what was seen most
+        """Order everything that is not barred: for `popular` by frequency, for `adversarial` by what was seen most
         often with the things that are there (what never was is left out); ties by name.
         """
         absent = sorted(set(self.seen) - barred)
@@ -39,7 +39,7 @@ class Negatives:
         return absent
 
     def draw(self, kind: str, there: frozenset[str], barred: frozenset[str], rng: Random) -> str | None:
-        """One absent thing of that kind; None if there is none.
+        """Return one absent thing of that kind; None if there is none.
 
         Args:
             barred: everything that may be there.

@@ -35,7 +35,7 @@ class Blank:
         return f"gray {self.width}x{self.height}"
 
     def load(self) -> Image:
-        """The picture."""
+        """Return the picture."""
         from PIL import Image
 
         return Image.new("RGB", (self.width, self.height), GRAY)
@@ -67,11 +67,11 @@ class Photos:
         return open_pictures(self.path)
 
     def source(self, file: str) -> PhotoSource:
-        """A photo. Raises FaultError where it is damaged, naming the file."""
+        """Return a photo. Raises FaultError where it is damaged, naming the file."""
         return self._read(file)[0]
 
     def blank(self, file: str) -> Blank:
-        """A blank picture of a photo's size."""
+        """Return a blank picture of a photo's size."""
         return self._read(file)[1]
 
     def _read(self, file: str) -> tuple[PhotoSource, Blank]:
@@ -85,7 +85,7 @@ class Photos:
 def questions_of(
     name: str, asked: Sequence[tuple[str, About]], photos: Photos, mismatched: int, rng: Random
 ) -> tuple[Question, ...]:
-    """Questions (each with its id within the set) about photos; other evidence: any other photo that is asked about.
+    """Yield questions (each with its id in the set) about photos; other evidence: any other photo asked about.
 
     Which photo is shown instead does not depend on what is true of it (see `cases`).
     """

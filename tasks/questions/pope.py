@@ -34,7 +34,7 @@ class Row:
 
 
 def parse_pope(data: bytes, name: str) -> list[Row]:
-    """The lines of one file.
+    """Return the lines of one file.
 
     A line: {"question_id": 1, "image": "a.jpg", "text": "Is there a dog in the image?", "label": "yes"}.
 
@@ -76,7 +76,7 @@ def _row(line: str, name: str, number: int) -> Row:
 def pope(
     files: Sequence[str | Path], images: str | Path, *, seed: int = 0, mismatched: int = 2
 ) -> tuple[Question, ...]:
-    """POPE's questions about the images that are there; a group is an image.
+    """Return POPE's questions about the images at hand; a group is an image.
 
     The kind is `presence-random`, `presence-popular` or `presence-adversarial` by the file's name, else `presence`.
     An image is found by its name, or as COCO's file of the same number (`000000310196.jpg` for
@@ -116,7 +116,7 @@ def pope(
 
 
 def _rows(files: Sequence[Path]) -> Iterator[tuple[str, Row]]:
-    """Every line with its file's name, without folder and suffix."""
+    """Yield every line with its file's name, without folder and suffix."""
     faults: list[Fault] = []
     found = 0
     for source in find_sources(files, (".json", ".jsonl"), faults):

@@ -31,12 +31,12 @@ class Scene:
 
     @property
     def nouns(self) -> tuple[str, str, str]:
-        """What is there."""
+        """The things in the scene."""
         return self.adversarial, self.random, self.popular
 
 
 def presence(pairs: int, form: str, shown: Mapping[str, str], wording: Wording, rng: Random) -> list[Case]:
-    """Twelve questions for each pair of scenes: as many pairs as the form has settings for, none of fewer than two."""
+    """Ask twelve questions for each pair of scenes: as many pairs as the form has settings, none of fewer than two."""
     settings = _usable(shown)
     places = sorted(settings)
     for _ in range(TRIES if min(pairs, len(places)) > 1 else 0):
@@ -58,7 +58,7 @@ def _usable(shown: Mapping[str, str]) -> dict[str, Sets]:
 
 
 def _pair(place: str, settings: Mapping[str, Sets], before: str, rng: Random) -> tuple[Scene, Scene] | None:
-    """Two scenes of a setting with nothing in common, whose random nouns are not usual in the setting before."""
+    """Return two scenes of a setting with nothing in common, whose random nouns are not usual in the setting before."""
     first, *others = settings[place]
     elsewhere = {n for names in settings[before] for n in names}
     a, b = rng.sample(others, 2)

@@ -1,4 +1,4 @@
-"""What text scenes are made of: settings, colours, numbers and what is usual, and how presence is asked."""
+"""The material of text scenes: settings, colours, numbers, the usual, and the wording of presence."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Wording:
-    """How presence is asked: `opening` is what stands before the scene, the worked examples of a style."""
+    """The wording of presence questions: `opening` is the text before the scene, the worked examples of a style."""
 
     opening: str
     scene: str
@@ -57,7 +57,7 @@ class Wording:
 
 @cache
 def material() -> Material:
-    """The table of scenes.yaml."""
+    """Return the table of scenes.yaml."""
     table = _read("scenes.yaml")
     return Material(
         settings={place: tuple(tuple(s) for s in sets) for place, sets in table["settings"].items()},
@@ -71,14 +71,14 @@ def material() -> Material:
 
 @cache
 def styles() -> tuple[str, ...]:
-    """The styles in which presence can be asked; the first is the default."""
+    """Return the styles in which presence can be asked; the first is the default."""
     table = _read("wording.yaml")
     return (table["default"], *(name for name in table["styles"] if name != table["default"]))
 
 
 @cache
 def wording(style: str) -> Wording:
-    """How presence is asked in this style. Raises BadInputError for an unknown one."""
+    """Return the wording of presence in this style. Raises BadInputError for an unknown one."""
     table = _read("wording.yaml")
     if style not in table["styles"]:
         raise BadInputError(f"text-scenes has no style {style!r}: it has {', '.join(table['styles'])}")
@@ -93,13 +93,13 @@ def wording(style: str) -> Wording:
 
 @cache
 def forms() -> tuple[str, ...]:
-    """The ladder's forms, in which a scene's things can be shown."""
+    """Return the ladder's forms, in which a scene's things can be shown."""
     return tuple(f.name for f in load_ladder().forms)
 
 
 @cache
 def shown(form: str) -> Mapping[str, str]:
-    """How each noun is shown in a form, e.g. dog -> chien; nouns that the form leaves out are not there.
+    """Map each noun to its text in a form, e.g. dog -> chien; nouns that the form leaves out are missing.
 
     Raises:
         BadInputError: the ladder has no such form.
@@ -115,7 +115,7 @@ def shown(form: str) -> Mapping[str, str]:
 
 @cache
 def plurals() -> Mapping[str, str]:
-    """The plural of every noun of the inventory."""
+    """Return the plural of every noun of the inventory."""
     nouns = inventory()
     return dict(zip((n.word for n in nouns), (n.plural for n in nouns), strict=True))
 

@@ -16,7 +16,7 @@ TRIES = 20
 
 
 def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
-    """`n` questions for the colour of one of three things; a fourth colour is in no scene. One question a scene."""
+    """Ask `n` questions for the colour of one of three things; a fourth colour is in no scene. One a scene."""
     colors = material().colors
     usable = _silent(material().colored, shown, colors)
     if len(usable) < 3:
@@ -40,7 +40,7 @@ def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list
 
 
 def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
-    """`n` questions for how many of one of two things are there.
+    """Ask `n` questions for how many of one of two things are there.
 
     A number is a word: "three dogs" in the form `word`, "three of the chien" in forms that have no plural; an emoji is
     repeated, and has to be counted.
@@ -67,7 +67,7 @@ def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Cas
 
 
 def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
-    """`n` pairs: a scene that contradicts what is usual of a thing, and the same scene where it agrees.
+    """Make `n` pairs: a scene that contradicts what is usual of a thing, and the same scene where it agrees.
 
     Both have the same four candidates: the usual value, the one that contradicts it, that of the thing beside it, and
     one in neither scene. The pair is one group.
@@ -99,7 +99,7 @@ def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[
 
 
 def _apart(n: int, draw: Callable[[int], list[Case]]) -> list[Case]:
-    """`n` groups of cases, each drawn with its number from 1; one with a scene that was there before is drawn again."""
+    """Make `n` groups of cases, each drawn with its number from 1; a repeated scene is drawn again."""
     found: list[list[Case]] = []
     seen: set[str] = set()
     for _ in range(TRIES * n):
@@ -126,5 +126,5 @@ def _usable(told: Property, shown: Mapping[str, str]) -> list[str]:
 
 
 def _silent(nouns: Iterable[str], shown: Mapping[str, str], answers: Sequence[str]) -> list[str]:
-    """The nouns whose shown text holds none of the answers (a gloss may: `yellow fruit`)."""
+    """Return the nouns whose shown text holds none of the answers (a gloss may: `yellow fruit`)."""
     return [n for n in nouns if n in shown and not set(re.findall(r"\w+", shown[n].lower())) & set(answers)]

@@ -17,7 +17,7 @@ from groundbench.tasks.questions.text_probes import attributes, conflicts, count
 
 @dataclass(frozen=True)
 class Amounts:
-    """How many questions of one form: twelve for each pair of presence scenes, two for each pair of `usual` scenes."""
+    """Numbers of questions of one form: twelve a pair of presence scenes, two a pair of `usual` scenes."""
 
     presence_pairs: int
     attributes: int
@@ -34,7 +34,7 @@ SHORT = Amounts(presence_pairs=2, attributes=8, counts=8, usual_pairs=4)
 def text_scenes(
     forms: Sequence[str] = (), *, seed: int = 0, mismatched: int = 2, style: str | None = None
 ) -> tuple[Question, ...]:
-    """The questions, the same at every call with the same arguments.
+    """Return the questions, the same at every call with the same arguments.
 
     Kinds: `presence-random`, `presence-popular`, `presence-adversarial` (see `presence`), `attribute`, `count`,
     `conflict` and `agreement` (see `told`). The group is the scene; scenes of two forms are never one.

@@ -93,7 +93,8 @@ def example_lines(command: Any) -> list[str]:
 def readme_lines() -> set[str]:
     """The command lines of README.md's code blocks, without their remarks."""
     text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    return {line.partition(" #")[0].strip() for line in text.splitlines() if line.startswith("groundbench ")}
+    blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S))
+    return {line.partition(" #")[0].strip() for line in blocks.splitlines() if line.startswith("groundbench ")}
 
 
 EXAMPLES = sorted({line for _, command in every_command() for line in example_lines(command)} | readme_lines())
@@ -124,7 +125,10 @@ def test_every_example_parses(line: str) -> None:
         (["tasks", "show", "childworld", "--noun", "zebra"], "has no noun 'zebra'"),
         (["tasks", "show", "childworld", "--env-form", "smell"], "has no ENV form 'smell'"),
         (["run", "m", "--max-memory", "20GiB"], "expected DEVICE=SIZE"),
-        (["run", "m", "--measure", "gian"], "unknown measure 'gian': expected some of gain, heads, ablation, lens"),
+        (
+            ["run", "m", "--measure", "gian"],
+            "unknown measure 'gian': expected some of gain, heads, causal",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,7 +228,8 @@ def test_interrupted_where_nothing_was_kept(
     fail: Callable[..., int], resumes: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fail(KeyboardInterrupt(), resumes=resumes) == 130
-    assert capsys.readouterr().err.endswith("groundbench: interrupted\n")
+    said = "; nothing was kept (--out DIR keeps what is computed)" if resumes else ""
+    assert capsys.readouterr().err.endswith(f"groundbench: interrupted{said}\n")
 
 
 @pytest.mark.parametrize("keeps", [False, True])
@@ -239,7 +244,7 @@ def test_interrupted_with_a_run_directory(
 
     monkeypatch.setattr("groundbench.evaluation.evaluate.evaluate", stopped)
     assert main(["run", "anything", "--out", str(tmp_path / "run")]) == 130
-    assert capsys.readouterr().err.endswith("the same command goes on where it stopped\n") == keeps
+    assert capsys.readouterr().err.endswith("and the same command goes on from it\n") == keeps
 
 
 def test_a_schema_error_is_one_sentence() -> None:

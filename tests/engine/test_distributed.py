@@ -111,9 +111,12 @@ def test_accelerate_launch_spreads_a_run_and_gives_the_same_result(model: Path, 
 
 def test_each_process_runs_its_share_and_only_the_first_speaks(model: Path, tmp_path: Path) -> None:
     counted = """
-from groundbench.engine import scoring
-run = scoring._Engine.run
-scoring._Engine.run = lambda self, number, batch: (print("batch", number, file=sys.stderr), run(self, number, batch))[1]
+from groundbench.engine.batch_runner import BatchRunner
+run = BatchRunner._finished
+def told(self, number, batch):
+    print("batch", number, file=sys.stderr)
+    return run(self, number, batch)
+BatchRunner._finished = told
 """
     first, second = pair(model, tmp_path, counted)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
@@ -127,12 +130,12 @@ scoring._Engine.run = lambda self, number, batch: (print("batch", number, file=s
 
 def test_an_error_in_one_process_ends_both_with_its_sentence(model: Path, tmp_path: Path) -> None:
     broken = """
-from groundbench.engine import scoring
+from groundbench.engine.batch_runner import BatchRunner
 from groundbench.api.errors import NonFiniteLogitsError
 def fail(self, number, batch):
     raise NonFiniteLogitsError("frame 'f1': the model returned NaN")
 if os.environ["RANK"] == "1":
-    scoring._Engine.run = fail
+    BatchRunner._finished = fail
 """
     first, second = pair(model, tmp_path, broken)
     assert (first[0], second[0]) == (1, 1)

@@ -10,14 +10,16 @@ from helpers.tolerances import assert_same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from groundbench.api.errors import StoreMismatchError
+from groundbench.api.errors import BadInputError, StoreMismatchError
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import EnvForm, Noun
 from groundbench.engine.contexts import build_contexts
 from groundbench.engine.scoring import score
 from groundbench.evaluation.evaluate import evaluate
 from groundbench.evaluation.shuffled_forms import ShuffledForms
+from groundbench.measures.gain.compare import compare_runs
 from groundbench.measures.gain.measure import measure_gain
+from groundbench.results.text.sentences import headline, null_controls
 
 
 def tables(inner, shuffled, form):
@@ -102,3 +104,20 @@ def test_a_model_that_copies_has_a_gain_of_0_and_without_the_true_pairs_left_out
     assert abs(np.mean(gains)) < 4 * error
     true = np.mean([(s[:, v].sum() - s[v, v]) / 7 - s[v, v] for v in range(8)])
     assert np.mean(biased) == pytest.approx(-true / 7, abs=5 * error)
+
+
+def test_a_control_is_compared_with_the_run_it_controls(tmp_path):
+    bed = ladder(tmp_path)
+    asked = {"forms": ["word"], "measures": ["gain"]}
+    evaluate(tiny_llama(), bed, out=tmp_path / "run", **asked)
+    control = evaluate(tiny_llama(), bed, shuffle_forms=True, out=tmp_path / "control", **asked)
+    assert null_controls(control) == ("shuffle-forms",)
+    compared = compare_runs(tmp_path / "run", tmp_path / "control")
+    assert compared.control == "b"
+    assert compared.control_verdict == headline(control).split(" A small")[0]
+    assert compare_runs(tmp_path / "control", tmp_path / "run").control == "a"
+    assert compare_runs(tmp_path / "run", tmp_path / "run").control is None
+    other = evaluate(tiny_llama(), bed, shuffle_forms=True, seed=1, out=tmp_path / "other", **asked)
+    assert other.testbed.hash != control.testbed.hash
+    with pytest.raises(BadInputError, match="different testbeds"):
+        compare_runs(tmp_path / "other", tmp_path / "control")

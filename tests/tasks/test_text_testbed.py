@@ -126,7 +126,11 @@ def test_the_hash_moves_with_what_decides_a_number(tmp_path: Path) -> None:
 BROKEN = [
     ("name: kitchen", "name: [kitchen", "not valid YAML"),
     ("name: kitchen", "name: ", "line 1: name is nothing, expected a text"),
-    ("name: kitchen", "names: kitchen", "line 1: the file has an unknown key 'names', expected name, version"),
+    (
+        "name: kitchen",
+        "names: kitchen",
+        "line 1: the file has an unknown key 'names', and lacks 'name', expected name",
+    ),
     ("name: kitchen\n", "", "line 1: the file lacks the key 'name'"),
     ("name: kitchen", "name: kitchen\nname: other", "line 2: the file has the key 'name' twice"),
     (

@@ -43,7 +43,7 @@ def compare(
     explain: Explain = False,
     json: Annotated[bool, typer.Option("--json", help="Print the whole comparison as JSON.")] = False,
 ) -> None:
-    """Difference in grounding gain, A - B, in nats, over the items both runs hold.
+    """Compare two runs: the difference in grounding gain, A - B, in nats, over the items both hold.
 
     Paired by item; 95 % interval and p are clustered by noun and frame. Runs on different testbeds
     are refused.
@@ -106,7 +106,7 @@ LEGEND = {
 
 
 def _finding(c: Comparison) -> str:
-    """The comparison in one sentence."""
+    """Return the comparison in one sentence."""
     from groundbench.results.text.numbers import number, p_phrase
     from groundbench.results.text.sentences import ALPHA, CI
 

@@ -38,7 +38,7 @@ class Line(NamedTuple):
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """What this installation has: versions, devices, memory, disk, optional extras, plugins, data and caches.
+    """Describe this installation: versions, devices, memory, disk, optional extras, plugins, data and caches.
 
     A missing option is told with how to install it and is no error. Exit code 1 if something needed is broken.
     """
@@ -65,7 +65,7 @@ def _requirements() -> list[Requirement]:
 
 
 def _of_extra(requirement: Requirement, extra: str) -> bool:
-    """Whether a requirement belongs to an extra; "" stands for none."""
+    """Return True if a requirement belongs to an extra; "" stands for none."""
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 

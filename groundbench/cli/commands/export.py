@@ -22,7 +22,7 @@ EPILOG = examples(
 
 
 class Format(StrEnum):
-    """What a result can be written as."""
+    """The formats in which a result can be written."""
 
     CSV = "csv"
     MARKDOWN = "markdown"

@@ -95,7 +95,7 @@ def _page(maps: FlowMaps) -> FlowPage:
 
 
 def _show(maps: FlowMaps) -> None:
-    """A row for each layer."""
+    """Return a row for each layer."""
     rows = [
         (str(layer), f"{total:.4g}", f"{edge:.4g}", f"{edge / total:.1%}" if total > 0 else "nothing flows")
         for layer, total, edge in zip(maps.layers, maps.total.tolist(), maps.edge.tolist(), strict=True)

@@ -138,7 +138,7 @@ def _runs(submission: Submission) -> str:
 
 
 def _rescorer(model: str) -> Rescore:
-    """Scoring with the weights at hand, which must be those that the submission names."""
+    """Score with the weights at hand, which must be those that the submission names."""
     from groundbench.leaderboard import RefusedError
     from groundbench.registry import load_testbed, open_model
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundbench.api.errors import UnsupportedModelError
+from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.cli import console
+from groundbench.cli.new_file import write_new
 from groundbench.cli.options import AsJson, LoadOptions, Model, Testbed, examples
 from groundbench.cli.parameters import shared_parameters
 
@@ -22,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     epilog=examples(
         ("a folder", "groundbench models check runs/demo/training/gpt2-mini/seed-42/step-001500"),
+        ("an adapter for your own code", "groundbench models new my_model.py"),
         ("a hub id, for a program", "groundbench models check HuggingFaceTB/SmolLM2-135M --json"),
     ),
 )
@@ -29,7 +33,24 @@ app = typer.Typer(
 
 @app.callback()
 def models() -> None:
-    """What can be measured on a model, and why not."""
+    """Check what can be measured on a model, and why not."""
+
+
+@app.command(
+    epilog=examples(
+        ("a bigram model to replace by your own", "groundbench models new my_model.py"),
+        ("then, in the same folder", "groundbench models check my_model:make_adapter"),
+    )
+)
+def new(
+    file: Annotated[Path, typer.Argument(help="The Python file to write.", show_default=False, metavar="FILE")],
+) -> None:
+    """Write an adapter for a model of your own code: a working example with the methods that it must have."""
+    if not file.stem.isidentifier():
+        raise BadInputError(f"{file}: expected a name that Python can import, such as my_model.py")
+    text = (files("groundbench.adapters") / "bigram_example.py").read_text(encoding="utf-8")
+    write_new(file, text.replace("my_model", file.stem), ".py")
+    console.note(f"wrote {file}; next, in its folder: groundbench models check {file.stem}:make_adapter")
 
 
 @app.command(

@@ -131,7 +131,7 @@ def reproduce(
 
 
 def own_command(words: list[str]) -> str:
-    """This call for the record: without what it puts on record, and with the names alone of files given in full."""
+    """Return this call for the record: without its notes, and with the names alone of files given in full."""
     kept, skip = [], False
     for word in words[words.index("reproduce") + 1 :] if "reproduce" in words else words:
         option, _, value = word.partition("=")

@@ -110,7 +110,7 @@ def _show(result: Result, subject: str, out: Path | None, as_json: bool, explain
 
 
 def _next_step(result: Result, subject: str, out: Path | None) -> str:
-    """The command that a reader of this result wants most."""
+    """Return the command that a reader of this result wants most."""
     if out is not None and null_controls(result):
         return f"groundbench compare RUN {out}   (RUN: the run that this controls)"
     if out is not None:

@@ -9,6 +9,7 @@ import typer
 
 from groundbench.api.errors import BadInputError, GateFailedError
 from groundbench.cli import console
+from groundbench.cli.completion import complete_questions
 from groundbench.cli.options import (
     BATCH_TOKENS,
     AsJson,
@@ -46,6 +47,7 @@ Questions = Annotated[
         "--questions",
         help="A file of your own records (.jsonl, .csv, .parquet), a question set, a YAML file, or module:object.",
         show_default="text-scenes; image-scenes for a model that reads images",
+        autocompletion=complete_questions,
         metavar="SET",
     ),
 ]
@@ -198,7 +200,7 @@ def screen(
 
 
 def _tell_pipeline(card: RiskCard, junit: Path | None, annotations: bool) -> None:
-    """The outcome for CI systems, written before the exit code says it."""
+    """Return the outcome for CI systems, written before the exit code says it."""
     if junit is None and not annotations:
         return
     from groundbench.export.card_checks import github_annotations, junit_xml
@@ -211,7 +213,7 @@ def _tell_pipeline(card: RiskCard, junit: Path | None, annotations: bool) -> Non
 
 
 def _policy(path: Path | None, max_risk: float | None, min_gain: float | None) -> Policy | None:
-    """The policy of a file, with what stands on the command line in its place."""
+    """Return the policy of a file, with what stands on the command line in its place."""
     from pydantic import ValidationError
 
     from groundbench.results.run import first_fault

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,7 @@ from groundbench.api.testbed import EnvForm, EnvSegment, Frame, Noun, TextSegmen
 from groundbench.api.testbed import Testbed as Bed
 from groundbench.cli import console
 from groundbench.cli.commands import tasks_import as imports
+from groundbench.cli.new_file import write_new
 from groundbench.cli.options import AsJson, examples
 from groundbench.registry import TASKS, load_testbed
 
@@ -24,6 +27,7 @@ app = typer.Typer(
     epilog=examples(
         ("the installed testbeds", "groundbench tasks list"),
         ("what one of them asks", "groundbench tasks show childworld"),
+        ("one of your own: a commented file to change", "groundbench tasks new fruits.yaml"),
         ("check one you wrote", "groundbench tasks validate my-testbed.yaml"),
         ("a corpus to train on, of transcripts you have", "groundbench tasks import childes Brown.zip --out DIR"),
     ),
@@ -44,7 +48,7 @@ def tasks() -> None:
     epilog=examples(("all testbeds", "groundbench tasks list"), ("for a program", "groundbench tasks list --json")),
 )
 def list_testbeds(as_json: AsJson = False) -> None:
-    """The installed testbeds, ours and those of other packages (entry points `groundbench.tasks`)."""
+    """Return the installed testbeds, ours and those of other packages (entry points `groundbench.tasks`)."""
     rows = [_summary(e) for e in sorted(entry_points(group=TASKS), key=lambda e: e.name)]
     if as_json:
         console.show_json(rows)
@@ -57,7 +61,7 @@ def list_testbeds(as_json: AsJson = False) -> None:
 
 
 def _summary(entry: EntryPoint) -> dict[str, Any]:
-    """One testbed as plain values; one that does not load says why and hides no other."""
+    """Return one testbed as plain values; one that does not load says why and hides no other."""
     package = "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
     try:
         bed = load_testbed(entry.name)
@@ -71,6 +75,22 @@ def _summary(entry: EntryPoint) -> dict[str, Any]:
         "forms": forms,
         "package": package,
     }
+
+
+@app.command(
+    epilog=examples(
+        ("a file that validates, to change", "groundbench tasks new fruits.yaml"),
+        ("then", "groundbench tasks validate fruits.yaml"),
+    )
+)
+def new(
+    file: Annotated[Path, typer.Argument(help="The YAML file to write.", show_default=False, metavar="FILE")],
+) -> None:
+    """Write the skeleton of a testbed of your own, with a remark at every field."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", file.stem).strip("-") or "mine"
+    text = (files("groundbench.tasks") / "skeleton.yaml").read_text(encoding="utf-8")
+    write_new(file, text.replace("NAME   ", f"{name:<7}", 1), ".yaml")
+    console.note(f"wrote {file}; next: groundbench tasks validate {file}")
 
 
 @app.command(
@@ -94,7 +114,7 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a testbed asks: its nouns, ENV forms and prompts."""
+    """Show a testbed: its nouns, ENV forms and prompts."""
     bed = load_testbed(name)
     form = bed.form(env_form or bed.default_form)
     chosen, frames = _chosen(bed, form, noun, limit)
@@ -144,7 +164,7 @@ def _identity(bed: Bed) -> dict[str, Any]:
 
 
 def _chosen(bed: Bed, form: EnvForm, word: str | None, limit: int) -> tuple[Noun, list[Frame]]:
-    """The noun that is shown, and its first frames."""
+    """Return the noun that is shown, and its first frames."""
     if word is not None and word in bed.excluded(form):
         raise BadInputError(f"testbed {bed.name!r} has no {form.name} form of {word!r}: {bed.excluded(form)[word]}")
     chosen = bed.nouns_of(form)[0] if word is None else bed.noun(word)
@@ -205,7 +225,7 @@ def validate(
 
 
 def _unknown(bed: Bed, vocabulary: Path) -> dict[str, int]:
-    """Words of the default form that a vocabulary lacks, most frequent first, with the prompts they stand in."""
+    """Return words of the default form that a vocabulary lacks, most frequent first, with the prompts they stand in."""
     from groundbench.tasks.written_contexts_check import read_vocabulary, unknown_words
 
     return dict(unknown_words(bed, bed.form(bed.default_form), read_vocabulary(vocabulary)).most_common())

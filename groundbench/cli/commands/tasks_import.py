@@ -249,7 +249,7 @@ def select_nouns(
     ] = "inventory",
     as_json: AsJson = False,
 ) -> None:
-    """Which nouns of the inventory a corpus shows and says often enough, and why the others do not stay."""
+    """List the nouns of the inventory that a corpus shows and says often enough, and why the others are left out."""
     from groundbench.tasks import corpora as importers
     from groundbench.tasks.inventories import load_inventory
 

@@ -39,7 +39,7 @@ def check(context: typer.Context, images: Path | None) -> None:
 
 
 def choices(contexts: int, at_least: int, crops: bool, copy: bool, keep_going: bool) -> Choices:
-    """The options of both commands."""
+    """Return the options of both commands."""
     from groundbench.tasks.photos import Choices
 
     return Choices(contexts=contexts, at_least=at_least, crops=crops, copy=copy, keep_going=keep_going)

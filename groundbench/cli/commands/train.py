@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundbench.cli import console
+from groundbench.cli.completion import complete_preset
 from groundbench.cli.options import examples, numbers, overrides
 
 if TYPE_CHECKING:
@@ -44,7 +45,12 @@ def _list(asked: bool) -> None:
 def train(
     preset: Annotated[
         str,
-        typer.Argument(help="A preset's name or a YAML file with one preset.", metavar="PRESET", show_default=False),
+        typer.Argument(
+            help="A preset's name or a YAML file with one preset.",
+            metavar="PRESET",
+            show_default=False,
+            autocompletion=complete_preset,
+        ),
     ],
     out: Annotated[
         Path,
@@ -221,7 +227,7 @@ def train(
 
 
 def _recipe(name: str, vision: str | None) -> Preset:
-    """The preset, or the one that stands in for it where no image encoder is given: that is said."""
+    """Return the preset, or the one that stands in for it where no image encoder is given: that is said."""
     from groundbench.training.presets import load_preset
 
     preset = load_preset(name)
@@ -234,7 +240,7 @@ def _recipe(name: str, vision: str | None) -> Preset:
 
 
 def _show_last(paths: list[Path]) -> None:
-    """The last checkpoint of each seed with its losses."""
+    """Return the last checkpoint of each seed with its losses."""
     import json
 
     last = {path.parent: path for path in paths}

@@ -11,7 +11,7 @@ from groundbench.results.text.sentences import carried_sentence
 
 
 def show_causal(records: Sequence[CausalRecord]) -> None:
-    """The headline's sentence of the first form, a row for each form, and the cross-form matrix."""
+    """Return the headline's sentence of the first form, a row for each form, and the cross-form matrix."""
     if not records:
         return
     numbers = ("pairs", "gain", "heads", "recovered", "random", "p rank", "p draws", "lost", "same answer", "for half")

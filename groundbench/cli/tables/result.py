@@ -51,7 +51,7 @@ LEGEND = {
 
 
 def show_result(result: Result, *, explain: bool = False) -> None:
-    """What was found in a sentence, then the tables.
+    """Print gain and lens of every form, all records of the first, and of a ladder a row for each form.
 
     Gain and lens of every form that was measured, all records of the first, and of a ladder a row for each rung.
 
@@ -213,7 +213,7 @@ def _show_ablations(form: str, ablations: tuple[AblationRecord, ...], legend: Le
 
 
 def _show_rungs(forms: tuple[FormRecord, ...], legend: Legend) -> None:
-    """The first record of heads and of ablation of every form, a row each."""
+    """Return the first record of heads and of ablation of every form, a row each."""
     numbers = ("heads", "other span", "untrained", "cut on", "gain", "ablated", "control", "removed", "p rank")
     rows = []
     for form in forms:
@@ -240,7 +240,7 @@ def _show_rungs(forms: tuple[FormRecord, ...], legend: Legend) -> None:
 
 
 def _show_together(result: Result) -> None:
-    """What the forms say together: the copy-corrected gain and the heads of several forms."""
+    """Print the copy-corrected gain and the heads of several forms."""
     copied = result.copy_corrected
     if copied is not None:
         ratio = "none: G(word) is not told from 0" if copied.ratio is None else f"{copied.ratio:.3f}"
@@ -267,7 +267,7 @@ def _show_lens(form: str, lenses: tuple[LensRecord, ...]) -> None:
 
 
 def head_name(layer: int, head: int) -> str:
-    """A head as the literature writes it: layer from 1, head from 0."""
+    """Return a head as the literature writes it: layer from 1, head from 0."""
     return f"L{layer}H{head}"
 
 
@@ -282,7 +282,7 @@ def show_used(
     headline: bool = False,
     empty: Mapping[str, str] | None = None,
 ) -> None:
-    """A table without the columns that hold nothing: what was not asked for is no column of dashes.
+    """Return a table without the columns that hold nothing: what was not asked for is no column of dashes.
 
     Args:
         empty: what a column's cells are where it says nothing, if not "", "-" or "not measured".
@@ -305,12 +305,12 @@ def show_used(
 
 
 def or_dash(value: float | None) -> str:
-    """Two decimals; a dash for what was not measured."""
+    """Return two decimals; a dash for what was not measured."""
     return "-" if value is None else f"{value:.2f}"
 
 
 def _show_image(image: ImageRecord | None) -> None:
-    """What a patch of the object's box and one outside it are read, over the picture's mean patch; the swap test."""
+    """Print saliency on a patch of the object's box and outside, over the image's mean patch; the swap test."""
     if image is None:
         return
     numbers = ("heads", "inside", "outside", "null box", "inside / outside")

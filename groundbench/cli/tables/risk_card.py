@@ -14,7 +14,7 @@ WIDE = {"What it is", "Role"}
 
 
 def show_card(card: RiskCard) -> None:
-    """What was found, section by section, as on the card's page."""
+    """Print the card section by section, as on its page."""
     console.say(
         console.bold(card.model.name),
         "  on  ",

@@ -18,7 +18,7 @@ R²: adjusted, of the gain on co-occurrence within a chunk or within 5 utterance
 
 
 def show_trajectories(trajectories: Sequence[Trajectory], *, explain: bool = True) -> None:
-    """What each run found at its last checkpoint in a sentence; then a table of every checkpoint of each run.
+    """Print every checkpoint of each run, a row each; then the measures of some checkpoints only.
 
     Args:
         explain: print what the columns mean.
@@ -37,7 +37,7 @@ def show_trajectories(trajectories: Sequence[Trajectory], *, explain: bool = Tru
 
 
 def show_seeds(mean: Aggregate, *, explain: bool = True) -> None:
-    """Several seeds of one run: a sentence on the last step, then means over seeds with t-intervals by step."""
+    """Return several seeds of one run: means over seeds with t-intervals, a row for each step."""
     last = mean.points[-1] if mean.points else None
     if last is not None and last.gain is not None:
         ends = interval(last.gain.ci_low, last.gain.ci_high, 2)
@@ -71,7 +71,7 @@ def _seeds_row(point: AggregatePoint) -> tuple[str, ...]:
 
 
 def _show_checkpoints(trajectory: Trajectory) -> None:
-    """Losses, gain, heads and the headline ablation."""
+    """Print losses, gain, heads and the headline ablation."""
     numbers = ("step", "loss", "held-out", "gain", "matched", "mismatched", "heads", "cut", "control", "layer")
     columns = (*numbers[:4], "95 %", *numbers[4:])
     rows = [_checkpoint(point) for point in trajectory.points]
@@ -102,7 +102,7 @@ def _heads(point: TrajectoryPoint) -> HeadsRecord | None:
 
 
 def _show_cuts(trajectory: Trajectory) -> None:
-    """Matched surprisal and gain untouched and with heads cut, one row for each selection's first record."""
+    """Return matched surprisal and gain untouched and with heads cut, one row for each selection's first record."""
     rows = [
         (str(point.step), *_cut(cut))
         for point in trajectory.points
@@ -131,7 +131,7 @@ def _cut(cut: AblationRecord) -> tuple[str, ...]:
 
 
 def _show_lens(trajectory: Trajectory) -> None:
-    """The gain by layer, a column for each checkpoint that has a lens."""
+    """Return the gain by layer, a column for each checkpoint that has a lens."""
     read = [p for p in trajectory.points if p.result.lens]
     if not read:
         return
@@ -143,7 +143,7 @@ def _show_lens(trajectory: Trajectory) -> None:
 
 
 def _show_cooccurrence(trajectory: Trajectory) -> None:
-    """Adjusted R² over nouns for each window and statistic, beside the gain's variance (protocol §7)."""
+    """Return adjusted R² over nouns for each window and statistic, beside the gain's variance (protocol §7)."""
     found = [(p.step, c) for p in trajectory.points if (c := p.result.cooccurrence) is not None]
     cells = [{_cell(r): _r2(r) for r in record.regressions if r.unit == "noun"} for _, record in found]
     names = tuple(dict.fromkeys(name for cell in cells for name in cell))

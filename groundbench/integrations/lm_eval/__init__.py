@@ -9,5 +9,5 @@ from pathlib import Path
 
 
 def include_path() -> Path:
-    """The folder of our task files: what lm-eval's `--include_path` takes."""
+    """Return the folder of our task files: what lm-eval's `--include_path` takes."""
     return Path(__file__).resolve().parent / "tasks"

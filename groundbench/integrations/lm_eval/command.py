@@ -19,7 +19,7 @@ HF = ("hf", "hf-auto", "huggingface")
 
 
 def run(args: Sequence[str]) -> int:
-    """`lm-eval ARGS`, returning its exit code.
+    """Run `lm-eval ARGS` and return its exit code.
 
     Known besides what lm-eval knows itself: `--model groundbench`, our task files (beside any `--include_path`), and
     the architectures that we train from scratch, for `--model hf`.
@@ -56,7 +56,7 @@ def run(args: Sequence[str]) -> int:
 
 
 def _with_prefix_token(model_args: dict[str, Any]) -> dict[str, Any]:
-    """lm-eval's `hf` needs the id of a BOS or EOS token, or `prefix_token_id`, even where no text begins with it.
+    """Add `prefix_token_id`, without which lm-eval's `hf` needs a BOS or EOS token even where no text begins so.
 
     Word-level tokenizers of models trained here have neither: token 0 is named for them. It would stand before empty
     contexts only, of which our tasks have none.
@@ -69,7 +69,7 @@ def _with_prefix_token(model_args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _users_folders(options: Any) -> list[str]:
-    """The user's own `--include_path`, or the one of their `--config` file."""
+    """Return the user's own `--include_path`, or the one of their `--config` file."""
     if options.include_path:
         return [options.include_path]
     if getattr(options, "config", None) is None:

@@ -30,7 +30,7 @@ METRICS = {
 
 
 def from_lm_eval(results: Mapping[str, Any], samples: Samples | None = None, *, source: str = "lm-eval") -> Result:
-    """A result from what `lm_eval.simple_evaluate` returns, or what lm-eval writes to results_*.json.
+    """Return a result from what `lm_eval.simple_evaluate` returns, or what lm-eval writes to results_*.json.
 
     Args:
         samples: task -> logged samples; by default those in `results`, if any.
@@ -79,7 +79,7 @@ def from_lm_eval(results: Mapping[str, Any], samples: Samples | None = None, *, 
 
 
 def read_lm_eval(path: Path) -> Result:
-    """The result of a results_*.json of lm-eval, with the samples_*.jsonl that lie beside it.
+    """Return the result of a results_*.json of lm-eval, with the samples_*.jsonl that lie beside it.
 
     Raises:
         BadInputError: not such a file, or see `from_lm_eval`.
@@ -102,7 +102,7 @@ def read_lm_eval(path: Path) -> Result:
 
 
 def _tasks(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Task -> metadata of every task of ours that was measured; the portable one where a form has a full one too."""
+    """Map every measured task of ours to its metadata; the portable one where a form has a full one too."""
     of_form: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for task, metrics in results["results"].items():
         metadata = results["configs"].get(task, {}).get("metadata") or {}
@@ -113,7 +113,7 @@ def _tasks(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _n_nouns(metadata: Mapping[str, Any]) -> int:
-    """How many nouns took part: as written by our export, or by the installed testbed of that hash."""
+    """Count nouns took part: as written by our export, or by the installed testbed of that hash."""
     if "n_nouns" in metadata:
         return int(metadata["n_nouns"])
     known = {k: metadata[k] for k in ("testbed", "env_form", "hash", "limit_nouns", "noun_seed") if k in metadata}
@@ -140,7 +140,7 @@ def _form(
 
 
 def table_of(form: str, samples: Iterable[Mapping[str, Any]]) -> SurprisalTable:
-    """The surprisals in a portable task's logged samples."""
+    """Return the surprisals in a portable task's logged samples."""
     rows = sorted(samples, key=lambda s: int(s["doc_id"]))
     docs = [s["doc"] for s in rows]
     shown = {int(d["gold"]): (d["shown"], d["category"]) for d in docs}

@@ -45,7 +45,7 @@ class Selected:
 def select(
     testbed: str, env_form: str, hash: str | None = None, limit_nouns: int | None = None, noun_seed: int = 0
 ) -> Selected:
-    """The form and nouns that a task's metadata name.
+    """Return the form and nouns that a task's metadata name.
 
     Args:
         testbed: the name of an installed testbed, or a YAML file.
@@ -83,7 +83,7 @@ def contexts(
     noun_seed: int = 0,
     **_others: Any,
 ) -> dict[str, Any]:
-    """The portable documents, {"test": Dataset}, frame by frame; arguments as `select` takes them.
+    """Return the portable documents, {"test": Dataset}, frame by frame; arguments as `select` takes them.
 
     lm-eval passes the model's arguments along with a task's metadata; what is not ours is left alone.
     """
@@ -101,7 +101,7 @@ def contexts(
 
 
 def mismatch_weights(chosen: Selected) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """[u, v] w(u, v) over all mismatches, and over those of v's own category only; a column sums to 1, or is 0."""
+    """Return [u, v] w(u, v) over all mismatches, and over v's own category; a column sums to 1, or is 0."""
     words = [n.word for n in chosen.nouns]
     none = chosen.testbed.not_mismatched(chosen.form)
     mismatch = np.array([[u != v and (u, v) not in none for v in words] for u in words])
@@ -121,7 +121,7 @@ def items(
     draws: int | None = None,
     **_others: Any,
 ) -> dict[str, Any]:
-    """The documents of a full task: one for each item (noun, frame) with what the probe must know.
+    """Return the documents of a full task: one for each item (noun, frame) with what the probe must know.
 
     Args:
         draws: control draws of the ablation; by default as many as `groundbench run` makes.

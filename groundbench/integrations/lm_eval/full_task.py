@@ -23,7 +23,7 @@ class FullTask(ConfigurableTask):
         super().__init__(config={k: v for k, v in config.items() if k != "class"})
 
     def construct_requests(self, doc: dict[str, Any], ctx: str, **more: Any) -> Instance:
-        """One request for an item: its context, and what to measure.
+        """Return one request for an item: its context, and what to measure.
 
         Raises:
             BadInputError: a chat template was asked for, which the probe's prompts do not have.

@@ -33,7 +33,7 @@ Measured = dict[tuple[str, str], dict[str, float]]
 
 
 def probe_form(adapter: Adapter, spec: Mapping[str, Any], batch_tokens: int) -> Measured:
-    """(frame, noun) -> the item's metrics, in nats and heads: what `groundbench run --measure ablation` averages.
+    """Map (frame, noun) to the item's metrics, in nats and heads, as `run --measure ablation` averages them.
 
     Always measured: the item's gain, gain within the category, and surprisals. On a model whose heads can be read:
     `aggregate_heads` (headline definition, protocol §10) and `aggregate_heads_null`, the same count for an equally
@@ -72,7 +72,7 @@ def _behaviour(items: GainItems) -> dict[str, Items]:
 
 
 def _heads(contexts: Contexts, saliency: HeadSaliency) -> dict[str, Items]:
-    """[V, K] how many heads the headline definition finds in each item, for the ENV form and for other words."""
+    """Return [V, K] how many heads the headline definition finds in each item, for the ENV form and for other words."""
     rule = headline_rule(saliency)
     noun = {n.word: i for i, n in enumerate(contexts.nouns)}
     frame = {f.id: i for i, f in enumerate(contexts.frames)}
@@ -85,7 +85,7 @@ def _heads(contexts: Contexts, saliency: HeadSaliency) -> dict[str, Items]:
 
 
 def _ablation(subject: Subject, saliency: HeadSaliency, options: AblationOptions) -> dict[str, Items]:
-    """[V, K] what cutting the cross-fitted heads, or their controls, adds; empty where no head is to be cut."""
+    """Return [V, K] what cutting the cross-fitted heads, or their controls, adds; empty where no head is to be cut."""
     cells, lists = crossfit_lists(subject, saliency, headline_rule(saliency), options.n_nouns)
     if not any(m.any() for m in lists):
         return {}
@@ -103,7 +103,7 @@ def _ablation(subject: Subject, saliency: HeadSaliency, options: AblationOptions
 
 
 def _added(before: GainItems, tables: list[SurprisalTable]) -> tuple[Items, Items]:
-    """Mean over tables of the matched surprisal and of the gain, minus those before."""
+    """Compute the mean over tables of the matched surprisal and of the gain, minus those before."""
     after = [gain_items(t) for t in tables]
     surprisal = np.mean([a.matched for a in after], axis=0) - before.matched
     return surprisal, np.mean([a.gain for a in after], axis=0) - before.gain

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, Encoded, Prefix
-from groundbench.api.errors import BadInputError, NonFiniteLogitsError
+from groundbench.api.adapter import Adapter, Encoded
+from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvForm, Prompt, TextSegment
-from groundbench.engine.batching import MAX_LOGITS, Batch, make_plan
+from groundbench.engine.batch_runner import BatchRunner, Part
+from groundbench.engine.batching import MAX_LOGITS, make_plan
 from groundbench.engine.contexts import Contexts
 from groundbench.engine.scoring import (
     continuations,
@@ -44,7 +45,7 @@ class Pair:
 def log_likelihoods(
     adapter: Adapter, pairs: Sequence[Pair], *, batch_tokens: int, advance: Callable[[int], None] | None = None
 ) -> list[Answer]:
-    """log P(continuation | context) in nats, and whether greedy decoding would write it; in the order of `pairs`.
+    """Return log P(continuation | context) in nats and whether it is the greedy one, in the order of `pairs`.
 
     Spaces at a context's end belong to its continuation, as lm-eval has them. An empty context stands for the
     tokenizer's BOS (or EOS) token.
@@ -68,44 +69,46 @@ def log_likelihoods(
     answers: list[Answer] = [(float("nan"), False)] * len(pairs)
     cached = adapter.info.longest_cached
     plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)
-    shared: tuple[Tokens, Prefix | None] = ((), None)
-    for batch in plan.batches:
-        start = contexts.rows[batch.contexts[0]].ids[: batch.start]
-        if start != shared[0]:
-            shared = (start, adapter.prefill([Encoded(start)]) if start else None)
-        found, greedy = _read(adapter, contexts, batch, shared[1])
-        done = 0
-        for k, i in enumerate(batch.contexts):
-            for v, target in enumerate(contexts.targets[i]):
-                for place in waiting[contexts.rows[i], target]:
-                    answers[place] = (float(found[k, v]), bool(greedy[k, v]))
-                    done += 1
-        if advance is not None:
-            advance(done)
-    for pair, answer in zip(pairs, answers, strict=True):
-        if not np.isfinite(answer[0]):
-            raise NonFiniteLogitsError(
-                f"{pair.where}: {adapter.info.name} returned NaN or infinite logits (dtype {adapter.info.dtype}); "
-                "try dtype=float32 or bfloat16"
-            )
+    places = [[waiting[row, t] for t in targets] for row, targets in zip(contexts.rows, contexts.targets, strict=True)]
+    runner = BatchRunner(
+        adapter,
+        contexts,
+        plan,
+        lambda part: _read(adapter, contexts, part),
+        fault=lambda part, values, row: _not_finite(adapter, pairs, places[part.contexts[row]], values[row]),
+        where=lambda i: pairs[places[i][0][0]].where,
+    )
+    found = runner.run(advance, size=lambda b: sum(len(p) for i in b.contexts for p in places[i]))
+    for i, answered in found.items():
+        for same, (value, greedy) in zip(places[i], answered.tolist(), strict=True):
+            for place in same:
+                answers[place] = (value, bool(greedy))
     return answers
 
 
-def _read(adapter: Adapter, contexts: Contexts, batch: Batch, prefix: Prefix | None) -> tuple[Tensor, Tensor]:
-    """[rows, targets]: log-probabilities, and whether every token of the target is the most probable one."""
-    rows = [contexts.rows[i].after(batch.start) for i in batch.contexts]
-    targets = contexts.targets[batch.contexts[0]]
+def _not_finite(adapter: Adapter, pairs: Sequence[Pair], places: list[list[int]], values: Tensor) -> str:
+    target = int((~torch.isfinite(values).all(-1)).nonzero()[0])
+    return (
+        f"{pairs[places[target][0]].where}: {adapter.info.name} returned NaN or infinite logits (dtype "
+        f"{adapter.info.dtype}); try dtype=float32 or bfloat16"
+    )
+
+
+def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
+    """Return [rows, targets]: log-probabilities, and whether every token of the target is the most probable one."""
+    rows, prefix = part.rows, part.prefix
+    targets = contexts.targets[part.contexts[0]]
     several, state = max(map(len, targets)) > 1, None
     if several and is_run_whole(adapter, rows[0], targets):
         found = list(whole_texts(adapter, rows, targets, None))
         logs, likeliest = [p.sum(1) for p, _ in found], [g.all(1) for _, g in found]
-        return torch.stack(logs, dim=1).double().cpu(), torch.stack(likeliest, dim=1).cpu()
+        return torch.stack([torch.stack(logs, dim=1), torch.stack(likeliest, dim=1).to(logs[0].dtype)], -1)
     if several:
         state = adapter.prefill(rows, None, prefix)
         logits = state.logits
     else:
         logits = adapter.forward(rows, prefix=prefix).logits
-    chosen = picked(logits, first_tokens(contexts, batch))
+    chosen = picked(logits, first_tokens(contexts, part.contexts))
     total = chosen - torch.logsumexp(logits, -1, keepdim=True)
     greedy = chosen >= logits.amax(-1, keepdim=True)
     if several:
@@ -120,11 +123,11 @@ def _read(adapter: Adapter, contexts: Contexts, batch: Batch, prefix: Prefix | N
             total.index_add_(1, of, chosen - torch.logsumexp(after, -1)[:, at])
             missed = torch.zeros_like(total).index_add_(1, of, (chosen < after.amax(-1)[:, at]).to(total.dtype))
             greedy &= missed == 0
-    return total.double().cpu(), greedy.cpu()
+    return torch.stack([total, greedy.to(total.dtype)], -1)
 
 
 def _contexts(rows: Sequence[Encoded], targets: Sequence[tuple[Tokens, ...]]) -> Contexts:
-    """Rows and targets in the shape that plans are made of: no nouns, no frames, each row once."""
+    """Return rows and targets in the shape that plans are made of: no nouns, no frames, each row once."""
     n, none = len(rows), np.zeros(0, dtype=np.int64)
     one_of_each: dict[tuple[Tokens, ...], tuple[Tokens, ...]] = {}
     return Contexts(
@@ -144,7 +147,7 @@ def _contexts(rows: Sequence[Encoded], targets: Sequence[tuple[Tokens, ...]]) ->
 
 
 def _encoded(adapter: Adapter, pairs: Sequence[Pair]) -> list[tuple[Encoded, Tokens]]:
-    """Every pair as a row and a target."""
+    """Return every pair as a row and a target."""
     split = [_moved_spaces(p) for p in pairs]
     prompts = {text: _prompt(text, p.where) for p, (text, _) in reversed(list(zip(pairs, split, strict=True))) if text}
     rows = dict(zip(prompts, adapter.encode(list(prompts.values())), strict=True))
@@ -172,7 +175,7 @@ def _prompt(text: str, where: str) -> Prompt:
 
 
 def _unconditional(adapter: Adapter, pair: Pair) -> tuple[Encoded, Tokens]:
-    """The whole text after the token that begins texts."""
+    """Return the whole text after the token that begins texts."""
     ids = adapter.encode([_prompt(pair.context + pair.continuation, pair.where)])[0].ids
     if adapter.info.bos != "none":
         begins = len(getattr(getattr(adapter, "encoder", None), "prefix", ())) or 1

@@ -14,7 +14,7 @@ from groundbench.api.errors import NonFiniteLogitsError
 
 
 def of_context(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
-    """Gain, surprisals and accuracy of one context (protocol §5; the algebra stands in `documents`).
+    """Compute gain, surprisals and accuracy of one context (protocol §5; the algebra is in `documents`).
 
     `acc` says whether the noun shown is the most probable of its mismatches; `same_category_gain` takes only
     candidates of its own category and is left out where there is none.
@@ -41,5 +41,5 @@ def of_context(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) ->
 
 
 def of_item(doc: Mapping[str, Any], results: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """A full task's metrics, as the probe measured them."""
+    """Return a full task's metrics, as the probe measured them."""
     return dict(results[0])

@@ -62,7 +62,7 @@ class GroundbenchLM(LM):
         self._device = torch.device(self.adapter.info.device)
 
     def loglikelihood(self, requests: Sequence[Instance]) -> list[Answer]:
-        """(log P(continuation | context) in nats, is greedy) of every request; see `pairs` for the errors."""
+        """Return (log P(continuation | context) in nats, is greedy) of every request; see `pairs` for the errors."""
         pairs = [Pair(r.args[0], r.args[1], f"task {r.task_name}, document {r.doc_id}") for r in requests]
         with Progress(f"{self.adapter.info.name}: log-likelihoods", len(pairs)) as bar:
             answers = log_likelihoods(self.adapter, pairs, batch_tokens=self.batch_tokens, advance=bar.advance)
@@ -71,7 +71,7 @@ class GroundbenchLM(LM):
         return answers
 
     def grounding_probe(self, requests: Sequence[Instance]) -> list[dict[str, float]]:
-        """The metrics of every item asked for; each form is measured once, whole, whatever `--limit` says.
+        """Return the metrics of every item asked for; each form is measured once, whole, whatever `--limit` says.
 
         Empty for a noun that the tokenizer does not set apart, which is left out of the form.
         """
@@ -87,19 +87,19 @@ class GroundbenchLM(LM):
         return answers
 
     def loglikelihood_rolling(self, requests: Sequence[Instance]) -> list[float]:
-        """Not supported: raises UnsupportedModelError."""
+        """Raise UnsupportedModelError: not supported."""
         raise UnsupportedModelError(_only(requests, "rolling log-likelihoods"))
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
-        """Not supported: raises UnsupportedModelError."""
+        """Raise UnsupportedModelError: not supported."""
         raise UnsupportedModelError(_only(requests, "generated text"))
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Not supported: raises BadInputError."""
+        """Raise BadInputError: not supported."""
         raise BadInputError("--model groundbench applies no chat template; use --model hf for it")
 
     def get_model_info(self) -> dict[str, Any]:
-        """What lm-eval writes of the model into its results."""
+        """Return what lm-eval writes of the model into its results."""
         info = self.adapter.info
         return {
             "model_num_parameters": info.parameters,

@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 def draw_control(
     kind: Control, chosen: Bools, layer: Ints, saliency: Floats, rng: np.random.Generator
 ) -> tuple[Bools, int]:
-    """One control set of the size of `chosen`, and how many of it were borrowed from another layer.
+    """Return one control set of the size of `chosen`, and how many of it were borrowed from another layer.
 
     Args:
         kind: `layer`: as many in each layer; where a layer has too few others, the nearest layers lend theirs.
@@ -40,7 +40,7 @@ def draw_control(
 
 
 def set_variance(kind: Control, lists: Sequence[Bools], layer: Ints) -> tuple[float, int]:
-    """How the variance of the detected sets' effect relates to that of control draws, were the sets random too.
+    """Compare the variance of the detected sets' effect with that of control draws, were the sets random too.
 
     Control draws overlap each other, and none overlaps the detected set, so draws vary less around their mean than a
     random set varies around it: with k heads of a layer detected and m others, by (1 - k/m) to (1 + k/m).

@@ -1,4 +1,4 @@
-"""What is lost when aggregate heads are cut, and random ones are not: the cross-fitted headline (protocol §11).
+"""Cross-fitted ablation, the headline: the loss when aggregate heads are cut, and random ones are not (protocol §11).
 
 Heads detected in at least half of the items of the other half of nouns and frames are edited for this half, whose nouns
 are each other's mismatches; the edit is constant, so every gain of a set of heads costs one scoring pass.
@@ -46,7 +46,7 @@ PATIENCE = 1_000
 
 
 def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions) -> tuple[AblationRecord, ...]:
-    """One record for each control, cross-fitted.
+    """Return one record for each control, cross-fitted.
 
     Where no cell has a detected head nothing is cut: the records say so with `n_heads` 0 and null effects. Gather heads
     are rare in small models: where no cell has one, each cuts the head that gathers most, and the note says so.
@@ -87,12 +87,12 @@ def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
 
 
 def cell_rows(table: SurprisalTable, cell: Cell) -> Bools:
-    """[rows] whether both the noun shown and the noun asked for, and the frame, are the cell's."""
+    """Return [rows] whether both the noun shown and the noun asked for, and the frame, are the cell's."""
     return np.isin(table.frame, cell.frames) & np.isin(table.env, cell.nouns) & np.isin(table.target, cell.nouns)
 
 
 def within_cells(table: SurprisalTable, cells: Sequence[Cell]) -> SurprisalTable:
-    """The untouched table with the rows that no cell holds left out: mismatches then come from the noun's own half."""
+    """Return the untouched table without rows that no cell holds: mismatches come from the noun's own half."""
     kept = np.any([cell_rows(table, cell) for cell in cells], axis=0)
     return replace(table, surprisal=np.where(kept, table.surprisal, np.nan))
 
@@ -100,7 +100,7 @@ def within_cells(table: SurprisalTable, cells: Sequence[Cell]) -> SurprisalTable
 def _sampled(
     subject: Subject, saliency: HeadSaliency, cells: Sequence[Cell], options: AblationOptions
 ) -> tuple[tuple[str, ...], str | None]:
-    """The words of the nouns that are tested and how they were chosen; nothing where all items are."""
+    """Return the words of the nouns that are tested and how they were chosen; nothing where all items are."""
     if options.n_nouns is None:
         return (), None
     nouns = subject.contexts.nouns
@@ -113,7 +113,7 @@ def _sampled(
 def crossfit_lists(
     subject: Subject, saliency: HeadSaliency, rule: HeadRule, nouns: int | None = None
 ) -> tuple[tuple[Cell, ...], list[Bools]]:
-    """The cells and, for each, the heads detected in at least half of its fitting items.
+    """Return the cells and, for each, the heads detected in at least half of its fitting items.
 
     `nouns`: cells hold a seeded sample of this many nouns; heads are detected in all items of the other half.
     """
@@ -127,7 +127,7 @@ def crossfit_lists(
 
 
 def _strongest(saliency: HeadSaliency, rule: HeadRule, cell: Cell) -> Bools:
-    """The head with the largest mean share over a cell's fitting items; none where no share is defined."""
+    """Return the head with the largest mean share over a cell's fitting items; none where no share is defined."""
     found = shares(saliency, rule).share[cell.fit]
     known = ~np.isnan(found)
     mean_share = np.where(known, found, 0.0).sum(0) / np.maximum(known.sum(0), 1)
@@ -139,7 +139,7 @@ def _strongest(saliency: HeadSaliency, rule: HeadRule, cell: Cell) -> Bools:
 def control_lists(
     control: Control, lists: Sequence[Bools], cells: Sequence[Cell], saliency: HeadSaliency, seed: int
 ) -> tuple[list[Bools], int]:
-    """A control set for each cell; cells with the same heads share it. Returns also how many heads were borrowed."""
+    """Draw a control set for each cell; cells with the same heads share it. Also returns heads borrowed."""
     made: dict[bytes, tuple[Bools, int]] = {}
     total = saliency.row_sum if saliency.total_sum is None else saliency.total_sum
     for cell, chosen in zip(cells, lists, strict=True):
@@ -154,7 +154,7 @@ def control_lists(
 def control_draws(
     control: Control, lists: Sequence[Bools], cells: Sequence[Cell], saliency: HeadSaliency, draws: int, seed: int
 ) -> tuple[list[list[Bools]], int]:
-    """Up to `draws` different control draws (see `control_lists`), and how many heads were borrowed in all of them.
+    """Draw up to `draws` different control sets (see `control_lists`); also returns how many heads were borrowed.
 
     A draw that came before is drawn again: where there are fewer different ones than asked for (one head of a layer of
     four has three), each comes once, so that a rank among them is not made small by counting the same set often.
@@ -219,7 +219,7 @@ def _against(
 def _beyond(
     ablated: float, draws: Sequence[float], control: Control, lists: Sequence[Bools], saliency: HeadSaliency
 ) -> float | None:
-    """The p of the gain under the detected sets against the spread of random sets; None where they have no spread."""
+    """Compute the p of the gain under the detected sets against the spread of random sets; None without."""
     different = list({chosen.tobytes(): chosen for chosen in lists if chosen.any()}.values())
     ratio, df = set_variance(control, different, saliency.head_layer.astype(np.int64))
     return beyond_draws_p(ablated, draws, ratio=ratio, df=df) if np.isfinite(ratio) else None
@@ -240,7 +240,7 @@ class CellTables:
     scored: dict[str, SurprisalTable] = field(default_factory=dict)
 
     def under(self, sets: Sequence[Bools]) -> SurprisalTable:
-        """The table of all cells, each under its own set; without a set, a cell's rows are the untouched ones."""
+        """Return the table of all cells, each under its own set; without a set, rows are the untouched ones."""
         table = self.subject.table
         values = np.full_like(table.surprisal, np.nan)
         for cell, chosen in zip(self.cells, sets, strict=True):
@@ -287,7 +287,7 @@ def _frames_per_noun(subject: Subject, cell: Cell) -> int:
 
 
 def mean(values: Floats) -> float | None:
-    """Mean over what was measured; None if nothing was."""
+    """Compute the mean over what was measured; None if nothing was."""
     return float(np.nanmean(values)) if (~np.isnan(values)).any() else None
 
 

@@ -50,7 +50,7 @@ def make_cells(
 
 
 def _sample(halves: list[Ints], most: int, seed: int) -> list[Ints]:
-    """Of each half a seeded sample, together at most `most`."""
+    """Draw of each half a seeded sample, together at most `most`."""
     rng = np.random.default_rng([seed, most])
     sizes = (most // 2, most - most // 2)
     return [np.sort(rng.permutation(half)[:size]) for half, size in zip(halves, sizes, strict=True)]

@@ -25,7 +25,7 @@ MAX_TARGET = 32
 
 @dataclass(frozen=True)
 class EditStyle:
-    """How detected heads are changed.
+    """The way in which detected heads are changed.
 
     Attributes:
         mode: `zero`; `mean` of that head at that role (before ENV, ENV, after it, last) over the fitting half's
@@ -58,7 +58,7 @@ def constant_edit(chosen: Bools, style: EditStyle) -> HeadEdit:
 
 
 def roles_of(row: Encoded) -> list[int]:
-    """The role of each position: 0 before the ENV form, 1 ENV, 2 after it, 3 the last position."""
+    """Return the role of each position: 0 before the ENV form, 1 ENV, 2 after it, 3 the last position."""
     env = row.env_positions
     first = env[0] if env else len(row)
     roles = [0 if p < first else 2 for p in range(len(row))]
@@ -90,7 +90,7 @@ def resample_edit(chosen: Bools, outputs: Sequence[Tensor]) -> HeadEdit:
 
 
 def mean_outputs(adapter: Adapter, contexts: Contexts, items: Ints, batch_tokens: int) -> list[Tensor]:
-    """For each mixer [1, roles, H, D]: each head's mean output at each role over matched prompts (items)."""
+    """Compute for each mixer [1, roles, H, D]: each head's mean output at each role over matched prompts."""
     index, _ = matched(contexts)
     rows = [contexts.rows[i] for i in index[items]]
     sums = [torch.zeros(N_ROLES, m.n_heads, m.d_head, dtype=torch.float64) for m in adapter.info.mixers]
@@ -104,7 +104,7 @@ def mean_outputs(adapter: Adapter, contexts: Contexts, items: Ints, batch_tokens
 
 
 def resampled_outputs(adapter: Adapter, contexts: Contexts, seed: int, batch_tokens: int) -> list[Tensor]:
-    """For each mixer [contexts, 1, H, D]: last-position outputs on the same frame with a seeded other noun shown."""
+    """Compute for each mixer [contexts, 1, H, D]: last-position outputs with a seeded other noun shown."""
     rng = np.random.default_rng(seed)
     partner = np.arange(len(contexts.rows))
     for frame in np.unique(contexts.frame):
@@ -124,7 +124,7 @@ def resampled_outputs(adapter: Adapter, contexts: Contexts, seed: int, batch_tok
 def _outputs(
     adapter: Adapter, rows: Sequence[Encoded], batch_tokens: int
 ) -> Iterator[tuple[list[int], list[Encoded], list[Tensor]]]:
-    """Batches of one length: which rows, the rows, and for each mixer [B, T, H, D] on the CPU."""
+    """Yield batches of one length: which rows, the rows, and for each mixer [B, T, H, D] on the CPU."""
     by_length: dict[int, list[int]] = {}
     for i, row in enumerate(rows):
         by_length.setdefault(len(row), []).append(i)

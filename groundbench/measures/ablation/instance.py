@@ -47,7 +47,7 @@ class _Pairs:
 
 
 def instance(subject: Subject, saliency: HeadSaliency, options: AblationOptions) -> AblationRecord:
-    """Surprisal and gain with each item's own detected heads edited, against layer-matched controls of equal size.
+    """Edit each item's own detected heads, against layer-matched controls of equal size: surprisal and gain.
 
     Matched surprisal is over all items and draws, the gain over a seeded sample of 4 mismatches for each item (and,
     for the controls, over the first two draws). Items without a detected head stay unchanged and are counted.
@@ -145,14 +145,14 @@ def _pairs(subject: Subject, saliency: HeadSaliency) -> _Pairs:
 
 
 def _matched_only(pairs: _Pairs) -> _Pairs:
-    """The matched contexts alone."""
+    """Return the matched contexts alone."""
     own = np.flatnonzero(pairs.contexts.env == pairs.noun[pairs.item])
     contexts = of_pairs(pairs.contexts, own, pairs.noun[pairs.item[own]])
     return replace(pairs, contexts=contexts, item=pairs.item[own])
 
 
 def _control_masks(found: Bools, saliency: HeadSaliency, rng: np.random.Generator) -> tuple[Bools, int]:
-    """A layer-matched control set for each item, and how many heads were borrowed from other layers."""
+    """Return a layer-matched control set for each item, and how many heads were borrowed from other layers."""
     layer = saliency.head_layer.astype(np.int64)
     masks, borrowed = np.zeros_like(found), 0
     for i, chosen in enumerate(found):
@@ -162,7 +162,7 @@ def _control_masks(found: Bools, saliency: HeadSaliency, rng: np.random.Generato
 
 
 def _item_order(contexts: Contexts, saliency: HeadSaliency, index: Ints, noun: Ints) -> Ints:
-    """Matched contexts in the order of the saliency's items."""
+    """Return matched contexts in the order of the saliency's items."""
     place = {
         (contexts.nouns[v].word, contexts.frames[contexts.frame[i]].id): k
         for k, (i, v) in enumerate(zip(index, noun, strict=True))
@@ -183,7 +183,7 @@ def _columns(frame: Ints, noun: Ints, nested: bool) -> tuple[Ints, int]:
 def _measure(
     subject: Subject, pairs: _Pairs, masks: Bools, options: AblationOptions, stage: str
 ) -> tuple[Floats, Floats]:
-    """[V, K] matched surprisal and gain of every item, with each item's own mask on all of its contexts."""
+    """Return [V, K] matched surprisal and gain of every item, with each item's own mask on all of its contexts."""
     if subject.advance is not None:
         subject.advance(1)
     edit = constant_edit(masks[pairs.item], options.edit)

@@ -34,13 +34,13 @@ def measure(subject: Subject, options: AblationOptions, saliency: HeadSaliency) 
 
 
 def of_rule(options: AblationOptions, rule: HeadRule) -> AblationOptions:
-    """The options of a cross-fitted rule; every control for heads detected in the row, the headline's for others."""
+    """Return a cross-fitted rule's options; every control for heads detected in the row, else the headline's."""
     controls = resolved(options.controls, "controls")
     return replace(options, rule=rule, controls=controls if rule.denominator == "row" else controls[:1])
 
 
 def rules_of(options: AblationOptions, saliency: HeadSaliency) -> list[HeadRule]:
-    """The definitions of heads that are cut, one after the other."""
+    """Return the definitions of heads that are cut, one after the other."""
     if options.rule is not None:
         return [options.rule]
     rules = [replace(headline_rule(saliency), denominator=d) for d in saliency.denominators]

@@ -18,7 +18,7 @@ MIN_NOUNS = 4
 
 @dataclass(frozen=True)
 class AblationOptions:
-    """How heads are cut and what they are compared with (protocol §11); None is resolved by the model's size.
+    """The ways to cut heads and their controls (protocol §11); None is resolved by the model's size.
 
     Attributes:
         selections: `crossfit` (the headline) and `instance` (the paper's, selection-biased).
@@ -61,5 +61,5 @@ class AblationOptions:
         return nouns if isinstance(nouns, int) else None
 
     def draws_of(self, control: Control) -> int:
-        """Draws of a control."""
+        """Return the number of draws of a control."""
         return 1 if control == "saliency" else resolved(self.draws, "draws")

@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def cross_form(runs: Sequence[CausalRun]) -> list[CausalRecord]:
-    """The records of several forms of one model, each with its row of the matrix; of one form alone as it is."""
+    """Return the records of several forms of one model, each with its row of the matrix; of one form alone as it is."""
     if len(runs) < 2:
         return [run.record for run in runs]
     given = [LastOutputs(run) for run in runs]
@@ -50,7 +50,7 @@ class LastOutputs:
         self._kept: dict[int, list[Tensor]] = {}
 
     def of(self, wanted: Sequence[int]) -> list[Tensor]:
-        """For each mixer [wanted, 1, H, D] of these contexts."""
+        """Return for each mixer [wanted, 1, H, D] of these contexts."""
         adapter, rows = self.run.setting.subject.adapter, self.run.setting.subject.contexts.rows
         by_length: dict[int, list[int]] = {}
         for i in dict.fromkeys(wanted):
@@ -68,7 +68,7 @@ class LastOutputs:
 
 
 def _untouched(run: CausalRun) -> Floats:
-    """[pairs, 2] surprisal of the noun in the corrupt and in the clean prompt."""
+    """Return [pairs, 2] surprisal of the noun in the corrupt and in the clean prompt."""
     setting = run.setting
     pairs = [p for cell in setting.cells for p in cell.pairs]
     swaps = [setting.swap(p, "corrupt") for p in pairs]
@@ -113,7 +113,7 @@ def _patched(
     outputs: Sequence[Tensor],
     batch_tokens: int,
 ) -> Floats:
-    """[rows] surprisal with the chosen heads' outputs at the prediction position put in; one token on a cache."""
+    """Return [rows] surprisal with the chosen heads' outputs put in at the prediction position."""
     info = adapter.info
     cached = "prefix" in info.capabilities and all(m.kind == "attention" for m in info.mixers)
     scale = torch.tensor(np.where(chosen, 0.0, 1.0), dtype=torch.float32)[None]

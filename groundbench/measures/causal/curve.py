@@ -17,7 +17,7 @@ HALF = 0.5
 
 
 def by_noun(noun: Ints, values: Floats) -> Floats:
-    """[nouns, ...] each noun's mean over its pairs; values [pairs, ...]. Pairs without a value are left out."""
+    """Return [nouns, ...] each noun's mean over its pairs; values [pairs, ...]. Pairs without a value are left out."""
     rows = []
     for n in np.unique(noun):
         own = values[noun == n]
@@ -28,19 +28,19 @@ def by_noun(noun: Ints, values: Floats) -> Floats:
 
 
 def ratio(noun: Ints, above: Floats, below: Floats, seed: int) -> Interval:
-    """A ratio of means over nouns of two values of each pair, with its paired bootstrap."""
+    """Return a ratio of means over nouns of two values of each pair, with its paired bootstrap."""
     found = bootstrap_ratio(by_noun(noun, above), by_noun(noun, below), seed=seed)
     return Interval(value=found.value, ci_low=found.ci_low, ci_high=found.ci_high)
 
 
 def areas(share: Floats, f: Floats, *, log: bool = False) -> tuple[float, float]:
-    """CPR and CMD: areas under f and of |1 - f| over the share of heads (or its logarithm), by trapezoids."""
+    """Compute CPR and CMD: areas under f and of |1 - f| over the share of heads (or its logarithm), by trapezoids."""
     x = np.log(share) if log else share
     return float(np.trapezoid(f, x)), float(np.trapezoid(np.abs(1 - f), x))
 
 
 def heads_for_half(sizes: Ints, f: Floats) -> float:
-    """The least number of heads with f >= 0.5, linear between the measured sizes; NaN if f stays below it."""
+    """Return the least number of heads with f >= 0.5, linear between the measured sizes; NaN if f stays below it."""
     reached = np.flatnonzero(f >= HALF)
     if reached.size == 0:
         return float("nan")
@@ -64,7 +64,7 @@ def curve_record(
     seed: int,
     n_resamples: int = N_RESAMPLES,
 ) -> CurveRecord:
-    """A curve with intervals over nouns.
+    """Return a curve with intervals over nouns.
 
     Args:
         noun: [pairs] each pair's noun.
@@ -104,7 +104,7 @@ def curve_record(
 
 
 def random_band(curves: list[CurveRecord]) -> CurveRecord:
-    """The mean of curves of random orders; the interval of a point is their range."""
+    """Return the mean of curves of random orders; the interval of a point is their range."""
     points = []
     for row in zip(*(c.points for c in curves), strict=True):
         known = [p.f for p in row if p.f is not None]

@@ -18,8 +18,8 @@ import torch
 
 from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
 from groundbench.engine import distributed as processes
+from groundbench.engine.batch_runner import is_out_of_memory
 from groundbench.engine.batching import MIN_PREFIX
-from groundbench.engine.scoring import is_out_of_memory
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.setting import Setting
 from groundbench.results.causal import KnockoutRecord
@@ -54,7 +54,7 @@ class Asked:
 
 
 def windows(layers: Sequence[int]) -> list[tuple[int, int]]:
-    """(first, last) of sliding windows a quarter of the depth wide, over the layers that have heads; at most 16."""
+    """Return (first, last) of sliding windows a quarter of the depth wide, over layers with heads; at most 16."""
     layers = sorted(set(layers))
     width = max(1, round(len(layers) / 4))
     starts = range(len(layers) - width + 1)
@@ -64,7 +64,7 @@ def windows(layers: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def knocked_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], batch_tokens: int) -> Floats:
-    """[prompts, cuts] surprisal (nats) of each target with each cut.
+    """Return [prompts, cuts] surprisal (nats) of each target with each cut.
 
     Raises:
         UnsupportedModelError: the model computes its attention by itself.
@@ -91,7 +91,7 @@ def knocked_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], b
 
 
 def _start(adapter: Adapter, row: Encoded, last_only: bool) -> int:
-    """How many tokens are cached: all before the first whose row changes; none where a scan holds the tokens' state."""
+    """Count tokens are cached: all before the first whose row changes; none where a scan holds the tokens' state."""
     info = adapter.info
     if "prefix" not in info.capabilities or any(m.kind != "attention" for m in info.mixers):
         return 0
@@ -129,7 +129,7 @@ def _run(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], start: i
 
 
 def _ends(row: Encoded, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
-    """[T] which positions read, and which are read from."""
+    """Return [T] which positions read, and which are read from."""
     length, env = len(row), row.env_positions
     at_env, later, last = (torch.zeros(length, dtype=torch.bool) for _ in range(3))
     at_env[[p for p in env if p < length - 1]] = True
@@ -141,7 +141,7 @@ def _ends(row: Encoded, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def cuts_of(lists: Bools, layer: Ints, *, two_steps: bool = True) -> list[tuple[Cut, tuple[int, int] | None]]:
-    """The headline's heads, then every window of layers, one step and two; None marks the headline."""
+    """Return the headline's heads, then every window of layers, one step and two; None marks the headline."""
     made: list[tuple[Cut, tuple[int, int] | None]] = [(Cut("direct", lists), None)]
     for step in STEPS if two_steps else STEPS[:1]:
         for first, last in windows(layer.tolist()):
@@ -150,7 +150,7 @@ def cuts_of(lists: Bools, layer: Ints, *, two_steps: bool = True) -> list[tuple[
 
 
 def knockout_records(setting: Setting, lists: Sequence[Bools], gains: Floats) -> tuple[KnockoutRecord, ...]:
-    """What cutting edges loses, on a seeded sample of the pairs of each cell.
+    """Measure the loss from cutting edges, on a seeded sample of the pairs of each cell.
 
     Args:
         gains: [pairs] corrupt minus clean surprisal of the untouched prompts.

@@ -53,7 +53,7 @@ class _Job:
 def exchange_sets(
     setting: Setting, scores: Scores, kinds: Sequence[Score]
 ) -> tuple[tuple[InterchangeRecord, ...], tuple[CurveRecord, ...], Surprisals]:
-    """Every set and every curve: one pass over the pairs in each direction."""
+    """Return every set and every curve: one pass over the pairs in each direction."""
     subject, n_heads, n_cells = setting.subject, setting.subject.adapter.info.n_heads, len(setting.cells)
     none, every = np.zeros(n_heads, dtype=bool), np.ones(n_heads, dtype=bool)
     to_corrupt, to_clean = Sets(n_cells), Sets(n_cells)
@@ -109,7 +109,7 @@ def _others(setting: Setting, into_clean: Floats) -> Floats:
 
 
 def _jobs(setting: Setting, scores: Scores, kinds: Sequence[Score], to_corrupt: Sets, to_clean: Sets) -> list[_Job]:
-    """The headline first, then its ranking's other sizes, the other rankings, and what is not cross-fitted."""
+    """Return the headline first, then its ranking's other sizes, the other rankings, and what is not cross-fitted."""
     n_heads = setting.subject.adapter.info.n_heads
     headline = headline_size(n_heads)
     wanted: list[tuple[Score, int, bool]] = [("contrast", headline, True)]

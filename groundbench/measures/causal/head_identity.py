@@ -21,7 +21,7 @@ LENGTH = 50
 def head_identity(
     adapter: Adapter, *, first: tuple[int, ...] = (), seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
 ) -> tuple[HeadIdentity, ...]:
-    """The identity of every head.
+    """Return the identity of every head.
 
     Args:
         first: what every prompt of the model begins with (its BOS).
@@ -50,7 +50,7 @@ def head_identity(
 
 @torch.no_grad()
 def _weights(trace: Trace, length: int, first: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """[4, H] mean weights over sequences and the repeat's positions, its first left out."""
+    """Return [4, H] mean weights over sequences and the repeat's positions, its first left out."""
     begin, end = first + length + 1, first + 2 * length
     weights = trace.weights(slice(begin, end)).abs().double()
     if trace.mixer.kind == "ssd":

@@ -19,9 +19,9 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix, Restartable
 from groundbench.api.errors import NonFiniteLogitsError
 from groundbench.engine import distributed as processes
+from groundbench.engine.batch_runner import is_out_of_memory
 from groundbench.engine.batching import MAX_LOGITS, MIN_PREFIX, common_prefix
 from groundbench.engine.run_directory import Stage
-from groundbench.engine.scoring import is_out_of_memory
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -39,7 +39,7 @@ class Swap:
     where: str = ""
 
     def start(self, prefixes: bool) -> int:
-        """The tokens that both begin with and that are run once."""
+        """Return the tokens that both begin with and that are run once."""
         shared = common_prefix([self.receiver, self.donor]) if prefixes else 0
         return shared if shared >= MIN_PREFIX else 0
 
@@ -53,7 +53,7 @@ def exchange(
     stage: Stage | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Floats:
-    """[swaps, sets, targets] surprisal (nats) of each target after the receiver with each set's heads exchanged.
+    """Return [swaps, sets, targets] surprisal (nats) of each target after the receiver with each set's heads exchanged.
 
     Args:
         sets: [sets, heads]; an empty set changes nothing.
@@ -103,7 +103,7 @@ def _with_halving(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_to
 
 
 def _run(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_tokens: int, most: int) -> Floats:
-    """One group, whose swaps have one length and one common beginning."""
+    """Return one group, whose swaps have one length and one common beginning."""
     n = len(swaps)
     start = swaps[0].start("prefix" in adapter.info.capabilities)
     receivers, donors = [s.receiver for s in swaps], [s.donor for s in swaps]
@@ -142,7 +142,7 @@ def _run(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_tokens: int
 
 @dataclass(frozen=True)
 class _Start:
-    """Where a set's pass starts: at the first layer that differs from a pass in which no head, or every head, was
+    """The start of a set's pass: the first layer that differs from a pass in which no head, or every head, was
     exchanged (`everything`); None where none differs."""
 
     everything: bool
@@ -150,7 +150,7 @@ class _Start:
 
 
 def _start(adapter: Adapter, chosen: Bools) -> _Start:
-    """The later of the two starts that a set allows."""
+    """Return the later of the two starts that a set allows."""
     layer = np.array([layer for layer, _ in adapter.info.head_index])
     patched, kept = (int(layer[m].min()) if m.any() else None for m in (chosen, ~chosen))
     if patched is None or kept is None:
@@ -167,7 +167,7 @@ def _residuals(
     *,
     everything: bool,
 ) -> Forward | None:
-    """A pass of donors and receivers with the states at which sets start; None where no set needs it."""
+    """Return a pass of donors and receivers with the states at which sets start; None where no set needs it."""
     own = [s for s in starts if s.everything == everything]
     layers = sorted({s.layer - 1 for s in own if s.layer is not None})
     restarts = "restart" in adapter.info.capabilities and "hidden" in adapter.info.capabilities
@@ -192,7 +192,7 @@ def _patched(
     residual: Tensor | None,
     layer: int,
 ) -> Tensor:
-    """[sets * rows, V] logits of the rows under each set, donors beside them; from a layer's residual if given."""
+    """Return [sets * rows, V] logits of the rows under each set, donors beside them; from a residual if given."""
     n, k = len(rows), len(sets)
     scale = torch.ones(n * (1 + k), sets.shape[1])
     scale[n:] = torch.tensor(~sets, dtype=torch.float32).repeat_interleave(n, 0)
@@ -207,7 +207,7 @@ def _patched(
 
 
 def _surprisal(logits: Tensor, targets: Tensor, swaps: Sequence[Swap]) -> Tensor:
-    """[rows, targets] nats on the CPU. Raises NonFiniteLogitsError."""
+    """Return [rows, targets] nats on the CPU. Raises NonFiniteLogitsError."""
     found = torch.logsumexp(logits, -1, keepdim=True) - logits.gather(1, targets.to(logits.device))
     finite = torch.isfinite(found).all(-1)
     if not bool(finite.all()):

@@ -36,7 +36,7 @@ def measure(subject: Subject, options: CausalOptions, saliency: HeadSaliency | N
 
 
 def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency | None = None) -> CausalRun:
-    """Everything measured of one form.
+    """Return everything measured of one form.
 
     Args:
         saliency: of the matched items (`measures.heads`), for the ranking by share; without it there is none.

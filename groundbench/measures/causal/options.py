@@ -21,7 +21,7 @@ Most = int | Literal["all"] | None
 
 @dataclass(frozen=True)
 class CausalOptions:
-    """How causes are measured (protocol §15); None is resolved by the model's size.
+    """The options of the measure `causal` (protocol §15); None is resolved by the model's size.
 
     Attributes:
         scores: by what heads are ranked; the headline's ranking is `contrast`.
@@ -60,21 +60,21 @@ class CausalOptions:
                 raise BadInputError(f"causal option {name} is {value}; expected at least {low} or all")
 
     def most(self, name: Literal["nouns", "frames", "exact_pairs"]) -> int | None:
-        """The size of a sample; None for all."""
+        """Return the size of a sample; None for all."""
         value: Most = resolved(getattr(self, name), name)
         return value if isinstance(value, int) else None
 
 
 def headline_size(n_heads: int) -> int:
-    """The number of heads of which the headline speaks: ten, of small models a tenth of the heads (at least one)."""
+    """Return the number of heads in the headline: ten, of small models a tenth of the heads."""
     return max(1, min(10, n_heads // 10))
 
 
 def set_sizes(n_heads: int) -> tuple[int, ...]:
-    """The sizes of the sets that change places: some up to half of the heads, and the headline's."""
+    """Return the sizes of the sets that change places: some up to half of the heads, and the headline's."""
     return tuple(sorted({k for k in SET_SIZES if 2 * k <= n_heads} | {headline_size(n_heads)}))
 
 
 def curve_sizes(n_heads: int) -> tuple[int, ...]:
-    """The numbers of heads of a faithfulness curve: at least one, each once."""
+    """Return the numbers of heads of a faithfulness curve: at least one, each once."""
     return tuple(sorted({max(1, round(share * n_heads)) for share in CURVE_SHARES}))

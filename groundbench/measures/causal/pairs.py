@@ -49,7 +49,7 @@ class PairCell:
 
 @dataclass(frozen=True)
 class Items:
-    """Which contexts show which noun in which frame."""
+    """The contexts by noun shown and frame."""
 
     contexts: Contexts
     place: dict[tuple[int, int], int]
@@ -57,17 +57,17 @@ class Items:
 
     @classmethod
     def of(cls, contexts: Contexts) -> Items:
-        """The items of one form's contexts."""
+        """Return the items of one form's contexts."""
         keys = zip(contexts.frame.tolist(), contexts.env.tolist(), strict=True)
         return cls(contexts, {k: i for i, k in enumerate(keys)}, tuple(n.category for n in contexts.nouns))
 
     def first_token(self, context: int, noun: int) -> int | None:
-        """The first token of a noun that is asked for after a context, else None."""
+        """Return the first token of a noun that is asked for after a context, else None."""
         at = np.flatnonzero(self.contexts.target_index[context] == noun)
         return int(self.contexts.targets[context][int(at[0])][0]) if at.size else None
 
     def mismatches(self, frame: int, noun: int, among: Sequence[int]) -> list[int]:
-        """Nouns whose prompt in this frame is a mismatch of the noun's, of equal length, with another first token."""
+        """Return nouns whose prompt in this frame mismatches at equal length, with another first token."""
         keep = self.contexts.keep
         clean = self.place.get((frame, noun))
         if clean is None:
@@ -84,7 +84,7 @@ class Items:
         return found
 
     def pair(self, frame: int, noun: int, other: int) -> Pair:
-        """The pair of a noun and one of its mismatches in a frame."""
+        """Return the pair of a noun and one of its mismatches in a frame."""
         clean, corrupt = self.place[frame, noun], self.place[frame, other]
         target = self.first_token(clean, noun)
         assert target is not None
@@ -92,7 +92,7 @@ class Items:
 
 
 def make_pairs(contexts: Contexts, options: CausalOptions, seed: int = 0) -> tuple[PairCell, ...]:
-    """One seeded mismatch for every item of every cell; the cell opposite to number i has the number -1 - i.
+    """Return one seeded mismatch for every item of every cell; the cell opposite to number i has the number -1 - i.
 
     Raises:
         BadInputError: fewer than four nouns in a half, or no two nouns with prompts of equal length.
@@ -146,7 +146,7 @@ def _require_nouns(contexts: Contexts, cells: Sequence[Cell]) -> None:
 
 
 def _no_pair(contexts: Contexts, cells: Sequence[PairCell]) -> str:
-    """Names the nearest lengths of two nouns' prompts in one frame."""
+    """Return names the nearest lengths of two nouns' prompts in one frame."""
     empty = next(c for c in cells if not c.pairs)
     nearest: tuple[int, int, str] | None = None
     for frame in empty.cell.frames.tolist():

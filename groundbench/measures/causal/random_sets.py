@@ -17,7 +17,7 @@ PATIENCE = 1_000
 
 
 def layer_matched_draws(lists: Sequence[Bools], layer: Ints, draws: int, seed: int) -> tuple[list[list[Bools]], int]:
-    """Up to `draws` different draws of a layer-matched set for each cell's set, and how many heads were borrowed.
+    """Draw up to `draws` different layer-matched sets for each cell's set; also returns how many were borrowed.
 
     Cells with one set share their draw.
     """
@@ -42,7 +42,7 @@ def layer_matched_draws(lists: Sequence[Bools], layer: Ints, draws: int, seed: i
 def against_draws(
     value: float | None, draws: Sequence[float], lists: Sequence[Bools], layer: Ints
 ) -> tuple[float | None, float | None]:
-    """p_draws (two-sided, against the spread of the draws) and p_rank (as large or larger) of a share recovered."""
+    """Compute p_draws (two-sided, against the draws' spread) and p_rank (as large or larger) of a share recovered."""
     if value is None:
         return None, None
     different = list({chosen.tobytes(): chosen for chosen in lists}.values())

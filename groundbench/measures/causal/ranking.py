@@ -42,7 +42,7 @@ class Scores:
         return np.argsort(-np.nan_to_num(mean, nan=-np.inf), kind="stable")
 
     def mean(self, score: Score, setting: Setting, cell: int | None) -> Floats:
-        """[heads] mean of a score over the pairs opposite to a cell; over all pairs for None."""
+        """Return [heads] mean of a score over the pairs opposite to a cell; over all pairs for None."""
         if score == "share":
             assert self.share is not None
             rows = self.share if cell is None else self.share[setting.cells[cell].cell.fit]
@@ -55,7 +55,7 @@ class Scores:
 
 
 def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
-    """Every score that was asked for and that the model allows."""
+    """Return every score that was asked for and that the model allows."""
     subject, options = setting.subject, setting.options
     adapter, budget = subject.adapter, subject.batch_tokens
     swaps = [setting.swap(p, "corrupt") for cell in setting.cells for p in cell.pairs]
@@ -88,7 +88,7 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
 
 
 def _swept(setting: Setting) -> list[int]:
-    """The pairs on which every head is exchanged alone: as many of each cell, seeded."""
+    """Return the pairs on which every head is exchanged alone: as many of each cell, seeded."""
     most = setting.options.most("exact_pairs")
     chosen: list[int] = []
     for number, part in enumerate(setting.parts):
@@ -100,7 +100,7 @@ def _swept(setting: Setting) -> list[int]:
 
 
 def top_heads(scores: Scores, setting: Setting, score: Score, k: int, *, crossfit: bool = True) -> list[Bools]:
-    """The first k heads of a ranking, for each cell."""
+    """Return the first k heads of a ranking, for each cell."""
     return [first_heads(scores.ranking(score, setting, c if crossfit else None), k) for c in range(len(setting.cells))]
 
 

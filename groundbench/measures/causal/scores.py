@@ -18,8 +18,8 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, EmbeddingInput, Forward, Prefix
 from groundbench.api.errors import NonFiniteLogitsError, UnsupportedModelError
 from groundbench.engine import distributed as processes
+from groundbench.engine.batch_runner import is_out_of_memory
 from groundbench.engine.run_directory import Stage
-from groundbench.engine.scoring import is_out_of_memory
 from groundbench.measures.causal.interchange import Swap, exchange
 from groundbench.measures.heads.saliency_flow import target_loss
 
@@ -35,7 +35,7 @@ def contrast_scores(
     stage: Stage | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Floats:
-    """[swaps, heads] contrast of every head: receiver corrupt, donor clean, the first target asked for.
+    """Return [swaps, heads] contrast of every head: receiver corrupt, donor clean, the first target asked for.
 
     Args:
         points: 0 takes the gradient at the corrupt run; otherwise it is averaged over so many points between the
@@ -67,7 +67,7 @@ def contrast_scores(
 
 
 def can_interpolate(adapter: Adapter) -> bool:
-    """Whether `contrast-ig` can be measured."""
+    """Return True if `contrast-ig` can be measured."""
     return isinstance(adapter, EmbeddingInput) and {"restart", "hidden"} <= adapter.info.capabilities
 
 
@@ -79,7 +79,7 @@ def exact_scores(
     stage: Stage | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Floats:
-    """[swaps, heads] fall of the first target's surprisal (nats) when each head alone is exchanged."""
+    """Return [swaps, heads] fall of the first target's surprisal (nats) when each head alone is exchanged."""
     n = adapter.info.n_heads
     sets = np.concatenate([np.zeros((1, n), dtype=bool), np.eye(n, dtype=bool)])
     first = [Swap(s.receiver, s.donor, s.targets[:1], s.where) for s in swaps]
@@ -100,7 +100,7 @@ def _batches(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> Iter
 
 
 def _graph_bears_cache(adapter: Adapter) -> bool:
-    """Whether a traced pass may go on from a cache: not where a scan writes its state in place."""
+    """Return True if a traced pass may go on from a cache: not where a scan writes its state in place."""
     info = adapter.info
     return (
         "prefix" in info.capabilities
@@ -150,7 +150,7 @@ def _from(adapter: Adapter, rows: Sequence[object], embedded: Tensor, prefix: Pr
 
 
 def _gradients(out: Forward, swaps: Sequence[Swap]) -> list[Tensor]:
-    """Of the target's log-probability with respect to each mixer's head outputs, [B, H, T, D] each."""
+    """Compute the gradient of the target's log-probability by each mixer's head outputs, [B, H, T, D] each."""
     metric = -target_loss(out.logits, [s.targets[0] for s in swaps])
     if not torch.isfinite(metric).all():
         where = swaps[int((~torch.isfinite(metric)).nonzero()[0])].where
@@ -159,6 +159,6 @@ def _gradients(out: Forward, swaps: Sequence[Swap]) -> list[Tensor]:
 
 
 def _weighted(difference: Sequence[Tensor], gradient: Sequence[Tensor]) -> Floats:
-    """[B, heads]: the differences times the gradients, summed over positions and dimensions."""
+    """Return [B, heads]: the differences times the gradients, summed over positions and dimensions."""
     parts = [(d.double() * g.double()).sum((2, 3)).cpu() for d, g in zip(difference, gradient, strict=True)]
     return np.asarray(torch.cat(parts, dim=1).numpy(), np.float64)

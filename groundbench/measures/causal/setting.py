@@ -67,7 +67,7 @@ class Setting:
         return store.stage(f"causal/{self.subject.contexts.form.name}/{name}", {"hash": digest})
 
     def exchanged(self, name: str, swaps: Sequence[Swap], sets: Bools) -> Floats:
-        """[swaps, sets, targets], see `exchange`."""
+        """Return [swaps, sets, targets], see `exchange`."""
         told = [
             (s.receiver.ids, s.donor.ids, list(map(str, s.receiver.images + s.donor.images)), s.targets) for s in swaps
         ]
@@ -94,7 +94,7 @@ class Sets:
         return len(self.asked) - 1
 
     def exchanged(self, setting: Setting, into: str) -> Floats:
-        """[pairs, asked, 2] surprisal of v and u; u's is NaN where it is not asked for."""
+        """Return [pairs, asked, 2] surprisal of v and u; u's is NaN where it is not asked for."""
         found = np.full((len(setting.noun), len(self.asked), 2), np.nan)
         for number, cell in enumerate(setting.cells):
             own = np.array([lists[number] for lists in self.asked])
@@ -106,18 +106,18 @@ class Sets:
 
 
 def watched(setting: Setting, bar: Progress) -> Setting:
-    """The same form, whose exchanges move a bar."""
+    """Return the same form, whose exchanges move a bar."""
     return replace(setting, subject=replace(setting.subject, advance=bar.advance))
 
 
 def first_heads(order: Ints, k: int) -> Bools:
-    """[heads] whether a head is among the first k of an order."""
+    """Return [heads] whether a head is among the first k of an order."""
     chosen: Bools = np.zeros(len(order), dtype=bool)
     chosen[order[:k]] = True
     return chosen
 
 
 def places(setting: Setting, chosen: Bools) -> tuple[HeadPlace, ...]:
-    """The chosen heads [heads] by layer and number."""
+    """Return the chosen heads [heads] by layer and number."""
     index = setting.subject.adapter.info.head_index
     return tuple(HeadPlace(layer=index[i][0], head=index[i][1]) for i in np.flatnonzero(chosen).tolist())

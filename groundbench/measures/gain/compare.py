@@ -142,7 +142,7 @@ def compare_runs(
 
 
 def last_checkpoint(run: Path) -> Path:
-    """The run directory of a trajectory's last checkpoint; any other path as it is."""
+    """Return the run directory of a trajectory's last checkpoint; any other path as it is."""
     if (run / "result.json").exists() or not run.is_dir():
         return run
     steps = {int(p.parent.name.removeprefix("step-")): p.parent for p in run.glob("step-*/result.json")}

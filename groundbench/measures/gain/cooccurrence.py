@@ -51,7 +51,7 @@ class Cooccurrence:
     said: Ints
 
     def statistic(self, name: Statistic) -> Floats:
-        """[V, V]: log(1 + count), or pointwise mutual information in nats.
+        """Return [V, V]: log(1 + count), or pointwise mutual information in nats.
 
         PMI compares the count with what independence predicts among the nouns said, e = n_u n_v / T, where n_u is
         how many were said with u ENV in the window, n_v how many were v, T how many there were. Both get one added,
@@ -136,7 +136,7 @@ def measure_cooccurrence(
 
 
 def pair_differences(table: SurprisalTable) -> Floats:
-    """d[u, v] in nats, [V, V]: how much less surprising v is when u is shown than when another noun is.
+    """Compute d[u, v] in nats, [V, V]: how much less surprising v is after u than after another noun.
 
     NaN where no frame scored the pair, or scored only that one. Its diagonal is the per-noun gain.
     """
@@ -173,7 +173,7 @@ def _regression(window: Window, statistic: Statistic, unit: Literal["noun", "pai
 
 
 def _lookup(ids: Sequence[int]) -> Ints:
-    """token id -> noun index, -1 for every other token up to the largest of them."""
+    """Map token id -> noun index, -1 for every other token up to the largest of them."""
     table = np.full(max(ids, default=-1) + 2, -1, dtype=np.int64)
     table[np.asarray(ids, dtype=np.int64)] = np.arange(len(ids))
     return table
@@ -184,14 +184,14 @@ def _take(table: Ints, ids: Ints) -> Ints:
 
 
 def _utterances_begun(ids: Ints, tags: Ints, scene: Ints) -> Ints:
-    """[B, T]: how many utterances have begun up to and including each position."""
+    """Return [B, T]: how many utterances have begun up to and including each position."""
     begins = np.isin(ids, tags)
     begins[:, :-1] &= ~np.isin(ids[:, 1:], scene)
     return np.cumsum(begins, axis=1)
 
 
 def _shown_before(env: Ints, lan: Ints, clock: Ints, v: int, reach: int) -> tuple[npt.NDArray[np.bool_], Ints]:
-    """For each noun said, in order: [L, V] which ENV forms stood before it within `reach`; and [L] which noun it is."""
+    """Find for each noun said: [L, V] the ENV forms before it within `reach`; and [L] the noun."""
     events = np.flatnonzero((env >= 0) | (lan >= 0))
     env, lan, clock = env[events], lan[events], clock[events]
     last = np.full((len(events), v), np.iinfo(np.int64).min // 2)

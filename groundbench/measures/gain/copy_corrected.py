@@ -18,7 +18,7 @@ WORD, GLOSS = "word", "gloss"
 
 
 def copy_corrected(tables: Sequence[SurprisalTable]) -> CopyCorrected | None:
-    """G(gloss) / G(word): what is left of the gain when the word cannot be copied; None unless both were measured.
+    """Compute G(gloss) / G(word), the gain left when the word cannot be copied; None unless both were measured.
 
     Both gains are over the nouns that both forms have, against mismatches of the noun's own category among those
     nouns; a noun without one in either form is left out of both. The ratio is of means; its interval, and where it
@@ -43,7 +43,7 @@ def copy_corrected(tables: Sequence[SurprisalTable]) -> CopyCorrected | None:
 
 
 def same_category_items(table: SurprisalTable, nouns: Sequence[str]) -> Floats:
-    """[nouns, frames] each item's gain (nats) against mismatches of its noun's own category, all among these nouns."""
+    """Return [nouns, frames] each item's gain (nats) against mismatches of its category among these nouns."""
     where = {n: i for i, n in enumerate(table.nouns)}
     index = np.array([where[n] for n in nouns], dtype=np.int64)
     within = np.isin(table.env, index) & np.isin(table.target, index)

@@ -1,4 +1,4 @@
-"""How often a noun's LAN form follows its ENV form in the corpus that a checkpoint was trained on (protocol §7)."""
+"""Counts of how often a noun's LAN form follows its ENV form in a checkpoint's training corpus (protocol §7)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENV_SUFFIX = ":<ENV>"
 def corpus_counts(
     testbed: Testbed, result: Result, training: Mapping[str, Any], corpus: Any | None
 ) -> tuple[Cooccurrence, ...]:
-    """Counts in both windows over 4,096 of the rows that the run's own seed was trained on.
+    """Return counts in both windows over 4,096 of the rows that the run's own seed was trained on.
 
     Args:
         training: what the checkpoint's training.json says.
@@ -48,7 +48,7 @@ def corpus_counts(
 
 
 def _ids(tokens: list[str], vocabulary: Mapping[str, int]) -> list[int]:
-    """Their ids; a token that is not in the vocabulary gets an id of its own that no row has."""
+    """Return their ids; a token that is not in the vocabulary gets an id of its own that no row has."""
     return [vocabulary.get(token, len(vocabulary) + i) for i, token in enumerate(tokens)]
 
 

@@ -47,7 +47,7 @@ def ladder_score(
     seed: int = 0,
     n_resamples: int = N_RESAMPLES,
 ) -> LadderScore | None:
-    """The ladder score of one model's tables; None unless `word` and another form of shared frames were measured.
+    """Compute the ladder score of one model's tables; None unless `word` and another form were measured.
 
     Args:
         unmeasured: forms of the ladder without a table, with the reason; they are named in the record.
@@ -93,7 +93,7 @@ class _Draws:
         self.frames: dict[tuple[str, ...], Floats] = {}
 
     def mean(self, nouns: tuple[str, ...], frames: tuple[str, ...], gain: Floats) -> Floats:
-        """[n] the mean over nouns and frames in each draw; NaN where none of the nouns was drawn."""
+        """Return [n] the mean over nouns and frames in each draw; NaN where none of the nouns was drawn."""
         if frames not in self.frames:
             self.frames[frames] = bootstrap_counts(len(frames), self.n, self.seed + 1 + len(self.frames))
         weights = self.nouns[:, [self.place[noun] for noun in nouns]]
@@ -104,7 +104,7 @@ class _Draws:
 
 
 def form_gains(table: SurprisalTable, word: SurprisalTable) -> FormGains:
-    """A form's gains and the word's on the nouns that have one in both, against mismatches among these nouns."""
+    """Return a form's gains and the word's on the nouns that have one in both, against mismatches among these nouns."""
     common = [n for n in word.nouns if n in set(table.nouns)]
     gain, own = same_category_items(table, common), same_category_items(word, common)
     both = ~np.isnan(noun_means(gain)) & ~np.isnan(noun_means(own))
@@ -113,7 +113,7 @@ def form_gains(table: SurprisalTable, word: SurprisalTable) -> FormGains:
 
 
 def same_category_items(table: SurprisalTable, nouns: Sequence[str]) -> Floats:
-    """[nouns, frames] gains (nats) against mismatches of the noun's own category, all among these nouns."""
+    """Return [nouns, frames] gains (nats) against mismatches of the noun's own category, all among these nouns."""
     where = {n: i for i, n in enumerate(table.nouns)}
     index = np.array([where[n] for n in nouns], dtype=np.int64)
     within = np.isin(table.env, index) & np.isin(table.target, index)
@@ -122,7 +122,7 @@ def same_category_items(table: SurprisalTable, nouns: Sequence[str]) -> Floats:
 
 
 def _ratio(pair: FormGains) -> float | None:
-    """The ratio of the two means; None without nouns, or where the word's mean is not positive."""
+    """Return the ratio of the two means; None without nouns, or where the word's mean is not positive."""
     if not pair.nouns:
         return None
     below = float(noun_means(pair.word).mean())

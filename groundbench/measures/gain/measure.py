@@ -48,17 +48,17 @@ class GainItems:
 
 
 def item_gains(table: SurprisalTable) -> Floats:
-    """D[v, k] in nats, [V, K]: see `GainItems.gain`. What clustered tests (and their paired differences) take."""
+    """Return D[v, k] in nats, [V, K]: see `GainItems.gain`. Clustered tests (and paired differences) take it."""
     return gain_items(table).gain
 
 
 def noun_gains(table: SurprisalTable) -> Floats:
-    """G(v) in nats, [V]; NaN for a noun without a valid item. What bootstraps over nouns take."""
+    """Return G(v) in nats, [V]; NaN for a noun without a valid item. Bootstraps over nouns take it."""
     return noun_means(item_gains(table))
 
 
 def noun_means(items: Floats) -> Floats:
-    """[V] from [V, K]: each noun's mean over its valid items, NaN if it has none."""
+    """Return [V] from [V, K]: each noun's mean over its valid items, NaN if it has none."""
     valid = ~np.isnan(items)
     return _mean(np.where(valid, items, 0.0).sum(1), valid.sum(1))
 
@@ -101,7 +101,7 @@ def measure_gain(
     probe: SurprisalTable | None = None,
     n_resamples: int = N_RESAMPLES,
 ) -> GainRecord:
-    """Everything reported of a gain: overall, same-category, per noun and category, interval and tests.
+    """Return everything reported of a gain: overall, same-category, per noun and category, interval and tests.
 
     Args:
         table: the scored items of one ENV form.
@@ -146,7 +146,7 @@ def measure_gain(
 
 
 def _columns(table: SurprisalTable) -> tuple[Ints, int]:
-    """The item column of each frame, and how many there are: the frame itself, or its rank among its noun's own."""
+    """Return the item column of each frame, and their number: the frame itself, or its rank among its noun's."""
     n_frames = len(table.frames)
     if table.frame_kind == "shared":
         return np.arange(n_frames), n_frames

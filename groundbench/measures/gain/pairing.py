@@ -13,7 +13,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def pair_rows(a: SurprisalTable, b: SurprisalTable) -> tuple[SurprisalTable, SurprisalTable]:
-    """Both tables cut to the (frame, env, target) rows that both hold, in one order and under `a`'s names.
+    """Return both tables cut to the (frame, env, target) rows that both hold, in one order and under `a`'s names.
 
     Nouns and frames are matched by name. A row that failed in one table is set to NaN in both: a gain is never
     taken over other mismatches on one side than on the other.
@@ -39,6 +39,6 @@ def pair_rows(a: SurprisalTable, b: SurprisalTable) -> tuple[SurprisalTable, Sur
 
 
 def _positions(names: tuple[str, ...], among: tuple[str, ...]) -> Ints:
-    """Where each name stands among others; -1 if it does not."""
+    """Return the position of each name among others; -1 if it is none."""
     where = {name: i for i, name in enumerate(among)}
     return np.array([where.get(name, -1) for name in names], dtype=np.int64)

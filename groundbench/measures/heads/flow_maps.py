@@ -22,7 +22,7 @@ Floats32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FlowMaps:
-    """What flows between the tokens of one prompt when its noun is predicted. T tokens, L mixers.
+    """The flow between the tokens of one prompt when its noun is predicted. T tokens, L mixers.
 
     Attributes:
         tokens: the prompt's tokens as text; `shown`: the positions of the ENV form. Of a picture the patches of a row
@@ -83,7 +83,7 @@ def measure_flow(
     form: str | None = None,
     loss: Loss = "first",
 ) -> FlowMaps:
-    """The flow matrices of one matched prompt: `noun` is shown in `frame` and its word asked for.
+    """Return the flow matrices of one matched prompt: `noun` is shown in `frame` and its word asked for.
 
     Args:
         noun, frame, form: by default the form's first noun, its first frame, and the testbed's default form.
@@ -127,7 +127,7 @@ def measure_flow(
 
 
 def _units(row: Encoded) -> list[tuple[int, str]]:
-    """(first position, name) of what stands for itself: every token, and of a picture each run of patches of one row
+    """Return (first position, name) of each unit: every token, and of an image each run of patches of one row
     on one side of the box's edge; the name of a token is left empty."""
     shown = set(row.env_positions)
     name: dict[int, str] = {}
@@ -143,7 +143,7 @@ def _units(row: Encoded) -> list[tuple[int, str]]:
 
 
 def _summed(flow: Floats32, starts: list[int]) -> Floats32:
-    """[U, U] of [T, T]: sums over the blocks that begin at these positions."""
+    """Return [U, U] of [T, T]: sums over the blocks that begin at these positions."""
     return np.asarray(np.add.reduceat(np.add.reduceat(flow, starts, axis=0), starts, axis=1), np.float32)
 
 
@@ -169,5 +169,5 @@ def _frame(testbed: Testbed, form: EnvForm, noun: Noun, name: str | None) -> Fra
 
 
 def _text(adapter: Adapter, ids: tuple[int, ...]) -> tuple[str, ...]:
-    """Tokens as text; as numbers where the adapter cannot show them."""
+    """Return tokens as text; as numbers where the adapter cannot show them."""
     return tuple(adapter.token_texts(ids)) if isinstance(adapter, Readable) else tuple(map(str, ids))

@@ -80,7 +80,7 @@ class HeadSaliency:
 
     @property
     def denominators(self) -> tuple[Denominator, ...]:
-        """What shares can be taken of."""
+        """The denominators of which shares can be taken."""
         return ("row",) if self.total_sum is None else ("row", "total")
 
     @property
@@ -108,7 +108,7 @@ class HeadSaliency:
         return [m.n_heads for m in self.mixers]
 
     def select(self, items: Sequence[int] | npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> HeadSaliency:
-        """The saliency of some items."""
+        """Return the saliency of some items."""
         chosen = np.arange(len(self))[np.asarray(items)]
         changed: dict[str, Any] = {}
         for name, values in self._parts().items():
@@ -117,7 +117,7 @@ class HeadSaliency:
 
     @classmethod
     def concat(cls, parts: Sequence[HeadSaliency]) -> HeadSaliency:
-        """The items of several parts of one measurement, in order."""
+        """Return the items of several parts of one measurement, in order."""
         joined: dict[str, Any] = {}
         for name in parts[0]._parts():
             values = [getattr(p, name) for p in parts]
@@ -125,7 +125,7 @@ class HeadSaliency:
         return replace(parts[0], **joined)
 
     def _parts(self) -> dict[str, Any]:
-        """Everything that has a value for each item."""
+        """Return everything that has a value for each item."""
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "mixers"}
         return {n: v for n, v in named.items() if v is not None}
 

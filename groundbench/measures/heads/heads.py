@@ -31,7 +31,7 @@ FLOOR = 1e-4
 
 @dataclass(frozen=True)
 class HeadRule:
-    """What makes a head an aggregate or a gather head in one instance (protocol §10).
+    """The definition of an aggregate or a gather head in one instance (protocol §10).
 
     Attributes:
         kind: `aggregate`: ENV form -> prediction position; `gather`: into the ENV form from tokens outside it.
@@ -115,7 +115,7 @@ def standard_rules(saliency: HeadSaliency) -> tuple[HeadRule, ...]:
 
 
 def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSaliency | None = None) -> HeadsRecord:
-    """Counts under one definition, with their references (protocol §10).
+    """Return counts under one definition, with their references (protocol §10).
 
     Counts are averaged over instances; intervals are two-way clustered by noun and frame.
 
@@ -155,7 +155,7 @@ def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSal
 
 
 def all_head_records(saliency: HeadSaliency, untrained: HeadSaliency | None = None) -> tuple[HeadsRecord, ...]:
-    """Every standard definition's record, the headline first."""
+    """Return every standard definition's record, the headline first."""
     return tuple(describe_heads(saliency, rule, untrained=untrained) for rule in standard_rules(saliency))
 
 
@@ -187,7 +187,7 @@ def _passes(found: Shares, rule: HeadRule) -> Bools:
 
 
 def _null_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
-    """Mean count for the null span over the items that have room for one; None if none has."""
+    """Compute the mean count for the null span over the items that have room for one; None if none has."""
     edge = _edge(saliency, rule, null=True)
     room = ~np.isnan(edge).all(1)
     return float(detected(saliency, rule, null=True)[room].sum(1).mean()) if room.any() else None
@@ -206,7 +206,7 @@ def _even_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
 
 
 def _by_head(saliency: HeadSaliency, found: Shares, passed: Bools, *, aggregate: bool) -> tuple[HeadCount, ...]:
-    """One entry for each head whose share is defined in some item."""
+    """Return one entry for each head whose share is defined in some item."""
     counts, kinds = [], saliency.head_kind
     for column in np.flatnonzero(~np.isnan(found.share).all(0)):
         share, lift, magnitude = (float(np.nanmean(x[:, column])) for x in (found.share, found.lift, found.magnitude))

@@ -78,7 +78,7 @@ def read_saliency(subject: Subject, options: HeadOptions) -> HeadSaliency:
 
 
 def saliency_options(options: HeadOptions) -> SaliencyOptions:
-    """The part of the options that one saliency pass needs."""
+    """Return the part of the options that one saliency pass needs."""
     return SaliencyOptions(denominator=resolved(options.denominator, "denominator"), loss=options.loss)
 
 

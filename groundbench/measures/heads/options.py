@@ -11,7 +11,7 @@ from groundbench.results.run import Denominator
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """How the saliency of heads is measured (protocol §8, §10); None is resolved by the model's size.
+    """The options of the measure `heads` (protocol §8, §10); None is resolved by the model's size.
 
     Attributes:
         denominator: a head's share is of the prediction `row`; `total` measures the whole of every head as well.

@@ -14,9 +14,9 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, Forward, Prefix, Trace
 from groundbench.api.errors import BadInputError, NonFiniteLogitsError, UnsupportedModelError
 from groundbench.engine import distributed as processes
+from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, common_prefix
 from groundbench.engine.contexts import Contexts, matched
-from groundbench.engine.scoring import is_out_of_memory
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.saliency_flow import flow_matrix, gradients, row_flow, target_loss, total_flow
 from groundbench.measures.heads.spans import env_mask, image_mask, null_mask
@@ -45,7 +45,7 @@ class SaliencyItem:
 
 @dataclass(frozen=True)
 class SaliencyOptions:
-    """How saliency is measured.
+    """The options of a saliency measurement.
 
     Attributes:
         denominator: `row` measures the prediction position's row only, on a cached prefix where the model allows it;
@@ -70,7 +70,7 @@ def measure_saliency(
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     advance: Callable[[int], None] | None = None,
 ) -> HeadSaliency:
-    """The saliency of every head for every item, in the items' order.
+    """Return the saliency of every head for every item, in the items' order.
 
     Args:
         seed: of the choice of null spans.
@@ -90,14 +90,20 @@ def measure_saliency(
     batches = list(_batches(items, options, batch_tokens))
 
     def measured(_: int, batch: list[int]) -> HeadSaliency:
-        return HeadSaliency.concat(list(_with_halving(adapter, [items[i] for i in batch], options, seed)))
+        return HeadSaliency.concat(
+            in_halves(
+                lambda some: _measure(adapter, some, options, seed),
+                [items[i] for i in batch],
+                name=lambda item: item.where,
+            )
+        )
 
     parts = processes.current().spread(batches, measured, advance=advance)
     return HeadSaliency.concat(parts).select(np.argsort([i for batch in batches for i in batch]))
 
 
 def flow_matrices(adapter: Adapter, item: SaliencyItem, loss: Loss = "first") -> tuple[list[tuple[int, Tensor]], float]:
-    """The flow matrices of one prompt (protocol §8), for plots, and its target's first surprisal in nats.
+    """Return the flow matrices of one prompt (protocol §8), for plots, and its target's first surprisal in nats.
 
     Returns:
         (layer, I [T, T]) for each mixer, where I[q, k] flows into q from k.
@@ -120,23 +126,6 @@ def _batches(items: Sequence[SaliencyItem], options: SaliencyOptions, batch_toke
 
 def _n_tokens(item: SaliencyItem, options: SaliencyOptions) -> int:
     return 1 if options.loss == "first" else len(item.target)
-
-
-def _with_halving(
-    adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions, seed: int
-) -> Iterator[HeadSaliency]:
-    try:
-        done = _measure(adapter, items, options, seed)
-    except (RuntimeError, MemoryError) as error:
-        if len(items) == 1 or not is_out_of_memory(error):
-            raise
-        done = None
-    if done is not None:
-        yield done
-        return
-    middle = len(items) // 2
-    yield from _with_halving(adapter, items[:middle], options, seed)
-    yield from _with_halving(adapter, items[middle:], options, seed)
 
 
 def _measure(adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyOptions, seed: int) -> HeadSaliency:
@@ -167,7 +156,7 @@ def _measure(adapter: Adapter, items: Sequence[SaliencyItem], options: SaliencyO
 
 
 def _reduce(trace: Trace, gradient: Tensor, env: Tensor, null: Tensor, options: SaliencyOptions) -> dict[str, Tensor]:
-    """What is kept of one mixer: [B, heads], or [B] for the sums of a layer's matrix."""
+    """Reduce one mixer to [B, heads], or [B] for the sums of a layer's matrix."""
     skip = options.skip_on_diagonal
     flow = row_flow(trace, gradient, gradient.shape[2] - 1, skip_on_diagonal=skip)
     # A sliding window's cache ends at the newest token but may not reach back to the first.
@@ -205,14 +194,14 @@ def _reduce(trace: Trace, gradient: Tensor, env: Tensor, null: Tensor, options: 
 
 
 def _reduce_image(trace: Trace, gradient: Tensor, image: Tensor, options: SaliencyOptions) -> dict[str, Tensor]:
-    """What flows from all patches to the prediction position, and how many there are: [B, heads] and [B]."""
+    """Sum the flow from all patches to the prediction position, and count them: [B, heads] and [B]."""
     flow = row_flow(trace, gradient, gradient.shape[2] - 1, skip_on_diagonal=options.skip_on_diagonal)
     kept = image[:, None, -flow.shape[2] :].to(flow)
     return {"image_edge": (flow.abs() * kept).sum(2), "image_span": image.sum(1).int()}
 
 
 def prediction_row(adapter: Adapter, item: SaliencyItem, options: SaliencyOptions) -> Floats32:
-    """[heads, T]: what flows from every token to the prediction position in each head, without sign (nats)."""
+    """Return [heads, T]: what flows from every token to the prediction position in each head, without sign (nats)."""
     traces, grads, _ = _backward(adapter, [item], options)
     rows = np.zeros((sum(t.mixer.n_heads for t in traces), len(item.row)), np.float32)
     first = 0
@@ -225,7 +214,7 @@ def prediction_row(adapter: Adapter, item: SaliencyItem, options: SaliencyOption
 
 @torch.no_grad()
 def _last_weights(trace: Trace, length: int) -> Tensor:
-    """[B, H, Tk]: a mixer's weights of the last of `length` query positions."""
+    """Return [B, H, Tk]: a mixer's weights of the last of `length` query positions."""
     return trace.weights(slice(length - 1, length))[:, :, 0].float()
 
 
@@ -263,7 +252,7 @@ def _prefix(adapter: Adapter, rows: Sequence[Encoded], options: SaliencyOptions)
 
 
 def _rows_can_be_cached(adapter: Adapter) -> bool:
-    """Whether every layer is attention with a cache.
+    """Return True if every layer is attention with a cache.
 
     A state-space layer's cache has no weights over the tokens it holds, and is written in place, which breaks the
     graph: there the whole prompt is run.
@@ -283,7 +272,7 @@ def _loss(out: Forward, items: Sequence[SaliencyItem], token: int) -> Tensor:
 
 
 def matched_items(contexts: Contexts) -> list[SaliencyItem]:
-    """Every matched prompt with its own noun's tokens for target."""
+    """Return every matched prompt with its own noun's tokens for target."""
     index, noun = matched(contexts)
     items = []
     for i, v in zip(index.tolist(), noun.tolist(), strict=True):

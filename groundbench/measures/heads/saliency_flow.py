@@ -31,13 +31,13 @@ def gradients(loss: Tensor, traces: Sequence[Trace]) -> list[Tensor]:
 
 @torch.no_grad()
 def row_flow(trace: Trace, gradient: Tensor, query: int, *, skip_on_diagonal: bool = False) -> Tensor:
-    """[B, H, Tk]: signed flow into one query position from every key (from itself last)."""
+    """Return [B, H, Tk]: signed flow into one query position from every key (from itself last)."""
     return _block(trace, gradient, trace.values.float(), slice(query, query + 1), skip_on_diagonal)[:, :, 0]
 
 
 @torch.no_grad()
 def flow_matrix(trace: Trace, gradient: Tensor, *, skip_on_diagonal: bool = False) -> Tensor:
-    """[B, Tq, Tk]: a layer's flow matrix I = |sum over heads of s|, for plots of short prompts."""
+    """Return [B, Tq, Tk]: a layer's flow matrix I = |sum over heads of s|, for plots of short prompts."""
     return _block(trace, gradient, trace.values.float(), slice(0, gradient.shape[2]), skip_on_diagonal).sum(1).abs()
 
 
@@ -100,7 +100,7 @@ def total_flow(
 
 
 def _block(trace: Trace, gradient: Tensor, values: Tensor, rows: slice, skip_on_diagonal: bool) -> Tensor:
-    """[B, H, r, keys]: signed flow into some query rows, from the keys that they may see."""
+    """Return [B, H, r, keys]: signed flow into some query rows, from the keys that they may see."""
     keys = values.shape[2] if trace.ahead else values.shape[2] - gradient.shape[2] + rows.stop
     flow = trace.weights(rows, keys)
     if skip_on_diagonal and trace.skip is not None:
@@ -121,7 +121,7 @@ def _even(trace: Trace, gradient: Tensor, values: Tensor, rows: slice) -> Tensor
 
 
 def _into(flow: Tensor, span: Tensor, rows: slice) -> Tensor:
-    """[B, H]: what flows into a span's tokens from tokens outside it; flow [B, H, r, keys]."""
+    """Return [B, H]: what flows into a span's tokens from tokens outside it; flow [B, H, r, keys]."""
     inside = span[:, rows]
     if not inside.any():
         return flow.new_zeros(flow.shape[:2])

@@ -1,4 +1,4 @@
-"""What each head alone does: matched surprisal with one head zeroed at a time (protocol §11, exploratory).
+"""The effect of each head alone: surprisal with one head zeroed at a time (protocol §11, exploratory).
 
 Each row of a batch has another head edited, and a pass starts at the edited layer from its saved residual; at the
 prediction position it runs one token on the cached prompt.
@@ -41,7 +41,7 @@ def sweep_heads(
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     advance: Callable[[int], None] | None = None,
 ) -> Floats:
-    """[items, heads] rise of the target's first-token surprisal (nats) when each head alone is zeroed.
+    """Return [items, heads] rise of the target's first-token surprisal (nats) when each head alone is zeroed.
 
     Args:
         positions: zero the head at the prediction position only, or at every position.
@@ -67,7 +67,7 @@ def sweep_heads(
 
 
 def lacking(info: ModelInfo) -> list[Capability]:
-    """What a sweep needs and the model lacks."""
+    """Return what a sweep needs and the model lacks."""
     return [c for c in NEEDED if not (info.can_edit if c == "edit" else c in info.capabilities)]
 
 

@@ -1,4 +1,4 @@
-"""Which tokens an edge starts from: the ENV span, and an equally long span of other words (protocol §10).
+"""The token spans at the start of an edge: the ENV span, and an equally long control span (protocol §10).
 
 Of an image: the patches that the object's box touches, and those of an equal box elsewhere in the image.
 """
@@ -18,7 +18,7 @@ from groundbench.api.testbed import Box
 
 
 def env_mask(rows: Sequence[Encoded], smear: int = 0) -> Tensor:
-    """[B, T] bool: the ENV tokens of rows of one length, never the prediction position.
+    """Return [B, T] bool: the ENV tokens of rows of one length, never the prediction position.
 
     `smear`: a short convolution spreads a token over that many later positions, which then count too (protocol §8).
 
@@ -32,17 +32,17 @@ def env_mask(rows: Sequence[Encoded], smear: int = 0) -> Tensor:
 
 
 def image_mask(rows: Sequence[Encoded], smear: int = 0) -> Tensor:
-    """[B, T] bool: the patches of the prompt's images, as far as their places are known."""
+    """Return [B, T] bool: the patches of the prompt's images, as far as their places are known."""
     return smeared(_mask([patch_positions(row) for row in rows], len(rows[0])), smear)
 
 
 def patch_positions(row: Encoded) -> list[int]:
-    """The token positions of every patch of the prompt's images, grid by grid, row by row."""
+    """Return the token positions of every patch of the prompt's images, grid by grid, row by row."""
     return [p for g in row.grids for a, b in g.spans(range(g.rows), range(g.columns)) for p in range(a, b)]
 
 
 def null_mask(rows: Sequence[Encoded], smear: int = 0, seed: int = 0) -> Tensor:
-    """[B, T] bool: for each row a run of other tokens, as long as its ENV form; empty where there is no room.
+    """Return [B, T] bool: for each row a run of other tokens, as long as its ENV form; empty where there is no room.
 
     The run lies clear of the (smeared) ENV span and of the prediction position. It is drawn from the seed and the
     row's own tokens, so it depends neither on the batch nor on the order of items. Where the ENV form is an object in
@@ -58,7 +58,7 @@ def null_mask(rows: Sequence[Encoded], smear: int = 0, seed: int = 0) -> Tensor:
 
 
 def smeared(mask: Tensor, smear: int) -> Tensor:
-    """The mask with each token's next `smear` positions, clipped before the prediction position."""
+    """Return the mask with each token's next `smear` positions, clipped before the prediction position."""
     wide = mask.clone()
     for step in range(1, smear + 1):
         wide[:, step:] |= mask[:, :-step]
@@ -83,7 +83,7 @@ def _null_run(
 
 
 def _null_boxes(row: Encoded, images: Sequence[int], seed: int) -> list[int]:
-    """The patches of a null box in each of these images; none where one of them has no room."""
+    """Return the patches of a null box in each of these images; none where one of them has no room."""
     positions: list[int] = []
     for image in images:
         handle = zlib.crc32(str(row.images[image]).encode())
@@ -96,7 +96,7 @@ def _null_boxes(row: Encoded, images: Sequence[int], seed: int) -> list[int]:
 
 
 def _elsewhere(grids: Sequence[Grid], box: Box | None, draw: np.random.Generator) -> list[int]:
-    """The patches of an equal box elsewhere in an image, moved by whole patches of its finest grid; or none.
+    """Return the patches of an equal box elsewhere in an image, moved by whole patches of its finest grid; or none.
 
     Where an image is tiled or shown twice the box moves in all its grids alike; it must cover as many patches in all
     as the object's does, and none of them.

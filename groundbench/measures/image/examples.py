@@ -33,7 +33,7 @@ RULE = (
 
 
 def choose_items(table: SurprisalTable, shown: int = SHOWN) -> list[tuple[int, int]]:
-    """(noun, frame) of the items that are shown, by falling gain of the noun; see `RULE`. Nothing is drawn."""
+    """Return (noun, frame) of the items that are shown, by falling gain of the noun; see `RULE`. Nothing is drawn."""
     gains = gain_items(table).gain
     by_noun = noun_means(gains)
     order = np.argsort(-by_noun, kind="stable")
@@ -43,7 +43,7 @@ def choose_items(table: SurprisalTable, shown: int = SHOWN) -> list[tuple[int, i
 
 
 def _median_frame(table: SurprisalTable, gains: Floats, noun: int) -> int:
-    """The frame (index) in which the noun's gain is its (lower) median."""
+    """Return the frame (index) in which the noun's gain is its (lower) median."""
     own = np.flatnonzero((table.frame_nouns < 0) | (table.frame_nouns == noun))
     found = np.flatnonzero(~np.isnan(gains))
     middle = found[np.argsort(gains[found], kind="stable")[(len(found) - 1) // 2]]
@@ -95,17 +95,17 @@ def keep_pictures(
 
 
 def rule_for(pictures: Sequence[Picture]) -> str:
-    """How they were chosen."""
+    """Say by which rule they were chosen."""
     return RULE.format(n=len(pictures))
 
 
 def _own_column(table: SurprisalTable, noun: int, frame: int) -> int:
-    """A per-noun frame's place among its noun's own."""
+    """Return a per-noun frame's place among its noun's own."""
     return int(np.flatnonzero(np.flatnonzero(table.frame_nouns == noun) == frame)[0])
 
 
 def _shown(prompt: Prompt) -> ImageSegment:
-    """The picture with the noun's object, or else the first."""
+    """Return the picture with the noun's object, or else the first."""
     images = [s for s in prompt.segments if isinstance(s, ImageSegment)]
     return next((s for s in images if s.box is not None), images[0])
 
@@ -122,7 +122,7 @@ def _write(segment: ImageSegment, path: Path) -> None:
 
 
 def _map(heads: Literal["all", "crossfit"], row: npt.NDArray[np.float32], chosen: Bools, item: SaliencyItem) -> ReadMap:
-    """What the chosen heads read on each patch of the picture that is shown."""
+    """Sum the chosen heads' saliency on each patch of the shown image."""
     boxed = [k for k, box in enumerate(item.row.boxes) if box is not None]
     image = boxed[0] if boxed else 0
     grids = [g for g in item.row.grids if g.image == image]
@@ -140,13 +140,13 @@ def _map(heads: Literal["all", "crossfit"], row: npt.NDArray[np.float32], chosen
 
 
 def _patches(flow: Floats, grid: Grid) -> Floats:
-    """[rows, columns] of one grid."""
+    """Return [rows, columns] of one grid."""
     begins = grid.start + grid.pitch * np.arange(grid.rows)
     return np.asarray(flow[begins[:, None] + np.arange(grid.columns)], np.float64)
 
 
 def _on_fine_grid(flow: Floats, grid: Grid) -> Floats:
-    """[FINE, FINE] over the whole picture: each cell has its part of the patch that its centre lies in."""
+    """Return [FINE, FINE] over the whole picture: each cell has its part of the patch that its centre lies in."""
     left, top, right, bottom = grid.region
     centre = (np.arange(FINE) + 0.5) / FINE
     across = np.floor((centre - left) / (right - left) * grid.columns).astype(int)

@@ -59,7 +59,7 @@ def measure(
 
 
 def _swap(subject: Subject, options: ImageOptions, region: Region) -> SwapRecord | None:
-    """The swap test of one region; None where the adapter cannot exchange patches."""
+    """Return the swap test of one region; None where the adapter cannot exchange patches."""
     return measure_swap(
         subject.adapter,
         subject.contexts,
@@ -73,7 +73,7 @@ def _swap(subject: Subject, options: ImageOptions, region: Region) -> SwapRecord
 
 
 def _lists(subject: Subject, saliency: HeadSaliency | None) -> MapHeads:
-    """[items, heads] the lists of heads that are looked through."""
+    """Return [items, heads] the lists of heads that are looked through."""
     if saliency is None:
         return {}
     return {"all": np.ones(saliency.edge.shape, bool), "crossfit": crossfit_heads(subject, saliency)}

@@ -9,7 +9,7 @@ from groundbench.api.errors import BadInputError
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """How image forms are measured (protocol §10, §14 B); None is resolved by the model's size.
+    """The options of the measure `image` (protocol §10, §14 B); None is resolved by the model's size.
 
     Attributes:
         swap_rings: also exchange the object's box with so many rings of patches around it, for each of these numbers,

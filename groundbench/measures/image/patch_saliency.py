@@ -1,4 +1,4 @@
-"""Where in the picture heads read: saliency per patch inside the object's box against outside it (protocol §10)."""
+"""Saliency of heads per patch inside the object's box against outside it (protocol §10)."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def crossfit_heads(subject: Subject, saliency: HeadSaliency) -> Bools:
 
 
 def patch_counts(saliency: HeadSaliency) -> tuple[Floats, Floats] | None:
-    """[items] patches in the object's box, and in the whole picture; None where they are not known."""
+    """Return [items] patches in the object's box, and in the whole picture; None where they are not known."""
     if saliency.image_span is None or not saliency.image_span.any():
         return None
     return saliency.span.min(1).astype(np.float64), saliency.image_span.min(1).astype(np.float64)
 
 
 def read_patches(saliency: HeadSaliency, chosen: Bools, heads: Literal["all", "crossfit"]) -> PatchReading | None:
-    """What the chosen heads [items, heads] read inside and outside the box.
+    """Compare the saliency of the chosen heads [items, heads] inside and outside the box.
 
     None where no patch lies outside a box (a form whose ENV is the whole picture), or patches are not known.
     """
@@ -64,7 +64,7 @@ def read_patches(saliency: HeadSaliency, chosen: Bools, heads: Literal["all", "c
 
 
 def _per_patch(saliency: HeadSaliency, chosen: Bools, in_box: Floats, in_all: Floats) -> tuple[Floats, ...]:
-    """[items] inside, outside and null over the mean patch, the box's share, and its part of the patches."""
+    """Return [items] inside, outside and null over the mean patch, the box's share, and its part of the patches."""
     assert saliency.image_edge is not None
     box, image = ((values * chosen).sum(1, dtype=np.float64) for values in (saliency.edge, saliency.image_edge))
     null = np.where(chosen, saliency.null_edge, 0.0).sum(1, dtype=np.float64)

@@ -31,7 +31,7 @@ MISMATCHES = 2
 
 @dataclass(frozen=True)
 class Region:
-    """What changes places: the box with `rings` rings of patches around it, or the `whole` picture."""
+    """The exchanged region: the box with `rings` rings of patches around it, or the `whole` image."""
 
     rings: int = 0
     whole: bool = False
@@ -42,7 +42,7 @@ class Region:
         return "swap-whole" if self.whole else f"swap-rings-{self.rings}" if self.rings else "swap"
 
     def positions(self, row: Encoded) -> list[int]:
-        """The token positions of its patches in a row, in order.
+        """Return the token positions of its patches in a row, in order.
 
         A ring is as wide as a patch of the picture's finest grid, in all of its grids: tiles and a small version of the
         whole cover the same region. Where the ENV form is the whole picture, so is every region.
@@ -130,7 +130,7 @@ def measure_swap(
 
 
 def _pairs(contexts: Contexts, items: int, mismatches: int, seed: int) -> Iterator[_Pair]:
-    """A seeded sample of items, each with a seeded sample of the other nouns that its frame shows."""
+    """Yield a seeded sample of items, each with a seeded sample of the other nouns that its frame shows."""
     rng = np.random.default_rng(seed)
     index, noun = matched(contexts)
     for item in np.sort(rng.permutation(len(index))[:items]).tolist():
@@ -143,7 +143,7 @@ def _pairs(contexts: Contexts, items: int, mismatches: int, seed: int) -> Iterat
 
 
 def _alike(a: Encoded, b: Encoded) -> bool:
-    """Whether the patches of two rows stand in the same places."""
+    """Return True if the patches of two rows stand in the same places."""
     return bool(a.grids) and a.grids == b.grids and len(a) == len(b)
 
 
@@ -155,7 +155,7 @@ def _swapped(
     batch_tokens: int,
     store: RunStore | None,
 ) -> Floats:
-    """[pairs] the gain with the patches of the region of the matched picture exchanged."""
+    """Return [pairs] the gain with the patches of the region of the matched picture exchanged."""
     rows: list[Encoded] = []
     for p in pairs:
         a, b = contexts.rows[p.matched], contexts.rows[p.mismatched]
@@ -176,7 +176,7 @@ def _swapped(
 
 
 def _untouched(contexts: Contexts, table: SurprisalTable, index: npt.NDArray[np.int64]) -> Floats:
-    """[pairs] the gain of the same pairs as the table has it."""
+    """Return [pairs] the gain of the same pairs as the table has it."""
     n = len(table.nouns)
     keys = (table.frame * n + table.env) * n + table.target
     order = np.argsort(keys)

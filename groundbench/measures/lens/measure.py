@@ -76,7 +76,7 @@ def measure(
 
 
 def trained_lens(subject: Subject, fold: LensFold, options: LensOptions) -> TunedLens:
-    """The lens of one fold; read from the run directory where one trained alike is there already."""
+    """Return the lens of one fold; read from the run directory where one trained alike is there already."""
     adapter, store, advance = subject.adapter, subject.store, subject.advance
     name = file_name(f"{subject.contexts.form.name}-{fold.name}.safetensors")
     path = None if store is None else store.directory / "lens" / name

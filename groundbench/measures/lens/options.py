@@ -11,7 +11,7 @@ from groundbench.engine.subject import resolved
 
 @dataclass(frozen=True)
 class LensOptions:
-    """How a lens is trained and read (protocol §9); None is resolved by the model's depth and vocabulary.
+    """The options of the measure `lens` (protocol §9); None is resolved by the model's depth and vocabulary.
 
     Attributes:
         layers: which layers, from 1; the last is always read too.

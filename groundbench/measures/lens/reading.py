@@ -13,22 +13,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, Encoded, Prefix
-from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
+from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.engine import distributed as processes
-from groundbench.engine.batching import Batch, make_plan
+from groundbench.engine.batch_runner import BatchRunner, Part
+from groundbench.engine.batching import make_plan
 from groundbench.engine.contexts import Contexts
 from groundbench.engine.run_directory import Array, RunStore
-from groundbench.engine.scoring import (
-    DEFAULT_BATCH_TOKENS,
-    by_context,
-    first_tokens,
-    is_out_of_memory,
-    n_contexts,
-    picked,
-    table_of,
-)
+from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, first_tokens, picked, table_of
 from groundbench.measures.lens.training import PASS_STATES, kl_divergence, require_hidden
 from groundbench.measures.lens.tuned_lens import TunedLens
 
@@ -74,7 +65,7 @@ def read_lenses(
     stage: str = "lens",
     advance: Callable[[int], None] | None = None,
 ) -> tuple[LensReading, ...]:
-    """The surprisal of the first token of every target in every context, at some layers and the last.
+    """Return the surprisal of the first token of every target in every context, at some layers and the last.
 
     Args:
         layers: below the last; every tuned lens must have a translator for each.
@@ -93,17 +84,7 @@ def read_lenses(
     marks = ["logit" if lens is None else lens.digest() for lens in lenses]
     parts = None if store is None else store.stage(stage, {**plan.summary(), "lenses": marks, "layers": list(layers)})
     reader = _Reader(adapter, contexts, lenses, tuple(layers))
-
-    def finished(number: int, batch: Batch) -> Array:
-        done = None if parts is None else parts.load(number)
-        if done is None or len(done) != len(batch.contexts):
-            done = reader.run(batch)
-            if parts is not None:
-                parts.write(number, done)
-        return done
-
-    arrays = processes.current().spread(plan.batches, finished, size=n_contexts, advance=advance)
-    read = by_context(plan.batches, arrays)
+    read = BatchRunner(adapter, contexts, plan, reader.read, parts, fault=reader.fault).run(advance)
     return tuple(_reading(contexts, read, k, (*layers, info.n_layers)) for k in range(len(lenses)))
 
 
@@ -125,32 +106,19 @@ def _joined(a: SurprisalTable, b: SurprisalTable) -> SurprisalTable:
     )
 
 
+@dataclass(frozen=True)
 class _Reader:
-    """Runs batches; remembers the last shared prefix."""
+    """What lenses tell of a batch."""
 
-    def __init__(self, adapter: Adapter, contexts: Contexts, lenses: Sequence[Lens], layers: tuple[int, ...]) -> None:
-        self.adapter, self.contexts, self.lenses, self.layers = adapter, contexts, lenses, layers
-        self.prefix_row: Encoded | None = None
-        self.prefix: Prefix | None = None
+    adapter: Adapter
+    contexts: Contexts
+    lenses: Sequence[Lens]
+    layers: tuple[int, ...]
 
-    def run(self, batch: Batch) -> Array:
-        """[B, lenses, layers, targets + 1]: surprisals, and in the last column the KL; halved where memory runs out."""
-        try:
-            return self._run(batch)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-        n = len(batch.contexts)
-        if n == 1:
-            where = self.contexts.prompts[batch.contexts[0]].where
-            raise GroundbenchError(f"{where}: one context alone does not fit into memory; try a smaller --dtype")
-        return np.concatenate([self.run(replace(batch, contexts=c)) for c in _halves(batch.contexts)])
-
-    @torch.no_grad()
-    def _run(self, batch: Batch) -> Array:
-        rows = [self.contexts.rows[i].after(batch.start) for i in batch.contexts]
-        out = self.adapter.forward(rows, prefix=self._shared(rows[0].upto(batch.start)), hidden=self.layers)
-        first = first_tokens(self.contexts, batch)
+    def read(self, part: Part) -> Tensor:
+        """Return [B, lenses, layers, targets + 1]: surprisals, and in the last column the KL."""
+        out = self.adapter.forward(part.rows, prefix=part.prefix, hidden=self.layers)
+        first = first_tokens(self.contexts, part.contexts)
         model = _columns(out.logits, out.logits, first)
         read = []
         for lens in self.lenses:
@@ -160,25 +128,16 @@ class _Reader:
                 read.append(_columns(out.logits, self.adapter.unembed(seen, normed=False).float(), first))
             read.append(model)
         values = torch.stack(read, 1)
-        return self._checked(batch, values.view(len(rows), len(self.lenses), len(self.layers) + 1, -1))
+        return values.view(len(part.rows), len(self.lenses), len(self.layers) + 1, -1)
 
-    def _shared(self, row: Encoded) -> Prefix | None:
-        if not row.ids:
-            return None
-        if row != self.prefix_row or self.prefix is None:
-            self.prefix = self.adapter.prefill([row])
-            self.prefix_row = row
-        return self.prefix
-
-    def _checked(self, batch: Batch, values: Tensor) -> Array:
-        finite = torch.isfinite(values).all(-1).all(1)
-        if not bool(finite.all()):
-            row, layer = (int(x) for x in (~finite).nonzero()[0])
-            raise NonFiniteLogitsError(
-                f"{self.contexts.prompts[batch.contexts[row]].where}: the lens of {self.adapter.info.name} gives NaN "
-                f"or infinite logits at layer {(*self.layers, self.adapter.info.n_layers)[layer]}; try --dtype float32"
-            )
-        return values.cpu().numpy().astype(np.float32)
+    def fault(self, part: Part, values: Tensor, row: int) -> str:
+        """Return the message on a row that is not finite, with its first such layer."""
+        finite = torch.isfinite(values[row]).all(-1).all(0)
+        layer = (*self.layers, self.adapter.info.n_layers)[int((~finite).nonzero()[0])]
+        return (
+            f"{self.contexts.prompts[part.contexts[row]].where}: the lens of {self.adapter.info.name} gives NaN "
+            f"or infinite logits at layer {layer}; try --dtype float32"
+        )
 
 
 def _columns(model: Tensor, lens: Tensor, first: Tensor) -> Tensor:
@@ -186,8 +145,3 @@ def _columns(model: Tensor, lens: Tensor, first: Tensor) -> Tensor:
     surprisal = torch.logsumexp(lens, -1, keepdim=True) - picked(lens, first)
     kl = kl_divergence(model.log_softmax(-1), lens.log_softmax(-1))
     return torch.cat([surprisal, kl[:, None]], 1)
-
-
-def _halves(contexts: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    middle = len(contexts) // 2
-    return contexts[:middle], contexts[middle:]

@@ -83,7 +83,7 @@ def train_lens(
 
 
 def training_key(rows: Sequence[Encoded], options: LensOptions, seed: int) -> dict[str, object]:
-    """What decides the translators besides the model: the options and a hash of the text."""
+    """Return what decides the translators besides the model: the options and a hash of the text."""
     text = hashlib.sha256(repr([(r.ids, r.images) if r.images else r.ids for r in rows]).encode()).hexdigest()[:16]
     kept = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(options).items()}
     return {**kept, "seed": seed, "text": text}
@@ -112,7 +112,7 @@ def hidden_states(
     seed: int = 0,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
 ) -> Tensor:
-    """[layers, P, d] hidden states at the rows' distinct positions, in the model's dtype, on the CPU.
+    """Return [layers, P, d] hidden states at the rows' distinct positions, in the model's dtype, on the CPU.
 
     Rows are taken in a seeded order until they hold enough positions.
     """
@@ -152,7 +152,7 @@ def _distinct_positions(rows: Sequence[Encoded], wanted: int, seed: int) -> dict
 
 
 def _batches(chosen: dict[int, np.ndarray], rows: Sequence[Encoded], tokens: int) -> Iterator[list[int]]:
-    """Rows of one length, under a budget of tokens."""
+    """Yield rows of one length, under a budget of tokens."""
     groups: dict[int, list[int]] = {}
     for i in chosen:
         groups.setdefault(len(rows[i]), []).append(i)
@@ -186,7 +186,7 @@ class _Translators:
         self.parameters = [self.matrix, self.shift]
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """[L, B, d] -> [L, B, d]."""
+        """Return [L, B, d] -> [L, B, d]."""
         return hidden + self.size * (((hidden - self.mean) / self.spread) @ self.matrix + self.shift)
 
     @torch.no_grad()

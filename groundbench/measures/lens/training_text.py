@@ -1,4 +1,4 @@
-"""What a tuned lens is trained on: never the prompts that it is read in (protocol §9)."""
+"""The text that a tuned lens is trained on: never the prompts that it is read in (protocol §9)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class HeldoutText(Protocol):
     name: str
 
     def tokenizer(self) -> Any:
-        """Its word-level tokenizer."""
+        """Return its word-level tokenizer."""
         ...
 
     def heldout(self, *, rows: int, length: int) -> Ints:
-        """Token ids [rows, length] that no model was trained on, filled up with the pad token."""
+        """Return token ids [rows, length] that no model was trained on, filled up with the pad token."""
         ...
 
 
@@ -49,7 +49,7 @@ def lens_folds(
     *,
     seed: int = 0,
 ) -> tuple[tuple[LensFold, ...], str]:
-    """The folds, and one sentence on what the lens was trained on.
+    """Return the folds, and one sentence on what the lens was trained on.
 
     Models of a testbed with a corpus: one lens, from the corpus' held-out rows. All others: the testbed's own prompts,
     cross-fitted: a lens trained on one half of the frames is read in the other half. No folds where there is one frame.

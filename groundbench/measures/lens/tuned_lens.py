@@ -40,7 +40,7 @@ class TunedLens:
 
     @classmethod
     def identity(cls, info: ModelInfo, layers: tuple[int, ...]) -> TunedLens:
-        """The untrained lens: read through it, every layer gives what the logit lens gives."""
+        """Return the untrained lens: read through it, every layer gives what the logit lens gives."""
         weight = torch.zeros(len(layers), info.d_model, info.d_model, device=info.device)
         return cls(info.fingerprint, layers, weight, torch.zeros(len(layers), info.d_model, device=info.device))
 
@@ -53,7 +53,7 @@ class TunedLens:
         return hidden + hidden @ self.weight[k] + self.bias[k]
 
     def to(self, device: str) -> TunedLens:
-        """The same lens with its tensors on a device."""
+        """Return the same lens with its tensors on a device."""
         return replace(self, weight=self.weight.to(device), bias=self.bias.to(device))
 
     def digest(self) -> str:

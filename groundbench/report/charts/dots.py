@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Layout:
-    """How rows are laid out; `include` are values that must be in view; `labels` is the width of the names."""
+    """The layout of rows; `include` are values that must be in view; `labels` is the width of the names."""
 
     x_label: str
     width: int = 420
@@ -49,13 +49,13 @@ class Layout:
 
 
 def value_range(rows: Sequence[Row], include: Sequence[float] = (0.0,)) -> tuple[float, float]:
-    """The range of everything drawn in the rows: several panels share it."""
+    """Return the range of everything drawn in the rows: several panels share it."""
     values = [v for r in rows for v in (r.value, r.low, r.high, r.other, r.tick, *r.cloud)]
     return domain(values, include)
 
 
 def dot_plot(rows: Sequence[Row], layout: Layout, title: str, summary: str) -> Markup:
-    """One row for each entry, as one accessible SVG.
+    """Return one row for each entry, as one accessible SVG.
 
     A row draws, where known: its cloud as faint dots, the line from `other` to `value`, its interval as a whisker,
     `other` as a ring, `tick` as an upright stroke, and `value` as a dot.

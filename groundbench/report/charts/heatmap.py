@@ -15,7 +15,7 @@ Head = tuple[int, int]
 
 @dataclass(frozen=True)
 class MapStyle:
-    """What the colours mean: the value at full colour, its unit, and the value from which a head is marked.
+    """The meaning of colours: the value at full colour, its unit, and the value from which a head is marked.
 
     Negative values take the other hue. Heads without a value are left hollow.
     """
@@ -30,7 +30,7 @@ class MapStyle:
 def heat_map(
     heads: Sequence[Head], values: Mapping[Head, float], style: MapStyle, title: str, summary: str, width: int = 420
 ) -> Markup:
-    """The map as one accessible SVG.
+    """Return the map as one accessible SVG.
 
     Args:
         heads: every head as (layer from 1, head from 0); layers may have different numbers of heads.

@@ -29,7 +29,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axes:
-    """How a chart is laid out; `zero` draws the line at 0 and keeps it in view."""
+    """The layout of a chart; `zero` draws the line at 0 and keeps it in view."""
 
     x_label: str
     y_label: str
@@ -63,7 +63,7 @@ class _Plot:
 
 
 def line_chart(series: Sequence[Series], axes: Axes, title: str, summary: str, names: bool = True) -> Markup:
-    """The chart as one accessible SVG; without `names` at the lines' ends where a legend has them."""
+    """Return the chart as one accessible SVG."""
     plot = _Plot(axes, series)
     parts = [*_grid(plot)]
     for s in series:
@@ -93,7 +93,7 @@ def _grid(plot: _Plot) -> Iterator[Markup]:
 
 
 def _runs(s: Series, values: Values) -> Iterator[list[tuple[float, float]]]:
-    """The unbroken stretches of a line."""
+    """Yield the unbroken stretches of a line."""
     run: list[tuple[float, float]] = []
     for x, y in zip(s.x, values, strict=True):
         if y is None:
@@ -131,7 +131,7 @@ def _line(plot: _Plot, s: Series) -> Iterator[Markup]:
 
 
 def _end_labels(plot: _Plot) -> list[Markup]:
-    """Names at the lines' ends, pushed apart where they would overlap."""
+    """Return names at the lines' ends, pushed apart where they would overlap."""
     ends = []
     for s in plot.series:
         known = [y for y in s.y if y is not None]

@@ -25,7 +25,7 @@ class Grid:
 
 
 def matrix_chart(grid: Grid, title: str, summary: str) -> Markup:
-    """The matrix as one accessible SVG."""
+    """Return the matrix as one accessible SVG."""
     left = 12 + 6.4 * max((len(_short(r)) for r in grid.rows), default=4)
     top = 26 + 5.0 * max((len(_short(c)) for c in grid.columns), default=4)
     cell = min(44.0, (WIDTH - left - 8) / max(1, len(grid.columns)))
@@ -48,7 +48,7 @@ def matrix_chart(grid: Grid, title: str, summary: str) -> Markup:
 
 
 def _short(name: str) -> str:
-    """A form's name without what all translations share."""
+    """Return a form's name without what all translations share."""
     return name.removeprefix("translation-")
 
 

@@ -17,7 +17,7 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """The pixel of a value."""
+        """Return the pixel of a value."""
         if self.high == self.low:
             return (self.start + self.end) / 2
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
@@ -31,7 +31,7 @@ class Scale:
 
 
 def round_step(span: float, about: int) -> float:
-    """The step among 1, 2, 2.5, 5 times a power of ten that gives about so many ticks."""
+    """Return the step among 1, 2, 2.5, 5 times a power of ten that gives about so many ticks."""
     if span <= 0:
         return 1.0
     raw = span / max(about, 1)
@@ -40,7 +40,7 @@ def round_step(span: float, about: int) -> float:
 
 
 def domain(values: Iterable[float | None], include: Iterable[float] = (), pad: float = 0.04) -> tuple[float, float]:
-    """The range of the known values and of `include`, padded; (0, 1) where nothing is known."""
+    """Return the range of the known values and of `include`, padded; (0, 1) where nothing is known."""
     known = [v for v in (*values, *include) if v is not None]
     if not known:
         return 0.0, 1.0
@@ -51,7 +51,7 @@ def domain(values: Iterable[float | None], include: Iterable[float] = (), pad: f
 
 
 def tick_label(value: float, step: float) -> str:
-    """A tick's label with as many decimals as its step needs; thousands with a thin space, a true minus sign."""
+    """Return a tick's label with as many decimals as its step needs; thousands with a thin space, a true minus sign."""
     decimals = 0
     while decimals < 6 and abs(round(step, decimals) - step) > step * 1e-6:
         decimals += 1

@@ -24,7 +24,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class ScatterAxes:
-    """How a plot is laid out; both axes have 0 in view."""
+    """The layout of a scatter plot; both axes have 0 in view."""
 
     x_label: str
     y_label: str
@@ -33,7 +33,7 @@ class ScatterAxes:
 
 
 def scatter_chart(dots: Sequence[Dot], axes: ScatterAxes, title: str, summary: str) -> Markup:
-    """The plot as one accessible SVG."""
+    """Return the plot as one accessible SVG."""
     x = Scale(*domain([d.x for d in dots], (0.0,)), 44, axes.width - 34)
     y = Scale(*domain([d.y for d in dots], (0.0,)), axes.height - 36, 22)
     parts: list[Markup] = []

@@ -13,7 +13,7 @@ Number = float | int
 
 
 def el(name: str, *children: Markup | str, **attributes: str | Number | None) -> Markup:
-    """An SVG element; strings are escaped, numbers rounded to 0.1 pixel, None attributes left out.
+    """Return an SVG element; strings are escaped, numbers rounded to 0.1 pixel, None attributes left out.
 
     `class_` is written `class`, and `_` in other names becomes `-` (`text_anchor`).
     """
@@ -31,7 +31,7 @@ def el(name: str, *children: Markup | str, **attributes: str | Number | None) ->
 
 @lru_cache(4096)
 def _quoted(text: str) -> str:
-    """Text inside quotes; attributes hold the same few classes and anchors thousands of times."""
+    """Return text inside quotes; attributes hold the same few classes and anchors thousands of times."""
     return html_escape(text)
 
 
@@ -41,40 +41,40 @@ def _written(key: str) -> str:
 
 
 def _trusted(text: str) -> Markup:
-    """Markup of text made of escaped parts; a plain conversion, since pages hold thousands of elements."""
+    """Mark text made of escaped parts as markup; a plain conversion, since pages hold thousands of elements."""
     return str.__new__(Markup, text)
 
 
 def px(value: Number) -> str:
-    """A coordinate with at most one decimal."""
+    """Return a coordinate with at most one decimal."""
     return f"{value:.1f}".removesuffix(".0")
 
 
 def text(x: Number, y: Number, label: str, class_: str = "", anchor: str | None = None) -> Markup:
-    """A text element; `anchor` is start (the default), middle or end."""
+    """Return a text element; `anchor` is start (the default), middle or end."""
     return el("text", label, x=x, y=y, class_=class_ or None, text_anchor=anchor)
 
 
 def line(x1: Number, y1: Number, x2: Number, y2: Number, class_: str) -> Markup:
-    """A straight line."""
+    """Return a straight line."""
     ends = f'x1="{px(x1)}" y1="{px(y1)}" x2="{px(x2)}" y2="{px(y2)}"'
     return _trusted(f'<line {ends} class="{_quoted(class_)}"/>')
 
 
 def dot(x: Number, y: Number, r: Number, class_: str, hint: str = "") -> Markup:
-    """A circle, with a hint shown under the pointer."""
+    """Return a circle, with a hint shown under the pointer."""
     start = f'<circle cx="{px(x)}" cy="{px(y)}" r="{px(r)}" class="{_quoted(class_)}"'
     return _trusted(f"{start}><title>{html_escape(hint)}</title></circle>" if hint else f"{start}/>")
 
 
 def diamond(x: Number, y: Number, r: Number, class_: str, hint: str = "") -> Markup:
-    """A square on its corner: a mark that differs from a dot by shape, not by colour alone."""
+    """Return a square on its corner: a mark that differs from a dot by shape, not by colour alone."""
     d = f"M{px(x)} {px(y - r)}L{px(x + r)} {px(y)}L{px(x)} {px(y + r)}L{px(x - r)} {px(y)}Z"
     return el("path", *([el("title", hint)] if hint else []), d=d, class_=class_)
 
 
 def path(points: Iterable[tuple[float, float]], class_: str, close: bool = False) -> Markup:
-    """A line through points, closed to an area if asked."""
+    """Return a line through points, closed to an area if asked."""
     d = "L".join(f"{px(x)} {px(y)}" for x, y in points)
     return el("path", d=f"M{d}{'Z' if close else ''}", class_=class_)
 
@@ -82,7 +82,7 @@ def path(points: Iterable[tuple[float, float]], class_: str, close: bool = False
 def canvas(
     width: Number, height: Number, title: str, summary: str, parts: Iterable[Markup], class_: str = ""
 ) -> Markup:
-    """The <svg> with role, title and description, scaled to its column."""
+    """Return the <svg> with role, title and description, scaled to its column."""
     body = _trusted("".join(parts))
     mark = blake2b(f"{title}{summary}{width}{body}".encode(), digest_size=6).hexdigest()
     return el(

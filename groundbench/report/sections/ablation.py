@@ -17,11 +17,15 @@ LEGEND = (
 
 
 def ablation_section(model: ModelRecord, ablations: tuple[AblationRecord, ...]) -> Section:
-    """Gain (and matched surprisal) untouched, with the heads cut, and with each draw of controls cut."""
+    """Show gain (and matched surprisal) untouched, with the heads cut, and with each draw of controls cut."""
     if not model.mixers:
         return Section("ablation", TITLE, missing=f"{model.architecture} has no heads to cut.")
     if not ablations:
-        return Section("ablation", TITLE, missing="Ablations were not measured in this run.")
+        return Section(
+            "ablation",
+            TITLE,
+            missing="Ablations were not measured in this run: groundbench run MODEL --measure gain,heads,ablation.",
+        )
     figures = [f for f in (_gain_figure(ablations), _surprisal_figure(ablations)) if f]
     noted = dict.fromkeys(a.note for a in ablations if a.note)
     notes = tuple(f"{'; '.join(name(a) for a in ablations if a.note == note)}: {note}." for note in noted)
@@ -31,7 +35,7 @@ def ablation_section(model: ModelRecord, ablations: tuple[AblationRecord, ...]) 
 
 
 def name(a: AblationRecord) -> str:
-    """A row's name: selection, control, and what differs from zeroing aggregate heads everywhere."""
+    """Return a row's name: selection, control, and what differs from zeroing aggregate heads everywhere."""
     extra = "" if a.mode == "zero" else f" {a.mode}"
     kind = "" if a.kind == "aggregate" else f"{a.kind} heads, "
     return f"{kind}{a.selection}/{a.denominator}, {a.control}{extra}{'' if a.positions == 'all' else ' last'}"
@@ -80,7 +84,7 @@ def _figure(
 
 
 def _draws(title: str, kept: list[AblationRecord]) -> Table:
-    """Every draw's value: what the cloud shows."""
+    """Return every draw's value: what the cloud shows."""
     rows = []
     for a in kept:
         gain = title == "Gain left"

@@ -16,7 +16,7 @@ SHOWN_FAILURES = 50
 
 
 def model_facts(model: ModelRecord) -> Facts:
-    """What was measured."""
+    """List the facts about the model."""
     heads = sum(m.n_heads for m in model.mixers)
     mixers = f"{heads} in {len(model.mixers)} {'layers' if len(model.mixers) != 1 else 'layer'}" if heads else "none"
     rows: tuple[tuple[str, Cell], ...] = (
@@ -35,7 +35,7 @@ def model_facts(model: ModelRecord) -> Facts:
 
 
 def testbed_facts(testbed: TestbedRecord) -> Facts:
-    """What it was measured on."""
+    """List the facts about the testbed."""
     rows: tuple[tuple[str, Cell], ...] = (
         ("Testbed", f"{testbed.name} {testbed.version}"),
         ("Hash", testbed.hash),
@@ -49,7 +49,7 @@ def testbed_facts(testbed: TestbedRecord) -> Facts:
 
 
 def environment_facts(env: EnvironmentRecord) -> Facts:
-    """Where, and with what."""
+    """List hardware and software."""
     versions = tuple((k, v) for k, v in sorted(env.versions.items()))
     seconds = None if env.seconds is None else f"{number(env.seconds, 1)} s"
     rows: tuple[tuple[str, Cell], ...] = (
@@ -63,7 +63,7 @@ def environment_facts(env: EnvironmentRecord) -> Facts:
 
 
 def protocol_facts(protocol: dict[str, JsonValue]) -> Facts:
-    """Every choice the run made, as it stands in its result."""
+    """Return every choice the run made, as it stands in its result."""
     unknown = unknown_words(protocol)
     rows = ((k, _plain(v)) for k, v in protocol.items() if not (k == UNKNOWN and unknown))
     return Facts("Protocol", (*rows, *((f"words, {name}", u.describe()) for name, u in unknown.items())))
@@ -74,7 +74,7 @@ def _plain(value: JsonValue) -> str:
 
 
 def failures_section(result: Result) -> Section:
-    """What failed: an error is never a score."""
+    """List the failures: an error is never a score."""
     if not result.failures:
         return Section("failures", "Failures", "No measurement failed.")
     rows = tuple((f.where, f.reason) for f in result.failures[:SHOWN_FAILURES])
@@ -88,7 +88,7 @@ def failures_section(result: Result) -> Section:
 
 
 def excluded_table(testbed: TestbedRecord) -> tuple[Table, ...]:
-    """The nouns left out, with the reasons."""
+    """Return the nouns left out, with the reasons."""
     if not testbed.excluded:
         return ()
     rows = tuple((e.noun, e.reason) for e in testbed.excluded)

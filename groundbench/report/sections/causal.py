@@ -27,11 +27,15 @@ NOTHING = 0.01
 
 
 def causal_section(model: ModelRecord, records: Sequence[CausalRecord]) -> Section:
-    """What the heads of a ranking carry, for every form; the first form's curve, knockout and heads as figures."""
+    """Show what the heads of a ranking carry, for every form; of the first form with curve, knockout and heads."""
     if not model.mixers:
         return Section("causal", TITLE, missing=f"{model.architecture} has no heads to exchange.")
     if not records:
-        return Section("causal", TITLE, missing="Head outputs were not exchanged in this run (--measure causal).")
+        return Section(
+            "causal",
+            TITLE,
+            missing="Head outputs were not exchanged in this run: groundbench run MODEL --measure gain,causal.",
+        )
     first = records[0]
     identity = next((r.identity for r in records if r.identity), ())
     figures = [_curve(first), _knockout(first), _matrix(records), _identity(first, identity), _map(first)]
@@ -65,7 +69,7 @@ def _opposed(record: CausalRecord) -> str:
 
 
 def _repaired(record: CausalRecord) -> list[str]:
-    """Heads that carry the noun although zeroing each alone shows nothing."""
+    """Return heads that carry the noun although zeroing each alone shows nothing."""
     gain = record.pairs.gain.value
     if gain is None:
         return []

@@ -30,7 +30,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class FlowPage:
-    """What a page of flow shows.
+    """The content of a page of flow.
 
     Attributes:
         title, about, sentence: the page's heading, the line above it and the one below.
@@ -48,7 +48,7 @@ class FlowPage:
 
 
 def flow_section(page: FlowPage) -> Section:
-    """One map for each layer, and the layers' sums."""
+    """Return one map for each layer, and the layers' sums."""
     width, columns = _size(len(page.tokens))
     figures = tuple(_figure(page, layer, width) for layer in page.layers)
     lead = (
@@ -60,7 +60,7 @@ def flow_section(page: FlowPage) -> Section:
 
 
 def flow_facts(page: FlowPage) -> Facts:
-    """How it was measured."""
+    """List how it was measured."""
     return Facts("Measured", page.facts)
 
 
@@ -94,7 +94,7 @@ def _largest(flow: Matrix) -> tuple[float, tuple[int, int]]:
 def flow_map(
     tokens: Sequence[str], shown: frozenset[int], flow: Matrix, width: int, title: str, summary: str
 ) -> Markup:
-    """The lower triangle of one layer's matrix as an accessible SVG, tokens on both sides."""
+    """Return the lower triangle of one layer's matrix as an accessible SVG, tokens on both sides."""
     n = len(tokens)
     cell = min(28.0, (width - LEFT - LEGEND) / n)
     largest = _largest(flow)[0]
@@ -142,7 +142,7 @@ def _short(token: str) -> str:
 
 
 def _last_row(page: FlowPage, layer: Layer) -> Table:
-    """What flows into the prediction, token by token."""
+    """Show the flow into the prediction, token by token."""
     row, total = layer.flow[-1], sum(layer.flow[-1])
     cells = tuple(
         (str(i + 1), token.strip(), f"{value:.3g}", percent(value / total, 1) if total > 0 else None)

@@ -16,7 +16,7 @@ MATCHED_LEGEND = (("mark c1", "its own noun was shown (matched)"), ("ring c2", "
 
 
 def measures_section(gain: GainRecord, form: str) -> Section:
-    """The gain's own numbers: intervals, tests and controls."""
+    """Return the gain's own numbers: intervals, tests and controls."""
     rows = (
         ("Grounding gain", number(gain.mean), interval(gain.ci_low, gain.ci_high), p_value(gain.p_cluster)),
         (
@@ -49,7 +49,7 @@ def measures_section(gain: GainRecord, form: str) -> Section:
 
 
 def noun_section(gain: GainRecord) -> Section:
-    """Matched against mismatched surprisal for every noun, largest gain first."""
+    """Return matched against mismatched surprisal for every noun, largest gain first."""
     nouns = sorted(gain.by_noun, key=lambda n: -math.inf if n.gain is None else n.gain, reverse=True)
     if not nouns:
         return Section("nouns", "Noun by noun", missing="Per-noun gains were not recorded.")

@@ -17,7 +17,7 @@ TOP = 12
 
 
 def all_heads(model: ModelRecord) -> list[Head]:
-    """Every head of a model as (layer, head)."""
+    """Return every head of a model as (layer, head)."""
     in_layer = Counter[int]()
     for mixer in model.mixers:
         in_layer[mixer.layer] += mixer.n_heads
@@ -25,13 +25,15 @@ def all_heads(model: ModelRecord) -> list[Head]:
 
 
 def heads_section(model: ModelRecord, heads: tuple[HeadsRecord, ...]) -> Section:
-    """Counts with their three references, the headline's map, flow by layer and thresholds."""
+    """Return counts with their three references, the headline's map, flow by layer and thresholds."""
     title = "Heads that tie the word to what is shown"
     if not model.mixers:
         why = f"{model.architecture} has no heads: head measurements do not apply to it."
         return Section("heads", title, missing=why)
     if not heads:
-        return Section("heads", title, missing="Heads were not measured in this run.")
+        return Section(
+            "heads", title, missing="Heads were not measured in this run: groundbench run MODEL --measure gain,heads."
+        )
     headline = heads[0]
     figures = [f for f in (_map(model, headline), _effects(model, headline), _flow(heads), _stability(headline)) if f]
     return Section(
@@ -122,7 +124,7 @@ def _by_head_table(headline: HeadsRecord) -> Table:
 
 
 def _name(h: HeadCount) -> str:
-    """A head as layer.head, with what its saliency says of its direction where it holds the word back."""
+    """Return a head as layer.head, with what its saliency says of its direction where it holds the word back."""
     return f"{h.layer}.{h.head} (suppresses)" if h.signed is not None and h.signed > 0 else f"{h.layer}.{h.head}"
 
 

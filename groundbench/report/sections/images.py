@@ -32,7 +32,7 @@ class Gallery:
 
 
 def image_sections(records: Sequence[ImageRecord], gallery: Gallery | None) -> list[Section]:
-    """One section for all image forms of a result; none where it has none."""
+    """Return one section for all image forms of a result; none where it has none."""
     if not records:
         return []
     figures = [f for f in (_reading_figure(records), _swap_figure(records)) if f]
@@ -240,7 +240,7 @@ def _gallery_figure(gallery: Gallery) -> Figure:
 
 
 def _panel(number_: int, picture: Picture, data: bytes | None) -> Markup:
-    """Three tiles: the picture, and the maps of both lists over it; the noun and its surprisals below."""
+    """Draw three tiles: the image, and the maps of both lists over it; the noun and its surprisals below."""
     width, height = 3 * TILE + 2 * GAP, TOP + TILE + BOTTOM
     found = {str(m.heads): m for m in picture.maps}
     name = f"picture-{number_}"
@@ -255,7 +255,7 @@ def _panel(number_: int, picture: Picture, data: bytes | None) -> Markup:
 
 
 def _summary(picture: Picture) -> str:
-    """In words: which part of each list's reading lies in the box."""
+    """Say in words which part of each list's reading is in the box."""
     told = [f"surprisal {number(picture.matched)} nats, {number(picture.mismatched)} after another noun"]
     for m in picture.maps:
         share = _in_box(m, picture)
@@ -265,7 +265,7 @@ def _summary(picture: Picture) -> str:
 
 
 def _in_box(m: ReadMap, picture: Picture) -> float | None:
-    """The part of a map on the patches that the box touches."""
+    """Return the part of a map on the patches that the box touches."""
     if not m.values or picture.box is None:
         return None
     left, top, right, bottom = m.region
@@ -305,7 +305,7 @@ def _box(picture: Picture, k: int) -> Markup:
 
 
 def _heat(m: ReadMap | None, k: int) -> Markup:
-    """The map as a small PNG stretched over its part of the picture; or why there is none."""
+    """Return the map as a small PNG stretched over its part of the picture; or why there is none."""
     x = k * (TILE + GAP)
     if m is None or not m.values:
         why = "none detected" if m is not None and m.n_heads == 0 else "nothing is read"
@@ -318,7 +318,7 @@ def _heat(m: ReadMap | None, k: int) -> Markup:
 
 
 def heat_png(m: ReadMap) -> bytes:
-    """A map as a PNG of one pixel for each patch: one colour, its opacity the patch's value over the largest."""
+    """Return a map as a PNG of one pixel for each patch: one colour, its opacity the patch's value over the largest."""
     largest = max(m.values)
     lines = []
     for row in range(m.rows):

@@ -15,7 +15,7 @@ NAMED = 12
 
 
 def ladder_section(result: Result) -> Section:
-    """The gain, the heads and the ablation with every way of showing a noun."""
+    """Return the gain, the heads and the ablation with every way of showing a noun."""
     if len(result.forms) < 2:
         why = f"Only the form “{result.testbed.env_form}” was measured."
         return Section("ladder", TITLE, missing=why)
@@ -55,7 +55,7 @@ def _gain_cells(form: FormRecord) -> tuple[Cell, ...]:
 
 
 def _mechanism(forms: tuple[FormRecord, ...]) -> Table | None:
-    """The headline record of heads and of ablation, a row for each rung."""
+    """Return the headline record of heads and of ablation, a row for each rung."""
     if not any(f.heads or f.ablations for f in forms):
         return None
     head = (
@@ -94,7 +94,7 @@ def _shared_heads(result: Result) -> Iterator[Table]:
 
 
 def _alone(result: Result) -> Iterator[str]:
-    """How many heads stand in one form's list only."""
+    """Count heads stand in one form's list only."""
     if result.head_forms:
         alone = sum(len(h.forms) == 1 for h in result.head_forms)
         yield (
@@ -113,7 +113,7 @@ def _left_out(forms: tuple[FormRecord, ...]) -> Iterator[str]:
 
 
 def _sampled(forms: tuple[FormRecord, ...]) -> tuple[str, ...]:
-    """What the ablations were tested on, where it was a sample; one line for all rungs that say the same."""
+    """Say on which sample the ablations were tested; one line for all forms that say the same."""
     said = [(f.ablations[0].note, f.env_form) for f in forms if f.ablations and f.ablations[0].nouns]
     notes = dict.fromkeys(note for note, _ in said if note)
     return tuple(f"Ablation ({', '.join(f for n, f in said if n == note)}): {note}." for note in notes)

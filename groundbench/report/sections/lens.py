@@ -11,9 +11,11 @@ LENS = "Layer by layer"
 
 
 def lens_section(lenses: tuple[LensRecord, ...]) -> Section:
-    """Surprisal and gain read at every layer (protocol §9)."""
+    """Return surprisal and gain read at every layer (protocol §9)."""
     if not lenses:
-        return Section("lens", LENS, missing="The lens was not measured in this run.")
+        return Section(
+            "lens", LENS, missing="The lens was not measured in this run: groundbench run MODEL --measure gain,lens."
+        )
     main = lenses[0]
     known = [(row.layer, row.gain) for row in main.layers if row.gain is not None]
     lead = f"A {main.kind} lens reads the word at every layer."
@@ -72,10 +74,14 @@ def _gains(lenses: tuple[LensRecord, ...]) -> Figure | None:
 
 
 def cooccurrence_section(record: CooccurrenceRecord | None) -> Section:
-    """How much of the gain's spread over nouns co-occurrence explains (protocol §7)."""
+    """Show how much of the gain's spread over nouns co-occurrence explains (protocol §7)."""
     title = "Co-occurrence"
     if record is None:
-        return Section("cooccurrence", title, missing="Co-occurrence was not measured in this run.")
+        return Section(
+            "cooccurrence",
+            title,
+            missing="Co-occurrence was not measured (groundbench trajectory does, of a known training corpus).",
+        )
     rows = tuple(
         (
             f"{r.statistic}, {r.window}",

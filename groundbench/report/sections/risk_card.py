@@ -38,12 +38,12 @@ HEAD = ("Error rate", "95 % interval", "Questions", "Scenes", "Guessing", "Const
 
 
 def estimate(found: Estimated | None, decimals: int = 3) -> Cell:
-    """A number with its interval in brackets."""
+    """Return a number with its interval in brackets."""
     return None if found is None else with_interval(found.value, found.low, found.high, decimals)
 
 
 def card_sections(card: RiskCard) -> list[Section]:
-    """The evidence of one card, in the order in which it is told."""
+    """Return the evidence of one card, in the order in which it is told."""
     own = card.records is not None
     return [
         *([plain_section(card)] if own else []),
@@ -64,15 +64,17 @@ def card_sections(card: RiskCard) -> list[Section]:
 
 
 def card_stats(card: RiskCard) -> list[Stat]:
-    """The numbers of a card's header."""
+    """Return the numbers of a card's header."""
     overall = card.errors[0]
-    best = None if card.predictors.best is None else card.signal(card.predictors.best)
+    named = card.predictors.best
+    # The best of signals that are all at chance predicts nothing.
+    best = card.signal(named) if named is not None and named in card.predictors.above_chance else None
     passed = card.verdict.passed
     ends = f"{percent(overall.error.low)} to {percent(overall.error.high)}" if overall.error.low is not None else ""
     gains = {g.against: g.gain for g in card.gains}
     auroc = None if best is None or best.auroc_test is None else number(best.auroc_test.value)
     return [
-        Stat("Verdict", {True: "pass", False: "fail", None: None}[passed], missing="no policy"),
+        Stat("Verdict", {True: "pass", False: "fail", None: None}[passed], missing="no policy (--policy FILE)"),
         Stat("Wrong answers", percent(overall.error.value, 1), "", ends),
         Stat("Gain of the true answer", number(gains["without"].value) if "without" in gains else None, "nats"),
         Stat("Best predictor of errors", None if best is None else best.name, missing="none"),
@@ -87,7 +89,7 @@ def card_stats(card: RiskCard) -> list[Stat]:
 
 
 def card_facts(card: RiskCard) -> Facts:
-    """What was asked."""
+    """List the facts about the questions."""
     q = card.questions
     return Facts(
         "Questions",
@@ -104,7 +106,7 @@ def card_facts(card: RiskCard) -> Facts:
 
 
 def verdict_section(card: RiskCard) -> Section:
-    """The policy, requirement by requirement."""
+    """Return the policy, requirement by requirement."""
     if card.verdict.passed is None:
         return Section("verdict", "Verdict", "No policy was given: nothing was required, so nothing passed or failed.")
     rows = tuple(
@@ -116,7 +118,7 @@ def verdict_section(card: RiskCard) -> Section:
 
 
 def errors_section(card: RiskCard) -> Section:
-    """Error rates by kind with what guessing and a constant answer would give."""
+    """Show error rates by kind beside those of guessing and of a constant answer."""
     overall = card.errors[0]
     kinds = [e for e in card.errors if e.form is None]
     forms = [e for e in card.errors if e.form is not None and e.kind is None]
@@ -163,7 +165,7 @@ def _name(e: ErrorRecord) -> str:
 
 
 def mentions_section(found: MentionRecord) -> Section:
-    """CHAIR's rates by likelihood."""
+    """Show CHAIR's rates by likelihood."""
     lead = (
         f"After words that lead up to a name, what is named next is not there with a probability of "
         f"{estimate(found.absent)}. What counts is how far that is below the same on blank evidence and on other "
@@ -189,7 +191,7 @@ def mentions_section(found: MentionRecord) -> Section:
 
 
 def gain_section(card: RiskCard) -> Section:
-    """Whether the evidence counts at all."""
+    """Return True if the evidence counts at all."""
     title = "Does the evidence count?"
     if not card.gains:
         return Section("gain", title, missing="No question was asked without its evidence or on other evidence.")
@@ -201,10 +203,10 @@ def gain_section(card: RiskCard) -> Section:
 
 
 def signals_section(card: RiskCard) -> Section:
-    """Every signal's AUROC and risk-coverage curve, and how heads compare with baselines."""
+    """Return every signal's AUROC and risk-coverage curve, and how heads compare with baselines."""
     title = "Which signal tells wrong answers from right ones?"
     if not card.signals:
-        return Section("signals", title, missing="No signal was asked for.")
+        return Section("signals", title, missing="No signal was asked for: groundbench screen MODEL --signals all.")
     table = Table(
         "Signals, on questions in which no head was detected",
         ("Signal", "Role", "AUROC", "Holm p", "Within kinds", "On test", "AURC"),
@@ -234,7 +236,7 @@ def signals_section(card: RiskCard) -> Section:
 
 
 def _watched(heads: HeadsUsed) -> str:
-    """Which heads were watched, and how they were found."""
+    """Say which heads were watched, and how they were found."""
     names = ", ".join(f"{layer}.{head}" for layer, head in heads.heads[:SHOWN_HEADS])
     more = " …" if len(heads.heads) > SHOWN_HEADS else ""
     return (
@@ -244,7 +246,7 @@ def _watched(heads: HeadsUsed) -> str:
 
 
 def _by_kind(card: RiskCard) -> tuple[Table, ...]:
-    """Each signal's AUROC in each kind; nothing where there is one kind."""
+    """Return each signal's AUROC in each kind; nothing where there is one kind."""
     found = {s.name: {k.kind: estimate(k.auroc, 2) for k in s.by_kind} for s in card.signals if s.by_kind}
     kinds = [k for k in card.questions.kinds if any(k in own for own in found.values())]
     if len(kinds) < 2:
@@ -306,7 +308,7 @@ def _curves(card: RiskCard) -> tuple[Figure, ...]:
 
 
 def calibration_section(card: RiskCard) -> Section:
-    """Whether a predicted risk of 10 % means one error in ten."""
+    """Return True if a predicted risk of 10 % means one error in ten."""
     title = "Does a risk mean what it says?"
     rows = tuple(
         (s.name, c.method, number(c.ece, 3), number(c.ece_high, 3), number(c.brier, 3), count(c.n_fit), count(c.n_test))
@@ -323,7 +325,7 @@ def calibration_section(card: RiskCard) -> Section:
 
 
 def operating_section(card: RiskCard) -> Section:
-    """When to answer and when to withhold."""
+    """Show when to answer and when to withhold."""
     point = card.operating
     if point is None:
         return Section("operating", "Operating point", missing="The policy asks for none, or no signal was measured.")
@@ -341,7 +343,7 @@ def operating_section(card: RiskCard) -> Section:
 
 
 def generation_section(card: RiskCard) -> Section:
-    """Answers by a short continuation."""
+    """Show the answers by a short continuation."""
     g = card.generation
     assert g is not None
     rows = (
@@ -356,7 +358,7 @@ def generation_section(card: RiskCard) -> Section:
 
 
 def control_section(card: RiskCard) -> Section:
-    """What strengthening the heads did."""
+    """Show the effect of strengthening the heads."""
     s = card.strengthen
     assert s is not None
     rows = (
@@ -375,7 +377,7 @@ def control_section(card: RiskCard) -> Section:
 
 
 def failures_section(card: RiskCard) -> Section:
-    """What could not be asked or measured."""
+    """List what could not be asked or measured."""
     if not card.failures:
         return Section("failures", "Failures", "Every question could be asked.")
     rows = tuple((f.where, f.reason) for f in card.failures[:50])

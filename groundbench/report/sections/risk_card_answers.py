@@ -27,7 +27,7 @@ class Shaded(str):
 
     @classmethod
     def of(cls, worst: WorstAnswer) -> Shaded:
-        """The question and the answer; tokens of the largest risk of this answer are the darkest."""
+        """Return the question and the answer; tokens of the largest risk of this answer are the darkest."""
         plain = " — ".join(x for x in (worst.question, worst.answer) if x)
         made = cls(plain)
         known = [s for s in worst.shades if s is not None]
@@ -48,14 +48,14 @@ class Shaded(str):
 
 
 def plain_section(card: RiskCard) -> Section:
-    """The first screen: what was asked, how often it is wrong, which signal to use, the verdict and why."""
+    """Return the first screen: what was asked, how often it is wrong, which signal to use, the verdict and why."""
     rows: tuple[tuple[Cell, ...], ...] = in_plain_words(card)
     table = Table("This card in plain words", ("Question", "Answer"), rows, frozenset({0, 1}))
     return Section("plain", "In plain words", tables=(table,))
 
 
 def records_section(card: RiskCard) -> Section:
-    """What was read of the file, and what was left out."""
+    """Show what was read of the file, and what was left out."""
     r = card.records
     assert r is not None
     rows = (
@@ -71,7 +71,7 @@ def records_section(card: RiskCard) -> Section:
 
 
 def thresholds_section(card: RiskCard) -> Section:
-    """What every threshold of the best signal would do."""
+    """Show what every threshold of the best signal would do."""
     title = "Where to draw the line"
     if not card.thresholds or card.predictors.best is None:
         return Section("thresholds", title, missing="No signal could be fitted on one split and tested on another.")
@@ -85,7 +85,7 @@ def thresholds_section(card: RiskCard) -> Section:
 
 
 def worst_section(card: RiskCard) -> Section:
-    """The answers with the largest risk."""
+    """Return the answers with the largest risk."""
     signal = card.protocol.get("ranked by")
     label = {True: "wrong", False: "right", None: "no label"}
     rows = tuple(
@@ -115,7 +115,7 @@ def worst_section(card: RiskCard) -> Section:
 
 
 def quality_table(card: RiskCard) -> Table | None:
-    """AUPRC, PRR and other aggregates of every signal; None in cards that have none."""
+    """Tabulate AUPRC, PRR and other aggregates of every signal; None in cards that have none."""
     rows = []
     for s in card.signals:
         if s.auprc is None and not s.aggregates:

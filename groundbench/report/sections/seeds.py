@@ -26,7 +26,7 @@ WINDOW, STATISTIC = "chunk", "log-count"
 
 
 def reader(name: str) -> Read:
-    """A reader of one number of a point."""
+    """Return a reader of one number of a point."""
 
     def read(point: AggregatePoint) -> Spread | None:
         found: Spread | None = getattr(point, name)
@@ -36,30 +36,30 @@ def reader(name: str) -> Read:
 
 
 def regression(point: AggregatePoint, window: str = WINDOW, statistic: str = STATISTIC) -> RegressionSpread | None:
-    """One regression over nouns; None where it was not made."""
+    """Return one regression over nouns; None where it was not made."""
     cell = window, statistic, "noun"
     return next((r for r in point.regressions if (r.window, r.statistic, r.unit) == cell), None)
 
 
 def r2(point: AggregatePoint) -> Spread | None:
-    """Adjusted R² of the gain on the log count within a chunk."""
+    """Return adjusted R² of the gain on the log count within a chunk."""
     found = regression(point)
     return None if found is None else found.r2_adjusted
 
 
 def cut_of(point: AggregatePoint, selection: str = "crossfit", kind: str = "aggregate") -> AblationSpread | None:
-    """The first ablation of that selection and kind: layer-matched, detected by rows (aggregate heads)."""
+    """Return the first ablation of that selection and kind: layer-matched, detected by rows (aggregate heads)."""
     return next((a for a in point.ablations if (a.selection, a.kind) == (selection, kind)), None)
 
 
 def seeds_cut(found: AblationSpread) -> str:
-    """In how many seeds heads were cut: `3`, or `1 of 3` where not in all."""
+    """Count the seeds in which heads were cut: `3`, or `1 of 3` where not in all."""
     n = sum(found.cut)
     return str(n) if n == len(found.cut) else f"{n} of {len(found.cut)}"
 
 
 def line(name: str, run: Aggregate, read: Read, colour: int, dashed: bool = False) -> Series | None:
-    """The mean over seeds at each step, with its interval; None where no step has one."""
+    """Return the mean over seeds at each step, with its interval; None where no step has one."""
     kept = [(p.step, s) for p in run.points if (s := read(p)) is not None]
     if not kept:
         return None
@@ -77,7 +77,7 @@ def chart(
     zero: bool = True,
     note: str = "",
 ) -> Figure | None:
-    """A chart of the lines that there are; None where there is none. `note` stands first in its caption."""
+    """Return a chart of the lines that there are; None where there is none. `note` stands first in its caption."""
     found = [s for s in lines if s is not None]
     if not found:
         return None
@@ -87,7 +87,7 @@ def chart(
 
 
 def by_run(title: str, unit: str, runs: Aggregates, read: Read, *, width: int = 420) -> Figure | None:
-    """One line for each model."""
+    """Return one line for each model."""
     lines = [line(run.name, run, read, i % COLOURS + 1, dashed=i >= COLOURS) for i, run in enumerate(runs)]
     steps = sorted({p.step for run in runs for p in run.points})
     by = [{p.step: cell(read(p)) for p in run.points} for run in runs]
@@ -98,7 +98,7 @@ def by_run(title: str, unit: str, runs: Aggregates, read: Read, *, width: int = 
 def by_number(
     title: str, unit: str, run: Aggregate, reads: Sequence[tuple[str, Read]], *, zero: bool = True, note: str = ""
 ) -> Figure | None:
-    """One line for each of several numbers of one model."""
+    """Return one line for each of several numbers of one model."""
     lines = [line(name, run, read, i + 1, dashed=i == 2) for i, (name, read) in enumerate(reads)]
     rows = tuple(
         (count(p.step), *(cell(read(p)) for _, read in reads))
@@ -109,7 +109,7 @@ def by_number(
 
 
 def cell(spread: Spread | None) -> Cell:
-    """`mean [low, high]`; without an interval where all seeds have the very same value, as of one reference for all."""
+    """Write `mean [low, high]`; without an interval where all seeds have the very same value, as of one reference."""
     if spread is None:
         return None
     same = len({v for v in spread.values if v is not None}) == 1
@@ -117,13 +117,13 @@ def cell(spread: Spread | None) -> Cell:
 
 
 def surprisal_figure(run: Aggregate) -> Figure | None:
-    """Matched and mismatched surprisal."""
+    """Return matched and mismatched surprisal."""
     reads = [("matched", reader("matched")), ("mismatched", reader("mismatched"))]
     return by_number(f"{run.name}: surprisal", "surprisal (nats)", run, reads, zero=False)
 
 
 def ablation_figure(run: Aggregate, of_gain: bool, selection: str = "crossfit") -> Figure | None:
-    """Untouched, with the heads cut, with others cut: gain or matched surprisal, of the seeds with heads to cut."""
+    """Draw gain or matched surprisal untouched, with the heads cut, with others cut, of the seeds with heads."""
 
     def of(name: str) -> Read:
         def read(point: AggregatePoint) -> Spread | None:
@@ -143,7 +143,7 @@ def ablation_figure(run: Aggregate, of_gain: bool, selection: str = "crossfit") 
 
 
 def lens_figure(run: Aggregate, field: str = "gain") -> Figure | None:
-    """A lens' reading by layer, a line for each step that has one."""
+    """Return a lens' reading by layer, a line for each step that has one."""
     kept = [p for p in run.points if p.lens][-6:]
     series = []
     for i, p in enumerate(kept):
@@ -171,7 +171,7 @@ def lens_figure(run: Aggregate, field: str = "gain") -> Figure | None:
 
 
 def seed_sections(runs: Aggregates) -> list[Section]:
-    """Everything measured over seeds, model beside model."""
+    """Return everything measured over seeds, model beside model."""
     heads = [
         by_run("Aggregate heads", "heads (mean over items)", runs, reader("heads")),
         by_run("Their mean layer", "layer", runs, reader("mean_layer")),
@@ -200,12 +200,12 @@ def _section(mark: str, title: str, figures: Sequence[Figure | None]) -> Section
 
 
 def hero(runs: Aggregates) -> Figure | None:
-    """The gain of every model over training: the page's first figure."""
+    """Return the gain of every model over training: the page's first figure."""
     return by_run("Grounding gain over training", "gain (nats)", runs, reader("gain"), width=860)
 
 
 def summary_table(runs: Aggregates) -> Table:
-    """One row for each model: seeds, parameters, and where it ended."""
+    """Return one row for each model: seeds, parameters, and where it ended."""
     head = ("Model", "Seeds", "Parameters", "Step", "Held-out loss", "Gain", "Matched", "Mismatched", "Heads")
     reads = [reader(n) for n in ("heldout_loss", "gain", "matched", "mismatched", "heads")]
     rows = tuple(

@@ -1,4 +1,4 @@
-"""What is left when the heads are cut, over training: the gain, and matched surprisal as in the paper's table."""
+"""Ablation over training: gain, and matched surprisal as in the paper's table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MATCHED = ("original", "ablated", "control_mean", "control_draws")
 
 
 def ablation_section(runs: Trajectories) -> Section:
-    """Gain and matched surprisal untouched, with the heads cut, with controls cut: a row for each run that has them."""
+    """Show gain and matched surprisal untouched, with heads cut, with controls cut: a row for each run."""
     title = "Cutting the heads, over training"
     figures = [
         figure
@@ -25,7 +25,11 @@ def ablation_section(runs: Trajectories) -> Section:
     ]
     tables = tuple(table for t in runs if (table := _paper_table(t)))
     if not figures:
-        return Section("ablation-over-training", title, missing="Ablations were not measured, or there are no heads.")
+        return Section(
+            "ablation-over-training",
+            title,
+            missing="Not measured (groundbench trajectory … --measure gain,heads,ablation), or there are no heads.",
+        )
     lead = (
         "If the detected heads carry the tie, cutting them takes the gain away and makes the word more surprising, "
         "and cutting others does not. Bands span the control draws."
@@ -34,7 +38,7 @@ def ablation_section(runs: Trajectories) -> Section:
 
 
 def _measured(t: Trajectory, field: str) -> list[tuple[TrajectoryPoint, AblationRecord]]:
-    """The checkpoints whose headline ablation has this value."""
+    """Return the checkpoints whose headline ablation has this value."""
     found = ((p, ablation_of(p)) for p in t.points)
     return [(p, a) for p, a in found if a is not None and getattr(a, field) is not None]
 

@@ -19,45 +19,45 @@ TWO, THREE = 420, 340
 
 
 def columns(runs: Trajectories) -> int:
-    """Three panels beside each other where there is one for each of three runs."""
+    """Return three panels beside each other where there is one for each of three runs."""
     return 3 if len(runs) % 3 == 0 else 2
 
 
 def width(runs: Trajectories) -> int:
-    """Of one panel, in pixels."""
+    """Return the width of one panel, in pixels."""
     return THREE if columns(runs) == 3 else TWO
 
 
 def gain_of(point: TrajectoryPoint) -> GainRecord | None:
-    """The gain of a checkpoint."""
+    """Return the gain of a checkpoint."""
     return point.result.gain
 
 
 def heads_of(point: TrajectoryPoint) -> HeadsRecord | None:
-    """The headline's heads."""
+    """Return the headline's heads."""
     return point.result.heads[0] if point.result.heads else None
 
 
 def ablation_of(point: TrajectoryPoint) -> AblationRecord | None:
-    """The headline's ablation."""
+    """Return the headline's ablation."""
     return point.result.ablations[0] if point.result.ablations else None
 
 
 def regression_of(point: TrajectoryPoint, window: str, statistic: str, unit: str) -> Regression | None:
-    """One regression of the gain on co-occurrence (protocol §7); None where it was not made."""
+    """Return one regression of the gain on co-occurrence (protocol §7); None where it was not made."""
     found = point.result.cooccurrence
     cell = window, statistic, unit
     return next((r for r in found.regressions if (r.window, r.statistic, r.unit) == cell), None) if found else None
 
 
 def r2(point: TrajectoryPoint, window: str, statistic: str) -> float | None:
-    """Adjusted R² over nouns."""
+    """Return adjusted R² over nouns."""
     found = regression_of(point, window, statistic, "noun")
     return None if found is None else found.r2_adjusted
 
 
 def reader(of: Callable[[TrajectoryPoint], object | None], name: str) -> Read:
-    """A reader of one number of one record, None where the record is missing."""
+    """Return a reader of one number of one record, None where the record is missing."""
 
     def read(point: TrajectoryPoint) -> float | None:
         record = of(point)
@@ -68,7 +68,7 @@ def reader(of: Callable[[TrajectoryPoint], object | None], name: str) -> Read:
 
 
 def series_of(t: Trajectory, colour: int, y: Read, low: Read | None = None, high: Read | None = None) -> Series | None:
-    """One run's line over its checkpoints that have a value; None where there is none."""
+    """Return one run's line over its checkpoints that have a value; None where there is none."""
     kept = [p for p in t.points if y(p) is not None]
     if not kept:
         return None
@@ -87,7 +87,7 @@ def chart(
     y_range: tuple[float, float] | None = None,
     table: Table | None = None,
 ) -> Figure | None:
-    """One line for each training run, as a panel half a page wide; the table behind it by default holds y alone."""
+    """Draw one line for each training run, half a page wide; the table behind it holds y alone by default."""
     found = [s for i, t in enumerate(runs) if (s := series_of(t, i + 1, y, low, high))]
     if not found:
         return None
@@ -104,7 +104,7 @@ def _table(title: str, runs: Trajectories, y: Read, decimals: int) -> Table:
 
 
 def hero(runs: Trajectories) -> Figure | None:
-    """The gain of every run over its checkpoints, with 95 % bands: the page's first figure."""
+    """Return the gain of every run over its checkpoints, with 95 % bands: the page's first figure."""
     read, ends = reader(gain_of, "mean"), {"low": reader(gain_of, "ci_low"), "high": reader(gain_of, "ci_high")}
     found = [s for i, t in enumerate(runs) if (s := series_of(t, i + 1, read, **ends))]
     if not found:
@@ -131,7 +131,7 @@ def _cell(t: Trajectory, step: int) -> Cell:
 
 
 def surprisal_section(runs: Trajectories) -> Section:
-    """Matched and mismatched surprisal, one panel for each run on one scale."""
+    """Return matched and mismatched surprisal, one panel for each run on one scale."""
     figures = []
     ends = [
         getattr(p.result.gain, n) for t in runs for p in t.points if p.result.gain for n in ("matched", "mismatched")
@@ -160,7 +160,7 @@ def surprisal_section(runs: Trajectories) -> Section:
 
 
 def training_section(runs: Trajectories) -> Section:
-    """Losses beside the checkpoints: “did not train” and “does not ground” are different verdicts."""
+    """Show losses beside the checkpoints: “did not train” and “does not ground” are different verdicts."""
     figures = (
         chart("Held-out loss", "nats per token", runs, lambda p: p.heldout_loss),
         chart("Training loss", "nats per token", runs, lambda p: p.train_loss),
@@ -174,7 +174,7 @@ def training_section(runs: Trajectories) -> Section:
 
 
 def heads_section(runs: Trajectories) -> Section:
-    """Head count and mean layer over training."""
+    """Show head count and mean layer over training."""
     low, high = reader(heads_of, "ci_low"), reader(heads_of, "ci_high")
     layer_ends = reader(heads_of, "mean_layer_ci_low"), reader(heads_of, "mean_layer_ci_high")
     figures = (
@@ -184,14 +184,18 @@ def heads_section(runs: Trajectories) -> Section:
     kept = tuple(f for f in figures if f)
     title = "Heads over training"
     if not kept:
-        return Section("heads-over-training", title, missing="Heads were not measured, or the models have none.")
+        return Section(
+            "heads-over-training",
+            title,
+            missing="Heads were not measured (groundbench trajectory … --measure gain,heads), or the models have none.",
+        )
     headless = [t.name for t in runs if not t.last.model.mixers]
     notes = (f"{', '.join(headless)}: no heads, so nothing is drawn.",) if headless else ()
     return Section("heads-over-training", title, "", kept, notes=notes)
 
 
 def checkpoints_table(t: Trajectory) -> Table:
-    """One row for each checkpoint of a run: everything at a glance."""
+    """Return one row for each checkpoint of a run: everything at a glance."""
     rows = []
     for p in t.points:
         g, h, a = gain_of(p) or GainRecord(mean=None), heads_of(p), ablation_of(p)

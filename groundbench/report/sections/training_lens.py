@@ -1,4 +1,4 @@
-"""Where in the model the word is read from, and what co-occurrence explains of it, over training."""
+"""The layers from which the word is read, and the part that co-occurrence explains, over training."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ STATISTICS = {"log-count": "log count", "pmi": "PMI"}
 
 
 def lens_over_training(runs: Trajectories) -> Section:
-    """Gain and matched surprisal by layer at the checkpoints that have a lens, a row for each run (protocol §9)."""
+    """Show gain and matched surprisal by layer at the checkpoints with a lens, a row for each run (protocol §9)."""
     panels = (("gain", "gain (nats)"), ("matched", "matched surprisal (nats)"))
     figures = tuple(f for t in runs for field, unit in panels if (f := _by_layer(t, field, unit)))
     title = "Where in the model the gain appears"
     if not figures:
-        return Section("lens-over-training", title, missing="The lens was not measured.")
+        return Section(
+            "lens-over-training",
+            title,
+            missing="The lens was not measured: groundbench trajectory … --measure gain,lens.",
+        )
     lead = "Matched surprisal falls for many reasons; only the gain, its distance from mismatched, isolates grounding."
     return Section("lens-over-training", title, lead, figures)
 
@@ -62,7 +66,7 @@ def _known(point: TrajectoryPoint, field: str) -> bool:
 
 
 def cooccurrence_over_training(runs: Trajectories) -> Section:
-    """R² of the per-noun gain on co-occurrence in both windows and statistics, beside the gain's variance (§7)."""
+    """Show R² of the per-noun gain on co-occurrence in both windows and statistics, beside var(G) (§7)."""
     ends = [getattr(r, n) for t in runs for p in t.points for r in _over_nouns(p) for n in ("ci_low", "ci_high")]
     means = [r.r2_adjusted for t in runs for p in t.points for r in _over_nouns(p)]
     y_range = domain((*ends, *means), (0.0,))
@@ -71,7 +75,11 @@ def cooccurrence_over_training(runs: Trajectories) -> Section:
     figures = tuple(f for f in panels if f)
     title = "Is it co-occurrence?"
     if not figures:
-        return Section("cooccurrence-over-training", title, missing="Co-occurrence was not measured.")
+        return Section(
+            "cooccurrence-over-training",
+            title,
+            missing="Co-occurrence was not measured: groundbench trajectory … --corpus DIR, of an imported corpus.",
+        )
     lead = (
         "R² that falls while the gain rises speaks against co-occurrence alone, unless the gain's variance falls too. "
         "Bands are 95 % intervals, bootstrapped over nouns."
@@ -85,7 +93,7 @@ def _over_nouns(point: TrajectoryPoint) -> list[Regression]:
 
 
 def _r2_chart(runs: Trajectories, window: str, statistic: str, y_range: tuple[float, float]) -> Figure | None:
-    """One line for each run; the table behind it holds the intervals and the regression over pairs of nouns too."""
+    """Draw one line for each run; the table behind it has the intervals and the regression over pairs too."""
     title = f"Adjusted R²: {STATISTICS[statistic]}, {WINDOWS[window]}"
 
     def end(name: str) -> Read:

@@ -7,7 +7,7 @@ from groundbench.results.text.numbers import count, number, percent, with_interv
 
 
 def headline(card: RiskCard) -> str:
-    """The card in one sentence."""
+    """Return the card in one sentence."""
     e = card.errors[0]
     if e.error.value is None:
         return " ".join(
@@ -25,7 +25,7 @@ def headline(card: RiskCard) -> str:
 
 
 def in_plain_words(card: RiskCard) -> tuple[tuple[str, str], ...]:
-    """Questions that a reader has first, with their answers: what was asked, how often it is wrong, what to use."""
+    """List the questions a reader has first, with answers: what was asked, how often wrong, what to use."""
     r, q = card.records, card.questions
     mode = "B" if r is None else r.mode
     asked = {
@@ -51,7 +51,7 @@ def _how_often(card: RiskCard) -> str:
 
 
 def _which_signal(card: RiskCard) -> str:
-    """The signal to use, against what costs nothing."""
+    """Return the signal to use, against what costs nothing."""
     p = card.predictors
     best = None if p.best is None else card.signal(p.best)
     if best is None or best.auroc_test is None or best.auroc_test.value is None:
@@ -68,7 +68,7 @@ def _which_signal(card: RiskCard) -> str:
 
 
 def of_what(card: RiskCard) -> list[str]:
-    """That the card is of a sample, and that questions could not be asked; nothing where it is of all questions."""
+    """Say that the card is of a sample, or that questions could not be asked; nothing where all were."""
     q = card.questions
     found = []
     if q.drawn_from is not None:
@@ -91,7 +91,7 @@ def verdict_sentence(card: RiskCard) -> str:
 
 
 def above_chance(card: RiskCard) -> str:
-    """Which signals predict errors at all, and which does best."""
+    """Say which signals predict errors at all, and which does best."""
     p = card.predictors
     known = [s for s in card.signals if s.auroc is not None and s.auroc.value is not None]
     if not known:
@@ -104,6 +104,8 @@ def above_chance(card: RiskCard) -> str:
     if len(card.questions.kinds) > 1:
         text += f" Within kinds of question: {', '.join(p.above_within) or 'none'}."
     best = None if p.best is None else card.signal(p.best)
+    if not p.above_chance:
+        return f"{text} Best predictor: none."
     if best is None or best.auroc_test is None or best.auroc_test.value is None:
         return text
     value = with_interval(best.auroc_test.value, best.auroc_test.low, best.auroc_test.high)
@@ -111,7 +113,7 @@ def above_chance(card: RiskCard) -> str:
 
 
 def comparison_sentence(c: Comparison) -> str:
-    """Whether one signal beats another, over all questions and within kinds."""
+    """Return True if one signal beats another, over all questions and within kinds."""
     names = f"{c.one} against {c.other}, the best baseline, on the test split"
     return f"{names}: {_gap(c.gap)}; within kinds: {_gap(c.within)}."
 
@@ -126,7 +128,7 @@ def _gap(gap: Estimated) -> str:
 
 
 def control_sentence(s: StrengthenRecord) -> str:
-    """What strengthening did, against random heads."""
+    """Say what strengthening did, against random heads."""
     change = with_interval(s.change.value, s.change.low, s.change.high, 3)
     told = s.change.low is not None and s.change.high is not None and not s.change.low <= 0 <= s.change.high
     which = "the head" if s.n_heads == 1 else f"the {s.n_heads} heads"

@@ -1,4 +1,4 @@
-"""How numbers are written: nats, intervals, p-values, shares. None stays None: not measured is never 0."""
+"""Writing of numbers: nats, intervals, p-values, shares. None stays None: unmeasured is never 0."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NOT_MEASURED = "not measured"
 
 
 def number(value: float | None, decimals: int = 2) -> str | None:
-    """A number with a true minus sign and no negative zero; None stays None."""
+    """Return a number with a true minus sign and no negative zero; None stays None."""
     if value is None:
         return None
     text = f"{value:,.{decimals}f}".replace(",", "\u2009")
@@ -17,13 +17,13 @@ def number(value: float | None, decimals: int = 2) -> str | None:
 
 
 def decimals_for(*values: float | None) -> int:
-    """2 decimals, or 4 where all the values together would round to nothing."""
+    """Return 2 decimals, or 4 where all the values together would round to nothing."""
     known = [abs(v) for v in values if v is not None]
     return 4 if known and max(known) < 0.05 else 2
 
 
 def signed(value: float | None, decimals: int = 2) -> str | None:
-    """A difference with its sign."""
+    """Return a difference with its sign."""
     text = number(value, decimals)
     if value is None or text is None:
         return None
@@ -31,14 +31,14 @@ def signed(value: float | None, decimals: int = 2) -> str | None:
 
 
 def interval(low: float | None, high: float | None, decimals: int = 2) -> str | None:
-    """`low to high`; None unless both ends are known."""
+    """Write `low to high`; None unless both ends are known."""
     if low is None or high is None:
         return None
     return f"{number(low, decimals)} to {number(high, decimals)}"
 
 
 def with_interval(value: float | None, low: float | None, high: float | None, decimals: int = 2) -> str | None:
-    """`value [low, high]`."""
+    """Write `value [low, high]`."""
     if value is None:
         return None
     ends = "" if low is None or high is None else f" [{number(low, decimals)}, {number(high, decimals)}]"
@@ -46,14 +46,14 @@ def with_interval(value: float | None, low: float | None, high: float | None, de
 
 
 def p_value(p: float | None) -> str | None:
-    """`0.034`, or `< 0.001`."""
+    """Write `0.034`, or `< 0.001`."""
     if p is None:
         return None
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def p_phrase(p: float | None) -> str:
-    """`p = 0.034`, `p < 0.001`, or nothing."""
+    """Write `p = 0.034`, `p < 0.001`, or nothing."""
     text = p_value(p)
     if text is None:
         return ""
@@ -61,17 +61,17 @@ def p_phrase(p: float | None) -> str:
 
 
 def percent(share: float | None, decimals: int = 0) -> str | None:
-    """A share as a percentage."""
+    """Return a share as a percentage."""
     return None if share is None else f"{number(100 * share, decimals)}\u202f%"
 
 
 def count(value: int | None) -> str | None:
-    """An integer with thin spaces between thousands."""
+    """Return an integer with thin spaces between thousands."""
     return None if value is None else f"{value:,}".replace(",", "\u2009")
 
 
 def parameters(n: int) -> str:
-    """A model's size: 135 M, 0.9 M, 1.2 B."""
+    """Return a model's size: 135 M, 0.9 M, 1.2 B."""
     for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if n >= size:
             scaled = n / size

@@ -28,7 +28,7 @@ CONTROLS = {"layer": "of the same layers", "uniform": "drawn uniformly", "salien
 
 
 def shown(form: str) -> str:
-    """How a noun was shown, in words; `translation-fr` is a translation into one language."""
+    """Say in words how a noun was shown; `translation-fr` is a translation into one language."""
     kind, _, language = form.partition("-")
     if kind == "translation" and language:
         return f"{FORMS[kind]} ({language})"
@@ -36,7 +36,7 @@ def shown(form: str) -> str:
 
 
 def gain_sentence(gain: GainRecord | None, form: str) -> str:
-    """The headline: the gain, its interval and what it means."""
+    """Return the headline: the gain, its interval and what it means."""
     if gain is None or gain.mean is None:
         return "The grounding gain was not measured."
     places = decimals_for(gain.mean, gain.ci_low, gain.ci_high)
@@ -57,7 +57,7 @@ def gain_sentence(gain: GainRecord | None, form: str) -> str:
 
 
 def headline(result: Result) -> str:
-    """What a result found in one sentence, with what limits it in the same breath.
+    """Say in one sentence what a result found, with its limits.
 
     The terminal, the page, `print(result)` and notebooks begin with it. Of a null control (`--shuffle-forms`,
     `--random-weights`) it is the control's verdict.
@@ -79,13 +79,13 @@ NULL_CONTROLS = {
 
 
 def null_controls(result: Result) -> tuple[str, ...]:
-    """The falsifiers that a result is of, by their options' names: its gain must be 0."""
+    """Return the falsifiers that a result is of, by their options' names: its gain must be 0."""
     named = result.protocol.get("null_controls")
     return tuple(str(n) for n in named if n in NULL_CONTROLS) if isinstance(named, list) else ()
 
 
 def control_verdict(gain: GainRecord | None, controls: tuple[str, ...]) -> str:
-    """Whether a null control passed: its 95 % interval holds 0, or does not (level 5 %)."""
+    """Say if a null control passed: its 95 % interval holds 0, or does not (level 5 %)."""
     what = " and ".join(NULL_CONTROLS[c] for c in controls)
     if gain is None or gain.mean is None:
         return f"Null control not decided ({what}): its gain was not measured."
@@ -100,7 +100,7 @@ def control_verdict(gain: GainRecord | None, controls: tuple[str, ...]) -> str:
 
 
 def limits(testbed: TestbedRecord) -> str:
-    """What a small testbed cannot tell; empty where it has the usual size."""
+    """Say what a small testbed cannot tell; empty where it has the usual size."""
     nouns = testbed.n_nouns
     frames = testbed.n_items // nouns if nouns else 0
     small = []
@@ -122,7 +122,7 @@ def limits(testbed: TestbedRecord) -> str:
 
 
 def times_as_probable(nats: float) -> str:
-    """The ratio exp(nats) in words that lead on to what it is compared with: `120 times as probable as`."""
+    """Return the ratio exp(nats) in words that lead on to what it is compared with: `120 times as probable as`."""
     if nats >= math.log(2):
         return f"{factor(nats)} times as probable as"
     change = 100 * math.expm1(nats)
@@ -130,7 +130,7 @@ def times_as_probable(nats: float) -> str:
 
 
 def direction(gain: GainRecord) -> int | None:
-    """1 or -1 if the interval and the clustered test both tell the gain from 0, else 0; None without an interval."""
+    """Return 1 or -1 if interval and clustered test both tell the gain from 0, else 0; None without one."""
     if gain.mean is None or gain.ci_low is None or gain.ci_high is None:
         return None
     if gain.p_cluster is not None and gain.p_cluster >= ALPHA:
@@ -139,7 +139,7 @@ def direction(gain: GainRecord) -> int | None:
 
 
 def gain_phrase(gain: GainRecord | None) -> str:
-    """The same in one short sentence, for a place that shows the numbers already."""
+    """Return the same in one short sentence, for a place that shows the numbers already."""
     if gain is None or gain.mean is None:
         return "The grounding gain was not measured."
     sign = direction(gain)
@@ -151,7 +151,7 @@ def gain_phrase(gain: GainRecord | None) -> str:
 
 
 def heads_sentence(heads: HeadsRecord, total: int) -> str:
-    """How many heads were detected, beside the references without which a count says nothing."""
+    """Say how many heads were detected, beside the references without which a count says nothing."""
     if heads.mean_count is None:
         return "The head count could not be measured."
     where = "" if heads.mean_layer is None else f", at layer {number(heads.mean_layer, 1)} on average"
@@ -171,7 +171,7 @@ def heads_sentence(heads: HeadsRecord, total: int) -> str:
 
 
 def ablation_sentence(record: AblationRecord) -> str:
-    """What cutting the heads took away, against equally many other heads."""
+    """Say what cutting the heads took away, against equally many other heads."""
     done = {"zero": "Zeroing", "mean": "Mean-ablating", "resample": "Resampling", "scale": "Scaling"}[record.mode]
     half = record.selection == "crossfit"
     which = f"the heads detected {'on the other half of the items' if half else 'in the item itself'}"
@@ -194,7 +194,7 @@ def ablation_sentence(record: AblationRecord) -> str:
 
 
 def carried_sentence(record: CausalRecord) -> str:
-    """The headline of the measure causal: how few heads carry how much of the gain, beside random ones."""
+    """Return the headline of the measure causal: how few heads carry how much of the gain, beside random ones."""
     headline = record.headline
     if headline is None or headline.recovered.value is None:
         return (

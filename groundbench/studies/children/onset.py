@@ -18,7 +18,7 @@ LEAST = 5
 
 
 def onsets(steps: Sequence[int], gains: Floats) -> Floats:
-    """The step at which each noun's gain first passes half of its last one, interpolated between checkpoints.
+    """Return the step at which each noun's gain first passes half of its last one, interpolated between checkpoints.
 
     Args:
         steps: [C] rising.

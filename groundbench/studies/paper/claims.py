@@ -43,7 +43,7 @@ class Criterion:
 
 
 def claims_of(runs: Sequence[Measured]) -> list[Claim]:
-    """A verdict on every claim, for every architecture that it is about; models that see pictures are no part of it."""
+    """Judge every claim for every architecture that it is about; models that see images have claims of their own."""
     runs = [m for m in runs if m.run.kind != "vlm"]
     main = [m for m in runs if m.run.kind != "lstm" and not m.run.shuffled]
     found = [decided(c, m, untrained(m, runs)) for m in main for c in CRITERIA]
@@ -52,7 +52,7 @@ def claims_of(runs: Sequence[Measured]) -> list[Claim]:
 
 
 def decided(criterion: Criterion, measured: Measured, lacking: str | None = None) -> Claim:
-    """The verdict on one claim; a claim about a gain that is not there is not testable.
+    """Return the verdict on one claim; a claim about a gain that is not there is not testable.
 
     Args:
         lacking: why nothing at all can be said of this model.
@@ -174,7 +174,7 @@ def _ablated(measured: Measured) -> tuple[Verdict, str]:
 
 
 def _by_tests(found: Estimate, records: Sequence[AblationRecord], *, with_draws: bool = True) -> Verdict:
-    """Of fewer than three seeds: reproduced where every seed's tests say so at 5 %, not where the sign is another."""
+    """Judge fewer than three seeds: reproduced where every seed's tests say so at 5 %, not where the sign differs."""
     if found.value is None:
         return "not testable"
     if found.value <= 0:
@@ -252,13 +252,13 @@ def _lens(measured: Measured) -> tuple[Verdict, str]:
 
 
 def null_claim(null: Measured, others: Sequence[Measured], claim: str = NULL) -> Claim:
-    """Whether a model trained on exchanged scenes has no gain, beside the same preset trained on its own (§14 B)."""
+    """Judge a model trained on exchanged scenes: no gain, beside the same preset on its own scenes (§14 B)."""
     verdict, because = _null(null, next((m for m in others if _same_but_shuffled(m, null)), None))
     return Claim("null", claim, null.run.name, NULL_CRITERION, verdict, because)
 
 
 def _same_but_shuffled(one: Measured, null: Measured) -> bool:
-    """Whether recipe and corpus are the same but for what the null exchanges."""
+    """Return True if recipe and corpus are the same but for what the null exchanges."""
     corpora = [{k: v for k, v in m.run.corpus.items() if k != "shuffle_env"} for m in (one, null)]
     return one.run.preset == null.run.preset and corpora[0] == corpora[1]
 

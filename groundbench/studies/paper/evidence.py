@@ -20,31 +20,31 @@ MOST_DECIMALS = 4
 
 
 def at(measured: Measured, step: int, read: Read) -> list[float | None]:
-    """The number of every seed at one step."""
+    """Return the number of every seed at one step."""
     return [read(p) for p in points_at(measured, step)]
 
 
 def steps_with(measured: Measured, read: Read) -> list[int]:
-    """The steps at which every seed has the number."""
+    """Return the steps at which every seed has the number."""
     steps = [p.step for p in measured.mean.points]
     return [s for s in steps if (found := at(measured, s, read)) and all(v is not None for v in found)]
 
 
 def over_seeds(values: Sequence[float | None]) -> Estimate:
-    """Mean and t-interval of what is known; no interval below three seeds."""
+    """Compute the mean and t-interval of what is known; no interval below three seeds."""
     known = [v for v in values if v is not None]
     found = t_interval(known)
     return found if len(known) >= MIN_SEEDS else Estimate(found.value, None, None, found.n)
 
 
 def last_with(measured: Measured, was_tried: Callable[[TrajectoryPoint], object]) -> int | None:
-    """The last common step at which something was tried in any seed, whatever came of it; None if nowhere."""
+    """Return the last common step at which something was tried in any seed, whatever came of it; None if nowhere."""
     steps = [p.step for p in measured.mean.points if any(map(was_tried, points_at(measured, p.step)))]
     return steps[-1] if steps else None
 
 
 def at_the_end(measured: Measured, read: Read, was_tried: Callable[[TrajectoryPoint], object]) -> Estimate | None:
-    """Mean and t-interval over seeds at the last step where it was tried; None if a seed has no number there.
+    """Return mean and t-interval over seeds at the last step where it was tried; None if a seed has no number.
 
     An earlier step never stands in for the last.
     """
@@ -54,7 +54,7 @@ def at_the_end(measured: Measured, read: Read, was_tried: Callable[[TrajectoryPo
 
 
 def interval_at(measured: Measured, read: ReadInterval, step: int | None) -> Estimate | None:
-    """A number at a step; None where there is no such step or a seed lacks it.
+    """Return a number at a step; None where there is no such step or a seed lacks it.
 
     A t-interval over seeds; of fewer than three the widest of their own intervals, which are over nouns.
     """
@@ -67,18 +67,18 @@ def interval_at(measured: Measured, read: ReadInterval, step: int | None) -> Est
 
 
 def change(measured: Measured, read: Read, first: int, last: int) -> Estimate:
-    """How much the number grew from one step to another, seed by seed."""
+    """Return the growth of the number from one step to another, seed by seed."""
     pairs = zip(at(measured, first, read), at(measured, last, read), strict=True)
     return over_seeds([None if a is None or b is None else b - a for a, b in pairs])
 
 
 def gain(point: TrajectoryPoint) -> float | None:
-    """The gain in nats."""
+    """Return the gain in nats."""
     return point.result.gain.mean if point.result.gain else None
 
 
 def gain_interval(measured: Measured, step: int) -> Estimate:
-    """The gain at a step: t-interval over seeds; of fewer than three the widest of their intervals over nouns."""
+    """Return the gain at a step: t-interval over seeds; of fewer than three the widest of their intervals."""
     found = over_seeds(at(measured, step, gain))
     if found.ci_low is not None:
         return found
@@ -87,7 +87,7 @@ def gain_interval(measured: Measured, step: int) -> Estimate:
 
 
 def no_gain(measured: Measured) -> str | None:
-    """Why nothing can be said of what carries the gain: its interval at the last step is not above 0; else None."""
+    """Return why the gain's carriers cannot be judged: its interval at the last step is not above 0; else None."""
     steps = steps_with(measured, gain)
     if not steps:
         return "the gain was not measured"
@@ -98,7 +98,7 @@ def no_gain(measured: Measured) -> str | None:
 
 
 def gain_growth(measured: Measured, first: int, last: int) -> Estimate:
-    """How much the gain grew: t-interval over seeds; of fewer than three the widest bootstrap over their nouns."""
+    """Estimate the growth of the gain: t-interval over seeds; of fewer than three the widest of their bootstraps."""
     found = change(measured, gain, first, last)
     if found.ci_low is not None:
         return found
@@ -118,7 +118,7 @@ def _by_noun(point: TrajectoryPoint) -> dict[str, float]:
 
 
 def count_growth(measured: Measured, first: int, last: int) -> Estimate:
-    """How many more heads an item has: over seeds; of fewer than three from the ends of their intervals over nouns."""
+    """Count more heads an item has: over seeds; of fewer than three from the ends of their intervals over nouns."""
     found = change(measured, lambda p: r.mean_count if (r := heads(p)) else None, first, last)
     if found.ci_low is not None:
         return found
@@ -128,7 +128,7 @@ def count_growth(measured: Measured, first: int, last: int) -> Estimate:
 
 
 def count_excess(measured: Measured, step: int) -> Estimate:
-    """Heads an item beyond those for an equally long span of other words: over seeds, or over nouns as above."""
+    """Return heads an item beyond those for an equally long span of other words: over seeds, or over nouns as above."""
 
     def read(point: TrajectoryPoint) -> float | None:
         r = heads(point)
@@ -142,7 +142,7 @@ def count_excess(measured: Measured, step: int) -> Estimate:
 
 
 def _apart(record: HeadsRecord, mean: float | None, low: float | None, high: float | None) -> Estimate:
-    """A count's distance from another's, with the ends that lie farthest apart."""
+    """Return a count's distance from another's, with the ends that lie farthest apart."""
     if None in (record.mean_count, record.ci_low, record.ci_high, mean, low, high):
         return Estimate(None, None, None, 0)
     values = [record.mean_count, record.ci_low, record.ci_high, mean, high, low]
@@ -153,7 +153,7 @@ def _apart(record: HeadsRecord, mean: float | None, low: float | None, high: flo
 
 
 def widest(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean of several seeds' numbers within the lowest and highest ends of their intervals."""
+    """Return the mean of several seeds' numbers within the lowest and highest ends of their intervals."""
     values = [e.value for e in estimates if e.value is not None]
     lows = [e.ci_low for e in estimates if e.ci_low is not None]
     highs = [e.ci_high for e in estimates if e.ci_high is not None]
@@ -163,23 +163,23 @@ def widest(estimates: Sequence[Estimate]) -> Estimate:
 
 
 def points_at(measured: Measured, step: int) -> list[TrajectoryPoint]:
-    """Every seed's checkpoint at a step."""
+    """Return every seed's checkpoint at a step."""
     return [p for t in measured.trajectories for p in t.points if p.step == step]
 
 
 def heads(point: TrajectoryPoint) -> HeadsRecord | None:
-    """The headline's record of heads."""
+    """Return the headline's record of heads."""
     return point.result.heads[0] if point.result.heads else None
 
 
 def middle(layers: int) -> range:
-    """The middle half of the layers, from 1: all but the first and the last quarter."""
+    """Return the middle half of the layers, from 1: all but the first and the last quarter."""
     quarter = layers // 4
     return range(1 + quarter, layers - quarter + 1)
 
 
 def middle_share(point: TrajectoryPoint, layers: int) -> float | None:
-    """The part of all detections that falls into the middle half of the layers; None where nothing was detected."""
+    """Return the part of all detections in the middle half of the layers; None where nothing was detected."""
     record = heads(point)
     if record is None:
         return None
@@ -188,7 +188,7 @@ def middle_share(point: TrajectoryPoint, layers: int) -> float | None:
 
 
 def lens_middle(point: TrajectoryPoint, layers: int) -> float | None:
-    """The part of the gain's rise over the layers, as the lens reads it, that falls into the middle half."""
+    """Return the part of the gain's rise over the layers, as the lens reads it, that falls into the middle half."""
     if not point.result.lens:
         return None
     by_layer = {r.layer: r.gain for r in point.result.lens[0].layers if r.gain is not None and r.layer >= 1}
@@ -198,19 +198,19 @@ def lens_middle(point: TrajectoryPoint, layers: int) -> float | None:
 
 
 def cut(point: TrajectoryPoint, selection: str, kind: str = "aggregate") -> AblationRecord | None:
-    """The first ablation of a selection and kind, which is the headline's; None if it was not made or cut nothing."""
+    """Return the first ablation of a selection and kind (the headline's); None if it was not made or cut nothing."""
     found = (a for a in point.result.ablations if (a.selection, a.kind) == (selection, kind))
     first = next(found, None)
     return None if first is None or first.ablated is None else first
 
 
 def tried(selection: str, kind: str = "aggregate") -> Callable[[TrajectoryPoint], bool]:
-    """A reader: whether an ablation of that selection and kind was tried, even if there was no head to cut."""
+    """Return a reader: whether an ablation of that selection and kind was tried, even if there was no head to cut."""
     return lambda point: any((a.selection, a.kind) == (selection, kind) for a in point.result.ablations)
 
 
 def harm(selection: str, kind: str = "aggregate") -> Read:
-    """A reader: how much more cutting the heads adds to matched surprisal than cutting the controls, in nats."""
+    """Return a reader: how much more cutting the heads adds to matched surprisal than cutting the controls, in nats."""
 
     def read(point: TrajectoryPoint) -> float | None:
         found = cut(point, selection, kind)
@@ -222,7 +222,7 @@ def harm(selection: str, kind: str = "aggregate") -> Read:
 
 
 def lost(selection: str, kind: str = "aggregate") -> Read:
-    """A reader: how much more of the gain is lost with the heads than with the controls, as a part of the gain."""
+    """Make a reader of how much more of the gain is lost with the heads than with the controls, as a part of it."""
 
     def read(point: TrajectoryPoint) -> float | None:
         found = cut(point, selection, kind)
@@ -234,7 +234,7 @@ def lost(selection: str, kind: str = "aggregate") -> Read:
 
 
 def r2(point: TrajectoryPoint) -> float | None:
-    """Adjusted R² of the gain on the log count of co-occurrence within a chunk, over nouns (protocol §7)."""
+    """Return adjusted R² of the gain on the log count of co-occurrence within a chunk, over nouns (protocol §7)."""
     record = point.result.cooccurrence
     cell = ("chunk", "log-count", "noun")
     found = (r for r in record.regressions if (r.window, r.statistic, r.unit) == cell) if record else ()
@@ -242,7 +242,7 @@ def r2(point: TrajectoryPoint) -> float | None:
 
 
 def said(estimate: Estimate, decimals: int = 2) -> str:
-    """`mean [low, high]`; up to two decimals more where an end would round to 0, on whose side a verdict may hang."""
+    """Write `mean [low, high]`; with up to two decimals more where an end that decides a verdict would round to 0."""
     ends = [e for e in (estimate.ci_low, estimate.ci_high) if e]
     while decimals < MOST_DECIMALS and any(round(e, decimals) == 0 for e in ends):
         decimals += 1
@@ -250,21 +250,21 @@ def said(estimate: Estimate, decimals: int = 2) -> str:
 
 
 def few(measured: Measured, instead: str = "no interval over seeds") -> str:
-    """What a sentence adds where there are too few seeds for an interval over them."""
+    """Write what a sentence adds where there are too few seeds for an interval over them."""
     n = len(measured.trajectories)
     return "" if n >= MIN_SEEDS else f" ({n} seed{'s' if n > 1 else ''}: {instead})"
 
 
 def over_nouns(measured: Measured) -> str:
-    """What a sentence adds where intervals are not over seeds."""
+    """Write what a sentence adds where intervals are not over seeds."""
     return few(measured, "intervals over nouns")
 
 
 def plain(value: float | None, decimals: int = 2) -> str:
-    """A number, or that it was not measured."""
+    """Return a number, or that it was not measured."""
     return number(value, decimals) or "not measured"
 
 
 def probability(value: float | None) -> str:
-    """A p-value, or that it was not measured."""
+    """Return a p-value, or that it was not measured."""
     return p_value(value) or "not measured"

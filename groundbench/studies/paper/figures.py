@@ -66,7 +66,7 @@ def write_picture_figures(runs: Sequence[Measured], folder: Path) -> list[Drawn]
 
 
 def _of_all(title: str, unit: str, shown: seeds.Aggregates, read: seeds.Read) -> Figure | None:
-    """Wide enough for the names of LSTMs, which differ at their ends."""
+    """Return a width that holds the names of LSTMs, which differ at their ends."""
     return seeds.by_run(title, unit, shown, read, width=640)
 
 
@@ -99,7 +99,7 @@ def _write(
 
 
 def standalone(markup: str) -> str:
-    """A page's plot as a file of its own: its name space, its size and its style inside."""
+    """Return a page's plot as a file of its own: its name space, its size and its style inside."""
     head, _, rest = markup.partition(">")
     box = head.split('viewBox="')[1].split('"')[0].split()
     size = f' xmlns="http://www.w3.org/2000/svg" width="{box[2]}" height="{box[3]}"'

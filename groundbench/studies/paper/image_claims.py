@@ -20,25 +20,25 @@ NULL = "Trained on pictures of other dialogues, the model does not ground"
 
 
 def picture_claims(runs: Sequence[Measured]) -> list[Claim]:
-    """A verdict on every claim, for every model that sees pictures and for their nulls."""
+    """Return a verdict on every claim, for every model that sees pictures and for their nulls."""
     main = [m for m in runs if m.run.kind == "vlm" and not m.run.shuffled]
     nulls = [m for m in runs if m.run.kind == "vlm" and m.run.shuffled]
     return [decided(c, m) for m in main for c in PICTURE_CRITERIA] + [null_claim(m, main, NULL) for m in nulls]
 
 
 def reading(point: TrajectoryPoint, heads: Literal["all", "crossfit"] = "all") -> PatchReading | None:
-    """Where these heads read in the pictures; None where that was not measured."""
+    """Return where these heads read in the images; None where that was not measured."""
     image = point.result.image
     return next((r for r in image.reading if r.heads == heads), None) if image else None
 
 
 def swap(point: TrajectoryPoint) -> SwapRecord | None:
-    """The swap test; None where it was not made."""
+    """Return the swap test; None where it was not made."""
     return point.result.image.swap if point.result.image else None
 
 
 def ratio(heads: Literal["all", "crossfit"] = "all") -> ev.ReadInterval:
-    """A reader: saliency on a patch of the object's box over that on a patch outside it."""
+    """Return a reader: saliency on a patch of the object's box over that on a patch outside it."""
 
     def read(point: TrajectoryPoint) -> Estimate | None:
         r = reading(point, heads)
@@ -48,7 +48,7 @@ def ratio(heads: Literal["all", "crossfit"] = "all") -> ev.ReadInterval:
 
 
 def swapped(name: Literal["gain", "gain_swapped", "ratio"]) -> ev.ReadInterval:
-    """A reader of one number of the swap test with its interval."""
+    """Return a reader of one number of the swap test with its interval."""
 
     def read(point: TrajectoryPoint) -> Estimate | None:
         s = swap(point)
@@ -61,7 +61,7 @@ def swapped(name: Literal["gain", "gain_swapped", "ratio"]) -> ev.ReadInterval:
 
 
 def beyond(point: TrajectoryPoint) -> Estimate | None:
-    """Saliency on a patch of the object's box minus that on one of an equal box elsewhere, in mean patches.
+    """Return saliency on a patch of the object's box minus that on one of an equal box elsewhere, in mean patches.
 
     Its ends are those of the two intervals that lie farthest apart.
     """
@@ -76,12 +76,12 @@ def beyond(point: TrajectoryPoint) -> Estimate | None:
 
 
 def last_seen(measured: Measured) -> int | None:
-    """The last step at which anything was measured of the pictures."""
+    """Return the last step at which anything was measured of the pictures."""
     return ev.last_with(measured, lambda point: point.result.image)
 
 
 def at_step(measured: Measured, read: ev.ReadInterval, step: int | None) -> str:
-    """A number at a step, as a sentence says it."""
+    """Return a number at a step, as a sentence says it."""
     found = ev.interval_at(measured, read, step)
     return "not measured" if found is None else ev.said(found)
 

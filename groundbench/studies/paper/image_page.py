@@ -36,7 +36,7 @@ FROZEN = (
 
 
 def pictures_table(runs: Sequence[Measured]) -> Table:
-    """One row for each model that sees pictures, nulls included, at its last checkpoint."""
+    """Return one row for each model that sees pictures, nulls included, at its last checkpoint."""
     head = (
         "Model",
         "Encoder",
@@ -104,31 +104,31 @@ def _heads(point: TrajectoryPoint) -> Estimate | None:
 
 
 def _cut(m: Measured) -> AblationSpread | None:
-    """The cross-fitted aggregate heads of the last checkpoint that was cut; None if there was none to cut."""
+    """Return the cross-fitted aggregate heads of the last checkpoint that was cut; None if there was none to cut."""
     tried = [a for p in m.mean.points if (a := seeds.cut_of(p)) is not None]
     return tried[-1] if tried and tried[-1].ablated is not None else None
 
 
 def figures(runs: Sequence[Measured]) -> list[tuple[str, Figure | None]]:
-    """(name, plot): the gain of all over training, then matched and mismatched surprisal of each."""
+    """Return (name, plot): the gain of all over training, then matched and mismatched surprisal of each."""
     shown = [m.mean for m in runs]
     gain = seeds.by_run("Gain from pictures over training", "gain (nats)", shown, seeds.reader("gain"))
     return [("gain", gain), *((f"{m.run.name}-surprisal", seeds.surprisal_figure(m.mean)) for m in runs)]
 
 
 def evidence(runs: Sequence[Measured]) -> list[Table]:
-    """The table of models, and what cutting heads did at each checkpoint where there were heads to cut."""
+    """Return the table of models, and what cutting heads did at each checkpoint where there were heads to cut."""
     cuts = tables.crossfit_table([m for m in runs if not m.run.shuffled])
     return [pictures_table(runs), *([cuts] if cuts.rows else [])]
 
 
 def sentence(claims: Sequence[Claim]) -> str:
-    """How many claims came out how."""
+    """Count claims came out how."""
     return f"Of {len(claims)} claims on models that see pictures: {counted(claims)}."
 
 
 def sampled(runs: Sequence[Measured]) -> str:
-    """What was measured of each model, where it was not everything."""
+    """List the parts of each model's measurement, where not everything was measured."""
     return " ".join(_sampled(m) for m in runs)
 
 
@@ -143,7 +143,7 @@ def _sampled(m: Measured) -> str:
 
 
 def section(runs: Sequence[Measured], claims: Sequence[Claim]) -> Section:
-    """The section of the page."""
+    """Return the section of the page."""
     return Section(
         "pictures",
         TITLE,
@@ -155,7 +155,7 @@ def section(runs: Sequence[Measured], claims: Sequence[Claim]) -> Section:
 
 
 def markdown(runs: Sequence[Measured], claims: Sequence[Claim], images: Sequence[str]) -> list[str]:
-    """The section of the Markdown; `images` are its plots as Markdown."""
+    """Return the section of the Markdown; `images` are its plots as Markdown."""
     return [
         f"## {TITLE}",
         f"{sentence(claims)} {DIFFERENCE}",

@@ -46,7 +46,7 @@ class LstmVerdict:
 
 
 def lstm_verdicts(runs: Sequence[Measured]) -> list[LstmVerdict]:
-    """What is to be said of each LSTM, beside the first Transformer (none if there is none)."""
+    """Judge each LSTM beside the first Transformer (none if there is none)."""
     reference = _reference(runs)
     lstms = [m for m in runs if m.run.kind == "lstm" and not m.run.shuffled]
     return [] if reference is None else [_verdict(m, reference) for m in lstms]
@@ -57,13 +57,13 @@ def _reference(runs: Sequence[Measured]) -> Measured | None:
 
 
 def _grounded(reference: Measured) -> list[tuple[float, AggregatePoint]]:
-    """The Transformer's checkpoints that ground, with their held-out losses."""
+    """Return the Transformer's checkpoints that ground, with their held-out losses."""
     known = [(p.heldout_loss.mean, p) for p in reference.mean.points if p.heldout_loss and p.gain and p.step > 0]
     return [(loss, p) for loss, p in known if (ev.gain_interval(reference, p.step).ci_low or 0.0) > 0]
 
 
 def untrained(measured: Measured, runs: Sequence[Measured]) -> str | None:
-    """Why a model with heads says nothing: no gain is shown, at a loss at which the first Transformer has none either.
+    """Return why a model with heads tells nothing: no gain, at a loss where the first Transformer has none either.
 
     "Did not train" and "does not ground" are different verdicts.
     """
@@ -75,7 +75,7 @@ def untrained(measured: Measured, runs: Sequence[Measured]) -> str | None:
 
 
 def _trained(measured: Measured, reference: Measured) -> bool:
-    """Whether it ends at a loss at which the Transformer grounds, or near one."""
+    """Return True if it ends at a loss at which the Transformer grounds, or near one."""
     loss = measured.mean.last.heldout_loss
     return loss is not None and any(loss.mean <= other + SLACK for other, _ in _grounded(reference))
 
@@ -100,7 +100,7 @@ def _outcome(gain: Estimate, other: float | None) -> Outcome:
 
 
 def missing_variants(lstms: Sequence[Measured]) -> str:
-    """What a verdict on the architecture still needs beside these that trained; empty if nothing (protocol §6)."""
+    """List the variants that a verdict on the architecture still needs; empty if none (protocol §6)."""
     rates, depths = {m.run.learning_rate for m in lstms}, {m.run.layers for m in lstms}
     wants = [
         f"{MIN_RATES} learning rates (has {len(rates)})" if len(rates) < MIN_RATES else "",
@@ -111,7 +111,7 @@ def missing_variants(lstms: Sequence[Measured]) -> str:
 
 
 def lstm_claim(runs: Sequence[Measured]) -> Claim:
-    """The claim about all architectures together."""
+    """Return the claim about all architectures together."""
     verdict, because = _decide(runs)
     return Claim("architectures", CLAIM, "all", CRITERION, verdict, because)
 

@@ -56,7 +56,7 @@ class Measured:
 
 
 def options_for(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
-    """What is measured of a run: everything; of the null gain and heads; of an LSTM, which has no heads, the gain.
+    """Return the measures of a run: everything; of the null gain and heads; of an LSTM, without heads, the gain.
 
     A run of pictures has a testbed of its own, and no corpus whose nouns are counted.
     """
@@ -70,7 +70,7 @@ def options_for(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
 
 
 def _of_pictures(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
-    """One pass tells the surprisal of every noun that is one token, as all are to a model trained along with its words:
+    """Return options for a model of images. One pass gives the surprisal of every noun of one token, as all are here:
     such a model is compared with all mismatches. Where heads read in the picture is measured of the null too."""
     options = replace(options, corpus=None, at_least=None)
     if run.frozen("language"):
@@ -108,7 +108,7 @@ def _has_seen_style(run: Run) -> bool:
 
 
 def measure_pictures(runs: Sequence[Run], out: Path, options: TrajectoryOptions, jobs: int) -> list[Measured]:
-    """As `measure_runs`, and the last checkpoint's gain in the styles of the training where the testbed has them."""
+    """Measure as `measure_runs`, and the last checkpoint's gain in the training's styles where there are any."""
     found = measure_runs(runs, out / "test", options, jobs)
     both = [run for run in runs if _has_seen_style(run)]
     seen = {m.run.name: m for m in measure_runs(both, out / "seen-styles", options, jobs, _of_seen_style)}

@@ -52,7 +52,7 @@ class Study:
     notes: tuple[str, ...] = ()
 
     def sentence(self) -> str:
-        """How many claims came out how."""
+        """Count claims came out how."""
         text = [f"Of {len(self.claims)} claims, model by model: {counted(self.claims)}."] if self.measured else []
         return " ".join([*text, *([picture_page.sentence(self.picture_claims)] if self.pictures else [])])
 
@@ -62,7 +62,7 @@ class Study:
         return (*self.measured, *self.pictures)
 
     def evidence(self) -> list[Table]:
-        """The tables behind the verdicts."""
+        """Return the tables behind the verdicts."""
         own = [m for m in self.measured if not m.run.shuffled]
         main = [m for m in own if m.run.kind != "lstm"]
         found = [
@@ -77,7 +77,7 @@ class Study:
         return [table for table in found if table.rows]
 
     def made_of(self) -> list[Table]:
-        """The recipes, and the corpus with its nouns, if there is one."""
+        """Return the recipes, and the corpus with its nouns, if there is one."""
         recipes = tables.recipes_table(self.every)
         if self.corpus is None:
             return [recipes]
@@ -86,7 +86,7 @@ class Study:
 
 
 def html(study: Study) -> str:
-    """The study as one self-contained page."""
+    """Return the study as one self-contained page."""
     made = Section(
         "made", "How it was made", tables=tuple(study.made_of()), notes=(RULES, *study.notes, *study.commands)
     )
@@ -103,7 +103,7 @@ def html(study: Study) -> str:
 
 
 def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
-    """The study as Markdown; `images` is where the plots lie, as seen from the document.
+    """Return the study as Markdown; `images` is where the plots lie, as seen from the document.
 
     Args:
         figures: as `write_figures` returns them; those of models that see pictures under `PICTURES`.
@@ -123,7 +123,7 @@ def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
 
 
 def _of_text(study: Study, figures: dict[str, list[Drawn]], images: str) -> list[str]:
-    """What is said of the models that read text only."""
+    """Write the part on models that read text only."""
     parts = [
         "Intervals are 95 % t-intervals over seeds, of fewer than three seeds over nouns where that is said, and "
         "otherwise left out, as they are where all seeds have the same value, as of one untrained model for all; "
@@ -144,7 +144,7 @@ def _of_text(study: Study, figures: dict[str, list[Drawn]], images: str) -> list
 
 
 def _images(found: Sequence[Drawn], folder: str) -> list[str]:
-    """The plots in order; those with a caption of their own stand alone above it."""
+    """Return the plots in order; those with a caption of their own stand alone above it."""
     parts, row = [], []
     for title, file, caption in found:
         row.append(f"![{title}]({folder}/{file})")
@@ -175,7 +175,7 @@ def _how(study: Study) -> str:
 
 
 def _where(study: Study) -> str:
-    """What it was measured with; several values where runs differ, as after a pause."""
+    """List the hardware and software of the measurements; several values where runs differ, as after a pause."""
     found = [p.result.environment for m in study.every for t in m.trajectories for p in t.points]
     versions = dict.fromkeys(", ".join(f"{n} {v}" for n, v in sorted(e.versions.items())) for e in found)
     devices = dict.fromkeys(e.device for e in found)
@@ -184,7 +184,7 @@ def _where(study: Study) -> str:
 
 
 def _unknown(protocol: Mapping[str, Any]) -> str:
-    """How many context words the models do not know; nothing where all are known, or it was not counted."""
+    """Count context words the models do not know; nothing where all are known, or it was not counted."""
     rows = [row for row in (protocol.get("unknown_words") or {}).values() if row["words"]]
     return "".join(
         f" In {row['prompts']} of {row['of_prompts']} prompts a context word is not in the vocabulary "

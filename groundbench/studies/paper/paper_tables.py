@@ -18,7 +18,7 @@ UNPUBLISHED = "not published"
 
 
 def matched_table(runs: Sequence[Measured]) -> Table:
-    """Matched surprisal along the training; the paper gives its standard deviation over seeds, we intervals."""
+    """Return matched surprisal along the training; the paper gives its standard deviation over seeds, we intervals."""
     rows: list[Row] = [
         (
             PAPER,
@@ -40,7 +40,7 @@ def matched_table(runs: Sequence[Measured]) -> Table:
 
 
 def regression_table(runs: Sequence[Measured]) -> Table:
-    """R² of the gain on co-occurrence, and what there is to explain (protocol §7): R² falls also where G saturates."""
+    """Tabulate R² of the gain on co-occurrence beside var(G) (protocol §7): R² falls also where G saturates."""
     rows = [
         (*_place(m, p), *(_r2(p, window, unit) for window, unit in CELLS), cell(p.gain_variance))
         for m in runs
@@ -63,7 +63,7 @@ def _r2(point: AggregatePoint, window: str, unit: str) -> str | None:
 
 
 def heads_table(runs: Sequence[Measured]) -> Table:
-    """Aggregate heads an item, beside the two counts that say how specific they are (protocol §10)."""
+    """Tabulate aggregate heads an item beside the two counts that say how specific they are (protocol §10)."""
     rows: list[Row] = [
         (
             PAPER,
@@ -86,7 +86,7 @@ def heads_table(runs: Sequence[Measured]) -> Table:
 
 
 def paper_table(runs: Sequence[Measured]) -> Table:
-    """The paper's table of ablations, with ours below it at each checkpoint that was cut."""
+    """Return the paper's table of ablations, with ours below it at each checkpoint that was cut."""
     rows: list[Row] = [
         (
             PAPER,
@@ -144,7 +144,7 @@ def _own_row(m: Measured, point: AggregatePoint, found: AblationSpread) -> Row:
 
 
 def lens_table(runs: Sequence[Measured]) -> Table:
-    """What the lens reads, layer by layer: the paper's matched surprisal, ours, and the gain, which isolates grounding.
+    """Tabulate the lens by layer: the paper's matched surprisal, ours, and the gain, which isolates grounding.
 
     Layers stand as a part of the depth, so that models of unlike depth can be laid side by side.
     """

@@ -1,4 +1,4 @@
-"""What the paper reports of its own runs (protocol §9, §11): 12 layers, CHILDES, means of 5 seeds, in nats."""
+"""The paper's numbers on its own runs (protocol §9, §11): 12 layers, CHILDES, means of 5 seeds, in nats."""
 
 from __future__ import annotations
 

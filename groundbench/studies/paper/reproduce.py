@@ -98,7 +98,7 @@ def reproduce(
 
 
 def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None) -> list[Run]:
-    """The runs of models that read text only, in order; all are of one corpus."""
+    """Return the runs of models that read text only, in order; all are of one corpus."""
     digest = load_manifest(corpus).digest
     found = _in_order([run for run in find_runs(where) if not archs or run.preset["name"] in archs])
     for run in found:
@@ -110,12 +110,12 @@ def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None) -> list[R
 
 
 def _pictures_in_order(runs: Sequence[Run]) -> list[Run]:
-    """Those trained along with their words, those of a frozen language model, the nulls; by name within each."""
+    """Return those trained along with their words, those of a frozen language model, the nulls; by name within each."""
     return sorted(runs, key=lambda r: (r.shuffled, r.frozen("language") is not None, r.name))
 
 
 def _in_order(runs: Sequence[Run]) -> list[Run]:
-    """Transformers, Mamba-2, their null, then LSTMs; by name within each."""
+    """Order runs: Transformers, Mamba-2, their null, then LSTMs; by name within each."""
     if not runs:
         raise BadInputError("no finished training of the architectures asked for")
     order = ("transformer", "mamba2", "lstm")

@@ -51,7 +51,7 @@ class Run:
 
     @property
     def shuffled(self) -> bool:
-        """Whether what was shown was exchanged between transcripts, or pictures between dialogues: the null."""
+        """True if what was shown was exchanged between transcripts, or pictures between dialogues: the null."""
         return bool(self.corpus.get("shuffle_env"))
 
     @property
@@ -63,7 +63,7 @@ class Run:
         return int(text["num_hidden_layers"]) if "num_hidden_layers" in text else _language_layers(self.seeds[0])
 
     def frozen(self, part: Literal["vision", "language"]) -> str | None:
-        """The name of a pretrained encoder or language model that is kept as it is, without the folder it lay in."""
+        """Return the name of a pretrained part that training leaves as it is, without the folder it was in."""
         source = (self.preset.get("pictures") or {}).get(part)
         return PurePath(source).name if source else None
 
@@ -74,7 +74,7 @@ class Run:
 
     @property
     def residual(self) -> bool:
-        """Whether an LSTM has residual connections."""
+        """True if an LSTM has residual connections."""
         return bool(self.preset["config"].get("residual"))
 
     @property
@@ -90,7 +90,7 @@ class Run:
 
 
 def find_runs(folder: str | Path, *, pictures: bool = False) -> list[Run]:
-    """The runs in a folder: those of our architectures with at least one finished seed, by name.
+    """Return the runs in a folder: those of our architectures with at least one finished seed, by name.
 
     Args:
         pictures: of models that see pictures, instead of those that read text only.
@@ -122,13 +122,13 @@ def _run(folder: Path) -> Run | None:
 
 
 def _is_finished(seed: Path) -> bool:
-    """Whether the last checkpoint of its schedule is there."""
+    """Return True if the last checkpoint of its schedule is there."""
     last = find_checkpoints(seed)[-1]
     return last.step >= int(last.training.get("preset", {}).get("steps", 0))
 
 
 def _language_layers(seed: Path) -> int:
-    """Layers of a pretrained language model, as the checkpoint's own configuration has them."""
+    """Return layers of a pretrained language model, as the checkpoint's own configuration has them."""
     from transformers import AutoConfig  # a config.json leaves out what is its class' default
 
     return int(AutoConfig.from_pretrained(find_checkpoints(seed)[-1].path).text_config.num_hidden_layers)

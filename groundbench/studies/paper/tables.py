@@ -16,13 +16,13 @@ from groundbench.tasks.corpora import Manifest
 
 
 def verdict_table(claims: Sequence[Claim]) -> Table:
-    """Every claim, model by model."""
+    """Return every claim, model by model."""
     rows = tuple((c.claim, c.model, c.verdict, c.because, c.criterion) for c in claims)
     return Table("Claims", ("Claim", "Model", "Verdict", "Because", "Criterion"), rows, frozenset(range(5)))
 
 
 def short_table(claims: Sequence[Claim]) -> Table:
-    """The verdicts alone: a row for each claim, a column for each model."""
+    """Return the verdicts alone: a row for each claim, a column for each model."""
     models = tuple(dict.fromkeys(c.model for c in claims))
     by = {(c.claim, c.model): c.verdict for c in claims}
     rows = tuple(
@@ -32,7 +32,7 @@ def short_table(claims: Sequence[Claim]) -> Table:
 
 
 def models_table(runs: Sequence[Measured]) -> Table:
-    """What was trained, and where it ended."""
+    """Tabulate the trained models and their last losses."""
     rows = []
     for m in runs:
         last = m.mean.last
@@ -75,7 +75,7 @@ def models_table(runs: Sequence[Measured]) -> Table:
 
 
 def recipes_table(runs: Sequence[Measured]) -> Table:
-    """How each model was trained; `--set` values of a preset's architecture are among its config."""
+    """Tabulate each model's recipe; `--set` values of a preset's architecture are among its config."""
     rows = []
     for m in runs:
         recipe, corpus = m.run.preset, m.run.corpus
@@ -97,7 +97,7 @@ def recipes_table(runs: Sequence[Measured]) -> Table:
 
 
 def crossfit_table(runs: Sequence[Measured]) -> Table:
-    """What cutting cross-fitted heads leaves, aggregate and gather heads, against layer-matched controls."""
+    """Tabulate the gain left by cutting cross-fitted heads, aggregate and gather, beside layer-matched controls."""
     rows = []
     for m in runs:
         for point in m.mean.points:
@@ -142,7 +142,7 @@ def crossfit_table(runs: Sequence[Measured]) -> Table:
 
 
 def lstm_table(runs: Sequence[Measured]) -> Table:
-    """Each LSTM beside the Transformer at the checkpoint of the nearest held-out loss (protocol §6)."""
+    """Return each LSTM beside the Transformer at the checkpoint of the nearest held-out loss (protocol §6)."""
     rows = tuple(
         (
             v.measured.run.name,
@@ -178,7 +178,7 @@ def lstm_table(runs: Sequence[Measured]) -> Table:
 
 
 def corpus_table(manifest: Manifest, kept: int, at_least: int) -> Table:
-    """What the corpus holds."""
+    """Tabulate the corpus."""
     t, share = manifest.totals, manifest.min_env_share
     rich = f"those of which at least {share} of the words are ENV; {manifest.poor_transcripts} left out"
     kept_transcripts = "all" if share is None else rich

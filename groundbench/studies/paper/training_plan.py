@@ -1,4 +1,4 @@
-"""What a reproduction trains: parts by size, each a preset on the corpus or on its null (protocol §6)."""
+"""The trainings of a reproduction: parts by size, each a preset on the corpus or on its null (protocol §6)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Size:
     vocabulary: int | None = None
 
     def values(self, preset: str) -> dict[str, object]:
-        """What is changed of one preset."""
+        """Return the values that differ from one preset."""
         return {**self.override, **self.tuned.get(preset, {})}
 
 
@@ -76,7 +76,7 @@ class Part:
 
 
 def size_of(name: SizeName, override: Mapping[str, object] | None = None, vocabulary: int | None = None) -> Size:
-    """A size with other values of every preset, by dotted key, or another number of words kept of the corpus."""
+    """Return a size with other values of every preset, by dotted key, or another number of words kept of the corpus."""
     size, given = SIZES[name], override or {}
     return replace(
         size,
@@ -87,7 +87,7 @@ def size_of(name: SizeName, override: Mapping[str, object] | None = None, vocabu
 
 
 def plan_parts(size: Size, archs: Sequence[str] | None, seeds: Sequence[int]) -> list[Part]:
-    """The runs of a size, the main ones first; `archs` keeps only these presets (and the null of the first).
+    """Return the runs of a size, the main ones first; `archs` keeps only these presets (and the null of the first).
 
     Raises:
         BadInputError: a preset that the size does not have, or no seed.

@@ -27,13 +27,13 @@ class Claim:
 
 
 def counted(claims: Sequence[Claim]) -> str:
-    """How many claims came out how, e.g. `3 reproduced, 0 not reproduced, 1 not testable at this size`."""
+    """Count claims came out how, e.g. `3 reproduced, 0 not reproduced, 1 not testable at this size`."""
     counts = {v: sum(c.verdict == v for c in claims) for v in VERDICTS}
     return ", ".join(f"{n} {v}{' at this size' if v == 'not testable' else ''}" for v, n in counts.items())
 
 
 def sided(estimate: Estimate, bound: float = 0.0, above: Verdict = "reproduced") -> Verdict:
-    """What an interval says of a bound: `above` if all of it lies above, the opposite if none does, else nothing."""
+    """Place an interval beside a bound: `above` if all of it is above, the opposite if none is, else nothing."""
     if estimate.ci_low is None or estimate.ci_high is None:
         return "not testable"
     if estimate.ci_low > bound:
@@ -43,7 +43,7 @@ def sided(estimate: Estimate, bound: float = 0.0, above: Verdict = "reproduced")
 
 
 def all_of(*verdicts: Verdict) -> Verdict:
-    """The verdict on a claim with parts: one that fails refutes it, one that is not testable leaves it open."""
+    """Return the verdict on a claim with parts: one that fails refutes it, one that is not testable leaves it open."""
     if "not reproduced" in verdicts:
         return "not reproduced"
     return "not testable" if "not testable" in verdicts else "reproduced"

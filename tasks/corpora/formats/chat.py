@@ -17,7 +17,7 @@ _TAIL = "\x00\x1a"
 
 
 def read_chat(data: bytes, name: str, odd: list[Fault] | None = None) -> Transcript:
-    """One transcript.
+    """Return one transcript.
 
     A continuation line begins with a tab or, as some editors write it, spaces; tiers are named in lower case, and the
     tab behind a code may be missing.
@@ -89,7 +89,7 @@ def read_chat(data: bytes, name: str, odd: list[Fault] | None = None) -> Transcr
 
 
 def decode(data: bytes, name: str, declared: str | None = None) -> str:
-    """The text of a file: UTF-8, with or without a byte order mark, or UTF-16 with one.
+    """Decode UTF-8 text, with or without a byte order mark.
 
     Args:
         declared: the encoding that the file names; tried where the bytes are not UTF-8.
@@ -116,7 +116,7 @@ def decode(data: bytes, name: str, declared: str | None = None) -> str:
 
 
 def _as_declared(data: bytes, declared: str | None) -> str:
-    """The text in the encoding that it declares; empty if that is none, or not so."""
+    """Return the text in the encoding that it declares; empty if that is none, or not so."""
     try:
         return data.decode(declared) if declared else ""
     except (LookupError, ValueError):
@@ -124,7 +124,7 @@ def _as_declared(data: bytes, declared: str | None) -> str:
 
 
 def _logical_lines(text: str) -> list[tuple[int, str]]:
-    """Lines with the continuation lines joined to them, each with its number; a Mac's of old end with CR alone."""
+    """Return lines with the continuation lines (which begin with a tab) joined to them, each with its number."""
     text = text.rstrip(_TAIL + "\r\n\t ").replace("\r\n", "\n")
     text = text.replace("\r", " " if "\n" in text else "\n")
     found: list[tuple[int, str]] = []

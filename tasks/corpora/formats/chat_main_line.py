@@ -1,4 +1,4 @@
-"""What a CHAT main line says: scopes, annotations and replacements resolved (protocol §2.1)."""
+"""Words of a CHAT main line: scopes, annotations and replacements resolved (protocol §2.1)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BracketError(ValueError):
 
 
 def read_main(line: str) -> Spoken:
-    """The words of a main line (without its `*CHI:`).
+    """Return the words of a main line (without its `*CHI:`).
 
     Raises:
         BracketError: says which bracket.

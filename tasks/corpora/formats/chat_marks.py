@@ -94,7 +94,7 @@ TIMES = re.compile(r"\d+_\d+")
 
 
 def unmark(line: str) -> str:
-    """A main line without marks, groups as `<…>`: what is left is words, scopes, annotations and events."""
+    """Return a main line without marks, groups as `<…>`: what is left is words, scopes, annotations and events."""
     if line.isascii() and "((" not in line and "\x15" not in line:
         return line
     line = _COMMENT.sub(" ", BULLET.sub(" ", line))

@@ -47,7 +47,7 @@ _PAUSE = re.compile(r"\((?:\.+|[\d.:]+)\)")
 
 @lru_cache(maxsize=1 << 17)
 def spoken(word: str) -> tuple[str, ...]:
-    """What one word of a main line, free of scopes and annotations, becomes: nothing, one word or a special token."""
+    """Clean one word of a main line, free of scopes and annotations: nothing, one word or a special token."""
     if word.isascii() and word.isalpha() and word.lower() not in UNINTELLIGIBLE:
         return (word,)
     if not word.isascii():
@@ -77,7 +77,7 @@ def _ampersand(word: str) -> tuple[str, ...]:
 
 
 def plain(text: str) -> list[str]:
-    """The words of running text (a tier, a header, a caption): no time marks, scope marks, codes or punctuation."""
+    """Return the words of running text (a tier, a header, a caption): no bullets, scope marks, codes or punctuation."""
     text = tidy(_KEY.sub("", _RANGE.sub(" ", _SCOPE.sub(" ", BULLET.sub(" ", text)))))
     words = (bare(word.translate(_TEXT), PUNCTUATION + "()") for word in text.split() if word[0] != "$")
     return [w for w in words if any(map(str.isalnum, w)) and not TIMES.fullmatch(w)]

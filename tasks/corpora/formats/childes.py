@@ -18,7 +18,7 @@ UNNAMED = frozenset(("", "change_me_later"))
 
 
 def read_childes(data: bytes, source: Source, faults: list[Fault], *, tiers: str, fold_case: bool) -> Iterator[Record]:
-    """The one transcript of a file. A line that cannot be read is left out and its fault noted.
+    """Yield the one transcript of a file.
 
     Raises:
         FaultError: the file cannot be read; names the line.
@@ -34,6 +34,6 @@ def read_childes(data: bytes, source: Source, faults: list[Fault], *, tiers: str
 
 
 def corpus_name(transcript: Transcript, source: Source) -> str:
-    """The corpus as the file names it in lower case; where it has no name, that of the folder the file lies in."""
+    """Return the corpus that the file names, in lower case; where it names none, its folder's name."""
     named = transcript.corpus.lower()
     return PurePosixPath(source.name).parent.name.lower() if named in UNNAMED else named

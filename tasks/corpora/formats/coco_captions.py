@@ -13,7 +13,7 @@ from groundbench.tasks.corpora.importing.sources import Source
 
 
 def read_coco(data: bytes, source: Source, faults: list[Fault], *, fold_case: bool) -> Iterator[Record]:
-    """One record for each image with two captions or more: the first shown and the second said, the third shown ...
+    """Yield a record for each image with two captions or more: the first shown, the second said, and so on.
 
     Every caption stands in one form only; an odd one is left over. An annotation with a mistake is left out and its
     fault noted.

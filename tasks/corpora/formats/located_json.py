@@ -15,7 +15,7 @@ _KINDS = {dict: "an object", list: "a list", str: "a text", int: "a whole number
 
 
 def parse(data: bytes, name: str) -> Any:
-    """The value of a JSON file.
+    """Return the value of a JSON file.
 
     Raises:
         FaultError: not UTF-8, empty, or not JSON (names the line).
@@ -29,7 +29,7 @@ def parse(data: bytes, name: str) -> Any:
 
 
 def expect(value: Any, kind: type, name: str, place: str) -> Any:
-    """The value, if it is of that kind.
+    """Return the value, if it is of that kind.
 
     Raises:
         FaultError: names the place in the file, what was found and what was expected.
@@ -43,12 +43,12 @@ def expect(value: Any, kind: type, name: str, place: str) -> Any:
 
 
 def member(value: Any, key: str, kind: type, name: str, place: str) -> Any:
-    """The member `key` of an object, if it is of that kind. Raises as `expect`."""
+    """Return the member `key` of an object, if it is of that kind. Raises as `expect`."""
     if key not in expect(value, dict, name, place):
         raise wrong(name, place, f"lacks {key!r}")
     return expect(value[key], kind, name, f"{place}.{key}".lstrip("."))
 
 
 def wrong(name: str, place: str, reason: str) -> FaultError:
-    """The error for something wrong at a place."""
+    """Return the error for something wrong at a place."""
     return fault(name, None, f"{place or 'the file'}: {reason}")

@@ -51,7 +51,7 @@ def tidy(text: str) -> str:
 
 
 def bare(word: str, ends: str = PUNCTUATION) -> str:
-    """The word without `ends`, and without signs beyond ASCII, at its ends."""
+    """Return the word without `ends`, and without signs beyond ASCII, at its ends."""
     word = word.strip(ends)
     if word.isascii():
         return word
@@ -64,7 +64,7 @@ def bare(word: str, ends: str = PUNCTUATION) -> str:
 
 
 def _loose(character: str, ends: str) -> bool:
-    """Whether it does not belong to a word that it begins or ends."""
+    """Return True if it does not belong to a word that it begins or ends."""
     if character.isascii():
         return character in ends
     return character in JOINERS or unicodedata.category(character)[0] in "PSZ"

@@ -25,7 +25,7 @@ Kind = Literal["env", "lan"]
 
 @dataclass(frozen=True)
 class TierSet:
-    """What counts as ENV: dependent tiers, headers, and whether scoped comments do."""
+    """The definition of ENV: dependent tiers, headers, and the choice for scoped comments."""
 
     tiers: frozenset[str]
     headers: frozenset[str] = frozenset()
@@ -51,7 +51,7 @@ Utterance = list[Segment]
 
 
 def tier_set(name: str) -> TierSet:
-    """The tier set of that name. Raises BadInputError."""
+    """Return the tier set of that name. Raises BadInputError."""
     if name not in TIER_SETS:
         raise BadInputError(f"unknown tier set {name!r}: expected {' or '.join(TIER_SETS)}")
     return TIER_SETS[name]
@@ -60,7 +60,7 @@ def tier_set(name: str) -> TierSet:
 def utterances(
     transcript: Transcript, tiers: TierSet, *, fold_case: bool = False, odd: list[Fault] | None = None
 ) -> Iterator[Utterance]:
-    """The utterances of a transcript: ENV first (headers, tiers, scoped comments), led by the speaker's tag.
+    """Yield the utterances of a transcript: ENV first (headers, tiers, scoped comments), led by the speaker's tag.
 
     A header annotates the utterance after it. Utterances of which nothing is left (`&=laughs .`) are left out.
 
@@ -93,7 +93,7 @@ def utterances(
 
 
 def speaker_tag(speaker: str) -> str:
-    """The token that leads what a speaker says; never one of the special tokens, whatever the speaker's code."""
+    """Return the token that leads what a speaker says; never one of the special tokens, whatever the speaker's code."""
     tag = f"<{speaker}>"
     return f"<speaker:{speaker}>" if tag in SPECIAL else tag
 

@@ -90,7 +90,7 @@ class _OddError(Exception):
 
 
 def read_xml(data: bytes, name: str, odd: list[Fault] | None = None) -> Transcript:
-    """One transcript.
+    """Return one transcript.
 
     Args:
         odd: takes the faults of utterances and tiers that cannot be read, which are then left out.
@@ -117,12 +117,12 @@ def read_xml(data: bytes, name: str, odd: list[Fault] | None = None) -> Transcri
 
 
 def _line_breaks(found: re.Match[str]) -> str:
-    """What keeps the line numbers of what comes after something left out."""
+    """Keep the line numbers of what comes after something left out."""
     return "\n" * found[0].count("\n")
 
 
 def _parsed(text: str) -> Element:
-    """The root, all tags without their namespace."""
+    """Return the root, all tags without their namespace."""
     collects = gc.isenabled()
     gc.disable()  # no cycles arise, and looking for some among so many new elements takes half of the time
     try:
@@ -148,7 +148,7 @@ class _Reader:
         self.before: list[tuple[str, str]] = []
 
     def read(self, root: Element) -> Transcript:
-        """The transcript."""
+        """Return the transcript."""
         tag = root.tag
         if tag != "CHAT":
             raise fault(self.found.name, self._line("", 0), f"the root element is {tag!r}, expected TalkBank's 'CHAT'")
@@ -180,7 +180,7 @@ class _Reader:
         self.odd.append(wrong.fault)
 
     def _lines(self, tag: str, expected: int) -> Iterator[int]:
-        """The line of each element of that tag, in order; that of the root where the text does not tell."""
+        """Yield the line of each element of that tag, in order; that of the root where the text does not tell."""
         text = self.text
         if "<!--" in text or "<![CDATA[" in text:
             text = _NO_MARKUP.sub(_line_breaks, text)
@@ -192,7 +192,7 @@ class _Reader:
             yield line
 
     def _line(self, tag: str, number: int) -> int:
-        """The line of one element of that tag (of the root where `tag` is empty)."""
+        """Return the line of one element of that tag (of the root where `tag` is empty)."""
         starts = [m.start() for m in re.finditer(rf"<(?:[\w.-]+:)?{tag or '[A-Za-z_]'}[\w.:-]*[\s/>]", self.text)]
         at = starts[number] if number < len(starts) else 0
         return 1 + self.skipped + self.text.count("\n", 0, at)
@@ -233,7 +233,7 @@ def _outer(root: Element) -> Iterator[Element]:
 
 
 def _text(element: Element) -> str:
-    """All text inside it, spaces folded."""
+    """Return all text inside it, spaces folded."""
     return " ".join("".join(element.itertext()).split())
 
 
@@ -243,7 +243,7 @@ def _tier(element: Element) -> str:
 
 
 def _pieces(element: Element, depth: int) -> list[str]:
-    """What an element of an utterance is in CHAT; nothing for what holds no words."""
+    """Return an element of an utterance as CHAT; nothing for one that holds no words."""
     tag = element.tag
     if tag == "w":
         text = (element.text or "").strip()
@@ -264,7 +264,7 @@ def _pieces(element: Element, depth: int) -> list[str]:
 
 
 def _group(element: Element, depth: int) -> list[str]:
-    """A scope: its words in angle brackets, then the marks that apply to them."""
+    """Return a scope: its words in angle brackets, then the marks that apply to them."""
     if depth > DEEPEST:
         raise _OddError(f"elements are nested more than {DEEPEST} deep")
     words: list[str] = []

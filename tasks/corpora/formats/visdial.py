@@ -19,7 +19,7 @@ _Read = Callable[[Any, str, str], tuple[str, str, Turns]]
 
 
 def read_visdial(data: bytes, source: Source, faults: list[Fault], *, fold_case: bool) -> Iterator[Record]:
-    """The dialogues of one file, in the native schema of version 1.0 or as `{"img", "dialog": [caption, "q? a", …]}`.
+    """Yield the dialogues of one file, native schema 1.0 or `{"img", "dialog": [caption, "q? a", …]}`.
 
     A dialogue with a mistake is left out and its fault noted.
 
@@ -39,7 +39,7 @@ def read_visdial(data: bytes, source: Source, faults: list[Fault], *, fold_case:
 
 
 def dialogs_of(value: Any, name: str) -> tuple[list[Any], _Read, str]:
-    """The dialogues of a file, what reads one of them, and where they stand in the file.
+    """Return the dialogues of a file, what reads one of them, and where they stand in the file.
 
     Raises:
         FaultError: neither schema.

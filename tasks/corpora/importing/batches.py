@@ -70,7 +70,7 @@ class Coded:
 
 @dataclass
 class Batch:
-    """What a process gives back: transcripts, their vocabulary, what was wrong, and the bytes it stands for.
+    """The result of one process: transcripts, their vocabulary, faults, and the bytes read.
 
     `inputs` are (path given, sha256 of the file) of every file read, for the manifest.
     """

@@ -1,4 +1,4 @@
-"""What is wrong with an input file: where, on which line, and why."""
+"""Faults of input files: file, line and reason."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class FaultError(BadInputError):
 
 
 def fault(file: str, line: int | None, reason: str) -> FaultError:
-    """The error for one fault."""
+    """Return the error for one fault."""
     return FaultError(Fault(file, line, reason))
 
 
 def summary(faults: Sequence[Fault]) -> str:
-    """All faults, a line each: who asked to go on past them is told of every one."""
+    """Return all faults, a line each: who asked to go on past them is told of every one."""
     return "\n".join(map(str, faults))

@@ -28,12 +28,12 @@ def word_hash(word: str) -> int:
 
 
 def content_key(hashes: Hashes) -> str:
-    """The digest of words in order, tags and kinds among them; the same whatever the file's format."""
+    """Return the digest of words in order, tags and kinds among them; the same whatever the file's format."""
     return hashlib.sha256(hashes.astype("<u8").tobytes()).hexdigest()
 
 
 def sketch(words: Hashes) -> Hashes:
-    """The smallest hashes of runs of `SHINGLE` words; empty for a transcript too short to say.
+    """Return the smallest hashes of runs of `SHINGLE` words; empty for a transcript too short to say.
 
     Args:
         words: [n] hashes of the words said, in order.
@@ -69,15 +69,15 @@ class Readings:
         self._where: dict[int, list[int]] = {}
 
     def same_words(self, key: str) -> int | None:
-        """The transcript with the same words, tags and kinds."""
+        """Return the transcript with the same words, tags and kinds."""
         return self._keys.get(key)
 
     def same_identifier(self, pid: str) -> int | None:
-        """The transcript with the same persistent identifier."""
+        """Return the transcript with the same persistent identifier."""
         return self._pids.get(pid) if pid else None
 
     def alike(self, found: Hashes, *, with_one: int | None = None) -> list[int]:
-        """The transcripts of which at least `ALIKE` of the runs of words are the same."""
+        """Return the transcripts of which at least `ALIKE` of the runs of words are the same."""
         if with_one is not None:
             candidates: Sequence[int] = (with_one,)
         else:

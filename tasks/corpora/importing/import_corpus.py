@@ -93,7 +93,7 @@ def import_coco(
 
 
 class _Import:
-    """What the importers share."""
+    """The settings that all importers share."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class _Import:
             )
 
     def _transcripts(self, sources: Iterable[Source], faults: list[Fault]) -> Iterator[Source]:
-        """The sources without the notices, which are kept; one that cannot be read gives a fault."""
+        """Yield the sources without the notices, which are kept; one that cannot be read gives a fault."""
         for source in sources:
             if source.suffix in self.suffixes and not source.is_notice:
                 yield source

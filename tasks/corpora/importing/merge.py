@@ -37,7 +37,7 @@ class Inputs:
 
 @dataclass
 class Merged:
-    """What has been read so far; the tokens, by provisional ids, stand in a file.
+    """The transcripts read so far; their tokens, by provisional ids, are in a file.
 
     `add` takes batches in order; `rank` gives the final ids. Transcripts of which less than `min_env_share` of the
     words is ENV are counted (`poor`) and left out.
@@ -107,7 +107,7 @@ class Merged:
         return sum(n for n in sizes.values() if n > 1)
 
     def _first_reading(self, coded: Coded) -> SecondReading | None:
-        """The reading met before of the same recording, and why it is one."""
+        """Return the reading met before of the same recording, and why it is one."""
         same = self.readings.same_words(coded.digest)
         if same is not None:
             return SecondReading(file=coded.name, first=self._names[same], why="the same words")
@@ -133,7 +133,7 @@ class Merged:
 
 
 def rank(merged: Merged) -> tuple[list[str], Ids, Ids, int]:
-    """The final vocabulary: the same whatever order the batches came in.
+    """Return the final vocabulary: the same whatever order the batches came in.
 
     Returns:
         The tokens in order: specials, speaker tags, the inventory's nouns, all others, each by falling count; [V]

@@ -21,12 +21,12 @@ AHEAD = 3
 
 
 def cores() -> int:
-    """The cores this process may use."""
+    """Return the cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_all(sources: Iterable[Source], read: Reader, jobs: int) -> Iterator[Batch]:
-    """Batches in order. What fits into one batch is read in this process.
+    """Yield batches in order. What fits into one batch is read in this process.
 
     Raises:
         GroundbenchError: a process ended abruptly.

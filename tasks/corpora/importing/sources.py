@@ -1,4 +1,4 @@
-"""Where transcripts lie: files, folders, zip and tar archives, each also compressed (.xz, .gz, .bz2)."""
+"""Sources of transcripts: files, folders, zip and tar archives, each also compressed (.xz, .gz, .bz2)."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ class Source:
 
     @property
     def is_notice(self) -> bool:
-        """Whether it says whose the corpus is."""
+        """True if it says whose the corpus is."""
         return PurePosixPath(self.name).name.lower().startswith(NOTICES)
 
     def read(self) -> bytes:
-        """Its bytes, decompressed. Raises what `broken` names."""
+        """Return its bytes, decompressed. Raises what `broken` names."""
         data = self.data if self.path is None else self.path.read_bytes()
         unpack = COMPRESSED.get(PurePosixPath(self.name).suffix.lower())
         try:
@@ -79,12 +79,12 @@ class Source:
 
 
 def shown(name: object) -> str:
-    """A name in characters that any file and terminal takes: names need not be UTF-8, and may hold line breaks."""
+    """Return a name in characters that any file and terminal takes: names may hold other bytes and line breaks."""
     return "".join(c if c.isprintable() else "\ufffd" for c in str(name))
 
 
 def broken(error: Exception) -> str | None:
-    """A sentence for an error of reading or unpacking; None if it is of another kind."""
+    """Return a sentence for an error of reading or unpacking; None if it is of another kind."""
     if not isinstance(error, BROKEN):
         return None
     return f"cannot be read: {_told(error)}"
@@ -160,7 +160,7 @@ class Inputs:
 
 
 def find_sources(paths: Iterable[Path] | Inputs, suffixes: Sequence[str], faults: list[Fault]) -> Iterator[Source]:
-    """Every file with one of these suffixes and every notice, in order: of the paths given, then by name.
+    """Yield every file with one of these suffixes and every notice, in order: of the paths given, then by name.
 
     Archives are read member by member, also those inside archives. One that is damaged gives a fault; a tar gives what
     stands before the damage.
@@ -186,12 +186,12 @@ def find_sources(paths: Iterable[Path] | Inputs, suffixes: Sequence[str], faults
 
 
 def _hidden(name: str) -> bool:
-    """Whether a path inside a folder or archive has a hidden part: no input of anybody's making."""
+    """Return True if a path inside a folder or archive has a hidden part: no input of anybody's making."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts if part != "..")
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of this name is opened as an archive."""
+    """Return True if a file of this name is opened as an archive."""
     return name.lower().endswith((".zip", ".tar", ".tgz", ".txz", ".tbz2", *(".tar" + c for c in COMPRESSED)))
 
 

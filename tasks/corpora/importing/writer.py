@@ -28,7 +28,7 @@ HELDOUT, TRAIN = "heldout", "train"
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that becomes `out` if nothing goes wrong, and vanishes if something does.
+    """Make a folder beside `out` that becomes `out` if nothing fails, and is removed if something does.
 
     Raises:
         BadInputError: `out` is a file, or a folder that holds something.
@@ -119,7 +119,7 @@ def write_corpus(
 
 
 def split_off(transcripts: Sequence[Coded], share: float, group: Sequence[int] | None = None) -> npt.NDArray[np.bool_]:
-    """[T] which transcripts are held out: those with the smallest digests, so that no order of files decides.
+    """Return [T] which transcripts are held out: those with the smallest digests, so that no order of files decides.
 
     At least one and never all; with four transcripts or more at least two, so that their ENV can be exchanged. The
     transcripts of one group are held out together or not at all; `group` None: each is its own.
@@ -148,7 +148,7 @@ def split_off(transcripts: Sequence[Coded], share: float, group: Sequence[int] |
 
 
 def _write_tokens(folder: Path, raw: Path, ids: npt.NDArray[np.int64], types: int) -> None:
-    """From provisional to final ids, block by block."""
+    """Replace provisional ids by final ones, block by block."""
     kind = np.uint16 if types <= 1 << 16 else np.uint32
     size = raw.stat().st_size // 4
     tokens = np.lib.format.open_memmap(folder / "tokens.npy", mode="w+", dtype=kind, shape=(size,))
@@ -167,12 +167,12 @@ def _write_index(folder: Path, transcripts: Sequence[Coded]) -> None:
 
 
 def offsets(lengths: Iterable[npt.NDArray[np.integer]]) -> npt.NDArray[np.int64]:
-    """[n + 1] where each of n pieces begins, and where the last one ends."""
+    """Return [n + 1] where each of n pieces begins, and where the last one ends."""
     return np.concatenate([[0], np.cumsum(np.concatenate(list(lengths)), dtype=np.int64)])
 
 
 def _digest(folder: Path) -> str:
-    """sha256 over everything that decides a token, block by block."""
+    """Compute sha256 over everything that decides a token, block by block."""
     found = hashlib.sha256()
     for path in sorted(p for p in folder.iterdir() if p.suffix in (".npy", ".txt")):
         found.update(path.name.encode())
@@ -198,7 +198,7 @@ def _totals(transcripts: Iterable[Coded]) -> Counts:
 
 
 def _transcribers(transcripts: Iterable[Coded]) -> dict[str, tuple[str, ...]]:
-    """Of each corpus whose files name any, everybody they name."""
+    """List everybody whom a corpus' files name as transcribers."""
     groups: dict[str, set[str]] = {}
     for t in transcripts:
         if who := t.origin.get(TRANSCRIBER, ""):

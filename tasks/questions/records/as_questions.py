@@ -7,7 +7,7 @@ from groundbench.api.question import Question
 
 
 def as_questions(found: RecordSet) -> tuple[Question, ...]:
-    """Each record as a question: without its evidence, and on another record's evidence."""
+    """Return each record as a question: without its evidence, and on another record's evidence."""
     return tuple(_question(found, record) for record in found.records)
 
 

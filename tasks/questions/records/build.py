@@ -34,7 +34,7 @@ _SENTENCE_END = re.compile(r"[.!?。！？][\"')\]]*(?=\s|$)|\n")
 def build(
     raw: Row, where: str, number: int, *, template: str | None, max_evidence: int | None, image: ImageSource | None
 ) -> EvidenceRecord:
-    """The record of one row.
+    """Return the record of one row.
 
     Raises:
         FaultyError: one sentence with what was found and what was expected.
@@ -96,7 +96,7 @@ def _group(evidence: str, image: ImageSource | None) -> str:
 def _around(
     prompt: str | None, question: str, evidence: str, template: str | None, image: ImageSource | None
 ) -> tuple[str, str, str]:
-    """What stands before and after the evidence, and the join: of a verbatim prompt or of the template."""
+    """Return the text before and after the evidence, and the join, of a verbatim prompt or of the template."""
     if image is not None:
         asked = prompt or (template or IMAGE_TEMPLATE).replace("{question}", question)
         return end_of_prompt("", asked)
@@ -114,7 +114,7 @@ def _around(
 
 
 def evidence_text(value: Any) -> str:
-    """Evidence given as a text, a list of texts (joined by a blank line), or a list written as text."""
+    """Join evidence given as a text, a list of texts (by a blank line), or a list written as text."""
     if value is None:
         return ""
     if isinstance(value, str) and value.lstrip().startswith("["):
@@ -135,7 +135,7 @@ def evidence_text(value: Any) -> str:
 
 
 def optional_text(raw: Row, name: str) -> str | None:
-    """A text field; None where it is absent. Numbers are taken as they are written."""
+    """Return a text field; None where it is absent. Numbers are taken as they are written."""
     value = raw.get(name)
     if value is None:
         return None
@@ -148,7 +148,7 @@ def optional_text(raw: Row, name: str) -> str | None:
 
 
 def texts(value: Any, name: str) -> list[str]:
-    """A list of texts, also as JSON or Python-list text or parted by `|`."""
+    """Return a list of texts, also as JSON or Python-list text or parted by `|`."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -162,7 +162,7 @@ def texts(value: Any, name: str) -> list[str]:
 
 
 def listed_text(value: str) -> Any:
-    """A list that a table's cell holds as text."""
+    """Return a list that a table's cell holds as text."""
     if value.lstrip().startswith("["):
         try:
             return json.loads(value)
@@ -177,7 +177,7 @@ def listed_text(value: str) -> Any:
 
 
 def truth_of(value: Any, candidates: Sequence[str]) -> int:
-    """The number of the true candidate: a number from 0, a letter, or the candidate itself."""
+    """Return the number of the true candidate: a number from 0, a letter, or the candidate itself."""
     if value is None:
         raise FaultyError("has candidates but no 'truth', expected the true one (its number from 0, letter or text)")
     if isinstance(value, list | tuple):
@@ -188,7 +188,7 @@ def truth_of(value: Any, candidates: Sequence[str]) -> int:
 
 
 def usual_of(value: Any, candidates: Sequence[str]) -> int | None:
-    """The number of the candidate that the prior suggests; None where none is named."""
+    """Return the number of the candidate that the prior suggests; None where none is named."""
     return None if value is None else _place(value, candidates, "usual")
 
 
@@ -237,7 +237,7 @@ def _is_number(value: Any) -> bool:
 
 
 def label_of(raw: Row, spans: tuple[tuple[int, int], ...] | None) -> bool | None:
-    """Whether the answer is wrong, by its label and its spans; None where there is neither."""
+    """Return True if the answer is wrong, by its label and its spans; None where there is neither."""
     said: dict[str, bool] = {}
     for name in (*LABELS_TRUE, *LABELS_FALSE):
         if raw.get(name) not in (None, ""):

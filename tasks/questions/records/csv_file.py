@@ -17,7 +17,7 @@ MOST = 1 << 28
 
 
 def read_csv(path: Path, delimiter: str | None = None) -> Rows:
-    """Rows by the header's names; the delimiter is the one of `, ; TAB |` that parts the header most often.
+    """Return rows by the header's names; the delimiter is the one of `, ; TAB |` that parts the header most often.
 
     A row with another number of fields than the header is a fault with its line. Raises BadInputError where there is
     no header, or a name comes twice in it.

@@ -61,7 +61,7 @@ OURS = Names("groundbench", (), {name: name for name in CANONICAL})
 
 
 def recognise(fields: frozenset[str]) -> Names:
-    """The tool whose names a row has; ours where none fits."""
+    """Return the tool whose names a row has; ours where none fits."""
     for names in TOOLS:
         if set(names.needs) <= fields and not (names.tool == "ragas 0.1" and "evidence" in fields):
             return names

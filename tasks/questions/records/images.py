@@ -22,7 +22,7 @@ class ImageFile:
     key: str
 
     def load(self) -> Image:
-        """The picture in RGB, upright."""
+        """Return the picture in RGB, upright."""
         from groundbench.tasks.photos.decode import decode
 
         return decode(self.path.read_bytes(), str(self.path)).image
@@ -36,14 +36,14 @@ class ImageBytes:
     key: str
 
     def load(self) -> Image:
-        """The picture in RGB, upright."""
+        """Return the picture in RGB, upright."""
         from groundbench.tasks.photos.decode import decode
 
         return decode(self.data, self.key).image
 
 
 def find_image(name: object, place: Place) -> ImageFile | ImageBytes:
-    """The image of a record, in the folder of images or beside the file.
+    """Return the image of a record, in the folder of images or beside the file.
 
     Raises:
         FaultyError: it is not there, or `name` is no text.

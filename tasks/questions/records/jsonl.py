@@ -12,7 +12,7 @@ from groundbench.tasks.questions.records.text_files import read_text
 
 
 def read_jsonl(path: Path) -> Rows:
-    """One object a line; a file that is one array (or an object with one, under `data`) is read too.
+    """Return one object a line; a file that is one array (or an object with one, under `data`) is read too.
 
     Lines that are no JSON object are faults of the file, each with its line. Raises BadInputError as `read_text` does.
     """
@@ -43,7 +43,7 @@ def _no_constant(name: str) -> float:
 
 
 def _whole(text: str) -> list[Any] | None:
-    """The records of a file that is one JSON value over several lines; None where it is JSON lines."""
+    """Return the records of a file that is one JSON value over several lines; None where it is JSON lines."""
     start = text.lstrip()
     if not start or start[0] not in "[{":
         return None

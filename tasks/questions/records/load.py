@@ -30,7 +30,7 @@ LABELS = (*LABELS_TRUE, *LABELS_FALSE)
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a file of records is read.
+    """The options of reading a file of records.
 
     Attributes:
         fields: our name of a field -> the file's.
@@ -54,7 +54,7 @@ class ReadOptions:
 
 
 def is_records(name: str) -> bool:
-    """Whether a name is a file of records, or a YAML file that points to one."""
+    """Return True if a name is a file of records, or a YAML file that points to one."""
     path = Path(name).expanduser()
     suffixes = [s.lower() for s in path.suffixes]
     if suffixes and suffixes[-1] in (".gz", ".xz", ".bz2"):
@@ -68,7 +68,7 @@ def is_records(name: str) -> bool:
 
 
 def load_records(path: str | Path, options: ReadOptions | None = None) -> RecordSet:
-    """The records of a file.
+    """Return the records of a file.
 
     Raises:
         BadInputError: the file cannot be read; a record cannot be used (with its line, what was found and what was
@@ -207,7 +207,7 @@ def _one_mode(records: list[EvidenceRecord], faults: list[RecordFault], keep_goi
 
 
 def _pointed(path: Path, options: ReadOptions) -> tuple[list[Path], ReadOptions]:
-    """The files that a YAML file names, and what it says about them; the command line's options come first."""
+    """Return the files that a YAML file names, and what it says about them; the command line's options come first."""
     file = read_marked(path)
     known = ("fields", "template", "max_evidence", "delimiter", "images", "set")
     nodes = file.fields(("records",), known)

@@ -1,4 +1,4 @@
-"""Which other record's evidence each record is compared with: of another group, nearest in length, labels unseen."""
+"""The other record whose evidence each record is compared with: another group, nearest length, labels unseen."""
 
 from __future__ import annotations
 

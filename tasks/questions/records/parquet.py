@@ -11,7 +11,7 @@ MOST_ROWS = 5_000_000
 
 
 def read_parquet(path: Path) -> Rows:
-    """Rows by the columns' names; nulls are absent fields. Raises BadInputError for a damaged or absent file."""
+    """Return rows by the columns' names; nulls are absent fields. Raises BadInputError for a damaged or absent file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -10,7 +10,7 @@ from groundbench.tasks.questions.sets.place import Row
 
 @dataclass
 class Rows:
-    """What a file holds.
+    """The rows of a file.
 
     Attributes:
         rows: (where, fields) in the file's order.

@@ -14,7 +14,7 @@ COMPRESSED = {".gz": gzip.decompress, ".xz": lzma.decompress, ".bz2": bz2.decomp
 
 
 def read_text(path: Path) -> tuple[str, str | None]:
-    """The text of a file with LF line ends, and a note where it is not UTF-8.
+    """Return the text of a file with LF line ends, and a note where it is not UTF-8.
 
     Raises:
         BadInputError: no such file, a folder, a damaged archive, or binary data.

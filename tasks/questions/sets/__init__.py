@@ -27,7 +27,7 @@ SETS: dict[str, Shape] = {shape.name: shape for shape in ALL}
 
 
 def set_of(name: str | None, fields: frozenset[str], path: Path) -> Shape | None:
-    """The public set of that name, else the one whose fields a file has; None where none fits.
+    """Return the public set of that name, else the one whose fields a file has; None where none fits.
 
     Raises:
         BadInputError: there is no such set, or the file lacks fields of the one that was named.

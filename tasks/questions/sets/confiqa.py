@@ -11,7 +11,7 @@ from groundbench.tasks.questions.sets.shape import Shape
 
 
 def convert(row: Row, place: Place) -> Iterable[Row]:
-    """Two records: of the counterfactual passage and of the original one."""
+    """Return two records: of the counterfactual passage and of the original one."""
     question = first_text(row["question"], "question")
     contrary = (str(row["cf_context"]), first_text(row["cf_answer"], "cf_answer"))
     usual = (str(row["orig_context"]), first_text(row["orig_answer"], "orig_answer"))

@@ -6,7 +6,7 @@ from groundbench.tasks.questions.sets.place import FaultyError, Row
 
 
 def first_text(value: object, name: str) -> str:
-    """A text, or the first of a list of texts."""
+    """Return a text, or the first of a list of texts."""
     found = value[0] if isinstance(value, list) and value else value
     if not isinstance(found, str) or not found.strip():
         raise FaultyError(f"{name!r} is {value!r}, expected a text or a list that begins with one")

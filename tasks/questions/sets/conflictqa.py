@@ -11,7 +11,7 @@ from groundbench.tasks.questions.sets.shape import Shape
 
 
 def convert(row: Row, place: Place) -> Iterable[Row]:
-    """Two records: of the evidence against the remembered answer and of that for it."""
+    """Return two records: of the evidence against the remembered answer and of that for it."""
     question = first_text(row["question"], "question")
     counter = str(row.get("counter_memory_aligned_evidence") or row["counter_memory"])
     memory = str(row.get("parametric_memory_aligned_evidence") or row["parametric_memory"])

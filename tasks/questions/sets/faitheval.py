@@ -20,7 +20,7 @@ OLD = ("old_answers", "original_answers", "original_answer", "org_answer", "answ
 
 
 def counterfactual(row: Row, place: Place) -> Iterable[Row]:
-    """One record with the choices that the set gives."""
+    """Yield one record with the choices that the set gives."""
     choices = row["choices"]
     labels, texts = list(choices["label"]), [str(t) for t in choices["text"]]
     if row["answerKey"] not in labels:
@@ -48,12 +48,12 @@ def _without_answer(kind: str, said: str, template: str, row: Row) -> Iterable[R
 
 
 def unanswerable(row: Row, place: Place) -> Iterable[Row]:
-    """One record: `unknown` against the answer that the context no longer holds."""
+    """Return one record: `unknown` against the answer that the context no longer holds."""
     return _without_answer("unanswerable", "unknown", UNANSWERABLE, row)
 
 
 def inconsistent(row: Row, place: Place) -> Iterable[Row]:
-    """One record: `conflict` against one of the answers that contradict each other."""
+    """Return one record: `conflict` against one of the answers that contradict each other."""
     return _without_answer("inconsistent", "conflict", INCONSISTENT, row)
 
 

@@ -13,14 +13,14 @@ GENERAL = "{evidence}\n{question}"
 
 
 def qa(row: Row, place: Place) -> Iterable[Row]:
-    """Two records of a question: the right answer and the hallucinated one."""
+    """Return two records of a question: the right answer and the hallucinated one."""
     base = {"question": row["question"], "evidence": row["knowledge"], "kind": "qa"}
     key = row.get("id") or f"{_key(row['knowledge'])}-{_key(row['question'])}"
     return pair(key, base, row["right_answer"], row["hallucinated_answer"])
 
 
 def dialogue(row: Row, place: Place) -> Iterable[Row]:
-    """Two records of a dialogue's next turn."""
+    """Return two records of a dialogue's next turn."""
     history = str(row["dialogue_history"]).strip()
     base = {"question": history, "evidence": row["knowledge"], "kind": "dialogue", "template": DIALOGUE}
     key = f"{_key(row['knowledge'])}-{_key(history)}"
@@ -28,13 +28,13 @@ def dialogue(row: Row, place: Place) -> Iterable[Row]:
 
 
 def summarization(row: Row, place: Place) -> Iterable[Row]:
-    """Two records of a document: the right summary and the hallucinated one."""
+    """Return two records of a document: the right summary and the hallucinated one."""
     base = {"question": "Summary", "evidence": row["document"], "kind": "summarization", "template": SUMMARY}
     return pair(_key(row["document"]), base, row["right_summary"], row["hallucinated_summary"])
 
 
 def general(row: Row, place: Place) -> Iterable[Row]:
-    """One record. There is no document: the user's query is the only thing shown, so it is the evidence."""
+    """Yield one record. There is no document: the user's query is the only thing shown, so it is the evidence."""
     said = str(row["hallucination"]).strip().lower()
     if said not in ("yes", "no"):
         raise FaultyError(f"'hallucination' is {row['hallucination']!r}, expected yes or no")

@@ -19,7 +19,7 @@ _EVENT_FIRST = re.compile(r" (?=Before the aforementioned|What was a )")
 
 
 def convert(row: Row, place: Place) -> Iterable[Row]:
-    """One record: the evidence is the instruction (or the sentence to be translated, or the event)."""
+    """Yield one record: the evidence is the instruction (or the sentence to be translated, or the event)."""
     prompt = str(row["prompt"])
     classes = row["classes"] if isinstance(row["classes"], list) else ast.literal_eval(str(row["classes"]))
     if not isinstance(classes, list) or len(classes) != 2:

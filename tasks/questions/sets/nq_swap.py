@@ -11,7 +11,7 @@ from groundbench.tasks.questions.sets.shape import Shape
 
 
 def convert(row: Row, place: Place) -> Iterable[Row]:
-    """Two records: of the exchanged passage and of the original one."""
+    """Return two records: of the exchanged passage and of the original one."""
     question = first_text(row["question"], "question")
     contrary = (str(row["sub_context"]), first_text(row["sub_answer"], "sub_answer"))
     usual = (str(row["org_context"]), first_text(row["org_answer"], "org_answer"))

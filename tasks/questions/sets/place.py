@@ -1,4 +1,4 @@
-"""What readers of records share: a row, why one cannot be used, and where its file lies."""
+"""Shared parts of the readers of records: a row, the reason against one, and the place of its file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 
 class FaultyError(Exception):
-    """Why a record cannot be used, in one sentence; where it stands is added by whoever reads the file."""
+    """The reason for which a record cannot be used, in one sentence; the reader of the file adds the place."""
 
 
 @dataclass(frozen=True)

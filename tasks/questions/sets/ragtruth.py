@@ -19,7 +19,7 @@ _FRAMES = (
 
 
 def convert(row: Row, place: Place) -> Iterable[Row]:
-    """One record of a response; its prompt and source stand in `source_info.jsonl` beside the file."""
+    """Yield one record of a response; its prompt and source stand in `source_info.jsonl` beside the file."""
     source = _sources(place.path.parent / SOURCES).get(str(row["source_id"]))
     if source is None:
         raise FaultyError(f"'source_id' {row['source_id']!r} is not in {SOURCES} beside the file")
@@ -36,7 +36,7 @@ def convert(row: Row, place: Place) -> Iterable[Row]:
 
 
 def evidence_in(prompt: str) -> str | None:
-    """The source within one of RAGTruth's three prompts; None where it is none of them."""
+    """Return the source within one of RAGTruth's three prompts; None where it is none of them."""
     for frame in _FRAMES:
         match = frame.search(prompt)
         if match and prompt.count(match["evidence"].strip()) == 1:

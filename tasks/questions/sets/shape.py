@@ -1,4 +1,4 @@
-"""What describes a public set: its fields, where it comes from, and how a row becomes records."""
+"""The description of a public set: its fields, its origin, and the records made of a row."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Shape:
 
 
 def pair(row_id: str, base: Row, right: str, wrong: str) -> list[Row]:
-    """Two records of one row: the right answer and the wrong one, of one group."""
+    """Return two records of one row: the right answer and the wrong one, of one group."""
     return [
         {**base, "id": f"{row_id}-right", "answer": right, "label": "supported"},
         {**base, "id": f"{row_id}-wrong", "answer": wrong, "label": "unsupported"},

@@ -9,7 +9,7 @@ from groundbench.tasks.questions.sets.shape import Shape
 
 
 def articles(row: Row, place: Place) -> Iterable[Row]:
-    """Every question of an article: a group is an article."""
+    """Yield every question of an article: a group is an article."""
     for paragraph in row["paragraphs"]:
         for qa in paragraph["qas"]:
             yield from _records(qa, paragraph["context"], str(row["title"]))

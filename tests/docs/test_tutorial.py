@@ -1,0 +1,48 @@
+"""The tutorial's commands do what the page says, one after another, at 80 columns."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from helpers.doc_world import names
+from helpers.documents import commands, fences
+
+from groundbench.cli import main
+
+PAGE = "docs/tutorial.md"
+LONG = ("demo",)
+"""Trains three models; its own tests run it."""
+
+
+def test_the_first_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    model = names(tmp_path)["MODEL"]
+    (questions,) = [f.body for f in fences("json") if f.page == PAGE]
+    Path("my.jsonl").write_text(questions)
+    texts = {}
+    for page, _, command in commands():
+        words = shlex.split(command)
+        if page != PAGE or words[0] != "groundbench" or words[1] in LONG:
+            continue
+        assert main([model if w == "MODEL" else w for w in words[1:]]) == 0, command
+        texts[command] = capsys.readouterr()
+        # A line with a path is never cut.
+        lines = () if "doctor" in command else texts[command].out.splitlines()
+        wide = [line for line in lines if len(line) > 80 and "/" not in line]
+        assert wide == [], command
+    assert len(texts) >= 15
+
+    def out(part: str) -> str:
+        return " ".join(next(t.out for c, t in texts.items() if part in c).split())
+
+    assert "Null control" in out("--shuffle-forms")
+    assert "B controls A" in out("compare")
+    assert "A small testbed (3 frames and 6 nouns)" in out("runs/fruits")
+    (shown,) = [f.body for f in fences("text") if f.page == PAGE]
+    assert out("run my_bigram").startswith(" ".join(shown.split()))
+    assert re.search(r"matched: surprisal", out("--explain"))

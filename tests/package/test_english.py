@@ -1,0 +1,32 @@
+"""First lines of docstrings are plain sentences: they begin with a verb or name the thing."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+from helpers.source_tree import modules
+
+QUESTIONS = {"What", "Whether", "Which", "How", "Why"}
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def first_lines(name: str) -> list[tuple[str, str]]:
+    """(name of the thing, first line of its docstring) for everything in a module that has one."""
+    tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
+    documented = ((node, ast.get_docstring(node)) for node in ast.walk(tree) if isinstance(node, DOCUMENTED))
+    return [(getattr(node, "name", name), text.splitlines()[0]) for node, text in documented if text]
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_no_docstring_begins_with_a_question_word(name: str) -> None:
+    asking = [(thing, line) for thing, line in first_lines(name) if re.split(r"\W", line)[0] in QUESTIONS]
+    assert asking == []
+
+
+def test_most_functions_begin_with_a_verb() -> None:
+    """A first line that names a thing suits classes, modules and properties."""
+    lines = [line for name in modules() for _, line in first_lines(name)]
+    naming = [line for line in lines if re.match(r"(The|A|An|One|Every|All|Each|Its|Their)\b", line)]
+    assert len(naming) / len(lines) < 0.35
