@@ -147,4 +147,4 @@ def _sample(items: list[SaliencyItem], most: int, seed: int) -> list[SaliencyIte
 
 
 def _sampled(n: int, most: int, seed: int) -> list[int]:
-    return np.sort(np.random.default_rng(seed).permutation(n)[:most]).tolist()
+    return [int(i) for i in np.sort(np.random.default_rng(seed).permutation(n)[:most])]
