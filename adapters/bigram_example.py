@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from groundbench.api.adapter import Encoded, Forward, ModelInfo
-from groundbench.api.testbed import EnvSegment, Prompt
+from groundbench.api.errors import BadInputError
+from groundbench.api.testbed import EnvSegment, ImageSegment, Prompt
 
 TEXT = "she wants the cup . he sees the ball . give me that cup . where is my ball . she took the other ball ."
 """What the bigram is counted on."""
@@ -61,6 +62,8 @@ class Bigram:
             ids: list[int] = []
             spans = []
             for segment in prompt.segments:
+                if isinstance(segment, ImageSegment):
+                    raise BadInputError("a bigram model reads no images")
                 more = self._ids(segment.text)
                 if isinstance(segment, EnvSegment):
                     spans.append((len(ids), len(ids) + len(more)))

@@ -38,7 +38,7 @@ def causal_curve(result: Result, *, form: str | None = None, ax: Axes | None = N
         if not curve.crossfit or not points:
             continue
         colour = COLOURS[RANKINGS[curve.ranking]]
-        x, y = [p.k for p in points], [p.f for p in points]
+        x, y = [p.k for p in points], [p.f for p in points if p.f is not None]
         ax.plot(
             x, y, color=colour, label=curve.ranking, linestyle="--" if curve.ranking == "random" else "-", marker="."
         )
@@ -106,7 +106,7 @@ def knockout(result: Result, *, form: str | None = None, ax: Axes | None = None)
     for colour, (step, label) in zip(COLOURS, EDGES.items(), strict=False):
         own = [k for k in windows if k.step == step]
         x = [(k.first_layer + k.last_layer) / 2 for k in own]
-        ax.plot(x, [k.lost.value for k in own], color=colour, label=label, marker=".")
+        ax.plot(x, [k.lost.value for k in own if k.lost.value is not None], color=colour, label=label, marker=".")
         if own and all(k.lost.ci_low is not None for k in own):
             low, high = ([getattr(k.lost, n) for k in own] for n in ("ci_low", "ci_high"))
             ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -137,7 +137,7 @@ def head_identity(result: Result, *, form: str | None = None, ax: Axes | None = 
     figure, ax = axes_of(ax)
     for strong in (False, True):
         own = [s for s in record.scores if ((s.layer, s.head) in best) == strong and s.contrast is not None]
-        x, y = [known[s.layer, s.head] for s in own], [s.contrast for s in own]
+        x, y = [known[s.layer, s.head] for s in own], [s.contrast for s in own if s.contrast is not None]
         colour = COLOURS[1] if strong else COLOURS[0]
         ax.scatter(x, y, s=26, facecolors=colour if strong else "none", edgecolors=colour)
         for s in own if strong else ():

@@ -134,7 +134,7 @@ def _run(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_tokens: int
             part = members[a : a + width]
             residual = None if not restart or base is None else base.hidden[begin.layer - 1]
             logits = _patched(adapter, rows, given, prefix, sets[part], residual, begin.layer)
-            for k, own in zip(part, logits.split(n), strict=True):
+            for k, own in zip(part, logits.reshape(len(part), n, -1).unbind(), strict=True):
                 result[:, k] = _surprisal(own, targets, swaps).numpy()
     result[~asked_of_all] = np.nan
     return result

@@ -111,7 +111,9 @@ def zeroed_alone(setting: Setting, scores: Scores, clean: Floats, gains: Floats)
     if "exact" not in scores.of_pairs:
         return found
     gain = float(by_noun(setting.noun, gains).mean())
-    strong = np.flatnonzero(scores.mean("exact", setting, None) >= STRONG * gain) if gain > 0 else []
+    strong: list[int] = []
+    if gain > 0:
+        strong = np.flatnonzero(scores.mean("exact", setting, None) >= STRONG * gain).tolist()
     pairs = [p for cell in setting.cells for p in cell.pairs]
     swept = np.flatnonzero(~np.isnan(scores.of_pairs["exact"]).all(1)).tolist()
     for head in strong:
