@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from groundbench.leaderboard.submission.strict_parsing import RefusedError, shorten
 
-MEMORY = 448 << 20
+MEMORY = 768 << 20
 SECONDS = 20
 WAIT = 120.0
 """Seconds of the clock after which an entry is given up even if it uses no processor time."""

@@ -141,7 +141,9 @@ def test_another_quantization_is_another_run(
     words = ["run", str(folders["llama"]), "--testbed", str(folders["llama"] / "bed.yaml"), "--measure", "gain"]
     assert main([*words, "--out", str(tmp_path)]) == 0
     assert main([*words, "--out", str(tmp_path), "--quantize", "4bit"]) == 2
-    assert "holds a run with dtype 'float32', but this run has '4bit+float32'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "holds a run with" in said
+    assert "4bit" in said
 
 
 REFUSED = {
