@@ -339,7 +339,14 @@ class HFCausal:
             raise UnsupportedModelError(f"{self.info.name}: heads cannot be edited: {self.info.why_not('tap')}")
         before = self.info
         mark = hashlib.sha256(f"{before.fingerprint} {note}".encode()).hexdigest()[:16]
-        self.info = replace(before, name=f"{before.name} ({note})", fingerprint=mark)
+        # A sweep edits the last position alone, which cannot be combined with heads that are edited at all positions.
+        self.info = replace(
+            before,
+            name=f"{before.name} ({note})",
+            fingerprint=mark,
+            capabilities=before.capabilities - {"restart"},
+            lacks=(*before.lacks, ("restart", "some of its heads are edited for a block")),
+        )
         try:
             with self._tap.active(edit, standing=True):
                 yield

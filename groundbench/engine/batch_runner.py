@@ -75,7 +75,7 @@ class BatchRunner:
     def run(
         self, advance: Advance | None = None, *, size: Callable[[Batch], int] = lambda batch: len(batch.contexts)
     ) -> dict[int, Array]:
-        """What is read of every distinct context, by its index; several processes share the batches.
+        """Read every distinct context, by its index; several processes share the batches.
 
         Args:
             advance: called with the size of each finished batch.

@@ -67,7 +67,7 @@ def test_what_is_left_out_is_counted_in_its_row(say: Say, bed: str) -> None:
     code, out, _ = say("run", MODEL, "--testbed", bed, "--measure", "gain")
     assert code == 0
     rows = [[c.strip() for c in line.strip("│").split("│")] for line in out.splitlines() if line.startswith("│")]
-    assert [row[:3] for row in rows] == [["word", "8", "0"], ["gloss", "7", "1"], ["name", "6", "2"]]
+    assert [row[:3] for row in rows] == [["▸\xa0word", "8", "0"], ["gloss", "7", "1"], ["name", "6", "2"]]
 
 
 @pytest.mark.parametrize(

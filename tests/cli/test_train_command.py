@@ -82,7 +82,7 @@ def test_list_shows_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
         (["gpt2-mini", "--corpus", "chldworld"], "unknown corpus 'chldworld'"),
         (["gpt2-mini", "--density", "thick"], "unknown density 'thick'"),
         (["gpt2-mini", "--seeds", "one"], "--seeds 'one': expected whole numbers"),
-        (["gpt2-mini", "--seeds", "-1"], "none below 0"),
+        (["gpt2-mini", "--seeds", "-1"], "expected whole numbers from 0"),
         (["gpt2-mini", "--steps", "many"], "Invalid value for '--steps'"),
         (["gpt2-mini", "--lr", "-1"], "field optimisation.lr"),
         (["gpt2-mini", "--set", "clip"], "--set 'clip': expected KEY=VALUE"),

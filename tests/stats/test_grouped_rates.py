@@ -17,16 +17,16 @@ def coverage(p: float, groups: int, correlation: float, *, runs: int = 500, size
         size = np.where(np.arange(groups) % 2, *sizes)
         events = rng.random(int(size.sum())) < np.repeat(rng.beta(a, b, groups), size)
         found = rate(events, np.repeat(np.arange(groups), size))
-        assert found.low is not None
-        assert found.high is not None
-        inside += found.low <= p <= found.high
+        assert found.ci_low is not None
+        assert found.ci_high is not None
+        inside += found.ci_low <= p <= found.ci_high
     return inside / runs
 
 
 def test_without_groups_it_is_wilsons_interval() -> None:
     events = np.arange(40) < 13
     found = rate(events, np.arange(40))
-    assert (found.low, found.high) == pytest.approx(wilson(13 / 40, 40), rel=0.02)
+    assert (found.ci_low, found.ci_high) == pytest.approx(wilson(13 / 40, 40), rel=0.02)
 
 
 @pytest.mark.parametrize(("p", "groups", "correlation"), [(0.5, 8, 0.2), (0.5, 8, 0.6), (0.1, 20, 0.2), (0.5, 40, 0.6)])

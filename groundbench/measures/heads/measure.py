@@ -120,7 +120,7 @@ def untrained_saliency(subject: Subject, options: HeadOptions, reference: Refere
 def single_head_effects(
     subject: Subject, options: HeadOptions
 ) -> dict[tuple[int, int], dict[str, float | None]] | None:
-    """What each head does alone, by (layer, head): `effect` and `gain_effect` of HeadCount, in nats.
+    """Measure each head alone, by (layer, head): `effect` and `gain_effect` of HeadCount, in nats.
 
     The gain is that of one seeded mismatch for each item. None if the model cannot be swept.
     """

@@ -108,7 +108,7 @@ def _joined(a: SurprisalTable, b: SurprisalTable) -> SurprisalTable:
 
 @dataclass(frozen=True)
 class _Reader:
-    """What lenses tell of a batch."""
+    """The reading of lenses on a batch."""
 
     adapter: Adapter
     contexts: Contexts

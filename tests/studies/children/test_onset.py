@@ -61,13 +61,13 @@ def test_a_planted_order_is_found_and_its_confound_told() -> None:
     at = 1500 - 150 * np.log(frequency) + 30 * draw.standard_normal(80)  # and so does the model
     found = order_beside_children(STEPS, planted(at, 10, 0.3), ages, frequency, n_resamples=300)
     assert found.age.value is not None
-    assert found.age.low is not None
-    assert found.frequency.high is not None
-    assert found.partial.low is not None
-    assert found.partial.high is not None
-    assert found.age.low > 0.5
-    assert found.frequency.high < -0.5
-    assert found.partial.low < 0.15 < 0.5 * found.age.value  # nothing is left of it beyond frequency
+    assert found.age.ci_low is not None
+    assert found.frequency.ci_high is not None
+    assert found.partial.ci_low is not None
+    assert found.partial.ci_high is not None
+    assert found.age.ci_low > 0.5
+    assert found.frequency.ci_high < -0.5
+    assert found.partial.ci_low < 0.15 < 0.5 * found.age.value  # nothing is left of it beyond frequency
 
 
 def test_an_unrelated_order_has_an_interval_of_nothing() -> None:
@@ -79,9 +79,9 @@ def test_an_unrelated_order_has_an_interval_of_nothing() -> None:
         draw.uniform(1, 9, 80) ** 3,
         n_resamples=300,
     )
-    assert found.age.low is not None
-    assert found.age.high is not None
-    assert found.age.low < 0 < found.age.high
+    assert found.age.ci_low is not None
+    assert found.age.ci_high is not None
+    assert found.age.ci_low < 0 < found.age.ci_high
 
 
 def test_a_model_that_does_not_ground_has_no_order() -> None:

@@ -48,7 +48,7 @@ def test_where_no_head_is_found_in_other_items_those_of_the_item_are_drawn(selec
     run = planted()
     for p in (p for t in run.trajectories for p in t.points):
         kept = tuple(a for a in p.result.ablations if a.selection == "instance")
-        object.__setattr__(p.result, "ablations", kept)
+        object.__setattr__(p, "result", p.result.with_headline(ablations=kept))
     figure = seeds.ablation_figure(cut_in(run, [0, 1, 2]).mean, of_gain=True, selection=selection)
     assert (figure is not None) == drawn
 
