@@ -79,7 +79,7 @@ LENGTHS = (LIMIT - 4, LIMIT - 2, LIMIT - 1, LIMIT, LIMIT + 1, 2 * LIMIT + 2)
 TARGETS = ((5, 9, 14, 7), (5, 9, 8, 8), (20,))
 QUICK = ("mistral", "gemma3_text", "doge", "recurrent_gemma")
 """One of each kind: one window, windows in some layers, a top-k, no cache that serves. The others are slow."""
-ALL = [f if f in QUICK else pytest.param(f, marks=pytest.mark.slow) for f in CHANGING]
+ALL = [f if f in QUICK else pytest.param(f, marks=[pytest.mark.slow, pytest.mark.exhaustive]) for f in CHANGING]
 RELATIVE = 2e-6
 """Of the largest surprisal: a few roundings of logits in fp32."""
 
@@ -141,7 +141,8 @@ def test_the_lengths_that_a_config_names_are_found():
 
 
 @pytest.mark.parametrize(
-    "family", ["doge", *(pytest.param(f, marks=pytest.mark.slow) for f in ("deepseek_v32", "phi3"))]
+    "family",
+    ["doge", *(pytest.param(f, marks=[pytest.mark.slow, pytest.mark.exhaustive]) for f in ("deepseek_v32", "phi3"))],
 )
 def test_a_cache_that_fails_beyond_a_length_is_used_below_it_only(family, opened):
     adapter = adapter_of(family, opened)
@@ -170,7 +171,11 @@ def test_rows_of_saliency_on_a_cache_are_those_of_the_whole(family, opened):
 
 @pytest.mark.parametrize("positions", ["all", "last"])
 @pytest.mark.parametrize(
-    "family", ["mistral", *(pytest.param(f, marks=pytest.mark.slow) for f in ("gemma3_text", "doge", "phi3"))]
+    "family",
+    [
+        "mistral",
+        *(pytest.param(f, marks=[pytest.mark.slow, pytest.mark.exhaustive]) for f in ("gemma3_text", "doge", "phi3")),
+    ],
 )
 def test_cut_heads_with_targets_of_several_tokens(family, positions, opened):
     adapter = adapter_of(family, opened)

@@ -26,7 +26,8 @@ def rows_of_the_page() -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "model_type", [t if t in QUICK else pytest.param(t, marks=pytest.mark.slow) for t in unlisted()]
+    "model_type",
+    [t if t in QUICK else pytest.param(t, marks=[pytest.mark.slow, pytest.mark.exhaustive]) for t in unlisted()],
 )
 def test_no_number_of_a_family_is_wrong(model_type):
     row = swept_row(model_type)
