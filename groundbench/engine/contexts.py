@@ -51,6 +51,10 @@ class Contexts:
         """The contexts that are run, each once."""
         return np.unique(self.unique)
 
+    def target(self, context: int, noun: int) -> tuple[int, ...]:
+        """Return the token ids of a noun (index) that is asked for after a context (index)."""
+        return self.targets[context][int(np.flatnonzero(self.target_index[context] == noun)[0])]
+
 
 class EmptyFormError(BadInputError):
     """Fewer than two nouns of a form can be measured; `left_out`: those the tokenizer does not set apart, and why."""
@@ -219,15 +223,14 @@ def of_pairs(contexts: Contexts, index: Ints, target: Ints) -> Contexts:
 
 def _take(contexts: Contexts, index: Ints, target: Ints | None) -> Contexts:
     rows = tuple(contexts.rows[i] for i in index)
-    targets = tuple(contexts.targets[i] for i in index)
-    target_index = tuple(contexts.target_index[i] for i in index)
-    unique = np.arange(len(index))
     if target is None:
+        targets = tuple(contexts.targets[i] for i in index)
+        target_index = tuple(contexts.target_index[i] for i in index)
         unique = _first_equal(rows, targets)
     else:
-        at = [int(np.flatnonzero(t == v)[0]) for t, v in zip(target_index, target, strict=True)]
-        targets = tuple((t[k],) for t, k in zip(targets, at, strict=True))
+        targets = tuple((contexts.target(i, v),) for i, v in zip(index, target, strict=True))
         target_index = tuple(np.array([v]) for v in target)
+        unique = np.arange(len(index))
     return replace(
         contexts,
         frame=contexts.frame[index],

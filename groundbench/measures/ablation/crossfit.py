@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from groundbench.api.adapter import HeadEdit
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.engine.contexts import Contexts, of_frames
+from groundbench.engine.contexts import Contexts, Ints, of_frames
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.ablation.control_heads import draw_control, set_variance
@@ -83,7 +83,7 @@ def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
         return tuple(base.model_copy(update={"control": c}) for c in controls)
     tables = CellTables(subject, saliency, cells, options.edit)
     cut = gain_items(tables.under(lists))
-    return tuple(_against(control, base, items, cut, tables, lists, rule, options) for control in controls)
+    return tuple(_against(control, base, items, cut, tables, lists, options) for control in controls)
 
 
 def cell_rows(table: SurprisalTable, cell: Cell) -> Bools:
@@ -117,13 +117,16 @@ def crossfit_lists(
 
     `nouns`: cells hold a seeded sample of this many nouns; heads are detected in all items of the other half.
     """
-    noun = {n.word: i for i, n in enumerate(subject.contexts.nouns)}
-    frame = {f.id: i for i, f in enumerate(subject.contexts.frames)}
-    item_noun = np.array([noun[n] for n in saliency.nouns])
-    item_frame = np.array([frame[f] for f in saliency.frames])
-    cells = make_cells(subject.contexts, item_noun, item_frame, subject.seed, nouns)
+    cells = make_cells(subject.contexts, *item_places(subject.contexts, saliency), subject.seed, nouns)
     found = detected(saliency, rule)
     return cells, [found[c.fit].mean(0) >= MIN_RATE if c.fit.any() else np.zeros(found.shape[1], bool) for c in cells]
+
+
+def item_places(contexts: Contexts, saliency: HeadSaliency) -> tuple[Ints, Ints]:
+    """Return [items] each item's noun and frame, as indices of the contexts' nouns and frames."""
+    noun = {n.word: i for i, n in enumerate(contexts.nouns)}
+    frame = {f.id: i for i, f in enumerate(contexts.frames)}
+    return np.array([noun[n] for n in saliency.nouns]), np.array([frame[f] for f in saliency.frames])
 
 
 def _strongest(saliency: HeadSaliency, rule: HeadRule, cell: Cell) -> Bools:
@@ -178,7 +181,6 @@ def _against(
     cut: GainItems,
     tables: CellTables,
     lists: list[Bools],
-    rule: HeadRule,
     options: AblationOptions,
 ) -> AblationRecord:
     wanted, seed = options.draws_of(control), tables.subject.seed

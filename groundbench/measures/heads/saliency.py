@@ -274,12 +274,13 @@ def _loss(out: Forward, items: Sequence[SaliencyItem], token: int) -> Tensor:
 def matched_items(contexts: Contexts) -> list[SaliencyItem]:
     """Return every matched prompt with its own noun's tokens for target."""
     index, noun = matched(contexts)
-    items = []
-    for i, v in zip(index.tolist(), noun.tolist(), strict=True):
-        place = int(np.flatnonzero(contexts.target_index[i] == v)[0])
-        frame = contexts.frames[contexts.frame[i]].id
-        items.append(SaliencyItem(contexts.rows[i], contexts.targets[i][place], contexts.nouns[v].word, frame))
-    return items
+    return [_item(contexts, i, v) for i, v in zip(index.tolist(), noun.tolist(), strict=True)]
+
+
+def _item(contexts: Contexts, context: int, noun: int) -> SaliencyItem:
+    """Return a context (index) as an item whose target is a noun (index)."""
+    frame = contexts.frames[contexts.frame[context]].id
+    return SaliencyItem(contexts.rows[context], contexts.target(context, noun), contexts.nouns[noun].word, frame)
 
 
 def mismatched_items(contexts: Contexts, chosen: Sequence[int], seed: int) -> list[SaliencyItem | None]:
@@ -298,11 +299,5 @@ def mismatched_items(contexts: Contexts, chosen: Sequence[int], seed: int) -> li
             for i in np.flatnonzero((contexts.frame == frame) & (contexts.env != v)).tolist()
             if contexts.keep is None or contexts.keep[frame, contexts.env[i], v]
         ]
-        if not others:
-            items.append(None)
-            continue
-        i = others[int(keys[k] * len(others))]
-        place = int(np.flatnonzero(contexts.target_index[i] == v)[0])
-        name = contexts.frames[frame].id
-        items.append(SaliencyItem(contexts.rows[i], contexts.targets[i][place], contexts.nouns[v].word, name))
+        items.append(_item(contexts, others[int(keys[k] * len(others))], v) if others else None)
     return items

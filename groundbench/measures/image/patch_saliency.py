@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.engine.subject import Subject
-from groundbench.measures.ablation.crossfit import crossfit_lists
+from groundbench.measures.ablation.crossfit import crossfit_lists, item_places
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import headline_rule
 from groundbench.results.base import flat
@@ -23,10 +23,7 @@ def crossfit_heads(subject: Subject, saliency: HeadSaliency) -> Bools:
     """[items, heads] by the headline's rule: for each item the heads detected in at least half of the items of the
     other half of nouns and frames, so that no item chooses the heads that it is looked at through."""
     cells, lists = crossfit_lists(subject, saliency, headline_rule(saliency))
-    noun = {n.word: i for i, n in enumerate(subject.contexts.nouns)}
-    frame = {f.id: i for i, f in enumerate(subject.contexts.frames)}
-    item_noun = np.array([noun[n] for n in saliency.nouns])
-    item_frame = np.array([frame[f] for f in saliency.frames])
+    item_noun, item_frame = item_places(subject.contexts, saliency)
     chosen = np.zeros(saliency.edge.shape, bool)
     for cell, heads in zip(cells, lists, strict=True):
         chosen[np.isin(item_noun, cell.nouns) & np.isin(item_frame, cell.frames)] = heads

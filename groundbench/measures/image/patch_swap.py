@@ -162,11 +162,10 @@ def _swapped(
         taken = region.positions(a)
         rows += [adapter.exchanged(a, b, taken), adapter.exchanged(b, a, taken)]
     where = [(i, p.target) for p in pairs for i in (p.matched, p.mismatched)]
-    chosen = [contexts.targets[i][int(np.flatnonzero(contexts.target_index[i] == v)[0])] for i, v in where]
     single = of_prompts(
         [contexts.prompts[i] for i, _ in where],
         rows,
-        [(t,) for t in chosen],
+        [(contexts.target(i, v),) for i, v in where],
         [str(contexts.frame[i]) for i, _ in where],
     )
     stage = f"{region.stage}/{contexts.form.name}"
