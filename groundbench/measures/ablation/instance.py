@@ -19,7 +19,7 @@ from groundbench.measures.ablation.control_heads import draw_control
 from groundbench.measures.ablation.crossfit import Bools, Floats, mean
 from groundbench.measures.ablation.head_edits import constant_edit
 from groundbench.measures.ablation.options import AblationOptions
-from groundbench.measures.gain.measure import noun_means
+from groundbench.measures.gain.measure import item_columns, noun_means
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import detected, headline_rule
 from groundbench.results.base import flat
@@ -133,14 +133,14 @@ def _pairs(subject: Subject, saliency: HeadSaliency) -> _Pairs:
                 context.append(where[int(frame[i]), u])
                 item.append(i)
     items = np.array(item)
-    columns, width = _columns(frame, noun, nested=bool((contexts.frame_nouns >= 0).all()))
+    column, width = item_columns(subject.table)
     return _Pairs(
         contexts=of_pairs(contexts, np.array(context), noun[items]),
         item=items,
         noun=noun,
-        column=columns,
+        column=column[frame],
         shape=(len(contexts.nouns), width),
-        nested=bool((contexts.frame_nouns >= 0).all()),
+        nested=subject.table.frame_kind == "per-noun",
     )
 
 
@@ -168,16 +168,6 @@ def _item_order(contexts: Contexts, saliency: HeadSaliency, index: Ints, noun: I
         for k, (i, v) in enumerate(zip(index, noun, strict=True))
     }
     return np.array([place[n, f] for n, f in zip(saliency.nouns, saliency.frames, strict=True)])
-
-
-def _columns(frame: Ints, noun: Ints, nested: bool) -> tuple[Ints, int]:
-    if not nested:
-        return frame, int(frame.max()) + 1
-    rank = np.zeros_like(frame)
-    for v in np.unique(noun):
-        own = np.flatnonzero(noun == v)
-        rank[own] = np.argsort(np.argsort(frame[own]))
-    return rank, int(rank.max()) + 1
 
 
 def _measure(

@@ -65,7 +65,7 @@ def noun_means(items: Floats) -> Floats:
 
 def gain_items(table: SurprisalTable) -> GainItems:
     """Reduce a table to its items. Rows of a per-noun frame whose target is another noun are no items of it."""
-    column, n_columns = _columns(table)
+    column, n_columns = item_columns(table)
     shape = (len(table.nouns), n_columns)
     own = table.frame_nouns[table.frame]
     is_item = (own < 0) | (own == table.target)
@@ -145,8 +145,9 @@ def measure_gain(
     )
 
 
-def _columns(table: SurprisalTable) -> tuple[Ints, int]:
-    """Return the item column of each frame, and their number: the frame itself, or its rank among its noun's."""
+def item_columns(table: SurprisalTable) -> tuple[Ints, int]:
+    """Return the column of `GainItems` of each frame, and their number: the frame itself, or its rank among its
+    noun's."""
     n_frames = len(table.frames)
     if table.frame_kind == "shared":
         return np.arange(n_frames), n_frames

@@ -13,7 +13,7 @@ from groundbench.api.adapter import Adapter, Grid
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import ImageSegment, Prompt
 from groundbench.engine.contexts import Contexts, matched
-from groundbench.measures.gain.measure import gain_items, noun_means
+from groundbench.measures.gain.measure import gain_items, item_columns, noun_means
 from groundbench.measures.heads.saliency import SaliencyItem, SaliencyOptions, prediction_row
 from groundbench.results.picture_examples import FOLDER, Picture, ReadMap
 
@@ -65,7 +65,7 @@ def keep_pictures(
         items: every matched prompt, in order of frame and noun.
         lists: [items, heads] the heads of each map.
     """
-    gains = gain_items(table)
+    gains, columns = gain_items(table), item_columns(table)[0]
     index, noun = matched(contexts)
     frame = contexts.frame[index]
     kept = []
@@ -76,7 +76,6 @@ def keep_pictures(
         segment = _shown(prompt)
         name = f"{_plain(contexts.form.name)}-{number + 1:02d}.webp"
         _write(segment, directory / FOLDER / name)
-        column = f if table.frame_kind == "shared" else _own_column(table, v, f)
         kept.append(
             Picture(
                 form=contexts.form.name,
@@ -85,9 +84,9 @@ def keep_pictures(
                 text=prompt.text,
                 file=name,
                 box=segment.box,
-                matched=float(gains.matched[v, column]),
-                mismatched=float(gains.mismatched[v, column]),
-                gain=float(gains.gain[v, column]),
+                matched=float(gains.matched[v, columns[f]]),
+                mismatched=float(gains.mismatched[v, columns[f]]),
+                gain=float(gains.gain[v, columns[f]]),
                 maps=tuple(_map(name_, row, chosen[item], items[item]) for name_, chosen in lists.items()),
             )
         )
@@ -97,11 +96,6 @@ def keep_pictures(
 def rule_for(pictures: Sequence[Picture]) -> str:
     """Say by which rule they were chosen."""
     return RULE.format(n=len(pictures))
-
-
-def _own_column(table: SurprisalTable, noun: int, frame: int) -> int:
-    """Return a per-noun frame's place among its noun's own."""
-    return int(np.flatnonzero(np.flatnonzero(table.frame_nouns == noun) == frame)[0])
 
 
 def _shown(prompt: Prompt) -> ImageSegment:
