@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.measures.gain.measure import gain_items, noun_means
+from groundbench.measures.gain.measure import gain_items, mean_or_none, noun_means, or_none
 from groundbench.measures.gain.pairing import pair_rows
 from groundbench.results.items import read_items
 from groundbench.results.run import Record, Result
@@ -152,7 +152,7 @@ def last_checkpoint(run: Path) -> Path:
 def _by_noun(table: SurprisalTable, gains_a: Floats, gains_b: Floats, difference: Floats) -> tuple[NounDifference, ...]:
     columns = zip(table.nouns, table.categories, gains_a, gains_b, difference, strict=True)
     return tuple(
-        NounDifference(noun=n, category=c, a=_or_none(a), b=_or_none(b), difference=_or_none(d))
+        NounDifference(noun=n, category=c, a=or_none(a), b=or_none(b), difference=or_none(d))
         for n, c, a, b, d in columns
     )
 
@@ -191,15 +191,10 @@ def _directory(run: Path) -> Path:
 
 
 def _side(run: Path, result: Result, gains: Floats, table: SurprisalTable) -> ComparedRun:
-    present = gains[~np.isnan(gains)]
     return ComparedRun(
         run=str(run),
         model=result.model.name,
         step=result.model.step,
-        gain=float(present.mean()) if present.size else None,
+        gain=mean_or_none(gains),
         n_failed=table.n_failed,
     )
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

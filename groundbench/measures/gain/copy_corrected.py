@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.measures.gain.measure import gain_items, noun_means
+from groundbench.measures.gain.ladder_score import WORD, FormGains, form_gains
+from groundbench.measures.gain.measure import mean_or_none, noun_means
 from groundbench.results.run import CopyCorrected
 from groundbench.stats.significance import clustered_ratio
 
 Floats = npt.NDArray[np.float64]
-WORD, GLOSS = "word", "gloss"
+GLOSS = "gloss"
 
 
 def copy_corrected(tables: Sequence[SurprisalTable]) -> CopyCorrected | None:
@@ -27,39 +27,26 @@ def copy_corrected(tables: Sequence[SurprisalTable]) -> CopyCorrected | None:
     by_form = {t.form: t for t in tables}
     if not {WORD, GLOSS} <= by_form.keys():
         return None
-    word, gloss = by_form[WORD], by_form[GLOSS]
-    common = [n for n in word.nouns if n in set(gloss.nouns)]
-    below, above = _aligned(word, gloss, common)
-    both = ~np.isnan(noun_means(below)) & ~np.isnan(noun_means(above))
-    ratio = clustered_ratio(above[both], below[both], nested=word.frame_kind == "per-noun")
+    pair = form_gains(by_form[GLOSS], by_form[WORD])
+    nested = by_form[WORD].frame_kind == "per-noun"
+    above, below = (pair.gain, pair.word) if nested else _aligned(pair)
+    ratio = clustered_ratio(above, below, nested=nested)
     return CopyCorrected(
         ratio=ratio.value,
         ci_low=ratio.ci_low,
         ci_high=ratio.ci_high,
-        gain_gloss=float(noun_means(above)[both].mean()) if both.any() else None,
-        gain_word=float(noun_means(below)[both].mean()) if both.any() else None,
-        n_nouns=int(both.sum()),
+        gain_gloss=mean_or_none(noun_means(above)),
+        gain_word=mean_or_none(noun_means(below)),
+        n_nouns=len(pair.nouns),
     )
 
 
-def same_category_items(table: SurprisalTable, nouns: Sequence[str]) -> Floats:
-    """Return [nouns, frames] each item's gain (nats) against mismatches of its category among these nouns."""
-    where = {n: i for i, n in enumerate(table.nouns)}
-    index = np.array([where[n] for n in nouns], dtype=np.int64)
-    within = np.isin(table.env, index) & np.isin(table.target, index)
-    items = gain_items(replace(table, surprisal=np.where(within, table.surprisal, np.nan)))
-    return items.same_category[index]
-
-
-def _aligned(one: SurprisalTable, two: SurprisalTable, nouns: Sequence[str]) -> tuple[Floats, Floats]:
-    """Return both tables' items [nouns, frames] with a column for each frame that either has."""
-    found = same_category_items(one, nouns), same_category_items(two, nouns)
-    if one.frame_kind == "per-noun":
-        return found
-    frames = list(dict.fromkeys([*one.frames, *two.frames]))
+def _aligned(pair: FormGains) -> tuple[Floats, Floats]:
+    """Return the form's gains and the word's [nouns, frames] with a column for each frame that either has."""
+    frames = list(dict.fromkeys([*pair.word_frames, *pair.frames]))
     wide = []
-    for table, items in zip((one, two), found, strict=True):
-        columns = np.full((len(nouns), len(frames)), np.nan)
-        columns[:, [frames.index(f) for f in table.frames]] = items
+    for own, gains in ((pair.frames, pair.gain), (pair.word_frames, pair.word)):
+        columns = np.full((len(pair.nouns), len(frames)), np.nan)
+        columns[:, [frames.index(f) for f in own]] = gains
         wide.append(columns)
     return wide[0], wide[1]

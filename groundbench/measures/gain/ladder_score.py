@@ -68,14 +68,12 @@ def ladder_score(
         pair = form_gains(table, word)
         top = draws.mean(pair.nouns, pair.frames, pair.gain)
         bottom = draws.mean(pair.nouns, pair.word_frames, pair.word)
-        value = _ratio(pair)
-        if value is None or _touches_zero(bottom):
+        if _touches_zero(bottom) or noun_means(pair.word).mean() <= 0:
             left_out[table.form] = "on its nouns G(word) is not told from 0"
             continue
         ratio = np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1.0), np.nan)
-        low, high = percentile_interval(ratio)
         ratios.append(ratio)
-        records.append(_record(pair, value, low, high))
+        records.append(_record(pair, ratio))
     if not records:
         return LadderScore(score=None, unscored=_named(left_out))
     low, high = percentile_interval(np.mean(ratios, axis=0))
@@ -121,30 +119,25 @@ def same_category_items(table: SurprisalTable, nouns: Sequence[str]) -> Floats:
     return items.same_category[index]
 
 
-def _ratio(pair: FormGains) -> float | None:
-    """Return the ratio of the two means; None without nouns, or where the word's mean is not positive."""
-    if not pair.nouns:
-        return None
-    below = float(noun_means(pair.word).mean())
-    return float(noun_means(pair.gain).mean()) / below if below > 0 else None
-
-
-def _record(pair: FormGains, ratio: float, low: float | None, high: float | None) -> LadderForm:
-    gain, word = noun_means(pair.gain), noun_means(pair.word)
+def _record(pair: FormGains, ratios: Floats) -> LadderForm:
+    """Return a form's record with the interval of its ratio's draws."""
+    gain, word = (float(noun_means(items).mean()) for items in (pair.gain, pair.word))
+    low, high = percentile_interval(ratios)
     return LadderForm(
         env_form=pair.form,
-        ratio=ratio,
+        ratio=gain / word,
         ci_low=low,
         ci_high=high,
-        gain=float(gain.mean()),
-        gain_word=float(word.mean()),
+        gain=gain,
+        gain_word=word,
         n_nouns=len(pair.nouns),
     )
 
 
 def _touches_zero(draws: Floats) -> bool:
-    low, high = percentile_interval(draws)
-    return low is None or high is None or low <= 0 <= high or high < 0
+    """Return True if the interval of the draws is not above 0, or there is none."""
+    low, _ = percentile_interval(draws)
+    return low is None or low <= 0
 
 
 def _named(reasons: Mapping[str, str]) -> tuple[UnscoredForm, ...]:

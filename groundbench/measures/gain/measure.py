@@ -128,8 +128,8 @@ def measure_gain(
         ci_high=overall.ci_high,
         ci_nouns_low=conditional.ci_low,
         ci_nouns_high=conditional.ci_high,
-        matched=_mean_or_none(matched),
-        mismatched=_mean_or_none(mismatched),
+        matched=mean_or_none(matched),
+        mismatched=mean_or_none(mismatched),
         p_cluster=test.p,
         p_signflip=signflip_p(by_noun, n_flips=n_resamples, seed=seed),
         same_category=alike.value,
@@ -162,7 +162,7 @@ def item_columns(table: SurprisalTable) -> tuple[Ints, int]:
 def _by_noun(table: SurprisalTable, gains: Floats, matched: Floats, mismatched: Floats) -> tuple[NounGain, ...]:
     columns = zip(table.nouns, table.categories, gains, matched, mismatched, strict=True)
     return tuple(
-        NounGain(noun=n, category=c, gain=_or_none(g), matched=_or_none(m), mismatched=_or_none(u))
+        NounGain(noun=n, category=c, gain=or_none(g), matched=or_none(m), mismatched=or_none(u))
         for n, c, g, m, u in columns
     )
 
@@ -181,18 +181,20 @@ def _by_category(categories: tuple[str, ...], items: GainItems) -> tuple[Categor
 
 def _probe_gap(table: SurprisalTable, probe: SurprisalTable) -> float | None:
     scored, probed = pair_rows(table, probe)
-    return _mean_or_none(noun_means(item_gains(probed) - item_gains(scored)))
+    return mean_or_none(noun_means(item_gains(probed) - item_gains(scored)))
 
 
 def _mean(total: Floats | Ints, count: Ints) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """Return None for what was not measured (NaN)."""
     return None if np.isnan(value) else float(value)
 
 
-def _mean_or_none(values: Floats) -> float | None:
+def mean_or_none(values: Floats) -> float | None:
+    """Compute the mean of what was measured; None if nothing was."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else None
 
