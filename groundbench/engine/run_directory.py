@@ -8,7 +8,6 @@ A directory with another key is refused: a cache never serves another model.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,7 @@ import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError, StoreMismatchError
 from groundbench.engine import distributed as processes
-from groundbench.results.run import write_atomic
-from groundbench.util.atomic_files import file_name
+from groundbench.util.atomic_files import file_name, write_text, written_whole
 
 MANIFEST = "manifest.json"
 Array = npt.NDArray[np.float32]
@@ -64,7 +62,7 @@ class RunStore:
         return dict(found)
 
     def _write(self) -> None:
-        write_atomic(self.path, json.dumps(self._manifest, indent=1, sort_keys=True) + "\n")
+        write_text(self.path, json.dumps(self._manifest, indent=1, sort_keys=True) + "\n")
 
     def stage(self, name: str, plan: Mapping[str, object]) -> Stage:
         """Return the parts of one stage under a batch plan; parts of another plan are dropped.
@@ -136,13 +134,8 @@ class Stage:
 
     def write(self, batch: int, array: Array) -> None:
         """Write a batch's array, whole or not at all."""
-        temporary = self.folder / f".{batch:06d}.{os.getpid()}"
-        try:
-            with temporary.open("wb") as file:
-                np.save(file, array)
-            temporary.replace(self._path(batch))
-        finally:
-            temporary.unlink(missing_ok=True)
+        with written_whole(self._path(batch)) as file:
+            np.save(file, array)
 
     def halved(self, batch: int, rows: int) -> None:
         """Note a halving for memory."""

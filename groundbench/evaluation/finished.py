@@ -16,7 +16,8 @@ from pathlib import Path
 from groundbench._version import __version__
 from groundbench.api.testbed import Testbed
 from groundbench.evaluation.checkpoints import Checkpoint
-from groundbench.results.run import Result, write_atomic
+from groundbench.results.run import Result
+from groundbench.util.atomic_files import write_text
 
 NOTE = "measured.json"
 LIBRARIES = ("torch", "transformers", "tokenizers")
@@ -67,7 +68,7 @@ def finished(folder: Path, key: Mapping[str, object]) -> Result | None:
 def note_finished(folder: Path, key: Mapping[str, object]) -> None:
     """Note that the result in this directory is whole; whoever writes another result there makes the note void."""
     note = {"key": dict(key), "result": _hash(folder / "result.json")}
-    write_atomic(folder / NOTE, json.dumps(note, indent=1, sort_keys=True) + "\n")
+    write_text(folder / NOTE, json.dumps(note, indent=1, sort_keys=True) + "\n")
 
 
 def _hash(path: Path) -> str:

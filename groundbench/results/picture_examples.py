@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from groundbench.api.errors import BadInputError
-from groundbench.results.run import Record, first_fault, write_atomic
+from groundbench.results.run import Record, first_fault
+from groundbench.util.atomic_files import write_text
 
 FOLDER = "pictures"
 FILE_NAME = "pictures.json"
@@ -63,7 +64,7 @@ class Pictures(Record):
 
     def save(self, directory: Path) -> None:
         """Write pictures.json, whole or not at all."""
-        write_atomic(directory / FOLDER / FILE_NAME, self.model_dump_json() + "\n")
+        write_text(directory / FOLDER / FILE_NAME, self.model_dump_json() + "\n")
 
     @classmethod
     def load(cls, directory: Path) -> Pictures | None:

@@ -22,7 +22,8 @@ from groundbench.results.risk_card_answers import (
 from groundbench.results.risk_card_answers import (
     Estimated as Estimated,
 )
-from groundbench.results.run import EnvironmentRecord, Failure, ModelRecord, Record, first_fault, write_atomic
+from groundbench.results.run import EnvironmentRecord, Failure, ModelRecord, Record, first_fault
+from groundbench.util.atomic_files import write_text
 
 CARD_VERSION: Literal["1.1"] = "1.1"
 FILE_NAME = "card.json"
@@ -383,7 +384,7 @@ class RiskCard(Record):
 
     def save(self, path: Path) -> None:
         """Write the card as JSON, whole or not at all."""
-        write_atomic(path, self.model_dump_json(indent=1) + "\n")
+        write_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> RiskCard:

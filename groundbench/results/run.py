@@ -5,7 +5,6 @@ Unmeasured is null, never 0. Surprisals and gains are in nats; layers are number
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +16,7 @@ from groundbench.results.causal import CausalRecord
 from groundbench.results.image import ImageRecord
 from groundbench.results.ladder_score import LadderScore
 from groundbench.results.summary import as_html, summarize
+from groundbench.util.atomic_files import write_text
 
 SCHEMA_VERSION: Literal["1.1"] = "1.1"
 Version = Annotated[Literal["1.1"], BeforeValidator(lambda found: SCHEMA_VERSION if found == "1.0" else found)]
@@ -421,7 +421,7 @@ class Result(Record):
 
     def save(self, path: Path) -> None:
         """Write the result as JSON, whole or not at all."""
-        write_atomic(path, self.model_dump_json(indent=1) + "\n")
+        write_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Result:
@@ -491,14 +491,3 @@ def first_fault(error: ValidationError) -> str:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of result.json."""
     return Result.model_json_schema()
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file so that a reader, or a kill, never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

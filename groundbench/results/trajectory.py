@@ -20,8 +20,8 @@ from groundbench.results.run import (
     TestbedRecord,
     Version,
     first_fault,
-    write_atomic,
 )
+from groundbench.util.atomic_files import write_text
 
 FILE_NAME = "trajectory.json"
 AGGREGATE = "aggregate.json"
@@ -84,7 +84,7 @@ class Trajectory(Record):
 
     def save(self, path: Path) -> None:
         """Write the trajectory as JSON, whole or not at all."""
-        write_atomic(path, self.model_dump_json(indent=1) + "\n")
+        write_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Trajectory:
@@ -203,7 +203,7 @@ class Aggregate(Record):
 
     def save(self, path: Path) -> None:
         """Write the aggregate as JSON, whole or not at all."""
-        write_atomic(path, self.model_dump_json(indent=1) + "\n")
+        write_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Aggregate:

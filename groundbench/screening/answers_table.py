@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from groundbench.results.risk_card import OperatingPoint, RiskCard
-from groundbench.results.run import write_atomic
 from groundbench.screening.answering import Answers
 from groundbench.screening.splits import Splits
-from groundbench.util.atomic_files import written_whole
+from groundbench.util.atomic_files import write_text, written_whole
 
 if TYPE_CHECKING:
     from groundbench.screening.screen_answers import AnswerScreen
@@ -116,7 +115,7 @@ def _write_ranked(
             flagged = None if threshold is None or risk is None else risk > threshold
             said = {"split": part[i], "signal": signal, "risk": risk, "flagged": flagged}
             lines.append(json.dumps({**rows[i], **said}, ensure_ascii=False))
-    write_atomic(path, "".join(line + "\n" for line in lines))
+    write_text(path, "".join(line + "\n" for line in lines))
 
 
 def _write(path: Path, columns: Mapping[str, pa.Array]) -> None:

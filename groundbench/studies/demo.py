@@ -23,9 +23,9 @@ from groundbench.evaluation.trajectory import TrajectoryOptions, trajectory
 from groundbench.leaderboard import add_run, build_site, open_board
 from groundbench.leaderboard.submission.reference import installed_references
 from groundbench.report.from_directory import page_of
-from groundbench.results.run import write_atomic
 from groundbench.results.trajectory import Trajectory
 from groundbench.training import train
+from groundbench.util.atomic_files import write_text
 from groundbench.util.progress import Progress
 from groundbench.util.workers import begin_worker
 
@@ -90,7 +90,7 @@ def demo(
         for part in PARTS
     ]
     carry_out(runs, max(1, jobs or os.cpu_count() or 1))
-    write_atomic(folder / PAGE, page_of(folder))
+    write_text(folder / PAGE, page_of(folder))
     write_site(folder, runs)
     return [Trajectory.load(folder / run.name) for run in runs]
 
@@ -133,7 +133,7 @@ def write_site(folder: Path, runs: Sequence[Run]) -> None:
             "notes": run.part.description,
         }
         path = folder / "board" / "cards" / f"{run.name}.yaml"
-        write_atomic(path, yaml.safe_dump(card, sort_keys=False))
+        write_text(path, yaml.safe_dump(card, sort_keys=False))
         add_run(board, folder / run.name, path, run.name, TESTBED)
     refused = build_site(board, folder / "site")
     if refused:

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.errors import GroundbenchError
-from groundbench.results.run import write_atomic
 from groundbench.training.progress_log import QUIET_SECONDS
 from groundbench.training.run_folder import writing
+from groundbench.util.atomic_files import write_text
 from groundbench.util.progress import Progress
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class PictureCache:
         """
         with writing(self.folder), self._locked():
             if not (self.folder / "about.json").exists():
-                write_atomic(self.folder / "about.json", self._about)
+                write_text(self.folder / "about.json", self._about)
             known = self._trim()
             missing = list({_key(p): p for p in pictures if _key(p) not in known}.items())
             with (

@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from groundbench.results.run import write_atomic
+from groundbench.util.atomic_files import write_text
 
 TRAINED, FROZEN = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
@@ -32,4 +32,4 @@ def save_in_two(folder: Path, trained: Mapping[str, Tensor], frozen: Mapping[str
     names = {**dict.fromkeys(trained, TRAINED), **dict.fromkeys(frozen, FROZEN)}
     size = sum(v.numel() * v.element_size() for v in (*trained.values(), *frozen.values()))
     index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(names.items()))}
-    write_atomic(folder / "model.safetensors.index.json", json.dumps(index, indent=1) + "\n")
+    write_text(folder / "model.safetensors.index.json", json.dumps(index, indent=1) + "\n")

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from groundbench.api.errors import BadInputError, GroundbenchError
-from groundbench.results.run import write_atomic
+from groundbench.util.atomic_files import write_text
 
 RUN = "run.json"
 
@@ -75,7 +75,7 @@ class SeedFolder:
         out = self.path.parent
         refuse_other_run(out, self._identity)
         with writing(out / RUN):
-            write_atomic(out / RUN, json.dumps(self._identity, indent=1) + "\n")
+            write_text(out / RUN, json.dumps(self._identity, indent=1) + "\n")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -148,7 +148,7 @@ class SeedFolder:
         lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True) if self._log.exists() else []
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
         with writing(self._log):
-            write_atomic(self._log, "".join(kept))
+            write_text(self._log, "".join(kept))
 
 
 @contextmanager

@@ -13,19 +13,31 @@ import numpy as np
 
 
 @contextmanager
+def replaced_whole(path: Path) -> Iterator[Path]:
+    """Give a path whose file takes the place of `path` when the block ends, and vanishes where it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
 def written_whole(path: Path) -> Iterator[IO[bytes]]:
     """Give an open file that takes the place of `path` when the block ends, and vanishes where it fails.
 
     Libraries are given the file, never its path: some read a path with a colon as an address, or as UTF-8.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced_whole(path) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that a reader, or a kill, never sees half of it."""
+    with replaced_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_npz(path: Path, **arrays: Any) -> None:

@@ -30,7 +30,7 @@ from groundbench.leaderboard.site.tabs import Tab, answer, tabs_of
 from groundbench.leaderboard.submission.isolated import read_isolated
 from groundbench.leaderboard.submission.strict_parsing import RefusedError
 from groundbench.report.pages import stylesheet
-from groundbench.results.run import write_atomic
+from groundbench.util.atomic_files import write_text
 
 HERE = Path(__file__).parent
 MARKER = ".groundbench-site"
@@ -61,13 +61,13 @@ def build_site(board: Board, out: Path, processes: int | None = None) -> list[Re
             lines += found.lines
             risks += found.risks
     tabs = tabs_of(lines)
-    write_atomic(out / "index.html", render("index.html.j2", **_index(board, tabs, risks)))
-    write_atomic(out / "compare.html", render("compare.html.j2", title="Compare models", root="", nav="compare"))
+    write_text(out / "index.html", render("index.html.j2", **_index(board, tabs, risks)))
+    write_text(out / "compare.html", render("compare.html.j2", title="Compare models", root="", nav="compare"))
     final = [e for e in lines if e.kind != "checkpoint"]
-    write_atomic(out / "data" / "index.js", script("groundbenchIndex", [choice(e) for e in final]))
+    write_text(out / "data" / "index.js", script("groundbenchIndex", [choice(e) for e in final]))
     _table_data(out, tabs, board.about.nulls)
-    write_atomic(out / "board.csv", board_csv(tabs))
-    write_atomic(out / "board.json", json.dumps(board_json(board, tabs), indent=1) + "\n")
+    write_text(out / "board.csv", board_csv(tabs))
+    write_text(out / "board.json", json.dumps(board_json(board, tabs), indent=1) + "\n")
     _write_ranks(out, tabs)
     return refused
 
@@ -87,7 +87,7 @@ def _write_ranks(out: Path, tabs: Sequence[Tab]) -> None:
     pattern = re.compile("<!--rank:[a-zA-Z0-9._~-]+-->")
     for slug in {e.slug for e in by_id.values()}:
         path = out / "models" / f"{slug}.html"
-        write_atomic(path, pattern.sub(lambda m: said.get(m.group(), ""), path.read_text(encoding="utf-8")))
+        write_text(path, pattern.sub(lambda m: said.get(m.group(), ""), path.read_text(encoding="utf-8")))
 
 
 def _said(place: Place, n: int, by_id: dict[str, Line]) -> str:
@@ -122,9 +122,9 @@ def _assets(out: Path) -> None:
     found = THEMES.search(style)
     looks = {} if found is None else found.groupdict()
     chosen = "".join(f':root[data-theme="{k}"] {{ color-scheme: {k}; {v} }}\n' for k, v in looks.items())
-    write_atomic(out / "assets" / "site.css", style + (HERE / "site.css").read_text(encoding="utf-8") + chosen)
+    write_text(out / "assets" / "site.css", style + (HERE / "site.css").read_text(encoding="utf-8") + chosen)
     for name in ("board.js", "compare.js", "theme.js"):
-        write_atomic(out / "assets" / name, (HERE / name).read_text(encoding="utf-8"))
+        write_text(out / "assets" / name, (HERE / name).read_text(encoding="utf-8"))
 
 
 def _index(board: Board, tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> dict[str, Any]:
@@ -218,10 +218,10 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
 def _table_data(out: Path, tabs: Sequence[Tab], nulls: Sequence[str]) -> None:
     """Return the tables' rows for the script: headline rows at once, forms and checkpoints when they are asked for."""
     data = {t.id: [_row(e, t, t.columns) for e in t.lines] for t in tabs}
-    write_atomic(out / "data" / "board.js", script("groundbenchBoard", data, list(nulls)))
+    write_text(out / "data" / "board.js", script("groundbenchBoard", data, list(nulls)))
     for t in tabs:
         if t.more:
-            write_atomic(
+            write_text(
                 out / "data" / f"more-{t.id}.js",
                 script("groundbenchMore", t.id, [_row(e, t, t.columns) for e in t.more]),
             )

@@ -20,7 +20,7 @@ from groundbench.leaderboard.submission.strict_parsing import RefusedError
 from groundbench.leaderboard.submission.submission import Run, Submission, read_submission
 from groundbench.report.pages import environment
 from groundbench.results.items import write_items
-from groundbench.results.run import write_atomic
+from groundbench.util.atomic_files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -50,9 +50,9 @@ class Publisher:
         }
         data |= {f"{s.slug}~{run.name}.json": downloaded(run) for run in s.runs if run.results}
         data |= {f"{s.slug}~{r.name}~card.json": r.risk.model_dump_json() for r in s.runs if r.risk is not None}
-        write_atomic(self.out / "models" / f"{s.slug}.html", page)
+        write_text(self.out / "models" / f"{s.slug}.html", page)
         for name, text in data.items():
-            write_atomic(self.out / "data" / name, text)
+            write_text(self.out / "data" / name, text)
         for run in s.runs:
             if run.tables:
                 write_items(self.out / "data" / f"{s.slug}~{run.name}.parquet", list(run.tables.values()), run.last)

@@ -12,7 +12,7 @@ from helpers.submissions import board_at, edit, write_submission
 
 from groundbench.leaderboard import build_site
 from groundbench.report import render_run, render_trajectories
-from groundbench.results.run import write_atomic
+from groundbench.util.atomic_files import write_text
 
 LOOKS = [(1280, False), (1280, True), (390, False), (390, True)]
 looks = pytest.mark.parametrize(("width", "dark"), LOOKS, ids=["light", "dark", "light-phone", "dark-phone"])
@@ -55,10 +55,10 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reports")
-    write_atomic(folder / "run.html", render_run(fake_result(1)))
-    write_atomic(folder / "headless.html", render_run(fake_result(3, gain=0.0, layers=0)))
+    write_text(folder / "run.html", render_run(fake_result(1)))
+    write_text(folder / "headless.html", render_run(fake_result(3, gain=0.0, layers=0)))
     runs = [fake_trajectory(0), fake_trajectory(5, name="null", final=0.0), fake_trajectory(7, name="lstm", layers=0)]
-    write_atomic(folder / "demo.html", render_trajectories(runs))
+    write_text(folder / "demo.html", render_trajectories(runs))
     return folder
 
 
@@ -319,7 +319,7 @@ def test_axe_does_find_faults(browser, axe, reports):
         .replace('<html lang="en">', "<html>")
         .replace('role="img"', 'role="figure" tabindex="0" aria-nothing="1"')
     )
-    write_atomic(reports / "broken.html", page)
+    write_text(reports / "broken.html", page)
     browser.get((reports / "broken.html").as_uri())
     found = faults(browser, axe)
     (reports / "broken.html").unlink()

@@ -71,13 +71,13 @@ def export(
 
     Tables hold every checkpoint of a trajectory; the other formats its last one.
     """
-    from groundbench.results.run import write_atomic
+    from groundbench.util.atomic_files import write_text
 
     text = _text(_results(directory), to, dataset, organization, relationship.value)
     if out is None:
         typer.echo(text, nl=False)
         return
-    write_atomic(out, text)
+    write_text(out, text)
     typer.echo(str(out))
 
 

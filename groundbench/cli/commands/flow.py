@@ -56,13 +56,13 @@ def flow(
     from groundbench.measures.heads.flow_maps import measure_flow
     from groundbench.registry import open_model
     from groundbench.report.pages import render_flow
-    from groundbench.results.run import write_atomic
+    from groundbench.util.atomic_files import write_text
 
     adapter = open_model(model, **loading.load())
     bed = choose_testbed(adapter, testbed)
     maps = measure_flow(adapter, bed, noun=noun, frame=frame, form=env_form, loss=loss)
     maps.save(out / "flow.npz")
-    write_atomic(out / "flow.html", render_flow(_page(maps)))
+    write_text(out / "flow.html", render_flow(_page(maps)))
     _show(maps)
     console.note(f"wrote {out / 'flow.html'} and {out / 'flow.npz'}")
 

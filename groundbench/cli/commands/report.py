@@ -27,8 +27,8 @@ def report(
     folders hold a trajectory.json, training runs side by side.
     """
     from groundbench.report.from_directory import page_of
-    from groundbench.results.run import write_atomic
+    from groundbench.util.atomic_files import write_text
 
     target = out or directory / "report.html"
-    write_atomic(target, page_of(directory))
+    write_text(target, page_of(directory))
     typer.echo(str(target))

@@ -204,10 +204,10 @@ def _tell_pipeline(card: RiskCard, junit: Path | None, annotations: bool) -> Non
     if junit is None and not annotations:
         return
     from groundbench.export.card_checks import github_annotations, junit_xml
-    from groundbench.results.run import write_atomic
+    from groundbench.util.atomic_files import write_text
 
     if junit is not None:
-        write_atomic(junit, junit_xml(card))
+        write_text(junit, junit_xml(card))
     for line in github_annotations(card) if annotations else ():
         typer.echo(line)
 
@@ -246,7 +246,7 @@ def _strength(wanted: str | None, draws: int, text: Path | None) -> StrengthenOp
 def _show(card: RiskCard, out: Path | None, as_json: bool) -> None:
     from groundbench.cli.tables.risk_card import show_card
     from groundbench.report.card_page import render_card, render_card_markdown
-    from groundbench.results.run import write_atomic
+    from groundbench.util.atomic_files import write_text
 
     if as_json:
         typer.echo(card.model_dump_json(indent=1))
@@ -255,8 +255,8 @@ def _show(card: RiskCard, out: Path | None, as_json: bool) -> None:
     if out is None:
         console.note("nothing was written: give --out DIR to keep the card")
         return
-    write_atomic(out / "card.html", render_card(card))
-    write_atomic(out / "card.md", render_card_markdown(card))
+    write_text(out / "card.html", render_card(card))
+    write_text(out / "card.md", render_card_markdown(card))
     console.note(f"wrote {out / 'card.json'}, card.md, card.html and answers.parquet")
 
 

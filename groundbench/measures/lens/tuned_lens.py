@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from groundbench.api.adapter import ModelInfo
 from groundbench.api.errors import BadInputError
+from groundbench.util.atomic_files import replaced_whole
 
 FORMAT = "groundbench-tuned-lens-1"
 
@@ -65,8 +65,6 @@ class TunedLens:
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all, with the weights' fingerprint in its metadata."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         metadata = {
             "format": FORMAT,
             "fingerprint": self.fingerprint,
@@ -74,11 +72,8 @@ class TunedLens:
             "training": json.dumps(self.training, sort_keys=True),
         }
         tensors = {"weight": self.weight.cpu().contiguous(), "bias": self.bias.cpu().contiguous()}
-        try:
+        with replaced_whole(path) as temporary:
             save_file(tensors, temporary, metadata)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path, info: ModelInfo) -> TunedLens:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from groundbench.report.elements import Figure
 from groundbench.report.sections import seeds
-from groundbench.results.run import write_atomic
 from groundbench.results.trajectory import Aggregate
 from groundbench.studies.paper import image_page as picture_page
 from groundbench.studies.paper.measure import Measured
+from groundbench.util.atomic_files import write_text
 
 COLOURS = ("#0b5cad", "#b8460b", "#00755a", "#84449c", "#8a6a00", "#5a6472")
 STYLE = "".join(
@@ -93,7 +93,7 @@ def _write(
         if figure is None:
             continue
         file = f"{name}-{what}.svg"
-        write_atomic(folder / file, standalone(str(figure.panels[0])))
+        write_text(folder / file, standalone(str(figure.panels[0])))
         caption = "" if figure.caption == seeds.BANDS else figure.caption
         written.setdefault(key, []).append(Drawn(figure.title, file, caption))
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from groundbench.api.errors import BadInputError
 from groundbench.evaluation.trajectory import TrajectoryOptions
-from groundbench.results.run import write_atomic
 from groundbench.studies.paper import page
 from groundbench.studies.paper.claims import claims_of
 from groundbench.studies.paper.figures import write_figures, write_picture_figures
@@ -20,6 +19,7 @@ from groundbench.studies.paper.runs import Run, find_runs
 from groundbench.studies.paper.training_plan import SEEDS, SizeName, plan_parts, size_of, train_parts
 from groundbench.tasks.corpora import load_manifest
 from groundbench.tasks.corpora.noun_selection import AT_LEAST
+from groundbench.util.atomic_files import write_text
 
 VERDICTS = "verdicts.json"
 PAGE = "report.html"
@@ -123,10 +123,10 @@ def _in_order(runs: Sequence[Run]) -> list[Run]:
 
 
 def _write(study: page.Study, out: Path, docs: Path) -> None:
-    write_atomic(out / PAGE, page.html(study))
+    write_text(out / PAGE, page.html(study))
     claims = [asdict(c) for c in (*study.claims, *study.picture_claims)]
-    write_atomic(out / VERDICTS, json.dumps(claims, indent=1) + "\n")
+    write_text(out / VERDICTS, json.dumps(claims, indent=1) + "\n")
     images = docs.parent / "images" / "reproduction"
     figures = write_figures(study.measured, images) if study.measured else {}
     figures[page.PICTURES] = write_picture_figures(study.pictures, images)
-    write_atomic(docs, page.markdown(study, figures, "images/reproduction"))
+    write_text(docs, page.markdown(study, figures, "images/reproduction"))
