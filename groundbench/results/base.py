@@ -1,12 +1,14 @@
-"""The base of every record that is written, and the one shape of an estimated number."""
+"""The base of every record that is written, how its file is read, and the one shape of an estimated number."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from groundbench.api.errors import BadInputError
 from groundbench.stats.bootstrap import Estimate as Estimate
 
 
@@ -21,6 +23,32 @@ class Record(BaseModel):
         if unknown:
             raise ValueError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
         return super().model_copy(update=update, deep=deep)
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first fault of a validation error as one sentence: field, value found, value expected."""
+    fault = error.errors(include_url=False)[0]
+    field = ".".join(str(p) for p in fault["loc"]) or "the file"
+    found = "" if fault["type"] == "missing" else f", found {str(fault.get('input'))[:60]!r}"
+    return f"field {field}: {fault['msg']}{found}"
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(record: type[R], path: Path, file_name: str, expected: str) -> R:
+    """Read a record's JSON file, or the one of that name in a directory.
+
+    Raises:
+        BadInputError: there is no such file (`expected` says what one is), or it is no such record; names the field.
+    """
+    path = path / file_name if path.is_dir() else path
+    try:
+        return record.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BadInputError(f"{path}: no such {expected}") from None
+    except ValidationError as error:
+        raise BadInputError(f"{path}: {first_fault(error)}") from None
 
 
 def flat(name: str, found: Estimate) -> dict[str, float | None]:

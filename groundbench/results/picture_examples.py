@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from groundbench.api.errors import BadInputError
-from groundbench.results.run import Record, first_fault
+from groundbench.results.base import Record, read_record
 from groundbench.util.atomic_files import write_text
 
 FOLDER = "pictures"
@@ -70,9 +69,4 @@ class Pictures(Record):
     def load(cls, directory: Path) -> Pictures | None:
         """Load the images of a run directory; None if it has none. Raises BadInputError naming file and field."""
         path = directory / FOLDER / FILE_NAME
-        if not path.is_file():
-            return None
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise BadInputError(f"{path}: {first_fault(error)}") from None
+        return read_record(cls, path, FILE_NAME, "file of pictures") if path.is_file() else None

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue
 
-from groundbench.api.errors import BadInputError
+from groundbench.results.base import read_record
 from groundbench.results.risk_card_answers import (
     AggregateRecord,
     RecordsRecord,
@@ -22,7 +22,7 @@ from groundbench.results.risk_card_answers import (
 from groundbench.results.risk_card_answers import (
     Estimated as Estimated,
 )
-from groundbench.results.run import EnvironmentRecord, Failure, ModelRecord, Record, first_fault
+from groundbench.results.run import EnvironmentRecord, Failure, ModelRecord, Record
 from groundbench.util.atomic_files import write_text
 
 CARD_VERSION: Literal["1.1"] = "1.1"
@@ -389,10 +389,4 @@ class RiskCard(Record):
     @classmethod
     def load(cls, path: Path) -> RiskCard:
         """Read a card.json (or the directory that holds one). Raises BadInputError naming file and field."""
-        path = path / FILE_NAME if path.is_dir() else path
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise BadInputError(f"{path}: no such card; expected a screening's directory or its card.json") from None
-        except ValidationError as error:
-            raise BadInputError(f"{path}: {first_fault(error)}") from None
+        return read_record(cls, path, FILE_NAME, f"card; expected a screening's directory or its {FILE_NAME}")

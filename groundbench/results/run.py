@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, JsonValue, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
-from groundbench.api.errors import BadInputError
 from groundbench.results.base import Record as Record
+from groundbench.results.base import read_record
 from groundbench.results.causal import CausalRecord
 from groundbench.results.image import ImageRecord
 from groundbench.results.ladder_score import LadderScore
@@ -426,13 +426,7 @@ class Result(Record):
     @classmethod
     def load(cls, path: Path) -> Result:
         """Read a result.json (or the run directory that holds one). Raises BadInputError naming file and field."""
-        path = path / "result.json" if path.is_dir() else path
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise BadInputError(f"{path}: no such result file; expected a run directory or a result.json") from None
-        except ValidationError as error:
-            raise BadInputError(f"{path}: {first_fault(error)}") from None
+        return read_record(cls, path, "result.json", "result file; expected a run directory or a result.json")
 
 
 HEADLINE_1_0 = ("gain", "heads", "ablations", "lens")
@@ -478,14 +472,6 @@ def _items_1_0(form: dict[str, Any], bed: dict[str, Any]) -> int | None:
     ):
         return None
     return own * (items // nouns) if nouns and items % nouns == 0 else None
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return the first fault of a validation error as one sentence: field, value found, value expected."""
-    fault = error.errors(include_url=False)[0]
-    field = ".".join(str(p) for p in fault["loc"]) or "the file"
-    found = "" if fault["type"] == "missing" else f", found {str(fault.get('input'))[:60]!r}"
-    return f"field {field}: {fault['msg']}{found}"
 
 
 def json_schema() -> dict[str, Any]:

@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from groundbench.api.errors import BadInputError
+from groundbench.results.base import read_record
 from groundbench.results.run import (
     SCHEMA_VERSION,
     Control,
@@ -19,7 +19,6 @@ from groundbench.results.run import (
     Selection,
     TestbedRecord,
     Version,
-    first_fault,
 )
 from groundbench.util.atomic_files import write_text
 
@@ -89,13 +88,7 @@ class Trajectory(Record):
     @classmethod
     def load(cls, path: Path) -> Trajectory:
         """Read a trajectory.json (or the directory that holds one). Raises BadInputError naming file and field."""
-        path = path / FILE_NAME if path.is_dir() else path
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise BadInputError(f"{path}: no such file; expected a trajectory.json or its directory") from None
-        except ValidationError as error:
-            raise BadInputError(f"{path}: {first_fault(error)}") from None
+        return read_record(cls, path, FILE_NAME, f"file; expected a {FILE_NAME} or its directory")
 
 
 class Spread(Record):
@@ -208,10 +201,4 @@ class Aggregate(Record):
     @classmethod
     def load(cls, path: Path) -> Aggregate:
         """Read an aggregate.json (or the directory that holds one). Raises BadInputError naming file and field."""
-        path = path / AGGREGATE if path.is_dir() else path
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise BadInputError(f"{path}: no such file; expected an aggregate.json or its directory") from None
-        except ValidationError as error:
-            raise BadInputError(f"{path}: {first_fault(error)}") from None
+        return read_record(cls, path, AGGREGATE, f"file; expected an {AGGREGATE} or its directory")

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.question import MENTION
+from groundbench.results.base import first_fault
 from groundbench.results.risk_card import Check, ErrorRecord, Estimated, MentionRecord, RiskCard, SignalRecord, Verdict
-from groundbench.results.run import first_fault
 from groundbench.stats.ranking import FEWEST
 
 MAX_UNASKED = 0.05

@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, JsonValue, PositiveInt, ValidationError, ValidationInfo, field_validator
 
 from groundbench.api.errors import BadInputError
-from groundbench.results.run import Record, first_fault
+from groundbench.results.base import Record, first_fault
 
 OURS = Path(__file__).with_name("presets.yaml")
 
