@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from groundbench.api.errors import BadInputError
-from groundbench.api.testbed import EnvSegment, ImageSegment, Prompt, Segment
+from groundbench.api.testbed import EnvSegment, ImageSegment, Prompt
 
 MENTION = "mention"
 """The kind of question for any of the things shown: which of all things is named next."""
@@ -100,13 +100,7 @@ def digest(questions: Iterable[Question]) -> str:
     """Hash everything in the questions that decides a number (16 hex digits)."""
     rows = [
         [q.id, q.kind, q.form, q.group, q.answers, q.truth, q.usual, q.also]
-        + [[] if p is None else [p.join, [_plain(s) for s in p.segments]] for p in (q.prompt, q.without, *q.mismatched)]
+        + [[] if p is None else [p.join, p.content] for p in (q.prompt, q.without, *q.mismatched)]
         for q in questions
     ]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
-
-
-def _plain(segment: Segment) -> list[object]:
-    if isinstance(segment, ImageSegment):
-        return ["image", segment.image.key, segment.box]
-    return ["env" if isinstance(segment, EnvSegment) else "text", segment.text]

@@ -137,6 +137,16 @@ class Prompt:
         return "".join(s.text for s in self.segments if not isinstance(s, ImageSegment))
 
     @property
+    def content(self) -> list[list[object]]:
+        """The segments as plain values, for hashes: a picture by its key."""
+        return [
+            ["image", s.image.key, s.box]
+            if isinstance(s, ImageSegment)
+            else ["env" if isinstance(s, EnvSegment) else "text", s.text]
+            for s in self.segments
+        ]
+
+    @property
     def where(self) -> str:
         """A name for messages: which prompt this is."""
         return f"frame {self.frame!r} with {self.env!r} shown as {self.form!r}"
@@ -233,16 +243,16 @@ class Testbed(ABC):
         return _hash([self.name, self.version, self.identity(), *self._parts(form)])
 
     def _parts(self, form: EnvForm) -> list[object]:
-        """Yield a form's prompts (one noun in every frame, every noun in one), targets and pairs without mismatch."""
+        """Return a form's prompts (one noun in every frame, every noun in one), targets and pairs without mismatch."""
         parts: list[object] = []
         nouns = self.nouns_of(form)
         for frame in self.frames(form):
             env = nouns[0] if frame.noun is None else self.noun(frame.noun)
             shown = self.prompt(frame, env, form)
-            parts.append([form.name, frame.id, frame.noun, _plain(shown)])
+            parts.append([form.name, frame.id, frame.noun, shown.content])
         first, pairs = self.frames(form)[0], sorted(self.not_mismatched(form))
         shown_in_it = [n for n in nouns if (n.word, first.noun) not in pairs]
-        parts.append([[n.word, self.target_in(n, form), _plain(self.prompt(first, n, form))] for n in shown_in_it])
+        parts.append([[n.word, self.target_in(n, form), self.prompt(first, n, form).content] for n in shown_in_it])
         if pairs:
             parts.append(["not mismatched", pairs])
         return parts
@@ -259,16 +269,6 @@ class Trainable(Protocol):
     def corpus(self, **options: Any) -> Any:
         """Return the corpus under these options, e.g. its density."""
         ...
-
-
-def _plain(prompt: Prompt) -> list[list[object]]:
-    rows: list[list[object]] = []
-    for s in prompt.segments:
-        if isinstance(s, ImageSegment):
-            rows.append(["image", s.image.key, s.box])
-        else:
-            rows.append(["env" if isinstance(s, EnvSegment) else "text", s.text])
-    return rows
 
 
 def text_prompt(frame: Frame, env: Noun, form: str, shown: str, join: str = " ") -> Prompt:
