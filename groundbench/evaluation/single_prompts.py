@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from groundbench.api.adapter import Adapter, Readable
 from groundbench.api.errors import BadInputError, NonFiniteLogitsError
 from groundbench.api.testbed import EnvSegment, Prompt, TextSegment
 from groundbench.engine.contexts import of_prompts
 from groundbench.engine.scoring import surprisals
+from groundbench.measures.heads.flow_maps import shown_tokens
 from groundbench.measures.heads.heads import THRESHOLD, HeadRule, shares
 from groundbench.measures.heads.saliency import Loss, SaliencyItem, SaliencyOptions, measure_saliency
+from groundbench.measures.lens.reading import lens_logits
 from groundbench.measures.lens.training import require_hidden
 from groundbench.measures.lens.tuned_lens import TunedLens
 from groundbench.registry import open_model
@@ -175,19 +176,23 @@ def lens(model: Any, text: str, *, tuned: TunedLens | None = None, load: Mapping
     following = torch.tensor(row.ids[1:], device=states[layers[0]].device)[:, None]
     top, nats, entropy = [], [], []
     for layer in layers:
-        state = states[layer][0]
-        if tuned is not None and layer != info.n_layers:
-            state = tuned.translate(layer, state).to(state.dtype)
-        log_p = adapter.unembed(state, normed=False).float().log_softmax(-1)
+        through = None if layer == info.n_layers else tuned
+        log_p = lens_logits(adapter, through, layer, states[layer][0]).log_softmax(-1)
         if not bool(torch.isfinite(log_p).all()):
             raise NonFiniteLogitsError(
                 f"{info.name} gives NaN or infinite logits at layer {layer}; try dtype='float32'"
             )
-        top.append(_texts(adapter, log_p.argmax(-1).tolist()))
+        top.append(shown_tokens(adapter, log_p.argmax(-1).tolist()))
         nats.append(-log_p[:-1].gather(1, following)[:, 0].double().cpu().numpy())
         entropy.append(-(log_p.exp() * log_p).sum(-1).double().cpu().numpy())
     return TextLens(
-        info.name, _texts(adapter, row.ids), layers, tuple(top), np.stack(nats), np.stack(entropy), tuned is not None
+        info.name,
+        shown_tokens(adapter, row.ids),
+        layers,
+        tuple(top),
+        np.stack(nats),
+        np.stack(entropy),
+        tuned is not None,
     )
 
 
@@ -209,7 +214,3 @@ def _place(shown: str, context: str) -> tuple[int, int]:
     if len(found) != 1:
         raise BadInputError(f"shown is {shown!r}, found {len(found)} times in the context; expected exactly once")
     return found[0]
-
-
-def _texts(adapter: Adapter, ids: Sequence[int]) -> tuple[str, ...]:
-    return tuple(adapter.token_texts(ids)) if isinstance(adapter, Readable) else tuple(map(str, ids))

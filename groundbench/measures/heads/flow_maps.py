@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -107,7 +108,7 @@ def measure_flow(
     matrices, surprisal = flow_matrices(adapter, item, loss)
     units = _units(row)
     starts = [first for first, _ in units]
-    names = _text(adapter, row.ids)
+    names = shown_tokens(adapter, row.ids)
     return FlowMaps(
         model=info.name,
         fingerprint=info.fingerprint,
@@ -116,7 +117,7 @@ def measure_flow(
         frame=place.id,
         noun=shown.word,
         tokens=tuple(name or names[first] for first, name in units),
-        target=_text(adapter, target),
+        target=shown_tokens(adapter, target),
         shown=tuple(i for i, first in enumerate(starts) if first in set(row.env_positions)),
         loss=loss,
         surprisal=surprisal,
@@ -168,6 +169,6 @@ def _frame(testbed: Testbed, form: EnvForm, noun: Noun, name: str | None) -> Fra
     return frames[name]
 
 
-def _text(adapter: Adapter, ids: tuple[int, ...]) -> tuple[str, ...]:
+def shown_tokens(adapter: Adapter, ids: Sequence[int]) -> tuple[str, ...]:
     """Return tokens as text; as numbers where the adapter cannot show them."""
     return tuple(adapter.token_texts(ids)) if isinstance(adapter, Readable) else tuple(map(str, ids))

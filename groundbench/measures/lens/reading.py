@@ -106,6 +106,12 @@ def _joined(a: SurprisalTable, b: SurprisalTable) -> SurprisalTable:
     )
 
 
+def lens_logits(adapter: Adapter, lens: Lens, layer: int, hidden: Tensor) -> Tensor:
+    """Return the logits [B, V] (fp32) that a lens reads in a layer's hidden states [B, d]."""
+    seen = hidden if lens is None else lens.translate(layer, hidden).to(hidden.dtype)
+    return adapter.unembed(seen, normed=False).float()
+
+
 @dataclass(frozen=True)
 class _Reader:
     """The reading of lenses on a batch."""
@@ -123,9 +129,8 @@ class _Reader:
         read = []
         for lens in self.lenses:
             for layer in self.layers:
-                hidden = out.hidden[layer][:, -1]
-                seen = hidden if lens is None else lens.translate(layer, hidden).to(hidden.dtype)
-                read.append(_columns(out.logits, self.adapter.unembed(seen, normed=False).float(), first))
+                logits = lens_logits(self.adapter, lens, layer, out.hidden[layer][:, -1])
+                read.append(_columns(out.logits, logits, first))
             read.append(model)
         values = torch.stack(read, 1)
         return values.view(len(part.rows), len(self.lenses), len(self.layers) + 1, -1)
