@@ -10,11 +10,11 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundbench.adapters.loading.hub import weight_names
+from groundbench.util.packages import installed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -131,14 +131,7 @@ def _plain(config: Mapping[str, Any]) -> Any:
 
 
 def _versions(model: PreTrainedModel) -> dict[str, str]:
-    names = [*LIBRARIES, *(name for name, mark in OF_SOME.items() if getattr(model, mark, None))]
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return installed([*LIBRARIES, *(name for name, mark in OF_SOME.items() if getattr(model, mark, None))])
 
 
 def _remote_code(model: PreTrainedModel) -> dict[str, str]:

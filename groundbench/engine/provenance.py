@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from groundbench.api.adapter import ModelInfo
@@ -13,6 +12,7 @@ from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine.contexts import Contexts, matched
 from groundbench.results.run import EnvironmentRecord, Excluded, MixerRecord, ModelRecord, TestbedRecord
 from groundbench.results.unknown_words import UnknownWords
+from groundbench.util.packages import installed
 
 PACKAGES = ("groundbench", "torch", "transformers", "tokenizers", "numpy", "scipy", "accelerate")
 
@@ -67,12 +67,7 @@ def unknown_record(info: ModelInfo, contexts: Contexts) -> UnknownWords | None:
 
 def environment_record(device: str, seeds: tuple[int, ...], seconds: float | None) -> EnvironmentRecord:
     """Return versions, device, seeds and time; the commit where the package runs from a git checkout."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
+    versions = {"python": platform.python_version(), **installed(PACKAGES)}
     return EnvironmentRecord(versions=versions, device=device, seeds=seeds, seconds=seconds, git=_commit())
 
 

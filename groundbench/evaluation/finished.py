@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from pathlib import Path
 
 from groundbench._version import __version__
@@ -18,6 +17,7 @@ from groundbench.api.testbed import Testbed
 from groundbench.evaluation.checkpoints import Checkpoint
 from groundbench.results.run import Result
 from groundbench.util.atomic_files import write_text
+from groundbench.util.packages import installed
 
 NOTE = "measured.json"
 LIBRARIES = ("torch", "transformers", "tokenizers")
@@ -32,7 +32,7 @@ def measurement_key(checkpoint: Checkpoint, testbed: Testbed, asked: Mapping[str
         "testbed": testbed.name,
         "testbed_hash": testbed.digest(),
         "groundbench": __version__,
-        "libraries": _versions([*LIBRARIES, *(("peft",) if (checkpoint.path / ADAPTER).is_file() else ())]),
+        "libraries": installed([*LIBRARIES, *(("peft",) if (checkpoint.path / ADAPTER).is_file() else ())]),
         "asked": dict(asked),
     }
     plain: dict[str, object] = json.loads(json.dumps(key, default=str))  # as it is read back
@@ -41,16 +41,6 @@ def measurement_key(checkpoint: Checkpoint, testbed: Testbed, asked: Mapping[str
 
 def _files(folder: Path) -> dict[str, str]:
     return {p.name: _hash(p) for p in sorted(folder.iterdir()) if p.is_file()}
-
-
-def _versions(packages: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def finished(folder: Path, key: Mapping[str, object]) -> Result | None:
