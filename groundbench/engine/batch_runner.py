@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -72,9 +73,7 @@ class BatchRunner:
     where: Callable[[int], str] | None = None
     _shared: tuple[Encoded, Prefix] | None = field(default=None, repr=False)
 
-    def run(
-        self, advance: Advance | None = None, *, size: Callable[[Batch], int] = lambda batch: len(batch.contexts)
-    ) -> dict[int, Array]:
+    def run(self, advance: Advance | None = None, *, size: Callable[[Batch], int] = len) -> dict[int, Array]:
         """Read every distinct context, by its index; several processes share the batches.
 
         Args:
@@ -94,23 +93,20 @@ class BatchRunner:
         }
 
     def _finished(self, number: int, batch: Batch) -> Array:
-        done = None if self.stage is None else self.stage.load(number)
+        stage = self.stage
+        done = None if stage is None else stage.load(number)
         if done is not None and len(done) == len(batch.contexts):
             return done
         parts = in_halves(
             lambda contexts: self._measured(contexts, batch.start),
             batch.contexts,
             name=self._where,
-            halved=None if self.stage is None else lambda n: self._note(number, n),
+            halved=None if stage is None else partial(stage.halved, number),
         )
         done = np.concatenate(parts)
-        if self.stage is not None:
-            self.stage.write(number, done)
+        if stage is not None:
+            stage.write(number, done)
         return done
-
-    def _note(self, number: int, rows: int) -> None:
-        if self.stage is not None:
-            self.stage.halved(number, rows)
 
     @torch.no_grad()
     def _measured(self, contexts: Sequence[int], start: int) -> Array:
@@ -153,7 +149,7 @@ def in_halves(
     name: Callable[[T], str],
     halved: Callable[[int], None] | None = None,
 ) -> list[R]:
-    """`run(members)`, or where memory runs out that of their halves, in order.
+    """Return `run(members)`, or where memory runs out that of their halves, in order.
 
     Args:
         name: of a member, in the message.

@@ -34,6 +34,9 @@ class Batch:
     contexts: tuple[int, ...]
     start: int
 
+    def __len__(self) -> int:
+        return len(self.contexts)
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -11,7 +11,7 @@ a lens, while the others wait. Each process for itself: the means and samples th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from groundbench.api.errors import BadInputError, GroundbenchError
 
 T = TypeVar("T")
-B = TypeVar("B")
+B = TypeVar("B", bound=Sized)
 
 # What torchrun and accelerate set, then what the MPI launchers do.
 SIZE = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -68,7 +68,7 @@ class Processes:
         batches: Sequence[B],
         run: Callable[[int, B], T],
         *,
-        size: Callable[[B], int] = len,  # type: ignore[assignment]
+        size: Callable[[B], int] = len,
         advance: Callable[[int], None] | None = None,
     ) -> list[T]:
         """Run `run(number, batch)` of every batch, split over processes; every process returns the full list in order.
@@ -91,8 +91,8 @@ class Processes:
 
     def from_first(self, compute: Callable[[], T]) -> T:
         """Return the result of `compute` in the first process; the others wait for it and get the same."""
-        values = self.gather(lambda: compute() if self.first else None)
-        return values[0]  # type: ignore[return-value]
+        (value,) = self.gather(lambda: [compute()] if self.first else [])[0]
+        return value
 
     def _exchanged(self, value: Any) -> list[Any]:
         import torch.distributed as dist
