@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,11 +59,6 @@ class DryRun:
     cache_bytes: int
     steps: tuple[Step, ...]
 
-    @property
-    def total_seconds(self) -> float:
-        """Estimated seconds of all steps."""
-        return sum(s.seconds or 0.0 for s in self.steps)
-
 
 def dry_run(
     model: str | Adapter,
@@ -82,7 +76,6 @@ def dry_run(
         BadInputError: as the run itself.
     """
     options = options or Options()
-    folder = Path(options.corpus) if isinstance(options.corpus, str | Path) else None
     adapter, bed = choose_subject(
         model,
         testbed,
@@ -90,7 +83,7 @@ def dry_run(
         options.seed,
         shuffle_forms,
         random_weights,
-        folder=folder,
+        folder=options.corpus_folder,
         at_least=at_least,
         forms=options.forms,
     )

@@ -139,7 +139,6 @@ def evaluate(
         image=image or ImageOptions(),
         corpus=corpus,
     )
-    folder = Path(corpus) if isinstance(corpus, str | Path) else None
     adapter, bed = choose_subject(
         model,
         testbed,
@@ -147,7 +146,7 @@ def evaluate(
         seed,
         shuffle_forms,
         random_weights,
-        folder=folder,
+        folder=options.corpus_folder,
         at_least=at_least,
         forms=options.forms,
     )
@@ -158,7 +157,7 @@ def evaluate_with(
     options: Options, adapter: Adapter, bed: Testbed, *, out: str | Path | None = None, force: bool = False
 ) -> Result:
     """Measure an open model on a testbed; as `evaluate`, with all options of the measures in one object."""
-    folder = Path(options.corpus) if isinstance(options.corpus, str | Path) else None
+    folder = options.corpus_folder
     if options.corpus is None or folder is not None:
         options = replace(options, corpus=Trained(training_record(adapter.info), folder).corpus(bed))
     options = resolve(options, bed, adapter.info)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from groundbench.api.errors import BadInputError
@@ -52,3 +53,8 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise BadInputError(f"{name} is {value}; expected at least {low}")
+
+    @property
+    def corpus_folder(self) -> Path | None:
+        """The folder of an imported corpus, where `corpus` is a path."""
+        return Path(self.corpus) if isinstance(self.corpus, str | Path) else None

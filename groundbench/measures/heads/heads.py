@@ -207,13 +207,14 @@ def _even_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
 
 def _by_head(saliency: HeadSaliency, found: Shares, passed: Bools, *, aggregate: bool) -> tuple[HeadCount, ...]:
     """Return one entry for each head whose share is defined in some item."""
-    counts, kinds = [], saliency.head_kind
+    counts = []
+    layers, numbers, kinds = saliency.head_layer, saliency.head_number, saliency.head_kind
     for column in np.flatnonzero(~np.isnan(found.share).all(0)):
         share, lift, magnitude = (float(np.nanmean(x[:, column])) for x in (found.share, found.lift, found.magnitude))
         counts.append(
             HeadCount(
-                layer=int(saliency.head_layer[column]),
-                head=int(saliency.head_number[column]),
+                layer=int(layers[column]),
+                head=int(numbers[column]),
                 kind=kinds[column],
                 signed=float(saliency.signed_edge[:, column].mean()) if aggregate else None,
                 rate=float(passed[:, column].mean()),
