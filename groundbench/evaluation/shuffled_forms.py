@@ -65,7 +65,7 @@ class ShuffledForms(Testbed):
         return truly | {(env, asked) for env, s in shown_as.items() for shown, asked in none if shown == s.word}
 
     def identity(self) -> dict[str, object]:
-        """Return the shuffled testbed is never taken for the one it was made from."""
+        """Return the inner testbed's identity with the seed, so that neither is ever taken for the other."""
         return {**self.inner.identity(), "shuffled_forms": self.seed}
 
 

@@ -18,7 +18,7 @@ HEADER: Row = ("form", "nouns", "gain (nats)", "heads per item", "gain with head
 
 
 def summarize(result: Result) -> str:
-    """Write the model, the testbed and one line a form; unmeasured is `-`, never 0."""
+    """Write the sentence, the model, the testbed and one line a form; unmeasured is `-`, never 0."""
     rows = [HEADER, *_rows(result)]
     width = [max(len(r[i]) for r in rows) for i in range(len(HEADER))]
     used = [i for i in range(len(HEADER)) if i < 3 or any(r[i] != "-" for r in rows[1:])]
@@ -28,7 +28,7 @@ def summarize(result: Result) -> str:
 
 
 def as_html(result: Result) -> str:
-    """Write the same as a table."""
+    """Write the sentence, the model, the testbed and one table row a form."""
     cells = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in _rows(result))
     head = "".join(f"<th>{escape(h)}</th>" for h in HEADER)
     failed = "".join(f"<p>failed: {escape(f.where)}: {escape(f.reason)}</p>" for f in result.failures)

@@ -139,7 +139,7 @@ def direction(gain: GainRecord) -> int | None:
 
 
 def gain_phrase(gain: GainRecord | None) -> str:
-    """Return the same in one short sentence, for a place that shows the numbers already."""
+    """Say what a gain means in one short sentence, for a place that shows the numbers already."""
     if gain is None or gain.mean is None:
         return "The grounding gain was not measured."
     sign = direction(gain)
