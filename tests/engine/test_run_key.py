@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from helpers.planted import FRAMES, NOUNS, PlantedTestbed, single_head
 
-from groundbench.adapters.loading import fingerprint
 from groundbench.api.errors import StoreMismatchError
 from groundbench.api.question import Question
 from groundbench.api.testbed import Frame, Noun, text_prompt
@@ -19,6 +18,7 @@ from groundbench.evaluation import finished
 from groundbench.evaluation.checkpoints import Checkpoint
 from groundbench.evaluation.evaluate import evaluate
 from groundbench.screening.screen import ScreenOptions, screen
+from groundbench.util import packages
 
 CODE = """\
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -85,8 +85,8 @@ def another_scaling(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def another_library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    version = fingerprint.version
-    monkeypatch.setattr(fingerprint, "version", lambda name: "9.9" if name == "transformers" else version(name))
+    version = packages.version
+    monkeypatch.setattr(packages, "version", lambda name: "9.9" if name == "transformers" else version(name))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_files_and_libraries_make_a_checkpoints_note_void(
     (model / changed).write_text("another")
     after = finished.measurement_key(checkpoint, PlantedTestbed(), {})
     assert after != before
-    monkeypatch.setattr(finished, "version", lambda name: "9.9")
+    monkeypatch.setattr(packages, "version", lambda name: "9.9")
     assert finished.measurement_key(checkpoint, PlantedTestbed(), {}) != after
 
 
