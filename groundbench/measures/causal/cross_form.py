@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, HeadEdit
-from groundbench.engine.batching import MIN_PREFIX
+from groundbench.engine.batching import MIN_PREFIX, group_alike
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.interchange import Swap, exchange
 from groundbench.measures.causal.measure import CausalRun
@@ -52,18 +52,13 @@ class LastOutputs:
     def of(self, wanted: Sequence[int]) -> list[Tensor]:
         """Return for each mixer [wanted, 1, H, D] of these contexts."""
         adapter, rows = self.run.setting.subject.adapter, self.run.setting.subject.contexts.rows
-        by_length: dict[int, list[int]] = {}
-        for i in dict.fromkeys(wanted):
-            if i not in self._kept:
-                by_length.setdefault(len(rows[i]), []).append(i)
-        for length, members in by_length.items():
-            size = max(1, self.run.setting.subject.batch_tokens // length)
-            for a in range(0, len(members), size):
-                part = members[a : a + size]
-                traces = adapter.forward([rows[i] for i in part], trace=True).traces
-                sites = [t.site.detach()[:, :, -1:].transpose(1, 2).cpu() for t in traces]
-                for j, i in enumerate(part):
-                    self._kept[i] = [s[j : j + 1] for s in sites]
+        budget = self.run.setting.subject.batch_tokens
+        new = [i for i in dict.fromkeys(wanted) if i not in self._kept]
+        for part in group_alike([(len(rows[i]),) for i in new], lambda key: budget // key[0]):
+            traces = adapter.forward([rows[new[k]] for k in part], trace=True).traces
+            sites = [t.site.detach()[:, :, -1:].transpose(1, 2).cpu() for t in traces]
+            for j, k in enumerate(part):
+                self._kept[new[k]] = [s[j : j + 1] for s in sites]
         return [torch.cat(parts) for parts in zip(*(self._kept[i] for i in wanted), strict=True)]
 
 
@@ -118,18 +113,13 @@ def _patched(
     cached = "prefix" in info.capabilities and all(m.kind == "attention" for m in info.mixers)
     scale = torch.tensor(np.where(chosen, 0.0, 1.0), dtype=torch.float32)[None]
     found = np.full(len(rows), np.nan)
-    by_length: dict[int, list[int]] = {}
-    for i, row in enumerate(rows):
-        by_length.setdefault(len(row), []).append(i)
-    for length, members in by_length.items():
-        size = max(1, batch_tokens // length)
-        for a in range(0, len(members), size):
-            part = members[a : a + size]
-            start = length - 1 if cached and length > MIN_PREFIX else 0
-            prefix = adapter.prefill([rows[i].upto(start) for i in part]) if start else None
-            edit = HeadEdit(scale, tuple(o[part] for o in outputs), "last")
-            logits = adapter.forward([rows[i].after(start) for i in part], prefix=prefix, edit=edit).logits
-            own = torch.tensor([targets[i] for i in part], device=logits.device)
-            values = torch.logsumexp(logits, -1) - logits.gather(1, own[:, None])[:, 0]
-            found[part] = values.double().cpu().numpy()
+    for part in group_alike([(len(row),) for row in rows], lambda key: batch_tokens // key[0]):
+        length = len(rows[part[0]])
+        start = length - 1 if cached and length > MIN_PREFIX else 0
+        prefix = adapter.prefill([rows[i].upto(start) for i in part]) if start else None
+        edit = HeadEdit(scale, tuple(o[part] for o in outputs), "last")
+        logits = adapter.forward([rows[i].after(start) for i in part], prefix=prefix, edit=edit).logits
+        own = torch.tensor([targets[i] for i in part], device=logits.device)
+        values = torch.logsumexp(logits, -1) - logits.gather(1, own[:, None])[:, 0]
+        found[part] = values.double().cpu().numpy()
     return found

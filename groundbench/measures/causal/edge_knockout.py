@@ -19,7 +19,7 @@ import torch
 from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
 from groundbench.engine import distributed as processes
 from groundbench.engine.batch_runner import is_out_of_memory
-from groundbench.engine.batching import MIN_PREFIX
+from groundbench.engine.batching import MIN_PREFIX, group_alike
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.setting import Setting
 from groundbench.results.causal import KnockoutRecord
@@ -72,20 +72,16 @@ def knocked_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], b
     found = np.full((len(asked), len(cuts)), np.nan)
     for last_only in (True, False):
         columns = [k for k, c in enumerate(cuts) if (c.step != "write") == last_only]
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, item in enumerate(asked):
-            groups.setdefault((len(item.row), _start(adapter, item.row, last_only)), []).append(i)
-        jobs = []
-        for (length, start), members in sorted(groups.items()):
-            size = max(1, min(GROUP, batch_tokens // length))
-            jobs += [(members[a : a + size], start) for a in range(0, len(members), size)]
+        starts = [_start(adapter, item.row, last_only) for item in asked]
+        shapes = [(len(item.row), start) for item, start in zip(asked, starts, strict=True)]
+        groups = group_alike(shapes, lambda shape: min(GROUP, batch_tokens // shape[0]))
 
-        def run(_: int, job: tuple[list[int], int], columns: list[int] = columns) -> Floats:
-            members, start = job
-            return _run(adapter, [asked[i] for i in members], [cuts[k] for k in columns], start, batch_tokens)
+        def run(_: int, members: list[int], columns: list[int] = columns, starts: list[int] = starts) -> Floats:
+            own, start = [asked[i] for i in members], starts[members[0]]
+            return _run(adapter, own, [cuts[k] for k in columns], start, batch_tokens)
 
         if columns:
-            for (members, _), values in zip(jobs, processes.current().spread(jobs, run), strict=True):
+            for members, values in zip(groups, processes.current().spread(groups, run), strict=True):
                 found[np.ix_(members, columns)] = values
     return found
 

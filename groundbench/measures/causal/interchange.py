@@ -8,7 +8,7 @@ a ranking lie close together, and so do those that a curve leaves. Surprisals ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix,
 from groundbench.api.errors import NonFiniteLogitsError
 from groundbench.engine import distributed as processes
 from groundbench.engine.batch_runner import is_out_of_memory
-from groundbench.engine.batching import MAX_LOGITS, MIN_PREFIX, common_prefix
+from groundbench.engine.batching import MAX_LOGITS, MIN_PREFIX, common_prefix, group_alike
 from groundbench.engine.run_directory import Stage
 
 Floats = npt.NDArray[np.float64]
@@ -65,7 +65,7 @@ def exchange(
     """
     most = max((len(s.targets) for s in swaps), default=0)
     found = np.full((len(swaps), len(sets), most), np.nan)
-    groups = list(_groups(adapter, swaps, batch_tokens))
+    groups = _groups(adapter, swaps, batch_tokens)
 
     def run(number: int, group: list[int]) -> Floats:
         kept = None if stage is None else stage.load(number)
@@ -80,15 +80,11 @@ def exchange(
     return found
 
 
-def _groups(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> Iterator[list[int]]:
+def _groups(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> list[list[int]]:
     prefixes = "prefix" in adapter.info.capabilities
-    by_shape: dict[tuple[int, int], list[int]] = {}
-    for i, swap in enumerate(swaps):
-        by_shape.setdefault((len(swap.receiver), swap.start(prefixes)), []).append(i)
-    for (length, _), members in sorted(by_shape.items()):
-        size = max(1, min(GROUP, batch_tokens // (2 * length)))  # donors and receivers run side by side
-        for a in range(0, len(members), size):
-            yield members[a : a + size]
+    shapes = [(len(swap.receiver), swap.start(prefixes)) for swap in swaps]
+    # donors and receivers run side by side
+    return group_alike(shapes, lambda shape: min(GROUP, batch_tokens // (2 * shape[0])))
 
 
 def _with_halving(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_tokens: int, most: int) -> Floats:

@@ -8,7 +8,7 @@ embeddings. `exact` is the effect of exchanging each head alone, clean into corr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from groundbench.api.adapter import Adapter, EmbeddingInput, Forward, Prefix
 from groundbench.api.errors import NonFiniteLogitsError, UnsupportedModelError
 from groundbench.engine import distributed as processes
 from groundbench.engine.batch_runner import is_out_of_memory
+from groundbench.engine.batching import group_alike
 from groundbench.engine.run_directory import Stage
 from groundbench.measures.causal.interchange import Swap, exchange
 from groundbench.measures.heads.saliency_flow import target_loss
@@ -50,7 +51,7 @@ def contrast_scores(
         raise UnsupportedModelError(
             f"{adapter.info.name}: no gradient between two prompts: {adapter.info.why_not('restart')}"
         )
-    batches = list(_batches(adapter, swaps, batch_tokens))
+    batches = _batches(adapter, swaps, batch_tokens)
 
     def run(number: int, batch: list[int]) -> Floats:
         kept = None if stage is None else stage.load(number)
@@ -88,15 +89,10 @@ def exact_scores(
     return result
 
 
-def _batches(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> Iterator[list[int]]:
+def _batches(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> list[list[int]]:
     prefixes = _graph_bears_cache(adapter)
-    by_shape: dict[tuple[int, int], list[int]] = {}
-    for i, swap in enumerate(swaps):
-        by_shape.setdefault((len(swap.receiver), swap.start(prefixes)), []).append(i)
-    for (length, _), members in sorted(by_shape.items()):
-        size = max(1, batch_tokens // (2 * length))
-        for a in range(0, len(members), size):
-            yield members[a : a + size]
+    shapes = [(len(swap.receiver), swap.start(prefixes)) for swap in swaps]
+    return group_alike(shapes, lambda shape: batch_tokens // (2 * shape[0]))
 
 
 def _graph_bears_cache(adapter: Adapter) -> bool:
