@@ -14,11 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, Encoded, HeadEdit
+from groundbench.api.adapter import Adapter, HeadEdit
 from groundbench.engine.batching import MIN_PREFIX, group_alike
 from groundbench.measures.causal.curve import ratio
+from groundbench.measures.causal.edge_knockout import Asked
 from groundbench.measures.causal.interchange import Swap, exchange
 from groundbench.measures.causal.measure import CausalRun
+from groundbench.measures.heads.saliency_flow import finite_loss
 from groundbench.results.causal import CausalRecord, MatrixCell
 
 Floats = npt.NDArray[np.float64]
@@ -78,17 +80,17 @@ def _cell(run: CausalRun, donor: LastOutputs, untouched: Floats, n_pairs: int) -
     setting, contexts = run.setting, run.setting.subject.contexts
     patched = np.full(n_pairs, np.nan)
     for part, cell, chosen in zip(setting.parts, setting.cells, run.lists, strict=True):
-        members, wanted, rows, targets = [], [], [], []
+        members, wanted, asked = [], [], []
         for i, pair in enumerate(cell.pairs, start=part.start):
             at = donor.place.get((contexts.frames[pair.frame].id, contexts.nouns[pair.noun].word))
             if at is not None:
                 members.append(i)
                 wanted.append(at)
-                rows.append(contexts.rows[pair.corrupt])
-                targets.append(pair.target)
+                where = contexts.prompts[pair.corrupt].where
+                asked.append(Asked(contexts.rows[pair.corrupt], pair.target, where))
         if members:
             budget = setting.subject.batch_tokens
-            patched[members] = _patched(setting.subject.adapter, rows, targets, chosen, donor.of(wanted), budget)
+            patched[members] = _patched(setting.subject.adapter, asked, chosen, donor.of(wanted), budget)
     known = ~np.isnan(patched)
     above, below = untouched[:, 0] - patched, untouched[:, 0] - untouched[:, 1]
     nouns = setting.noun
@@ -102,8 +104,7 @@ def _cell(run: CausalRun, donor: LastOutputs, untouched: Floats, n_pairs: int) -
 
 def _patched(
     adapter: Adapter,
-    rows: Sequence[Encoded],
-    targets: Sequence[int],
+    asked: Sequence[Asked],
     chosen: npt.NDArray[np.bool_],
     outputs: Sequence[Tensor],
     batch_tokens: int,
@@ -112,14 +113,14 @@ def _patched(
     info = adapter.info
     cached = "prefix" in info.capabilities and all(m.kind == "attention" for m in info.mixers)
     scale = torch.tensor(np.where(chosen, 0.0, 1.0), dtype=torch.float32)[None]
-    found = np.full(len(rows), np.nan)
-    for part in group_alike([(len(row),) for row in rows], lambda key: batch_tokens // key[0]):
-        length = len(rows[part[0]])
+    found = np.full(len(asked), np.nan)
+    for part in group_alike([(len(a.row),) for a in asked], lambda key: batch_tokens // key[0]):
+        own = [asked[i] for i in part]
+        length = len(own[0].row)
         start = length - 1 if cached and length > MIN_PREFIX else 0
-        prefix = adapter.prefill([rows[i].upto(start) for i in part]) if start else None
+        prefix = adapter.prefill([a.row.upto(start) for a in own]) if start else None
         edit = HeadEdit(scale, tuple(o[part] for o in outputs), "last")
-        logits = adapter.forward([rows[i].after(start) for i in part], prefix=prefix, edit=edit).logits
-        own = torch.tensor([targets[i] for i in part], device=logits.device)
-        values = torch.logsumexp(logits, -1) - logits.gather(1, own[:, None])[:, 0]
-        found[part] = values.double().cpu().numpy()
+        logits = adapter.forward([a.row.after(start) for a in own], prefix=prefix, edit=edit).logits
+        loss = finite_loss(logits, [a.target for a in own], [a.where for a in own].__getitem__)
+        found[part] = loss.double().cpu().numpy()
     return found
