@@ -18,7 +18,6 @@ from groundbench.api.adapter import Adapter, HeadEdit
 from groundbench.engine.batching import MIN_PREFIX, group_alike
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.edge_knockout import Asked
-from groundbench.measures.causal.interchange import Swap, exchange
 from groundbench.measures.causal.measure import CausalRun
 from groundbench.measures.heads.saliency_flow import finite_loss
 from groundbench.results.causal import CausalRecord, MatrixCell
@@ -33,9 +32,7 @@ def cross_form(runs: Sequence[CausalRun]) -> list[CausalRecord]:
     given = [LastOutputs(run) for run in runs]
     made = []
     for receiver in runs:
-        pairs = [p for cell in receiver.setting.cells for p in cell.pairs]
-        untouched = _untouched(receiver)
-        cells = tuple(_cell(receiver, donor, untouched, len(pairs)) for donor in given)
+        cells = tuple(_cell(receiver, donor) for donor in given)
         made.append(receiver.record.model_copy(update={"matrix": cells}))
     return made
 
@@ -64,21 +61,9 @@ class LastOutputs:
         return [torch.cat(parts) for parts in zip(*(self._kept[i] for i in wanted), strict=True)]
 
 
-def _untouched(run: CausalRun) -> Floats:
-    """Return [pairs, 2] surprisal of the noun in the corrupt and in the clean prompt."""
-    setting = run.setting
-    pairs = [p for cell in setting.cells for p in cell.pairs]
-    swaps = [setting.swap(p, "corrupt") for p in pairs]
-    back = [Swap(s.donor, s.receiver, s.targets, s.where) for s in swaps]
-    none = np.zeros((1, setting.subject.adapter.info.n_heads), dtype=bool)
-    budget = setting.subject.batch_tokens
-    values = [exchange(setting.subject.adapter, s, none, batch_tokens=budget)[:, 0, 0] for s in (swaps, back)]
-    return np.column_stack(values)
-
-
-def _cell(run: CausalRun, donor: LastOutputs, untouched: Floats, n_pairs: int) -> MatrixCell:
+def _cell(run: CausalRun, donor: LastOutputs) -> MatrixCell:
     setting, contexts = run.setting, run.setting.subject.contexts
-    patched = np.full(n_pairs, np.nan)
+    patched = np.full(len(setting.noun), np.nan)
     for part, cell, chosen in zip(setting.parts, setting.cells, run.lists, strict=True):
         members, wanted, asked = [], [], []
         for i, pair in enumerate(cell.pairs, start=part.start):
@@ -92,7 +77,7 @@ def _cell(run: CausalRun, donor: LastOutputs, untouched: Floats, n_pairs: int) -
             budget = setting.subject.batch_tokens
             patched[members] = _patched(setting.subject.adapter, asked, chosen, donor.of(wanted), budget)
     known = ~np.isnan(patched)
-    above, below = untouched[:, 0] - patched, untouched[:, 0] - untouched[:, 1]
+    above, below = run.corrupt - patched, run.corrupt - run.clean
     nouns = setting.noun
     return MatrixCell(
         donor_form=donor.run.record.env_form,

@@ -38,8 +38,14 @@ class Swap:
     targets: tuple[int, ...]
     where: str = ""
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Everything that decides the numbers of an exchange but the heads."""
+        images = list(map(str, self.receiver.images + self.donor.images))
+        return self.receiver.ids, self.donor.ids, images, self.targets
+
     def start(self, prefixes: bool) -> int:
-        """Return the tokens that both begin with and that are run once."""
+        """Count the tokens that both begin with, which are run once; 0 where that saves little."""
         shared = common_prefix([self.receiver, self.donor]) if prefixes else 0
         return shared if shared >= MIN_PREFIX else 0
 

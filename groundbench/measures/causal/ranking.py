@@ -61,10 +61,8 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
     """Return every score that was asked for and that the model allows."""
     subject, options = setting.subject, setting.options
     adapter, budget = subject.adapter, subject.batch_tokens
-    swaps = [setting.swap(p, "corrupt") for cell in setting.cells for p in cell.pairs]
-    told = [
-        (s.receiver.ids, s.donor.ids, list(map(str, s.receiver.images + s.donor.images)), s.targets[0]) for s in swaps
-    ]
+    swaps = [setting.swap(p, "corrupt") for p in setting.pairs]
+    told = [s.identity for s in swaps]
     found: dict[Score, Floats] = {}
     with Progress(f"{adapter.info.name}: contrast of {subject.contexts.form.name}", len(swaps)) as bar:
         stage = setting.stage("contrast", told, budget)
@@ -117,7 +115,7 @@ def zeroed_alone(setting: Setting, scores: Scores, clean: Floats, gains: Floats)
     strong: list[int] = []
     if gain > 0:
         strong = np.flatnonzero(scores.mean("exact", setting, None) >= STRONG * gain).tolist()
-    pairs = [p for cell in setting.cells for p in cell.pairs]
+    pairs = setting.pairs
     swept = np.flatnonzero(~np.isnan(scores.of_pairs["exact"]).all(1)).tolist()
     rows = [contexts.rows[pairs[i].clean] for i in swept]
     budget = setting.subject.batch_tokens
