@@ -20,7 +20,7 @@ from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine import distributed as processes
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import group_alike
-from groundbench.engine.run_directory import Stage
+from groundbench.engine.run_directory import Array, Stage, load_or_make
 from groundbench.measures.causal.interchange import Swap, exchange
 from groundbench.measures.heads.saliency import rows_can_be_cached
 from groundbench.measures.heads.saliency_flow import finite_loss
@@ -55,14 +55,12 @@ def contrast_scores(
     batches = _batches(adapter, swaps, batch_tokens)
 
     def run(number: int, batch: list[int]) -> Floats:
-        kept = None if stage is None else stage.load(number)
-        if kept is None:
+        def make() -> Array:
             own = [swaps[i] for i in batch]
             parts = in_halves(lambda some: _contrast(adapter, some, points), own, name=lambda swap: swap.where)
-            kept = np.concatenate(parts).astype(np.float32)
-            if stage is not None:
-                stage.write(number, kept)
-        return kept.astype(np.float64)
+            return np.concatenate(parts).astype(np.float32)
+
+        return load_or_make(stage, number, make).astype(np.float64)
 
     found = np.full((len(swaps), adapter.info.n_heads), np.nan)
     for batch, values in zip(batches, processes.current().spread(batches, run, advance=advance), strict=True):
