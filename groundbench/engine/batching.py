@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from groundbench.api.adapter import Encoded
@@ -144,6 +144,21 @@ def _prefix_lengths(contexts: Contexts) -> list[int]:
             for i in members:
                 starts[i] = shared
     return starts
+
+
+def group_alike(keys: Sequence[tuple[int, ...]], most: Callable[[tuple[int, ...]], int]) -> list[list[int]]:
+    """Group the indices of equal keys, in the order of the keys, at most `most(key)` (and at least one) together.
+
+    Rows of one length need no padding: a key holds the length of a row, and whatever else a pass must have in common.
+    """
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for i, key in enumerate(keys):
+        alike.setdefault(key, []).append(i)
+    found: list[list[int]] = []
+    for key, members in sorted(alike.items()):
+        size = max(1, most(key))
+        found += [members[a : a + size] for a in range(0, len(members), size)]
+    return found
 
 
 def common_prefix(rows: Sequence[Encoded]) -> int:

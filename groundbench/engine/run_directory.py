@@ -8,7 +8,7 @@ A directory with another key is refused: a cache never serves another model.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,3 +143,13 @@ class Stage:
 
     def _path(self, batch: int) -> Path:
         return self.folder / f"{batch:06d}.npy"
+
+
+def load_or_make(stage: Stage | None, batch: int, make: Callable[[], Array]) -> Array:
+    """Return the array of a finished batch, or make it and keep it where there is a stage."""
+    found = None if stage is None else stage.load(batch)
+    if found is None:
+        found = make()
+        if stage is not None:
+            stage.write(batch, found)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 HOW = "--measure causal"
 RANKINGS = {"contrast": 0, "share": 1, "exact": 2, "contrast-ig": 3, "random": 5}
+Point = tuple[float, float, float | None, float | None]
+"""Where it is on the axis, its value, and the ends of its interval."""
 EDGES = {"direct": "prediction from noun", "write": "later words from noun", "read": "prediction from later words"}
 
 
@@ -34,17 +37,10 @@ def causal_curve(result: Result, *, form: str | None = None, ax: Axes | None = N
     record = _record(result, form)
     figure, ax = axes_of(ax)
     for curve in record.curves:
-        points = [p for p in curve.points if p.f is not None]
-        if not curve.crossfit or not points:
-            continue
-        colour = COLOURS[RANKINGS[curve.ranking]]
-        x, y = [p.k for p in points], [p.f for p in points if p.f is not None]
-        ax.plot(
-            x, y, color=colour, label=curve.ranking, linestyle="--" if curve.ranking == "random" else "-", marker="."
-        )
-        if all(p.ci_low is not None for p in points):
-            low, high = ([getattr(p, n) for p in points] for n in ("ci_low", "ci_high"))
-            ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        points = [(p.k, p.f, p.ci_low, p.ci_high) for p in curve.points if p.f is not None]
+        if curve.crossfit and points:
+            style = "--" if curve.ranking == "random" else "-"
+            _line(ax, points, COLOURS[RANKINGS[curve.ranking]], curve.ranking, style)
     ax.axhline(1, color=SOFT, linewidth=0.8)
     ax.set_xscale("log")
     ax.set_xlabel(f"heads that stay clean (of {record.n_heads})")
@@ -104,12 +100,12 @@ def knockout(result: Result, *, form: str | None = None, ax: Axes | None = None)
         raise not_measured(result, f"edge knockout of {record.env_form} was", HOW)
     figure, ax = axes_of(ax)
     for colour, (step, label) in zip(COLOURS, EDGES.items(), strict=False):
-        own = [k for k in windows if k.step == step]
-        x = [(k.first_layer + k.last_layer) / 2 for k in own]
-        ax.plot(x, [k.lost.value for k in own if k.lost.value is not None], color=colour, label=label, marker=".")
-        if own and all(k.lost.ci_low is not None for k in own):
-            low, high = ([getattr(k.lost, n) for k in own] for n in ("ci_low", "ci_high"))
-            ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        points = [
+            ((k.first_layer + k.last_layer) / 2, k.lost.value, k.lost.ci_low, k.lost.ci_high)
+            for k in windows
+            if k.step == step and k.lost.value is not None
+        ]
+        _line(ax, points, colour, label)
     ax.axhline(0, color=SOFT, linewidth=0.8)
     ax.set_xlabel(f"middle of {windows[0].last_layer - windows[0].first_layer + 1} layers")
     ax.set_ylabel("share of the gain lost")
@@ -148,6 +144,15 @@ def head_identity(result: Result, *, form: str | None = None, ax: Axes | None = 
     ax.set_ylabel("contrast (nats)")
     titled(ax, result, f"heads, {record.env_form}")
     return figure
+
+
+def _line(ax: Axes, points: Sequence[Point], colour: str, label: str, style: str = "-") -> None:
+    """Draw a line through points, with the band of their intervals where all have one."""
+    x, y = [p[0] for p in points], [p[1] for p in points]
+    ax.plot(x, y, color=colour, label=label, linestyle=style, marker=".")
+    ends = [(low, high) for _, _, low, high in points if low is not None and high is not None]
+    if ends and len(ends) == len(points):
+        ax.fill_between(x, [e[0] for e in ends], [e[1] for e in ends], color=colour, alpha=0.15, linewidth=0)
 
 
 def _record(result: Result, form: str | None) -> CausalRecord:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundbench.plots.style import INK, axes_of, form_of, not_measured, titled
+from groundbench.plots.style import axes_of, form_of, headed, not_measured, titled
 from groundbench.results.run import Result
 from groundbench.results.single_prompts import PromptHeads
 
@@ -58,7 +58,7 @@ def heads(result: Result | PromptHeads, *, form: str | None = None, record: int 
     ax.set_xlabel("head")
     ax.set_ylabel("layer")
     if isinstance(result, PromptHeads):
-        ax.set_title(f"{result.shown!r} to {result.word!r}", loc="left", fontsize="medium", color=INK)
+        headed(ax, f"{result.shown!r} to {result.word!r}")
     else:
         titled(ax, result, "heads")
     figure.colorbar(image, ax=ax, label=label)

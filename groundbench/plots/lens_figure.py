@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundbench.plots.style import COLOURS, INK, axes_of, form_of, not_measured, titled
+from groundbench.plots.style import COLOURS, INK, axes_of, form_of, headed, not_measured, titled
 from groundbench.results.run import Result
 from groundbench.results.single_prompts import TextLens
 
@@ -65,7 +65,7 @@ def _text(read: TextLens, ax: Axes | None) -> Figure:
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=7)
     ax.set_yticks(range(len(read.layers)), [str(layer) for layer in read.layers], fontsize=7)
     ax.set_ylabel("layer")
-    ax.set_title(f"{read.model}: expected next token", loc="left", fontsize="medium", color=INK)
+    headed(ax, f"{read.model}: expected next token")
     figure.colorbar(image, ax=ax, label="entropy (nats)")
     return figure
 

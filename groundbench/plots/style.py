@@ -35,9 +35,14 @@ def axes_of(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> tuple[F
     return figure, ax
 
 
+def headed(ax: Axes, title: str) -> None:
+    """Put a title above the axes."""
+    ax.set_title(title, loc="left", fontsize="medium", color=INK)
+
+
 def titled(ax: Axes, result: Result, what: str) -> None:
     """Put the model's name and what is shown above the axes."""
-    ax.set_title(f"{result.model.name}: {what}", loc="left", fontsize="medium", color=INK)
+    headed(ax, f"{result.model.name}: {what}")
 
 
 def form_of(result: Result, name: str | None) -> FormRecord:

@@ -15,6 +15,7 @@ import torch
 
 from groundbench.api.adapter import Adapter, Encoded, Prefix, Readable
 from groundbench.api.errors import UnsupportedModelError
+from groundbench.engine.batching import group_alike
 from groundbench.results.risk_card import GenerationRecord
 from groundbench.screening.answering import Answers, Asked, wrong_answers
 from groundbench.screening.error_rates import YES, estimated
@@ -75,18 +76,12 @@ def continuations(
     adapter: Adapter, rows: Sequence[Encoded], tokens: int, batch_tokens: int, advance: Callable[[int], None] | None
 ) -> list[str]:
     """Return the greedy continuation of each row as text."""
-    by_length: dict[int, list[int]] = {}
-    for i, row in enumerate(rows):
-        by_length.setdefault(len(row), []).append(i)
     found = [""] * len(rows)
-    for length, members in sorted(by_length.items()):
-        size = max(1, batch_tokens // length)
-        for a in range(0, len(members), size):
-            part = members[a : a + size]
-            for i, ids in zip(part, _greedy(adapter, [rows[i] for i in part], tokens), strict=True):
-                found[i] = "".join(adapter.token_texts(ids)) if isinstance(adapter, Readable) else ""
-            if advance is not None:
-                advance(len(part))
+    for part in group_alike([(len(row),) for row in rows], lambda key: batch_tokens // key[0]):
+        for i, ids in zip(part, _greedy(adapter, [rows[i] for i in part], tokens), strict=True):
+            found[i] = "".join(adapter.token_texts(ids)) if isinstance(adapter, Readable) else ""
+        if advance is not None:
+            advance(len(part))
     return found
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, HeadEdit
 from groundbench.api.errors import BadInputError
 from groundbench.engine.run_directory import RunStore
-from groundbench.measures.ablation.control_heads import draw_control
+from groundbench.measures.ablation.control_heads import different_draws, draw_control
 from groundbench.measures.ablation.head_edits import EditStyle, constant_edit
 from groundbench.results.risk_card import StrengthenRecord, StrengthRecord
 from groundbench.screening.answering import Answers, Asked, ask
@@ -32,8 +32,6 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 FACTORS = (1.1, 1.25, 1.5, 2.0)
 DRAWS = 20
-PATIENCE = 200
-"""After so many draws in a row that came before, there are no other sets of heads."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +150,10 @@ def scaled(chosen: Bools, factor: float) -> HeadEdit:
 def random_sets(adapter: Adapter, chosen: Bools, draws: int, seed: int) -> list[Bools]:
     """Draw up to `draws` different sets of as many other heads of the same layers; fewer if there are no more."""
     layer = np.array([n for n, _ in adapter.info.head_index], dtype=np.int64)
-    found: dict[bytes, Bools] = {}
-    n = repeats = 0
-    while len(found) < draws and repeats < PATIENCE:
-        picked, _ = draw_control("layer", chosen, layer, np.zeros(len(chosen)), np.random.default_rng([seed, n]))
-        n += 1
-        if not picked.any():
-            break
-        repeats = repeats + 1 if picked.tobytes() in found else 0
-        found.setdefault(picked.tobytes(), picked)
-    return list(found.values())
+    none = np.zeros(len(chosen))
+
+    def draw(n: int) -> tuple[list[Bools], int]:
+        picked, borrowed = draw_control("layer", chosen, layer, none, np.random.default_rng([seed, n]))
+        return [picked], borrowed
+
+    return [picked for (picked,) in different_draws(draw, draws)[0] if picked.any()]

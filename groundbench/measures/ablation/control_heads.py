@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from groundbench.results.run import Control
+from groundbench.stats.significance import beyond_draws_p
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+PATIENCE = 1_000
+"""After so many draws in a row that came before, a control has no others."""
 
 
 def draw_control(
@@ -37,6 +40,49 @@ def draw_control(
         picked[others[np.argsort(-saliency[others], kind="stable")[:size]]] = True
         return picked, 0
     return _layer_matched(chosen, layer, rng)
+
+
+def draw_for_cells(lists: Sequence[Bools], draw: Callable[[int, int], tuple[Bools, int]]) -> tuple[list[Bools], int]:
+    """Draw a control set for each cell's list [heads]; cells with the same heads share it. Also returns heads borrowed.
+
+    Args:
+        draw: a control set (see `draw_control`) of a cell, given the cell's number and how many were drawn before.
+    """
+    made: dict[bytes, tuple[Bools, int]] = {}
+    for cell, chosen in enumerate(lists):
+        if chosen.tobytes() not in made:
+            made[chosen.tobytes()] = draw(cell, len(made))
+    return [made[m.tobytes()][0] for m in lists], sum(b for _, b in made.values())
+
+
+def different_draws(draw: Callable[[int], tuple[list[Bools], int]], draws: int) -> tuple[list[list[Bools]], int]:
+    """Draw up to `draws` different control sets; also returns how many heads were borrowed in all.
+
+    A draw that came before is drawn again: where there are fewer different ones than asked for (one head of a layer of
+    four has three), each comes once, so that a rank among them is not made small by counting the same set often.
+
+    Args:
+        draw: the sets of all cells and the heads borrowed (see `draw_for_cells`), given the number of the attempt.
+    """
+    found: dict[bytes, list[Bools]] = {}
+    borrowed = repeats = n = 0
+    while len(found) < draws and repeats < PATIENCE:
+        sets, lent = draw(n)
+        key = b"".join(chosen.tobytes() for chosen in sets)
+        repeats = repeats + 1 if key in found else 0
+        borrowed += 0 if key in found else lent
+        found.setdefault(key, sets)
+        n += 1
+    return list(found.values()), borrowed
+
+
+def set_beyond_draws_p(
+    value: float, draws: Sequence[float], kind: Control, lists: Sequence[Bools], layer: Ints
+) -> float | None:
+    """Compute the p of a value under the detected sets against the spread of random sets; None without."""
+    different = list({chosen.tobytes(): chosen for chosen in lists if chosen.any()}.values())
+    ratio, df = set_variance(kind, different, layer)
+    return beyond_draws_p(value, draws, ratio=ratio, df=df) if np.isfinite(ratio) else None
 
 
 def set_variance(kind: Control, lists: Sequence[Bools], layer: Ints) -> tuple[float, int]:

@@ -18,7 +18,12 @@ from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.contexts import Contexts, Ints, of_frames
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject, resolved
-from groundbench.measures.ablation.control_heads import draw_control, set_variance
+from groundbench.measures.ablation.control_heads import (
+    different_draws,
+    draw_control,
+    draw_for_cells,
+    set_beyond_draws_p,
+)
 from groundbench.measures.ablation.folds import Cell, make_cells
 from groundbench.measures.ablation.head_edits import (
     EditStyle,
@@ -34,15 +39,13 @@ from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import MIN_RATE, HeadRule, detected, headline_rule, shares
 from groundbench.results.base import flat
 from groundbench.results.run import AblationRecord, Control
-from groundbench.stats.significance import beyond_draws_p, clustered_ratio, clustered_test, rank_p
+from groundbench.stats.significance import clustered_ratio, clustered_test, rank_p
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 STRONGEST = "no head gathers in half of the items: the one with the largest mean share was cut"
 FEW, LEAST_P = 20, 1e-3
 """From fewer control draws than this no smaller p_draws is given: its t test holds at 5 %, but its tail is unknown."""
-PATIENCE = 1_000
-"""After so many draws in a row that came before, a control has no others."""
 
 
 def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions) -> tuple[AblationRecord, ...]:
@@ -143,35 +146,22 @@ def control_lists(
     control: Control, lists: Sequence[Bools], cells: Sequence[Cell], saliency: HeadSaliency, seed: int
 ) -> tuple[list[Bools], int]:
     """Draw a control set for each cell; cells with the same heads share it. Also returns heads borrowed."""
-    made: dict[bytes, tuple[Bools, int]] = {}
     total = saliency.row_sum if saliency.total_sum is None else saliency.total_sum
-    for cell, chosen in zip(cells, lists, strict=True):
-        if chosen.tobytes() not in made:
-            rng = np.random.default_rng([seed, len(made)])
-            strength = total[cell.fit].astype(np.float64).mean(0) if cell.fit.any() else total.astype(float).mean(0)
-            layer = saliency.head_layer.astype(np.int64)
-            made[chosen.tobytes()] = draw_control(control, chosen, layer, strength, rng)
-    return [made[m.tobytes()][0] for m in lists], sum(b for _, b in made.values())
+    layer = saliency.head_layer.astype(np.int64)
+
+    def draw(number: int, before: int) -> tuple[Bools, int]:
+        rng, fit = np.random.default_rng([seed, before]), cells[number].fit
+        strength = total[fit].astype(np.float64).mean(0) if fit.any() else total.astype(float).mean(0)
+        return draw_control(control, lists[number], layer, strength, rng)
+
+    return draw_for_cells(lists, draw)
 
 
 def control_draws(
     control: Control, lists: Sequence[Bools], cells: Sequence[Cell], saliency: HeadSaliency, draws: int, seed: int
 ) -> tuple[list[list[Bools]], int]:
-    """Draw up to `draws` different control sets (see `control_lists`); also returns how many heads were borrowed.
-
-    A draw that came before is drawn again: where there are fewer different ones than asked for (one head of a layer of
-    four has three), each comes once, so that a rank among them is not made small by counting the same set often.
-    """
-    found: dict[bytes, list[Bools]] = {}
-    borrowed = repeats = n = 0
-    while len(found) < draws and repeats < PATIENCE:
-        sets, lent = control_lists(control, lists, cells, saliency, seed * 10_007 + n)
-        key = b"".join(chosen.tobytes() for chosen in sets)
-        repeats = repeats + 1 if key in found else 0
-        borrowed += 0 if key in found else lent
-        found.setdefault(key, sets)
-        n += 1
-    return list(found.values()), borrowed
+    """Draw up to `draws` different control sets (see `control_lists`); also returns how many heads were borrowed."""
+    return different_draws(lambda n: control_lists(control, lists, cells, saliency, seed * 10_007 + n), draws)
 
 
 def _against(
@@ -193,7 +183,8 @@ def _against(
     removed = clustered_ratio(items.gain - cut.gain, items.gain, nested=items.nested)
     known = [g for g in gains if g is not None]
     paired = clustered_test(cut.gain - control_items, nested=items.nested).p
-    apart = None if ablated is None else _beyond(ablated, known, control, lists, tables.saliency)
+    layer = tables.saliency.head_layer.astype(np.int64)
+    apart = None if ablated is None else set_beyond_draws_p(ablated, known, control, lists, layer)
     few = None if len(draws) == wanted else f"there are only {len(draws)} different control sets"
     if apart is not None and len(known) < FEW:
         apart = max(apart, LEAST_P)
@@ -216,15 +207,6 @@ def _against(
             "note": "; ".join(n for n in (base.note, few) if n) or None,
         }
     )
-
-
-def _beyond(
-    ablated: float, draws: Sequence[float], control: Control, lists: Sequence[Bools], saliency: HeadSaliency
-) -> float | None:
-    """Compute the p of the gain under the detected sets against the spread of random sets; None without."""
-    different = list({chosen.tobytes(): chosen for chosen in lists if chosen.any()}.values())
-    ratio, df = set_variance(control, different, saliency.head_layer.astype(np.int64))
-    return beyond_draws_p(ablated, draws, ratio=ratio, df=df) if np.isfinite(ratio) else None
 
 
 @dataclass(frozen=True)

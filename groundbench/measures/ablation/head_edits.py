@@ -14,6 +14,7 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Positions
 from groundbench.api.errors import BadInputError
+from groundbench.engine.batching import group_alike
 from groundbench.engine.contexts import Contexts, Ints, matched
 
 Mode = Literal["zero", "mean", "resample", "scale"]
@@ -125,13 +126,7 @@ def _outputs(
     adapter: Adapter, rows: Sequence[Encoded], batch_tokens: int
 ) -> Iterator[tuple[list[int], list[Encoded], list[Tensor]]]:
     """Yield batches of one length: which rows, the rows, and for each mixer [B, T, H, D] on the CPU."""
-    by_length: dict[int, list[int]] = {}
-    for i, row in enumerate(rows):
-        by_length.setdefault(len(row), []).append(i)
-    for length, members in sorted(by_length.items()):
-        size = max(1, batch_tokens // length)
-        for a in range(0, len(members), size):
-            part = members[a : a + size]
-            batch = [rows[i] for i in part]
-            traces = adapter.forward(batch, trace=True).traces
-            yield part, batch, [t.site.detach().transpose(1, 2).cpu() for t in traces]
+    for part in group_alike([(len(row),) for row in rows], lambda key: batch_tokens // key[0]):
+        batch = [rows[i] for i in part]
+        traces = adapter.forward(batch, trace=True).traces
+        yield part, batch, [t.site.detach().transpose(1, 2).cpu() for t in traces]

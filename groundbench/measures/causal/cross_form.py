@@ -14,11 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, Encoded, HeadEdit
-from groundbench.engine.batching import MIN_PREFIX
+from groundbench.api.adapter import Adapter, HeadEdit
+from groundbench.engine.batching import MIN_PREFIX, group_alike
 from groundbench.measures.causal.curve import ratio
-from groundbench.measures.causal.interchange import Swap, exchange
+from groundbench.measures.causal.edge_knockout import Asked
 from groundbench.measures.causal.measure import CausalRun
+from groundbench.measures.heads.saliency_flow import finite_loss
 from groundbench.results.causal import CausalRecord, MatrixCell
 
 Floats = npt.NDArray[np.float64]
@@ -31,9 +32,7 @@ def cross_form(runs: Sequence[CausalRun]) -> list[CausalRecord]:
     given = [LastOutputs(run) for run in runs]
     made = []
     for receiver in runs:
-        pairs = [p for cell in receiver.setting.cells for p in cell.pairs]
-        untouched = _untouched(receiver)
-        cells = tuple(_cell(receiver, donor, untouched, len(pairs)) for donor in given)
+        cells = tuple(_cell(receiver, donor) for donor in given)
         made.append(receiver.record.model_copy(update={"matrix": cells}))
     return made
 
@@ -52,50 +51,33 @@ class LastOutputs:
     def of(self, wanted: Sequence[int]) -> list[Tensor]:
         """Return for each mixer [wanted, 1, H, D] of these contexts."""
         adapter, rows = self.run.setting.subject.adapter, self.run.setting.subject.contexts.rows
-        by_length: dict[int, list[int]] = {}
-        for i in dict.fromkeys(wanted):
-            if i not in self._kept:
-                by_length.setdefault(len(rows[i]), []).append(i)
-        for length, members in by_length.items():
-            size = max(1, self.run.setting.subject.batch_tokens // length)
-            for a in range(0, len(members), size):
-                part = members[a : a + size]
-                traces = adapter.forward([rows[i] for i in part], trace=True).traces
-                sites = [t.site.detach()[:, :, -1:].transpose(1, 2).cpu() for t in traces]
-                for j, i in enumerate(part):
-                    self._kept[i] = [s[j : j + 1] for s in sites]
+        budget = self.run.setting.subject.batch_tokens
+        new = [i for i in dict.fromkeys(wanted) if i not in self._kept]
+        for part in group_alike([(len(rows[i]),) for i in new], lambda key: budget // key[0]):
+            traces = adapter.forward([rows[new[k]] for k in part], trace=True).traces
+            sites = [t.site.detach()[:, :, -1:].transpose(1, 2).cpu() for t in traces]
+            for j, k in enumerate(part):
+                self._kept[new[k]] = [s[j : j + 1] for s in sites]
         return [torch.cat(parts) for parts in zip(*(self._kept[i] for i in wanted), strict=True)]
 
 
-def _untouched(run: CausalRun) -> Floats:
-    """Return [pairs, 2] surprisal of the noun in the corrupt and in the clean prompt."""
-    setting = run.setting
-    pairs = [p for cell in setting.cells for p in cell.pairs]
-    swaps = [setting.swap(p, "corrupt") for p in pairs]
-    back = [Swap(s.donor, s.receiver, s.targets, s.where) for s in swaps]
-    none = np.zeros((1, setting.subject.adapter.info.n_heads), dtype=bool)
-    budget = setting.subject.batch_tokens
-    values = [exchange(setting.subject.adapter, s, none, batch_tokens=budget)[:, 0, 0] for s in (swaps, back)]
-    return np.column_stack(values)
-
-
-def _cell(run: CausalRun, donor: LastOutputs, untouched: Floats, n_pairs: int) -> MatrixCell:
+def _cell(run: CausalRun, donor: LastOutputs) -> MatrixCell:
     setting, contexts = run.setting, run.setting.subject.contexts
-    patched = np.full(n_pairs, np.nan)
+    patched = np.full(len(setting.noun), np.nan)
     for part, cell, chosen in zip(setting.parts, setting.cells, run.lists, strict=True):
-        members, wanted, rows, targets = [], [], [], []
+        members, wanted, asked = [], [], []
         for i, pair in enumerate(cell.pairs, start=part.start):
             at = donor.place.get((contexts.frames[pair.frame].id, contexts.nouns[pair.noun].word))
             if at is not None:
                 members.append(i)
                 wanted.append(at)
-                rows.append(contexts.rows[pair.corrupt])
-                targets.append(pair.target)
+                where = contexts.prompts[pair.corrupt].where
+                asked.append(Asked(contexts.rows[pair.corrupt], pair.target, where))
         if members:
             budget = setting.subject.batch_tokens
-            patched[members] = _patched(setting.subject.adapter, rows, targets, chosen, donor.of(wanted), budget)
+            patched[members] = _patched(setting.subject.adapter, asked, chosen, donor.of(wanted), budget)
     known = ~np.isnan(patched)
-    above, below = untouched[:, 0] - patched, untouched[:, 0] - untouched[:, 1]
+    above, below = run.corrupt - patched, run.corrupt - run.clean
     nouns = setting.noun
     return MatrixCell(
         donor_form=donor.run.record.env_form,
@@ -107,8 +89,7 @@ def _cell(run: CausalRun, donor: LastOutputs, untouched: Floats, n_pairs: int) -
 
 def _patched(
     adapter: Adapter,
-    rows: Sequence[Encoded],
-    targets: Sequence[int],
+    asked: Sequence[Asked],
     chosen: npt.NDArray[np.bool_],
     outputs: Sequence[Tensor],
     batch_tokens: int,
@@ -117,19 +98,14 @@ def _patched(
     info = adapter.info
     cached = "prefix" in info.capabilities and all(m.kind == "attention" for m in info.mixers)
     scale = torch.tensor(np.where(chosen, 0.0, 1.0), dtype=torch.float32)[None]
-    found = np.full(len(rows), np.nan)
-    by_length: dict[int, list[int]] = {}
-    for i, row in enumerate(rows):
-        by_length.setdefault(len(row), []).append(i)
-    for length, members in by_length.items():
-        size = max(1, batch_tokens // length)
-        for a in range(0, len(members), size):
-            part = members[a : a + size]
-            start = length - 1 if cached and length > MIN_PREFIX else 0
-            prefix = adapter.prefill([rows[i].upto(start) for i in part]) if start else None
-            edit = HeadEdit(scale, tuple(o[part] for o in outputs), "last")
-            logits = adapter.forward([rows[i].after(start) for i in part], prefix=prefix, edit=edit).logits
-            own = torch.tensor([targets[i] for i in part], device=logits.device)
-            values = torch.logsumexp(logits, -1) - logits.gather(1, own[:, None])[:, 0]
-            found[part] = values.double().cpu().numpy()
+    found = np.full(len(asked), np.nan)
+    for part in group_alike([(len(a.row),) for a in asked], lambda key: batch_tokens // key[0]):
+        own = [asked[i] for i in part]
+        length = len(own[0].row)
+        start = length - 1 if cached and length > MIN_PREFIX else 0
+        prefix = adapter.prefill([a.row.upto(start) for a in own]) if start else None
+        edit = HeadEdit(scale, tuple(o[part] for o in outputs), "last")
+        logits = adapter.forward([a.row.after(start) for a in own], prefix=prefix, edit=edit).logits
+        loss = finite_loss(logits, [a.target for a in own], [a.where for a in own].__getitem__)
+        found[part] = loss.double().cpu().numpy()
     return found

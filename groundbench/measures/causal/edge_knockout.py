@@ -18,10 +18,11 @@ import torch
 
 from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
 from groundbench.engine import distributed as processes
-from groundbench.engine.batch_runner import is_out_of_memory
-from groundbench.engine.batching import MIN_PREFIX
+from groundbench.engine.batch_runner import in_halves
+from groundbench.engine.batching import MIN_PREFIX, group_alike
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.setting import Setting
+from groundbench.measures.heads.saliency_flow import finite_loss
 from groundbench.results.causal import KnockoutRecord
 from groundbench.util.progress import Progress
 
@@ -47,10 +48,11 @@ class Cut:
 
 @dataclass(frozen=True)
 class Asked:
-    """A prompt and the token whose surprisal is read after it."""
+    """A prompt and the token whose surprisal is read after it; `where` names the prompt in messages."""
 
     row: Encoded
     target: int
+    where: str
 
 
 def windows(layers: Sequence[int]) -> list[tuple[int, int]]:
@@ -72,26 +74,22 @@ def knocked_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], b
     found = np.full((len(asked), len(cuts)), np.nan)
     for last_only in (True, False):
         columns = [k for k, c in enumerate(cuts) if (c.step != "write") == last_only]
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, item in enumerate(asked):
-            groups.setdefault((len(item.row), _start(adapter, item.row, last_only)), []).append(i)
-        jobs = []
-        for (length, start), members in sorted(groups.items()):
-            size = max(1, min(GROUP, batch_tokens // length))
-            jobs += [(members[a : a + size], start) for a in range(0, len(members), size)]
+        starts = [_start(adapter, item.row, last_only) for item in asked]
+        shapes = [(len(item.row), start) for item, start in zip(asked, starts, strict=True)]
+        groups = group_alike(shapes, lambda shape: min(GROUP, batch_tokens // shape[0]))
 
-        def run(_: int, job: tuple[list[int], int], columns: list[int] = columns) -> Floats:
-            members, start = job
-            return _run(adapter, [asked[i] for i in members], [cuts[k] for k in columns], start, batch_tokens)
+        def run(_: int, members: list[int], columns: list[int] = columns, starts: list[int] = starts) -> Floats:
+            own, start = [asked[i] for i in members], starts[members[0]]
+            return _run(adapter, own, [cuts[k] for k in columns], start, batch_tokens)
 
         if columns:
-            for (members, _), values in zip(jobs, processes.current().spread(jobs, run), strict=True):
+            for members, values in zip(groups, processes.current().spread(groups, run), strict=True):
                 found[np.ix_(members, columns)] = values
     return found
 
 
 def _start(adapter: Adapter, row: Encoded, last_only: bool) -> int:
-    """Count tokens are cached: all before the first whose row changes; none where a scan holds the tokens' state."""
+    """Count the cached tokens: all before the first whose row changes; none where a scan holds the tokens' state."""
     info = adapter.info
     if "prefix" not in info.capabilities or any(m.kind != "attention" for m in info.mixers):
         return 0
@@ -106,25 +104,23 @@ def _run(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], start: i
     rows = [a.row.after(start) for a in asked]
     n, length = len(rows), len(rows[0])
     prefix = adapter.prefill([a.row.upto(start) for a in asked]) if start else None
-    target = torch.tensor([a.target for a in asked])
-    width = max(1, batch_tokens // (n * max(1, length - start)))
-    columns = []
-    for a in range(0, len(cuts), width):
-        part = cuts[a : a + width]
+
+    def under(part: Sequence[Cut]) -> Floats:
+        """Return [cuts, prompts] surprisal."""
         ends = [[_ends(item.row, cut.step) for item in asked] for cut in part]
         queries = torch.stack([q for own in ends for q, _ in own])
         keys = torch.stack([k for own in ends for _, k in own])
         heads = torch.tensor(np.repeat(np.array([c.heads for c in part]), n, axis=0))
         edit = HeadEdit(torch.ones(1, adapter.info.n_heads), cut=EdgeCut(heads, queries, keys))
         cached = None if prefix is None else prefix.select(list(range(n)) * len(part))
-        try:
-            logits = adapter.forward(rows * len(part), prefix=cached, edit=edit).logits
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or batch_tokens <= length:
-                raise
-            return _run(adapter, asked, cuts, start, batch_tokens // 2)
-        picked = logits.gather(1, target.repeat(len(part)).to(logits.device)[:, None])[:, 0]
-        columns.append((torch.logsumexp(logits, -1) - picked).view(len(part), n).double().cpu().numpy())
+        logits = adapter.forward(rows * len(part), prefix=cached, edit=edit).logits
+        loss = finite_loss(logits, [a.target for a in asked] * len(part), lambda i: asked[i % n].where)
+        return loss.view(len(part), n).double().cpu().numpy()
+
+    width = max(1, batch_tokens // (n * max(1, length - start)))
+    columns: list[Floats] = []
+    for a in range(0, len(cuts), width):
+        columns += in_halves(under, cuts[a : a + width], name=lambda _: asked[0].where)
     return np.asarray(np.concatenate(columns).T, np.float64)
 
 
@@ -140,10 +136,10 @@ def _ends(row: Encoded, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
     return last, at_env if step == "direct" else later
 
 
-def cuts_of(lists: Bools, layer: Ints, *, two_steps: bool = True) -> list[tuple[Cut, tuple[int, int] | None]]:
+def cuts_of(lists: Bools, layer: Ints) -> list[tuple[Cut, tuple[int, int] | None]]:
     """Return the headline's heads, then every window of layers, one step and two; None marks the headline."""
     made: list[tuple[Cut, tuple[int, int] | None]] = [(Cut("direct", lists), None)]
-    for step in STEPS if two_steps else STEPS[:1]:
+    for step in STEPS:
         for first, last in windows(layer.tolist()):
             made.append((Cut(step, (layer >= first) & (layer <= last)), (first, last)))
     return made
@@ -162,7 +158,7 @@ def knockout_records(setting: Setting, lists: Sequence[Bools], gains: Floats) ->
             chosen = np.random.default_rng([seed, number, 99]).permutation(len(cell.pairs))
             chosen = np.sort(chosen[: max(1, KNOCKED_PAIRS // len(setting.cells))])
             asked = [
-                Asked(contexts.rows[at], cell.pairs[i].target)
+                Asked(contexts.rows[at], cell.pairs[i].target, contexts.prompts[at].where)
                 for i in chosen.tolist()
                 for at in (cell.pairs[i].clean, cell.pairs[i].corrupt)
             ]

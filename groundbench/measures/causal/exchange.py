@@ -24,16 +24,47 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 
+NONE, EVERY = 0, 1
+"""Columns of the exchanges into the clean prompt: no head, and every head, comes from the corrupt run."""
+
+
 @dataclass(frozen=True)
 class Surprisals:
-    """Surprisals (nats): [pairs] untouched, and [pairs, sets, 2] of every exchange in each direction."""
+    """Surprisals (nats) of v and u, [pairs, sets, 2], under every exchange in each direction; the first is of no head.
 
-    clean: Floats
-    corrupt: Floats
-    other_clean: Floats
-    other_corrupt: Floats
+    Of the untouched prompts and the gain, each [pairs].
+    """
+
     into_corrupt: Floats
     into_clean: Floats
+
+    @property
+    def clean(self) -> Floats:
+        """The noun, shown."""
+        return self.into_clean[:, NONE, 0]
+
+    @property
+    def corrupt(self) -> Floats:
+        """The noun, where the other noun is shown."""
+        return self.into_corrupt[:, NONE, 0]
+
+    @property
+    def gain(self) -> Floats:
+        """The loss of the noun where the other one is shown."""
+        return self.corrupt - self.clean
+
+    @property
+    def other_clean(self) -> Floats:
+        """The other noun, where the noun is shown."""
+        return self.into_clean[:, NONE, 1]
+
+    @property
+    def other_corrupt(self) -> Floats:
+        """The other noun, shown: with all heads from its own prompt at the same last token.
+
+        The untouched corrupt prompt is run for v alone, so u is read where the clean prompt has every head from it.
+        """
+        return self.into_clean[:, EVERY, 1]
 
 
 @dataclass(frozen=True)
@@ -59,7 +90,7 @@ def exchange_sets(
     to_corrupt, to_clean = Sets(n_cells), Sets(n_cells)
     for sets in (to_corrupt, to_clean):
         sets.add([none] * n_cells)
-    all_corrupt = to_clean.add([every] * n_cells)
+    to_clean.add([every] * n_cells)
     jobs = _jobs(setting, scores, kinds, to_corrupt, to_clean)
     sizes = np.array(curve_sizes(n_heads))
     curves: list[tuple[Ranking, bool, list[int]]] = []
@@ -74,19 +105,15 @@ def exchange_sets(
     name = f"{subject.adapter.info.name}: exchanges of {subject.contexts.form.name}"
     with Progress(name, 2 * len(setting.noun)) as bar:
         into_corrupt = to_corrupt.exchanged(watched(setting, bar), "corrupt")
-        into_clean = to_clean.exchanged(watched(setting, bar), "clean")
-    untouched = _others(setting, into_clean)
-    table = Surprisals(
-        into_clean[:, 0, 0], into_corrupt[:, 0, 0], into_clean[:, 0, 1], untouched, into_corrupt, into_clean
-    )
+        table = Surprisals(into_corrupt, to_clean.exchanged(watched(setting, bar), "clean"))
     made = [
         curve_record(
             ranking,
             setting.noun,
             sizes,
-            into_clean[:, columns, 0],
+            table.into_clean[:, columns, 0],
             table.clean,
-            into_clean[:, all_corrupt, 0],
+            table.into_clean[:, EVERY, 0],
             table.corrupt,
             n_heads,
             crossfit=crossfit,
@@ -98,14 +125,6 @@ def exchange_sets(
     band = random_band([c for c in made if c.ranking == "random"])
     interchange = tuple(_interchange_record(setting, job, table) for job in jobs)
     return interchange, (*ranked, band), table
-
-
-def _others(setting: Setting, into_clean: Floats) -> Floats:
-    """[pairs] surprisal of the other noun in its own, corrupt prompt: with all heads from it at the same last token.
-
-    The untouched corrupt prompt is run for v alone, so u is read where the clean prompt has every head from it.
-    """
-    return into_clean[:, 1, 1]
 
 
 def _jobs(setting: Setting, scores: Scores, kinds: Sequence[Score], to_corrupt: Sets, to_clean: Sets) -> list[_Job]:
@@ -141,13 +160,12 @@ def _jobs(setting: Setting, scores: Scores, kinds: Sequence[Score], to_corrupt: 
 
 def _interchange_record(setting: Setting, job: _Job, table: Surprisals) -> InterchangeRecord:
     noun, seed = setting.noun, setting.subject.seed
-    gain = table.corrupt - table.clean
 
     def recovered(column: int) -> Interval:
-        return ratio(noun, table.corrupt - table.into_corrupt[:, column, 0], gain, seed)
+        return ratio(noun, table.corrupt - table.into_corrupt[:, column, 0], table.gain, seed)
 
     def lost(column: int) -> Interval:
-        return ratio(noun, table.into_clean[:, column, 0] - table.clean, gain, seed)
+        return ratio(noun, table.into_clean[:, column, 0] - table.clean, table.gain, seed)
 
     moved = table.other_clean - table.into_clean[:, job.lost, 1]
     record = InterchangeRecord(
@@ -176,7 +194,7 @@ def _interchange_record(setting: Setting, job: _Job, table: Surprisals) -> Inter
             "p_rank": rank,
             "same_answer": same,
             "n_same_answer": n_same,
-            "same_category": _same_category(setting, job.lists),
+            "same_category": _same_category(setting, job.lists, table),
         }
     )
 
@@ -203,13 +221,12 @@ def _same_answer(setting: Setting, lists: Sequence[Bools], table: Surprisals) ->
     if not kept:
         return Interval(), 0
     chosen = np.array(kept)
-    gain = (table.corrupt - table.clean)[chosen]
     above = table.corrupt[chosen] - np.array(values)
-    return ratio(setting.noun[chosen], above, gain, setting.subject.seed), len(kept)
+    return ratio(setting.noun[chosen], above, table.gain[chosen], setting.subject.seed), len(kept)
 
 
-def _same_category(setting: Setting, lists: Sequence[Bools]) -> Interval:
-    """Recovered over pairs of one category."""
+def _same_category(setting: Setting, lists: Sequence[Bools], table: Surprisals) -> Interval:
+    """Recovered over pairs of one category; their clean prompts are those of the pairs at large."""
     noun: list[int] = []
     above: list[float] = []
     below: list[float] = []
@@ -218,9 +235,9 @@ def _same_category(setting: Setting, lists: Sequence[Bools]) -> Interval:
             continue
         chosen = np.stack([np.zeros_like(lists[number]), lists[number]])
         into = [setting.swap(p, "corrupt") for p in cell.same_category]
-        clean = [Swap(s.donor, s.donor, s.targets, s.where) for s in into]
         values = setting.exchanged(f"same-category-{number}", into, chosen)[..., 0]
-        best = setting.exchanged(f"same-category-clean-{number}", clean, chosen[:1])[:, 0, 0]
+        place = {p.clean: i for i, p in enumerate(cell.pairs, start=setting.parts[number].start)}
+        best = table.clean[[place[p.clean] for p in cell.same_category]]
         noun += [p.noun for p in cell.same_category]
         above += (values[:, 0] - values[:, 1]).tolist()
         below += (values[:, 0] - best).tolist()
@@ -231,12 +248,12 @@ def _same_category(setting: Setting, lists: Sequence[Bools]) -> Interval:
 
 def pair_record(setting: Setting, scores: Scores, table: Surprisals) -> PairRecord:
     """Count the pairs and average their surprisals, in nats."""
-    gain = bootstrap_mean(by_noun(setting.noun, table.corrupt - table.clean), seed=setting.subject.seed)
+    gain = bootstrap_mean(by_noun(setting.noun, table.gain), seed=setting.subject.seed)
     exact = scores.of_pairs.get("exact")
     return PairRecord(
         n=len(setting.noun),
         n_nouns=len(np.unique(setting.noun)),
-        n_frames=len({p.frame for c in setting.cells for p in c.pairs}),
+        n_frames=len({p.frame for p in setting.pairs}),
         n_left_out=sum(c.left_out for c in setting.cells),
         n_same_category=sum(len(c.same_category) for c in setting.cells),
         n_exact=0 if exact is None else int((~np.isnan(exact).all(1)).sum()),

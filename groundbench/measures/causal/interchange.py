@@ -8,7 +8,7 @@ a ranking lie close together, and so do those that a curve leaves. Surprisals ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +20,12 @@ from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix,
 from groundbench.api.errors import NonFiniteLogitsError
 from groundbench.engine import distributed as processes
 from groundbench.engine.batch_runner import is_out_of_memory
-from groundbench.engine.batching import MAX_LOGITS, MIN_PREFIX, common_prefix
-from groundbench.engine.run_directory import Stage
+from groundbench.engine.batching import MAX_LOGITS, MIN_PREFIX, common_prefix, group_alike
+from groundbench.engine.run_directory import Array, Stage, load_or_make
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 GROUP = 24
 """Most swaps that share their passes: enough to fill batches, few enough that an interrupted run loses little."""
 
@@ -38,8 +39,14 @@ class Swap:
     targets: tuple[int, ...]
     where: str = ""
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Everything that decides the numbers of an exchange but the heads."""
+        images = list(map(str, self.receiver.images + self.donor.images))
+        return self.receiver.ids, self.donor.ids, images, self.targets
+
     def start(self, prefixes: bool) -> int:
-        """Return the tokens that both begin with and that are run once."""
+        """Count the tokens that both begin with, which are run once; 0 where that saves little."""
         shared = common_prefix([self.receiver, self.donor]) if prefixes else 0
         return shared if shared >= MIN_PREFIX else 0
 
@@ -65,44 +72,44 @@ def exchange(
     """
     most = max((len(s.targets) for s in swaps), default=0)
     found = np.full((len(swaps), len(sets), most), np.nan)
-    groups = list(_groups(adapter, swaps, batch_tokens))
+    groups = _groups(adapter, swaps, batch_tokens)
+    starts = _starts(adapter, sets)
 
     def run(number: int, group: list[int]) -> Floats:
-        kept = None if stage is None else stage.load(number)
-        if kept is None:
-            kept = _with_halving(adapter, [swaps[i] for i in group], sets, batch_tokens, most).astype(np.float32)
-            if stage is not None:
-                stage.write(number, kept)
-        return kept.astype(np.float64)
+        def make() -> Array:
+            own = [swaps[i] for i in group]
+            return _with_halving(adapter, own, sets, starts, batch_tokens, most).astype(np.float32)
+
+        return load_or_make(stage, number, make).astype(np.float64)
 
     for group, values in zip(groups, processes.current().spread(groups, run, advance=advance), strict=True):
         found[group] = values
     return found
 
 
-def _groups(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> Iterator[list[int]]:
+def _groups(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> list[list[int]]:
     prefixes = "prefix" in adapter.info.capabilities
-    by_shape: dict[tuple[int, int], list[int]] = {}
-    for i, swap in enumerate(swaps):
-        by_shape.setdefault((len(swap.receiver), swap.start(prefixes)), []).append(i)
-    for (length, _), members in sorted(by_shape.items()):
-        size = max(1, min(GROUP, batch_tokens // (2 * length)))  # donors and receivers run side by side
-        for a in range(0, len(members), size):
-            yield members[a : a + size]
+    shapes = [(len(swap.receiver), swap.start(prefixes)) for swap in swaps]
+    # donors and receivers run side by side
+    return group_alike(shapes, lambda shape: min(GROUP, batch_tokens // (2 * shape[0])))
 
 
-def _with_halving(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_tokens: int, most: int) -> Floats:
+def _with_halving(
+    adapter: Adapter, swaps: Sequence[Swap], sets: Bools, starts: Sequence[_Start], batch_tokens: int, most: int
+) -> Floats:
     try:
-        return _run(adapter, swaps, sets, batch_tokens, most)
+        return _run(adapter, swaps, sets, starts, batch_tokens, most)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or (len(swaps) == 1 and batch_tokens <= len(swaps[0].receiver)):
             raise
     half = max(1, len(swaps) // 2)
     parts = [p for p in (swaps[:half], swaps[half:]) if p]
-    return np.concatenate([_with_halving(adapter, p, sets, batch_tokens // 2, most) for p in parts])
+    return np.concatenate([_with_halving(adapter, p, sets, starts, batch_tokens // 2, most) for p in parts])
 
 
-def _run(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_tokens: int, most: int) -> Floats:
+def _run(
+    adapter: Adapter, swaps: Sequence[Swap], sets: Bools, starts: Sequence[_Start], batch_tokens: int, most: int
+) -> Floats:
     """Return one group, whose swaps have one length and one common beginning."""
     n = len(swaps)
     start = swaps[0].start("prefix" in adapter.info.capabilities)
@@ -116,8 +123,6 @@ def _run(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_tokens: int
         targets[i, : len(swap.targets)] = torch.tensor(swap.targets)
         asked[i, : len(swap.targets)] = True
     asked_of_all = asked.numpy()[:, None].repeat(len(sets), 1)
-    restart = isinstance(adapter, Restartable) and {"restart", "hidden"} <= adapter.info.capabilities
-    starts = [_start(adapter, chosen) if restart else _Start(False, 1 if chosen.any() else None) for chosen in sets]
     untouched = _residuals(adapter, rows, given, prefix, starts, everything=False)
     swapped = _residuals(adapter, rows, given, prefix, starts, everything=True)
     result = np.full((n, len(sets), most), np.nan)
@@ -132,7 +137,7 @@ def _run(adapter: Adapter, swaps: Sequence[Swap], sets: Bools, batch_tokens: int
             continue
         for a in range(0, len(members), width):
             part = members[a : a + width]
-            residual = None if not restart or base is None else base.hidden[begin.layer - 1]
+            residual = None if base is None or not _restarts(adapter) else base.hidden[begin.layer - 1]
             logits = _patched(adapter, rows, given, prefix, sets[part], residual, begin.layer)
             for k, own in zip(part, logits.reshape(len(part), n, -1).unbind(), strict=True):
                 result[:, k] = _surprisal(own, targets, swaps).numpy()
@@ -149,9 +154,21 @@ class _Start:
     layer: int | None
 
 
-def _start(adapter: Adapter, chosen: Bools) -> _Start:
-    """Return the later of the two starts that a set allows."""
+def _restarts(adapter: Adapter) -> bool:
+    """Return True if a pass can start from a saved residual."""
+    return isinstance(adapter, Restartable) and {"restart", "hidden"} <= adapter.info.capabilities
+
+
+def _starts(adapter: Adapter, sets: Bools) -> list[_Start]:
+    """Return the start of every set's pass; the first layer where no pass can start from a residual."""
+    if not _restarts(adapter):
+        return [_Start(False, 1 if chosen.any() else None) for chosen in sets]
     layer = np.array([layer for layer, _ in adapter.info.head_index])
+    return [_start(layer, chosen) for chosen in sets]
+
+
+def _start(layer: Ints, chosen: Bools) -> _Start:
+    """Return the later of the two starts that a set allows; `layer` is [heads]."""
     patched, kept = (int(layer[m].min()) if m.any() else None for m in (chosen, ~chosen))
     if patched is None or kept is None:
         return _Start(kept is None, None)
@@ -170,7 +187,7 @@ def _residuals(
     """Return a pass of donors and receivers with the states at which sets start; None where no set needs it."""
     own = [s for s in starts if s.everything == everything]
     layers = sorted({s.layer - 1 for s in own if s.layer is not None})
-    restarts = "restart" in adapter.info.capabilities and "hidden" in adapter.info.capabilities
+    restarts = _restarts(adapter)
     if not own or (not restarts and all(s.layer is not None for s in own)):
         return None
     n = len(rows)

@@ -18,16 +18,24 @@ from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.results.causal import CausalRecord, KnockoutRecord
 
+Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class CausalRun:
-    """A form's record, and what the cross-form matrix needs of it: each cell's headline set."""
+    """A form's record, and what the cross-form matrix needs of it.
+
+    Attributes:
+        lists: each cell's headline set.
+        clean, corrupt: [pairs] surprisal (nats) of the noun in the untouched prompts.
+    """
 
     record: CausalRecord
     setting: Setting
     lists: tuple[Bools, ...]
+    clean: Floats
+    corrupt: Floats
 
 
 def measure(subject: Subject, options: CausalOptions, saliency: HeadSaliency | None = None) -> CausalRecord:
@@ -52,28 +60,27 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
     scores = score_heads(setting, saliency)
     kinds = [s for s in options.scores if s in scores.of_pairs or (s == "share" and scores.share is not None)]
     interchange, curves, table = exchange_sets(setting, scores, kinds)
-    gains = table.corrupt - table.clean
     lists = top_heads(scores, setting, "contrast", headline_size(info.n_heads))
     notes = [] if len(kinds) == len(options.scores) else [_unscored(options, kinds)]
     knockout: tuple[KnockoutRecord, ...] = ()
     if options.knockout:
         try:
-            knockout = knockout_records(setting, lists, gains)
+            knockout = knockout_records(setting, lists, table.gain)
         except UnsupportedModelError as error:
             notes.append(f"no edge was cut: {error}")
     record = CausalRecord(
         env_form=subject.contexts.form.name,
         n_heads=info.n_heads,
         pairs=pair_record(setting, scores, table),
-        scores=score_records(setting, scores, zeroed_alone(setting, scores, table.clean, gains)),
+        scores=score_records(setting, scores, zeroed_alone(setting, scores, table.clean, table.gain)),
         agreement=agreement(setting, scores, kinds),
-        opposed=opposed(setting, scores, gains),
+        opposed=opposed(setting, scores, table.gain),
         interchange=interchange,
         curves=curves,
         knockout=knockout,
         note="; ".join(notes) or None,
     )
-    return CausalRun(record, setting, tuple(lists))
+    return CausalRun(record, setting, tuple(lists), table.clean, table.corrupt)
 
 
 def _unscored(options: CausalOptions, kinds: Sequence[Score]) -> str:

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.measures.ablation.control_heads import draw_control, set_variance
-from groundbench.stats.significance import beyond_draws_p, rank_p
+from groundbench.measures.ablation.control_heads import (
+    different_draws,
+    draw_control,
+    draw_for_cells,
+    set_beyond_draws_p,
+)
+from groundbench.stats.significance import rank_p
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-PATIENCE = 1_000
-"""After so many draws in a row that came before, there are no others."""
 
 
 def layer_matched_draws(lists: Sequence[Bools], layer: Ints, draws: int, seed: int) -> tuple[list[list[Bools]], int]:
@@ -21,22 +24,15 @@ def layer_matched_draws(lists: Sequence[Bools], layer: Ints, draws: int, seed: i
 
     Cells with one set share their draw.
     """
-    found: dict[bytes, list[Bools]] = {}
-    borrowed = repeats = n = 0
     none = np.zeros(len(layer))
-    while len(found) < draws and repeats < PATIENCE:
-        made: dict[bytes, tuple[Bools, int]] = {}
-        for chosen in lists:
-            if chosen.tobytes() not in made:
-                rng = np.random.default_rng([seed, n, len(made)])
-                made[chosen.tobytes()] = draw_control("layer", chosen, layer, none, rng)
-        sets = [made[m.tobytes()][0] for m in lists]
-        key = b"".join(s.tobytes() for s in sets)
-        repeats = repeats + 1 if key in found else 0
-        borrowed += 0 if key in found else sum(b for _, b in made.values())
-        found.setdefault(key, sets)
-        n += 1
-    return list(found.values()), borrowed
+
+    def draw(n: int) -> tuple[list[Bools], int]:
+        def of_cell(cell: int, before: int) -> tuple[Bools, int]:
+            return draw_control("layer", lists[cell], layer, none, np.random.default_rng([seed, n, before]))
+
+        return draw_for_cells(lists, of_cell)
+
+    return different_draws(draw, draws)
 
 
 def against_draws(
@@ -45,7 +41,4 @@ def against_draws(
     """Compute p_draws (two-sided, against the draws' spread) and p_rank (as large or larger) of a share recovered."""
     if value is None:
         return None, None
-    different = list({chosen.tobytes(): chosen for chosen in lists}.values())
-    ratio, df = set_variance("layer", different, layer)
-    beyond = beyond_draws_p(value, draws, ratio=ratio, df=df) if np.isfinite(ratio) else None
-    return beyond, rank_p(value, list(draws))
+    return set_beyond_draws_p(value, draws, "layer", lists, layer), rank_p(value, draws)

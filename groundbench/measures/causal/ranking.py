@@ -11,12 +11,15 @@ import torch
 from scipy.stats import spearmanr
 
 from groundbench.api.adapter import HeadEdit
+from groundbench.engine.batching import group_alike
 from groundbench.measures.causal.curve import by_noun
+from groundbench.measures.causal.interchange import GROUP
 from groundbench.measures.causal.options import Score
 from groundbench.measures.causal.scores import can_interpolate, contrast_scores, exact_scores
 from groundbench.measures.causal.setting import Setting, first_heads, places
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import headline_rule, shares
+from groundbench.measures.heads.saliency_flow import finite_loss
 from groundbench.results.causal import Agreement, HeadPlace, HeadScore
 from groundbench.util.progress import Progress
 
@@ -58,10 +61,8 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
     """Return every score that was asked for and that the model allows."""
     subject, options = setting.subject, setting.options
     adapter, budget = subject.adapter, subject.batch_tokens
-    swaps = [setting.swap(p, "corrupt") for cell in setting.cells for p in cell.pairs]
-    told = [
-        (s.receiver.ids, s.donor.ids, list(map(str, s.receiver.images + s.donor.images)), s.targets[0]) for s in swaps
-    ]
+    swaps = [setting.swap(p, "corrupt") for p in setting.pairs]
+    told = [s.identity for s in swaps]
     found: dict[Score, Floats] = {}
     with Progress(f"{adapter.info.name}: contrast of {subject.contexts.form.name}", len(swaps)) as bar:
         stage = setting.stage("contrast", told, budget)
@@ -114,16 +115,20 @@ def zeroed_alone(setting: Setting, scores: Scores, clean: Floats, gains: Floats)
     strong: list[int] = []
     if gain > 0:
         strong = np.flatnonzero(scores.mean("exact", setting, None) >= STRONG * gain).tolist()
-    pairs = [p for cell in setting.cells for p in cell.pairs]
+    pairs = setting.pairs
     swept = np.flatnonzero(~np.isnan(scores.of_pairs["exact"]).all(1)).tolist()
+    rows = [contexts.rows[pairs[i].clean] for i in swept]
+    budget = setting.subject.batch_tokens
     for head in strong:
         scale = torch.ones(1, adapter.info.n_heads)
         scale[0, head] = 0.0
-        rises = []
-        for i in swept:
-            logits = adapter.forward([contexts.rows[pairs[i].clean]], edit=HeadEdit(scale)).logits[0]
-            rises.append(float(torch.logsumexp(logits, -1) - logits[pairs[i].target]) - clean[i])
-        found[head] = np.mean(rises)
+        zeroed = np.zeros(len(swept))
+        for part in group_alike([(len(row),) for row in rows], lambda key: min(GROUP, budget // key[0])):
+            own = [pairs[swept[k]] for k in part]
+            logits = adapter.forward([rows[k] for k in part], edit=HeadEdit(scale)).logits
+            names = [contexts.prompts[p.clean].where for p in own]
+            zeroed[part] = finite_loss(logits, [p.target for p in own], names.__getitem__).double().cpu().numpy()
+        found[head] = np.mean(zeroed - clean[swept])
     return found
 
 

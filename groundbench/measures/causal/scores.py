@@ -8,20 +8,22 @@ embeddings. `exact` is the effect of exchanging each head alone, clean into corr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, EmbeddingInput, Forward, Prefix
-from groundbench.api.errors import NonFiniteLogitsError, UnsupportedModelError
+from groundbench.api.adapter import Adapter, EmbeddingInput, Encoded, Forward, Prefix
+from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine import distributed as processes
-from groundbench.engine.batch_runner import is_out_of_memory
-from groundbench.engine.run_directory import Stage
+from groundbench.engine.batch_runner import in_halves
+from groundbench.engine.batching import group_alike
+from groundbench.engine.run_directory import Array, Stage, load_or_make
 from groundbench.measures.causal.interchange import Swap, exchange
-from groundbench.measures.heads.saliency_flow import target_loss
+from groundbench.measures.heads.saliency import rows_can_be_cached
+from groundbench.measures.heads.saliency_flow import finite_loss
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,15 +52,15 @@ def contrast_scores(
         raise UnsupportedModelError(
             f"{adapter.info.name}: no gradient between two prompts: {adapter.info.why_not('restart')}"
         )
-    batches = list(_batches(adapter, swaps, batch_tokens))
+    batches = _batches(adapter, swaps, batch_tokens)
 
     def run(number: int, batch: list[int]) -> Floats:
-        kept = None if stage is None else stage.load(number)
-        if kept is None:
-            kept = _with_halving(adapter, [swaps[i] for i in batch], points).astype(np.float32)
-            if stage is not None:
-                stage.write(number, kept)
-        return kept.astype(np.float64)
+        def make() -> Array:
+            own = [swaps[i] for i in batch]
+            parts = in_halves(lambda some: _contrast(adapter, some, points), own, name=lambda swap: swap.where)
+            return np.concatenate(parts).astype(np.float32)
+
+        return load_or_make(stage, number, make).astype(np.float64)
 
     found = np.full((len(swaps), adapter.info.n_heads), np.nan)
     for batch, values in zip(batches, processes.current().spread(batches, run, advance=advance), strict=True):
@@ -88,39 +90,14 @@ def exact_scores(
     return result
 
 
-def _batches(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> Iterator[list[int]]:
-    prefixes = _graph_bears_cache(adapter)
-    by_shape: dict[tuple[int, int], list[int]] = {}
-    for i, swap in enumerate(swaps):
-        by_shape.setdefault((len(swap.receiver), swap.start(prefixes)), []).append(i)
-    for (length, _), members in sorted(by_shape.items()):
-        size = max(1, batch_tokens // (2 * length))
-        for a in range(0, len(members), size):
-            yield members[a : a + size]
-
-
-def _graph_bears_cache(adapter: Adapter) -> bool:
-    """Return True if a traced pass may go on from a cache: not where a scan writes its state in place."""
-    info = adapter.info
-    return (
-        "prefix" in info.capabilities
-        and all(m.kind == "attention" for m in info.mixers)
-        and len({m.layer for m in info.mixers}) == info.n_layers
-    )
-
-
-def _with_halving(adapter: Adapter, swaps: Sequence[Swap], points: int) -> Floats:
-    try:
-        return _contrast(adapter, swaps, points)
-    except (RuntimeError, MemoryError) as error:
-        if len(swaps) == 1 or not is_out_of_memory(error):
-            raise
-    half = len(swaps) // 2
-    return np.concatenate([_with_halving(adapter, part, points) for part in (swaps[:half], swaps[half:])])
+def _batches(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> list[list[int]]:
+    prefixes = rows_can_be_cached(adapter)
+    shapes = [(len(swap.receiver), swap.start(prefixes)) for swap in swaps]
+    return group_alike(shapes, lambda shape: batch_tokens // (2 * shape[0]))
 
 
 def _contrast(adapter: Adapter, swaps: Sequence[Swap], points: int) -> Floats:
-    start = swaps[0].start(_graph_bears_cache(adapter))
+    start = swaps[0].start(rows_can_be_cached(adapter))
     prefix = adapter.prefill([s.receiver.upto(start) for s in swaps]) if start else None
     corrupt = [s.receiver.after(start) for s in swaps]
     clean = [s.donor.after(start) for s in swaps]
@@ -144,17 +121,14 @@ def _contrast(adapter: Adapter, swaps: Sequence[Swap], points: int) -> Floats:
     return _weighted(difference, total) / points
 
 
-def _from(adapter: Adapter, rows: Sequence[object], embedded: Tensor, prefix: Prefix | None) -> Forward:
+def _from(adapter: Adapter, rows: Sequence[Encoded], embedded: Tensor, prefix: Prefix | None) -> Forward:
     assert isinstance(adapter, EmbeddingInput)
-    return adapter.forward_from(rows, embedded, prefix=prefix)  # type: ignore[arg-type]
+    return adapter.forward_from(rows, embedded, prefix=prefix)
 
 
 def _gradients(out: Forward, swaps: Sequence[Swap]) -> list[Tensor]:
     """Compute the gradient of the target's log-probability by each mixer's head outputs, [B, H, T, D] each."""
-    metric = -target_loss(out.logits, [s.targets[0] for s in swaps])
-    if not torch.isfinite(metric).all():
-        where = swaps[int((~torch.isfinite(metric)).nonzero()[0])].where
-        raise NonFiniteLogitsError(f"{where}: the model returned NaN or infinite logits")
+    metric = -finite_loss(out.logits, [s.targets[0] for s in swaps], lambda i: swaps[i].where)
     return list(torch.autograd.grad(metric.sum(), [t.site for t in out.traces], materialize_grads=True))
 
 

@@ -46,6 +46,11 @@ class Setting:
         return cls(subject, options, cells, noun, parts)
 
     @property
+    def pairs(self) -> list[Pair]:
+        """The pairs of all cells, in order."""
+        return [p for cell in self.cells for p in cell.pairs]
+
+    @property
     def layer(self) -> Ints:
         """[heads] each head's layer."""
         return np.array([layer for layer, _ in self.subject.adapter.info.head_index])
@@ -59,7 +64,7 @@ class Setting:
         return Swap(receiver, donor, asked, contexts.prompts[pair.clean].where)
 
     def stage(self, name: str, *decides: object) -> Stage | None:
-        """Where finished work of one kind is kept; dropped when what decides it changes."""
+        """Return the stage that keeps work of one kind; what it holds is dropped when what decides it changes."""
         store = self.subject.store
         if store is None:
             return None
@@ -68,15 +73,12 @@ class Setting:
 
     def exchanged(self, name: str, swaps: Sequence[Swap], sets: Bools) -> Floats:
         """Return [swaps, sets, targets], see `exchange`."""
-        told = [
-            (s.receiver.ids, s.donor.ids, list(map(str, s.receiver.images + s.donor.images)), s.targets) for s in swaps
-        ]
         return exchange(
             self.subject.adapter,
             swaps,
             sets,
             batch_tokens=self.subject.batch_tokens,
-            stage=self.stage(name, told, sets.tobytes(), self.subject.batch_tokens),
+            stage=self.stage(name, [s.identity for s in swaps], sets.tobytes(), self.subject.batch_tokens),
             advance=self.subject.advance,
         )
 

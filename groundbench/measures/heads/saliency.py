@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, Forward, Prefix, Trace
-from groundbench.api.errors import BadInputError, NonFiniteLogitsError, UnsupportedModelError
+from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.engine import distributed as processes
 from groundbench.engine.batch_runner import in_halves
-from groundbench.engine.batching import MIN_PREFIX, common_prefix
+from groundbench.engine.batching import MIN_PREFIX, common_prefix, group_alike
 from groundbench.engine.contexts import Contexts, matched
 from groundbench.measures.heads.head_saliency import HeadSaliency
-from groundbench.measures.heads.saliency_flow import flow_matrix, gradients, row_flow, target_loss, total_flow
+from groundbench.measures.heads.saliency_flow import finite_loss, flow_matrix, gradients, row_flow, total_flow
 from groundbench.measures.heads.spans import env_mask, image_mask, null_mask
 from groundbench.results.run import Denominator
 
@@ -87,7 +87,7 @@ def measure_saliency(
         raise UnsupportedModelError(f"{adapter.info.name}: it has no heads whose saliency could be measured")
     if not items:
         raise BadInputError("no items: saliency needs at least one matched prompt")
-    batches = list(_batches(items, options, batch_tokens))
+    batches = _batches(items, options, batch_tokens)
 
     def measured(_: int, batch: list[int]) -> HeadSaliency:
         return HeadSaliency.concat(
@@ -113,15 +113,10 @@ def flow_matrices(adapter: Adapter, item: SaliencyItem, loss: Loss = "first") ->
     return found, float(surprisal[0].detach())
 
 
-def _batches(items: Sequence[SaliencyItem], options: SaliencyOptions, batch_tokens: int) -> Iterator[list[int]]:
-    """Items of one length (and, for the loss over all tokens, one number of them) under the token budget."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for i, item in enumerate(items):
-        groups.setdefault((len(item.row), _n_tokens(item, options)), []).append(i)
-    for (length, extra), group in sorted(groups.items()):
-        size = max(1, batch_tokens // (length + extra))
-        for start in range(0, len(group), size):
-            yield group[start : start + size]
+def _batches(items: Sequence[SaliencyItem], options: SaliencyOptions, batch_tokens: int) -> list[list[int]]:
+    """Group items of one length (and, for the loss over all tokens, one number of them) under the token budget."""
+    shapes = [(len(item.row), _n_tokens(item, options)) for item in items]
+    return group_alike(shapes, lambda shape: batch_tokens // sum(shape))
 
 
 def _n_tokens(item: SaliencyItem, options: SaliencyOptions) -> int:
@@ -241,7 +236,7 @@ def _prefix(adapter: Adapter, rows: Sequence[Encoded], options: SaliencyOptions)
     The row is the same: in a causal model the last position's outputs reach the loss through the last position only.
     """
     length = len(rows[0])
-    if options.denominator != "row" or length < 2 or not _rows_can_be_cached(adapter):
+    if options.denominator != "row" or length < 2 or not rows_can_be_cached(adapter):
         return None, 0
     before = [r.upto(length - 1) for r in rows]
     shared = common_prefix(before) if len(rows) > 1 else 0
@@ -251,7 +246,7 @@ def _prefix(adapter: Adapter, rows: Sequence[Encoded], options: SaliencyOptions)
     return adapter.prefill([r.after(shared) for r in before], prefix=start), length - 1
 
 
-def _rows_can_be_cached(adapter: Adapter) -> bool:
+def rows_can_be_cached(adapter: Adapter) -> bool:
     """Return True if every layer is attention with a cache.
 
     A state-space layer's cache has no weights over the tokens it holds, and is written in place, which breaks the
@@ -264,11 +259,7 @@ def _rows_can_be_cached(adapter: Adapter) -> bool:
 
 
 def _loss(out: Forward, items: Sequence[SaliencyItem], token: int) -> Tensor:
-    loss = target_loss(out.logits, [item.target[token] for item in items])
-    if not torch.isfinite(loss).all():
-        where = items[int((~torch.isfinite(loss)).nonzero()[0])].where
-        raise NonFiniteLogitsError(f"the model returned NaN or infinite logits for {where}")
-    return loss
+    return finite_loss(out.logits, [item.target[token] for item in items], lambda i: items[i].where)
 
 
 def matched_items(contexts: Contexts) -> list[SaliencyItem]:

@@ -6,13 +6,14 @@ All results are fp32. Signed flow is kept until the end: heads take |s|, a layer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from groundbench.api.adapter import Trace
+from groundbench.api.errors import NonFiniteLogitsError
 
 BLOCK_BYTES = 4 << 20
 """How large one block of a mixer's weights may be: the few copies a block needs then stay in a CPU's cache."""
@@ -22,6 +23,15 @@ def target_loss(logits: Tensor, targets: Sequence[int]) -> Tensor:
     """-log p(target) in nats for each row: logits [B, V] to [B]."""
     picked = torch.tensor(targets, device=logits.device)[:, None]
     return -logits.float().log_softmax(-1).gather(1, picked)[:, 0]
+
+
+def finite_loss(logits: Tensor, targets: Sequence[int], where: Callable[[int], str]) -> Tensor:
+    """Return `target_loss`, [B] nats. Raises NonFiniteLogitsError with the name of the first row without a number."""
+    loss = target_loss(logits, targets)
+    finite = torch.isfinite(loss)
+    if not bool(finite.all()):
+        raise NonFiniteLogitsError(f"{where(int((~finite).nonzero()[0]))}: the model returned NaN or infinite logits")
+    return loss
 
 
 def gradients(loss: Tensor, traces: Sequence[Trace]) -> list[Tensor]:

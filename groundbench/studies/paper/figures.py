@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from groundbench.plots.style import COLOURS
 from groundbench.report.elements import Figure
 from groundbench.report.sections import seeds
 from groundbench.results.trajectory import Aggregate
@@ -13,7 +14,6 @@ from groundbench.studies.paper import image_page as picture_page
 from groundbench.studies.paper.measure import Measured
 from groundbench.util.atomic_files import write_text
 
-COLOURS = ("#0b5cad", "#b8460b", "#00755a", "#84449c", "#8a6a00", "#5a6472")
 STYLE = "".join(
     (
         "svg{background:#fcfcfa;font-family:Inter,'Segoe UI',Roboto,'Noto Sans',sans-serif}",

@@ -111,7 +111,7 @@ def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
     parts = [
         "# Reproduction",
         f"{study.sentence()} Written by `groundbench reproduce`; every verdict is decided by code "
-        f"(`groundbench/reproduction/`) from the criterion beside it. {RULES}",
+        f"(`groundbench/studies/paper/`) from the criterion beside it. {RULES}",
         *(_of_text(study, figures, images) if study.measured else []),
     ]
     if study.pictures:

@@ -127,7 +127,23 @@ def test_a_blind_model_recovers_nothing(contexts: Contexts, adapter: HFCausal) -
 
 
 def test_random_weights_have_no_headline_beyond_random_sets(contexts: Contexts, adapter: HFCausal) -> None:
-    """With random weights a gain has no sign, so that ratios are null or no rank reaches its floor systematically."""
+    """Their gain cannot be told from 0, so that there is nothing to recover: shares and tests are null, never a hit."""
+    table = score(adapter, contexts)
+    options = replace(ALL, scores=("contrast",), frames=1, draws=19, random_orders=1, knockout=False)
+    for seed in range(3):
+        record = measure(Subject(adapter, contexts, table, seed=seed), options)
+        gain, headline = record.pairs.gain, record.headline
+        assert gain.ci_low is not None
+        assert gain.ci_high is not None
+        assert gain.ci_low <= 0 <= gain.ci_high
+        assert headline is not None
+        assert headline.n_draws == 19
+        for share in (headline.recovered, headline.lost, headline.same_answer):
+            assert share.value is None
+        assert (headline.p_rank, headline.p_draws) == (None, None)
+
+
+def test_a_setting_has_the_pairs_of_all_cells_and_the_layer_of_each_head(contexts: Contexts, adapter: HFCausal) -> None:
     setting = Setting.of(Subject(adapter, contexts, score(adapter, contexts)), ALL)
     assert len(setting.noun) == sum(p.stop - p.start for p in setting.parts)
     assert np.array_equal(setting.layer, np.repeat([1, 2, 3], 4))
