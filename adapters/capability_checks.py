@@ -16,7 +16,7 @@ from torch import Tensor
 from groundbench.adapters.model_structure import input_device, logits_of
 from groundbench.api.adapter import Capability, Encoded, Forward
 from groundbench.api.errors import BadInputError, GroundbenchError, UnsupportedModelError
-from groundbench.util.users_code import is_scarcity
+from groundbench.util.users_code import first_line, is_scarcity
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,8 +55,7 @@ def tried(trial: Callable[[], str | None]) -> str | None:
     except Exception as error:  # the model's code, which may raise anything
         if is_scarcity(error):
             raise
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return f"{type(error).__name__}: {first[:160]}"
+        return f"{type(error).__name__}: {first_line(error)[:160]}"
 
 
 @torch.no_grad()

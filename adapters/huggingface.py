@@ -186,6 +186,20 @@ class HFCausal:
             return True
         return not isinstance(prefix, UncachedPrefix) and length <= (self.reach.traced if trace else self.reach.cached)
 
+    def _cached_or_whole(
+        self, rows: Sequence[Encoded], prefix: Prefix | None, trace: bool = False
+    ) -> tuple[Sequence[Encoded], Prefix | None]:
+        """Return rows and prefix as they may be run: whole and without it where the cache is not known to serve."""
+        if prefix is None or self._may_cache(prefix, len(rows[0]), trace):
+            return rows, prefix
+        return [row.after(0) for row in rows], None
+
+    def _cache_options(self, prefix: Prefix | None, batch: int) -> dict[str, Any]:
+        """Return the options of a call of `batch` rows that goes on from a prefix, or keeps no cache."""
+        if prefix is not None:
+            return {self._cache_name: cast(CachedPrefix, prefix).for_batch(batch), "use_cache": True}
+        return {"use_cache": False} if self._has_cache else {}
+
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
         """Return the tokens of each word after a prompt; see `PromptEncoder.targets` for the errors."""
         return self.encoder.targets(words, after)
@@ -220,14 +234,8 @@ class HFCausal:
         Rows for which the cache is not known to serve are run whole, and hidden states and traces are then of all
         their tokens.
         """
-        if prefix is not None and not self._may_cache(prefix, len(rows[0]), trace):
-            rows, prefix = [row.after(0) for row in rows], None
-        more: dict[str, Any] = {}
-        if prefix is not None:
-            more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
-        elif self._has_cache:
-            more = {"use_cache": False}
-        inputs = self._inputs(rows)
+        rows, prefix = self._cached_or_whole(rows, prefix, trace)
+        inputs, more = self._inputs(rows), self._cache_options(prefix, len(rows))
         with torch.set_grad_enabled(trace), self._tapped(edit, prefix, trace) as tapped:
             states, out = self._with_hidden(inputs, hidden, more)
         traces = tuple(tapped.traces) if tapped is not None and trace else ()
@@ -254,7 +262,7 @@ class HFCausal:
 
         An edit of the last position changes the context's last one and those of the path.
         """
-        uncached: dict[str, Any] = {"use_cache": False} if self._has_cache else {}
+        uncached = self._cache_options(None, len(rows))
         out: dict[tuple[int, ...], Tensor] = {}
         for path in sorted(set(paths), key=len, reverse=True):
             if path in out:
@@ -280,21 +288,15 @@ class HFCausal:
         self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
     ) -> Tensor:
         """Return last-position logits [B, V] from a layer's saved residual; see `Restartable`."""
-        if prefix is not None and not self._may_cache(prefix, len(rows[0])):
-            rows, prefix = [row.after(0) for row in rows], None
-        more: dict[str, Any] = {"use_cache": False} if self._has_cache else {}
-        if prefix is not None:
-            more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
-        inputs = self._inputs(rows)
+        rows, prefix = self._cached_or_whole(rows, prefix)
+        inputs, more = self._inputs(rows), self._cache_options(prefix, len(rows))
         with torch.no_grad(), self._tapped(edit, prefix, layer=layer), self._entering(layer, residual):
             return cast(Tensor, self._call(inputs, **more).logits[:, -1].float())
 
     def forward_from(self, rows: Sequence[Encoded], embedded: Tensor, *, prefix: Prefix | None) -> Forward:
         """A traced pass whose first layer is given these embeddings; see `groundbench.api.adapter.EmbeddingInput`."""
-        more: dict[str, Any] = {"use_cache": False} if self._has_cache else {}
-        if prefix is not None:
-            more = {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows)), "use_cache": True}
-        inputs = self._inputs(rows)
+        rows, prefix = self._cached_or_whole(rows, prefix, trace=True)
+        inputs, more = self._inputs(rows), self._cache_options(prefix, len(rows))
         with torch.enable_grad(), self._tapped(None, prefix, trace=True) as tapped, self._entering(1, embedded):
             out = self._call(inputs, **more)
         return Forward(out.logits[:, -1].float(), {}, tuple(tapped.traces))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from groundbench.api.errors import BadInputError
+from groundbench.util.users_code import first_line
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -319,9 +320,9 @@ def _in_a_sentence(asked: HubId, fetch: Callable[[], T]) -> T:
             ".gguf file"
         ) from error
     except errors.EntryNotFoundError as error:
-        raise BadInputError(f"{asked}: a file of the repository is gone: {_first_line(error)}") from error
+        raise BadInputError(f"{asked}: a file of the repository is gone: {first_line(error)[:200]}") from error
     except errors.HfHubHTTPError as error:
-        raise BadInputError(f"{asked}: the hub answers {_status(error)}: {_first_line(error)}") from error
+        raise BadInputError(f"{asked}: the hub answers {_status(error)}: {first_line(error)[:200]}") from error
     except Exception as error:
         if not _is_of_the_network(error):
             raise
@@ -343,7 +344,3 @@ def _is_of_the_network(error: BaseException) -> bool:
 
 def _status(error: HfHubHTTPError) -> str:
     return str(getattr(getattr(error, "response", None), "status_code", "with an error"))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -27,6 +27,7 @@ from groundbench.adapters.loading.quantization import Quantize
 from groundbench.adapters.loading.source import Source, temporary_folder
 from groundbench.adapters.model_structure import accepting_options
 from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.util.users_code import first_line
 
 DTYPES: Mapping[str, torch.dtype] = {
     "float32": torch.float32,
@@ -216,8 +217,7 @@ def _moved(model: PreTrainedModel, source: Source, options: LoadOptions) -> PreT
     except (RuntimeError, AssertionError) as error:
         if "out of memory" in str(error).lower():
             raise
-        first = str(error).splitlines()[0]
-        raise BadInputError(f"{source.name}: cannot be put on the device {device!r}: {first}") from error
+        raise BadInputError(f"{source.name}: cannot be put on the device {device!r}: {first_line(error)}") from error
 
 
 def dtype_label(model: PreTrainedModel) -> str:

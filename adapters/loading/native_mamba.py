@@ -21,6 +21,7 @@ from transformers.utils import logging as hf_logging
 
 from groundbench.adapters.loading.missing_weights import require_whole
 from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.util.users_code import first_line
 
 CONFIG, PICKLED, SAFE = "config.json", "pytorch_model.bin", "model.safetensors"
 BOTH = {
@@ -164,7 +165,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     except FileNotFoundError:
         raise BadInputError(f"{folder}: no weights; expected {PICKLED} or {SAFE} beside {CONFIG}") from None
     except (RuntimeError, EOFError, OSError, SafetensorError, pickle.UnpicklingError) as error:
-        raise BadInputError(f"{path}: not readable as weights: {str(error).splitlines()[0][:200]}") from error
+        raise BadInputError(f"{path}: not readable as weights: {first_line(error)[:200]}") from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise BadInputError(f"{path}: expected a mapping from names to tensors")
     return {name.replace("backbone.embedding.", "backbone.embeddings."): tensor for name, tensor in state.items()}

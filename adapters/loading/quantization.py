@@ -11,6 +11,7 @@ from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
 
 from groundbench.adapters.model_structure import input_device
 from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.util.users_code import first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -71,11 +72,10 @@ def make_ready(model: PreTrainedModel, name: str, bits: Quantize) -> None:
     try:
         with torch.no_grad():
             model(input_ids=torch.tensor([[0, 1]], device=input_device(model)))
-    except (AssertionError, RuntimeError, NotImplementedError, ValueError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except (AssertionError, RuntimeError, ValueError) as error:
         raise UnsupportedModelError(
             f"{name}: bitsandbytes cannot run this {model.config.model_type} model in {bits} on {input_device(model)}: "
-            f"{first}"
+            f"{first_line(error)}"
         ) from error
 
 

@@ -23,6 +23,11 @@ def said(error: BaseException) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's own words; its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def is_scarcity(error: BaseException) -> bool:
     """Return True where the machine ran out of memory or space, which is no fault of a file."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

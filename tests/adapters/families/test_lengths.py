@@ -155,6 +155,19 @@ def test_a_cache_that_fails_beyond_a_length_is_used_below_it_only(family, opened
     assert (logits - whole).abs().max() < RELATIVE * whole.abs().max() * 10
 
 
+@pytest.mark.parametrize("family", ["mistral", "doge"])
+def test_a_pass_from_given_embeddings_is_that_of_their_tokens(family, opened):
+    adapter = adapter_of(family, opened)
+    for length in (LIMIT - 4, 2 * LIMIT + 2):
+        rows = [Encoded(row_of(length, n)) for n in (0, 3)]
+        prefix = adapter.prefill([row.upto(length - 2) for row in rows])
+        new = [row.after(length - 2) for row in rows]
+        read = adapter.forward(new, prefix=prefix, hidden=[0], trace=True)
+        found = adapter.forward_from(new, read.hidden[0].detach(), prefix=prefix)
+        assert (found.logits - read.logits).abs().max() < RELATIVE * read.logits.abs().max()
+        assert [t.site.shape for t in found.traces] == [t.site.shape for t in read.traces]
+
+
 @pytest.mark.parametrize("family", ALL)
 def test_rows_of_saliency_on_a_cache_are_those_of_the_whole(family, opened):
     adapter = adapter_of(family, opened)
