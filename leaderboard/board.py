@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -18,8 +17,8 @@ from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, check
 from groundbench.leaderboard.submission.isolated import read_isolated
 from groundbench.leaderboard.submission.names import name_fault
 from groundbench.leaderboard.submission.reference import ReferencesOf, TestbedReference
-from groundbench.leaderboard.submission.strict_parsing import CARD, Limits, RefusedError, read_yaml
-from groundbench.leaderboard.submission.submission import Submission, parse, read_submission
+from groundbench.leaderboard.submission.strict_parsing import CARD, Limits, RefusedError, parse, read_yaml
+from groundbench.leaderboard.submission.submission import Submission, read_submission
 
 BOARD_FILE = "board.yaml"
 
@@ -108,13 +107,20 @@ class Board:
     def read(self, slugs: Sequence[str] | None = None) -> Iterator[Submission | RefusedError]:
         """Yield every submission in order, or why it is refused."""
         folders = [self.entries / slug for slug in (self.slugs if slugs is None else slugs)]
-        for _, found in read_isolated(partial(read_submission, references=self.references), folders):
-            yield found if isinstance(found, RefusedError) else self.admitted(found)
+        for _, found in read_isolated(self.read_entry, folders):
+            yield found
 
-    def admitted(self, submission: Submission) -> Submission | RefusedError:
-        """Return the submission, unless it bears a name that is the board's own."""
-        fault = name_fault(submission.slug, submission.card, self.about.own, self.about.submitter)
-        return submission if fault is None else RefusedError(f"{submission.slug}/{CARD_FILE}: {fault}")
+    def read_entry(self, folder: Path) -> Submission:
+        """Read and check one submission, in this process.
+
+        Raises:
+            RefusedError: as `read_submission` does, or the card bears a name that is the board's own.
+        """
+        found = read_submission(folder, self.references)
+        fault = name_fault(found.slug, found.card, self.about.own, self.about.submitter)
+        if fault is not None:
+            raise RefusedError(f"{found.slug}/{CARD_FILE}: {fault}")
+        return found
 
 
 def open_board(root: Path, installed: ReferencesOf = no_references) -> Board:

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.leaderboard.ranks import ALPHA, Rank, difference_p, holm
+from groundbench.leaderboard.ranks import ALPHA, Rank, difference_p, each_once
 from groundbench.leaderboard.submission.reference import TestbedReference
 from groundbench.measures.gain.ladder_score import WORD, FormGains, form_gains
+from groundbench.stats.significance import holm_array
 
 Floats32 = npt.NDArray[np.float32]
 MOST_SETS = 16
@@ -70,15 +71,9 @@ def _in_frames(parts: npt.NDArray[np.float64], pair: FormGains, n_frames: int) -
 def rank_ladders(items: Sequence[LadderItems], keys: Sequence[Hashable]) -> list[Rank | None]:
     """Return the ranks of models by their score on shared forms; None for a model whose set of forms is too rare.
 
-    `keys` are equal for entries of one model, which is counted once.
+    `keys` are equal for entries of one model, which is counted once: see `each_once`.
     """
-    first: dict[Hashable, int] = {}
-    for i, key in enumerate(keys):
-        first.setdefault(key, i)
-    chosen = list(first.values())
-    found = _rank([items[i] for i in chosen])
-    rank = dict(zip(chosen, found, strict=True))
-    return [rank[first[key]] for key in keys]
+    return each_once(keys, lambda chosen: _rank([items[i] for i in chosen]))
 
 
 def _rank(items: Sequence[LadderItems]) -> list[Rank | None]:
@@ -106,7 +101,7 @@ def _rank(items: Sequence[LadderItems]) -> list[Rank | None]:
     better = np.zeros(len(items), dtype=np.int64)
     if pairs:
         p = np.concatenate([x[2] for x in pairs])
-        significant = holm(p) <= ALPHA
+        significant = holm_array(p) <= ALPHA
         first = np.concatenate([x[0] for x in pairs])
         second = np.concatenate([x[1] for x in pairs])
         higher = np.concatenate(ahead)

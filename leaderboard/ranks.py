@@ -8,17 +8,19 @@ missing, it is that the intervals do not overlap. So models that cannot be told 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from groundbench.leaderboard.submission.item_gains import Cells
+from groundbench.stats.significance import holm_array
 
 Floats = npt.NDArray[np.float64]
+R = TypeVar("R")
 Method = Literal["paired", "interval", "mixed"]
 ALPHA = 0.05
 
@@ -42,7 +44,12 @@ class Rank:
 
 
 def rank_models(contenders: Sequence[Contender], keys: Sequence[Hashable]) -> list[Rank]:
-    """Return the ranks of entries, each model counted once.
+    """Return the ranks of entries, each model counted once: see `each_once`."""
+    return each_once(keys, lambda chosen: rank_groups([contenders[i] for i in chosen]))
+
+
+def each_once(keys: Sequence[Hashable], rank: Callable[[list[int]], Sequence[R]]) -> list[R]:
+    """Return the ranks of entries from a ranking of different models (their numbers among the entries).
 
     `keys`: equal for entries of one model (its weights' fingerprint, or the same measurement under another one). The
     first entry of a model stands for all of them: copies push nobody down, and make no more tests to correct for.
@@ -51,7 +58,7 @@ def rank_models(contenders: Sequence[Contender], keys: Sequence[Hashable]) -> li
     for i, key in enumerate(keys):
         first.setdefault(key, i)
     chosen = list(first.values())
-    found = dict(zip(chosen, rank_groups([contenders[i] for i in chosen]), strict=True))
+    found = dict(zip(chosen, rank(chosen), strict=True))
     return [found[first[key]] for key in keys]
 
 
@@ -69,7 +76,7 @@ def rank_groups(contenders: Sequence[Contender]) -> list[Rank]:
                 if not np.isnan(p[a, b]):
                     pairs.append((members[a], members[b]))
                     p_values.append(float(p[a, b]))
-    found = holm(np.array(p_values)) <= ALPHA if p_values else np.zeros(0, dtype=bool)
+    found = holm_array(np.array(p_values)) <= ALPHA
     for (i, j), significant in zip(pairs, found.tolist(), strict=True):
         tested[i, j] = tested[j, i] = True
         better[i, j] = significant and contenders[i].gain > contenders[j].gain
@@ -149,12 +156,3 @@ def _squared_distances(x: Floats) -> Floats:
     square = (x**2).sum(1)
     distances: Floats = square[:, None] + square[None, :] - 2 * x @ x.T
     return np.maximum(distances, 0.0)
-
-
-def holm(p: Floats) -> Floats:
-    """Holm's step-down correction of p-values, in their own order."""
-    order = np.argsort(p, kind="stable")
-    scaled = p[order] * np.arange(len(p), 0, -1)
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return corrected

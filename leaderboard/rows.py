@@ -12,11 +12,11 @@ import numpy.typing as npt
 from groundbench.leaderboard.ladder_ranks import LadderItems, ladder_items
 from groundbench.leaderboard.submission.against_testbed import whole
 from groundbench.leaderboard.submission.form_views import FormView, form_views
-from groundbench.leaderboard.submission.plausibility_gain import interval_of
 from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.results.ladder_score import LadderScore
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.run import AblationRecord, Result
+from groundbench.stats.significance import t_interval
 
 Floats32 = npt.NDArray[np.float32]
 SIZES = ((1e7, "under 10 M"), (1e8, "10 M to 100 M"), (1e9, "100 M to 1 B"), (1e10, "1 B to 10 B"))
@@ -189,7 +189,7 @@ def _line(at: str, s: Submission, run: Run, own: bool, result: Result, view: For
         low=low,
         high=high,
         told=low is not None and high is not None and (low > 0 or high < 0),
-        derived=interval_of(list(gains.values())),
+        derived=derived_interval(list(gains.values())),
         by_noun=by_noun,
         cells=None if cells is None or np.isnan(cells.gain).all(1).any() else cells.gain.astype(np.float32),
         nested=cells.nested if cells is not None else False,
@@ -212,6 +212,12 @@ def _line(at: str, s: Submission, run: Run, own: bool, result: Result, view: For
     )
 
 
+def derived_interval(gains: list[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of the mean of nouns' gains (t over nouns); None with fewer than two."""
+    found = t_interval(gains)
+    return None if found.ci_low is None or found.ci_high is None else (found.ci_low, found.ci_high)
+
+
 def lost_to_cut(cut: AblationRecord | None) -> tuple[float | None, float | None]:
     """Return the cost of cutting the heads beyond the controls (nats), and its p-value."""
     if cut is None or cut.gain_control is None or cut.gain_ablated is None:
@@ -227,13 +233,8 @@ def image_gain(result: Result) -> float | None:
 
 def heads_for_half(result: Result, form: str) -> float | None:
     """The least number of heads whose interchange gives half of the gain, by the ranking `contrast` (concepts §15)."""
-    for record in getattr(result, "causal", ()):
-        if getattr(record, "env_form", None) == form:
-            for curve in getattr(record, "curves", ()):
-                if curve.ranking == "contrast":
-                    value: float | None = curve.heads_for_half.value
-                    return value
-    return None
+    curves = (c for record in result.causal if record.env_form == form for c in record.curves)
+    return next((c.heads_for_half.value for c in curves if c.ranking == "contrast"), None)
 
 
 def size_of(n: int) -> str:

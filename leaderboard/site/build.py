@@ -49,7 +49,7 @@ def build_site(board: Board, out: Path, processes: int | None = None) -> list[Re
     """
     _prepare(out)
     _assets(out)
-    publisher = Publisher(board.references, board.about.own, board.about.submitter, out.resolve())
+    publisher = Publisher(board, out.resolve())
     lines: list[Line] = []
     risks: list[RiskLine] = []
     refused: list[RefusedError] = []

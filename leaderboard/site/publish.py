@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from groundbench._version import __version__
+from groundbench.leaderboard.board import Board
 from groundbench.leaderboard.rows import Line, RiskLine, lines_of, risk_lines_of
 from groundbench.leaderboard.site.compare_data import comparable
 from groundbench.leaderboard.site.model_page import model_page
-from groundbench.leaderboard.submission.files import CARD_FILE
 from groundbench.leaderboard.submission.form_views import form_views
-from groundbench.leaderboard.submission.names import name_fault
-from groundbench.leaderboard.submission.reference import ReferencesOf
-from groundbench.leaderboard.submission.strict_parsing import RefusedError
-from groundbench.leaderboard.submission.submission import Run, Submission, read_submission
+from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.report.pages import environment
 from groundbench.results.items import write_items
 from groundbench.util.atomic_files import write_text
@@ -29,18 +25,13 @@ TEMPLATES = Path(__file__).parent / "templates"
 class Publisher:
     """The job of a reading process: check an entry, then write its page and data into the site."""
 
-    references: ReferencesOf
-    own: tuple[str, ...]
-    submitter: str
+    board: Board
     out: Path
 
     def __call__(self, folder: Path) -> Published:
         """Publish one entry. Raises RefusedError; nothing of a refused entry is written."""
-        s = read_submission(folder, self.references)
-        fault = name_fault(s.slug, s.card, self.own, self.submitter)
-        if fault is not None:
-            raise RefusedError(f"{s.slug}/{CARD_FILE}: {fault}")
-        own = s.slug in self.own
+        s = self.board.read_entry(folder)
+        own = s.slug in self.board.about.own
         lines, risks = lines_of(s, own), risk_lines_of(s, own)
         page = render("model.html.j2", **model_page(s, lines, own))
         data = {
@@ -89,10 +80,3 @@ def script(name: str, *values: Any) -> str:
     """Return a call with plain data, in ASCII: no string of a submission can leave its quotes."""
     data = ",".join(json.dumps(v, ensure_ascii=True, allow_nan=False, separators=(",", ":")) for v in values)
     return f"{name}({data.replace('<', chr(92) + 'u003c')});\n"
-
-
-def replaced(text: str, marks: Sequence[tuple[str, str]]) -> str:
-    """Return a page with its placeholders filled; a placeholder is a comment, which no submitted text can contain."""
-    for mark, value in marks:
-        text = text.replace(mark, value)
-    return text

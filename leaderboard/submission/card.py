@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from groundbench.leaderboard.submission.names import check_name_text
-from groundbench.leaderboard.submission.strict_parsing import RefusedError, read_yaml, shorten
+from groundbench.leaderboard.submission.strict_parsing import RefusedError, parse, read_yaml
 
 Line = Annotated[str, Field(min_length=1, max_length=120)]
 
@@ -57,10 +57,4 @@ def read_card(raw: bytes, where: str) -> Card:
     for field, text in value.items():
         if isinstance(text, str) and text.strip() and field in Card.model_fields and field != "notes":
             value[field] = check_name_text(text, where, field)
-    try:
-        return Card.model_validate(value)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        field = ".".join(str(p) for p in fault["loc"])
-        found = "" if fault["type"] == "missing" else f", found {shorten(str(fault.get('input')))}"
-        raise RefusedError(f"{where}: field {shorten(field)}: {fault['msg']}{found}") from None
+    return parse(value, where, Card)

@@ -86,7 +86,7 @@ def _interval(g: GainRecord) -> Faults:
     clustered = max(bootstrap, t * math.hypot(by_noun, by_frame))
     low, high = (0.8, 1.25) if known.size >= FEW else (0.4, 2.0)
     for name, most in (("ci", clustered), ("ci_nouns", bootstrap)):
-        ends = (getattr(g, f"{name}_low", None), getattr(g, f"{name}_high", None))
+        ends = (getattr(g, f"{name}_low"), getattr(g, f"{name}_high"))
         if ends[0] is None or ends[1] is None:
             continue
         half = (ends[1] - ends[0]) / 2
@@ -95,15 +95,6 @@ def _interval(g: GainRecord) -> Faults:
                 f"gain.{name}_low and {name}_high are {ends[0]:g} and {ends[1]:g}, but the nouns' gains give an "
                 f"interval of {2 * bootstrap:.3g} nats"
             )
-
-
-def interval_of(gains: list[float]) -> tuple[float, float] | None:
-    """Return the 95 % interval of the mean of nouns' gains (t over nouns); None with fewer than two."""
-    x = np.array(gains, dtype=np.float64)
-    if x.size < 2:
-        return None
-    half = float(special.stdtrit(x.size - 1, 0.975)) * float(x.std(ddof=1)) / math.sqrt(x.size)
-    return float(x.mean()) - half, float(x.mean()) + half
 
 
 def _categories(g: GainRecord) -> Faults:

@@ -7,11 +7,14 @@ import math
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from groundbench.api.errors import BadInputError
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class RefusedError(BadInputError):
@@ -120,6 +123,17 @@ def read_yaml(raw: bytes, where: str, limits: Limits = CARD) -> Any:
         raise RefusedError(f"{where}: {line}not a plain YAML file ({shorten(why)})") from None
     check_values(value, where, limits)
     return value
+
+
+def parse(value: Any, where: str, model: type[M]) -> M:
+    """Return a record from plain values. Raises RefusedError naming the field."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        field = ".".join(str(p) for p in fault["loc"]) or "the file"
+        found = "" if fault["type"] == "missing" else f", found {shorten(str(fault.get('input')))}"
+        raise RefusedError(f"{where}: field {shorten(field)}: {shorten(fault['msg'], 200)[1:-1]}{found}") from None
 
 
 def _check_size(raw: bytes, where: str, limits: Limits) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.leaderboard.submission.against_items import item_faults
@@ -26,6 +26,7 @@ from groundbench.leaderboard.submission.strict_parsing import (
     TRAJECTORY,
     Limits,
     RefusedError,
+    parse,
     read_json,
     shorten,
 )
@@ -121,17 +122,6 @@ def _read_model(path: Path, where: str, model: type[M], limits: Limits) -> M:
     parsed = parse(value, where, model)
     check_types(value, parsed.model_dump(mode="json"), where)
     return parsed
-
-
-def parse(value: Any, where: str, model: type[M]) -> M:
-    """Return a record from plain values. Raises RefusedError naming the field."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        field = ".".join(str(p) for p in fault["loc"]) or "the file"
-        found = "" if fault["type"] == "missing" else f", found {shorten(str(fault.get('input')))}"
-        raise RefusedError(f"{where}: field {shorten(field)}: {shorten(fault['msg'], 200)[1:-1]}{found}") from None
 
 
 def _check(result: Result, where: str, references: ReferencesOf) -> TestbedReference:

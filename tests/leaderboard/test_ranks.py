@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundbench.leaderboard.ranks import Contender, Rank, holm, pairwise_p, rank_groups
+from groundbench.leaderboard.ranks import Contender, Rank, pairwise_p, rank_groups
 from groundbench.leaderboard.submission.item_gains import Cells
 from groundbench.stats.clustered import clustered_test
+from groundbench.stats.significance import holm_array
 
 
 def cells(gain: np.ndarray) -> Cells:
@@ -60,7 +61,7 @@ def test_holm_is_its_definition(p):
     for i, k in enumerate(order):
         running = max(running, min(1.0, (len(p) - i) * p[k]))
         expected[k] = running
-    assert holm(np.array(p)) == pytest.approx(expected)
+    assert holm_array(np.array(p)) == pytest.approx(expected)
 
 
 def test_intervals_that_overlap_share_a_rank():
