@@ -25,9 +25,9 @@ def test_the_first_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     (questions,) = [f.body for f in fences("json") if f.page == PAGE]
     Path("my.jsonl").write_text(questions)
     texts = {}
-    for page, _, command in commands():
+    for fence, command in commands():
         words = shlex.split(command)
-        if page != PAGE or words[0] != "groundbench" or words[1] in LONG:
+        if fence.page != PAGE or words[0] != "groundbench" or words[1] in LONG:
             continue
         assert main([model if w == "MODEL" else w for w in words[1:]]) == 0, command
         texts[command] = capsys.readouterr()

@@ -34,24 +34,24 @@ def documents() -> list[Path]:
 
 
 def fences(*languages: str) -> list[Fence]:
-    """The code blocks of these languages, page by page."""
+    """The code blocks of these languages, or of any, page by page."""
     found = []
     for path in documents():
         text = path.read_text(encoding="utf-8")
         for match in FENCE.finditer(text):
-            if match["language"] in languages:
+            if not languages or match["language"] in languages:
                 line = text[: match.start("body")].count("\n") + 1
                 page = str(path.relative_to(ROOT))
                 found.append(Fence(page, line, match["language"], match["body"], match["by"]))
     return found
 
 
-def commands() -> list[tuple[str, int, str]]:
-    """(page, line, command) of every line of a shell block that calls a program, without its remark."""
+def commands() -> list[tuple[Fence, str]]:
+    """(its block, command) of every line of a shell block that calls a program, without its remark."""
     found = []
     for fence in fences("", "sh", "bash", "console"):
-        for i, line in enumerate(fence.body.replace("\\\n", "  ").splitlines()):
+        for line in fence.body.replace("\\\n", "  ").splitlines():
             command = line.partition(" #")[0].strip()
             if re.match(r"(?:groundbench |pip |scripts/\w|\.venv/bin/python )", command):
-                found.append((fence.page, fence.line + i, command))
+                found.append((fence, command))
     return found

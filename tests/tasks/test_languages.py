@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import random
-import re
 import shlex
 from pathlib import Path
 
 import pytest
 from helpers.corpus_fixtures import chat
-from helpers.source_tree import ROOT
+from helpers.documents import fences
 
 from groundbench.api.errors import BadInputError
 from groundbench.cli import main
@@ -23,7 +22,7 @@ from groundbench.tasks.nouns import inventory
 from groundbench.tasks.validation import find_faults
 from groundbench.tasks.written_contexts_check import unknown_words
 
-PAGE = ROOT / "docs/how-to/add_language.md"
+PAGE = "docs/how-to/add_language.md"
 
 
 def spanish(folder: Path, words: tuple[str, ...], files: int = 10) -> Path:
@@ -81,19 +80,18 @@ def test_a_spanish_corpus_chooses_its_nouns(tmp_path: Path) -> None:
 def test_every_step_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     spanish(tmp_path / "transcripts", ("perro", "libro", "pelota"))
-    blocks = re.findall(r"(?:`(\w+\.yaml)`[^`]*(?:`[^`]*`[^`]*)*?)?```(\w+)\n(.*?)```", PAGE.read_text("utf-8"), re.S)
+    blocks = [fence for fence in fences() if fence.page == PAGE]
     names = iter(["nouns.yaml", "frames.yaml"])
-    kinds = [kind for _, kind, _ in blocks]
-    assert kinds == ["sh", "yaml", "sh", "yaml", "python", "sh"]
-    for _, kind, body in blocks:
-        if kind == "yaml":
-            (tmp_path / next(names)).write_text(body, encoding="utf-8")
-        elif kind == "sh":
-            assert main(shlex.split(body)[1:]) == 0
+    assert [b.language for b in blocks] == ["sh", "yaml", "sh", "yaml", "python", "sh"]
+    for block in blocks:
+        if block.language == "yaml":
+            (tmp_path / next(names)).write_text(block.body, encoding="utf-8")
+        elif block.language == "sh":
+            assert main(shlex.split(block.body)[1:]) == 0
         else:
             said = io.StringIO()
             with contextlib.redirect_stdout(said):
-                exec(body, {})
+                exec(block.body, {})
             assert said.getvalue() == "[]\n"
 
 
