@@ -162,7 +162,7 @@ def no_lens(adapter: HFCausal, rows: Sequence[Encoded] = ()) -> str | None:
 
 
 @_said
-def no_restart(adapter: HFCausal, *, cached: bool, rows: Sequence[Encoded] = ()) -> str | None:
+def check_start_at_layer(adapter: HFCausal, *, cached: bool, rows: Sequence[Encoded] = ()) -> str | None:
     """Return None if the forward pass can start at a saved residual (first, second, last layer); else the reason.
 
     Different rows are tried together, and one of them twice: a residual must belong to its row.
@@ -186,7 +186,7 @@ def no_restart(adapter: HFCausal, *, cached: bool, rows: Sequence[Encoded] = ())
             residual = out.hidden[layer - 1]
             if residual.shape[:2] != (len(rows), length - start):
                 return f"the residual before layer {layer} has the shape {list(residual.shape)}: not one for each row"
-            found = adapter.restart([new[i] for i in again], residual[again], layer, prefix=more, edit=None)
+            found = adapter.start_at_layer([new[i] for i in again], residual[again], layer, prefix=more, edit=None)
             gap = relative(found, wanted) if found.shape == wanted.shape else float("nan")
             if not gap <= adapter.tolerance:
                 return f"going on from the residual before layer {layer} changes the logits by {gap:.0e} of the largest"
@@ -198,10 +198,10 @@ def failing_on(adapter: HFCausal, rows: Sequence[Encoded], without: Collection[s
     found: dict[Capability, str | None] = {}
     if "hidden" not in without:
         found["hidden"] = no_lens(adapter, rows)
-    if "restart" not in without:
-        found["restart"] = no_restart(adapter, cached="prefix" not in without, rows=rows)
-    if "tap" not in without:
-        found["tap"] = adapter.why_no_tap(rows[:1])
+    if "start_at_layer" not in without:
+        found["start_at_layer"] = check_start_at_layer(adapter, cached="prefix" not in without, rows=rows)
+    if "hooks" not in without:
+        found["hooks"] = adapter.why_no_tap(rows[:1])
     return {name: why for name, why in found.items() if why is not None}
 
 

@@ -18,11 +18,10 @@ import groundbench.adapters.architectures  # noqa: F401  registers our own archi
 from groundbench.adapters import capability_checks as probing
 from groundbench.adapters import model_structure as anatomy
 from groundbench.adapters import multi_token as following
-from groundbench.adapters.hooks import Tap, attach
+from groundbench.adapters.hooks import HeadHooks, attach
 from groundbench.adapters.hooks.feed_forward import caught_feed_forward
 from groundbench.adapters.hooks.head_hooks import probe_ids
 from groundbench.adapters.kv_cache import CachedPrefix, UncachedPrefix
-from groundbench.adapters.layer_restart import entering_at, layers_are_packed
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import (
@@ -34,6 +33,7 @@ from groundbench.adapters.loading.fingerprint import (
 from groundbench.adapters.loading.source import Source, locate, names_object, readable
 from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
 from groundbench.adapters.reach import EAGER, EAGER_TOKENS, LONGEST, Reach, is_further, measure_reach, named_lengths
+from groundbench.adapters.start_at_layer_hook import entering_at, layers_are_packed
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
@@ -50,7 +50,7 @@ CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
 class HFCausal:
     """A causal language model of transformers as an `Adapter` (see groundbench.api.adapter for the contract).
 
-    Rows of one batch have one length, so nothing is ever padded. The head tap is attached when it is first needed.
+    Rows of one batch have one length, so nothing is ever padded. Head hooks are attached when first needed.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class HFCausal:
         self._trying = True
         self._after_head: anatomy.AfterHead | None = None
         self._packed: bool | None = None
-        self._tap: Tap | None = None
+        self._hooks: HeadHooks | None = None
         self._opened = False
         self._notes = notes
         self.encoder = self._make_encoder(name, bos, chat)
@@ -93,8 +93,8 @@ class HFCausal:
         config = self.model.config.get_text_config()
         self.lacks = lacks = self._tried()
         self._try_longer(min(EAGER_TOKENS, EAGER // max(1, anatomy.parameter_count(self.model))), of_config=True)
-        mixers = () if self._tap is None else self._tap.mixers
-        notes = self._notes if self._tap is None else (*self._notes, *self._tap.notes)
+        mixers = () if self._hooks is None else self._hooks.mixers
+        notes = self._notes if self._hooks is None else (*self._notes, *self._hooks.notes)
         return ModelInfo(
             name=name,
             family=config.model_type,
@@ -133,15 +133,15 @@ class HFCausal:
         found: dict[Capability, str | None] = {
             "prefix": no_prefix,
             "hidden": probing.no_lens(self),
-            "restart": probing.no_restart(self, cached=no_prefix is None),
+            "start_at_layer": probing.check_start_at_layer(self, cached=no_prefix is None),
         }
-        found["tap"] = probing.tried(self._no_tap)
-        found["edit"] = found["tap"] if self._tap is None else found["tap"] or self._tap.uncut
+        found["hooks"] = probing.tried(self._no_hooks)
+        found["edit"] = found["hooks"] if self._hooks is None else found["hooks"] or self._hooks.uncut
         return {name: why for name, why in found.items() if why is not None}
 
-    def _no_tap(self) -> str | None:
-        self._tap = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
-        return probing.no_gradient(self) if self._tap.mixers else "the model has no heads"
+    def _no_hooks(self) -> str | None:
+        self._hooks = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
+        return probing.no_gradient(self) if self._hooks.mixers else "the model has no heads"
 
     def _cached(self) -> dict[str, Any]:
         """Return the cache's reach for `ModelInfo`."""
@@ -177,8 +177,8 @@ class HFCausal:
 
     def why_no_tap(self, rows: Sequence[Encoded]) -> str | None:
         """Return the reason for which the heads of these rows cannot be read; None where they can."""
-        tap = self._tap
-        return None if tap is None else probing.tried(lambda: tap.try_on(self._inputs(rows)))
+        hooks = self._hooks
+        return None if hooks is None else probing.tried(lambda: hooks.try_on(self._inputs(rows)))
 
     def _may_cache(self, prefix: Prefix | None, length: int, trace: bool = False) -> bool:
         """Return True if a row that ends after `length` tokens may go on from this prefix."""
@@ -216,7 +216,7 @@ class HFCausal:
             whole = self.forward([row.after(0) for row in rows], edit=edit)
             return UncachedPrefix(len(rows[0]), len(rows), whole.logits)
         more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
-        with torch.no_grad(), self._tapped(edit, prefix):
+        with torch.no_grad(), self._hooked(edit, prefix):
             out = self._call(self._inputs(rows), use_cache=True, **more)
         return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), out.logits[:, -1].float())
 
@@ -236,9 +236,9 @@ class HFCausal:
         """
         rows, prefix = self._cached_or_whole(rows, prefix, trace)
         inputs, more = self._inputs(rows), self._cache_options(prefix, len(rows))
-        with torch.set_grad_enabled(trace), self._tapped(edit, prefix, trace) as tapped:
+        with torch.set_grad_enabled(trace), self._hooked(edit, prefix, trace) as hooked:
             states, out = self._with_hidden(inputs, hidden, more)
-        traces = tuple(tapped.traces) if tapped is not None and trace else ()
+        traces = tuple(hooked.traces) if hooked is not None and trace else ()
         return Forward(out.logits[:, -1].float(), states, traces)
 
     def follow(
@@ -251,7 +251,7 @@ class HFCausal:
         if edit is not None:
             edit = replace(edit, positions="all")  # of the path: the cached context is as it was edited
         cached, run = cast(CachedPrefix, prefix), self._runner(rows)
-        with torch.no_grad(), self._tapped(edit, prefix):
+        with torch.no_grad(), self._hooked(edit, prefix):
             if self._tree_works and end <= self.reach.tree:
                 cache = cached.for_batch(len(rows))
                 return following.tree(run, cache, cached.length, paths, len(rows), self.device)
@@ -268,7 +268,7 @@ class HFCausal:
             if path in out:
                 continue
             longer = [replace(row, ids=row.ids + path, start=0) for row in rows]
-            with torch.no_grad(), self._tapped(edit, None, tail=1 + len(path)):
+            with torch.no_grad(), self._hooked(edit, None, tail=1 + len(path)):
                 logits = self._call(self._inputs(longer), len(path) + 1, **uncached).logits[:, -1 - len(path) :].float()
             for d in range(len(path) + 1):
                 out.setdefault(path[:d], logits[:, d])
@@ -284,22 +284,22 @@ class HFCausal:
             self._after_head = anatomy.after_head(self.model, raw, out.logits, self.tolerance)
         return self._after_head(anatomy.unembed(self.model, hidden, normed=normed))
 
-    def restart(
+    def start_at_layer(
         self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
     ) -> Tensor:
-        """Return last-position logits [B, V] from a layer's saved residual; see `Restartable`."""
+        """Return last-position logits [B, V] from a layer's saved residual; see `StartsAtLayer`."""
         rows, prefix = self._cached_or_whole(rows, prefix)
         inputs, more = self._inputs(rows), self._cache_options(prefix, len(rows))
-        with torch.no_grad(), self._tapped(edit, prefix, layer=layer), self._entering(layer, residual):
+        with torch.no_grad(), self._hooked(edit, prefix, layer=layer), self._entering(layer, residual):
             return cast(Tensor, self._call(inputs, **more).logits[:, -1].float())
 
     def forward_from(self, rows: Sequence[Encoded], embedded: Tensor, *, prefix: Prefix | None) -> Forward:
         """A traced pass whose first layer is given these embeddings; see `groundbench.api.adapter.EmbeddingInput`."""
         rows, prefix = self._cached_or_whole(rows, prefix, trace=True)
         inputs, more = self._inputs(rows), self._cache_options(prefix, len(rows))
-        with torch.enable_grad(), self._tapped(None, prefix, trace=True) as tapped, self._entering(1, embedded):
+        with torch.enable_grad(), self._hooked(None, prefix, trace=True) as hooked, self._entering(1, embedded):
             out = self._call(inputs, **more)
-        return Forward(out.logits[:, -1].float(), {}, tuple(tapped.traces))
+        return Forward(out.logits[:, -1].float(), {}, tuple(hooked.traces))
 
     def token_embeddings(self, ids: Sequence[int]) -> Tensor:
         """Return [ids, d] the input embeddings of tokens, without positions."""
@@ -337,8 +337,8 @@ class HFCausal:
     @contextmanager
     def editing(self, edit: HeadEdit, note: str) -> Iterator[None]:
         """Edit heads in every call of the model made inside the block; see `Editable`."""
-        if self._tap is None or not self._tap.mixers:
-            raise UnsupportedModelError(f"{self.info.name}: heads cannot be edited: {self.info.why_not('tap')}")
+        if self._hooks is None or not self._hooks.mixers:
+            raise UnsupportedModelError(f"{self.info.name}: heads cannot be edited: {self.info.why_not('hooks')}")
         before = self.info
         mark = hashlib.sha256(f"{before.fingerprint} {note}".encode()).hexdigest()[:16]
         # A sweep edits the last position alone, which cannot be combined with heads that are edited at all positions.
@@ -346,11 +346,11 @@ class HFCausal:
             before,
             name=f"{before.name} ({note})",
             fingerprint=mark,
-            capabilities=before.capabilities - {"restart"},
-            lacks=(*before.lacks, ("restart", "some of its heads are edited for a block")),
+            capabilities=before.capabilities - {"start_at_layer"},
+            lacks=(*before.lacks, ("start_at_layer", "some of its heads are edited for a block")),
         )
         try:
-            with self._tap.active(edit, standing=True):
+            with self._hooks.active(edit, standing=True):
                 yield
         finally:
             self.info = before
@@ -361,16 +361,18 @@ class HFCausal:
             self._packed = layers_are_packed(self.model, lambda: self.forward([row]))
         return entering_at(self.model, layer, residual, self._packed)
 
-    def _tapped(
+    def _hooked(
         self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1, tail: int = 1
     ) -> Any:
-        headless = self._tap is None or not self._tap.mixers  # or not tried yet, while the model is opened
+        headless = self._hooks is None or not self._hooks.mixers  # or not tried yet, while the model is opened
         if edit is None and not trace and (layer == 1 or headless):
             return nullcontext()
-        if self._tap is None or headless:
-            raise UnsupportedModelError(f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('tap')}")
+        if self._hooks is None or headless:
+            raise UnsupportedModelError(
+                f"{self.info.name}: heads cannot be read or edited: {self.info.why_not('hooks')}"
+            )
         start = 0 if prefix is None else prefix.length
-        return self._tap.active(edit, trace, start, layer, tail)
+        return self._hooks.active(edit, trace, start, layer, tail)
 
     def _ids(self, rows: Sequence[Encoded]) -> Tensor:
         ids = [r.ids[r.start :] for r in rows]

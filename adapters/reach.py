@@ -122,7 +122,7 @@ def measure_reach(adapter: HFCausal, longest: int, reach: Reach, of_config: bool
         lacks = adapter.lacks.keys() | lost.keys() | ({"prefix"} if reach.prefix < LONGEST else set())
         for capability, why in probing.failing_on(adapter, rows, lacks).items():
             lost[capability] = f"in rows of more than {held} tokens {why}"
-        if reach.trace == LONGEST and not {"prefix", "tap"} & (lacks | lost.keys()):
+        if reach.trace == LONGEST and not {"prefix", "hooks"} & (lacks | lost.keys()):
             reach.trace = LONGEST if probing.no_rows_on_a_cache(adapter, rows[-1]) is None else held
         reach.tried = max(reach.tried, length)
         reach.passed = reach.passed if named is None else max(reach.passed, named)

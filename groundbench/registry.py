@@ -47,10 +47,10 @@ def load_testbed(name: str, **options: Any) -> Testbed:
 
 
 def _users_own(path: Path) -> Testbed:
-    from groundbench.tasks.photos import PictureTestbed, is_pictures
+    from groundbench.tasks.photos import PhotoTestbed, is_photo_folder
     from groundbench.tasks.yaml_testbed import load_yaml
 
-    return PictureTestbed(path) if is_pictures(path) else load_yaml(path)
+    return PhotoTestbed(path) if is_photo_folder(path) else load_yaml(path)
 
 
 def testbed_options(name: str) -> frozenset[str]:

@@ -226,7 +226,7 @@ def lost_to_cut(cut: AblationRecord | None) -> tuple[float | None, float | None]
 
 
 def image_gain(result: Result) -> float | None:
-    """Return the gain with pictures: of the run itself, or of its form `image`."""
+    """Return the gain with images: of the run itself, or of its form `image`."""
     view = next((v for v in form_views(result) if v.env_form == "image"), None)
     return None if view is None or view.gain is None else view.gain.mean
 

@@ -30,7 +30,7 @@ class Fault(NamedTuple):
 def find_faults(testbed: Testbed) -> list[Fault]:
     """Return all broken rules of a testbed, in order; empty if it may be used."""
     faults = list(_nouns(testbed))
-    forms = (*testbed.forms, *testbed.joined)
+    forms = (*testbed.forms, *testbed.image_forms)
     names = [f.name for f in forms]
     faults += [Fault(f"form {n!r}", "is there twice") for n in _repeated(names)]
     if testbed.default_form not in names:
@@ -48,7 +48,7 @@ def _nouns(testbed: Testbed) -> Iterator[Fault]:
     for word in _repeated([n.word for n in testbed.nouns]):
         yield Fault(f"noun {word!r}", "is there twice")
     words = [n.word for n in testbed.nouns]
-    forms = (*testbed.forms, *testbed.joined)
+    forms = (*testbed.forms, *testbed.image_forms)
     for targets in dict.fromkeys(tuple(testbed.target_in(n, f) for n in testbed.nouns) for f in forms):
         for target in _repeated(targets):
             same = ", ".join(w for w, t in zip(words, targets, strict=True) if t == target)
@@ -71,7 +71,7 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
         yield Fault(place, f"has two frames {name!r}")
     yield from _frame_counts(testbed, place, nouns, frames)
     prompts: list[tuple[Noun, Prompt]] = []
-    never = testbed.not_mismatched(form)  # in a frame of a noun's own what is no mismatch of it is never shown
+    never = testbed.excluded_pairs(form)  # in a frame of a noun's own what is no mismatch of it is never shown
     for frame in frames:
         for noun in nouns:
             if (noun.word, frame.noun) in never:

@@ -7,7 +7,7 @@ frame_kind: shared              # or per-noun
 nouns: inventory                # the 100 nouns, or a list: of their words, or of
                                 # {word: zebra, category: animals, article: a, plural: zebras}
 default_form: word              # optional: else the first form
-ladder: true                    # optional: the forms are rungs of one ladder, measured together by default
+ladder: true                    # optional: the forms are forms of one ladder, measured together by default
 join: " "                       # optional: what stands between the prompt and the target
 target: "{noun}"                # optional: the word that is asked for; a form may bring its own
 forms:
@@ -59,7 +59,7 @@ class TextTestbed(Testbed):
 
     Args:
         target: the language form, with `{noun}` for the word.
-        ladder: whether the forms are the rungs of one ladder (see `Testbed.ladder`).
+        ladder: whether the forms are the forms of one ladder (see `Testbed.ladder`).
         join: what stands between the prompt and the target.
     """
 

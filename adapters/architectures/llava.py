@@ -63,7 +63,7 @@ def build_llava(
 
     Args:
         options: values of the LLaVA config; `text_config` and `vision_config` name a `model_type` each.
-        pixels: the side to which pictures are scaled, whatever their shape; boxes stay true as fractions.
+        pixels: the side to which images are scaled, whatever their shape; boxes stay true as fractions.
         vision: hub id or folder of an encoder, frozen; None: a new one of `vision_config`, to be trained.
         language: hub id, folder or .gguf file of a language model, frozen; its tokenizer gets `<image>` added, a
             token that is never scored. None: a new one of `text_config`, reading `words`.
@@ -74,7 +74,7 @@ def build_llava(
     encoder = None if vision is None else _encoder(vision)
     config: Any = _vision_config(options) if encoder is None else encoder.config
     if pixels % config.patch_size:
-        raise BadInputError(f"pictures of {pixels} pixels: expected a multiple of the patch size {config.patch_size}")
+        raise BadInputError(f"images of {pixels} pixels: expected a multiple of the patch size {config.patch_size}")
     if language is None:
         tokenizer, model = word_tokenizer(words), None
         text_config = _text_config(options, len(tokenizer))
@@ -144,7 +144,7 @@ def _text_config(options: Mapping[str, Any], vocab_size: int) -> Any:
 def _vision_config(options: Mapping[str, Any]) -> Any:
     if not options.get("vision_config"):
         raise BadInputError(
-            "the preset sees pictures through a pretrained encoder: give one (`--vision`), a DINOv2 hub id or folder"
+            "the preset sees images through a pretrained encoder: give one (`--vision`), a DINOv2 hub id or folder"
         )
     return _config("vision_config", options["vision_config"])
 

@@ -1,4 +1,4 @@
-"""The tap of attention: one function on transformers' AttentionInterface, for all that dispatch through it."""
+"""Hooks of attention: one function on transformers' AttentionInterface, for all that dispatch through it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ CUT_ROWS = 64
 
 
 def register() -> None:
-    """Make the tap known to transformers. The mask must be registered too: without it there is no causal mask."""
-    AttentionInterface.register(NAME, tapped_attention)
+    """Register the hooked attention with transformers, and its mask: without one there is no causal mask."""
+    AttentionInterface.register(NAME, hooked_attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
@@ -37,7 +37,7 @@ def dispatches(module: nn.Module) -> bool:
     return hasattr(sys.modules[type(module).__module__], "ALL_ATTENTION_FUNCTIONS")
 
 
-def tapped_attention(
+def hooked_attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,

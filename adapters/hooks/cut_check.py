@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from groundbench.api.adapter import HeadEdit
 
 if TYPE_CHECKING:
-    from groundbench.adapters.hooks.head_hooks import Tap
+    from groundbench.adapters.hooks.head_hooks import HeadHooks
     from groundbench.adapters.hooks.session import Site
 
 TOLERANCE_FP32, TOLERANCE_HALF = 1e-5, 2e-2
 
 
-def mixed_heads(tap: Tap, call: Callable[[], Any], dtype: torch.dtype) -> str | None:
+def mixed_heads(hooks: HeadHooks, call: Callable[[], Any], dtype: torch.dtype) -> str | None:
     """Cut one head of each class of attention and look at the input of its output projection.
 
     Args:
@@ -33,16 +33,16 @@ def mixed_heads(tap: Tap, call: Callable[[], Any], dtype: torch.dtype) -> str | 
         Why heads cannot be edited one by one; None where they can.
     """
     classes: dict[type, Site] = {}
-    for site in tap.sites:
+    for site in hooks.sites:
         if site.mixer.kind == "attention":
             classes.setdefault(type(site.module), site)
     tolerance = TOLERANCE_FP32 if dtype == torch.float32 else TOLERANCE_HALF
     for site in classes.values():
         name, width = type(site.module).__name__, site.mixer.n_heads * site.mixer.d_head
-        scale = torch.ones(1, tap.sites[-1].columns.stop)
-        whole = _projected(tap, call, site, HeadEdit(scale.clone()), width)
+        scale = torch.ones(1, hooks.sites[-1].columns.stop)
+        whole = _projected(hooks, call, site, HeadEdit(scale.clone()), width)
         scale[0, site.columns.start] = 0.0
-        cut = _projected(tap, call, site, HeadEdit(scale), width)
+        cut = _projected(hooks, call, site, HeadEdit(scale), width)
         if whole is None or cut is None:
             return f"the output projection of {name} does not read one part for each head"
         before, after = (x.float().reshape(*x.shape[:2], site.mixer.n_heads, -1) for x in (whole, cut))
@@ -58,7 +58,7 @@ def mixed_heads(tap: Tap, call: Callable[[], Any], dtype: torch.dtype) -> str | 
     return None
 
 
-def _projected(tap: Tap, call: Callable[[], Any], site: Site, edit: HeadEdit, width: int) -> Tensor | None:
+def _projected(hooks: HeadHooks, call: Callable[[], Any], site: Site, edit: HeadEdit, width: int) -> Tensor | None:
     """Return [B, T, width]: the input of the output projection in the module's first call, the last matrix it calls."""
     seen: list[Tensor] = []
     ended: list[bool] = []
@@ -74,6 +74,6 @@ def _projected(tap: Tap, call: Callable[[], Any], site: Site, edit: HeadEdit, wi
             if isinstance(weight, Tensor) and weight.ndim > 1:
                 stack.callback(part.register_forward_pre_hook(before, with_kwargs=True).remove)
         stack.callback(site.module.register_forward_hook(lambda *_: ended.append(True)).remove)
-        with torch.no_grad(), tap.active(edit):
+        with torch.no_grad(), hooks.active(edit):
             call()
     return seen[-1] if seen else None

@@ -52,7 +52,7 @@ class EagerTrace:
 
 
 def projection(module: nn.Module) -> nn.Module | None:
-    """Return the output projection of an attention module that can be tapped this way, else None."""
+    """Return the output projection of an attention module that can be hooked this way, else None."""
     if not any(hasattr(module, n) for n in HEAD_COUNTS):
         return None
     return next((p for n in PROJECTIONS if isinstance(p := getattr(module, n, None), nn.Module)), None)

@@ -1,4 +1,4 @@
-"""`attach`: find and check a model's mixers; `Tap.active`: record and edit them during a model call."""
+"""`attach`: find and check a model's mixers; `HeadHooks.active`: record and edit them during a model call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from groundbench.api.errors import UnsupportedModelError
 Route = Literal["interface", "eager"]
 
 
-class Tap:
+class HeadHooks:
     """The heads of one model. Outside `active` the model is exactly as it was loaded.
 
     Attributes:
@@ -101,10 +101,10 @@ class Tap:
         selfcheck.check(self._model, self._found, session, untouched, logits.detach())
 
 
-def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> Tap:
-    """Find the mixers of a loaded model and check that what is tapped is what the model computes.
+def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> HeadHooks:
+    """Find the mixers of a loaded model and check that what is hooked is what the model computes.
 
-    Returns a tap with no mixers for a model that has no heads (an LSTM).
+    Returns hooks with no mixers for a model that has no heads (an LSTM).
 
     Args:
         inputs: what the model is called with to try it; by default the ids of `probe_ids`.
@@ -115,17 +115,17 @@ def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> T
     attention.register()
     found = candidates(model)
     if not found:
-        return Tap(model, found, "interface", ())
+        return HeadHooks(model, found, "interface", ())
     inputs = inputs or {"input_ids": probe_ids(model)}
     with torch.no_grad():
         untouched = model(**inputs, use_cache=False, return_dict=True).logits
     route: Route = "interface" if all(attention.dispatches(m) for m in found.attention) else "eager"
     session, logits = _probe(model, found, route, inputs)
     selfcheck.check(model, found, session, untouched, logits)
-    tap = Tap(model, found, route, tuple(session.sites))
+    hooks = HeadHooks(model, found, route, tuple(session.sites))
     if route == "interface":  # elsewhere edits act on the projection's input itself
-        tap.uncut = mixed_heads(tap, lambda: model(**inputs, use_cache=False, return_dict=True), model.dtype)
-    return tap
+        hooks.uncut = mixed_heads(hooks, lambda: model(**inputs, use_cache=False, return_dict=True), model.dtype)
+    return hooks
 
 
 def probe_ids(model: PreTrainedModel, length: int = 7) -> Tensor:
@@ -170,7 +170,7 @@ def _running(model: PreTrainedModel, found: Candidates, route: Route, session: S
 
 @contextmanager
 def _rerouted(owner: PreTrainedModel) -> Iterator[None]:
-    """Send the owner's attention through the tap, and back; a sub-model inside it (a vision tower) is left alone."""
+    """Send the owner's attention through the hooks, and back; a sub-model inside it (a vision tower) is left alone."""
     config = owner.config
     before: dict[str, Any] = {"": config._attn_implementation}
     for name in config.sub_configs:

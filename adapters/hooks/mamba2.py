@@ -1,4 +1,4 @@
-"""The tap of Mamba-2's scan (and of the hybrids that share it): the same data as attention's (protocol §8).
+"""Hooks of Mamba-2's scan (and of the hybrids that share it): the same data as attention's (protocol §8).
 
 y_q = sum_k W_qk x_k + D x_q with W_qk = exp(sum_{k<j<=q} dt_j A) (C_q . B_k) dt_k; x after convolution and SiLU, dt
 after bias, softplus and clamp. Traces hold y before gate and norm; edits act after the gated norm, before out_proj:

@@ -11,14 +11,14 @@ from groundbench.adapters.hooks.session import Session
 from groundbench.api.adapter import Trace
 from groundbench.api.errors import UnsupportedModelError
 
-# Relative to the largest entry: logits tapped against untapped, and weights x values against the mixer's output.
+# Relative to the largest entry: logits hooked against unhooked, and weights x values against the mixer's output.
 LOGITS_FP32, OUTPUT_FP32 = 1e-4, 1e-5
 LOGITS_HALF, OUTPUT_HALF = 5e-2, 2e-2
 # Rows of weights that sum to 1; a family that rounds its own weights to half precision sums to a little more or less.
 ROWS_FP32, ROWS_HALF = 1e-4, 1e-2
 
 
-def check(model: PreTrainedModel, found: Candidates, session: Session, untapped: Tensor, tapped: Tensor) -> None:
+def check(model: PreTrainedModel, found: Candidates, session: Session, unhooked: Tensor, hooked: Tensor) -> None:
     """Compare one traced call with an untouched one.
 
     Raises:
@@ -32,11 +32,11 @@ def check(model: PreTrainedModel, found: Candidates, session: Session, untapped:
             f"{family}: the heads of {missed} cannot be read: it does not call transformers' attention interface"
         )
     full = model.dtype == torch.float32
-    if not torch.isfinite(tapped).all():
-        raise UnsupportedModelError(f"{family}: the tapped model returned NaN or infinite logits")
-    gap = _relative(tapped, untapped)
+    if not torch.isfinite(hooked).all():
+        raise UnsupportedModelError(f"{family}: the hooked model returned NaN or infinite logits")
+    gap = _relative(hooked, unhooked)
     if gap > (LOGITS_FP32 if full else LOGITS_HALF):
-        raise UnsupportedModelError(f"{family}: tapped logits differ from untapped ones by {gap:.1e} of the largest")
+        raise UnsupportedModelError(f"{family}: hooked logits differ from unhooked ones by {gap:.1e} of the largest")
     if len(session.traces) != len(session.sites):
         raise UnsupportedModelError(
             f"{family}: {len(session.sites)} mixers were called, {len(session.traces)} were traced"

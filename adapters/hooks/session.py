@@ -198,7 +198,7 @@ def bound(session: Session) -> Iterator[Session]:
     """Make a session the current one. Raises RuntimeError if another is active that is not `standing`."""
     outer = _current.get()
     if outer is not None and not outer.standing:
-        raise RuntimeError("a tap is already active in this context")
+        raise RuntimeError("hooks are already active in this context")
     token = _current.set(session)
     try:
         yield session

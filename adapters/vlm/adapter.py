@@ -18,7 +18,7 @@ from groundbench.adapters.vlm import bidirectional as ahead
 from groundbench.adapters.vlm import capability_checks as checking
 from groundbench.adapters.vlm import mrope as rope
 from groundbench.adapters.vlm.families import family_of
-from groundbench.adapters.vlm.image_features import Features, Pictures
+from groundbench.adapters.vlm.image_features import Features, ImageInputs
 from groundbench.adapters.vlm.tokenization import ImagePromptEncoder
 from groundbench.api.adapter import Capability, Encoded
 
@@ -31,7 +31,7 @@ class VisionLanguage(HFCausal):
 
     Each image is laid out by the model's own processor and its features are computed once, as a plain call computes
     them; they take the place of the image's tokens in that call. What reads or edits heads sees the language model's
-    only. When it is opened the model reads a small picture both ways; see `checking`.
+    only. When it is opened the model reads a small image both ways; see `checking`.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class VisionLanguage(HFCausal):
         chat: bool = False,
         notes: tuple[str, ...] = (),
         training: dict[str, Any] | None = None,
-        pictures: Pictures | None = None,
+        pictures: ImageInputs | None = None,
     ) -> None:
         self.processor = processor
         self.family = family_of(model.config)
-        self.pictures = pictures or Pictures(processor, model.config, self.family, name)
+        self.pictures = pictures or ImageInputs(processor, model.config, self.family, name)
         self.features = Features(model, self.pictures)
         self.placeholder = int(model.config.image_token_id)
         super().__init__(

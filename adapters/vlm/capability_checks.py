@@ -28,12 +28,12 @@ SIDES = (61, 47)
 
 @dataclass(frozen=True)
 class Speckled:
-    """A picture of seeded noise."""
+    """An image of seeded noise."""
 
-    key: str = "groundbench: a small picture of noise"
+    key: str = "groundbench: a small image of noise"
 
     def load(self) -> Image.Image:
-        """Return the picture in RGB."""
+        """Return the image in RGB."""
         width, height = SIDES
         return Image.frombytes("RGB", SIDES, random.Random(0).randbytes(3 * width * height))
 
@@ -57,12 +57,12 @@ def no_images(adapter: VisionLanguage) -> str | None:
     if failed is not None:
         return f"{family}: {'' if failed.startswith('prompts with') else 'images cannot be read: '}{failed}"
     if not gaps[0] <= adapter.tolerance:
-        return f"{family}: with a picture its logits differ by {gaps[0]:.0e} of the largest from those of a plain call"
+        return f"{family}: with an image its logits differ by {gaps[0]:.0e} of the largest from those of a plain call"
     return None
 
 
 def no_image_prefix(adapter: VisionLanguage) -> str | None:
-    """Return the reason for which the model cannot go on from a cached picture as if it had read all at once."""
+    """Return the reason for which the model cannot go on from a cached image as if it had read all at once."""
     return tried(lambda: _no_image_prefix(adapter))
 
 
@@ -74,7 +74,7 @@ def _no_image_prefix(adapter: VisionLanguage) -> str | None:
     return (
         None
         if gap <= adapter.tolerance
-        else f"going on from a cached picture changes the logits by {gap:.0e} of the largest"
+        else f"going on from a cached image changes the logits by {gap:.0e} of the largest"
     )
 
 
@@ -98,5 +98,5 @@ def plain_inputs(adapter: VisionLanguage) -> dict[str, Tensor]:
 
 
 def _row(adapter: VisionLanguage) -> Encoded:
-    (row,) = adapter.encode([Prompt("a picture", "", "image", (ImageSegment(Speckled()),))])
+    (row,) = adapter.encode([Prompt("an image", "", "image", (ImageSegment(Speckled()),))])
     return replace(row, ids=row.ids + tuple(probe_ids(adapter.model)[0].tolist()))

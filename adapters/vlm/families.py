@@ -68,7 +68,7 @@ class Family:
 
 
 def one_grid(image: Processed) -> tuple[Tile, ...] | None:
-    """Return the patches of one scaled (and perhaps cropped) picture, after a class token where that is kept."""
+    """Return the patches of one scaled (and perhaps cropped) image, after a class token where that is kept."""
     height, width = image.inputs["pixel_values"].shape[-2:]
     patch = getattr(image.processor, "patch_size", None)
     rows, columns = (height // patch, width // patch) if patch else (math.isqrt(image.tokens),) * 2
@@ -167,7 +167,7 @@ def _scaled(image_processor: Any, width: float, height: float) -> tuple[int, int
 
 
 def whole_only(image: Processed) -> tuple[Tile, ...] | None:
-    """Return one square of pooled patches of the whole picture; None where crops were added to it."""
+    """Return one square of pooled patches of the whole image; None where crops were added to it."""
     return one_grid(image) if image.tokens == image.processor.image_seq_length else None
 
 

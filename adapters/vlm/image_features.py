@@ -39,7 +39,7 @@ class Layout:
     grid: tuple[int, ...] | None = None
 
 
-class Pictures:
+class ImageInputs:
     """The images of all prompts of one processor; pixels are made again whenever they are needed."""
 
     def __init__(self, processor: Any, config: Any, family: Family, name: str) -> None:
@@ -111,14 +111,14 @@ class Pictures:
             raise BadInputError(f"{where}: the image {source.key} cannot be read: {error}") from error
         if getattr(image, "mode", None) != "RGB":
             found = getattr(image, "mode", type(image).__name__)
-            raise BadInputError(f"{where}: the image {source.key} is {found}, expected a picture in RGB")
+            raise BadInputError(f"{where}: the image {source.key} is {found}, expected an image in RGB")
         return image
 
 
 class Features:
     """Features of images from tower and projector: [tokens, d] each, the last ones used are kept."""
 
-    def __init__(self, model: PreTrainedModel, pictures: Pictures, most_bytes: int = FEATURE_BYTES) -> None:
+    def __init__(self, model: PreTrainedModel, pictures: ImageInputs, most_bytes: int = FEATURE_BYTES) -> None:
         self._tower = getattr(model, "model", model)
         if not hasattr(self._tower, "get_image_features"):
             raise UnsupportedModelError(f"{pictures.name}: a {model.config.model_type} model gives no image features")

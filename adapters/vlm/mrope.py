@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from groundbench.adapters.vlm.image_features import Pictures
+from groundbench.adapters.vlm.image_features import ImageInputs
 from groundbench.api.adapter import Encoded
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def is_needed(model: PreTrainedModel) -> bool:
 
 
 def positions(
-    model: PreTrainedModel, rows: Sequence[Encoded], placeholder: int, pictures: Pictures, device: torch.device
+    model: PreTrainedModel, rows: Sequence[Encoded], placeholder: int, pictures: ImageInputs, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return [3, B, T] positions of rows of one length, and [B, 1] each next position less the length.
 

@@ -10,7 +10,7 @@ from typing import Any
 from groundbench.adapters.chat_template import chat_opening, date_told
 from groundbench.adapters.tokenization import BosPolicy, NotApartError, Offsets, PromptEncoder, Rendered, joined
 from groundbench.adapters.vlm.families import Family, Tile
-from groundbench.adapters.vlm.image_features import Layout, Pictures
+from groundbench.adapters.vlm.image_features import ImageInputs, Layout
 from groundbench.api.adapter import Encoded, Grid
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import ImageSegment, Prompt
@@ -29,7 +29,7 @@ class ImagePromptEncoder(PromptEncoder):
     def __init__(
         self,
         processor: Any,
-        pictures: Pictures,
+        pictures: ImageInputs,
         family: Family,
         max_length: int,
         name: str,

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 MixerKind = Literal["attention", "ssd"]
 Positions = Literal["all", "last"]
-Capability = Literal["prefix", "hidden", "tap", "edit", "restart"]
+Capability = Literal["prefix", "hidden", "hooks", "edit", "start_at_layer"]
 EDGE = 1e-6
 """Of a patch: how far a box may reach into it by rounding alone."""
 NO_REASON: dict[Capability, str] = {
     "prefix": "its adapter keeps no cache",
     "hidden": "its hidden states, unembedded, do not give its own logits",
-    "tap": "the model has no heads",
+    "hooks": "the model has no heads",
     "edit": "the model has no heads",
-    "restart": "it cannot go on from a layer's saved residual",
+    "start_at_layer": "it cannot go on from a layer's saved residual",
 }
 
 
@@ -58,8 +58,9 @@ class ModelInfo:
     """The facts about a model that are known before anything is measured.
 
     `mixers` is empty for a model without heads (an LSTM): its head results are null, never 0.
-    `capabilities`: `prefix` (a shared prefix can be cached), `hidden` (hidden states), `tap` (head traces),
-    `edit` (head edits; a model with `tap` has it unless `lacks` says why not), `restart` (see `Restartable`).
+    `capabilities`: `prefix` (a shared prefix can be cached), `hidden` (hidden states), `hooks` (head traces),
+    `edit` (head edits; a model with `hooks` has it unless `lacks` says why not),
+    `start_at_layer` (see `StartsAtLayer`).
     `lacks` says why one is missing, see `why_not`.
     """
 
@@ -103,7 +104,7 @@ class ModelInfo:
     @property
     def can_edit(self) -> bool:
         """True if heads can be edited one by one."""
-        return "tap" in self.capabilities and "edit" not in dict(self.lacks)
+        return "hooks" in self.capabilities and "edit" not in dict(self.lacks)
 
     @property
     def longest_cached(self) -> int:
@@ -439,13 +440,13 @@ class Untrainable(Protocol):
 
 
 @runtime_checkable
-class Restartable(Protocol):
+class StartsAtLayer(Protocol):
     """An adapter that can go on from a layer's saved residual: single-head sweeps then skip the layers before.
 
-    Whether the model bears it is its capability `restart`.
+    Whether the model bears it is its capability `start_at_layer`.
     """
 
-    def restart(
+    def start_at_layer(
         self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
     ) -> Tensor:
         """Return last-position logits [B, V] in fp32 of layers `layer` (from 1) to the last.
@@ -463,7 +464,7 @@ class EmbeddingInput(Protocol):
     def forward_from(self, rows: Sequence[Encoded], embedded: Tensor, *, prefix: Prefix | None) -> Forward:
         """As `forward` with `trace`, but with `embedded` [B, T, d] entering the first layer for the new tokens.
 
-        Needs the capability `restart`.
+        Needs the capability `start_at_layer`.
         """
         ...
 

@@ -34,7 +34,7 @@ class EvidenceRecord:
         group: the unit that splits and intervals keep together; by default a hash of the evidence.
         kind: what errors are counted by.
         where: file and line (or record), for messages.
-        image: the evidence where it is a picture.
+        image: the evidence where it is an image.
         candidates, truth: mode A: possible answers, and the number of the true one.
         answer: modes B and C: the given answer.
         wrong: mode B: whether the answer is not supported by the evidence.

@@ -25,7 +25,7 @@ class Question:
     Attributes:
         id: its name, unique in its set.
         kind: what errors are counted by, e.g. `presence-adversarial`, `count`, `conflict`.
-        form: the way the evidence is shown: a rung of the ladder (protocol §13) or `image`.
+        form: the way the evidence is shown: a form of the ladder (protocol §13) or `image`.
         group: the scene or image: the unit that splits and intervals keep together.
         prompt: ends where the answer begins; the evidence is its `EnvSegment` or `ImageSegment`.
         without: the same question with the evidence blank or left out; None where there is no such prompt.

@@ -35,7 +35,7 @@ class Noun:
 
 @dataclass(frozen=True)
 class EnvForm:
-    """A way of showing a noun: one rung of the ladder (protocol §13), e.g. `token`, `word`, `gloss`, `image`.
+    """A way of showing a noun: one form of the ladder (protocol §13), e.g. `token`, `word`, `gloss`, `image`.
 
     Raises:
         BadInputError: the name is none that `form_name_fault` allows.
@@ -66,7 +66,7 @@ def form_name_fault(name: str) -> str | None:
 
 
 class ImageSource(Protocol):
-    """A picture that is made or read only when it is needed."""
+    """An image that is made or read only when it is needed."""
 
     @property
     def key(self) -> str:
@@ -138,7 +138,7 @@ class Prompt:
 
     @property
     def content(self) -> list[list[object]]:
-        """The segments as plain values, for hashes: a picture by its key."""
+        """The segments as plain values, for hashes: an image by its key."""
         return [
             ["image", s.image.key, s.box]
             if isinstance(s, ImageSegment)
@@ -164,9 +164,9 @@ class Testbed(ABC):
     natural_language: bool
     """True if any pretrained model can read the prompts; False if they need a vocabulary of ENV and LAN tokens."""
     ladder: bool = False
-    """True if the forms are the rungs of one ladder (protocol §13): measured together unless some are named."""
-    joined: tuple[EnvForm, ...] = ()
-    """Forms for models that read pictures, measured together with the others. They are no part of `digest`, so that
+    """True if the forms are the forms of one ladder (protocol §13): measured together unless some are named."""
+    image_forms: tuple[EnvForm, ...] = ()
+    """Forms for models that read images, measured together with the others. They are no part of `digest`, so that
     the others' numbers stay comparable with those of models that do not read them; see `form_digest`."""
 
     @abstractmethod
@@ -189,7 +189,7 @@ class Testbed(ABC):
         """Return the nouns left out of this form, with the reason."""
         return {}
 
-    def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
+    def excluded_pairs(self, form: EnvForm) -> frozenset[tuple[str, str]]:
         """Return pairs (noun shown, noun asked for) that are no mismatch though the nouns differ, e.g. synonyms.
 
         In a frame of the noun asked for, the other one is never shown.
@@ -208,7 +208,7 @@ class Testbed(ABC):
 
     def form(self, name: str) -> EnvForm:
         """Return the form of that name. Raises BadInputError."""
-        known = (*self.forms, *self.joined)
+        known = (*self.forms, *self.image_forms)
         for form in known:
             if form.name == name:
                 return form
@@ -250,7 +250,7 @@ class Testbed(ABC):
             env = nouns[0] if frame.noun is None else self.noun(frame.noun)
             shown = self.prompt(frame, env, form)
             parts.append([form.name, frame.id, frame.noun, shown.content])
-        first, pairs = self.frames(form)[0], sorted(self.not_mismatched(form))
+        first, pairs = self.frames(form)[0], sorted(self.excluded_pairs(form))
         shown_in_it = [n for n in nouns if (n.word, first.noun) not in pairs]
         parts.append([[n.word, self.target_in(n, form), self.prompt(first, n, form).content] for n in shown_in_it])
         if pairs:

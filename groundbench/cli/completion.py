@@ -26,7 +26,7 @@ def complete_form(ctx: Any, incomplete: str) -> list[str]:
         bed = load_testbed(str(ctx.params.get("testbed") or "ladder"))
     except (GroundbenchError, OSError):
         return []
-    return [f.name for f in (*bed.forms, *bed.joined) if f.name.startswith(incomplete)]
+    return [f.name for f in (*bed.forms, *bed.image_forms) if f.name.startswith(incomplete)]
 
 
 def complete_preset(incomplete: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The pictures of an image form on one sheet, to look at before anything is measured."""
+"""The images of an image form on one sheet, to look at before anything is measured."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ OTHERS = 5
 
 
 def save_sheet(path: Path, bed: Testbed, form: EnvForm, noun: Noun, frames: list[Frame]) -> None:
-    """Return one row a frame: the noun's picture, then mismatched ones, boxes outlined, what is shown written above.
+    """Return one row a frame: the noun's image, then mismatched ones, boxes outlined, what is shown written above.
 
     Raises:
-        BadInputError: the form shows no pictures, or the file cannot be written.
+        BadInputError: the form shows no images, or the file cannot be written.
     """
     if form.modality != "image":
-        raise BadInputError(f"form {form.name!r} of testbed {bed.name!r} is text; expected a form of pictures")
-    none = bed.not_mismatched(form)
+        raise BadInputError(f"form {form.name!r} of testbed {bed.name!r} is text; expected a form of images")
+    none = bed.excluded_pairs(form)
     others = [n for n in bed.nouns_of(form) if n != noun and (n.word, noun.word) not in none]
     nouns = [noun, *others[:: max(1, len(others) // OTHERS)][:OTHERS]]
     sheet = Image.new("RGB", (len(nouns) * (SIDE + GAP), len(frames) * (SIDE + LINE + GAP)), "white")
@@ -40,7 +40,7 @@ def save_sheet(path: Path, bed: Testbed, form: EnvForm, noun: Noun, frames: list
 
 
 def _outlined(segment: ImageSegment) -> Image.Image:
-    """Return the picture, at most SIDE in width and height, its box in red."""
+    """Return the image, at most SIDE in width and height, its box in red."""
     image = segment.image.load().copy()
     image.thumbnail((SIDE, SIDE))
     if segment.box is not None:

@@ -13,7 +13,7 @@ import typer
 from groundbench.api.errors import BadInputError
 from groundbench.cli.completion import complete_form, complete_testbed
 
-LOADING, SIZE, CAUSE, FALSIFIERS = "Loading the model", "Size", "Heads and ablation", "Falsifiers"
+LOADING, SIZE, CAUSE, NULL_CONTROLS = "Loading the model", "Size", "Heads and ablation", "Null controls"
 
 Model = Annotated[
     str,
@@ -47,7 +47,7 @@ Measures = Annotated[
     typer.Option(
         "--measure",
         help="What to measure: gain, heads, causal, ablation, lens, image; separated by commas, or repeat it.",
-        show_default="gain,heads; of a ladder causal, of pictures image too",
+        show_default="gain,heads; of a ladder also causal, of images also image",
         metavar="WHAT",
     ),
 ]
@@ -184,7 +184,7 @@ CausalFrames = Annotated[
 SwapRings = Annotated[
     str | None,
     typer.Option(
-        help="Of pictures, also exchange so many rings of patches around the object's box, and the whole picture.",
+        help="Of images, also exchange so many rings of patches around the object's box, and the whole image.",
         show_default="the box alone",
         metavar="1,2,…",
         rich_help_panel=CAUSE,
@@ -207,7 +207,7 @@ ShuffleForms = Annotated[
     typer.Option(
         "--shuffle-forms",
         help="Show every noun in another noun's form: the gain must be 0.",
-        rich_help_panel=FALSIFIERS,
+        rich_help_panel=NULL_CONTROLS,
     ),
 ]
 RandomWeights = Annotated[
@@ -215,7 +215,7 @@ RandomWeights = Annotated[
     typer.Option(
         "--random-weights",
         help="The same architecture with random weights, drawn by the seed: the gain must be 0.",
-        rich_help_panel=FALSIFIERS,
+        rich_help_panel=NULL_CONTROLS,
     ),
 ]
 

@@ -85,7 +85,7 @@ class BatchRunner:
             GroundbenchError: one context alone does not fit into memory.
         """
         batches = self.plan.batches
-        arrays = processes.current().spread(batches, self._finished, size=size, advance=advance)
+        arrays = processes.current().map_batches(batches, self._finished, size=size, advance=advance)
         return {
             i: a
             for batch, array in zip(batches, arrays, strict=True)

@@ -249,7 +249,7 @@ def _kept(
 ) -> npt.NDArray[np.bool_] | None:
     """Return [frame, env, target]: what the table holds; None if everything."""
     index = {n.word: i for i, n in enumerate(nouns)}
-    none = [(index[u], index[v]) for u, v in testbed.not_mismatched(form) if u != v and {u, v} <= index.keys()]
+    none = [(index[u], index[v]) for u, v in testbed.excluded_pairs(form) if u != v and {u, v} <= index.keys()]
     keep = None
     if mismatches is not None and mismatches < len(nouns) - 1:
         keep = _sampled(own, len(nouns), mismatches, seed)

@@ -63,7 +63,7 @@ class Processes:
                 raise value
         return [value for _, value in outcomes]
 
-    def spread(
+    def map_batches(
         self,
         batches: Sequence[B],
         run: Callable[[int, B], T],
@@ -122,7 +122,7 @@ def rank() -> int:
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
+def process_group() -> Iterator[Processes]:
     """Split measurements over the processes that a launcher started; over one without a launcher.
 
     Every process must make the same measurements in the same order.

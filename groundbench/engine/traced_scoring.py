@@ -73,5 +73,5 @@ class Traced:
 
 
 def probe_table(adapter: Adapter, contexts: Contexts, batch_tokens: int = PROBE_TOKENS) -> SurprisalTable:
-    """Return one frame of all nouns, scored on the traced path; needs the capability `tap`."""
+    """Return one frame of all nouns, scored on the traced path; needs the capability `hooks`."""
     return score(Traced(adapter), of_frames(contexts, np.array([0])), batch_tokens=min(batch_tokens, PROBE_TOKENS))

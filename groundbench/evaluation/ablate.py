@@ -51,7 +51,7 @@ def ablate(
     chosen = sorted({(int(layer), int(head)) for layer, head in heads})
     index = adapter.info.head_index
     if not index:
-        raise UnsupportedModelError(f"{adapter.info.name}: heads cannot be edited: {adapter.info.why_not('tap')}")
+        raise UnsupportedModelError(f"{adapter.info.name}: heads cannot be edited: {adapter.info.why_not('hooks')}")
     if missing := [name for name in chosen if name not in index]:
         layer, head = missing[0]
         known = f"{adapter.info.n_layers} layers (from 1), at most {max(h for _, h in index) + 1} heads each (from 0)"

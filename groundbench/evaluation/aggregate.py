@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from groundbench.api.errors import BadInputError
 from groundbench.results.run import AblationRecord, HeadsRecord, LensLayer, Regression, Result
 from groundbench.results.trajectory import (
-    AblationSpread,
+    AblationSeedMean,
     Aggregate,
     AggregatePoint,
-    LensSpread,
-    RegressionSpread,
-    Spread,
+    LensSeedMean,
+    RegressionSeedMean,
+    SeedMean,
     Trajectory,
     TrajectoryPoint,
 )
@@ -53,18 +53,18 @@ def aggregate(trajectories: Sequence[Trajectory], *, name: str = "", description
     )
 
 
-def spread(values: Sequence[float | None]) -> Spread | None:
+def spread(values: Sequence[float | None]) -> SeedMean | None:
     """Return a number over seeds; None where no seed has it."""
     known = [v for v in values if v is not None]
     if not known:
         return None
     found = t_interval(known)
-    return Spread.model_validate(
+    return SeedMean.model_validate(
         {"mean": found.value, "ci_low": found.ci_low, "ci_high": found.ci_high, "values": tuple(values)}
     )
 
 
-def among(found: Spread | None, kept: Sequence[bool]) -> Spread | None:
+def among(found: SeedMean | None, kept: Sequence[bool]) -> SeedMean | None:
     """Return the same number over some of the seeds only; `kept` stands in the order of the seeds."""
     return None if found is None else spread([v if k else None for v, k in zip(found.values, kept, strict=True)])
 
@@ -87,7 +87,7 @@ def _refuse_other(first: Result, other: Result) -> None:
 
 
 def _point(step: int, points: Points) -> AggregatePoint:
-    def over(read: Callable[[TrajectoryPoint], object | None], name: str) -> Spread | None:
+    def over(read: Callable[[TrajectoryPoint], object | None], name: str) -> SeedMean | None:
         return spread([None if (record := read(p)) is None else getattr(record, name) for p in points])
 
     return AggregatePoint(
@@ -119,13 +119,13 @@ def _gather(point: TrajectoryPoint) -> HeadsRecord | None:
     return next((h for h in point.result.heads if h.kind == "gather"), None)
 
 
-def _regressions(points: Points) -> tuple[RegressionSpread, ...]:
+def _regressions(points: Points) -> tuple[RegressionSeedMean, ...]:
     found: dict[tuple[str, str, str], list[Regression | None]] = {}
     for i, p in enumerate(points):
         for r in p.result.cooccurrence.regressions if p.result.cooccurrence else ():
             found.setdefault((r.window, r.statistic, r.unit), [None] * len(points))[i] = r
     return tuple(
-        RegressionSpread.model_validate(
+        RegressionSeedMean.model_validate(
             {
                 **dict(zip(("window", "statistic", "unit"), key, strict=True)),
                 "r2_adjusted": spread([None if r is None else r.r2_adjusted for r in records]),
@@ -135,14 +135,14 @@ def _regressions(points: Points) -> tuple[RegressionSpread, ...]:
     )
 
 
-def _ablations(points: Points) -> tuple[AblationSpread, ...]:
+def _ablations(points: Points) -> tuple[AblationSeedMean, ...]:
     found: dict[tuple[str, ...], list[AblationRecord | None]] = {}
     for i, p in enumerate(points):
         for a in p.result.ablations:
             key = (a.kind, a.selection, a.denominator, a.control)
             found.setdefault(key, [None] * len(points))[i] = a
     return tuple(
-        AblationSpread.model_validate(
+        AblationSeedMean.model_validate(
             {
                 **dict(zip(("kind", "selection", "denominator", "control"), key, strict=True)),
                 **{n: spread([None if a is None else getattr(a, n) for a in _cut(records)]) for n in CUT},
@@ -162,17 +162,17 @@ def _cut(records: Sequence[AblationRecord | None]) -> Sequence[AblationRecord | 
     return kept if any(kept) else records
 
 
-def _lens(points: Points) -> tuple[LensSpread, ...]:
+def _lens(points: Points) -> tuple[LensSeedMean, ...]:
     found: dict[int, list[LensLayer | None]] = {}
     for i, p in enumerate(points):
         for row in p.result.lens[0].layers if p.result.lens else ():
             found.setdefault(row.layer, [None] * len(points))[i] = row
 
-    def over(rows: Sequence[LensLayer | None], name: str) -> Spread | None:
+    def over(rows: Sequence[LensLayer | None], name: str) -> SeedMean | None:
         return spread([None if r is None else getattr(r, name) for r in rows])
 
     return tuple(
-        LensSpread(layer=n, **{x: over(rows, x) for x in ("matched", "mismatched", "gain")})
+        LensSeedMean(layer=n, **{x: over(rows, x) for x in ("matched", "mismatched", "gain")})
         for n, rows in sorted(found.items())
         if n >= 1
     )

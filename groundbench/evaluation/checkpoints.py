@@ -130,7 +130,7 @@ def training_curve(folder: Path, steps: int = 400) -> tuple[CurvePoint, ...]:
     return tuple(p for i, p in enumerate(ordered) if i % every == 0 or p.heldout_loss is not None)
 
 
-def spread(checkpoints: list[Checkpoint], most: int) -> list[Checkpoint]:
+def subsample(checkpoints: list[Checkpoint], most: int) -> list[Checkpoint]:
     """Return at most `most` checkpoints, evenly spaced by rank, first and last among them."""
     n = len(checkpoints)
     if n <= most:

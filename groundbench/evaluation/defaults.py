@@ -123,7 +123,7 @@ def protocol_record(options: Options, info: ModelInfo) -> dict[str, JsonValue]:
     """Return the resolved options of the measures asked for, as written into a result's `protocol`."""
     asked, found = set(options.measures or ()), dict[str, JsonValue]()
     found["seed"] = options.seed
-    if {"heads", "ablation", "causal"} & asked and "tap" in info.capabilities:
+    if {"heads", "ablation", "causal"} & asked and "hooks" in info.capabilities:
         heads, cut = options.heads, options.ablation
         found |= {
             "denominator": heads.denominator,
@@ -140,7 +140,7 @@ def protocol_record(options: Options, info: ModelInfo) -> dict[str, JsonValue]:
             "factor": cut.edit.factor,
             "positions": cut.edit.positions,
         }
-    if "causal" in asked and "tap" in info.capabilities:
+    if "causal" in asked and "hooks" in info.capabilities:
         found["causal"] = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(options.causal).items()}
     if options.image.swap_rings:
         found["swap_rings"] = list(options.image.swap_rings)
@@ -163,7 +163,7 @@ def choose_subject(
     at_least: int | None = None,
     forms: Sequence[str] = (),
 ) -> tuple[Adapter, Testbed]:
-    """Return the model and the testbed that are asked for, each in place of its falsifier's where that is asked for.
+    """Return the model and the testbed that are asked for, each in place of its null control's where that is asked for.
 
     Args:
         folder, at_least: of the imported corpus that a checkpoint was trained on, see `choose_testbed`.
@@ -219,7 +219,7 @@ def choose_forms(testbed: Testbed, names: Sequence[str], adapter: Adapter) -> li
     chosen = testbed.forms if names else testbed.default_forms
     if not (names or testbed.ladder):
         return list(chosen)
-    return [*chosen, *(f for f in testbed.joined if unread(adapter, testbed, f) is None)]
+    return [*chosen, *(f for f in testbed.image_forms if unread(adapter, testbed, f) is None)]
 
 
 def unread(adapter: Adapter, testbed: Testbed, form: EnvForm) -> str | None:
@@ -235,14 +235,14 @@ def unread(adapter: Adapter, testbed: Testbed, form: EnvForm) -> str | None:
 
 
 def choose_measures(testbed: Testbed, names: Sequence[str] | None, *, own: bool = False) -> tuple[str, ...]:
-    """Return the measures asked for; by default gain and heads, of a ladder causal too, and of pictures `image`.
+    """Return the measures asked for; by default gain and heads, of a ladder causal too, and of images `image`.
 
     Args:
         own: of a checkpoint that was trained here; of a ladder the published ablation then stands for causal.
     """
     if names is not None:
         return tuple(names)
-    pictured = ("image",) if any(f.modality == "image" for f in (*testbed.forms, *testbed.joined)) else ()
+    pictured = ("image",) if any(f.modality == "image" for f in (*testbed.forms, *testbed.image_forms)) else ()
     return ("gain", "heads", *((("ablation" if own else "causal"),) if testbed.ladder else ()), *pictured)
 
 
@@ -254,5 +254,5 @@ def check_swap_rings(options: Options, forms: Sequence[EnvForm]) -> None:
     names, measures = (", ".join(x) for x in ((f.name for f in forms), options.measures or ()))
     raise BadInputError(
         f"swap_rings is given, but the forms are {names} and the measures {measures}; expected the measure image and a "
-        "form that is a picture"
+        "form that is an image"
     )

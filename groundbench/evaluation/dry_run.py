@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from groundbench.api.adapter import Adapter, Exchangeable, Restartable, Untrainable
+from groundbench.api.adapter import Adapter, Exchangeable, StartsAtLayer, Untrainable
 from groundbench.api.testbed import Testbed
 from groundbench.engine.contexts import Contexts, matched, of_frames
 from groundbench.engine.scoring import dry_plan
@@ -162,7 +162,7 @@ def _heads(p: Planned) -> list[Step]:
     steps = [p.step("heads", f"saliency of every item ({heads.denominator})", n, weight)]
     if isinstance(adapter, Untrainable):
         steps.append(p.step("heads", "the same, untrained", min(n, heads.untrained_items), weight))
-    if isinstance(adapter, Restartable) and {"hidden", "restart"} <= adapter.info.capabilities:
+    if isinstance(adapter, StartsAtLayer) and {"hidden", "start_at_layer"} <= adapter.info.capabilities:
         swept = min(n, resolved(heads.swept_items, "swept_items"))
         rows = adapter.info.n_heads / 2 / p.length  # one token for each head, on average through half of the layers
         steps.append(p.step("heads", f"each of {adapter.info.n_heads} heads alone zeroed", 2 * swept, 1 + rows))

@@ -59,10 +59,10 @@ from groundbench.measures.image.examples import rule_for
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
 from groundbench.results.causal import CausalRecord
+from groundbench.results.image_examples import FOLDER as PICTURES
+from groundbench.results.image_examples import ImageExample, ImageExamples
 from groundbench.results.items import write_items
 from groundbench.results.ladder_score import LadderScore
-from groundbench.results.picture_examples import FOLDER as PICTURES
-from groundbench.results.picture_examples import Picture, Pictures
 from groundbench.results.run import Failure, FormRecord, Result
 from groundbench.results.unknown_words import KEY as UNKNOWN
 from groundbench.util.progress import Progress
@@ -99,21 +99,22 @@ def evaluate(
             all others.
         forms: names of ENV forms, or `("all",)`; by default all of a ladder, else the testbed's default form.
         measures: among gain, heads, causal, ablation, lens, image; by default gain and heads, of a ladder causal too
-            (of our own checkpoints ablation), and of a testbed with pictures image.
+            (of our own checkpoints ablation), and of a testbed with images also image.
         seed: of every sample, draw, half and bootstrap of every measure.
         batch_tokens: token budget of one batch of every pass; changes no number beyond rounding.
         heads, ablation, causal, lens, image: options of single measures; what they leave open depends on the model, see
             `groundbench.evaluation.defaults`, and is recorded in the result's `protocol`.
         out: a run directory: results are written as they come, and an interrupted run goes on from it. Inside
-            `groundbench.engine.distributed.joined` a launcher's processes share the batches and the first one writes.
+            `groundbench.engine.distributed.process_group` a launcher's processes share the batches and the first
+            one writes.
         force: start over where `out` holds another run.
         load: options of loading (dtype, device, quantize, ...), see `groundbench.adapters.huggingface.open_causal`.
         corpus: whose held-out text the tuned lens is trained on; by default the checkpoint's or the testbed's own,
             where there is one. A path says where the imported corpus that a checkpoint was trained on lies now.
         at_least: of a checkpoint trained on an imported corpus, ask for the nouns that it shows and says so often; by
             default the published threshold, 0 for all (protocol §3).
-        shuffle_forms: a falsifier: every noun is shown in another noun's form, so that the gain must be 0.
-        random_weights: a falsifier: the model's architecture with fresh random weights, so that the gain must be 0.
+        shuffle_forms: a null control: every noun is shown in another noun's form, so that the gain must be 0.
+        random_weights: a null control: the model's architecture with fresh random weights, so that the gain must be 0.
 
     Raises:
         BadInputError: model, testbed, form or option is unknown; or `out` holds another run.
@@ -165,9 +166,9 @@ def evaluate_with(
     forms = choose_forms(bed, options.forms, adapter)
     check_swap_rings(options, forms)
     store = open_store(adapter, bed, options, None if out is None else Path(out), force)
-    rungs = measure_forms(adapter, bed, forms, options, store)
-    measured = [r for r in rungs if isinstance(r, Measured)]
-    result = _result(adapter, bed, options, rungs, time.perf_counter() - started)
+    ladder_forms = measure_forms(adapter, bed, forms, options, store)
+    measured = [r for r in ladder_forms if isinstance(r, Measured)]
+    result = _result(adapter, bed, options, ladder_forms, time.perf_counter() - started)
     if out is not None and processes.current().first:
         _write(Path(out), measured, result)
     return result
@@ -179,7 +180,7 @@ def _write(out: Path, measured: Sequence[Measured], result: Result) -> None:
     if salient:
         write_heads(out / "heads.parquet", salient, result)
     if pictures := tuple(p for m in measured for p in m.pictures):
-        Pictures(rule=rule_for(measured[0].pictures or pictures), items=pictures).save(out)
+        ImageExamples(rule=rule_for(measured[0].pictures or pictures), items=pictures).save(out)
     result.save(out / "result.json")
 
 
@@ -193,7 +194,7 @@ class Measured:
     record: FormRecord
     saliency: HeadSaliency | None = None
     failures: tuple[Failure, ...] = ()
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[ImageExample, ...] = ()
     causal: CausalRun | None = None
 
 
@@ -214,20 +215,20 @@ def measure_forms(
         EmptyFormError: none of the forms has two nouns that the model can read.
     """
     reference = Reference(adapter, options.seed)
-    rungs: list[Measured | Unmeasured] = []
+    ladder_forms: list[Measured | Unmeasured] = []
     empty: list[EmptyFormError] = []
     for form in forms:
         try:
-            rungs.append(measure_form(adapter, testbed, form, options, store, reference))
+            ladder_forms.append(measure_form(adapter, testbed, form, options, store, reference))
         except EmptyFormError as error:
             empty.append(error)
             record = FormRecord(
                 env_form=form.name, n_nouns=0, n_items=0, excluded=excluded_nouns(testbed, form, error.left_out)
             )
-            rungs.append(Unmeasured(record, (Failure(where=f"form {form.name}", reason=str(error)),)))
-    if len(empty) == len(rungs):
+            ladder_forms.append(Unmeasured(record, (Failure(where=f"form {form.name}", reason=str(error)),)))
+    if len(empty) == len(ladder_forms):
         raise empty[0]
-    return rungs
+    return ladder_forms
 
 
 def measure_form(
@@ -308,11 +309,11 @@ def run_key(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, o
 
 
 def _result(
-    adapter: Adapter, testbed: Testbed, options: Options, rungs: Sequence[Measured | Unmeasured], seconds: float
+    adapter: Adapter, testbed: Testbed, options: Options, ladder_forms: Sequence[Measured | Unmeasured], seconds: float
 ) -> Result:
-    measured = [r for r in rungs if isinstance(r, Measured)]
+    measured = [r for r in ladder_forms if isinstance(r, Measured)]
     head = measured[0]
-    records = (head.record, *(r.record for r in rungs if r is not head))
+    records = (head.record, *(r.record for r in ladder_forms if r is not head))
     return Result(
         model=model_record(adapter.info),
         testbed=testbed_record(testbed, head.contexts),
@@ -320,20 +321,20 @@ def _result(
         head_forms=head_forms(records) if len(records) > 1 else (),
         causal=_causes(adapter, options, measured),
         copy_corrected=copy_corrected([m.table for m in measured]),
-        ladder_score=_ladder_score(testbed, rungs, options.seed),
-        failures=tuple(dict.fromkeys(f for r in rungs for f in r.failures)),
+        ladder_score=_ladder_score(testbed, ladder_forms, options.seed),
+        failures=tuple(dict.fromkeys(f for r in ladder_forms for f in r.failures)),
         protocol=_protocol(adapter, testbed, options) | _null_controls(adapter, testbed) | _unknown(adapter, measured),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
     )
 
 
-def _ladder_score(testbed: Testbed, rungs: Sequence[Measured | Unmeasured], seed: int) -> LadderScore | None:
+def _ladder_score(testbed: Testbed, ladder_forms: Sequence[Measured | Unmeasured], seed: int) -> LadderScore | None:
     """Return the ladder score of a ladder, with the forms that were not measured named; None of other testbeds."""
     if not testbed.ladder:
         return None
-    tables = [r.table for r in rungs if isinstance(r, Measured)]
+    tables = [r.table for r in ladder_forms if isinstance(r, Measured)]
     measured = {t.form for t in tables}
-    empty = {r.record.env_form: "fewer than two nouns can be read" for r in rungs if isinstance(r, Unmeasured)}
+    empty = {r.record.env_form: "fewer than two nouns can be read" for r in ladder_forms if isinstance(r, Unmeasured)}
     rest = {f.name: empty.get(f.name, "not measured") for f in testbed.forms if f.name not in measured}
     return ladder_score(tables, unmeasured=rest, seed=seed)
 
@@ -351,7 +352,7 @@ def _causes(adapter: Adapter, options: Options, measured: Sequence[Measured]) ->
 
 
 def _null_controls(adapter: Adapter, testbed: Testbed) -> dict[str, JsonValue]:
-    """Return the falsifiers that this run is of; nothing where it is none."""
+    """Return the null controls that this run is of; nothing where it is none."""
     found: list[JsonValue] = ["shuffle-forms"] if isinstance(testbed, ShuffledForms) else []
     if adapter.info.name.endswith(" (untrained)"):  # as every adapter names what `untrained` makes
         found.append("random-weights")
@@ -392,4 +393,4 @@ def _skipped(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, 
     """Return the forms that joined the testbed and were left out, with the reason."""
     if options.forms and "all" not in options.forms:
         return {}
-    return {f.name: why for f in testbed.joined if (why := unread(adapter, testbed, f)) is not None}
+    return {f.name: why for f in testbed.image_forms if (why := unread(adapter, testbed, f)) is not None}

@@ -24,7 +24,7 @@ from groundbench.measures.heads.measure import Reference, read_saliency, salienc
 from groundbench.measures.heads.measure import measure as measure_heads
 from groundbench.measures.image.measure import measure as measure_image
 from groundbench.measures.lens.measure import measure as measure_lens
-from groundbench.results.picture_examples import Picture
+from groundbench.results.image_examples import ImageExample
 from groundbench.results.run import Failure
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class FormRun:
     options: Options
     reference: Reference
     heads_read: bool
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[ImageExample, ...] = ()
     causal: CausalRun | None = None
     failures: list[Failure] = field(default_factory=list)
 
@@ -125,9 +125,9 @@ def _image(run: FormRun) -> Fields:
 
 MEASURES: dict[str, Measure] = {
     "gain": Measure(_gain),
-    "heads": Measure(_heads, needs="tap", reads_heads=True),
-    "causal": Measure(_causal, needs="tap", reads_heads=True),
-    "ablation": Measure(_ablation, needs="tap", reads_heads=True),
+    "heads": Measure(_heads, needs="hooks", reads_heads=True),
+    "causal": Measure(_causal, needs="hooks", reads_heads=True),
+    "ablation": Measure(_ablation, needs="hooks", reads_heads=True),
     "lens": Measure(_lens, needs="hidden"),
     "image": Measure(_image, reads_heads=True, images_only=True),
 }

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from groundbench.api.adapter import Adapter, Capability, Encoded, HeadEdit, Restartable
+from groundbench.api.adapter import Adapter, Capability, Encoded, HeadEdit, StartsAtLayer
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine.contexts import Contexts, build_contexts
 from groundbench.measures.heads.single_heads import lacking
@@ -71,8 +71,8 @@ def _reach(adapter: Adapter) -> str:
 
 
 def _heads(adapter: Adapter, row: Encoded) -> Ability:
-    if "tap" not in adapter.info.capabilities:
-        return Ability("heads", False, f"their results are null: {adapter.info.why_not('tap')}")
+    if "hooks" not in adapter.info.capabilities:
+        return Ability("heads", False, f"their results are null: {adapter.info.why_not('hooks')}")
     traces = adapter.forward([row], trace=True).traces
     kinds = sorted({t.mixer.kind for t in traces})
     layers = len({t.mixer.layer for t in traces})
@@ -82,7 +82,7 @@ def _heads(adapter: Adapter, row: Encoded) -> Ability:
 
 def _ablation(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
     if not adapter.info.can_edit:
-        lacks: Capability = "edit" if "tap" in adapter.info.capabilities else "tap"
+        lacks: Capability = "edit" if "hooks" in adapter.info.capabilities else "hooks"
         return Ability("ablation", False, f"heads cannot be edited: {adapter.info.why_not(lacks)}")
     scale = torch.ones(1, adapter.info.n_heads, device=logits.device)
     same = _change(adapter, row, logits, scale)
@@ -97,12 +97,12 @@ def _ablation(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
 def _sweep(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
     """Sweep single heads from the edited layer on: here from the middle one, with nothing edited."""
     missing = lacking(adapter.info)
-    if missing or not isinstance(adapter, Restartable):
-        why = adapter.info.why_not(missing[0] if missing else "restart")
+    if missing or not isinstance(adapter, StartsAtLayer):
+        why = adapter.info.why_not(missing[0] if missing else "start_at_layer")
         return Ability("single heads", False, f"what each head does alone is null: {why}")
     layer = 1 + adapter.info.n_layers // 2
     residual = adapter.forward([row], hidden=[layer - 1]).hidden[layer - 1]
-    gap = _relative(adapter.restart([row], residual, layer, prefix=None, edit=None), logits)
+    gap = _relative(adapter.start_at_layer([row], residual, layer, prefix=None, edit=None), logits)
     return Ability("single heads", gap < UNCHANGED, f"going on from layer {layer} differs from the model by {gap:.0e}")
 
 

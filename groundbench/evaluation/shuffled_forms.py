@@ -1,4 +1,4 @@
-"""The falsifier of an ENV form: every noun is shown in another noun's form, so nothing that is shown is asked for."""
+"""The null control of an ENV form: every noun is shown in another's form, so nothing that is shown is asked for."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ShuffledForms(Testbed):
         self.name, self.version = f"{inner.name}-shuffled", inner.version
         self.nouns, self.forms, self.default_form = inner.nouns, inner.forms, inner.default_form
         self.frame_kind, self.natural_language = inner.frame_kind, inner.natural_language
-        self.ladder, self.joined = inner.ladder, inner.joined
-        every = (*inner.forms, *inner.joined)
-        self._shown_as = {f.name: _derangement(inner.nouns_of(f), f, inner.not_mismatched(f), seed) for f in every}
+        self.ladder, self.image_forms = inner.ladder, inner.image_forms
+        every = (*inner.forms, *inner.image_forms)
+        self._shown_as = {f.name: _derangement(inner.nouns_of(f), f, inner.excluded_pairs(f), seed) for f in every}
 
     def shown_as(self, noun: Noun, form: EnvForm) -> Noun:
         """Return the noun whose form is shown instead. Raises KeyError if the noun has no such form."""
@@ -57,11 +57,11 @@ class ShuffledForms(Testbed):
         """Return the nouns that the form leaves out."""
         return self.inner.excluded(form)
 
-    def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
+    def excluded_pairs(self, form: EnvForm) -> frozenset[tuple[str, str]]:
         """Return the pairs in which the noun asked for is truly shown, or what is shown is no mismatch for it."""
         shown_as = self._shown_as[form.name]
         truly = frozenset((env, shown.word) for env, shown in shown_as.items())
-        none = self.inner.not_mismatched(form)
+        none = self.inner.excluded_pairs(form)
         return truly | {(env, asked) for env, s in shown_as.items() for shown, asked in none if shown == s.word}
 
     def identity(self) -> dict[str, object]:

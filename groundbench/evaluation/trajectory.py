@@ -9,7 +9,7 @@ from typing import Any
 
 from groundbench.api.adapter import Adapter
 from groundbench.api.testbed import Testbed
-from groundbench.evaluation.checkpoints import Checkpoint, find_checkpoints, hub_checkpoints, spread, training_curve
+from groundbench.evaluation.checkpoints import Checkpoint, find_checkpoints, hub_checkpoints, subsample, training_curve
 from groundbench.evaluation.defaults import choose_testbed
 from groundbench.evaluation.evaluate import evaluate_with
 from groundbench.evaluation.finished import finished, measurement_key, note_finished
@@ -30,7 +30,7 @@ class TrajectoryOptions(Options):
     """The measures along a training run: the options of one run, and of which checkpoints.
 
     Attributes:
-        measures: `image` is left out where the testbed shows no pictures.
+        measures: `image` is left out where the testbed shows no images.
         corpus: where the imported corpus that the run was trained on lies now, if not where it lay.
         points: at most this many checkpoints, evenly spaced; all if None.
         costly_points: at most this many of them get the costly measures.
@@ -78,9 +78,9 @@ def trajectory(
     options = options or TrajectoryOptions()
     on_hub = "@" in str(checkpoints) and not Path(checkpoints).exists()
     found = hub_checkpoints(str(checkpoints)) if on_hub else find_checkpoints(Path(checkpoints))
-    chosen = found if options.points is None else spread(found, options.points)
+    chosen = found if options.points is None else subsample(found, options.points)
     later = [c for c in chosen if c.step > 0] or chosen  # an untrained model has nothing to cut
-    costly = {c.step for c in spread(later, options.costly_points)}
+    costly = {c.step for c in subsample(later, options.costly_points)}
     trained = Trained(chosen[-1].training, options.corpus, options.at_least)
     run = _Run(_testbed(testbed, chosen[-1], trained, options), trained, Path(out), options, force)
     pictured = any(f.modality == "image" for f in run.bed.forms)

@@ -8,7 +8,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.report.pages import render_run, render_trajectories
 from groundbench.report.sections.images import Gallery
 from groundbench.report.seeds_page import render_seeds
-from groundbench.results.picture_examples import FOLDER, Pictures
+from groundbench.results.image_examples import FOLDER, ImageExamples
 from groundbench.results.run import Result
 from groundbench.results.trajectory import AGGREGATE, FILE_NAME, Aggregate, Trajectory
 
@@ -36,8 +36,8 @@ def page_of(directory: Path) -> str:
 
 
 def _gallery(directory: Path) -> Gallery | None:
-    """Return the pictures that a run kept, with their files."""
-    pictures = Pictures.load(directory)
+    """Return the images that a run kept, with their files."""
+    pictures = ImageExamples.load(directory)
     if pictures is None:
         return None
     paths = {p.file: directory / FOLDER / p.file for p in pictures.items}

@@ -48,7 +48,7 @@ def stylesheet() -> Markup:
 def render_run(result: Result, gallery: picture.Gallery | None = None) -> str:
     """Return one run as a self-contained HTML page: the gain first, then the evidence, then how it was measured.
 
-    `gallery`: the pictures that the run kept, if any. Sections that were not measured say so. Every string of the
+    `gallery`: the images that the run kept, if any. Sections that were not measured say so. Every string of the
     result is escaped.
     """
     return _render(

@@ -97,7 +97,7 @@ class MentionRecord(Record):
     Attributes:
         absent: the probability that what is named next is not there, among all candidates; CHAIR counts the objects of
             written captions. `without`, `mismatched`: the same on blank evidence and on other evidence. `lowered`: how
-            far it is below that on other evidence, picture by picture.
+            far it is below that on other evidence, image by image.
         any_absent: how often one of the `named` likeliest is not there; of fewer, where fewer things are there.
         chance: `absent` of a model to which all candidates are equally likely.
         candidates, there: the mean number of candidates, and of those that are there; `unreadable`: of candidates left

@@ -91,7 +91,7 @@ class Trajectory(Record):
         return read_record(cls, path, FILE_NAME, f"file; expected a {FILE_NAME} or its directory")
 
 
-class Spread(Record):
+class SeedMean(Record):
     """One number over seeds: its mean, and the two-sided 95 % t-interval over seeds (null with one seed).
 
     `values` stand in the order of the aggregate's `seeds`; null where a seed has none.
@@ -103,16 +103,16 @@ class Spread(Record):
     values: tuple[float | None, ...]
 
 
-class LensSpread(Record):
+class LensSeedMean(Record):
     """The first lens of each seed at one layer: matched and mismatched surprisal and their difference, in nats."""
 
     layer: int = Field(ge=1)
-    matched: Spread | None = None
-    mismatched: Spread | None = None
-    gain: Spread | None = None
+    matched: SeedMean | None = None
+    mismatched: SeedMean | None = None
+    gain: SeedMean | None = None
 
 
-class AblationSpread(Record):
+class AblationSeedMean(Record):
     """One kind of ablation over seeds; fields as in `AblationRecord`, p-values by seed.
 
     Where heads were cut in some of the seeds, all means are over these.
@@ -122,13 +122,13 @@ class AblationSpread(Record):
     selection: Selection
     denominator: Denominator
     control: Control
-    n_heads: Spread | None = None
-    original: Spread | None = None
-    ablated: Spread | None = None
-    control_mean: Spread | None = None
-    gain_original: Spread | None = None
-    gain_ablated: Spread | None = None
-    gain_control: Spread | None = None
+    n_heads: SeedMean | None = None
+    original: SeedMean | None = None
+    ablated: SeedMean | None = None
+    control_mean: SeedMean | None = None
+    gain_original: SeedMean | None = None
+    gain_ablated: SeedMean | None = None
+    gain_control: SeedMean | None = None
     p_cluster: tuple[float | None, ...] = ()
     p_draws: tuple[float | None, ...] = ()
     p_rank: tuple[float | None, ...] = ()
@@ -139,13 +139,13 @@ class AblationSpread(Record):
         return () if self.ablated is None else tuple(v is not None for v in self.ablated.values)
 
 
-class RegressionSpread(Record):
+class RegressionSeedMean(Record):
     """Adjusted R² of one regression on co-occurrence (protocol §7), over seeds."""
 
     window: Literal["chunk", "utterances"]
     statistic: Literal["log-count", "pmi"]
     unit: Literal["noun", "pair"]
-    r2_adjusted: Spread | None = None
+    r2_adjusted: SeedMean | None = None
 
 
 class AggregatePoint(Record):
@@ -153,29 +153,29 @@ class AggregatePoint(Record):
     `gather_heads`: of the first gather rule."""
 
     step: int = Field(ge=0)
-    tokens: Spread | None = None
-    train_loss: Spread | None = None
-    heldout_loss: Spread | None = None
-    gain: Spread | None = None
-    matched: Spread | None = None
-    mismatched: Spread | None = None
-    same_category: Spread | None = None
-    heads: Spread | None = None
-    null_heads: Spread | None = None
-    untrained_heads: Spread | None = None
-    mean_layer: Spread | None = None
-    gather_heads: Spread | None = None
-    gain_variance: Spread | None = None
-    regressions: tuple[RegressionSpread, ...] = ()
-    ablations: tuple[AblationSpread, ...] = ()
-    lens: tuple[LensSpread, ...] = ()
+    tokens: SeedMean | None = None
+    train_loss: SeedMean | None = None
+    heldout_loss: SeedMean | None = None
+    gain: SeedMean | None = None
+    matched: SeedMean | None = None
+    mismatched: SeedMean | None = None
+    same_category: SeedMean | None = None
+    heads: SeedMean | None = None
+    null_heads: SeedMean | None = None
+    untrained_heads: SeedMean | None = None
+    mean_layer: SeedMean | None = None
+    gather_heads: SeedMean | None = None
+    gain_variance: SeedMean | None = None
+    regressions: tuple[RegressionSeedMean, ...] = ()
+    ablations: tuple[AblationSeedMean, ...] = ()
+    lens: tuple[LensSeedMean, ...] = ()
 
 
 class Aggregate(Record):
     """Several seeds of one model on one testbed, step by step (protocol §5: t-intervals over seeds).
 
     Attributes:
-        seeds: in rising order; every `Spread` holds its values in this order.
+        seeds: in rising order; every `SeedMean` holds its values in this order.
         testbed: of the first seed's last checkpoint; `n_layers` (of those with heads), `parameters`: of the model.
         points: the steps that every seed has.
     """

@@ -14,7 +14,7 @@ class UnknownWords(Record):
 
     Attributes:
         prompts, of_prompts: matched prompts that hold such a word, of all of the form.
-        words, of_words: such words, of all words (tokens of the text; pictures aside) of these prompts.
+        words, of_words: such words, of all words (tokens of the text; images aside) of these prompts.
     """
 
     prompts: int = Field(ge=0)

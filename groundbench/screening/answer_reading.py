@@ -177,7 +177,7 @@ def read_answer(adapter: Adapter, given: GivenAnswer, wanted: Wanted | None = No
     if "hidden" not in info.capabilities:
         return _by_prefixes(adapter, given, wanted)
     layers = _layers(adapter, wanted)
-    heads = wanted.heads and "tap" in info.capabilities
+    heads = wanted.heads and "hooks" in info.capabilities
     full = _with_answer(given.row, given.target)
     mlp = heads and wanted.mlp and wanted.lens and isinstance(adapter, FeedForwardReadable)
     with torch.set_grad_enabled(heads):

@@ -51,9 +51,9 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
     adapter.forward(rows)
     per_token = (time.perf_counter() - started) / (len(rows) * len(rows[0]))
     strong = options.strengthen
-    tapped = "tap" in adapter.info.capabilities
-    watched = tapped and any(s.needs == "heads" for s in options.chosen)
-    detected = tapped and not options.heads and (watched or strong is not None)
+    hooked = "hooks" in adapter.info.capabilities
+    watched = hooked and any(s.needs == "heads" for s in options.chosen)
+    detected = hooked and not options.heads and (watched or strong is not None)
     passes = 0 if strong is None else len(strong.factors) * len(splits.fit) + (1 + strong.draws) * len(splits.test)
     return ScreenPlan(
         questions=len(asked.questions),
@@ -80,7 +80,7 @@ def plan_answers(adapter: Adapter, found: RecordSet, options: ScreenOptions) -> 
     started = time.perf_counter()
     read_set(adapter, [given.answers[middle]], wanted, None)
     per_token = (time.perf_counter() - started) / tokens[middle]
-    traced = len(given.answers) if wanted.heads and "tap" in adapter.info.capabilities else 0
+    traced = len(given.answers) if wanted.heads and "hooks" in adapter.info.capabilities else 0
     return ScreenPlan(
         questions=len(given.records),
         groups=len({r.group for r in given.records}),

@@ -176,17 +176,17 @@ def _add(found: AnswerRisks, name: str, tokens: list[Floats | None], readings: S
 def _why(signal: Signal, watched: Watched) -> str:
     info = watched.info
     if signal.name in ("svar", "internal-confidence", "glsim"):
-        return "no record has a picture"
-    if signal.name.startswith("heads-") and info.n_heads and "tap" in info.capabilities:
+        return "no record has an image"
+    if signal.name.startswith("heads-") and info.n_heads and "hooks" in info.capabilities:
         return "no aggregate head was detected"
-    if signal.name == "sink" and "tap" in info.capabilities and not watched.induction.any():
+    if signal.name == "sink" and "hooks" in info.capabilities and not watched.induction.any():
         return "no induction head was found"
-    if signal.name == "sink" and "tap" in info.capabilities:
+    if signal.name == "sink" and "hooks" in info.capabilities:
         return "the induction heads have no attention sink on the first token"
-    if signal.name in FITTED and "tap" in info.capabilities:
+    if signal.name in FITTED and "hooks" in info.capabilities:
         return "too few answers to fit on, or answers of one token"
-    if signal.name in MEASURED_BY["heads"] and "tap" not in info.capabilities:
-        return f"{info.name}: {info.why_not('tap')}"
+    if signal.name in MEASURED_BY["heads"] and "hooks" not in info.capabilities:
+        return f"{info.name}: {info.why_not('hooks')}"
     if signal.name in MEASURED_BY["lens"] and "hidden" not in info.capabilities:
         return f"{info.name}: {info.why_not('hidden')}"
     if signal.name in MEASURED_BY["other"]:

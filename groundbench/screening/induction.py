@@ -36,6 +36,6 @@ def induction_scores(adapter: Adapter, seed: int = 0, rows: int = 4) -> npt.NDAr
 
 def induction_heads(adapter: Adapter, seed: int = 0) -> Bools:
     """Return [heads] which heads are induction heads; none in a model whose heads cannot be read."""
-    if "tap" not in adapter.info.capabilities:
+    if "hooks" not in adapter.info.capabilities:
         return np.zeros(adapter.info.n_heads, dtype=bool)
     return induction_scores(adapter, seed) >= MIN_SCORE

@@ -168,8 +168,8 @@ def _heads(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
     if not wanted and run.options.strengthen is None:
         return None, {}
     info = run.adapter.info
-    if "tap" not in info.capabilities:
-        return None, _unmeasured(run, wanted, f"{info.name}: {info.why_not('tap')}")
+    if "hooks" not in info.capabilities:
+        return None, _unmeasured(run, wanted, f"{info.name}: {info.why_not('hooks')}")
     heads = _used(run)
     if not heads.heads:
         return heads, _unmeasured(run, wanted, f"no head was detected in half of {heads.n_items} questions")

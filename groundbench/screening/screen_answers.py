@@ -123,7 +123,7 @@ def _heads(
 ) -> tuple[HeadsUsed | None, Watched]:
     """Return the model's aggregate heads, detected in right answers of the split `detect`, and its induction heads."""
     info = adapter.info
-    if "tap" not in info.capabilities:
+    if "hooks" not in info.capabilities:
         none = np.zeros(info.n_heads, dtype=bool)
         return None, Watched(info, none, none)
     induction = induction_heads(adapter, options.seed)

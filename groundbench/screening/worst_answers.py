@@ -89,7 +89,7 @@ def sentences(text: str) -> list[str]:
 def carrying_sentence(adapter: Adapter, record: EvidenceRecord, given: GivenAnswer) -> tuple[str | None, float | None]:
     """Return the sentence of the evidence without which the answer's log-probability falls most, and by how many nats.
 
-    One pass for each sentence; None where there is one sentence, a picture, or none whose absence lowers it.
+    One pass for each sentence; None where there is one sentence, an image, or none whose absence lowers it.
     """
     from dataclasses import replace
 

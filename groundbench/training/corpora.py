@@ -13,7 +13,7 @@ from typing import Any, cast
 from groundbench.api.errors import BadInputError
 from groundbench.registry import TASKS
 from groundbench.tasks.corpora import ImportedCorpus, is_corpus
-from groundbench.training.corpus import Corpus, PictureCorpus
+from groundbench.training.corpus import Corpus, ImageCorpus
 from groundbench.training.presets import Preset
 
 SHUFFLED = "shuffled"
@@ -24,7 +24,7 @@ def default_corpus(preset: Preset) -> str:
     return preset.corpus or "childworld"
 
 
-def load_corpus(name: str, **options: Any) -> Corpus | PictureCorpus:
+def load_corpus(name: str, **options: Any) -> Corpus | ImageCorpus:
     """Return the training corpus of the testbed of that name, or the imported corpus in that folder.
 
     `NAME:shuffled` is short for `shuffle_env=True`: the null corpus, in which what is shown says nothing of what is
@@ -57,8 +57,8 @@ def load_corpus(name: str, **options: Any) -> Corpus | PictureCorpus:
     return _made(make, name, given)
 
 
-def _made(make: Callable[..., Any], name: str, options: dict[str, Any], **fixed: Any) -> Corpus | PictureCorpus:
+def _made(make: Callable[..., Any], name: str, options: dict[str, Any], **fixed: Any) -> Corpus | ImageCorpus:
     for key in options:
         if key in fixed or key not in inspect.signature(make).parameters:
             raise BadInputError(f"corpus {name}: it has no option {key!r}")
-    return cast(Corpus | PictureCorpus, make(**fixed, **options))
+    return cast(Corpus | ImageCorpus, make(**fixed, **options))

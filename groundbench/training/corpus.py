@@ -45,8 +45,8 @@ class Corpus(Protocol):
 
 
 @runtime_checkable
-class PictureCorpus(Protocol):
-    """Pictures, each with a dialogue about it (protocol §2.3); number i below `len` is trained on."""
+class ImageCorpus(Protocol):
+    """ImageInput, each with a dialogue about it (protocol §2.3); number i below `len` is trained on."""
 
     @property
     def name(self) -> str:
@@ -54,15 +54,15 @@ class PictureCorpus(Protocol):
         ...
 
     def identity(self) -> dict[str, object]:
-        """Return the options that decide pictures and dialogues, as JSON values."""
+        """Return the options that decide images and dialogues, as JSON values."""
         ...
 
     def __len__(self) -> int:
-        """Count pictures there are to train on."""
+        """Count images there are to train on."""
         ...
 
     def picture(self, i: int) -> ImageSource:
-        """Return the picture of dialogue i."""
+        """Return the image of dialogue i."""
         ...
 
     def turns(self, i: int) -> Sequence[str]:

@@ -38,16 +38,16 @@ def default_cache() -> Path:
     return (Path(home) if home else Path.home() / ".cache") / "groundbench" / "pictures"
 
 
-class PictureCache:
-    """One array of `shape` in fp16 for each picture, under everything that decides it.
+class ImageFeatureCache:
+    """One array of `shape` in fp16 for each image, under everything that decides it.
 
     FOLDER/<hash of `about`>/about.json   encoder, layer, preprocessing
-    .../keys.bin, values.f16              a picture's key and its array, in the order in which they were computed
+    .../keys.bin, values.f16              an image's key and its array, in the order in which they were computed
 
-    A run that is killed while it computes loses at most one block of pictures; runs side by side wait for each other.
+    A run that is killed while it computes loses at most one block of images; runs side by side wait for each other.
 
     Args:
-        about: what decides an array besides the picture, as JSON values.
+        about: what decides an array besides the image, as JSON values.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, ...], about: Mapping[str, object]) -> None:
@@ -60,10 +60,10 @@ class PictureCache:
         self._map: Values | None = None
 
     def fill(self, pictures: Sequence[ImageSource], encode: Callable[[list[Image]], npt.NDArray[Any]]) -> None:
-        """Compute the arrays of the pictures that have none yet.
+        """Compute the arrays of the images that have none yet.
 
         Args:
-            encode: RGB pictures to arrays [n, *shape].
+            encode: RGB images to arrays [n, *shape].
 
         Raises:
             GroundbenchError: an array is not finite in fp16, or the disk is full.
@@ -91,7 +91,7 @@ class PictureCache:
         self._map = None
 
     def rows(self, pictures: Sequence[ImageSource]) -> npt.NDArray[np.int64]:
-        """Return [n] where the pictures' arrays stand. Raises KeyError for one that `fill` was never given."""
+        """Return [n] where the images' arrays stand. Raises KeyError for one that `fill` was never given."""
         return np.array([self._row[_key(p)] for p in pictures], dtype=np.int64)
 
     def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -101,7 +101,7 @@ class PictureCache:
         return self._map[rows].astype(np.float32)
 
     def _trim(self) -> dict[bytes, int]:
-        """Drop what a kill left half written; where each picture stands."""
+        """Drop what a kill left half written; where each image stands."""
         data = self._keys.read_bytes() if self._keys.exists() else b""
         size = self._values.stat().st_size if self._values.exists() else 0
         n = min(len(data) // KEY_BYTES, size // self._record)
@@ -114,7 +114,7 @@ class PictureCache:
         with np.errstate(over="ignore"):
             found: Values = np.ascontiguousarray(arrays, dtype=np.float16)
         if found.shape != (n, *self.shape):
-            raise GroundbenchError(f"{self.folder}: arrays {found.shape} for {n} pictures; expected {self.shape} each")
+            raise GroundbenchError(f"{self.folder}: arrays {found.shape} for {n} images; expected {self.shape} each")
         if not np.isfinite(found).all():
             raise GroundbenchError(f"{self.folder}: the encoder's output is not finite in half precision")
         return found
@@ -139,7 +139,7 @@ def _blocks(n: int) -> Iterator[tuple[int, Callable[[int], None]]]:
         nonlocal spoke
         if not sys.stderr.isatty() and time.monotonic() - spoke >= QUIET_SECONDS:
             spoke = time.monotonic()
-            print(f"pictures: {done}/{n} encoded", file=sys.stderr)
+            print(f"images: {done}/{n} encoded", file=sys.stderr)
 
     for start in range(0, n, BLOCK):
         yield start, tell

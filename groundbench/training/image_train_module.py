@@ -1,4 +1,4 @@
-"""Learning from pictures: a LLaVA-architecture model on dialogues, each after its picture's patches (protocol §2.3)."""
+"""Learning from images: a LLaVA-architecture model on dialogues, each after its image's patches (protocol §2.3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transformers.core_model_loading import revert_weight_conversion
 
 from groundbench.adapters.architectures.llava import UNK, build_llava, source_fingerprint
 from groundbench.api.errors import BadInputError
-from groundbench.training.feature_cache import PictureCache, default_cache
+from groundbench.training.feature_cache import ImageFeatureCache, default_cache
 from groundbench.training.objective import Batch, NextTokenLoss, n_targets, to_batch
 from groundbench.training.partial_checkpoints import save_in_two
 from groundbench.training.whitening import whitening
@@ -23,17 +23,17 @@ from groundbench.training.whitening import whitening
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration
 
-    from groundbench.training.corpus import PictureCorpus, Tokens
+    from groundbench.training.corpus import ImageCorpus, Tokens
     from groundbench.training.presets import Preset
 
 HELDOUT = 7
 """Seed of which turns of the held-out dialogues are read."""
 N_STANDARD = 256
-"""Pictures over which the patches' mean and covariance are taken."""
+"""ImageInput over which the patches' mean and covariance are taken."""
 
 
-class PictureLoss(NextTokenLoss):
-    """Mean surprisal of a dialogue's tokens after its picture's patches; the patches themselves are not predicted.
+class ImageLoss(NextTokenLoss):
+    """Mean surprisal of a dialogue's tokens after its image's patches; the patches themselves are not predicted.
 
     Patches of a frozen encoder come from the cache and are whitened: what tells things apart is a small part of their
     variance, most of which is place and background, and gradients would follow that first. `folded` moves this affine
@@ -53,7 +53,7 @@ class PictureLoss(NextTokenLoss):
         """Return [B, T, d] at the dialogue's positions."""
         llava: Any = self.model.model
         if batch.seen is None:
-            raise ValueError("a batch without pictures")
+            raise ValueError("a batch without images")
         patches = batch.seen if self._is_frozen else patches_of(self.model, batch.seen)
         shown = llava.multi_modal_projector((patches - self.mean) @ self.whiten)
         both = torch.cat([shown, llava.get_input_embeddings()(batch.inputs)], dim=1)
@@ -85,26 +85,26 @@ def patches_of(model: Any, pixels: Tensor) -> Tensor:
 
 
 class Said(NamedTuple):
-    """Token ids of what is said of one picture: its caption, and each turn as it is alone and after another turn."""
+    """Token ids of what is said of one image: its caption, and each turn as it is alone and after another turn."""
 
     caption: list[int]
     first: list[list[int]]
     later: list[list[int]]
 
 
-class PictureCourse:
-    """Dialogues after pictures. A row is the number of a picture, then its dialogue's token ids [1 + length].
+class ImageTrainModule:
+    """Dialogues after images. A row is the number of an image, then its dialogue's token ids [1 + length].
 
     Args:
-        device: where a frozen encoder reads pictures that are not in the cache yet.
+        device: where a frozen encoder reads images that are not in the cache yet.
 
     Raises:
         BadInputError: the preset cannot be built, or a dialogue has words that the tokenizer does not know.
     """
 
-    def __init__(self, preset: Preset, corpus: PictureCorpus, seed: int, device: torch.device) -> None:
+    def __init__(self, preset: Preset, corpus: ImageCorpus, seed: int, device: torch.device) -> None:
         if preset.pictures is None:
-            raise BadInputError(f"preset {preset.name}: it has no pictures")
+            raise BadInputError(f"preset {preset.name}: it has no images")
         self._preset, self._corpus, self._seed = preset, corpus, seed
         self._options = preset.pictures
         torch.manual_seed(seed)
@@ -120,10 +120,10 @@ class PictureCourse:
         self._texts = self._said([*range(len(corpus)), *heldout])
         self.heldout = self._numbered(heldout, np.random.default_rng(HELDOUT))
         self._cache, self._place = self._pictures(sorted(self._texts), device)
-        self.objective = PictureLoss(self.model, *self._whitening(), self._options.vision is not None)
+        self.objective = ImageLoss(self.model, *self._whitening(), self._options.vision is not None)
 
     def rows(self, step: int) -> Tokens:
-        """Return [batch_size, 1 + length]: each epoch shows every picture once, in an order of its own."""
+        """Return [batch_size, 1 + length]: each epoch shows every image once, in an order of its own."""
         size, n = self._preset.batch_size, len(self._corpus)
         epoch, place = np.divmod(step * size + np.arange(size), n)
         orders = {int(e): np.random.default_rng([self._seed, int(e)]).permutation(n) for e in np.unique(epoch)}
@@ -170,7 +170,7 @@ class PictureCourse:
         return {i: Said(next(rest), *(list(itertools.islice(rest, len(turns[i]))) for _ in "12")) for i in numbers}
 
     def _numbered(self, numbers: Sequence[int], rng: np.random.Generator) -> Tokens:
-        """Return the rows of these pictures; where a row does not hold all turns, they begin at one drawn."""
+        """Return the rows of these images; where a row does not hold all turns, they begin at one drawn."""
         rows = np.full((len(numbers), 1 + self._preset.length), self._pad, dtype=np.int64)
         for row, number in zip(rows, numbers, strict=True):
             said = self._texts[number]
@@ -182,8 +182,8 @@ class PictureCourse:
             row[0], row[1 : 1 + len(ids)] = number, ids
         return rows
 
-    def _pictures(self, numbers: Sequence[int], device: torch.device) -> tuple[PictureCache, dict[int, int]]:
-        """Return the cache, filled, and where each picture stands in it."""
+    def _pictures(self, numbers: Sequence[int], device: torch.device) -> tuple[ImageFeatureCache, dict[int, int]]:
+        """Return the cache, filled, and where each image stands in it."""
         processor = self._processor.image_processor
         about: dict[str, object] = {"preprocessing": processor.to_dict()}
         encode, side = self._pixels, self._options.pixels
@@ -195,7 +195,7 @@ class PictureCourse:
             width = self.model.config.vision_config.hidden_size * (1 if isinstance(layers, int) else len(layers))
             shape = ((side // self._processor.patch_size) ** 2, width)
             encode = self._patches
-        cache = PictureCache(Path(self._options.cache or default_cache()), shape, about)
+        cache = ImageFeatureCache(Path(self._options.cache or default_cache()), shape, about)
         sources = [self._corpus.picture(i) for i in numbers]
         tower.to(device)
         cache.fill(sources, encode)

@@ -23,12 +23,12 @@ from groundbench.training.trainer import train_seed
 from groundbench.util.workers import begin_worker
 
 if TYPE_CHECKING:
-    from groundbench.training.corpus import Corpus, PictureCorpus
+    from groundbench.training.corpus import Corpus, ImageCorpus
 
 
 def train(
     preset: str | Path | Preset,
-    corpus: str | Corpus | PictureCorpus | None,
+    corpus: str | Corpus | ImageCorpus | None,
     out: str | Path,
     *,
     seeds: Sequence[int] = (42,),
@@ -45,7 +45,7 @@ def train(
 
     Args:
         preset: a preset's name, a YAML file with one preset, or a Preset.
-        corpus: a testbed's name (`childworld`, `childworld:shuffled`), a Corpus or a PictureCorpus; None: the
+        corpus: a testbed's name (`childworld`, `childworld:shuffled`), a Corpus or a ImageCorpus; None: the
             preset's own.
         out: the folder of the run; each seed has a folder of checkpoints in it.
         steps, lr, batch_size, length: in place of the preset's values.
@@ -124,7 +124,7 @@ def _threads(threads: int | None) -> Iterator[None]:
 
 def _side_by_side(
     preset: Preset,
-    corpus: Corpus | PictureCorpus,
+    corpus: Corpus | ImageCorpus,
     folders: Mapping[int, SeedFolder],
     jobs: int,
     threads: int | None,
@@ -170,6 +170,6 @@ def _tell_parent(seed: int, record: Mapping[str, Any]) -> None:
 
 
 def _train_in_worker(
-    preset: Preset, corpus: Corpus | PictureCorpus, folder: SeedFolder, seed: int, device: str
+    preset: Preset, corpus: Corpus | ImageCorpus, folder: SeedFolder, seed: int, device: str
 ) -> list[Path]:
     return train_seed(preset, corpus, folder, seed, device=device, report=_tell_parent)

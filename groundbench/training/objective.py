@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from groundbench.training.corpus import Tokens
-    from groundbench.training.train_module import Course
+    from groundbench.training.train_module import TrainModule
 
 COLUMNS = 8
 """Rows are cut at a multiple of this: a step on rows of 127 tokens takes longer than one on rows of 128."""
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
         inputs: [B, T] token ids, cut soon after the longest row.
         kept: [n] positions in the flattened inputs whose next token is no pad.
         targets: [n] that next token.
-        seen: [B, ...] what stands before the inputs and is not text: a picture's patches or pixels. None: nothing.
+        seen: [B, ...] what stands before the inputs and is not text: an image's patches or pixels. None: nothing.
     """
 
     inputs: Tensor
@@ -96,13 +96,13 @@ def load_trained(model: PreTrainedModel, state: Mapping[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def heldout_loss(course: Course, device: torch.device, batch_size: int) -> float:
-    """Compute the mean surprisal (nats per token) on a course's held-out rows, without dropout."""
-    objective, rows = course.objective, course.heldout
+def heldout_loss(module: TrainModule, device: torch.device, batch_size: int) -> float:
+    """Compute the mean surprisal (nats per token) on a module's held-out rows, without dropout."""
+    objective, rows = module.objective, module.heldout
     was_training = objective.training
     objective.eval()
     total = 0.0
     for start in range(0, len(rows), batch_size):
-        total += float(objective(course.batch(rows[start : start + batch_size], device)))
+        total += float(objective(module.batch(rows[start : start + batch_size], device)))
     objective.train(was_training)
-    return total / course.n_targets(rows)
+    return total / module.n_targets(rows)

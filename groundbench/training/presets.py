@@ -43,19 +43,19 @@ class Stretch(Record):
     until: PositiveInt | None = None
 
 
-class Pictures(Record):
+class ImageInput(Record):
     """The way in which a model sees images (protocol §2.3).
 
     Attributes:
-        pixels: the side to which pictures are scaled.
+        pixels: the side to which images are scaled.
         vision: hub id or folder of a pretrained image encoder, frozen; None: a new one of `config.vision_config`, which
             is trained along.
         language: hub id, folder or .gguf file of a pretrained language model, frozen; None: a new one of
             `config.text_config`.
         turns: of a dialogue's turns, this many in a row are read at a time; None: all.
-        captions: the share of rows that hold the picture's caption in place of its dialogue.
+        captions: the share of rows that hold the image's caption in place of its dialogue.
         otherwise: the preset that the command line trains instead where no encoder is given.
-        cache: folder for what a frozen encoder makes of pictures; None: one in the user's cache folder.
+        cache: folder for what a frozen encoder makes of images; None: one in the user's cache folder.
     """
 
     pixels: PositiveInt
@@ -73,13 +73,13 @@ class Preset(Record):
     Attributes:
         architecture, config: a `model_type` of transformers and the values of its config.
         corpus: what it is trained on unless told; None: childworld.
-        pictures: for a model that sees; its `architecture` is llava, and `length` counts the words after the picture.
+        pictures: for a model that sees; its `architecture` is llava, and `length` counts the words after the image.
         batch_size, length: rows of one update, and their length in tokens.
         accumulation: parts in which a batch is computed where memory is short; the update is the same.
         precision: `fp32`, or `bf16` for mixed precision (weights stay fp32). fp16 is not offered: it needs its loss
             scaled, and every device that trains these models in reasonable time has bf16.
         compile: run the layers through torch.compile; numbers change by rounding, checkpoints do not change form. For
-            models that read text only: of pictures and words no two batches need have one shape.
+            models that read text only: of images and words no two batches need have one shape.
         checkpoints: stretches in order; step 0 and the last step are always checkpoints.
         resume_every: steps between two savings of the state from which an interrupted run goes on.
         heldout_rows: rows of the held-out text on which every checkpoint's loss is measured.
@@ -90,7 +90,7 @@ class Preset(Record):
     architecture: str = Field(min_length=1)
     config: dict[str, JsonValue] = Field(default_factory=dict)
     corpus: str | None = None
-    pictures: Pictures | None = None
+    pictures: ImageInput | None = None
     optimisation: Optimisation
     steps: PositiveInt
     batch_size: PositiveInt

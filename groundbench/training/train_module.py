@@ -9,7 +9,7 @@ import torch
 
 from groundbench.adapters.architectures.build import build_model
 from groundbench.api.errors import BadInputError
-from groundbench.training.corpus import Corpus, PictureCorpus
+from groundbench.training.corpus import Corpus, ImageCorpus
 from groundbench.training.objective import Batch, NextTokenLoss, n_targets, to_batch
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from groundbench.training.presets import Preset
 
 
-class Course(Protocol):
+class TrainModule(Protocol):
     """The part of the training loop that depends on what is learned. Rows are integers [R, C], one row an example.
 
     Attributes:
@@ -55,7 +55,7 @@ class Course(Protocol):
         ...
 
 
-class TextCourse:
+class TextTrainModule:
     """A language model on the rows of a text corpus; the seed decides initial weights and order (protocol §6)."""
 
     def __init__(self, preset: Preset, corpus: Corpus, seed: int) -> None:
@@ -88,31 +88,31 @@ class TextCourse:
         self._tokenizer.save_pretrained(folder)
 
 
-def open_course(preset: Preset, corpus: Corpus | PictureCorpus, seed: int, device: torch.device) -> Course:
-    """Return the course of a preset: pictures if it has them, text otherwise.
+def open_train_module(preset: Preset, corpus: Corpus | ImageCorpus, seed: int, device: torch.device) -> TrainModule:
+    """Return the module of a preset: images if it has them, text otherwise.
 
     Args:
-        device: where a frozen image encoder reads pictures that are not in the cache yet.
+        device: where a frozen image encoder reads images that are not in the cache yet.
 
     Raises:
         BadInputError: a preset that cannot be built, or one that cannot be trained on this corpus.
     """
     if preset.pictures is None:
-        return TextCourse(preset, require_text(preset, corpus), seed)
-    from groundbench.training.image_train_module import PictureCourse
+        return TextTrainModule(preset, require_text(preset, corpus), seed)
+    from groundbench.training.image_train_module import ImageTrainModule
 
-    return PictureCourse(preset, require_pictures(preset, corpus), seed, device)
+    return ImageTrainModule(preset, require_images(preset, corpus), seed, device)
 
 
-def require_text(preset: Preset, corpus: Corpus | PictureCorpus) -> Corpus:
-    """Return the corpus, which this preset reads as text. Raises BadInputError if it is one of pictures."""
-    if isinstance(corpus, PictureCorpus):
-        raise BadInputError(f"corpus {corpus.name}: of pictures, but the preset {preset.name} reads text only")
+def require_text(preset: Preset, corpus: Corpus | ImageCorpus) -> Corpus:
+    """Return the corpus, which this preset reads as text. Raises BadInputError if it is one of images."""
+    if isinstance(corpus, ImageCorpus):
+        raise BadInputError(f"corpus {corpus.name}: of images, but the preset {preset.name} reads text only")
     return corpus
 
 
-def require_pictures(preset: Preset, corpus: Corpus | PictureCorpus) -> PictureCorpus:
-    """Return the corpus, whose pictures this preset sees. Raises BadInputError if it has none."""
-    if not isinstance(corpus, PictureCorpus):
-        raise BadInputError(f"corpus {corpus.name}: it has no pictures, which the preset {preset.name} is trained on")
+def require_images(preset: Preset, corpus: Corpus | ImageCorpus) -> ImageCorpus:
+    """Return the corpus, whose images this preset sees. Raises BadInputError if it has none."""
+    if not isinstance(corpus, ImageCorpus):
+        raise BadInputError(f"corpus {corpus.name}: it has no images, which the preset {preset.name} is trained on")
     return corpus

@@ -17,13 +17,13 @@ from groundbench.api.errors import BadInputError, GroundbenchError
 from groundbench.training.compiled import compile_layers
 from groundbench.training.kernels import attention_kernel
 from groundbench.training.objective import heldout_loss, load_trained, parts, trained_weights
-from groundbench.training.train_module import open_course
+from groundbench.training.train_module import open_train_module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from groundbench.training.corpus import Corpus, PictureCorpus
+    from groundbench.training.corpus import Corpus, ImageCorpus
     from groundbench.training.presets import Preset
     from groundbench.training.run_folder import SeedFolder
 
@@ -39,7 +39,7 @@ class Report(Protocol):
 
 
 def train_seed(
-    preset: Preset, corpus: Corpus | PictureCorpus, folder: SeedFolder, seed: int, *, device: str, report: Report
+    preset: Preset, corpus: Corpus | ImageCorpus, folder: SeedFolder, seed: int, *, device: str, report: Report
 ) -> list[Path]:
     """Train one seed, or go on with it where it was stopped; the checkpoints' folders in order.
 
@@ -83,7 +83,7 @@ class _Run:
     def __init__(
         self,
         preset: Preset,
-        corpus: Corpus | PictureCorpus,
+        corpus: Corpus | ImageCorpus,
         folder: SeedFolder,
         seed: int,
         device: str,
@@ -101,7 +101,7 @@ class _Run:
                 f"preset {preset.name}: batch_size {preset.batch_size} gives no row to some of "
                 f"{self.accelerator.num_processes} processes"
             )
-        self.course = open_course(preset, corpus, seed, self.accelerator.device)
+        self.module = open_train_module(preset, corpus, seed, self.accelerator.device)
         self.tokens = 0
         self.losses: list[torch.Tensor] = []  # of the steps since the last line of the log, left on the device
         self.train_loss: float | None = None
@@ -112,19 +112,19 @@ class _Run:
         """Load the state last saved, if any, and prepare everything for the device; the first step to do."""
         state = self.folder.load_state()
         if state is not None:
-            load_trained(self.course.model, state["model"])
+            load_trained(self.module.model, state["model"])
             self.tokens = state["tokens"]
         if self.preset.compile:
-            compile_layers(self.course.model, self.accelerator.device)
+            compile_layers(self.module.model, self.accelerator.device)
         settings = self.preset.optimisation
         optimizer = torch.optim.AdamW(
-            [p for p in self.course.model.parameters() if p.requires_grad],
+            [p for p in self.module.model.parameters() if p.requires_grad],
             lr=settings.lr,
             betas=settings.betas,
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        self.objective, self.optimizer = self.accelerator.prepare(self.course.objective.train(), optimizer)
+        self.objective, self.optimizer = self.accelerator.prepare(self.module.objective.train(), optimizer)
         if state is not None:
             self.optimizer.load_state_dict(state["optimizer"])
         step = 0 if state is None else int(state["step"])
@@ -139,8 +139,8 @@ class _Run:
         _seed(self.accelerator.device, _seed_of(self.seed, step, rank))
         for group in self.optimizer.param_groups:
             group["lr"] = self.preset.optimisation.rate(step, self.preset.steps)
-        rows = self.course.rows(step)
-        count = self.course.n_targets(rows)
+        rows = self.module.rows(step)
+        count = self.module.n_targets(rows)
         if count == 0:
             raise GroundbenchError(f"seed {self.seed}: the batch of step {step} has no token to predict")
         loss = torch.zeros((), device=self.accelerator.device)
@@ -148,7 +148,7 @@ class _Run:
         for piece in pieces:
             apart = nullcontext() if piece is pieces[-1] else self.accelerator.no_sync(self.objective)
             with apart, attention_kernel(self.accelerator.device, self.preset.precision, self.preset.length):
-                part = self.objective(self.course.batch(piece, self.accelerator.device)) / count
+                part = self.objective(self.module.batch(piece, self.accelerator.device)) / count
                 self.accelerator.backward(part * world)  # parallel wrappers average over processes
             loss += part.detach()
         self.accelerator.clip_grad_norm_(self.objective.parameters(), self.preset.optimisation.clip)
@@ -192,7 +192,7 @@ class _Run:
                 "tokens": self.tokens,
                 "version": __version__,
             }
-            self.folder.write_checkpoint(done, self.course.save, record)
+            self.folder.write_checkpoint(done, self.module.save, record)
         self.accelerator.wait_for_everyone()
         self._start_clock()
 
@@ -203,7 +203,7 @@ class _Run:
                 {
                     "step": done,
                     "tokens": self.tokens,
-                    "model": trained_weights(self.course.model),
+                    "model": trained_weights(self.module.model),
                     "optimizer": self.optimizer.state_dict(),
                 }
             )
@@ -225,7 +225,7 @@ class _Run:
             )
 
     def _heldout_loss(self) -> float:
-        return heldout_loss(self.course, self.accelerator.device, self.preset.batch_size)
+        return heldout_loss(self.module, self.accelerator.device, self.preset.batch_size)
 
     def _start_clock(self) -> None:
         """Time and tokens where the present stretch of the log began."""

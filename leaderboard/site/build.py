@@ -172,7 +172,7 @@ def _tab_values(t: Tab) -> dict[str, Any]:
 def _about(t: Tab) -> str:
     if t.ladder:
         return (
-            "A noun is shown as itself, as a definition, in other languages, as an emoji or a picture. Any model can "
+            "A noun is shown as itself, as a definition, in other languages, as an emoji or an image. Any model can "
             "copy the word; the ladder score says how much of that gain is left when it cannot."
         )
     form = t.lines[0].form if t.lines else ""

@@ -164,7 +164,7 @@ IMAGE = Column(
     "image_gain",
     "Image gain",
     "number",
-    "Grounding gain when the noun is shown as a picture, in nats",
+    "Grounding gain when the noun is shown as an image, in nats",
     "nats",
     lambda e, p: EMPTY if e.image is None else Value(number(e.image), e.image),
 )

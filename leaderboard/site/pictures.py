@@ -1,4 +1,4 @@
-"""The pictures above a table: score against size with whiskers, and a heat table of models and forms."""
+"""The images above a table: score against size with whiskers, and a heat table of models and forms."""
 
 from __future__ import annotations
 

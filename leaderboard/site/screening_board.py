@@ -22,7 +22,7 @@ class ScreenRow:
 HEAD = (
     ("Model", "The submitter’s name for it, and who submitted it"),
     ("Size", "Parameters"),
-    ("Errors", "How often the likeliest answer is wrong, with its 95 % interval over scenes or pictures"),
+    ("Errors", "How often the likeliest answer is wrong, with its 95 % interval over scenes or images"),
     (
         "Guessing",
         "The error rate of answers drawn at random; below, of the best answer that never changes",

@@ -49,7 +49,7 @@ def _form_faults(view: FormView, about: FormReference) -> Iterator[str]:
         if view.n_items is not None and view.n_items != expected:
             yield f"n_items is {view.n_items}; {len(measured)} nouns in these frames make {expected}"
     if view.image is not None and about.digest is not None and view.image.hash != about.digest:
-        yield f"image.hash is {shorten(view.image.hash)}; the installed pictures have {about.digest}"
+        yield f"image.hash is {shorten(view.image.hash)}; the installed images have {about.digest}"
 
 
 def whole(view: FormView, about: FormReference) -> bool:

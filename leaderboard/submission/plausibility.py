@@ -68,7 +68,7 @@ def _faults(result: Result) -> Faults:
 
 
 def _images(result: Result) -> Faults:
-    """Yield the records of pictures: of forms that were measured, and once more at the top of the result."""
+    """Yield the records of images: of forms that were measured, and once more at the top of the result."""
     for form in result.forms:
         if form.image is not None and form.image.env_form != form.env_form:
             yield f"forms[{form.env_form}].image is of the form {form.image.env_form[:40]!a}"

@@ -1,4 +1,4 @@
-"""Can what a result says of its pictures have been measured? See `groundbench.leaderboard.submission.plausibility`."""
+"""Can what a result says of its images have been measured? See `groundbench.leaderboard.submission.plausibility`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def image_faults(image: ImageRecord, model: ModelRecord, n_items: int | None) ->
     if not HASH.fullmatch(image.hash):
         yield f"hash is {image.hash[:40]!a}; expected 16 hexadecimal digits"
     if image.n_box is not None and image.n_patches is not None and image.n_box > image.n_patches:
-        yield f"n_box is {image.n_box:g}, but a picture has {image.n_patches:g} patches"
+        yield f"n_box is {image.n_box:g}, but an image has {image.n_patches:g} patches"
     if image.rows and image.columns and not near(image.rows * image.columns, image.n_patches or 0.0, 1e-6):
         yield f"n_patches is {image.n_patches}, but the grid has {image.rows} x {image.columns}"
     if len({r.heads for r in image.reading}) != len(image.reading):

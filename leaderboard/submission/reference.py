@@ -16,7 +16,7 @@ class FormReference:
     """One ENV form: its nouns with their categories, its frames, and the frames' owners (None where shared).
 
     `excluded_pairs` are (shown, asked) that the testbed never counts as a mismatch; `digest` is set for image forms,
-    whose pictures are no part of the testbed's own hash.
+    whose images are no part of the testbed's own hash.
     """
 
     nouns: tuple[str, ...]
@@ -68,7 +68,7 @@ ReferencesOf = Callable[[str, str], Mapping[str, TestbedReference]]
 
 def reference_of(testbed: Testbed) -> TestbedReference:
     """Return the reference of a loaded testbed."""
-    forms = {f.name: _form(testbed, f) for f in (*testbed.forms, *testbed.joined)}
+    forms = {f.name: _form(testbed, f) for f in (*testbed.forms, *testbed.image_forms)}
     return TestbedReference(
         name=testbed.name,
         version=testbed.version,
@@ -88,7 +88,7 @@ def _form(testbed: Testbed, form: EnvForm) -> FormReference:
         categories=tuple(n.category for n in nouns),
         frames=tuple(f.id for f in frames),
         owners=tuple(f.noun for f in frames),
-        excluded_pairs=testbed.not_mismatched(form),
+        excluded_pairs=testbed.excluded_pairs(form),
         digest=testbed.form_digest(form) if form.modality == "image" else None,
     )
 

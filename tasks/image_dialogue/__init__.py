@@ -1,11 +1,11 @@
-"""image-dialogue: pictures of emoji scenes and dialogues about them, for vision-language models."""
+"""image-dialogue: images of emoji scenes and dialogues about them, for vision-language models."""
 
 from __future__ import annotations
 
-from groundbench.tasks.image_dialogue.corpus import PictureDialogues
+from groundbench.tasks.image_dialogue.corpus import ImageDialogues
 from groundbench.tasks.image_dialogue.testbed import ImageDialogue
 
-__all__ = ["ImageDialogue", "PictureDialogues", "corpus", "load"]
+__all__ = ["ImageDialogue", "ImageDialogues", "corpus", "load"]
 
 
 def load() -> ImageDialogue:
@@ -13,11 +13,11 @@ def load() -> ImageDialogue:
     return ImageDialogue()
 
 
-def corpus(pictures: int = 3000, seed: int = 1, shuffle_env: bool = False) -> PictureDialogues:
+def corpus(pictures: int = 3000, seed: int = 1, shuffle_env: bool = False) -> ImageDialogues:
     """Return the training corpus: images, each with ten turns of dialogue. `shuffle_env` gives each another's
     picture: the null corpus.
 
     Raises:
-        BadInputError: fewer than two pictures.
+        BadInputError: fewer than two images.
     """
-    return PictureDialogues(pictures, seed, shuffle_env)
+    return ImageDialogues(pictures, seed, shuffle_env)

@@ -1,4 +1,4 @@
-"""The corpus of pictures with dialogues that a vision-language model is trained on (protocol §2.3)."""
+"""The corpus of images with dialogues that a vision-language model is trained on (protocol §2.3)."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ WORD = re.compile(r"\w+|[^\w\s]")
 """What a word of the closed vocabulary is: letters, or one mark of punctuation."""
 
 
-class PictureDialogues:
-    """Pictures with ten turns of dialogue each, made when asked for: item i is a pure function of seed and i.
+class ImageDialogues:
+    """Images with ten turns of dialogue each, made when asked for: item i is a pure function of seed and i.
 
     Items from `pictures` on are of the same kind and never trained on (`heldout`).
 
     Args:
         pictures: how many there are to train on.
         seed: which ones.
-        shuffle_env: every dialogue has the picture of the next one: the null corpus of protocol §14 B. What is held
+        shuffle_env: every dialogue has the image of the next one: the null corpus of protocol §14 B. What is held
             out stays apart.
 
     Raises:
-        BadInputError: fewer than two pictures.
+        BadInputError: fewer than two images.
     """
 
     name = "image-dialogue"
@@ -61,7 +61,7 @@ class PictureDialogues:
         return random_scene(self._random(i))
 
     def picture(self, i: int) -> SceneImage:
-        """Return the picture that is shown with dialogue i: of its scene, unless `shuffle_env`."""
+        """Return the image that is shown with dialogue i: of its scene, unless `shuffle_env`."""
         if not self.shuffle_env:
             return self.scene(i).image()
         return self.scene((i + 1) % self.pictures if i < self.pictures else i + 1).image()
@@ -74,7 +74,7 @@ class PictureDialogues:
         return " ".join([self.caption(i), *turns] if caption else turns)
 
     def caption(self, i: int) -> str:
-        """Return the caption of dialogue i: what a text-only model reads where this corpus has a picture."""
+        """Return the caption of dialogue i: what a text-only model reads where this corpus has an image."""
         return f"Caption: {_caption(self.scene(i))}"
 
     def turns(self, i: int) -> list[str]:

@@ -34,7 +34,7 @@ TURNS = 10
 
 
 def shows(scene: Scene) -> frozenset[str]:
-    """Return every word that a picture of the scene may be said to show, those of `also` included."""
+    """Return every word that an image of the scene may be said to show, those of `also` included."""
     return frozenset(w for o in scene.objects for w in (o.word, *drawn()[o.word].also))
 
 

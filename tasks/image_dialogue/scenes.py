@@ -86,7 +86,7 @@ class SceneImage:
         return self.scene.key
 
     def load(self) -> Image:
-        """Return the picture: 224 x 224, RGB, the same pixels at every call."""
+        """Return the image: 224 x 224, RGB, the same pixels at every call."""
         return draw(self.scene)
 
 
@@ -98,7 +98,7 @@ class Scene:
     background: Background
 
     def image(self) -> SceneImage:
-        """Return the picture of the scene."""
+        """Return the image of the scene."""
         return SceneImage(self)
 
     @cached_property
@@ -122,7 +122,7 @@ class Scene:
 
 
 def draw(scene: Scene) -> Image:
-    """Return the picture of a scene, 224 x 224 RGB."""
+    """Return the image of a scene, 224 x 224 RGB."""
     image = _background(scene.background).copy()
     for o in scene.objects:
         size = round(o.side * PIXELS)

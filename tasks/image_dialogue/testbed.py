@@ -1,4 +1,4 @@
-"""The testbed image-dialogue: a picture with the noun's object, and a dialogue about it cut before the noun."""
+"""The testbed image-dialogue: an image with the noun's object, and a dialogue about it cut before the noun."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class SceneFrame:
 
 
 class ImageDialogue(Testbed):
-    """For vision-language models, trained on `corpus.PictureDialogues` or pretrained (protocol §2.3, §13).
+    """For vision-language models, trained on `corpus.ImageDialogues` or pretrained (protocol §2.3, §13).
 
-    The frames are shared: matched and mismatched pictures differ in the noun's object only, and every noun is asked
-    for with every picture. What stands beside the object is never a noun of the inventory.
+    The frames are shared: matched and mismatched images differ in the noun's object only, and every noun is asked
+    for with every image. What stands beside the object is never a noun of the inventory.
     """
 
     name = "image-dialogue"
@@ -69,7 +69,7 @@ class ImageDialogue(Testbed):
         return known.scene(env.word, known.seen if form == SEEN_STYLE else HELDOUT_STYLE)
 
     def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
-        """Return the picture, then the dialogue. Raises KeyError if the noun has no glyph."""
+        """Return the image, then the dialogue. Raises KeyError if the noun has no glyph."""
         scene = self.scene(frame, env, form)
         box = None if form == IMAGE_ALL else scene.objects[0].box
         return Prompt(frame.id, env.word, form.name, (ImageSegment(scene.image(), box), TextSegment(frame.template)))
@@ -82,7 +82,7 @@ class ImageDialogue(Testbed):
         """Return nouns without a glyph, with the reason."""
         return excluded()
 
-    def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
+    def excluded_pairs(self, form: EnvForm) -> frozenset[tuple[str, str]]:
         """Return pairs where the glyph shown also shows what is asked for: a duck is a bird."""
         asked = {n.word for n in nouns()}
         return frozenset((n.word, w) for n in nouns() for w in drawn()[n.word].also if w in asked)

@@ -1,4 +1,4 @@
-"""The rung `image`: the same frames after a picture of the noun, for models that read pictures (protocol §13)."""
+"""The form `image`: the same frames after an image of the noun, for models that read images (protocol §13)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from groundbench.tasks.yaml_testbed import TextTestbed
 
 IMAGE = EnvForm("image", "a drawing of the noun, in a style no model of ours is trained on; ENV: its box", "image")
 THING = "thing in the image"
-"""What stands in the slot: the picture comes first, since some families read pictures before any text only."""
+"""What stands in the slot: the image comes first, since some families read images before any text only."""
 BOX: Box = (0.25, 0.25, 0.75, 0.75)
 
 
 class Ladder(TextTestbed):
     """The ladder of written forms, and `image`: one drawing of the noun on white, the same before every frame."""
 
-    joined = (IMAGE,)
+    image_forms = (IMAGE,)
 
     def frames(self, form: EnvForm) -> tuple[Frame, ...]:
-        """Return the frames of the form; a picture has those of the word."""
+        """Return the frames of the form; an image has those of the word."""
         return super().frames(self.form(self.default_form) if form == IMAGE else form)
 
     def prompt(self, frame: Frame, env: Noun, form: EnvForm) -> Prompt:
@@ -42,9 +42,9 @@ class Ladder(TextTestbed):
         """Return the nouns that the form cannot show, with the reason."""
         return excluded() if form == IMAGE else super().excluded(form)
 
-    def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
+    def excluded_pairs(self, form: EnvForm) -> frozenset[tuple[str, str]]:
         """Return pairs where the drawing shown also shows what is asked for: a duck is a bird."""
         if form != IMAGE:
-            return super().not_mismatched(form)
+            return super().excluded_pairs(form)
         asked = {n.word for n in nouns()}
         return frozenset((n.word, w) for n in nouns() for w in drawn()[n.word].also if w in asked)

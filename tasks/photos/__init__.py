@@ -1,7 +1,7 @@
 """Testbeds of real photos that users bring: COCO and Visual Dialog with their images."""
 
-from groundbench.tasks.photos.build import Choices, picture_coco, picture_visdial
-from groundbench.tasks.photos.manifest import PictureManifest, is_pictures
-from groundbench.tasks.photos.testbed import PictureTestbed
+from groundbench.tasks.photos.build import Choices, photos_from_coco, photos_from_visdial
+from groundbench.tasks.photos.manifest import PhotoManifest, is_photo_folder
+from groundbench.tasks.photos.testbed import PhotoTestbed
 
-__all__ = ["Choices", "PictureManifest", "PictureTestbed", "is_pictures", "picture_coco", "picture_visdial"]
+__all__ = ["Choices", "PhotoManifest", "PhotoTestbed", "is_photo_folder", "photos_from_coco", "photos_from_visdial"]

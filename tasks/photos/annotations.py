@@ -30,7 +30,7 @@ class Thing:
 
     @property
     def area(self) -> float:
-        """The share of the picture that its box covers."""
+        """The share of the image that its box covers."""
         return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
 
 
@@ -50,21 +50,21 @@ class Annotated:
 
 @dataclass(frozen=True)
 class Annotations:
-    """All pictures by number; and the JSON files that hold something else (dialogues), parsed."""
+    """All images by number; and the JSON files that hold something else (dialogues), parsed."""
 
     pictures: Mapping[int, Annotated]
     others: tuple[tuple[str, Any], ...]
 
 
 def read_annotations(files: Iterable[Path], faults: list[Fault]) -> Annotations:
-    """Return everything that instances, captions and plain lists say, joined by the picture's number.
+    """Return everything that instances, captions and plain lists say, joined by the image's number.
 
     The plain list holds {"id", "file", "width", "height", "objects": [[category, x, y, width, height], ...] or null,
     "captions": [...], "license"}, boxes in pixels. An annotation with a mistake is left out and its fault noted.
 
     Raises:
         FaultError: a file that is not JSON or cannot be read.
-        BadInputError: nothing has both pictures and objects.
+        BadInputError: nothing has both images and objects.
     """
     found: dict[int, Annotated] = {}
     others: list[tuple[str, Any]] = []
@@ -141,7 +141,7 @@ def _number(row: Any, key: str, name: str, place: str) -> int:
 
 
 def _annotation(row: Any, name: str, place: str, categories: Mapping[int, str], found: dict[int, Annotated]) -> None:
-    """Return one caption or object, put to its picture."""
+    """Return one caption or object, put to its image."""
     number = _number(row, "image_id", name, place)
     if "caption" in row:
         picture = found.setdefault(number, Annotated(number, "", (0, 0)))
@@ -175,7 +175,7 @@ def _plain(rows: list[Any], name: str, found: dict[int, Annotated], faults: list
 
 
 def _picture(row: Any, file: str, name: str, place: str, found: dict[int, Annotated]) -> Annotated:
-    """Return the picture of a row; one that a captions file named before keeps its captions."""
+    """Return the image of a row; one that a captions file named before keeps its captions."""
     number = _number(row, "id", name, place)
     size = tuple(member(row, side, int, name, place) for side in ("width", "height"))
     if min(size) < 1:

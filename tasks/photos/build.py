@@ -21,13 +21,13 @@ from groundbench.tasks.photos.annotations import Annotated, Annotations, read_an
 from groundbench.tasks.photos.categories import canonical, noun_of
 from groundbench.tasks.photos.decode import decode, upright_box
 from groundbench.tasks.photos.dialogues import cuts, read_dialogues
-from groundbench.tasks.photos.image_store import Pictures, open_pictures
-from groundbench.tasks.photos.manifest import COPIES, File, Item, Other, PictureManifest, Place, save_manifest
+from groundbench.tasks.photos.image_store import ImageFiles, open_image_files
+from groundbench.tasks.photos.manifest import COPIES, File, Item, Other, PhotoManifest, Place, save_manifest
 from groundbench.tasks.photos.matching import MIN_AREA, Candidates, Shown
 from groundbench.util.progress import Progress
 
 Said = Mapping[str, Sequence[tuple[int, str]]]
-"""Noun -> (picture's number, text cut before the noun), in the order of preference."""
+"""Noun -> (image's number, text cut before the noun), in the order of preference."""
 SAME_SHAPE = 0.02
 """How far width / height of file and annotation may be apart, relatively."""
 
@@ -37,12 +37,12 @@ class Choices:
     """The choices that decide the items.
 
     Attributes:
-        contexts: at most so many pictures a noun.
+        contexts: at most so many images a noun.
         at_least: a noun with fewer is left out.
-        min_area: an object covers at least this share of its picture.
+        min_area: an object covers at least this share of its image.
         crops: also a form of single-object crops.
         copy: copy the files into the testbed's folder, so that it can be moved.
-        keep_going: leave pictures out that are missing or damaged.
+        keep_going: leave images out that are missing or damaged.
     """
 
     contexts: int = 10
@@ -61,8 +61,8 @@ class Choices:
             raise BadInputError(f"min_area: expected a share from 0 to below 1, found {self.min_area}")
 
 
-def picture_coco(files: Sequence[Path], images: Path, out: Path, choices: Choices | None = None) -> PictureManifest:
-    """Return a picture testbed of COCO: photo k of every noun goes with text k of frames.yaml.
+def photos_from_coco(files: Sequence[Path], images: Path, out: Path, choices: Choices | None = None) -> PhotoManifest:
+    """Return an image testbed of COCO: photo k of every noun goes with text k of frames.yaml.
 
     Args:
         files: instances_*.json, and captions_*.json if there are (a photo whose captions name a noun is never said to
@@ -87,13 +87,15 @@ def picture_coco(files: Sequence[Path], images: Path, out: Path, choices: Choice
     return _Build("coco", list(files), images, choices)(out, lambda found, faults: say)
 
 
-def picture_visdial(files: Sequence[Path], images: Path, out: Path, choices: Choices | None = None) -> PictureManifest:
+def photos_from_visdial(
+    files: Sequence[Path], images: Path, out: Path, choices: Choices | None = None
+) -> PhotoManifest:
     """Build a photo testbed of Visual Dialog: each photo's own dialogue, cut before a noun that it shows.
 
     Args:
         files: visdial_*.json and the instances_*.json of the same photos, which tell where the objects are.
 
-    Other arguments and errors as `picture_coco`.
+    Other arguments and errors as `photos_from_coco`.
     """
 
     def prepare(found: Annotations, faults: list[Fault]) -> Callable[[Candidates], Said]:
@@ -137,9 +139,9 @@ class _Build:
 
     def __call__(
         self, out: Path, prepare: Callable[[Annotations, list[Fault]], Callable[[Candidates], Said]]
-    ) -> PictureManifest:
+    ) -> PhotoManifest:
         with new_folder(out) as folder:
-            store = open_pictures(self.images.resolve())
+            store = open_image_files(self.images.resolve())
             found = read_annotations(self.files, self.faults)
             counted = Counter(t.category for p in found.pictures.values() for t in p.things)
             self.unmatched = tuple(c for c, _ in counted.most_common() if canonical(c) not in noun_of())
@@ -156,8 +158,8 @@ class _Build:
             save_manifest(folder, manifest)
             return manifest
 
-    def _there(self, found: Annotations, store: Pictures) -> dict[int, Annotated]:
-        """Return the pictures with a noun's object that have a file; the others' faults are noted."""
+    def _there(self, found: Annotations, store: ImageFiles) -> dict[int, Annotated]:
+        """Return the images with a noun's object that have a file; the others' faults are noted."""
         there: dict[int, Annotated] = {}
         for picture in found.pictures.values():
             if not picture.boxed or not any(canonical(t.category) in noun_of() for t in picture.things):
@@ -171,7 +173,7 @@ class _Build:
         return there
 
     def _checked_items(
-        self, usable: dict[int, Annotated], say: Callable[[Candidates], Said], store: Pictures
+        self, usable: dict[int, Annotated], say: Callable[[Candidates], Said], store: ImageFiles
     ) -> tuple[list[Item], dict[str, int]]:
         """Choose items of which every photo can be read; damaged or turned ones are replaced."""
         while True:
@@ -188,8 +190,8 @@ class _Build:
             if not self._check(fresh, usable, store):
                 return items, scarce
 
-    def _check(self, numbers: Sequence[int], usable: dict[int, Annotated], store: Pictures) -> bool:
-        """Read these pictures; whether one of them has to be left out or has other boxes than was thought."""
+    def _check(self, numbers: Sequence[int], usable: dict[int, Annotated], store: ImageFiles) -> bool:
+        """Read these images; whether one of them has to be left out or has other boxes than was thought."""
         changed = False
         with Progress(f"reading photos of {self.images.name}", len(numbers)) as bar:
             for number in numbers:
@@ -203,7 +205,7 @@ class _Build:
                 bar.advance(1)
         return changed
 
-    def _read(self, picture: Annotated, store: Pictures) -> bool:
+    def _read(self, picture: Annotated, store: ImageFiles) -> bool:
         """Read a file, note its hash and upright size, and turn the boxes with it; whether that moved them."""
         where = f"{self.images}/{picture.file}"
         data = store.read(picture.file)
@@ -222,7 +224,7 @@ class _Build:
         picture.things = [replace(t, box=upright_box(t.box, decoded.orientation)) for t in picture.things]
         return True
 
-    def _copy(self, number: int, store: Pictures, folder: Path) -> None:
+    def _copy(self, number: int, store: ImageFiles, folder: Path) -> None:
         name = f"{number:012d}{Path(self.read[number].file).suffix.lower()}"
         (folder / name).write_bytes(store.read(self.read[number].file))
         self.read[number] = self.read[number].model_copy(update={"file": name})
@@ -246,9 +248,9 @@ class _Build:
                 )
         return items, scarce
 
-    def _manifest(self, items: Sequence[Item], scarce: dict[str, int], used: Sequence[int]) -> PictureManifest:
+    def _manifest(self, items: Sequence[Item], scarce: dict[str, int], used: Sequence[int]) -> PhotoManifest:
         others = [o for i in items for o in i.others.values()]
-        return PictureManifest(
+        return PhotoManifest(
             source=self.source,
             images=COPIES if self.choices.copy else str(self.images.resolve()),
             crops=self.choices.crops,
@@ -280,7 +282,7 @@ def _used(items: Iterable[Item]) -> set[int]:
 
 
 def _told_as_stored(told: tuple[int, int], stored: tuple[int, int], upright: tuple[int, int], name: str) -> bool:
-    """Return True if boxes are told in the picture as stored; where both shapes fit (a square), as COCO does.
+    """Return True if boxes are told in the image as stored; where both shapes fit (a square), as COCO does.
 
     Raises:
         FaultError: neither shape is that of the annotation.

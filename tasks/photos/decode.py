@@ -1,4 +1,4 @@
-"""Picture files as upright RGB, whatever they hold: CMYK, palettes, transparency, 16 bits, EXIF rotation."""
+"""Image files as upright RGB, whatever they hold: CMYK, palettes, transparency, 16 bits, EXIF rotation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, Image.Decompr
 
 @dataclass(frozen=True)
 class Decoded:
-    """An upright RGB picture, and how its file stored it.
+    """An upright RGB image, and how its file stored it.
 
     Attributes:
         stored: width and height in the file, before it was turned upright.
@@ -32,10 +32,10 @@ class Decoded:
 
 
 def decode(data: bytes, name: str) -> Decoded:
-    """Return the picture of a file.
+    """Return the image of a file.
 
     Raises:
-        FaultError: names the file: empty, no picture, truncated, damaged, or too big.
+        FaultError: names the file: empty, no image, truncated, damaged, or too big.
     """
     if not data:
         raise fault(name, None, "is empty, expected a picture")
@@ -69,7 +69,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def upright_box(box: Box, orientation: int) -> Box:
-    """Return a box of the picture as stored, in the picture turned upright; both in fractions of width and height."""
+    """Return a box of the image as stored, in the image turned upright; both in fractions of width and height."""
     x0, y0, x1, y1 = box
     if orientation in (5, 6, 7, 8):  # the axes change places
         x0, y0, x1, y1 = y0, x0, y1, x1

@@ -1,4 +1,4 @@
-"""A picture's own dialogue (Visual Dialog), cut right before a noun."""
+"""An image's own dialogue (Visual Dialog), cut right before a noun."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_dialogues(files: Sequence[tuple[str, Any]], faults: list[Fault]) -> dic
 def cuts(turns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield (noun, text cut before it) of every noun's first singular mention that can be asked for.
 
-    Turns before it that mention any noun of the inventory are dropped, so that the picture alone tells; a mention
+    Turns before it that mention any noun of the inventory are dropped, so that the image alone tells; a mention
     after a/an, or after another noun in the same turn, is no cut.
     """
     kept: list[str] = []

@@ -17,7 +17,7 @@ from groundbench.tasks.corpora.importing.sources import BROKEN, broken
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 FILE_BYTES = 64 << 20
-"""A picture file that claims more is refused unread."""
+"""An image file that claims more is refused unread."""
 _NUMBER = re.compile(r"(?:^|_)(\d{12})\.\w+$")
 """COCO's own names: twelve digits, since 2017 alone, before with the split's name (COCO_train2014_000000000009)."""
 
@@ -71,7 +71,7 @@ class _Zip:
 
 class _Tar:
     def __init__(self, path: Path) -> None:
-        self.archive = tarfile.open(path, "r:")  # noqa: SIM115 (kept open: pictures are read when they are needed)
+        self.archive = tarfile.open(path, "r:")  # noqa: SIM115 (kept open: images are read when they are needed)
         self.members = {m.name: m for m in self.archive if m.isfile()}
 
     def names(self) -> Iterator[str]:
@@ -88,8 +88,8 @@ class _Tar:
         return data
 
 
-class Pictures:
-    """The picture files of a folder or archive, found by name or by COCO's number in it."""
+class ImageFiles:
+    """The image files of a folder or archive, found by name or by COCO's number in it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -145,18 +145,18 @@ class Pictures:
             raise fault(where, None, broken(error) or f"cannot be read: {error}") from None
 
 
-def open_pictures(path: Path) -> Pictures:
-    """Return the pictures of a folder, zip or tar archive; opened once for each process.
+def open_image_files(path: Path) -> ImageFiles:
+    """Return the images of a folder, zip or tar archive; opened once for each process.
 
     Raises:
-        BadInputError: not there, of another kind, damaged, or without pictures.
+        BadInputError: not there, of another kind, damaged, or without images.
     """
     return _opened(path, os.getpid())  # a handle of an archive that processes share would be read at one place
 
 
 @lru_cache(maxsize=8)
-def _opened(path: Path, process: int) -> Pictures:
-    return Pictures(path)
+def _opened(path: Path, process: int) -> ImageFiles:
+    return ImageFiles(path)
 
 
 def _open(path: Path) -> Store:

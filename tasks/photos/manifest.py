@@ -1,4 +1,4 @@
-"""The folder of a picture testbed: pictures.json says what is shown in which file, and what is said."""
+"""The folder of an image testbed: pictures.json says what is shown in which file, and what is said."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Model(BaseModel):
 
 
 class File(_Model):
-    """One picture: its file in the folder or archive, the hash of its bytes, its size upright, its licence."""
+    """One image: its file in the folder or archive, the hash of its bytes, its size upright, its licence."""
 
     file: str
     sha256: str
@@ -35,23 +35,23 @@ class File(_Model):
 
 
 class Place(_Model):
-    """An object: the picture's number and the box in it, in fractions of the upright picture."""
+    """An object: the image's number and the box in it, in fractions of the upright image."""
 
     picture: int
     box: Box
 
 
 class Other(Place):
-    """A mismatched picture and how unlike the matched one it is (see `matching.Mismatch`)."""
+    """A mismatched image and how unlike the matched one it is (see `matching.Mismatch`)."""
 
     distance: float
     displaced: float
 
 
 class Item(_Model):
-    """One frame: the noun, its picture, what is said before the noun, and a picture for every other noun.
+    """One frame: the noun, its image, what is said before the noun, and an image for every other noun.
 
-    A noun that has no picture without this item's noun is not in `others`.
+    A noun that has no image without this item's noun is not in `others`.
     """
 
     id: str
@@ -61,13 +61,13 @@ class Item(_Model):
     others: dict[str, Other]
 
 
-class PictureManifest(_Model):
+class PhotoManifest(_Model):
     """Everything that was decided on import; nothing is chosen later.
 
     Attributes:
         images: where the files lie: a folder, zip or tar; `pictures` means the folder of that name beside this file.
         crops: whether there is a form of single-object crops.
-        at_least: how many pictures a noun needs; `scarce` are nouns that have fewer, with how many.
+        at_least: how many images a noun needs; `scarce` are nouns that have fewer, with how many.
         distance, displaced: means over all mismatches.
     """
 
@@ -99,25 +99,25 @@ class PictureManifest(_Model):
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def is_pictures(folder: Path) -> bool:
-    """Return True if the folder looks like a picture testbed."""
+def is_photo_folder(folder: Path) -> bool:
+    """Return True if the folder looks like an image testbed."""
     return (folder / FILE).is_file()
 
 
-def save_manifest(folder: Path, manifest: PictureManifest) -> None:
+def save_manifest(folder: Path, manifest: PhotoManifest) -> None:
     """Write pictures.json."""
     (folder / FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def load_manifest(folder: Path) -> PictureManifest:
-    """Return the manifest of a picture testbed.
+def load_manifest(folder: Path) -> PhotoManifest:
+    """Return the manifest of an image testbed.
 
     Raises:
         BadInputError: there is none, or it is not one of ours.
     """
     path = folder / FILE
     try:
-        return PictureManifest.model_validate_json(path.read_text(encoding="utf-8"))
+        return PhotoManifest.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         raise not_ours(path, error, f"{FORMAT} version {VERSION}") from None
     except (OSError, UnicodeDecodeError) as error:

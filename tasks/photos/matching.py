@@ -15,12 +15,12 @@ from groundbench.tasks.photos.annotations import Annotated, Thing
 from groundbench.tasks.photos.categories import canonical, noun_of, shown
 
 MIN_AREA = 0.01
-"""An object covers at least this share of its picture, or it is not asked about."""
+"""An object covers at least this share of its image, or it is not asked about."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A noun's object in a picture: the largest one of that noun."""
+    """A noun's object in an image: the largest one of that noun."""
 
     picture: int
     box: Box
@@ -28,10 +28,10 @@ class Shown:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A picture of another noun's object, without the one asked for.
+    """An image of another noun's object, without the one asked for.
 
     Attributes:
-        distance: 1 minus the share of the other objects' categories that the two pictures have in common (Jaccard;
+        distance: 1 minus the share of the other objects' categories that the two images have in common (Jaccard;
             0: the same other objects, or none in both).
         displaced: 1 minus intersection over union of the two objects' boxes; decides between equal distances.
     """
@@ -42,11 +42,11 @@ class Mismatch:
 
 
 class Candidates:
-    """All pictures that may be used, by the noun whose object they show.
+    """All images that may be used, by the noun whose object they show.
 
     Args:
         pictures: those whose objects are annotated.
-        min_area: the least share of the picture that an object covers.
+        min_area: the least share of the image that an object covers.
     """
 
     def __init__(self, pictures: Sequence[Annotated], min_area: float = MIN_AREA) -> None:
@@ -59,13 +59,13 @@ class Candidates:
                     self.by_noun.setdefault(word, []).append(Shown(picture.id, thing.box))
 
     def matched(self, word: str) -> list[Shown]:
-        """Return the noun's pictures, in an order that tells nothing about them but is always the same."""
+        """Return the noun's images, in an order that tells nothing about them but is always the same."""
         return sorted(self.by_noun.get(word, ()), key=lambda s: _lot(word, s.picture))
 
     def mismatches(self, item: Shown, word: str, others: Iterable[str]) -> dict[str, Mismatch]:
         """Return a mismatched photo for each other noun that has one, a different one where there is one.
 
-        Who has the fewest pictures to choose from chooses first.
+        Who has the fewest images to choose from chooses first.
         """
         without = {u: [s for s in self.by_noun.get(u, ()) if self._lacks(s.picture, word)] for u in others if u != word}
         taken: set[int] = set()
@@ -107,7 +107,7 @@ class Candidates:
 
     @cached_property
     def _has(self) -> npt.NDArray[np.bool_]:
-        """[P, C] which categories each picture has."""
+        """[P, C] which categories each image has."""
         number = {c: i for i, c in enumerate(self._categories)}
         table = np.zeros((len(self.pictures), len(number)), dtype=bool)
         for row, picture in zip(table, self.pictures, strict=True):
@@ -124,7 +124,7 @@ def overlap(a: Box, b: Box) -> float:
 
 
 def _largest(picture: Annotated) -> Mapping[str, Thing]:
-    """Return the noun's largest object in a picture, for every noun that has one."""
+    """Return the noun's largest object in an image, for every noun that has one."""
     found: dict[str, Thing] = {}
     for thing in picture.things:
         word = noun_of().get(canonical(thing.category))

@@ -1,4 +1,4 @@
-"""The testbed of a folder of real pictures, made by `groundbench tasks import coco --images` or `visdial --images`."""
+"""The testbed of a folder of real images, made by `groundbench tasks import coco --images` or `visdial --images`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import Box, EnvForm, Frame, FrameKind, ImageSegment, Noun, Prompt, Testbed, TextSegment
 from groundbench.tasks.nouns import inventory
-from groundbench.tasks.photos.manifest import COPIES, Item, PictureManifest, Place, load_manifest
+from groundbench.tasks.photos.manifest import COPIES, Item, PhotoManifest, Place, load_manifest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,7 +27,7 @@ AROUND = 0.1
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """A picture file as an `ImageSource`, whole or cut to `crop` (fractions); read when it is needed."""
+    """An image file as an `ImageSource`, whole or cut to `crop` (fractions); read when it is needed."""
 
     images: Path
     file: str
@@ -40,15 +40,15 @@ class PhotoSource:
         return self.sha256[:16] + ("" if self.crop is None else "@" + ",".join(f"{c:.4f}" for c in self.crop))
 
     def load(self) -> Image:
-        """Return the picture, upright and in RGB.
+        """Return the image, upright and in RGB.
 
         Raises:
             BadInputError: the file is not there, cannot be read, or is not the one that was imported.
         """
         from groundbench.tasks.photos.decode import decode
-        from groundbench.tasks.photos.image_store import open_pictures
+        from groundbench.tasks.photos.image_store import open_image_files
 
-        data = open_pictures(self.images).read(self.file)
+        data = open_image_files(self.images).read(self.file)
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise BadInputError(f"{self.images}/{self.file}: is not the file that was imported; import it again")
         image = decode(data, f"{self.images}/{self.file}").image
@@ -59,11 +59,11 @@ class PhotoSource:
         return image.crop((left, top, max(left + 1, round(x1 * w)), max(top + 1, round(y1 * h))))
 
 
-class PictureTestbed(Testbed):
+class PhotoTestbed(Testbed):
     """Photos and what is said about them: every noun in photos of its own (protocol §2.3, §4: per-noun frames).
 
-    The mismatched picture of another noun shows that noun's object, not the one asked for, and otherwise the same
-    objects as far as there is such a picture; the manifest tells how far that is.
+    The mismatched image of another noun shows that noun's object, not the one asked for, and otherwise the same
+    objects as far as there is such an image; the manifest tells how far that is.
     """
 
     version = "1"
@@ -73,7 +73,7 @@ class PictureTestbed(Testbed):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.manifest: PictureManifest = load_manifest(self.folder)
+        self.manifest: PhotoManifest = load_manifest(self.folder)
         self.name = f"pictures-{self.manifest.source}"
         self.nouns = tuple(n for n in inventory() if n.word in self.manifest.nouns)
         self.forms = (IMAGE, IMAGE_ALL, CROP) if self.manifest.crops else (IMAGE, IMAGE_ALL)
@@ -100,14 +100,14 @@ class PictureTestbed(Testbed):
         """Return the word itself."""
         return noun.word
 
-    def not_mismatched(self, form: EnvForm) -> frozenset[tuple[str, str]]:
+    def excluded_pairs(self, form: EnvForm) -> frozenset[tuple[str, str]]:
         """Return pairs without a photo that shows the one and not the other."""
         words = self.manifest.nouns
         missing = {(u, i.noun) for i in self.manifest.items for u in words if u != i.noun and u not in i.others}
         return frozenset(missing)
 
     def identity(self) -> dict[str, object]:
-        """Return the manifest's hash: it holds every picture of every item. Where the files lie is no part of it."""
+        """Return the manifest's hash: it holds every image of every item. Where the files lie is no part of it."""
         return {"pictures": self.manifest.digest()}
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
@@ -124,7 +124,7 @@ class PictureTestbed(Testbed):
 
 
 def _around(box: Box) -> Box:
-    """Return the box with AROUND of its sides on every side, inside the picture."""
+    """Return the box with AROUND of its sides on every side, inside the image."""
     x0, y0, x1, y1 = box
     x, y = AROUND * (x1 - x0), AROUND * (y1 - y0)
     return max(0.0, x0 - x), max(0.0, y0 - y), min(1.0, x1 + x), min(1.0, y1 + y)

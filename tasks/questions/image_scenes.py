@@ -1,8 +1,8 @@
 """image-scenes: questions about drawn scenes, of which everything is known (`groundbench.tasks.image_dialogue`).
 
 Scenes come in pairs that differ in one object, and what is asked is true of one of them: neither the question nor the
-rest of the picture tells the answer. Questions are worded as in the dialogues that our own vision-language models are
-trained on, which is English for any other. The evidence is the whole picture: a box would tell that a thing is there.
+rest of the image tells the answer. Questions are worded as in the dialogues that our own vision-language models are
+trained on, which is English for any other. The evidence is the whole image: a box would tell that a thing is there.
 
 Other evidence is the same background, places and sizes with every object drawn anew, whatever is asked.
 """
@@ -18,7 +18,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.question import MENTION, Question
 from groundbench.api.testbed import ImageSegment, Prompt, TextSegment
 from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, STYLES, TINTS, drawn
-from groundbench.tasks.image_dialogue.corpus import PictureDialogues
+from groundbench.tasks.image_dialogue.corpus import ImageDialogues
 from groundbench.tasks.image_dialogue.dialogue import color_of, shows
 from groundbench.tasks.image_dialogue.layout import random_scene
 from groundbench.tasks.image_dialogue.phrases import COLOR, COUNT, OBJECT_COLORS, PRESENCE, WHAT, YES_NO, asked, worded
@@ -34,7 +34,7 @@ SAMPLE = 1000
 
 @dataclass(frozen=True)
 class Shown:
-    """A question about a scene; `ask` follows the picture."""
+    """A question about a scene; `ask` follows the image."""
 
     kind: str
     group: str
@@ -60,7 +60,7 @@ def image_scenes(
 
     Args:
         pairs: pairs of presence scenes; the other kinds follow from it.
-        mismatched: how many other pictures each question is asked of.
+        mismatched: how many other images each question is asked of.
         styles: of the drawings; by default the one that no model of ours is trained on.
 
     Raises:
@@ -249,7 +249,7 @@ def negatives() -> Negatives:
     The corpus draws things independently, so that popular and adversarial negatives differ less from random ones here
     than in photos.
     """
-    corpus = PictureDialogues()
+    corpus = ImageDialogues()
     vague = {w for d in drawn().values() for w in d.also}
     scenes = (corpus.scene(i) for i in range(min(SAMPLE, len(corpus))))
     return Negatives(frozenset(o.word for o in scene.objects) - vague for scene in scenes)

@@ -12,10 +12,10 @@ NEAREST = 5
 
 
 class Negatives:
-    """Absent things, ordered by how a picture would suggest them.
+    """Absent things, ordered by how an image would suggest them.
 
     Args:
-        pictures: for each picture of the collection everything that it shows.
+        pictures: for each image of the collection everything that it shows.
     """
 
     def __init__(self, pictures: Iterable[frozenset[str]]) -> None:

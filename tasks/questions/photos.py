@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from groundbench.api.question import Question
 from groundbench.api.testbed import ImageSegment, ImageSource, Prompt, TextSegment
 from groundbench.tasks.photos.decode import decode
-from groundbench.tasks.photos.image_store import Pictures, open_pictures
+from groundbench.tasks.photos.image_store import ImageFiles, open_image_files
 from groundbench.tasks.photos.testbed import PhotoSource
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ GRAY = (127, 127, 127)
 
 @dataclass(frozen=True)
 class Blank:
-    """A gray picture of this size."""
+    """A gray image of this size."""
 
     width: int
     height: int
@@ -35,7 +35,7 @@ class Blank:
         return f"gray {self.width}x{self.height}"
 
     def load(self) -> Image:
-        """Return the picture."""
+        """Return the image."""
         from PIL import Image
 
         return Image.new("RGB", (self.width, self.height), GRAY)
@@ -43,7 +43,7 @@ class Blank:
 
 @dataclass(frozen=True)
 class About:
-    """A question about a photo; `photo` is its file, which is also its group. `ask` follows the picture."""
+    """A question about a photo; `photo` is its file, which is also its group. `ask` follows the image."""
 
     kind: str
     photo: str
@@ -62,16 +62,16 @@ class Photos:
         self._known: dict[str, tuple[PhotoSource, Blank]] = {}
 
     @cached_property
-    def store(self) -> Pictures:
-        """The files. Raises BadInputError, see `open_pictures`."""
-        return open_pictures(self.path)
+    def store(self) -> ImageFiles:
+        """The files. Raises BadInputError, see `open_image_files`."""
+        return open_image_files(self.path)
 
     def source(self, file: str) -> PhotoSource:
         """Return a photo. Raises FaultError where it is damaged, naming the file."""
         return self._read(file)[0]
 
     def blank(self, file: str) -> Blank:
-        """Return a blank picture of a photo's size."""
+        """Return a blank image of a photo's size."""
         return self._read(file)[1]
 
     def _read(self, file: str) -> tuple[PhotoSource, Blank]:

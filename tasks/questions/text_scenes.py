@@ -40,7 +40,7 @@ def text_scenes(
     `conflict` and `agreement` (see `told`). The group is the scene; scenes of two forms are never one.
 
     Args:
-        forms: rungs of the ladder; without any, `word` in full and few questions in each of the others.
+        forms: forms of the ladder; without any, `word` in full and few questions in each of the others.
         mismatched: how many other scenes each question is asked of.
         style: how presence is asked, see wording.yaml; the one that was best on the pilot split by default.
 

@@ -57,5 +57,5 @@ def test_a_residual_in_several_streams_is_refused_for_lens_and_restart():
         num_kv_shared_layers=0, laurel_rank=8, altup_num_inputs=2, activation_sparsity_pattern=[0.0] * 3,
     )  # fmt: skip
     adapter = HFCausal(tiny("gemma3n_text", config=config), word_tokenizer(), name="gemma3n")
-    for capability in ("hidden", "restart"):
+    for capability in ("hidden", "start_at_layer"):
         assert "the residual after layer" in adapter.info.why_not(capability)

@@ -1,4 +1,4 @@
-"""`groundbench tasks show --sheet`: the pictures of a testbed, to look at."""
+"""`groundbench tasks show --sheet`: the images of a testbed, to look at."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_form_of_text_has_no_pictures_and_a_wrong_name_is_refused(tmp_path) ->
         app, ["tasks", "show", "ladder", "--env-form", "word", "--sheet", str(tmp_path / "a.png")]
     )
     assert text.exit_code != 0
-    assert "expected a form of pictures" in str(text.exception) + text.output
+    assert "expected a form of images" in str(text.exception) + text.output
     name = CliRunner().invoke(app, [*SHOW, "--sheet", str(tmp_path / "a.nothing")])
     assert name.exit_code != 0
     assert "expected a name such as sheet.png" in str(name.exception) + name.output

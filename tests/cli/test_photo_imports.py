@@ -39,7 +39,7 @@ def test_what_is_left_out_is_listed(given, tmp_path) -> None:
     done = run("tasks", "import", "coco", *given, "--keep-going", "--json")
     assert done.exit_code == 0, done.output
     faults = json.loads(done.stdout)["faults"]
-    assert [f["reason"] for f in faults] == ["no such picture, though it is annotated"]
+    assert [f["reason"] for f in faults] == ["no such image, though it is annotated"]
     assert "000000000003.jpg" in done.stderr
 
 

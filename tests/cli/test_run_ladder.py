@@ -1,4 +1,4 @@
-"""`groundbench run` on a ladder: the whole of it by default, its table, its falsifiers, and what is refused."""
+"""`groundbench run` on a ladder: the whole of it by default, its table, its null controls, and what is refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_dry_run_is_of_the_whole_ladder(say: Say, bed: str) -> None:
     assert [p["form"] for p in json.loads(out)] == ["word", "gloss", "name"]
 
 
-def test_the_falsifiers_have_names_of_their_own(say: Say, bed: str) -> None:
+def test_the_null_controls_have_names_of_their_own(say: Say, bed: str) -> None:
     words = ("run", MODEL, "--testbed", bed, "--measure", "gain", "--json")
     plain, shuffled, random = (
         json.loads(say(*words, *more)[1]) for more in ((), ("--shuffle-forms",), ("--random-weights", "--seed", "7"))

@@ -146,10 +146,10 @@ if os.environ["RANK"] == "1":
 
 def test_without_a_launcher_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with processes.joined() as team:
+    with processes.process_group() as team:
         assert team is ALONE
     batches, counted = ["ab", "c", "def"], []
-    assert ALONE.spread(batches, lambda n, b: (n, b), advance=counted.append) == [(0, "ab"), (1, "c"), (2, "def")]
+    assert ALONE.map_batches(batches, lambda n, b: (n, b), advance=counted.append) == [(0, "ab"), (1, "c"), (2, "def")]
     assert counted == [2, 1, 3]
 
 
@@ -166,5 +166,5 @@ def test_half_a_launcher_is_bad_input(monkeypatch: pytest.MonkeyPatch, settings:
         monkeypatch.delenv(name, raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(BadInputError, match=message), processes.joined():
+    with pytest.raises(BadInputError, match=message), processes.process_group():
         pass

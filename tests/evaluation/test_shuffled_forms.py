@@ -82,7 +82,7 @@ def test_a_model_that_copies_has_a_gain_of_0_and_without_the_true_pairs_left_out
         values = s[np.array(shown)[env], target]
         kept = np.array(
             [
-                (nouns[u].word, nouns[v].word) not in shuffled.not_mismatched(form)
+                (nouns[u].word, nouns[v].word) not in shuffled.excluded_pairs(form)
                 for u, v in zip(env, target, strict=True)
             ]
         )

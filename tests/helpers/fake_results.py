@@ -53,7 +53,7 @@ airplane animal apple arm ball banana basket bear bed bench bird blanket block b
 brush bucket bunny bus button camera car cat chair cheese clock coffee comb cookie couch cow cracker cup dog
 doll door drawer duck ear egg elephant eye face farm finger food foot game garage giraffe glass hair hammer
 hand hat head horse juice kitchen knee ladder leg light milk money monkey mouth napkin necklace paper pencil
-picture pig plate puzzle purse refrigerator room sheep shirt shoe shoulder sofa spoon star stick stove table
+image pig plate puzzle purse refrigerator room sheep shirt shoe shoulder sofa spoon star stick stove table
 tape telephone towel toy train tray truck turtle window
 """
 NOUNS = _WORDS.split()

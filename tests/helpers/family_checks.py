@@ -59,10 +59,10 @@ def checked_on(adapter: HFCausal, model_type: str, config: dict[str, Any] | None
     works: dict[str, tuple[bool, Callable[[HFCausal, str], float]]] = {
         "behaviour": (True, behaviour_error),
         "cache": ("prefix" in able, cache_error),
-        "heads": ("tap" in able, partial(heads_error, config=config)),
+        "heads": ("hooks" in able, partial(heads_error, config=config)),
         "ablation": (adapter.info.can_edit, ablation_error),
         "lens": ("hidden" in able, lens_error),
-        "sweep": (adapter.info.can_edit and {"tap", "hidden", "restart"} <= able, sweep_error),
+        "sweep": (adapter.info.can_edit and {"hooks", "hidden", "start_at_layer"} <= able, sweep_error),
     }
     found: dict[str, tuple[str, float | None]] = {}
     for column, (is_able, error) in works.items():
@@ -149,7 +149,7 @@ def ablation_error(adapter: HFCausal, _: str) -> float:
     assert ((edited - untouched).abs().amax(1) > 0).sum() > heads / 2, "the edits do nothing"
     by_hand = []
     seen: list[torch.nn.Module] = []
-    for site in adapter._tap._sites:
+    for site in adapter._hooks._sites:
         module = site.module
         projection = next((getattr(module, n) for n in PROJECTIONS if hasattr(module, n)), None)
         if projection is None:

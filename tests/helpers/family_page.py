@@ -37,14 +37,14 @@ VISION = """
 ## Vision-language models
 
 Opened the same way; each is a tiny model of that type with random weights and its own processor. Text alone is measured
-as above. When a model is opened it reads a small picture both ways: a family that is not in this list is read whole if
+as above. When a model is opened it reads a small image both ways: a family that is not in this list is read whole if
 the two agree, and prompts with images are refused if they do not.
 
 | column | what is compared | largest error allowed |
 |---|---|---|
-| images | surprisals of targets of two tokens after a picture: the engine, which shares each picture, against one plain call on the processor's own inputs for each text | {images} of the largest |
-| cache | the same with and without shared pictures | {cache} of the largest |
-| heads | a row of saliency of a prompt with a picture against full autograd | {heads} of the largest |
+| images | surprisals of targets of two tokens after an image: the engine, which shares each image, against one plain call on the processor's own inputs for each text | {images} of the largest |
+| cache | the same with and without shared images | {cache} of the largest |
+| heads | a row of saliency of a prompt with an image against full autograd | {heads} of the largest |
 | box | the patches that change most where a bright square is planted, against those that its box is said to touch | all of them |
 
 """

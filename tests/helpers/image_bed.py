@@ -1,4 +1,4 @@
-"""A testbed of coloured squares in pictures, in the words that the tiny vision-language models read."""
+"""A testbed of coloured squares in images, in the words that the tiny vision-language models read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BOX: Box = (0.5, 0.25, 0.75, 0.5)
 
 @dataclass(frozen=True)
 class Square:
-    """A grey picture with a square of one colour in it."""
+    """A grey image with a square of one colour in it."""
 
     colour: tuple[int, int, int]
     box: Box = BOX
@@ -33,8 +33,8 @@ class Square:
         return image
 
 
-class PictureBed(Testbed):
-    """Four nouns; each frame puts other words after the same picture. `image` has boxes, `image-all` none."""
+class ImageBed(Testbed):
+    """Four nouns; each frame puts other words after the same image. `image` has boxes, `image-all` none."""
 
     name = "pictures"
     version = "1"

@@ -9,14 +9,14 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from groundbench.registry import load_testbed
-from groundbench.tasks.photos import Choices, PictureTestbed, picture_coco
+from groundbench.tasks.photos import Choices, PhotoTestbed, photos_from_coco
 
 CATEGORIES = {1: "person", 2: "bicycle", 16: "bird", 17: "cat", 18: "dog", 47: "cup", 46: "wine glass"}
 COLORS = {1: "black", 2: "blue", 16: "orange", 17: "purple", 18: "brown", 47: "green", 46: "gray"}
 WIDE, HIGH = 100, 80
 
 Things = dict[int, list[tuple[int, tuple[int, int, int, int]]]]
-"""Picture -> (category, x, y, width, height)."""
+"""Image -> (category, x, y, width, height)."""
 
 SET: Things = {
     1: [(18, (10, 10, 40, 40)), (1, (60, 10, 20, 50))],  # dog + person
@@ -72,13 +72,13 @@ class Made:
         self.photos = write_photos(root / "photos", things)
         self.files = [write_json(root / "instances_val2017.json", instances(things))]
 
-    def bed(self, choices: Choices = TWO, out: str = "bed") -> PictureTestbed:
-        picture_coco(self.files, self.photos, self.root / out, choices)
+    def bed(self, choices: Choices = TWO, out: str = "bed") -> PhotoTestbed:
+        photos_from_coco(self.files, self.photos, self.root / out, choices)
         bed = load_testbed(str(self.root / out))
-        assert isinstance(bed, PictureTestbed)
+        assert isinstance(bed, PhotoTestbed)
         return bed
 
 
-def others(bed: PictureTestbed, noun: str, picture: int) -> dict[str, int]:
+def others(bed: PhotoTestbed, noun: str, picture: int) -> dict[str, int]:
     (item,) = [i for i in bed.manifest.items if i.noun == noun and i.shown.picture == picture]
     return {word: o.picture for word, o in item.others.items()}

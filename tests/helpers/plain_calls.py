@@ -42,7 +42,7 @@ def plain(family: str, processor: Any, picture: Square, text: str = " w1 w2 w3")
 
 
 def log_probability(family: str, adapter: VisionLanguage, picture: Square, text: str, word: str) -> float:
-    """log P(word | picture, text) in nats, token by token from one plain call, in doubles."""
+    """log P(word | image, text) in nats, token by token from one plain call, in doubles."""
     start = plain(family, adapter.processor, picture, text)["input_ids"].shape[1]
     inputs = plain(family, adapter.processor, picture, f"{text} {word}")
     with torch.no_grad():

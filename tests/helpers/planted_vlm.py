@@ -1,7 +1,7 @@
-"""A vision-language model whose grounding head is known, and its testbed: pictures of coloured patches.
+"""A vision-language model whose grounding head is known, and its testbed: images of coloured patches.
 
 The language model is `planted.single_head`, in which head (2, 1) alone moves what is shown to the prediction. Its image
-tokens are patches: a picture of 4 x 4 patches is read patch by patch as the word of the patch's colour. Nouns have a
+tokens are patches: an image of 4 x 4 patches is read patch by patch as the word of the patch's colour. Nouns have a
 colour each, the background has three greys.
 """
 
@@ -39,7 +39,7 @@ PLACES = ((0, 0), (2, 0), (0, 2), (2, 2))
 
 @dataclass(frozen=True)
 class Patchwork:
-    """A picture with one object: an ImageSource."""
+    """An image with one object: an ImageSource."""
 
     noun: str
     place: tuple[int, int]
@@ -92,7 +92,7 @@ class PatchTestbed(Testbed):
 
 
 class PatchReader(HFCausal):
-    """The model as an adapter. `blind`: it is given pictures and ignores their pixels."""
+    """The model as an adapter. `blind`: it is given images and ignores their pixels."""
 
     blind = False
 

@@ -80,7 +80,7 @@ def unlisted() -> list[str]:
 
 
 def is_text(model_type: str) -> bool:
-    """Whether a family's config is of one text model: no encoder beside it, no pictures, no sound."""
+    """Whether a family's config is of one text model: no encoder beside it, no images, no sound."""
     kind = CONFIG_MAPPING[model_type]
     own = getattr(kind, "sub_configs", {}) or {}
     return not own and not getattr(kind(), "is_encoder_decoder", False)

@@ -15,10 +15,10 @@ from helpers.tiny_models import word_tokenizer
 HEADER = ("type", *COLUMNS, "why not")
 NEEDS: dict[str, tuple[Capability, ...]] = {
     "cache": ("prefix",),
-    "heads": ("tap",),
-    "ablation": ("tap", "edit"),
+    "heads": ("hooks",),
+    "ablation": ("hooks", "edit"),
     "lens": ("hidden",),
-    "sweep": ("tap", "edit", "hidden", "restart"),
+    "sweep": ("hooks", "edit", "hidden", "start_at_layer"),
 }
 UNSETTLED = {
     (

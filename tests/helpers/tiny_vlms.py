@@ -189,7 +189,7 @@ def _idefics(model_type: str) -> Callable[[], tuple[dict[str, Any], Any]]:
             "scale_factor": 2,
         }
         pixels = Idefics3ImageProcessorPil(size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE})
-        # SmolVLM's own processor needs num2words and a part for videos; for pictures it writes what Idefics3's does.
+        # SmolVLM's own processor needs num2words and a part for videos; for images it writes what Idefics3's does.
         return config, Idefics3Processor(pixels, tokenizer(), image_seq_len=(SIDE // PATCH // 2) ** 2)
 
     return made

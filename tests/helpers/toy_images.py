@@ -1,4 +1,4 @@
-"""Pictures of one colour and what is said of them, an encoder and a language model: small enough for tests."""
+"""ImageInput of one colour and what is said of them, an encoder and a language model: small enough for tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = ("Caption", "What", "color", ":", "?", "it", "is", ".", *COLORS)
 
 @dataclass(frozen=True)
 class Plain:
-    """A picture of one colour, a little brighter or darker by number."""
+    """An image of one colour, a little brighter or darker by number."""
 
     color: str
     shade: int
@@ -33,8 +33,8 @@ class Plain:
 
 
 @dataclass(frozen=True)
-class ToyPictures:
-    """Picture i has colour i % 4, and two turns and a caption name it; `blind` shows another picture's colour."""
+class ToyImages:
+    """Image i has colour i % 4, and two turns and a caption name it; `blind` shows another image's colour."""
 
     n: int = 24
     blind: bool = False
@@ -83,7 +83,7 @@ TEXT = {
 }
 
 
-def picture_preset(cache: Path, **changes: object) -> Preset:
+def image_preset(cache: Path, **changes: object) -> Preset:
     """A model that sees four patches; its encoder is trained along unless `changes` name one."""
     preset = Preset.model_validate(
         {
@@ -119,7 +119,7 @@ def make_encoder(folder: Path, layers: int = 2) -> str:
 
 
 def make_language(folder: Path, *, tied: bool) -> str:
-    """A small LLaMA that reads WORDS, without a token for pictures."""
+    """A small LLaMA that reads WORDS, without a token for images."""
     torch.manual_seed(2)
     tokenizer = word_tokenizer(WORDS)
     values = {k: v for k, v in TEXT.items() if k not in ("model_type", "tie_word_embeddings")}

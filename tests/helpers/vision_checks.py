@@ -10,7 +10,7 @@ from groundbench.adapters.vlm.adapter import VisionLanguage
 from groundbench.engine.contexts import Contexts, build_contexts
 from groundbench.engine.scoring import score
 from groundbench.measures.heads.saliency_flow import gradients, row_flow, target_loss
-from helpers.image_bed import COLOURS, PictureBed, Square
+from helpers.image_bed import COLOURS, ImageBed, Square
 from helpers.plain_calls import adapter_of, eager_flow, log_probability, planted, prompt, without_mixing
 
 VISION_COLUMNS = ("images", "cache", "heads", "box")
@@ -21,7 +21,7 @@ def vision_checked(model_type: str) -> dict[str, float]:
     """For each column the largest error against its oracle; of `box`, the part of the bright patches outside."""
     adapter = adapter_of(model_type)
     assert adapter.encoder.fault is None, adapter.encoder.fault
-    bed = PictureBed(frames=2, targets=2)
+    bed = ImageBed(frames=2, targets=2)
     contexts = build_contexts(adapter, bed, bed.form("image"))
     table = score(adapter, contexts).surprisal
     expected = [

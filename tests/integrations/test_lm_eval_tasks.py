@@ -111,7 +111,7 @@ def test_samples_hold_every_surprisal(run):
         samples = run["samples"][f"groundbench_{form}"]
         assert run["n-samples"][f"groundbench_{form}"] == {"original": 90, "effective": 90}
         best = [int(np.argmax([a for a, _ in s["filtered_resps"]])) for s in samples]
-        if not LADDER.not_mismatched(LADDER.form(form)):
+        if not LADDER.excluded_pairs(LADDER.form(form)):
             acc = np.mean([b == s["target"] for b, s in zip(best, samples, strict=True)])
             assert run["results"][f"groundbench_{form}"]["acc,none"] == acc
         for sample in samples[:3]:
@@ -122,7 +122,7 @@ def test_samples_hold_every_surprisal(run):
 
 def random_table(seed, testbed, form, nouns, frames=3):
     """S[n, u, v] drawn at random, without the rows that are no mismatch."""
-    none = testbed.not_mismatched(form)
+    none = testbed.excluded_pairs(form)
     rows = [
         (n, u, v)
         for n in range(frames)
@@ -150,7 +150,7 @@ def test_the_mean_over_documents_is_the_gain_exactly(synonyms, monkeypatch):
     """The algebra of `documents`, with nouns that are no mismatch of each other and a category of one noun."""
     words = ("couch", "sofa", "bear", "pig", "cow", "farm", "bed")
     testbed = load_testbed("ladder")
-    monkeypatch.setattr(testbed, "not_mismatched", lambda form: frozenset(synonyms))
+    monkeypatch.setattr(testbed, "excluded_pairs", lambda form: frozenset(synonyms))
     form = testbed.form("word")
     nouns = tuple(testbed.noun(w) for w in words)
     table = random_table(1, testbed, form, nouns)

@@ -70,7 +70,7 @@ def nothing_leaks(browser, request):
     yield
     assert complaints(browser) == []
     folders = [request.getfixturevalue(n).as_uri() for n in ("site", "reports") if n in request.fixturenames]
-    # The browser's own first tab asks for its own pictures, at times after the test has begun.
+    # The browser's own first tab asks for its own images, at times after the test has begun.
     asked = {u for u in requested(browser) if not u.startswith("chrome://")}
     strangers = {u for u in asked if not any(u.startswith(f) for f in folders)}
     assert strangers == set()

@@ -1,4 +1,4 @@
-"""Models of pictures on the board: their records are checked, shown, and ranked with those who saw the same ones."""
+"""Models of images on the board: their records are checked, shown, and ranked with those who saw the same ones."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_a_model_of_pictures_is_accepted_and_shown(tmp_path: Path) -> None:
     submission(board.entries)
     build_site(board, tmp_path / "site")
     page = (tmp_path / "site" / "models" / "sees.html").read_text()
-    assert "Where in the picture the word comes from" in page
+    assert "Where in the image the word comes from" in page
     assert "16 × 16" in page
     assert "becomes −1.00 nats" in page
 
 
 FAULTS = {
     "image.hash": ("x" * 16, "expected 16 hexadecimal digits"),
-    "image.n_box": (300.0, "a picture has 256 patches"),
+    "image.n_box": (300.0, "an image has 256 patches"),
     "image.rows": (15, "the grid has 15 x 16"),
     "image.env_form": ("other", "image is of the form"),
     "image.reading.0.share": (1.5, "a share lies between 0 and 1"),

@@ -1,4 +1,4 @@
-"""The ladder's board: ordered by the score on shared forms, from items only; shown as picture, heat table and table."""
+"""The ladder's board: ordered by the score on shared forms, from items only; shown as image, heat table and table."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_no_file_names_a_machine_path() -> None:
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            continue  # a picture or another binary file
+            continue  # an image or another binary file
         for number, line in enumerate(text.splitlines(), 1):
             if MACHINE_PATH.search(line) and path != Path(__file__).resolve():
                 named.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}")

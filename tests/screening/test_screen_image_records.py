@@ -1,4 +1,4 @@
-"""Users' own pictures: records that name image files, with the signals of pictures."""
+"""Users' own images: records that name image files, with the signals of images."""
 
 from __future__ import annotations
 

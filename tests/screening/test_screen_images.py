@@ -1,4 +1,4 @@
-"""A screening of questions about pictures: the same measurements, with patches for evidence."""
+"""A screening of questions about images: the same measurements, with patches for evidence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORDS = ("w31", "w32", "w33", "w34")
 
 
 def pictures(n: int = 24) -> tuple[Question, ...]:
-    """Which colour is the square? A grey picture for no evidence, another colour for other evidence."""
+    """Which colour is the square? A grey image for no evidence, another colour for other evidence."""
 
     def prompt(i: int, colour: tuple[int, int, int]) -> Prompt:
         square = ImageSegment(Square(colour, ground=80 + i), BOX)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import ImageSegment, TextSegment
-from groundbench.tasks.image_dialogue import PictureDialogues, load, phrases
+from groundbench.tasks.image_dialogue import ImageDialogues, load, phrases
 from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, STYLES, TRAIN_STYLES, drawn, excluded, glyph, nouns
 from groundbench.tasks.image_dialogue.corpus import WORD
 from groundbench.tasks.image_dialogue.dialogue import color_of, shows
@@ -23,7 +23,7 @@ from groundbench.tasks.validation import find_faults
 
 BED = load()
 MANY = range(300)
-CORPUS = PictureDialogues()
+CORPUS = ImageDialogues()
 
 
 def pixels(image: Image.Image) -> np.ndarray:
@@ -78,14 +78,14 @@ def test_an_unknown_word_style_or_tint_is_named(word: str, style: str, tint: str
 
 def test_a_scene_gives_the_same_picture_every_time_and_another_one_does_not() -> None:
     scene = CORPUS.scene(3)
-    again = PictureDialogues().scene(3)
+    again = ImageDialogues().scene(3)
     assert scene == again
     assert scene.key == again.key == scene.image().key
     assert scene.image().load().tobytes() == again.image().load().tobytes()
     assert scene.image().load().mode == "RGB"
     keys = {CORPUS.scene(i).key for i in MANY}
     assert len(keys) == len(MANY)
-    assert PictureDialogues(seed=2).scene(3) != scene
+    assert ImageDialogues(seed=2).scene(3) != scene
 
 
 def test_scenes_are_laid_out_as_promised() -> None:
@@ -213,8 +213,8 @@ def test_the_vocabulary_is_closed_and_holds_the_frames() -> None:
 
 
 def test_shuffled_pictures_are_of_other_scenes_and_what_is_held_out_stays_apart() -> None:
-    corpus = PictureDialogues(pictures=20, shuffle_env=True)
-    plain = PictureDialogues(pictures=20)
+    corpus = ImageDialogues(pictures=20, shuffle_env=True)
+    plain = ImageDialogues(pictures=20)
     trained = {plain.scene(i).key for i in range(20)}
     assert sorted(corpus.picture(i).key for i in range(20)) == sorted(trained)
     assert all(corpus.picture(i).key != plain.picture(i).key for i in range(20))
@@ -229,8 +229,8 @@ def test_shuffled_pictures_are_of_other_scenes_and_what_is_held_out_stays_apart(
 
 @pytest.mark.parametrize("pictures", [1, 0, -3])
 def test_a_corpus_of_too_few_pictures_is_refused(pictures: int) -> None:
-    with pytest.raises(BadInputError, match=f"at least 2 pictures, found {pictures}"):
-        PictureDialogues(pictures)
+    with pytest.raises(BadInputError, match=f"at least 2 images, found {pictures}"):
+        ImageDialogues(pictures)
 
 
 # the testbed
@@ -309,6 +309,6 @@ def test_a_noun_without_a_glyph_has_no_prompt() -> None:
 
 
 def test_a_duck_is_no_mismatch_for_bird() -> None:
-    pairs = BED.not_mismatched(BED.form("image"))
+    pairs = BED.excluded_pairs(BED.form("image"))
     assert ("duck", "bird") in pairs
     assert ("bird", "duck") not in pairs

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.toy_images import ToyPictures, make_encoder, make_language, picture_preset
+from helpers.toy_images import ToyImages, image_preset, make_encoder, make_language
 from helpers.toy_training import ToyCorpus, toy_preset, weights, without_speed
 from transformers import AutoProcessor, Dinov2Model, LlavaForConditionalGeneration
 
@@ -18,7 +18,7 @@ from groundbench.adapters.architectures.llava import source_fingerprint
 from groundbench.api.errors import BadInputError
 from groundbench.cli import main
 from groundbench.training import train
-from groundbench.training.image_train_module import PictureCourse
+from groundbench.training.image_train_module import ImageTrainModule
 from groundbench.training.objective import heldout_loss
 from groundbench.training.partial_checkpoints import FROZEN, TRAINED
 from groundbench.training.presets import Preset
@@ -43,11 +43,11 @@ def preset_of(kind: str, sources: Mapping[str, str], cache: Path) -> Preset:
     given = {} if kind == "embedded" else {"pictures.vision": sources["vision"]}
     if kind in ("tied", "untied"):
         given["pictures.language"] = sources[kind]
-    return picture_preset(cache, **given)
+    return image_preset(cache, **given)
 
 
-def their_loss(folder: Path, corpus: ToyPictures, rows: np.ndarray) -> float:
-    """Transformers' own loss of the checkpoint on the raw pictures, row by row, the picture's tokens not counted."""
+def their_loss(folder: Path, corpus: ToyImages, rows: np.ndarray) -> float:
+    """Transformers' own loss of the checkpoint on the raw images, row by row, the image's tokens not counted."""
     model = LlavaForConditionalGeneration.from_pretrained(folder).eval()
     processor = AutoProcessor.from_pretrained(folder)
     total, count = 0.0, 0
@@ -68,11 +68,11 @@ def test_a_checkpoint_read_by_transformers_has_the_loss_that_training_saw(
     kind: str, sources: dict[str, str], tmp_path: Path
 ) -> None:
     preset = preset_of(kind, sources, tmp_path / "cache")
-    paths = train(preset.override({"steps": 6}), ToyPictures(), tmp_path / "out", device="cpu")
-    course = PictureCourse(preset, ToyPictures(), 42, CPU)
+    paths = train(preset.override({"steps": 6}), ToyImages(), tmp_path / "out", device="cpu")
+    module = ImageTrainModule(preset, ToyImages(), 42, CPU)
     for path in (paths[0], paths[-1]):
         logged = json.loads((path / "training.json").read_text())["heldout_loss"]
-        assert logged == pytest.approx(their_loss(path, ToyPictures(), course.heldout), abs=2e-4)  # patches are fp16
+        assert logged == pytest.approx(their_loss(path, ToyImages(), module.heldout), abs=2e-4)  # patches are fp16
 
 
 @pytest.mark.parametrize("kind", ["embedded", "frozen-vision"])
@@ -80,7 +80,7 @@ def test_it_learns_to_say_what_it_sees(kind: str, sources: dict[str, str], tmp_p
     found = {}
     for blind in (False, True):
         preset = preset_of(kind, sources, tmp_path / "cache").override({"steps": 130, "checkpoints": [{"every": 130}]})
-        path = train(preset, ToyPictures(blind=blind), tmp_path / str(blind), device="cpu")[-1]
+        path = train(preset, ToyImages(blind=blind), tmp_path / str(blind), device="cpu")[-1]
         found[blind] = json.loads((path / "training.json").read_text())["heldout_loss"]
     chance = np.log(4) / 12  # a row's first naming of four colours; 12 tokens are predicted
     assert found[False] < 0.6 * chance
@@ -89,7 +89,7 @@ def test_it_learns_to_say_what_it_sees(kind: str, sources: dict[str, str], tmp_p
 
 def test_frozen_weights_are_the_sources_own_and_lie_on_disk_once(sources: dict[str, str], tmp_path: Path) -> None:
     preset = preset_of("tied", sources, tmp_path / "cache").override({"steps": 6})
-    first, last = train(preset, ToyPictures(), tmp_path / "out", device="cpu")
+    first, last = train(preset, ToyImages(), tmp_path / "out", device="cpu")
     assert (first / FROZEN).stat().st_ino == (last / FROZEN).stat().st_ino
     assert (first / TRAINED).read_bytes() != (last / TRAINED).read_bytes()
     model = LlavaForConditionalGeneration.from_pretrained(last)
@@ -124,7 +124,7 @@ def _train_until(preset: Preset, folder: SeedFolder, step: int) -> None:
             raise Stop
 
     with pytest.raises(Stop):
-        train_seed(preset, ToyPictures(), folder, 3, device="cpu", report=report)
+        train_seed(preset, ToyImages(), folder, 3, device="cpu", report=report)
 
 
 @pytest.mark.parametrize("kind", ["embedded", "untied"])
@@ -134,7 +134,7 @@ def test_stopped_it_goes_on_to_the_same_bits(kind: str, sources: dict[str, str],
         folder = SeedFolder(out, 3, {})
         for stop in stops:
             _train_until(preset, folder, stop)
-        train_seed(preset, ToyPictures(), folder, 3, device="cpu", report=lambda seed, record: None)
+        train_seed(preset, ToyImages(), folder, 3, device="cpu", report=lambda seed, record: None)
     for step in ("step-000015", "step-000030"):
         for file in (tmp_path / "whole/seed-3" / step).glob("*.safetensors"):
             assert file.read_bytes() == (tmp_path / "cut/seed-3" / step / file.name).read_bytes(), (step, file.name)
@@ -143,42 +143,42 @@ def test_stopped_it_goes_on_to_the_same_bits(kind: str, sources: dict[str, str],
 
 
 def test_rows_are_captions_or_windows_of_turns(tmp_path: Path) -> None:
-    preset = picture_preset(tmp_path, **{"pictures.turns": 1, "pictures.captions": 0.5, "batch_size": 24})
-    course = PictureCourse(preset, ToyPictures(), 3, CPU)
-    words = course._processor.tokenizer
+    preset = image_preset(tmp_path, **{"pictures.turns": 1, "pictures.captions": 0.5, "batch_size": 24})
+    module = ImageTrainModule(preset, ToyImages(), 3, CPU)
+    words = module._processor.tokenizer
     seen = set()
     for step in range(4):
-        rows = course.rows(step)
+        rows = module.rows(step)
         assert sorted(rows[:, 0]) == list(range(24))  # one epoch
-        assert np.array_equal(rows, course.rows(step))
+        assert np.array_equal(rows, module.rows(step))
         for number, *ids in rows.tolist():
             text = words.decode([i for i in ids if i])
-            options = [ToyPictures().caption(number), *ToyPictures().turns(number)]
+            options = [ToyImages().caption(number), *ToyImages().turns(number)]
             seen.add([" ".join(words.tokenize(o)) for o in options].index(text))
     assert seen == {0, 1, 2}
-    assert not np.array_equal(course.rows(0), PictureCourse(preset, ToyPictures(), 4, CPU).rows(0))
+    assert not np.array_equal(module.rows(0), ImageTrainModule(preset, ToyImages(), 4, CPU).rows(0))
 
 
 def test_patches_are_whitened_and_the_checkpoint_reads_them_as_they_are(
     sources: dict[str, str], tmp_path: Path
 ) -> None:
-    course = PictureCourse(preset_of("frozen-vision", sources, tmp_path), ToyPictures(), 3, CPU)
-    loss = course.objective
-    epoch = np.concatenate([course.rows(step) for step in range(3)])
-    batch = course.batch(epoch, CPU)
+    module = ImageTrainModule(preset_of("frozen-vision", sources, tmp_path), ToyImages(), 3, CPU)
+    loss = module.objective
+    epoch = np.concatenate([module.rows(step) for step in range(3)])
+    batch = module.batch(epoch, CPU)
     read = (batch.seen - loss.mean) @ loss.whiten
     spread = torch.cov(read.flatten(0, 1).T)
     torch.testing.assert_close(spread, torch.diag(spread.diag()), atol=1e-3, rtol=0)
     assert 0.9 < spread.diag().max() <= 1
-    before = heldout_loss(course, CPU, 8)
+    before = heldout_loss(module, CPU, 8)
     with loss.folded():
-        linear = course.model.model.multi_modal_projector.linear_1
+        linear = module.model.model.multi_modal_projector.linear_1
         folded = linear(batch.seen)
     torch.testing.assert_close(folded, linear(read), atol=1e-4, rtol=1e-4)
-    assert heldout_loss(course, CPU, 8) == before  # put back to the bit
+    assert heldout_loss(module, CPU, 8) == before  # put back to the bit
 
 
-class Unknown(ToyPictures):
+class Unknown(ToyImages):
     def words(self) -> tuple[str, ...]:
         return ("What", "color", "?")
 
@@ -186,33 +186,33 @@ class Unknown(ToyPictures):
 @pytest.mark.parametrize(
     ("changes", "corpus", "said"),
     [
-        ({"config.vision_config": None}, ToyPictures(), "give one .`--vision`."),
-        ({"pictures.pixels": 30}, ToyPictures(), "30 pixels: expected a multiple of the patch size 14"),
-        ({"config.text_config": {"model_type": "no"}}, ToyPictures(), "text_config.model_type is 'no'"),
-        ({"config.text_config": {"model_type": "llama", "n": 1}}, ToyPictures(), "a llama config has no option 'n'"),
-        ({"config.depth": 3}, ToyPictures(), "llava: its config has no option 'depth'"),
-        ({"pictures.vision": "./nowhere"}, ToyPictures(), "nowhere: no such folder"),
+        ({"config.vision_config": None}, ToyImages(), "give one .`--vision`."),
+        ({"pictures.pixels": 30}, ToyImages(), "30 pixels: expected a multiple of the patch size 14"),
+        ({"config.text_config": {"model_type": "no"}}, ToyImages(), "text_config.model_type is 'no'"),
+        ({"config.text_config": {"model_type": "llama", "n": 1}}, ToyImages(), "a llama config has no option 'n'"),
+        ({"config.depth": 3}, ToyImages(), "llava: its config has no option 'depth'"),
+        ({"pictures.vision": "./nowhere"}, ToyImages(), "nowhere: no such folder"),
         ({}, Unknown(), r"toy-pictures: words\(\) lacks a word of 'Caption: it is red\.'"),
-        ({}, ToyCorpus(), "corpus toy: it has no pictures"),
+        ({}, ToyCorpus(), "corpus toy: it has no images"),
     ],
 )
 def test_what_cannot_be_built_is_one_sentence(
     changes: dict[str, object], corpus: Any, said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadInputError, match=said):
-        train(picture_preset(tmp_path, **changes), corpus, tmp_path / "out", device="cpu")
+        train(image_preset(tmp_path, **changes), corpus, tmp_path / "out", device="cpu")
 
 
 def test_a_text_model_refuses_pictures(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="toy-pictures: of pictures, but the preset toy reads text only"):
-        train(toy_preset(), ToyPictures(), tmp_path, device="cpu")
+    with pytest.raises(BadInputError, match="toy-pictures: of images, but the preset toy reads text only"):
+        train(toy_preset(), ToyImages(), tmp_path, device="cpu")
 
 
 def test_other_pretrained_weights_are_another_run(sources: dict[str, str], tmp_path: Path) -> None:
     preset = preset_of("frozen-vision", sources, tmp_path / "cache").override({"steps": 2})
-    train(preset, ToyPictures(), tmp_path / "out", device="cpu")
+    train(preset, ToyImages(), tmp_path / "out", device="cpu")
     with pytest.raises(BadInputError, match=r"pretrained\.vision"):
-        train(preset.override({"pictures.vision": None}), ToyPictures(), tmp_path / "out", device="cpu")
+        train(preset.override({"pictures.vision": None}), ToyImages(), tmp_path / "out", device="cpu")
 
 
 FEW = ["--pictures", "4", "--steps", "1", "--batch-size", "2", "--set", "heldout_rows=2", "--device", "cpu"]

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from groundbench.adapters.architectures.build import build_model
 from groundbench.training.objective import NextTokenLoss, heldout_loss, n_targets, parts, to_batch
-from groundbench.training.train_module import TextCourse
+from groundbench.training.train_module import TextTrainModule
 
 CPU = torch.device("cpu")
 ARCHITECTURES = {
@@ -78,11 +78,11 @@ def test_parts_are_the_batch(rows: int, pieces: int) -> None:
 
 
 def test_heldout_loss_is_the_mean_over_tokens_whatever_the_batches() -> None:
-    course = TextCourse(toy_preset(heldout_rows=6), ToyCorpus(), 3)
-    course.objective.train()
-    found = [heldout_loss(course, CPU, size) for size in (1, 4, 6)]
-    assert course.model.training
-    assert found == pytest.approx([their_loss(course.model.eval(), course.heldout).item()] * 3, abs=1e-5)
+    module = TextTrainModule(toy_preset(heldout_rows=6), ToyCorpus(), 3)
+    module.objective.train()
+    found = [heldout_loss(module, CPU, size) for size in (1, 4, 6)]
+    assert module.model.training
+    assert found == pytest.approx([their_loss(module.model.eval(), module.heldout).item()] * 3, abs=1e-5)
 
 
 def test_a_batch_keeps_exactly_what_is_predicted() -> None:

@@ -18,7 +18,7 @@ EPILOG = examples(
     ("two training runs at their last checkpoints", "groundbench compare runs/demo/gpt2-mini runs/demo/lstm-mini"),
     ("a run and its null control", "groundbench compare runs/mine runs/mine-shuffled"),
     ("noun by noun", "groundbench compare runs/mine runs/other --by-noun"),
-    ("one rung of the ladder, for a script", "groundbench compare runs/a runs/b --env-form gloss --json"),
+    ("one form of the ladder, for a script", "groundbench compare runs/a runs/b --env-form gloss --json"),
 )
 
 

@@ -71,7 +71,7 @@ def _page(maps: FlowMaps) -> FlowPage:
     from groundbench.report.sections.flow import FlowPage, Layer
 
     target = "".join(maps.target).strip()
-    pictured = " A picture's patches are summed along their rows, inside and outside the object's box."
+    pictured = " An image's patches are summed along their rows, inside and outside the object's box."
     matrices = zip(maps.layers, maps.flow.tolist(), strict=True)
     return FlowPage(
         title=f"Where “{target}” comes from",

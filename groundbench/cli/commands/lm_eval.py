@@ -11,7 +11,7 @@ import typer
 from groundbench.cli.options import examples
 
 EPILOG = examples(
-    ("every rung of the ladder, on lm-eval's own backend", "groundbench lm-eval --model hf --tasks groundbench ..."),
+    ("every form of the ladder, on lm-eval's own backend", "groundbench lm-eval --model hf --tasks groundbench ..."),
     ("on ours, with one pass for each context", "groundbench lm-eval --model groundbench --tasks groundbench ..."),
     ("with head counts and ablation", "groundbench lm-eval --model groundbench --tasks groundbench_full_word ..."),
     ("for lm-eval itself", "lm-eval run --include_path $(groundbench lm-eval --print-include-path) ..."),

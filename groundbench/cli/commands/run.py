@@ -46,7 +46,7 @@ EPILOG = examples(
         "groundbench run MODEL --env-form word --limit 20 --mismatches 5",
     ),
     (
-        "the ladder's falsifier: every noun in another noun's form",
+        "the ladder's null control: every noun in another noun's form",
         "groundbench run MODEL --shuffle-forms --measure gain",
     ),
     ("how long it will take", "groundbench run MODEL --dry-run"),
@@ -91,7 +91,7 @@ def run(
     from groundbench.engine import distributed as processes
     from groundbench.evaluation.evaluate import evaluate
 
-    with processes.joined() as team:  # one process, unless a launcher started several
+    with processes.process_group() as team:  # one process, unless a launcher started several
         result = evaluate(model, testbed, out=out, force=force, **options.given(), **asked)
     if team.first:
         _show(result, shlex.join([model, *(["--testbed", testbed] if testbed else [])]), out, as_json, explain)

@@ -187,7 +187,7 @@ def screen(
     if dry_run:
         _show_plan(plan(model, split(questions), options, load=load), as_json)
         return
-    with processes.joined() as team:  # one process, unless a launcher started several
+    with processes.process_group() as team:  # one process, unless a launcher started several
         card = run(model, split(questions), options, out=out, force=force, load=load)
     if team.first:
         _show(card, out, as_json)

@@ -67,7 +67,7 @@ def _summary(entry: EntryPoint) -> dict[str, Any]:
         bed = load_testbed(entry.name)
     except BadInputError as error:
         return {"name": entry.name, "package": package, "error": str(error)}
-    forms = ", ".join(f.name for f in (*bed.forms, *bed.joined))
+    forms = ", ".join(f.name for f in (*bed.forms, *bed.image_forms))
     return {
         "name": bed.name,
         "nouns": len(bed.nouns),
@@ -100,7 +100,7 @@ def new(
             "one noun in one form, in every frame",
             "groundbench tasks show ladder --env-form gloss --noun cup --limit 10",
         ),
-        ("look at its pictures", "groundbench tasks show image-dialogue --noun dog --limit 12 --sheet dog.png"),
+        ("look at its images", "groundbench tasks show image-dialogue --noun dog --limit 12 --sheet dog.png"),
     )
 )
 def show(
@@ -110,7 +110,7 @@ def show(
     limit: Annotated[int, typer.Option(help="How many prompts.", min=1, metavar="N")] = 2,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Save their pictures, matched and mismatched.", show_default="none", metavar="FILE"),
+        typer.Option(help="Save their images, matched and mismatched.", show_default="none", metavar="FILE"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -122,7 +122,7 @@ def show(
         from groundbench.cli.contact_sheet import save_sheet
 
         save_sheet(sheet, bed, form, chosen, frames)
-        console.note(f"{sheet}: the pictures of {len(frames)} frames")
+        console.note(f"{sheet}: the images of {len(frames)} frames")
     shown = [(_marked(bed, frame, chosen, form), bed.target_in(chosen, form)) for frame in frames]
     if as_json:
         console.show_json({**_identity(bed), "prompts": [{"prompt": p, "target": t} for p, t in shown]})
@@ -157,7 +157,7 @@ def _identity(bed: Bed) -> dict[str, Any]:
                 "frames": len(bed.frames(f)),
                 "excluded": dict(bed.excluded(f)),
             }
-            for f in (*bed.forms, *bed.joined)
+            for f in (*bed.forms, *bed.image_forms)
         ],
         "categories": {c: [n.word for n in ns] for c, ns in groupby(sorted(bed.nouns, key=category), category)},
     }
@@ -215,7 +215,7 @@ def validate(
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise BadInputError(f"testbed {bed.name!r}: {faults[0].where} {faults[0].what}{more}")
     if not as_json:
-        forms = (*bed.forms, *bed.joined)
+        forms = (*bed.forms, *bed.image_forms)
         prompts = sum(len(bed.frames(f)) * len(bed.nouns_of(f)) for f in forms)
         console.out().print(f"{bed.name} {bed.version}: {len(forms)} forms, {prompts} prompts, no faults")
     if unknown is not None and not as_json:

@@ -14,7 +14,7 @@ from groundbench.cli import console
 
 if TYPE_CHECKING:
     from groundbench.tasks.corpora import Manifest
-    from groundbench.tasks.photos import Choices, PictureManifest
+    from groundbench.tasks.photos import Choices, PhotoManifest
 
 
 WITH = ("contexts", "at_least", "crops", "copy")
@@ -54,13 +54,13 @@ def run(
     as_json: bool,
 ) -> None:
     """Import, say what came of it, and list what was left out."""
-    from groundbench.tasks.photos import picture_coco, picture_visdial
+    from groundbench.tasks.photos import photos_from_coco, photos_from_visdial
 
-    manifest = (picture_coco if source == "coco" else picture_visdial)(files, images, out, options)
+    manifest = (photos_from_coco if source == "coco" else photos_from_visdial)(files, images, out, options)
     tell(manifest, lambda: _show(manifest, out), as_json)
 
 
-def tell(manifest: Manifest | PictureManifest, show: Callable[[], None], as_json: bool) -> None:
+def tell(manifest: Manifest | PhotoManifest, show: Callable[[], None], as_json: bool) -> None:
     """Say what came of an import, and list what was left out."""
     if as_json:
         console.show_json(manifest.model_dump(mode="json"))
@@ -72,7 +72,7 @@ def tell(manifest: Manifest | PictureManifest, show: Callable[[], None], as_json
             console.note(f"  {f.file}{'' if f.line is None else f', line {f.line}'}: {f.reason}")
 
 
-def _show(manifest: PictureManifest, out: Path) -> None:
+def _show(manifest: PhotoManifest, out: Path) -> None:
     page = console.out()
     counted = Counter(i.noun for i in manifest.items)
     page.print(f"{len(counted)} nouns, {len(manifest.items)} photos of them, {len(manifest.pictures)} files in use")

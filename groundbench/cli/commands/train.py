@@ -27,7 +27,7 @@ EPILOG = examples(
 CORPUS, RECIPE, SIGHT, MACHINE = (
     "The corpus",
     "In place of the preset's values",
-    "For a model that sees pictures",
+    "For a model that sees images",
     "This machine",
 )
 
@@ -89,7 +89,7 @@ def train(
     pictures: Annotated[
         int | None,
         typer.Option(
-            help="Distinct pictures of a corpus of pictures.",
+            help="Distinct images of a corpus of images.",
             min=2,
             metavar="N",
             show_default="3000",
@@ -150,7 +150,7 @@ def train(
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Where the encoder's view of each picture is kept; runs share it.",
+            help="Where the encoder's view of each image is kept; runs share it.",
             metavar="DIR",
             show_default="groundbench/pictures in your cache folder",
             rich_help_panel=SIGHT,
@@ -234,7 +234,7 @@ def _recipe(name: str, vision: str | None) -> Preset:
     instead = None if preset.pictures is None or vision or preset.pictures.vision else preset.pictures.otherwise
     if instead is None:
         return preset
-    console.note(f"{preset.name} reads pictures through a pretrained encoder and none is given (--vision DINOV2)")
+    console.note(f"{preset.name} reads images through a pretrained encoder and none is given (--vision DINOV2)")
     console.note(f"training {instead} instead: its small encoder is trained along, from scratch")
     return load_preset(instead)
 

@@ -53,7 +53,7 @@ LEGEND = {
 def show_result(result: Result, *, explain: bool = False) -> None:
     """Print gain and lens of every form, all records of the first, and of a ladder a row for each form.
 
-    Gain and lens of every form that was measured, all records of the first, and of a ladder a row for each rung.
+    Gain and lens of every form that was measured, all records of the first, and of a ladder a row for each form.
 
     Args:
         explain: print what each column means.
@@ -76,7 +76,7 @@ def show_result(result: Result, *, explain: bool = False) -> None:
     show_causal(result.causal)
     _show_ablations(forms[0].env_form, forms[0].ablations, legend)
     if any(form.heads or form.ablations for form in forms[1:]):
-        _show_rungs(forms, legend)
+        _show_ladder_forms(forms, legend)
     for form in forms:
         _show_lens(form.env_form, form.lens)
         _show_image(form.image)
@@ -212,7 +212,7 @@ def _show_ablations(form: str, ablations: tuple[AblationRecord, ...], legend: Le
     )
 
 
-def _show_rungs(forms: tuple[FormRecord, ...], legend: Legend) -> None:
+def _show_ladder_forms(forms: tuple[FormRecord, ...], legend: Legend) -> None:
     """Return the first record of heads and of ablation of every form, a row each."""
     numbers = ("heads", "other span", "untrained", "cut on", "gain", "ablated", "control", "removed", "p rank")
     rows = []
@@ -327,7 +327,7 @@ def _show_image(image: ImageRecord | None) -> None:
         for r in image.reading
     ]
     if rows:
-        title = f"Saliency of a patch over the picture's mean patch, {image.env_form}"
+        title = f"Saliency of a patch over the image's mean patch, {image.env_form}"
         console.show_table(("read by", *numbers, "95 %"), rows, title=title, right=numbers)
     for swap in image.swaps:
         what = "the box's patches" if swap is image.swap else swap.region

@@ -9,7 +9,7 @@ from groundbench.cli.console import interval, p_value
 from groundbench.cli.tables.result import or_dash, show_used
 from groundbench.results.run import AblationRecord, GainRecord, HeadsRecord, Regression
 from groundbench.results.text.sentences import headline
-from groundbench.results.trajectory import Aggregate, AggregatePoint, Spread, Trajectory, TrajectoryPoint
+from groundbench.results.trajectory import Aggregate, AggregatePoint, SeedMean, Trajectory, TrajectoryPoint
 
 LEGEND = """\
 loss, held-out: nats per token; gain, matched, mismatched: nats (95 %, clustered); heads: aggregate ones per item
@@ -59,7 +59,7 @@ SECONDARY = ("loss", "layer", "mismatched", "matched", "R²", "control", "held-o
 
 
 def _seeds_row(point: AggregatePoint) -> tuple[str, ...]:
-    def of(spread: Spread | None) -> str:
+    def of(spread: SeedMean | None) -> str:
         return or_dash(None if spread is None else spread.mean)
 
     cut = next((a for a in point.ablations if a.selection == "crossfit"), None)

@@ -103,7 +103,7 @@ def contexts(
 def mismatch_weights(chosen: Selected) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return [u, v] w(u, v) over all mismatches, and over v's own category; a column sums to 1, or is 0."""
     words = [n.word for n in chosen.nouns]
-    none = chosen.testbed.not_mismatched(chosen.form)
+    none = chosen.testbed.excluded_pairs(chosen.form)
     mismatch = np.array([[u != v and (u, v) not in none for v in words] for u in words])
     category = np.array([n.category for n in chosen.nouns])
     alike = mismatch & (category[:, None] == category)

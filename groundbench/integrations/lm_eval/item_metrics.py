@@ -48,7 +48,7 @@ def probe_form(adapter: Adapter, spec: Mapping[str, Any], batch_tokens: int) -> 
     contexts = build_contexts(adapter, chosen.testbed, chosen.form, nouns=[n.word for n in chosen.nouns])
     table = score(adapter, contexts, batch_tokens=batch_tokens)
     found = _behaviour(gain_items(table))
-    if "tap" in adapter.info.capabilities:
+    if "hooks" in adapter.info.capabilities:
         subject = Subject(adapter, contexts, table, seed=spec["seed"], batch_tokens=batch_tokens)
         saliency = read_saliency(subject, resolve_heads(HeadOptions(), adapter.info))
         found |= _heads(contexts, saliency)

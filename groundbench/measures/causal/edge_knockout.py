@@ -83,7 +83,7 @@ def knocked_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], b
             return _run(adapter, own, [cuts[k] for k in columns], start, batch_tokens)
 
         if columns:
-            for members, values in zip(groups, processes.current().spread(groups, run), strict=True):
+            for members, values in zip(groups, processes.current().map_batches(groups, run), strict=True):
                 found[np.ix_(members, columns)] = values
     return found
 

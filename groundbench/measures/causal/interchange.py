@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix, Restartable
+from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix, StartsAtLayer
 from groundbench.api.errors import NonFiniteLogitsError
 from groundbench.engine import distributed as processes
 from groundbench.engine.batch_runner import is_out_of_memory
@@ -82,7 +82,7 @@ def exchange(
 
         return load_or_make(stage, number, make).astype(np.float64)
 
-    for group, values in zip(groups, processes.current().spread(groups, run, advance=advance), strict=True):
+    for group, values in zip(groups, processes.current().map_batches(groups, run, advance=advance), strict=True):
         found[group] = values
     return found
 
@@ -156,7 +156,7 @@ class _Start:
 
 def _restarts(adapter: Adapter) -> bool:
     """Return True if a pass can start from a saved residual."""
-    return isinstance(adapter, Restartable) and {"restart", "hidden"} <= adapter.info.capabilities
+    return isinstance(adapter, StartsAtLayer) and {"start_at_layer", "hidden"} <= adapter.info.capabilities
 
 
 def _starts(adapter: Adapter, sets: Bools) -> list[_Start]:
@@ -218,9 +218,9 @@ def _patched(
     cached = None if prefix is None else prefix.select(list(range(n)) * (1 + k))
     if residual is None:
         return adapter.forward(batch, prefix=cached, edit=edit).logits[n:]
-    assert isinstance(adapter, Restartable)
+    assert isinstance(adapter, StartsAtLayer)
     entering = torch.cat([residual[:n], residual[n:].repeat(k, 1, 1)])
-    return adapter.restart(batch, entering, layer, prefix=cached, edit=edit)[n:]
+    return adapter.start_at_layer(batch, entering, layer, prefix=cached, edit=edit)[n:]
 
 
 def _surprisal(logits: Tensor, targets: Tensor, swaps: Sequence[Swap]) -> Tensor:

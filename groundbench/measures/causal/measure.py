@@ -54,8 +54,8 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
         BadInputError: fewer than four nouns in a half, or no two prompts of equal length.
     """
     info = subject.adapter.info
-    if "tap" not in info.capabilities or not info.mixers:
-        raise UnsupportedModelError(f"{info.name}: no heads can be exchanged: {info.why_not('tap')}")
+    if "hooks" not in info.capabilities or not info.mixers:
+        raise UnsupportedModelError(f"{info.name}: no heads can be exchanged: {info.why_not('hooks')}")
     setting = Setting.of(subject, options)
     scores = score_heads(setting, saliency)
     kinds = [s for s in options.scores if s in scores.of_pairs or (s == "share" and scores.share is not None)]

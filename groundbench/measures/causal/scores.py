@@ -46,11 +46,11 @@ def contrast_scores(
     Raises:
         UnsupportedModelError: the model's heads cannot be read, or its embeddings cannot be given.
     """
-    if "tap" not in adapter.info.capabilities:
-        raise UnsupportedModelError(f"{adapter.info.name}: {adapter.info.why_not('tap')}")
+    if "hooks" not in adapter.info.capabilities:
+        raise UnsupportedModelError(f"{adapter.info.name}: {adapter.info.why_not('hooks')}")
     if points and not can_interpolate(adapter):
         raise UnsupportedModelError(
-            f"{adapter.info.name}: no gradient between two prompts: {adapter.info.why_not('restart')}"
+            f"{adapter.info.name}: no gradient between two prompts: {adapter.info.why_not('start_at_layer')}"
         )
     batches = _batches(adapter, swaps, batch_tokens)
 
@@ -63,14 +63,14 @@ def contrast_scores(
         return load_or_make(stage, number, make).astype(np.float64)
 
     found = np.full((len(swaps), adapter.info.n_heads), np.nan)
-    for batch, values in zip(batches, processes.current().spread(batches, run, advance=advance), strict=True):
+    for batch, values in zip(batches, processes.current().map_batches(batches, run, advance=advance), strict=True):
         found[batch] = values
     return found
 
 
 def can_interpolate(adapter: Adapter) -> bool:
     """Return True if `contrast-ig` can be measured."""
-    return isinstance(adapter, EmbeddingInput) and {"restart", "hidden"} <= adapter.info.capabilities
+    return isinstance(adapter, EmbeddingInput) and {"start_at_layer", "hidden"} <= adapter.info.capabilities
 
 
 def exact_scores(

@@ -26,7 +26,7 @@ class FlowMaps:
     """The flow between the tokens of one prompt when its noun is predicted. T tokens, L mixers.
 
     Attributes:
-        tokens: the prompt's tokens as text; `shown`: the positions of the ENV form. Of a picture the patches of a row
+        tokens: the prompt's tokens as text; `shown`: the positions of the ENV form. Of an image the patches of a row
             that stand together inside, or outside, the object's box are one of them, named `row: columns` from 1, and
             what flows from and to it is their sum.
         target: the tokens of the word that is asked for; `loss`: on its `first` token, or summed over `all`.
@@ -49,7 +49,7 @@ class FlowMaps:
     layers: tuple[int, ...]
     flow: Floats32
     pictured: bool = False
-    """Whether the prompt holds a picture."""
+    """Whether the prompt holds an image."""
 
     @property
     def edge(self) -> Floats32:
@@ -96,8 +96,8 @@ def measure_flow(
         NonFiniteLogitsError: names the prompt.
     """
     info = adapter.info
-    if "tap" not in info.capabilities:
-        raise UnsupportedModelError(f"{info.name}: no saliency flow, since {info.why_not('tap')}")
+    if "hooks" not in info.capabilities:
+        raise UnsupportedModelError(f"{info.name}: no saliency flow, since {info.why_not('hooks')}")
     shape = testbed.form(form or testbed.default_form)
     shown = _noun(testbed, shape, noun)
     place = _frame(testbed, shape, shown, frame)

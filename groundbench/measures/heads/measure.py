@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from groundbench.api.adapter import Adapter, Restartable, Untrainable
+from groundbench.api.adapter import Adapter, StartsAtLayer, Untrainable
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine import distributed as processes
 from groundbench.engine.subject import Subject, resolved
@@ -125,7 +125,7 @@ def single_head_effects(
     The gain is that of one seeded mismatch for each item. None if the model cannot be swept.
     """
     adapter = subject.adapter
-    if not isinstance(adapter, Restartable) or lacking(adapter.info):
+    if not isinstance(adapter, StartsAtLayer) or lacking(adapter.info):
         return None
     every = matched_items(subject.contexts)
     chosen = _sampled(len(every), resolved(options.swept_items, "swept_items"), subject.seed)

@@ -98,7 +98,7 @@ def measure_saliency(
             )
         )
 
-    parts = processes.current().spread(batches, measured, advance=advance)
+    parts = processes.current().map_batches(batches, measured, advance=advance)
     return HeadSaliency.concat(parts).select(np.argsort([i for batch in batches for i in batch]))
 
 

@@ -22,7 +22,7 @@ from groundbench.api.adapter import (
     ModelInfo,
     Positions,
     Prefix,
-    Restartable,
+    StartsAtLayer,
 )
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine import distributed as processes
@@ -30,7 +30,7 @@ from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.measures.heads.saliency import SaliencyItem
 
 Floats = npt.NDArray[np.float64]
-NEEDED: tuple[Capability, ...] = ("tap", "hidden", "restart", "edit")
+NEEDED: tuple[Capability, ...] = ("hooks", "hidden", "start_at_layer", "edit")
 
 
 def sweep_heads(
@@ -51,8 +51,8 @@ def sweep_heads(
     """
     info = adapter.info
     missing = lacking(info)
-    if missing or not isinstance(adapter, Restartable):
-        why = info.why_not(missing[0] if missing else "restart")
+    if missing or not isinstance(adapter, StartsAtLayer):
+        why = info.why_not(missing[0] if missing else "start_at_layer")
         raise UnsupportedModelError(f"{info.name}: single heads cannot be swept: {why}")
     effects = np.full((len(items), adapter.info.n_heads), np.nan)
     widest = max(m.n_heads for m in adapter.info.mixers)
@@ -61,7 +61,7 @@ def sweep_heads(
     def swept(_: int, batch: list[int]) -> Floats:
         return _sweep(adapter, [items[i] for i in batch], positions)
 
-    for batch, found in zip(batches, processes.current().spread(batches, swept, advance=advance), strict=True):
+    for batch, found in zip(batches, processes.current().map_batches(batches, swept, advance=advance), strict=True):
         effects[batch] = found
     return effects
 
@@ -122,9 +122,9 @@ def _one_head_each(adapter: Adapter, mixer: Mixer, start: int, rows: int, positi
 def _restarted(
     adapter: Adapter, rows: list[Encoded], residual: Tensor, mixer: Mixer, prefix: Prefix | None, edit: HeadEdit
 ) -> Tensor:
-    assert isinstance(adapter, Restartable)
+    assert isinstance(adapter, StartsAtLayer)
     longer = [r for r in rows for _ in range(mixer.n_heads)]
-    return adapter.restart(
+    return adapter.start_at_layer(
         longer, residual.repeat_interleave(mixer.n_heads, dim=0), mixer.layer, prefix=prefix, edit=edit
     )
 

@@ -1,4 +1,4 @@
-"""Pictures for a run's page: a dozen items chosen by a rule, each with the patches that the heads read."""
+"""Images for a run's page: a dozen items chosen by a rule, each with the patches that the heads read."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from groundbench.api.testbed import ImageSegment, Prompt
 from groundbench.engine.contexts import Contexts, matched
 from groundbench.measures.gain.measure import gain_items, item_columns, noun_means
 from groundbench.measures.heads.saliency import SaliencyItem, SaliencyOptions, prediction_row
-from groundbench.results.picture_examples import FOLDER, Picture, ReadMap
+from groundbench.results.image_examples import FOLDER, ImageExample, ReadMap
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 SHOWN = 12
 SIDE = 224
-"""Longest side of a kept picture, in pixels."""
+"""Longest side of a kept image, in pixels."""
 FINE = 48
-"""Rows and columns of a map of several grids (tiles, or a picture shown twice): they are summed on a finer one."""
+"""Rows and columns of a map of several grids (tiles, or an image shown twice): they are summed on a finer one."""
 QUALITY = 80
 RULE = (
     "Nouns stand in order of their gain; shown are {n} at equal steps from the largest to the smallest, each in the "
@@ -50,7 +50,7 @@ def _median_frame(table: SurprisalTable, gains: Floats, noun: int) -> int:
     return int(own[middle])
 
 
-def keep_pictures(
+def keep_image_examples(
     adapter: Adapter,
     contexts: Contexts,
     table: SurprisalTable,
@@ -58,8 +58,8 @@ def keep_pictures(
     lists: dict[Literal["all", "crossfit"], Bools],
     options: SaliencyOptions,
     directory: Path,
-) -> tuple[Picture, ...]:
-    """Measure the chosen items' maps and write their pictures into the run directory.
+) -> tuple[ImageExample, ...]:
+    """Measure the chosen items' maps and write their images into the run directory.
 
     Args:
         items: every matched prompt, in order of frame and noun.
@@ -77,7 +77,7 @@ def keep_pictures(
         name = f"{_plain(contexts.form.name)}-{number + 1:02d}.webp"
         _write(segment, directory / FOLDER / name)
         kept.append(
-            Picture(
+            ImageExample(
                 form=contexts.form.name,
                 noun=table.nouns[v],
                 frame=contexts.frames[f].id,
@@ -93,13 +93,13 @@ def keep_pictures(
     return tuple(kept)
 
 
-def rule_for(pictures: Sequence[Picture]) -> str:
+def rule_for(pictures: Sequence[ImageExample]) -> str:
     """Say by which rule they were chosen."""
     return RULE.format(n=len(pictures))
 
 
 def _shown(prompt: Prompt) -> ImageSegment:
-    """Return the picture with the noun's object, or else the first."""
+    """Return the image with the noun's object, or else the first."""
     images = [s for s in prompt.segments if isinstance(s, ImageSegment)]
     return next((s for s in images if s.box is not None), images[0])
 
@@ -140,7 +140,7 @@ def _patches(flow: Floats, grid: Grid) -> Floats:
 
 
 def _on_fine_grid(flow: Floats, grid: Grid) -> Floats:
-    """Return [FINE, FINE] over the whole picture: each cell has its part of the patch that its centre lies in."""
+    """Return [FINE, FINE] over the whole image: each cell has its part of the patch that its centre lies in."""
     left, top, right, bottom = grid.region
     centre = (np.arange(FINE) + 0.5) / FINE
     across = np.floor((centre - left) / (right - left) * grid.columns).astype(int)

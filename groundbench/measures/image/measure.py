@@ -1,4 +1,4 @@
-"""The picture's part in an image form: where heads read, the swap test, and pictures for the page (§10, §14 B)."""
+"""The image's part in an image form: where heads read, the swap test, and images for the page (§10, §14 B)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items
 from groundbench.measures.heads.spans import patch_positions
-from groundbench.measures.image.examples import keep_pictures
+from groundbench.measures.image.examples import keep_image_examples
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.image.patch_saliency import crossfit_heads, read_patches
 from groundbench.measures.image.patch_swap import BOX, WHOLE, Region, measure_swap
 from groundbench.results.image import ImageRecord, SwapRecord
-from groundbench.results.picture_examples import Picture
+from groundbench.results.image_examples import ImageExample
 from groundbench.util.progress import Progress
 
 MapHeads = dict[Literal["all", "crossfit"], npt.NDArray[np.bool_]]
@@ -27,16 +27,16 @@ MapHeads = dict[Literal["all", "crossfit"], npt.NDArray[np.bool_]]
 
 def measure(
     subject: Subject, options: ImageOptions, saliency: HeadSaliency | None, *, digest: str, maps: SaliencyOptions
-) -> tuple[ImageRecord, tuple[Picture, ...]]:
-    """Measure where heads read in a picture, and what follows its patches.
+) -> tuple[ImageRecord, tuple[ImageExample, ...]]:
+    """Measure where heads read in an image, and what follows its patches.
 
     Args:
         saliency: of the matched items; None where heads cannot be read.
         digest: of the form's prompts.
-        maps: how the saliency of the kept pictures is measured.
+        maps: how the saliency of the kept images is measured.
 
     Returns:
-        The record of the image form, and the pictures kept in the run directory, if any.
+        The record of the image form, and the images kept in the run directory, if any.
     """
     contexts = subject.contexts
     lists = _lists(subject, saliency)
@@ -95,13 +95,13 @@ def _shape(contexts: Contexts) -> dict[str, float | int | None]:
     }
 
 
-def _pictures(subject: Subject, lists: MapHeads, maps: SaliencyOptions) -> tuple[Picture, ...]:
+def _pictures(subject: Subject, lists: MapHeads, maps: SaliencyOptions) -> tuple[ImageExample, ...]:
     """Written by the first process; none without heads, a run directory or known patches."""
     if subject.store is None or not lists or not subject.contexts.rows[0].grids:
         return ()
     if not processes.current().first:
         return ()
-    return keep_pictures(
+    return keep_image_examples(
         subject.adapter,
         subject.contexts,
         subject.table,

@@ -13,7 +13,7 @@ class ImageOptions:
 
     Attributes:
         swap_rings: also exchange the object's box with so many rings of patches around it, for each of these numbers,
-            and the whole picture; none by default: the box alone.
+            and the whole image; none by default: the box alone.
         items: items of the swap test.
     """
 

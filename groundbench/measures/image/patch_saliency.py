@@ -31,7 +31,7 @@ def crossfit_heads(subject: Subject, saliency: HeadSaliency) -> Bools:
 
 
 def patch_counts(saliency: HeadSaliency) -> tuple[Floats, Floats] | None:
-    """Return [items] patches in the object's box, and in the whole picture; None where they are not known."""
+    """Return [items] patches in the object's box, and in the whole image; None where they are not known."""
     if saliency.image_span is None or not saliency.image_span.any():
         return None
     return saliency.span.min(1).astype(np.float64), saliency.image_span.min(1).astype(np.float64)
@@ -40,7 +40,7 @@ def patch_counts(saliency: HeadSaliency) -> tuple[Floats, Floats] | None:
 def read_patches(saliency: HeadSaliency, chosen: Bools, heads: Literal["all", "crossfit"]) -> PatchReading | None:
     """Compare the saliency of the chosen heads [items, heads] inside and outside the box.
 
-    None where no patch lies outside a box (a form whose ENV is the whole picture), or patches are not known.
+    None where no patch lies outside a box (a form whose ENV is the whole image), or patches are not known.
     """
     counts = patch_counts(saliency)
     if counts is None or saliency.image_edge is None or not (counts[0] < counts[1]).any():

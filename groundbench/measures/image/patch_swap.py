@@ -1,7 +1,7 @@
-"""The swap test: patches of the matched and of the mismatched picture change places, and the gain should turn over.
+"""The swap test: patches of the matched and of the mismatched image change places, and the gain should turn over.
 
-If what the model knows of the noun comes from the object's patches, then a matched picture that carries the other
-picture's patches in its box is a mismatched one, and the other way round: the gain becomes its negative (§14 B).
+If what the model knows of the noun comes from the object's patches, then a matched image that carries the other
+image's patches in its box is a mismatched one, and the other way round: the gain becomes its negative (§14 B).
 
 An encoder that mixes patches tells of the object outside its box too. So the exchanged region may be widened by rings
 of patches around the box: how many it takes until the gain has turned over says how far the object reaches.
@@ -44,8 +44,8 @@ class Region:
     def positions(self, row: Encoded) -> list[int]:
         """Return the token positions of its patches in a row, in order.
 
-        A ring is as wide as a patch of the picture's finest grid, in all of its grids: tiles and a small version of the
-        whole cover the same region. Where the ENV form is the whole picture, so is every region.
+        A ring is as wide as a patch of the image's finest grid, in all of its grids: tiles and a small version of the
+        whole cover the same region. Where the ENV form is the whole image, so is every region.
         """
         patches = patch_positions(row)
         if self.whole:
@@ -155,7 +155,7 @@ def _swapped(
     batch_tokens: int,
     store: RunStore | None,
 ) -> Floats:
-    """Return [pairs] the gain with the patches of the region of the matched picture exchanged."""
+    """Return [pairs] the gain with the patches of the region of the matched image exchanged."""
     rows: list[Encoded] = []
     for p in pairs:
         a, b = contexts.rows[p.matched], contexts.rows[p.mismatched]

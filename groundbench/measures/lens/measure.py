@@ -68,7 +68,7 @@ def measure(
                     advance=bar.advance,
                 )
             )
-    tuned, logit = (reduce(LensReading.joined, part) for part in zip(*read, strict=True))
+    tuned, logit = (reduce(LensReading.concat, part) for part in zip(*read, strict=True))
     return (
         LensRecord(kind="tuned", layers=lens_layers(tuned), note=f"{FIRST_TOKEN}; {text}"),
         LensRecord(kind="logit", layers=lens_layers(logit), note=FIRST_TOKEN),

@@ -1,4 +1,4 @@
-"""The section on pictures: where in them the heads read, the swap test, and a dozen to look at."""
+"""The section on images: where in them the heads read, the swap test, and a dozen to look at."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from groundbench.report.charts import svg
 from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.elements import Cell, Figure, Section, Table
 from groundbench.results.image import ImageRecord, PatchReading, SwapRecord
-from groundbench.results.picture_examples import Picture, Pictures, ReadMap
+from groundbench.results.image_examples import ImageExample, ImageExamples, ReadMap
 from groundbench.results.text.numbers import count, interval, number, percent, signed
 
-TITLE = "Where in the picture the word comes from"
+TITLE = "Where in the image the word comes from"
 LISTS = {"all": "all heads", "crossfit": "the detected heads"}
 TILE, GAP, TOP, BOTTOM = 104.0, 8.0, 19.0, 22.0
 HEAT = (214, 73, 14)
@@ -25,9 +25,9 @@ HEAT = (214, 73, 14)
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures of a run with the bytes of their files, by name; a file that is missing is not there."""
+    """The images of a run with the bytes of their files, by name; a file that is missing is not there."""
 
-    pictures: Pictures
+    pictures: ImageExamples
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -50,7 +50,7 @@ def _lead(record: ImageRecord) -> str:
         who = LISTS[reading.heads]
         ends = interval(reading.ratio_ci_low, reading.ratio_ci_high)
         parts.append(
-            f"A patch of the object is read {number(reading.inside)} times as much as the picture's mean patch by "
+            f"A patch of the object is read {number(reading.inside)} times as much as the image's mean patch by "
             f"{who}, one outside its box {number(reading.outside)} times"
             + (f": a ratio of {number(reading.ratio)}" if reading.ratio is not None else "")
             + (f" (95 % interval {ends})" if ends else "")
@@ -61,12 +61,12 @@ def _lead(record: ImageRecord) -> str:
         becomes = f"{number(swap.gain_swapped)} nats (95 % interval {ends})"
         if i == 0:
             parts.append(
-                "With the box's patches of the matched and the mismatched picture exchanged, a gain of "
+                "With the box's patches of the matched and the mismatched image exchanged, a gain of "
                 f"{number(swap.gain)} becomes {becomes}."
             )
         else:
             parts.append(f"With {swap.region}, {becomes}.")
-    return " ".join(parts) or "Nothing is known of where in the picture the word comes from."
+    return " ".join(parts) or "Nothing is known of where in the image the word comes from."
 
 
 def _reading_figure(records: Sequence[ImageRecord]) -> Figure | None:
@@ -76,7 +76,7 @@ def _reading_figure(records: Sequence[ImageRecord]) -> Figure | None:
     rows = [row for name, r in found for row in _reading_rows(name, r)]
     summary = "; ".join(f"{r.label} {number(r.value) or 'not measured'}" for r in rows)
     layout = Layout(
-        "saliency of a patch, over the picture's mean patch", 420, 26, 190, reference=1.0, reference_label="mean"
+        "saliency of a patch, over the image's mean patch", 420, 26, 190, reference=1.0, reference_label="mean"
     )
     chart = dot_plot(rows, layout, "Saliency per patch", summary)
     caption = (
@@ -132,7 +132,7 @@ def _reading_table(found: Sequence[tuple[str, PatchReading]]) -> Table:
         "Inside / outside",
         "95 % interval",
     )
-    return Table("Saliency per patch, over the picture's mean patch", head, rows)
+    return Table("Saliency per patch, over the image's mean patch", head, rows)
 
 
 def _swap_figure(records: Sequence[ImageRecord]) -> Figure | None:
@@ -143,7 +143,7 @@ def _swap_figure(records: Sequence[ImageRecord]) -> Figure | None:
     summary = "; ".join(f"{r.label} {number(r.value)}" for r in rows)
     wide = 260 if any(len(swaps) > 1 for _, swaps in found) else 190
     chart = dot_plot(rows, Layout("gain (nats)", 420, 30, wide), "Gain before and after the exchange", summary)
-    caption = "A gain that comes from the object's patches turns to its negative when they change pictures."
+    caption = "A gain that comes from the object's patches turns to its negative when they change images."
     table = Table(
         "The swap test (nats)",
         (
@@ -206,7 +206,7 @@ def _tables(records: Sequence[ImageRecord]) -> list[Table]:
         )
         for r in records
     )
-    return [Table("Pictures as the model reads them", ("Form", "Patches", "Grid", "In the box"), rows)]
+    return [Table("ImageExamples as the model reads them", ("Form", "Patches", "Grid", "In the box"), rows)]
 
 
 def _notes(records: Sequence[ImageRecord]) -> list[str]:
@@ -225,7 +225,7 @@ def _gallery_figure(gallery: Gallery) -> Figure:
     items = gallery.pictures.items
     panels = tuple(_panel(k, p, gallery.files.get(p.file)) for k, p in enumerate(items))
     table = Table(
-        "The pictures (nats)",
+        "The images (nats)",
         ("Noun", "Form", "Frame", "Matched", "Mismatched", "Gain", "Prompt"),
         tuple(
             (p.noun, p.form, p.frame, number(p.matched), number(p.mismatched), signed(p.gain), p.text) for p in items
@@ -233,19 +233,19 @@ def _gallery_figure(gallery: Gallery) -> Figure:
         frozenset({0, 1, 2, 6}),
     )
     caption = (
-        f"{gallery.pictures.rule} Left the picture with the object's box; then what the detected heads, and all heads, "
+        f"{gallery.pictures.rule} Left the image with the object's box; then what the detected heads, and all heads, "
         "read of it for the word: full colour is the patch that is read most."
     )
     return Figure("What the heads read", panels, table, caption, wide=True)
 
 
-def _panel(number_: int, picture: Picture, data: bytes | None) -> Markup:
+def _panel(number_: int, picture: ImageExample, data: bytes | None) -> Markup:
     """Draw three tiles: the image, and the maps of both lists over it; the noun and its surprisals below."""
     width, height = 3 * TILE + 2 * GAP, TOP + TILE + BOTTOM
     found = {str(m.heads): m for m in picture.maps}
     name = f"picture-{number_}"
     uri = None if data is None else f"data:image/webp;base64,{base64.b64encode(data).decode()}"
-    parts = [_defined(name, uri), *_tile(0, "its picture", name, uri, "whole"), _box(picture, 0)]
+    parts = [_defined(name, uri), *_tile(0, "its image", name, uri, "whole"), _box(picture, 0)]
     for k, (heads, label) in enumerate((("crossfit", "detected heads"), ("all", "all heads")), 1):
         parts += _tile(k, label, name, uri, "dim")
         parts += [_heat(found.get(heads), k), _box(picture, k)]
@@ -254,7 +254,7 @@ def _panel(number_: int, picture: Picture, data: bytes | None) -> Markup:
     return svg.canvas(width, height, f"{picture.noun} in frame {picture.frame}", _summary(picture), parts)
 
 
-def _summary(picture: Picture) -> str:
+def _summary(picture: ImageExample) -> str:
     """Say in words which part of each list's reading is in the box."""
     told = [f"surprisal {number(picture.matched)} nats, {number(picture.mismatched)} after another noun"]
     for m in picture.maps:
@@ -264,7 +264,7 @@ def _summary(picture: Picture) -> str:
     return "; ".join(told) + "."
 
 
-def _in_box(m: ReadMap, picture: Picture) -> float | None:
+def _in_box(m: ReadMap, picture: ImageExample) -> float | None:
     """Return the part of a map on the patches that the box touches."""
     if not m.values or picture.box is None:
         return None
@@ -292,11 +292,11 @@ def _tile(k: int, label: str, name: str, uri: str | None, class_: str) -> list[M
     x = k * (TILE + GAP)
     shown = svg.el("rect", x=x, y=TOP, width=TILE, height=TILE, class_="ground")
     if uri is not None:
-        shown = svg.el("use", href=f"#{name}", x=x, y=TOP, class_=f"picture {class_}")
+        shown = svg.el("use", href=f"#{name}", x=x, y=TOP, class_=f"image {class_}")
     return [shown, svg.text(x, TOP - 7, label, "label")]
 
 
-def _box(picture: Picture, k: int) -> Markup:
+def _box(picture: ImageExample, k: int) -> Markup:
     if picture.box is None:
         return Markup("")
     x0, y0, x1, y1 = picture.box
@@ -305,7 +305,7 @@ def _box(picture: Picture, k: int) -> Markup:
 
 
 def _heat(m: ReadMap | None, k: int) -> Markup:
-    """Return the map as a small PNG stretched over its part of the picture; or why there is none."""
+    """Return the map as a small PNG stretched over its part of the image; or why there is none."""
     x = k * (TILE + GAP)
     if m is None or not m.values:
         why = "none detected" if m is not None and m.n_heads == 0 else "nothing is read"

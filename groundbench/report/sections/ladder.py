@@ -1,4 +1,4 @@
-"""The section on the ladder of ENV forms: gain, heads and ablation by rung, and what the rungs share (protocol §13)."""
+"""The section on the ladder of ENV forms: gain, heads and ablation by form, and what the forms share (protocol §13)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _gain_cells(form: FormRecord) -> tuple[Cell, ...]:
 
 
 def _mechanism(forms: tuple[FormRecord, ...]) -> Table | None:
-    """Return the headline record of heads and of ablation, a row for each rung."""
+    """Return the headline record of heads and of ablation, a row for each form."""
     if not any(f.heads or f.ablations for f in forms):
         return None
     head = (
@@ -70,7 +70,7 @@ def _mechanism(forms: tuple[FormRecord, ...]) -> Table | None:
         "Removed",
         "p rank",
     )
-    return Table("Heads and ablation by rung (gain in nats)", head, tuple(_mechanism_cells(f) for f in forms))
+    return Table("Heads and ablation by form (gain in nats)", head, tuple(_mechanism_cells(f) for f in forms))
 
 
 def _mechanism_cells(form: FormRecord) -> tuple[Cell, ...]:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Cell, Figure, Section, Table
 from groundbench.results.text.numbers import count, number, with_interval
-from groundbench.results.trajectory import AblationSpread, Aggregate, AggregatePoint, RegressionSpread, Spread
+from groundbench.results.trajectory import AblationSeedMean, Aggregate, AggregatePoint, RegressionSeedMean, SeedMean
 
 Aggregates = Sequence[Aggregate]
-Read = Callable[[AggregatePoint], Spread | None]
+Read = Callable[[AggregatePoint], SeedMean | None]
 STEP = "training step"
 BANDS = "Lines are means over seeds, bands 95 % t-intervals over seeds."
 CUTS = {
@@ -28,31 +28,31 @@ WINDOW, STATISTIC = "chunk", "log-count"
 def reader(name: str) -> Read:
     """Return a reader of one number of a point."""
 
-    def read(point: AggregatePoint) -> Spread | None:
-        found: Spread | None = getattr(point, name)
+    def read(point: AggregatePoint) -> SeedMean | None:
+        found: SeedMean | None = getattr(point, name)
         return found
 
     return read
 
 
-def regression(point: AggregatePoint, window: str = WINDOW, statistic: str = STATISTIC) -> RegressionSpread | None:
+def regression(point: AggregatePoint, window: str = WINDOW, statistic: str = STATISTIC) -> RegressionSeedMean | None:
     """Return one regression over nouns; None where it was not made."""
     cell = window, statistic, "noun"
     return next((r for r in point.regressions if (r.window, r.statistic, r.unit) == cell), None)
 
 
-def r2(point: AggregatePoint) -> Spread | None:
+def r2(point: AggregatePoint) -> SeedMean | None:
     """Return adjusted R² of the gain on the log count within a chunk."""
     found = regression(point)
     return None if found is None else found.r2_adjusted
 
 
-def cut_of(point: AggregatePoint, selection: str = "crossfit", kind: str = "aggregate") -> AblationSpread | None:
+def cut_of(point: AggregatePoint, selection: str = "crossfit", kind: str = "aggregate") -> AblationSeedMean | None:
     """Return the first ablation of that selection and kind: layer-matched, detected by rows (aggregate heads)."""
     return next((a for a in point.ablations if (a.selection, a.kind) == (selection, kind)), None)
 
 
-def seeds_cut(found: AblationSpread) -> str:
+def seeds_cut(found: AblationSeedMean) -> str:
     """Count the seeds in which heads were cut: `3`, or `1 of 3` where not in all."""
     n = sum(found.cut)
     return str(n) if n == len(found.cut) else f"{n} of {len(found.cut)}"
@@ -108,7 +108,7 @@ def by_number(
     return chart(title, unit, lines, Table(title, ("Step", *(n for n, _ in reads)), rows), zero=zero, note=note)
 
 
-def cell(spread: Spread | None) -> Cell:
+def cell(spread: SeedMean | None) -> Cell:
     """Write `mean [low, high]`; without an interval where all seeds have the very same value, as of one reference."""
     if spread is None:
         return None
@@ -126,7 +126,7 @@ def ablation_figure(run: Aggregate, of_gain: bool, selection: str = "crossfit") 
     """Draw gain or matched surprisal untouched, with the heads cut, with others cut, of the seeds with heads."""
 
     def of(name: str) -> Read:
-        def read(point: AggregatePoint) -> Spread | None:
+        def read(point: AggregatePoint) -> SeedMean | None:
             found = cut_of(point, selection)
             return None if found is None or found.ablated is None else getattr(found, name)
 

@@ -17,7 +17,7 @@ FORMS = {
     "gloss": "its definition",
     "translation": "its translation",
     "emoji": "its emoji",
-    "image": "its picture",
+    "image": "its image",
 }
 COPYING = "Copying what was shown is enough to score with this form; only forms without the word rule that out."
 CI = "95\u202f% interval"
@@ -79,7 +79,7 @@ NULL_CONTROLS = {
 
 
 def null_controls(result: Result) -> tuple[str, ...]:
-    """Return the falsifiers that a result is of, by their options' names: its gain must be 0."""
+    """Return the null controls that a result is of, by their options' names: its gain must be 0."""
     named = result.protocol.get("null_controls")
     return tuple(str(n) for n in named if n in NULL_CONTROLS) if isinstance(named, list) else ()
 

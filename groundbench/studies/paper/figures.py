@@ -58,8 +58,8 @@ def write_figures(runs: Sequence[Measured], folder: Path) -> dict[str, list[Draw
     return written
 
 
-def write_picture_figures(runs: Sequence[Measured], folder: Path) -> list[Drawn]:
-    """Write the plots of models that see pictures, apart from the others'. Returns them in order."""
+def write_image_figures(runs: Sequence[Measured], folder: Path) -> list[Drawn]:
+    """Write the plots of models that see images, apart from the others'. Returns them in order."""
     written: dict[str, list[Drawn]] = {}
     _write(folder, "", "pictures", picture_page.figures(runs), written)
     return written.get("", [])

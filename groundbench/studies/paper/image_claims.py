@@ -1,4 +1,4 @@
-"""Claims about models that see pictures: those of the paper that apply, and ours on the patches (§14 B)."""
+"""Claims about models that see images: those of the paper that apply, and ours on the patches (§14 B)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from groundbench.studies.paper.measure import Measured
 from groundbench.studies.paper.verdict import Claim, Verdict, all_of, sided
 
 SHARED = ("emerges", "grows", "heads-rise", "middle", "ablation-item", "ablation", "ablation-grows", "gather", "lens")
-"""Criteria of the text models that are asked of these too; a corpus of pictures has no co-occurrence counts."""
+"""Criteria of the text models that are asked of these too; a corpus of images has no co-occurrence counts."""
 
-NULL = "Trained on pictures of other dialogues, the model does not ground"
+NULL = "Trained on images of other dialogues, the model does not ground"
 
 
 def picture_claims(runs: Sequence[Measured]) -> list[Claim]:
-    """Return a verdict on every claim, for every model that sees pictures and for their nulls."""
+    """Return a verdict on every claim, for every model that sees images and for their nulls."""
     main = [m for m in runs if m.run.kind == "vlm" and not m.run.shuffled]
     nulls = [m for m in runs if m.run.kind == "vlm" and m.run.shuffled]
-    return [decided(c, m) for m in main for c in PICTURE_CRITERIA] + [null_claim(m, main, NULL) for m in nulls]
+    return [decided(c, m) for m in main for c in IMAGE_CRITERIA] + [null_claim(m, main, NULL) for m in nulls]
 
 
 def reading(point: TrajectoryPoint, heads: Literal["all", "crossfit"] = "all") -> PatchReading | None:
@@ -76,7 +76,7 @@ def beyond(point: TrajectoryPoint) -> Estimate | None:
 
 
 def last_seen(measured: Measured) -> int | None:
-    """Return the last step at which anything was measured of the pictures."""
+    """Return the last step at which anything was measured of the images."""
     return ev.last_with(measured, lambda point: point.result.image)
 
 
@@ -90,7 +90,7 @@ def _reads_object(measured: Measured) -> tuple[Verdict, str]:
     step = last_seen(measured)
     inside, more = (ev.interval_at(measured, read, step) for read in (ratio(), beyond))
     if inside is None or more is None:
-        return "not testable", "where heads read in the picture was not measured in every seed at the last checkpoint"
+        return "not testable", "where heads read in the image was not measured in every seed at the last checkpoint"
     why = (
         f"at step {step} a patch of the object's box has {ev.said(inside)} times the saliency of one outside it "
         f"(through cross-fitted heads alone {at_step(measured, ratio('crossfit'), step)}), and {ev.said(more)} mean "
@@ -124,7 +124,7 @@ def _shared(name: str) -> Criterion:
     return next(c for c in CRITERIA if c.id == name)
 
 
-PICTURE_CRITERIA: tuple[Criterion, ...] = (
+IMAGE_CRITERIA: tuple[Criterion, ...] = (
     *map(_shared, SHARED),
     Criterion(
         "reads-object",
@@ -137,7 +137,7 @@ PICTURE_CRITERIA: tuple[Criterion, ...] = (
     Criterion(
         "goes-with-patches",
         "The gain goes with the object's patches",
-        "patches of the object's box change places between matched and mismatched picture: the part of the gain that "
+        "patches of the object's box change places between matched and mismatched image: the part of the gain that "
         "is left has its interval below 0, so it turns over (not reproduced: above 0)",
         _goes_with_patches,
         of_gain=True,

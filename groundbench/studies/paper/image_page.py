@@ -1,4 +1,4 @@
-"""Models that see pictures as a section of the reproduction: table, plots and sentences, for page and Markdown."""
+"""Models that see images as a section of the reproduction: table, plots and sentences, for page and Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from groundbench.report.markdown import table as as_markdown
 from groundbench.report.sections import seeds
 from groundbench.report.sections.seeds import cell
 from groundbench.results.text.numbers import count, p_value
-from groundbench.results.trajectory import AblationSpread, TrajectoryPoint
+from groundbench.results.trajectory import AblationSeedMean, TrajectoryPoint
 from groundbench.stats.significance import Estimate
 from groundbench.studies.paper import evidence as ev
 from groundbench.studies.paper import tables
@@ -24,8 +24,8 @@ DIFFERENCE = (
 )
 INTERVALS = (
     "Intervals are t-intervals over seeds; of fewer than three seeds they are bootstraps over nouns, where there are "
-    "any. Gains are of pictures in a style that training never showed, unless the column says otherwise. The swap "
-    "exchanges the patches of the object's box between matched and mismatched picture, on a seeded sample of items."
+    "any. Gains are of images in a style that training never showed, unless the column says otherwise. The swap "
+    "exchanges the patches of the object's box between matched and mismatched image, on a seeded sample of items."
 )
 
 
@@ -35,8 +35,8 @@ FROZEN = (
 )
 
 
-def pictures_table(runs: Sequence[Measured]) -> Table:
-    """Return one row for each model that sees pictures, nulls included, at its last checkpoint."""
+def images_table(runs: Sequence[Measured]) -> Table:
+    """Return one row for each model that sees images, nulls included, at its last checkpoint."""
     head = (
         "Model",
         "Encoder",
@@ -58,7 +58,7 @@ def pictures_table(runs: Sequence[Measured]) -> Table:
         "Gain, others cut",
         "p draws by seed",
     )
-    title = "Models that see pictures at their last checkpoint, nats; heads cut are cross-fitted, others layer-matched"
+    title = "Models that see images at their last checkpoint, nats; heads cut are cross-fitted, others layer-matched"
     return Table(title, head, tuple(map(_row, runs)), frozenset({0, 1, 2, 3}))
 
 
@@ -103,7 +103,7 @@ def _heads(point: TrajectoryPoint) -> Estimate | None:
     return None if r is None else Estimate(r.mean_count, r.ci_low, r.ci_high, r.n_items)
 
 
-def _cut(m: Measured) -> AblationSpread | None:
+def _cut(m: Measured) -> AblationSeedMean | None:
     """Return the cross-fitted aggregate heads of the last checkpoint that was cut; None if there was none to cut."""
     tried = [a for p in m.mean.points if (a := seeds.cut_of(p)) is not None]
     return tried[-1] if tried and tried[-1].ablated is not None else None
@@ -112,19 +112,19 @@ def _cut(m: Measured) -> AblationSpread | None:
 def figures(runs: Sequence[Measured]) -> list[tuple[str, Figure | None]]:
     """Return (name, plot): the gain of all over training, then matched and mismatched surprisal of each."""
     shown = [m.mean for m in runs]
-    gain = seeds.by_run("Gain from pictures over training", "gain (nats)", shown, seeds.reader("gain"))
+    gain = seeds.by_run("Gain from images over training", "gain (nats)", shown, seeds.reader("gain"))
     return [("gain", gain), *((f"{m.run.name}-surprisal", seeds.surprisal_figure(m.mean)) for m in runs)]
 
 
 def evidence(runs: Sequence[Measured]) -> list[Table]:
     """Return the table of models, and what cutting heads did at each checkpoint where there were heads to cut."""
     cuts = tables.crossfit_table([m for m in runs if not m.run.shuffled])
-    return [pictures_table(runs), *([cuts] if cuts.rows else [])]
+    return [images_table(runs), *([cuts] if cuts.rows else [])]
 
 
 def sentence(claims: Sequence[Claim]) -> str:
     """Count claims came out how."""
-    return f"Of {len(claims)} claims on models that see pictures: {counted(claims)}."
+    return f"Of {len(claims)} claims on models that see images: {counted(claims)}."
 
 
 def sampled(runs: Sequence[Measured]) -> str:

@@ -40,7 +40,7 @@ OPTIONS = TrajectoryOptions(
 NULL_POINTS = 4
 LSTM_POINTS = 3
 SEEN_STYLE = "image-seen-style"
-"""The form of image-dialogue whose pictures are drawn as those of the training."""
+"""The form of image-dialogue whose images are drawn as those of the training."""
 FROZEN_POINTS, FROZEN_COSTLY_POINTS, FROZEN_NOUNS, FROZEN_DRAWS = 3, 1, 40, 5
 """At most so much of a frozen pretrained language model, which is a large one."""
 
@@ -58,7 +58,7 @@ class Measured:
 def options_for(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     """Return the measures of a run: everything; of the null gain and heads; of an LSTM, without heads, the gain.
 
-    A run of pictures has a testbed of its own, and no corpus whose nouns are counted.
+    A run of images has a testbed of its own, and no corpus whose nouns are counted.
     """
     if run.kind == "vlm":
         return _of_pictures(run, options)
@@ -71,7 +71,7 @@ def options_for(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
 
 def _of_pictures(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     """Return options for a model of images. One pass gives the surprisal of every noun of one token, as all are here:
-    such a model is compared with all mismatches. Where heads read in the picture is measured of the null too."""
+    such a model is compared with all mismatches. Where heads read in the image is measured of the null too."""
     options = replace(options, corpus=None, at_least=None)
     if run.frozen("language"):
         draws = min(FROZEN_DRAWS, options.ablation.draws or FROZEN_DRAWS)
@@ -107,7 +107,7 @@ def _has_seen_style(run: Run) -> bool:
     return name is not None and any(f.name == SEEN_STYLE for f in load_testbed(name).forms)
 
 
-def measure_pictures(runs: Sequence[Run], out: Path, options: TrajectoryOptions, jobs: int) -> list[Measured]:
+def measure_images(runs: Sequence[Run], out: Path, options: TrajectoryOptions, jobs: int) -> list[Measured]:
     """Measure as `measure_runs`, and the last checkpoint's gain in the training's styles where there are any."""
     found = measure_runs(runs, out / "test", options, jobs)
     both = [run for run in runs if _has_seen_style(run)]

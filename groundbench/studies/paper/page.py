@@ -21,7 +21,7 @@ from groundbench.tasks.corpora import load_manifest, select_nouns
 
 TITLE = "The paper's claims on this corpus"
 PICTURES = "pictures/"
-"""The plots of models that see pictures; no run's name has a slash."""
+"""The plots of models that see images; no run's name has a slash."""
 RULES = (
     "Where a criterion asks for an interval above a bound, a claim is not reproduced if none of the interval lies "
     "above it, and not testable if only a part does. What is claimed of heads, layers or co-occurrence is not "
@@ -37,8 +37,8 @@ class Study:
     Attributes:
         commands: what was run, line by line.
         at_least: how often the corpus shows and says a noun that is asked for.
-        corpus: None where only models that see pictures were measured.
-        pictures, picture_claims: models that see pictures, and what was claimed of them.
+        corpus: None where only models that see images were measured.
+        pictures, picture_claims: models that see images, and what was claimed of them.
         notes: what else is to be known of how it was made.
     """
 
@@ -106,7 +106,7 @@ def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
     """Return the study as Markdown; `images` is where the plots lie, as seen from the document.
 
     Args:
-        figures: as `write_figures` returns them; those of models that see pictures under `PICTURES`.
+        figures: as `write_figures` returns them; those of models that see images under `PICTURES`.
     """
     parts = [
         "# Reproduction",

@@ -8,7 +8,7 @@ from groundbench.evaluation.aggregate import among
 from groundbench.report.elements import Table
 from groundbench.report.sections.seeds import cell, cut_of, seeds_cut
 from groundbench.results.text.numbers import count, number, p_value
-from groundbench.results.trajectory import AblationSpread, AggregatePoint, RegressionSpread
+from groundbench.results.trajectory import AblationSeedMean, AggregatePoint, RegressionSeedMean
 from groundbench.studies.paper import published_numbers as paper
 from groundbench.studies.paper.measure import Measured
 
@@ -56,7 +56,7 @@ CELLS = (("chunk", "noun"), ("utterances", "noun"), ("chunk", "pair"), ("utteran
 
 
 def _r2(point: AggregatePoint, window: str, unit: str) -> str | None:
-    def is_it(r: RegressionSpread) -> bool:
+    def is_it(r: RegressionSeedMean) -> bool:
         return (r.window, r.statistic, r.unit) == (window, "log-count", unit)
 
     return cell(next((r.r2_adjusted for r in point.regressions if is_it(r)), None))
@@ -128,7 +128,7 @@ def paper_table(runs: Sequence[Measured]) -> Table:
     return Table(title, head, tuple(rows), frozenset({0, 3}))
 
 
-def _own_row(m: Measured, point: AggregatePoint, found: AblationSpread) -> Row:
+def _own_row(m: Measured, point: AggregatePoint, found: AblationSeedMean) -> Row:
     heads, layer = (among(s, found.cut) if found.cut else s for s in (point.heads, point.mean_layer))
     return (
         *_place(m, point),

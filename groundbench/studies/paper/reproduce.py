@@ -12,9 +12,9 @@ from groundbench.api.errors import BadInputError
 from groundbench.evaluation.trajectory import TrajectoryOptions
 from groundbench.studies.paper import page
 from groundbench.studies.paper.claims import claims_of
-from groundbench.studies.paper.figures import write_figures, write_picture_figures
+from groundbench.studies.paper.figures import write_figures, write_image_figures
 from groundbench.studies.paper.image_claims import picture_claims
-from groundbench.studies.paper.measure import OPTIONS, Measured, measure_pictures, measure_runs
+from groundbench.studies.paper.measure import OPTIONS, Measured, measure_images, measure_runs
 from groundbench.studies.paper.runs import Run, find_runs
 from groundbench.studies.paper.training_plan import SEEDS, SizeName, plan_parts, size_of, train_parts
 from groundbench.tasks.corpora import load_manifest
@@ -51,7 +51,7 @@ def reproduce(
         archs: only these presets of the size.
         out: gets trainings, measurements, `report.html`, `verdicts.json`, and `reproduction.md` without `docs`.
         runs: existing trainings DIR/NAME/seed-*/step-* to measure instead of training; what is unfinished is left out.
-        pictures: trainings of models that see pictures, DIR/NAME/seed-*/step-*; they get a section of their own.
+        pictures: trainings of models that see images, DIR/NAME/seed-*/step-*; they get a section of their own.
         override: other values of every preset that is trained, by dotted key.
         vocabulary: words kept of the corpus in place of the size's.
         docs: the Markdown file to write; its plots go to `images/reproduction` beside it.
@@ -62,16 +62,16 @@ def reproduce(
         notes: sentences that the report carries on how it was made.
 
     Raises:
-        BadInputError: neither corpus nor pictures, no finished run, a run trained on another corpus, or an unknown
+        BadInputError: neither corpus nor images, no finished run, a run trained on another corpus, or an unknown
             name.
     """
     out, jobs = Path(out), max(1, jobs or os.cpu_count() or 1)
     if corpus is None and pictures is None:
-        raise BadInputError("nothing to measure; expected an imported corpus, or trainings of models that see pictures")
+        raise BadInputError("nothing to measure; expected an imported corpus, or trainings of models that see images")
     if (override or vocabulary) and (corpus is None or runs is not None):
         raise BadInputError("values of presets and the vocabulary are for models that are trained; none is")
     folder = None if corpus is None else Path(corpus)
-    seen = [] if pictures is None else _pictures_in_order(find_runs(pictures, pictures=True))  # before any training
+    seen = [] if pictures is None else _images_in_order(find_runs(pictures, pictures=True))  # before any training
     measured: list[Measured] = []
     if folder is not None:
         load_manifest(folder)  # before any training
@@ -81,7 +81,7 @@ def reproduce(
             train_parts(plan_parts(asked, archs, seeds), asked, folder, where, jobs)
         found = _text_runs(where, folder, archs)
         measured = measure_runs(found, out / "measured", replace(options, corpus=folder), jobs)
-    pictured = measure_pictures(seen, out / "measured-pictures", options, jobs)
+    pictured = measure_images(seen, out / "measured-pictures", options, jobs)
     threshold = AT_LEAST if options.at_least is None else options.at_least
     study = page.Study(
         measured=tuple(measured),
@@ -109,7 +109,7 @@ def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None) -> list[R
     return found
 
 
-def _pictures_in_order(runs: Sequence[Run]) -> list[Run]:
+def _images_in_order(runs: Sequence[Run]) -> list[Run]:
     """Return those trained along with their words, those of a frozen language model, the nulls; by name within each."""
     return sorted(runs, key=lambda r: (r.shuffled, r.frozen("language") is not None, r.name))
 
@@ -128,5 +128,5 @@ def _write(study: page.Study, out: Path, docs: Path) -> None:
     write_text(out / VERDICTS, json.dumps(claims, indent=1) + "\n")
     images = docs.parent / "images" / "reproduction"
     figures = write_figures(study.measured, images) if study.measured else {}
-    figures[page.PICTURES] = write_picture_figures(study.pictures, images)
+    figures[page.PICTURES] = write_image_figures(study.pictures, images)
     write_text(docs, page.markdown(study, figures, "images/reproduction"))

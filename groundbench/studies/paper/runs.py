@@ -51,12 +51,12 @@ class Run:
 
     @property
     def shuffled(self) -> bool:
-        """True if what was shown was exchanged between transcripts, or pictures between dialogues: the null."""
+        """True if what was shown was exchanged between transcripts, or images between dialogues: the null."""
         return bool(self.corpus.get("shuffle_env"))
 
     @property
     def layers(self) -> int:
-        """Layers of the model; of one that sees pictures, of its language model."""
+        """Layers of the model; of one that sees images, of its language model."""
         if self.kind != "vlm":
             return int(self.preset["config"][LAYERS[self.preset["architecture"]]])
         text = self.preset["config"].get("text_config") or {}
@@ -93,7 +93,7 @@ def find_runs(folder: str | Path, *, pictures: bool = False) -> list[Run]:
     """Return the runs in a folder: those of our architectures with at least one finished seed, by name.
 
     Args:
-        pictures: of models that see pictures, instead of those that read text only.
+        pictures: of models that see images, instead of those that read text only.
 
     Raises:
         BadInputError: there is none; says which are unfinished.
@@ -103,7 +103,7 @@ def find_runs(folder: str | Path, *, pictures: bool = False) -> list[Run]:
     if not any(run.seeds for run in found):
         still = f"; still trained: {', '.join(r.name for r in found)}" if found else ""
         raise BadInputError(
-            f"{folder}: no finished training{' of a model that sees pictures' if pictures else ''}, expected folders "
+            f"{folder}: no finished training{' of a model that sees images' if pictures else ''}, expected folders "
             f"NAME/seed-42/step-000000 and so on{still}"
         )
     return [run for run in found if run.seeds]

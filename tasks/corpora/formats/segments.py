@@ -15,7 +15,7 @@ from groundbench.tasks.corpora.manifest import PAD
 
 ENV, LAN = ":<ENV>", ":<LAN>"
 QUESTION, ANSWER = "<Q>", "<A>"
-"""Who speaks in a dialogue about a picture. Its caption stands before the first question and has that one's tag."""
+"""Who speaks in a dialogue about an image. Its caption stands before the first question and has that one's tag."""
 
 SPECIAL = frozenset((PAD, UNK, ACTION))
 """Tokens that are no word and no speaker."""

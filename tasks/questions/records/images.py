@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A picture in a file; `key` is a hash of its bytes."""
+    """An image in a file; `key` is a hash of its bytes."""
 
     path: Path
     key: str
 
     def load(self) -> Image:
-        """Return the picture in RGB, upright."""
+        """Return the image in RGB, upright."""
         from groundbench.tasks.photos.decode import decode
 
         return decode(self.path.read_bytes(), str(self.path)).image
@@ -30,13 +30,13 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class ImageBytes:
-    """A picture held by the record itself, as Parquet files of the hub hold them."""
+    """An image held by the record itself, as Parquet files of the hub hold them."""
 
     data: bytes
     key: str
 
     def load(self) -> Image:
-        """Return the picture in RGB, upright."""
+        """Return the image in RGB, upright."""
         from groundbench.tasks.photos.decode import decode
 
         return decode(self.data, self.key).image

@@ -1,4 +1,4 @@
-"""AMBER's discriminative queries (Wang et al. 2023): existence, attributes and relations in pictures."""
+"""AMBER's discriminative queries (Wang et al. 2023): existence, attributes and relations in images."""
 
 from __future__ import annotations
 

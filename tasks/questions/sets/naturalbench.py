@@ -1,4 +1,4 @@
-"""NaturalBench (Li et al. 2024): two pictures, two questions, and every answer turns with the picture."""
+"""NaturalBench (Li et al. 2024): two images, two questions, and every answer turns with the image."""
 
 from __future__ import annotations
 

@@ -171,8 +171,8 @@ def test_a_pass_from_given_embeddings_is_that_of_their_tokens(family, opened):
 @pytest.mark.parametrize("family", ALL)
 def test_rows_of_saliency_on_a_cache_are_those_of_the_whole(family, opened):
     adapter = adapter_of(family, opened)
-    if "tap" not in adapter.info.capabilities:
-        pytest.skip(adapter.info.why_not("tap"))
+    if "hooks" not in adapter.info.capabilities:
+        pytest.skip(adapter.info.why_not("hooks"))
     for length in (LIMIT - 2, LIMIT + 2):
         items = [replace(i, row=Encoded(row_of(length, n), env=((2, 4),))) for n, i in enumerate(random_items(2))]
         row = measure_saliency(adapter, items, SaliencyOptions("row"))

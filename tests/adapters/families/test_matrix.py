@@ -13,7 +13,7 @@ from helpers.tiny_models import tiny_adapter
 from groundbench.api.adapter import Capability
 from groundbench.evaluation.evaluate import evaluate
 
-CAPABILITY: dict[str, Capability] = {"cache": "prefix", "heads": "tap", "ablation": "tap", "lens": "hidden"}
+CAPABILITY: dict[str, Capability] = {"cache": "prefix", "heads": "hooks", "ablation": "hooks", "lens": "hidden"}
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.model_type)

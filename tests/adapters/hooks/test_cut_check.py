@@ -33,7 +33,7 @@ def opened(family: str, config: dict) -> HFCausal:
 @pytest.mark.parametrize("family", BEFORE_A_NORM)
 def test_heads_cut_before_a_norm_are_refused_and_their_saliency_is_kept(family):
     adapter = opened(family, BEFORE_A_NORM[family])
-    assert "tap" in adapter.info.capabilities
+    assert "hooks" in adapter.info.capabilities
     assert not adapter.info.can_edit
     row = random_items(1)[0].row
     with pytest.raises(UnsupportedModelError, match=f"{family}: heads can be read, not edited"):
@@ -63,7 +63,7 @@ def test_two_mixers_of_a_layer_share_no_name_and_no_effect(family):
 
 def test_the_effect_of_each_head_is_its_own():
     adapter = tiny_adapter("falcon_h1", lm_head_multiplier=0.5)
-    assert {"hidden", "restart"} <= adapter.info.capabilities
+    assert {"hidden", "start_at_layer"} <= adapter.info.capabilities
     from helpers.lens_testbed import WordTestbed
 
     result = evaluate(adapter, WordTestbed(), measures=("gain", "heads"))

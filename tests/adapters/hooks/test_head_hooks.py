@@ -1,4 +1,4 @@
-"""What the tap attaches to, what it refuses, and that it leaves nothing behind."""
+"""What the hooks attach to, what they refuse, and that they leave nothing behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transformers import (
 from transformers.masking_utils import bidirectional_mask_function, sdpa_mask
 
 from groundbench.adapters.hooks import attach
-from groundbench.adapters.hooks import attention as attention_tap
+from groundbench.adapters.hooks import attention as attention_hooks
 from groundbench.adapters.hooks.head_hooks import probe_ids
 from groundbench.api.adapter import HeadEdit, Trace
 from groundbench.api.errors import UnsupportedModelError
@@ -27,17 +27,17 @@ ATTENTION = INTERFACE + BY_ITSELF
 @pytest.mark.parametrize("family", ATTENTION + SSD)
 def test_every_mixer_is_found_and_traced(family):
     model = tiny(family)
-    tap = attach(model)
-    layers = [m.layer for m in tap.mixers]
+    hooks = attach(model)
+    layers = [m.layer for m in hooks.mixers]
     assert layers == sorted(layers)
     assert set(layers) <= set(range(1, model.config.num_hidden_layers + 1))
     if family in ATTENTION:
         assert layers == list(range(1, model.config.num_hidden_layers + 1))
-        assert {(m.kind, m.n_heads) for m in tap.mixers} == {("attention", 4)}
+        assert {(m.kind, m.n_heads) for m in hooks.mixers} == {("attention", 4)}
     ids = torch.tensor([i.row.ids for i in random_items(2)])
-    with tap.active(trace=True) as session:
+    with hooks.active(trace=True) as session:
         model(input_ids=ids, return_dict=True)
-    assert tuple(t.mixer for t in session.traces) == tap.mixers
+    assert tuple(t.mixer for t in session.traces) == hooks.mixers
     for trace in session.traces:
         assert isinstance(trace, Trace)
         shape = (2, trace.mixer.n_heads, ids.shape[1], trace.mixer.d_head)
@@ -67,19 +67,19 @@ def test_nothing_is_left_behind(family):
         return hooks, model.config._attn_implementation, [p.requires_grad for p in model.parameters()]
 
     before, logits = state(), model(input_ids=ids).logits
-    tap = attach(model)
-    edit = HeadEdit(torch.zeros(1, sum(m.n_heads for m in tap.mixers)))
-    with tap.active(edit, trace=True):
+    hooks = attach(model)
+    edit = HeadEdit(torch.zeros(1, sum(m.n_heads for m in hooks.mixers)))
+    with hooks.active(edit, trace=True):
         assert (model(input_ids=ids).logits - logits).abs().max() > 0
-    with pytest.raises(ZeroDivisionError), tap.active(edit, trace=True):
+    with pytest.raises(ZeroDivisionError), hooks.active(edit, trace=True):
         raise ZeroDivisionError
     assert state() == before
     assert torch.equal(model(input_ids=ids).logits, logits)
 
 
 def test_sessions_do_not_nest():
-    tap = attach(tiny("gpt2"))
-    with tap.active(trace=True), pytest.raises(RuntimeError, match="already active"), tap.active(trace=True):
+    hooks = attach(tiny("gpt2"))
+    with hooks.active(trace=True), pytest.raises(RuntimeError, match="already active"), hooks.active(trace=True):
         pass
 
 
@@ -95,8 +95,8 @@ def test_the_graph_starts_at_the_first_mixer():
 @pytest.mark.parametrize("family", ["gpt2", "gemma2", "gpt_oss", "mamba2", "bloom"])
 def test_half_precision_models_are_read_with_weights_in_full_precision(family, dtype):
     model = tiny(family).to(dtype)
-    tap = attach(model)
-    with tap.active(trace=True) as session:
+    hooks = attach(model)
+    with hooks.active(trace=True) as session:
         model(input_ids=torch.tensor([[5, 6, 7, 8]]))
     for trace in session.traces:
         assert trace.weights(slice(None)).dtype == torch.float32
@@ -117,18 +117,18 @@ def test_the_self_check_sees_a_missing_causal_mask(monkeypatch):
     def everywhere(*args, mask_function=None, allow_is_causal_skip=None, **kwargs):
         return sdpa_mask(*args, mask_function=bidirectional_mask_function, allow_is_causal_skip=False, **kwargs)
 
-    monkeypatch.setattr(attention_tap, "register", lambda: None)
+    monkeypatch.setattr(attention_hooks, "register", lambda: None)
     attach(tiny("gpt2"))
-    AttentionMaskInterface.register(attention_tap.NAME, everywhere)
+    AttentionMaskInterface.register(attention_hooks.NAME, everywhere)
     try:
-        with pytest.raises(UnsupportedModelError, match="gpt2: tapped logits differ"):
+        with pytest.raises(UnsupportedModelError, match="gpt2: hooked logits differ"):
             attach(tiny("gpt2"))
     finally:
-        AttentionMaskInterface.register(attention_tap.NAME, sdpa_mask)
+        AttentionMaskInterface.register(attention_hooks.NAME, sdpa_mask)
 
 
 def test_the_self_check_sees_weights_that_are_not_the_models(monkeypatch):
-    original = attention_tap.eager_function
+    original = attention_hooks.eager_function
 
     def lukewarm(module):
         def eager(module, query, *args, **kwargs):
@@ -136,7 +136,7 @@ def test_the_self_check_sees_weights_that_are_not_the_models(monkeypatch):
 
         return eager
 
-    monkeypatch.setattr(attention_tap, "eager_function", lukewarm)
+    monkeypatch.setattr(attention_hooks, "eager_function", lukewarm)
     with pytest.raises(UnsupportedModelError, match=r"llama, layer 1 \(attention\): weights x values differ"):
         attach(tiny("llama"))
 
@@ -170,21 +170,21 @@ def test_a_vision_tower_is_not_rerouted(monkeypatch):
     )
     model = LlavaForConditionalGeneration(config).eval()
     calls = []
-    original = attention_tap.tapped_attention
+    original = attention_hooks.hooked_attention
 
     def counted(module, *args, **kwargs):
         calls.append(type(module).__name__)
         return original(module, *args, **kwargs)
 
-    tap = attach(model)
-    assert [m.layer for m in tap.mixers] == [1, 2, 3]
-    AttentionInterface.register(attention_tap.NAME, counted)
+    hooks = attach(model)
+    assert [m.layer for m in hooks.mixers] == [1, 2, 3]
+    AttentionInterface.register(attention_hooks.NAME, counted)
     try:
         ids = torch.tensor([[5, 63, 63, 63, 63, 7, 8]])
-        with tap.active(trace=True) as session:
+        with hooks.active(trace=True) as session:
             model(input_ids=ids, pixel_values=torch.randn(1, 3, 28, 28))
     finally:
-        attention_tap.register()
+        attention_hooks.register()
     assert calls == ["LlamaAttention"] * 3
     assert len(session.traces) == 3
     assert model.config.vision_config._attn_implementation == "sdpa"

@@ -1,4 +1,4 @@
-"""A picture of 2,916 patches: every measurement fits, and no matrix of all tokens by all tokens is ever made."""
+"""An image of 2,916 patches: every measurement fits, and no matrix of all tokens by all tokens is ever made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import tiny_vlms
-from helpers.image_bed import PictureBed
+from helpers.image_bed import ImageBed
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForImageTextToText
@@ -76,9 +76,9 @@ def work() -> Work:
             if parameter.ndim > 1:
                 parameter.mul_(3.0)
     adapter = VisionLanguage(model, large, name="many patches")
-    bed = PictureBed(frames=2, size=(SIDE, SIDE))
+    bed = ImageBed(frames=2, size=(SIDE, SIDE))
     contexts = build_contexts(adapter, bed, bed.form("image"), nouns=["noun0", "noun1"])
-    score(adapter, contexts)  # the vision tower, which is not measured, has seen its pictures
+    score(adapter, contexts)  # the vision tower, which is not measured, has seen its images
     return Work(adapter, contexts)
 
 
@@ -89,7 +89,7 @@ def test_a_prompt_holds_every_patch(work: Work) -> None:
 
 def test_frames_of_a_picture_share_it_and_score_as_they_do_alone(work: Work) -> None:
     plan = dry_plan(work.adapter, work.contexts)
-    assert plan.tokens < sum(len(r) for r in work.contexts.rows) / 1.9  # two frames on each of two pictures
+    assert plan.tokens < sum(len(r) for r in work.contexts.rows) / 1.9  # two frames on each of two images
     with work.without_a_matrix():
         shared = score(work.adapter, work.contexts).surprisal
     with torch.no_grad():

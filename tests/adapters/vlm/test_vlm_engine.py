@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from helpers.image_bed import COLOURS, PictureBed, Square
+from helpers.image_bed import COLOURS, ImageBed, Square
 from helpers.lens_testbed import WordTestbed
 from helpers.plain_calls import adapter_of, log_probability, plain, prompt
 from helpers.tiny_vlms import tiny_adapter, tiny_vlm
@@ -31,7 +31,7 @@ from groundbench.measures.lens.options import LensOptions
 SEVERAL = ("llava", "llava_onevision", "qwen2_vl", "qwen2_5_vl", "idefics3", "paligemma", "gemma3")
 
 
-def contexts_of(adapter: VisionLanguage, bed: PictureBed, form: str = "image") -> Contexts:
+def contexts_of(adapter: VisionLanguage, bed: ImageBed, form: str = "image") -> Contexts:
     return build_contexts(adapter, bed, bed.form(form))
 
 
@@ -49,7 +49,7 @@ def no_prefix(adapter: VisionLanguage) -> Iterator[VisionLanguage]:
 @pytest.mark.parametrize("family", SEVERAL)
 @pytest.mark.parametrize("tokens", [1, 2])
 def test_surprisals_are_the_sum_over_tokens_of_plain_calls_with_and_without_sharing(family, tokens):
-    adapter, bed = adapter_of(family), PictureBed(frames=3, targets=tokens)
+    adapter, bed = adapter_of(family), ImageBed(frames=3, targets=tokens)
     contexts = contexts_of(adapter, bed)
     table = score(adapter, contexts)
     expected = []
@@ -64,7 +64,7 @@ def test_surprisals_are_the_sum_over_tokens_of_plain_calls_with_and_without_shar
 
 
 def test_contexts_of_one_image_share_it_and_those_of_two_share_nothing():
-    adapter, bed = tiny_adapter("llava"), PictureBed(frames=6)
+    adapter, bed = tiny_adapter("llava"), ImageBed(frames=6)
     contexts = contexts_of(adapter, bed)
     adapter.features.computed = 0
     plan = dry_plan(adapter, contexts)
@@ -87,7 +87,7 @@ def test_rows_with_equal_tokens_and_other_images_are_not_the_same_context():
     assert one != two
     assert common_prefix([one, two]) == one.image_spans[0][0]
     assert common_prefix([one, one]) >= one.image_spans[0][1]
-    contexts = contexts_of(adapter, PictureBed(frames=1))
+    contexts = contexts_of(adapter, ImageBed(frames=1))
     assert len(contexts.distinct) == 4
 
 
@@ -104,7 +104,7 @@ def test_every_measurement_works_on_images(family):
     measures = ("gain", "heads", "ablation", "lens")
     result = evaluate(
         adapter_of(family),
-        PictureBed(),
+        ImageBed(),
         forms=("all",),
         measures=measures,
         lens=LensOptions(steps=10),
@@ -125,7 +125,7 @@ def test_every_measurement_works_on_images(family):
 @pytest.mark.parametrize("family", ["llava", "paligemma", "gemma3"])
 def test_saliency_in_batches_is_that_of_each_item(family, denominator):
     adapter = adapter_of(family)
-    items = matched_items(contexts_of(adapter, PictureBed(frames=3)))
+    items = matched_items(contexts_of(adapter, ImageBed(frames=3)))
     options = SaliencyOptions(denominator)
     together = measure_saliency(adapter, items, options)
     alone = [measure_saliency(adapter, [item], options) for item in items]
@@ -204,5 +204,5 @@ def test_half_precision():
     model, processor = tiny_vlm("llava")
     adapter = VisionLanguage(model.to(torch.bfloat16), processor, name="llava")
     assert adapter.encoder.fault is None
-    assert {"prefix", "tap"} <= adapter.info.capabilities
+    assert {"prefix", "hooks"} <= adapter.info.capabilities
     assert adapter.info.dtype == "bfloat16"

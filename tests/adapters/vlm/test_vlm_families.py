@@ -24,7 +24,7 @@ def test_logits_are_those_of_a_plain_call_on_the_processors_own_inputs(family):
     adapter = adapter_of(family)
     assert adapter.encoder.fault is None
     assert adapter.info.family == family
-    assert {"prefix", "hidden", "tap", "restart"} <= adapter.info.capabilities
+    assert {"prefix", "hidden", "hooks", "start_at_layer"} <= adapter.info.capabilities
     for size in SIZES:
         pictures = [Square((250, 10, 10), size=size), Square((10, 10, 250), size=size)]
         rows = adapter.encode([prompt(p) for p in pictures])
@@ -35,7 +35,7 @@ def test_logits_are_those_of_a_plain_call_on_the_processors_own_inputs(family):
             with torch.no_grad():
                 wanted = adapter.model(**inputs, use_cache=False, return_dict=True).logits[0, -1]
             torch.testing.assert_close(ours[k], wanted, rtol=0, atol=2e-5 * float(wanted.abs().max()))
-        assert (ours[0] - ours[1]).abs().max() > 1e-3, "the picture makes no difference"
+        assert (ours[0] - ours[1]).abs().max() > 1e-3, "the image makes no difference"
         cut = rows[0].image_spans[0][1]
         gone_on = adapter.forward([r.after(cut) for r in rows], prefix=adapter.prefill([r.upto(cut) for r in rows]))
         torch.testing.assert_close(gone_on.logits, ours, rtol=0, atol=1e-5 * float(ours.abs().max()))

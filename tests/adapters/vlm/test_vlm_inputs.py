@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.image_bed import BOX, COLOURS, PictureBed, Square
+from helpers.image_bed import BOX, COLOURS, ImageBed, Square
 from helpers.plain_calls import adapter_of, plain, prompt
 from helpers.tiny_models import tiny_adapter as text_adapter
 from helpers.tiny_vlms import tiny_vlm
@@ -64,9 +64,9 @@ def png() -> bytes:
     ("source", "sentence"),
     [
         (Broken("cut.png", png()[:90]), "frame 'f' with 'noun' shown as 'image': the image cut.png cannot be read: "),
-        (Broken("text.png", b"no picture at all"), "the image text.png cannot be read: cannot identify"),
+        (Broken("text.png", b"no image at all"), "the image text.png cannot be read: cannot identify"),
         (Broken("gone.png", Path("nowhere/gone.png")), "the image gone.png cannot be read: .*No such file"),
-        (Broken("cmyk", Image.new("CMYK", (64, 64))), "the image cmyk is CMYK, expected a picture in RGB"),
+        (Broken("cmyk", Image.new("CMYK", (64, 64))), "the image cmyk is CMYK, expected an image in RGB"),
         (Broken("thin", Image.new("RGB", (400, 1))), "refuses an image of 400 x 1"),
     ],
     ids=lambda v: getattr(v, "key", ""),
@@ -84,7 +84,7 @@ def test_text_that_stands_for_an_image():
 
 
 def test_a_text_model_refuses_pictures():
-    bed = PictureBed()
+    bed = ImageBed()
     with pytest.raises(BadInputError, match=r"reads text only, but frame 'f0' with 'noun0' .* holds an image"):
         build_contexts(text_adapter("llama"), bed, bed.form("image"))
 
@@ -128,9 +128,9 @@ def test_families_that_see_ahead_are_not_read_as_if_they_did_not(monkeypatch):
     monkeypatch.setattr(vlm_model, "family_of", lambda _: families.Family(families.one_grid))
     model, processor = tiny_vlm("gemma3")
     adapter = VisionLanguage(model, processor, name="gemma3")
-    assert "gemma3: with a picture its logits differ by" in (adapter.encoder.fault or "")
+    assert "gemma3: with an image its logits differ by" in (adapter.encoder.fault or "")
     assert adapter.encoder.fault in adapter.info.notes
-    with pytest.raises(UnsupportedModelError, match=r"gemma3: with a picture its logits differ"):
+    with pytest.raises(UnsupportedModelError, match=r"gemma3: with an image its logits differ"):
         adapter.encode([prompt(Square(COLOURS[0]))])
 
 
@@ -214,12 +214,12 @@ def test_quantized(folder, bits):
     opened = open_vlm(str(folder), quantize=bits)
     assert opened.info.dtype.startswith(bits)
     assert opened.encoder.fault is None
-    assert "tap" in opened.info.capabilities
+    assert "hooks" in opened.info.capabilities
 
 
 def surprisals(adapter: VisionLanguage) -> np.ndarray:
-    """[12 contexts x 4 nouns] of two tokens each, nats: pictures of four colours in three frames."""
-    bed = PictureBed(frames=3, targets=2)
+    """[12 contexts x 4 nouns] of two tokens each, nats: images of four colours in three frames."""
+    bed = ImageBed(frames=3, targets=2)
     return score(adapter, build_contexts(adapter, bed, bed.form("image"))).surprisal
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.image_bed import PictureBed
+from helpers.image_bed import ImageBed
 from helpers.plain_calls import log_probability
 from helpers.tiny_vlms import WORDS, tiny_vlm
 from helpers.tolerances import tolerance
@@ -86,12 +86,12 @@ def adapter(request: Any, tmp_path_factory: pytest.TempPathFactory) -> VisionLan
 
 
 def ours_and_questions(adapter: VisionLanguage) -> tuple[np.ndarray, list[tuple[Any, str, str]]]:
-    """Log-probabilities by our engine, and (picture, text after it, word) for each; of a checkpoint of yours a sample.
+    """Log-probabilities by our engine, and (image, text after it, word) for each; of a checkpoint of yours a sample.
 
-    All of them are scored together, as in a run: pictures share prefixes, and words share passes.
+    All of them are scored together, as in a run: images share prefixes, and words share passes.
     """
     yours = "w1" not in adapter.tokenizer.get_vocab()
-    bed: Testbed = ImageDialogue() if yours else PictureBed(frames=3, targets=2)
+    bed: Testbed = ImageDialogue() if yours else ImageBed(frames=3, targets=2)
     nouns = [n.word for n in bed.nouns_of(bed.form("image"))[:4]]
     contexts = build_contexts(adapter, bed, bed.form("image"), nouns=nouns)
     asked = []

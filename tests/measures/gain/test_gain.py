@@ -1,4 +1,4 @@
-"""From surprisals to gains: definitions by naive loops, planted gains, falsifiers, invariants."""
+"""From surprisals to gains: definitions by naive loops, planted gains, null controls, invariants."""
 
 import warnings
 from dataclasses import replace

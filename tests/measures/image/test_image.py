@@ -1,4 +1,4 @@
-"""The picture's part in a planted model is found exactly; a blind one has no gain (protocol §14 B, C)."""
+"""The image's part in a planted model is found exactly; a blind one has no gain (protocol §14 B, C)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from groundbench.measures.image.patch_saliency import read_patches
 from groundbench.measures.image.patch_swap import measure_swap
 from groundbench.report.from_directory import page_of
 from groundbench.report.sections.images import heat_png
-from groundbench.results.picture_examples import FILE_NAME, FOLDER, Pictures, ReadMap
+from groundbench.results.image_examples import FILE_NAME, FOLDER, ImageExamples, ReadMap
 from groundbench.results.run import Result
 
 OPTIONS = {"ablation": AblationOptions(selections=("crossfit",), controls=("layer",), draws=3)}
@@ -197,7 +197,7 @@ def test_nothing_is_measured_where_the_box_is_the_picture_or_nothing_is_read():
 
 def test_pictures_are_kept_by_falling_gain_with_their_maps(run):
     out, _ = run
-    kept = Pictures.load(out)
+    kept = ImageExamples.load(out)
     assert len(kept.items) == 12
     assert [p.gain for p in kept.items] == pytest.approx(sorted((p.gain for p in kept.items), reverse=True), abs=0.05)
     for p in kept.items:
@@ -217,7 +217,7 @@ def test_the_page_shows_the_pictures_and_loads_nothing(run):
     page = page_of(out)
     assert page.count("data:image/webp;base64,") == 12
     assert page.count("data:image/png;base64,") == 24
-    assert "Where in the picture the word comes from" in page
+    assert "Where in the image the word comes from" in page
     assert "exchanged" in page
     assert "http" not in page.replace("http-equiv", "")
 
@@ -241,8 +241,8 @@ def test_a_second_run_goes_on_from_the_first_to_the_same_record(run, reader):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ('{"rule": "r", "items": [{"noun": "dog"}]}', r"pictures\.json: field items\.0\.form: Field required"),
-        ("[", r"pictures\.json: field the file: Invalid JSON"),
+        ('{"rule": "r", "items": [{"noun": "dog"}]}', r"images\.json: field items\.0\.form: Field required"),
+        ("[", r"images\.json: field the file: Invalid JSON"),
         ('{"rule": "r", "items": [], "more": 1}', r"field more: Extra inputs are not permitted"),
     ],
 )
@@ -250,7 +250,7 @@ def test_a_broken_pictures_file_is_named(tmp_path: Path, change: str, said: str)
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / FILE_NAME).write_text(change)
     with pytest.raises(BadInputError, match=said):
-        Pictures.load(tmp_path)
+        ImageExamples.load(tmp_path)
 
 
 def test_a_picture_file_cannot_lie_elsewhere(tmp_path: Path, run):
@@ -259,7 +259,7 @@ def test_a_picture_file_cannot_lie_elsewhere(tmp_path: Path, run):
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / FILE_NAME).write_text(text)
     with pytest.raises(BadInputError, match=r"items\.0\.file"):
-        Pictures.load(tmp_path)
+        ImageExamples.load(tmp_path)
 
 
 def test_a_map_is_drawn_with_the_largest_patch_full():
@@ -273,7 +273,7 @@ def test_a_map_is_drawn_with_the_largest_patch_full():
 
 def test_maps_of_several_grids_keep_what_each_reads():
     flow = np.zeros(40)
-    flow[4:8] = 1.0  # a 2 x 2 grid over the whole picture
+    flow[4:8] = 1.0  # a 2 x 2 grid over the whole image
     flow[10:26] = 2.0  # a 4 x 4 grid over its right half
     whole = _on_fine_grid(flow, Grid(4, 2, 2))
     half = _on_fine_grid(flow, Grid(10, 4, 4, region=(0.5, 0.0, 1.0, 1.0)))

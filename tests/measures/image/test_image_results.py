@@ -1,10 +1,10 @@
-"""The picture's part measured on the tiny vision-language models: patches exchanged, pixels ignored, pictures kept."""
+"""The image's part measured on the tiny vision-language models: patches exchanged, pixels ignored, images kept."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from helpers.image_bed import COLOURS, PictureBed
+from helpers.image_bed import COLOURS, ImageBed
 from helpers.plain_calls import adapter_of
 from helpers.tiny_models import tiny_adapter as text_adapter
 from helpers.tiny_vlms import FAMILIES, tiny_adapter
@@ -18,7 +18,7 @@ from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.heads.spans import patch_positions
 from groundbench.measures.image.examples import FINE
 from groundbench.report.from_directory import page_of
-from groundbench.results.picture_examples import Pictures
+from groundbench.results.image_examples import ImageExamples
 
 OPTIONS = {"heads": HeadOptions(denominator="row")}
 TILED = {"llava_next", "llava_onevision", "idefics3", "smolvlm"}
@@ -26,7 +26,7 @@ TILED = {"llava_next", "llava_onevision", "idefics3", "smolvlm"}
 
 def two_rows(adapter):
     """The rows of two nouns in the first frame, and the positions of all patches."""
-    bed = PictureBed(frames=1)
+    bed = ImageBed(frames=1)
     a, b, *_ = build_contexts(adapter, bed, bed.form("image")).rows
     return a, b, patch_positions(a)
 
@@ -72,7 +72,7 @@ def test_exchanged_features_are_made_again_after_they_were_let_go():
 
 @pytest.mark.parametrize("family", ["llava", "llava_next"])
 def test_a_run_keeps_its_pictures_with_a_map_for_each_list_of_heads(family, tmp_path):
-    result = evaluate(adapter_of(family), PictureBed(), out=tmp_path, **OPTIONS)
+    result = evaluate(adapter_of(family), ImageBed(), out=tmp_path, **OPTIONS)
     record = result.image
     assert record.env_form == "image"
     assert (record.rows is None) == (family in TILED)
@@ -82,7 +82,7 @@ def test_a_run_keeps_its_pictures_with_a_map_for_each_list_of_heads(family, tmp_
     assert whole.n_items == 16
     assert 0 < whole.share < 1
     assert record.swap.n_items == 16
-    kept = Pictures.load(tmp_path)
+    kept = ImageExamples.load(tmp_path)
     assert len(kept.items) == 4
     for picture in kept.items:
         every = next(m for m in picture.maps if m.heads == "all")
@@ -96,16 +96,16 @@ def test_a_model_whose_projector_ignores_the_pixels_has_a_gain_of_exactly_0():
     with torch.no_grad():
         for parameter in adapter.model.model.multi_modal_projector.parameters():
             parameter.zero_()
-    bed = PictureBed()
+    bed = ImageBed()
     contexts = build_contexts(adapter, bed, bed.form("image"))
-    assert len(contexts.distinct) == len(COLOURS) * 4  # the model is given every picture
+    assert len(contexts.distinct) == len(COLOURS) * 4  # the model is given every image
     result = evaluate(adapter, bed, **OPTIONS)
     assert result.gain.mean == result.gain.ci_low == result.gain.ci_high == 0.0
     assert result.image.swap.gain_swapped == 0.0
 
 
-class PicturedLadder(PictureBed):
-    """Words, which pictures joined."""
+class ImageLadder(ImageBed):
+    """Words, which images joined."""
 
     name = "pictured-ladder"
     forms = (EnvForm("word"),)
@@ -121,14 +121,14 @@ class PicturedLadder(PictureBed):
 
 
 def test_a_ladder_of_a_model_that_reads_pictures_has_their_rung():
-    ladder = PicturedLadder()
+    ladder = ImageLadder()
     result = evaluate(adapter_of("llava"), ladder, measures=("gain", "image"), **OPTIONS)
     assert [f.env_form for f in result.forms] == ["word", "image"]
     assert result.testbed.env_form == "word"
     assert result.testbed.hash == ladder.digest()
     assert result.forms[0].image is None
     assert result.image == result.forms[1].image
-    assert result.image.hash == ladder.form_digest(ladder.joined[0])
+    assert result.image.hash == ladder.form_digest(ladder.image_forms[0])
     assert "skipped" not in result.protocol
 
 
@@ -142,7 +142,7 @@ def test_a_ladder_of_a_model_that_reads_text_only_says_what_it_left_out():
         evaluate(model, TextLadder(), forms=("image",), measures=("gain",), **OPTIONS)
 
 
-class TextLadder(PicturedLadder):
+class TextLadder(ImageLadder):
     """The same for a model with fewer words."""
 
     def target(self, noun):

@@ -1,4 +1,4 @@
-"""The swap test widened by rings of patches: the region grows until the pictures have changed places (§14 B)."""
+"""The swap test widened by rings of patches: the region grows until the images have changed places (§14 B)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_rings_change_nothing_of_the_box_itself_and_the_page_shows_them(reader, 
     assert before.wider == ()
     page = page_of(tmp_path)
     assert "With the box and 2 rings around it" in page
-    assert "the whole picture" in page
+    assert "the whole image" in page
     assert "rings around it" not in page_of(run[0])
     show_result(result)
     assert "the box and a ring of patches around it exchanged, image: a gain of 5.82" in " ".join(

@@ -1,4 +1,4 @@
-"""Verdicts on models that see pictures: where heads read, what goes with the patches, and their null."""
+"""Verdicts on models that see images: where heads read, what goes with the patches, and their null."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_null_is_asked_for_its_gain_alone() -> None:
 
 def test_every_model_has_a_row_in_the_table_and_a_line_in_its_plots() -> None:
     runs = [replace(sees(), seen=sees(gain=(0.0, 0.5, 2.0, 5.0))), sees("null", shuffled=True, ratio=(None,) * 4)]
-    table = picture_page.pictures_table(runs)
+    table = picture_page.images_table(runs)
     row = dict(zip(table.head, table.rows[0], strict=True))
     assert (row["Encoder"], row["Language model"]) == ("frozen dino", "trained, 8 layers")
     assert row["Gain"] == "4.00 [3.95, 4.05]"

@@ -1,4 +1,4 @@
-"""Models that see pictures in the reproduction: found, measured as far as their size allows, and written."""
+"""Models that see images in the reproduction: found, measured as far as their size allows, and written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from groundbench.evaluation.trajectory import TrajectoryOptions
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.studies.paper import find_runs, reproduce
 from groundbench.studies.paper.measure import OPTIONS, options_for
-from groundbench.studies.paper.reproduce import _pictures_in_order
+from groundbench.studies.paper.reproduce import _images_in_order
 from groundbench.tasks.image_dialogue import corpus
 from groundbench.training import train
 
@@ -72,8 +72,8 @@ def test_layers_and_sources_of_a_run_that_sees(tmp_path: Path) -> None:
     assert (found["smol"].frozen("vision"), found["smol"].frozen("language")) == ("dino", "SmolLM2")
     assert (found["mini"].frozen("vision"), found["mini"].frozen("language")) == (None, None)
     assert [r.name for r in find_runs(tmp_path)] == ["gpt2"]
-    assert [r.name for r in _pictures_in_order(list(found.values()))] == ["mini", "smol"]
-    with pytest.raises(BadInputError, match="no finished training of a model that sees pictures"):
+    assert [r.name for r in _images_in_order(list(found.values()))] == ["mini", "smol"]
+    with pytest.raises(BadInputError, match="no finished training of a model that sees images"):
         find_runs(tmp_path / "mini", pictures=True)
 
 
@@ -112,7 +112,7 @@ def test_pictures_alone_are_measured_written_and_gone_on_with(
         assert (len(seen.mean.points), seen.run.layers) == (1, 2)
         return study.sentence()
 
-    assert whole().startswith("Of 12 claims on models that see pictures: ")
+    assert whole().startswith("Of 12 claims on models that see images: ")
     assert len(opened) == 2 * (2 + 1)  # two checkpoints each, and the last once more in the styles of the training
     text, page = docs.read_text(), (tmp_path / "out" / "report.html").read_text()
     assert "## Image-grounded dialogue" in text

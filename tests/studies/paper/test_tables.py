@@ -61,7 +61,7 @@ def test_a_row_beside_the_papers_is_of_the_seeds_that_were_cut() -> None:
 
 def test_the_pictures_table_says_in_how_many_seeds_heads_were_cut() -> None:
     run = cut_in(planted("vlm", "llava"), [1, 2])
-    assert rows(picture_page.pictures_table([run]))[0]["Seeds cut"] == "2 of 3"
+    assert rows(picture_page.images_table([run]))[0]["Seeds cut"] == "2 of 3"
 
 
 @pytest.mark.parametrize(("unit", "name", "value"), [("gain", "gain_original", 2.0), ("matched", "original", 6.0)])

@@ -105,7 +105,7 @@ def test_ideal_gain_is_the_posterior_of_simulated_scenes() -> None:
     assert np.corrcoef(simulated, [closed.by_noun[x.word] for x in inventory()])[0, 1] > 0.9
 
 
-def test_ideal_gain_under_its_falsifiers() -> None:
+def test_ideal_gain_under_its_null_controls() -> None:
     assert ideal_gain(shuffle_env=True).mean == 0.0
     blind = replace(grammar(), relevance=(0.0,) * 100)
     assert ideal_gain(known=blind).mean == pytest.approx(0.0, abs=1e-12)

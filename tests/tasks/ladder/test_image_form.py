@@ -1,4 +1,4 @@
-"""The ladder's rung of pictures: it joins the written ones and changes none of them (protocol §13)."""
+"""The ladder's rung of images: it joins the written ones and changes none of them (protocol §13)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from groundbench.tasks.ladder.image_form import BOX, IMAGE, THING
 from groundbench.tasks.validation import find_faults
 
 WRITTEN = "63d6ba8c68d47517"
-"""The hash of the ladder before pictures joined it: results on it stay comparable."""
+"""The hash of the ladder before images joined it: results on it stay comparable."""
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def ladder():
 
 
 class Reader:
-    """An adapter that reads pictures, or does not."""
+    """An adapter that reads images, or does not."""
 
     def __init__(self, reads: bool) -> None:
         self.reads = reads
@@ -35,7 +35,7 @@ class Reader:
 
 def test_the_hash_of_the_written_forms_is_what_it_was(ladder):
     assert ladder.digest() == WRITTEN
-    assert ladder.joined == (IMAGE,)
+    assert ladder.image_forms == (IMAGE,)
     assert IMAGE not in ladder.forms
     assert ladder.form_digest(IMAGE) not in {WRITTEN, *(ladder.form_digest(f) for f in ladder.forms)}
 
@@ -81,9 +81,9 @@ def test_a_model_that_reads_pictures_is_measured_on_them_too(ladder):
     assert choose_measures(ladder, None) == ("gain", "heads", "causal", "image")
 
 
-def test_the_falsifier_shows_another_nouns_picture(ladder):
+def test_the_null_control_shows_another_nouns_picture(ladder):
     shuffled = ShuffledForms(ladder)
-    assert shuffled.joined == (IMAGE,)
+    assert shuffled.image_forms == (IMAGE,)
     frame, dog = ladder.frames(IMAGE)[0], ladder.noun("dog")
     other = shuffled.shown_as(dog, IMAGE)
     assert other != dog

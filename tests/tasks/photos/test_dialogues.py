@@ -9,7 +9,7 @@ from helpers.photo_set import TWO, Made, others, write_json
 
 from groundbench.registry import load_testbed
 from groundbench.tasks.corpora.importing.faults import FaultError
-from groundbench.tasks.photos import Choices, PictureTestbed, picture_visdial
+from groundbench.tasks.photos import Choices, PhotoTestbed, photos_from_visdial
 from groundbench.tasks.photos.dialogues import cuts
 from groundbench.tasks.validation import find_faults
 
@@ -39,9 +39,9 @@ def test_visual_dialog_shows_each_photo_with_its_own_dialogue(made: Made) -> Non
     questions = ["is it sunny", *(f"in photo {i} is the {nouns.get(i, 'thing')} alone" for i in range(1, 8))]
     value = {"version": "1.0", "data": {"dialogs": dialogs, "questions": questions, "answers": ["yes", "no"]}}
     made.files.append(write_json(made.root / "visdial_1.0_val.json", value))
-    picture_visdial(made.files, made.photos, made.root / "dialogues", TWO)
+    photos_from_visdial(made.files, made.photos, made.root / "dialogues", TWO)
     bed = load_testbed(str(made.root / "dialogues"))
-    assert isinstance(bed, PictureTestbed)
+    assert isinstance(bed, PhotoTestbed)
     assert find_faults(bed) == []
     assert {(i.noun, i.shown.picture) for i in bed.manifest.items} == {(w, i) for i, w in nouns.items()}
     assert {i.text for i in bed.manifest.items} == {
@@ -55,7 +55,7 @@ def test_dialogues_that_are_cut_to_the_same_text_make_one_item(made: Made) -> No
         {"img": f"{i}.jpg", "dialog": ["a", f"is the {w} big? no"]} for i, w in {1: "dog", 2: "dog", 3: "cat"}.items()
     ]
     made.files.append(write_json(made.root / "flat.json", rows))
-    manifest = picture_visdial(made.files, made.photos, made.root / "flat", Choices(at_least=1))
+    manifest = photos_from_visdial(made.files, made.photos, made.root / "flat", Choices(at_least=1))
     assert [(i.noun, i.text) for i in manifest.items] == [("cat", "Question: is the"), ("dog", "Question: is the")]
 
 
@@ -69,4 +69,4 @@ def test_a_dialogue_with_a_mistake_is_named(made: Made) -> None:
     }
     made.files.append(write_json(made.root / "visdial.json", value))
     with pytest.raises(FaultError, match=r"visdial.json: data.dialogs\[0\].dialog\[0\].question: 5 is no index"):
-        picture_visdial(made.files, made.photos, made.root / "out", TWO)
+        photos_from_visdial(made.files, made.photos, made.root / "out", TWO)

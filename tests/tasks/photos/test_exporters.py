@@ -15,7 +15,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.tasks.corpora.importing.faults import Fault
 from groundbench.tasks.photos.annotations import read_annotations
 from groundbench.tasks.photos.categories import canonical, noun_of
-from groundbench.tasks.photos.image_store import Pictures
+from groundbench.tasks.photos.image_store import ImageFiles
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -89,11 +89,11 @@ def test_plural_categories() -> None:
     ]
 
 
-def photos(folder: Path, *names: str) -> Pictures:
+def photos(folder: Path, *names: str) -> ImageFiles:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
-    return Pictures(folder)
+    return ImageFiles(folder)
 
 
 def test_no_photo_stands_in_for_another_of_the_same_number(tmp_path: Path) -> None:

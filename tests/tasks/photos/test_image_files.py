@@ -1,4 +1,4 @@
-"""Picture files of every kind become upright RGB, with their boxes; broken ones are named."""
+"""Image files of every kind become upright RGB, with their boxes; broken ones are named."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.tasks.corpora.importing.faults import FaultError
 from groundbench.tasks.photos import image_store as stores
 from groundbench.tasks.photos.decode import decode, upright_box
-from groundbench.tasks.photos.image_store import Pictures, open_pictures
+from groundbench.tasks.photos.image_store import ImageFiles, open_image_files
 
 
 def corner() -> Image.Image:
@@ -40,7 +40,7 @@ def red(image: Image.Image) -> np.ndarray:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_boxes_turn_with_the_picture(orientation: int) -> None:
-    """The red mark is inside the box, wherever EXIF turns the picture."""
+    """The red mark is inside the box, wherever EXIF turns the image."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     found = decode(saved(corner(), "JPEG", quality=95, exif=exif), "a.jpg")
@@ -90,8 +90,8 @@ def test_what_is_transparent_is_white() -> None:
     ("data", "said"),
     [
         (b"", "is empty"),
-        (b"<html>404 not found</html>", "is no picture"),
-        (saved(corner(), "JPEG")[:400], "damaged picture"),
+        (b"<html>404 not found</html>", "is no image"),
+        (saved(corner(), "JPEG")[:400], "damaged image"),
         (saved(corner(), "PNG")[:60], "picture"),
     ],
 )
@@ -154,7 +154,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_pictures_are_found_by_name_or_number(place: Path) -> None:
-    photos = Pictures(place)
+    photos = ImageFiles(place)
     first, second = NAMES[:2]
     assert photos.find(first, 0) == first
     assert photos.find("000000000025.jpg", 0) == second
@@ -163,14 +163,14 @@ def test_pictures_are_found_by_name_or_number(place: Path) -> None:
     assert photos.find("notes.txt", 0) is None
     assert photos.find(".hidden.jpg", 0) is None
     assert photos.read(second)[-1] == 1
-    with pytest.raises(FaultError, match=r"photos.*/nothing\.jpg: no such picture"):
+    with pytest.raises(FaultError, match=r"photos.*/nothing\.jpg: no such image"):
         photos.read("nothing.jpg")
 
 
 def test_a_file_that_claims_too_much_is_refused_unread(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "FILE_BYTES", 100)
     with pytest.raises(FaultError, match=r"claims .* bytes, expected at most 100"):
-        Pictures(place).read(NAMES[0])
+        ImageFiles(place).read(NAMES[0])
 
 
 def test_a_damaged_member_is_named(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_damaged_member_is_named(tmp_path: Path) -> None:
     data[100:200] = b"y" * 100
     path.write_bytes(bytes(data))
     with pytest.raises(FaultError, match=r"photos\.zip/a\.jpg: cannot be read: Bad CRC-32"):
-        Pictures(path).read("a.jpg")
+        ImageFiles(path).read("a.jpg")
 
 
 def test_what_holds_no_pictures_is_refused(tmp_path: Path) -> None:
@@ -192,9 +192,9 @@ def test_what_holds_no_pictures_is_refused(tmp_path: Path) -> None:
         archive.add(text, "a.txt")
     for path, said in (
         (tmp_path / "none", "no such file or folder"),
-        (empty, "holds no picture"),
+        (empty, "holds no image"),
         (text, "expected a folder"),
         (packed, "unpack it first"),
     ):
         with pytest.raises(BadInputError, match=said):
-            open_pictures(path)
+            open_image_files(path)

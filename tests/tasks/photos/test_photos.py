@@ -20,7 +20,7 @@ from groundbench.evaluation.shuffled_forms import ShuffledForms
 from groundbench.registry import load_testbed
 from groundbench.tasks.corpora.importing.faults import FaultError
 from groundbench.tasks.nouns import inventory
-from groundbench.tasks.photos import Choices, PictureTestbed, picture_coco
+from groundbench.tasks.photos import Choices, PhotoTestbed, photos_from_coco
 from groundbench.tasks.photos.annotations import read_annotations
 from groundbench.tasks.photos.build import texts
 from groundbench.tasks.photos.categories import also, noun_of
@@ -162,7 +162,7 @@ def many(n: int) -> Things:
 def test_one_missing_file_among_many_is_named_and_may_be_left_out(tmp_path: Path) -> None:
     made = Made(tmp_path, many(400))
     (made.photos / "000000000217.jpg").unlink()
-    with pytest.raises(FaultError, match=r"photos/000000000217.jpg: no such picture, though it is annotated"):
+    with pytest.raises(FaultError, match=r"photos/000000000217.jpg: no such image, though it is annotated"):
         made.bed()
     assert not (tmp_path / "bed").exists()
     bed = made.bed(Choices(keep_going=True))
@@ -200,7 +200,7 @@ def change(value: dict[str, Any], place: list[Any], to: Any) -> dict[str, Any]:
     ("place", "to", "said"),
     [
         (["annotations", 2, "bbox"], [1, 2, 3], r"annotations\[2\].bbox: expected \[x, y, width, height\] in pixels"),
-        (["annotations", 2, "bbox"], [1, 2, 0, 9], r"annotations\[2\].bbox: .* has no area inside the picture"),
+        (["annotations", 2, "bbox"], [1, 2, 0, 9], r"annotations\[2\].bbox: .* has no area inside the image"),
         (["annotations", 2, "image_id"], 999, r"annotations\[2\].image_id: 999 is none of the images"),
         (["annotations", 2, "category_id"], 99, r"annotations\[2\].category_id: 99 is none of the 7 categories"),
         (["images", 1, "width"], "wide", r"images\[1\].width: expected a whole number"),
@@ -280,14 +280,14 @@ def test_a_damaged_manifest_is_named(made: Made) -> None:
 
 
 def test_cups_are_no_mismatch_for_glasses(tmp_path: Path) -> None:
-    """A tumbler is annotated as a cup; no picture with one is said to be without a glass."""
+    """A tumbler is annotated as a cup; no image with one is said to be without a glass."""
     things: Things = {
         **{i: [(47, (10, 10, 40, 40))] for i in (1, 2)},
         **{i: [(46, (10, 10, 40, 40))] for i in (3, 4)},
         **{i: [(18, (10, 10, 40, 40))] for i in (5, 6)},
     }
     bed = Made(tmp_path, things).bed()
-    assert bed.not_mismatched(bed.form("image")) == {("cup", "glass"), ("glass", "cup")}
+    assert bed.excluded_pairs(bed.form("image")) == {("cup", "glass"), ("glass", "cup")}
     assert find_faults(bed) == []
     image = bed.form("image")
     frame = next(f for f in bed.frames(image) if f.noun == "cup")
@@ -308,7 +308,7 @@ def test_shuffled_photos_are_never_of_what_is_no_mismatch(tmp_path: Path) -> Non
         shuffled = ShuffledForms(bed, seed)
         assert shuffled.shown_as(bed.noun("cup"), image).word in ("dog", "cat")
         assert shuffled.digest() != bed.digest()
-        none = shuffled.not_mismatched(image)
+        none = shuffled.excluded_pairs(image)
         for frame in shuffled.frames(image):
             for noun in shuffled.nouns:
                 if (noun.word, frame.noun) not in none or noun.word == frame.noun:
@@ -334,11 +334,11 @@ def test_categories_name_nouns_of_the_inventory() -> None:
 
 def test_real_photos(shared_data: Path, tmp_path: Path) -> None:
     images = shared_data / "images"
-    manifest = picture_coco(
+    manifest = photos_from_coco(
         [images / "coco_subset_manifest.json"], images / "coco_subset_512.tar", tmp_path / "coco", Choices(crops=True)
     )
     bed = load_testbed(str(tmp_path / "coco"))
-    assert isinstance(bed, PictureTestbed)
+    assert isinstance(bed, PhotoTestbed)
     assert find_faults(bed) == []
     assert len(manifest.nouns) >= 20
     assert manifest.faults == ()

@@ -1,4 +1,4 @@
-"""Questions about pictures: true of what is shown, half of them pairs that differ in one thing, files' faults named."""
+"""Questions about images: true of what is shown, half of them pairs that differ in one thing, files' faults named."""
 
 from __future__ import annotations
 

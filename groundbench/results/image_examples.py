@@ -1,6 +1,6 @@
-"""pictures.json: the pictures that a run keeps for its page, with what heads read in them (pydantic, unknown refused).
+"""pictures.json: the images that a run keeps for its page, with what heads read in them (pydantic, unknown refused).
 
-It stands in the run directory's folder `pictures`, beside the picture files.
+It stands in the run directory's folder `pictures`, beside the image files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Fraction = tuple[float, float, float, float]
 class ReadMap(Record):
     """The reading of a list of heads in one image: rows x columns of the part `region` of the image.
 
-    `values`: row by row, the share of each patch in all that these heads read in the picture; empty where `n_heads`
+    `values`: row by row, the share of each patch in all that these heads read in the image; empty where `n_heads`
     is 0 or nothing is read.
     """
 
@@ -33,13 +33,13 @@ class ReadMap(Record):
     values: tuple[float, ...] = ()
 
 
-class Picture(Record):
-    """A noun's own picture in a frame, and the noun's surprisal after it and after others (nats).
+class ImageExample(Record):
+    """A noun's own image in a frame, and the noun's surprisal after it and after others (nats).
 
     Attributes:
-        file: the name of the picture file beside this one.
+        file: the name of the image file beside this one.
         text: the prompt's text.
-        box: where the noun's object is, in fractions of the picture.
+        box: where the noun's object is, in fractions of the image.
         mismatched: mean over the other nouns shown; `gain`: mismatched - matched.
     """
 
@@ -55,18 +55,18 @@ class Picture(Record):
     maps: tuple[ReadMap, ...] = ()
 
 
-class Pictures(Record):
-    """The pictures of a run, by falling gain; `rule` says how they were chosen."""
+class ImageExamples(Record):
+    """The images of a run, by falling gain; `rule` says how they were chosen."""
 
     rule: str
-    items: tuple[Picture, ...]
+    items: tuple[ImageExample, ...]
 
     def save(self, directory: Path) -> None:
         """Write pictures.json, whole or not at all."""
         write_text(directory / FOLDER / FILE_NAME, self.model_dump_json() + "\n")
 
     @classmethod
-    def load(cls, directory: Path) -> Pictures | None:
+    def load(cls, directory: Path) -> ImageExamples | None:
         """Load the images of a run directory; None if it has none. Raises BadInputError naming file and field."""
         path = directory / FOLDER / FILE_NAME
-        return read_record(cls, path, FILE_NAME, "file of pictures") if path.is_file() else None
+        return read_record(cls, path, FILE_NAME, "file of images") if path.is_file() else None
