@@ -107,7 +107,7 @@ def _with_halving(
     adapter: Adapter, swaps: Sequence[Swap], plan: Sequence[_Planned], batch_tokens: int, most: int
 ) -> Floats:
     try:
-        return _Group.of(adapter, swaps, plan).run(plan, batch_tokens, most)
+        return _Group.of(adapter, swaps, plan, batch_tokens).run(plan, batch_tokens, most)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or (len(swaps) == 1 and batch_tokens <= len(swaps[0].receiver)):
             raise
@@ -209,9 +209,8 @@ class _Group:
     passed: Forward | None
 
     @classmethod
-    def of(cls, adapter: Adapter, swaps: Sequence[Swap], plan: Sequence[_Planned]) -> _Group:
+    def of(cls, adapter: Adapter, swaps: Sequence[Swap], plan: Sequence[_Planned], batch_tokens: int) -> _Group:
         """Run the prompts untouched, and with every head exchanged where sets start from that."""
-        n = len(swaps)
         start = swaps[0].start("prefix" in adapter.info.capabilities)
         prefix = adapter.prefill([s.receiver.upto(start) for s in swaps]) if start else None
         prompts = {False: [s.receiver.after(start) for s in swaps], True: [s.donor.after(start) for s in swaps]}
@@ -221,20 +220,27 @@ class _Group:
         restarts = _restarts(adapter)
         if not restarts and all(p.layer is not None for p in plan):
             return group
-        edit = None
-        if len(kinds) > 2:
-            scale = torch.ones(n * len(kinds), adapter.info.n_heads)
-            scale[2 * n :] = 0.0
-            givers = torch.cat([torch.arange(n) + n * group._giver(i) for i in range(len(kinds))])
-            edit = HeadEdit(scale, donors=givers)
-        layers = sorted({p.layer - 1 for p in plan if p.layer is not None}) if restarts else ()
-        batch = [row for _, back in kinds for row in prompts[back]]
-        return replace(group, passed=adapter.forward(batch, prefix=group._cached(len(kinds)), edit=edit, hidden=layers))
+        layers = sorted({p.layer - 1 for p in plan if p.layer is not None}) if restarts else []
+        if len(kinds) * len(swaps) * (len(swaps[0].receiver) - start) <= batch_tokens:
+            return replace(group, passed=group._untouched_and_exchanged(kinds, layers))
+        parts = [group._untouched_and_exchanged(kinds[:2], layers)]
+        for base in kinds[2:]:  # beside the prompts that give its heads
+            both = group._untouched_and_exchanged([(False, not base[1]), base], layers)
+            hidden = {layer: state[len(swaps) :] for layer, state in both.hidden.items()}
+            parts.append(Forward(both.logits[len(swaps) :], hidden))
+        hidden = {layer: torch.cat([part.hidden[layer] for part in parts]) for layer in layers}
+        return replace(group, passed=Forward(torch.cat([part.logits for part in parts]), hidden))
 
-    def _giver(self, block: int) -> int:
-        """Return the block of the prompts that give heads to a block; an untouched one gives to itself."""
-        everything, back = self.kinds[block]
-        return self.kinds.index((False, not back)) if everything else block
+    def _untouched_and_exchanged(self, kinds: Sequence[Base], layers: Sequence[int]) -> Forward:
+        """Return one pass of these blocks of rows; those with every head exchanged take it from an untouched one."""
+        n, edit = len(self.swaps), None
+        if any(everything for everything, _ in kinds):
+            scale = torch.tensor([[0.0 if everything else 1.0] for everything, _ in kinds]).repeat_interleave(n, 0)
+            givers = [kinds.index((False, not back)) if all_ else i for i, (all_, back) in enumerate(kinds)]
+            donors = torch.cat([torch.arange(n) + n * giver for giver in givers])
+            edit = HeadEdit(scale.repeat(1, self.adapter.info.n_heads), donors=donors)
+        batch = [row for _, back in kinds for row in self.prompts[back]]
+        return self.adapter.forward(batch, prefix=self._cached(len(kinds)), edit=edit, hidden=layers)
 
     def _cached(self, blocks: int) -> Prefix | None:
         """Return the common beginnings for so many blocks of rows."""
@@ -262,7 +268,7 @@ class _Group:
         moved = [p for p in plan if p.layer is not None]
         length = len(self.prompts[False][0]) - self.prompts[False][0].start
         room = max(2, min(batch_tokens // length, MAX_LOGITS // info.vocab_size))
-        width = max(1, room // n - 1)
+        width = max(1, room // n - len({p.back for p in moved}))
         for members in shared_passes([p.layer or 1 for p in moved], info.n_layers, width):
             part = [moved[k] for k in members]
             for p, own in zip(part, self._patched(part).view(len(part), n, -1).unbind(), strict=True):
