@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -162,12 +162,14 @@ def choose_subject(
     folder: str | Path | None = None,
     at_least: int | None = None,
     forms: Sequence[str] = (),
+    opener: Callable[..., Adapter] = open_model,
 ) -> tuple[Adapter, Testbed]:
     """Return the model and the testbed that are asked for, each in place of its null control's where that is asked for.
 
     Args:
         folder, at_least: of the imported corpus that a checkpoint was trained on, see `choose_testbed`.
         forms: the forms that will be measured; one that the testbed lacks is refused before the model is opened.
+        opener: opens the model, or describes it for a plan.
 
     Raises:
         BadInputError: one of them is unknown, or the model cannot be made with random weights.
@@ -177,7 +179,7 @@ def choose_subject(
         for name in forms:
             if name != "all":
                 named.form(name)
-    adapter = open_model(model, **(load or {}))
+    adapter = opener(model, **(load or {}))
     bed = choose_testbed(adapter, testbed, folder=folder, at_least=at_least)
     if random_weights:
         if not isinstance(adapter, Untrainable):

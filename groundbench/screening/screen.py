@@ -25,6 +25,7 @@ from groundbench.engine import distributed as processes
 from groundbench.engine.provenance import environment_record, model_record
 from groundbench.engine.run_directory import RunStore
 from groundbench.registry import (
+    describe_model,
     is_record_file,
     load_questions,
     load_record_file,
@@ -234,10 +235,16 @@ def dry_run(
     options: ScreenOptions | None = None,
     *,
     load: Mapping[str, Any] | None = None,
+    timed: bool = False,
 ) -> ScreenPlan:
-    """Count prompts a screening runs, and about how long answering takes; nothing is written."""
+    """Count the prompts that a screening runs, and about how long it takes; nothing is written.
+
+    Args:
+        timed: open the model and time one batch; by default a large model's weights are not read.
+    """
     options = options or ScreenOptions()
-    adapter = open_model(model, **dict(load or {})) if isinstance(model, str) else model
+    opener = open_model if timed else describe_model
+    adapter = opener(model, **dict(load or {})) if isinstance(model, str) else model
     found = record_file(questions, options)
     if found is None:
         _, asked_for = question_sets(adapter, questions)
