@@ -246,7 +246,7 @@ class Task:
 
 
 class _Work:
-    """What is to be done, in order: measurements as soon as they can be made, trainings as long as there is room."""
+    """The work that is left, in order: measurements as soon as they can be made, trainings as long as there is room."""
 
     def __init__(self, runs: list[Run], jobs: int) -> None:
         self.jobs, self.most = jobs, jobs + 1 if jobs > 1 else 1
