@@ -17,6 +17,7 @@ from groundbench.report.sections import images as picture
 from groundbench.report.sections import training_ablation as curves_cause
 from groundbench.report.sections import training_gain as curves
 from groundbench.report.sections import training_lens as curves_reading
+from groundbench.report.text.labels import distinct
 from groundbench.results.image import ImageRecord
 from groundbench.results.run import Result
 from groundbench.results.text.numbers import count, decimals_for, interval, number, parameters, percent
@@ -74,6 +75,7 @@ def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> 
     """
     if not trajectories:
         raise ValueError("render_trajectories needs at least one trajectory")
+    trajectories = _told_apart(trajectories)
     return _render(
         "trajectories.html.j2",
         title=title or (trajectories[0].name if len(trajectories) == 1 else "How grounding emerges"),
@@ -82,6 +84,13 @@ def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> 
         runs=[_run(t) for t in trajectories],
         sections=training_sections(trajectories),
     )
+
+
+def _told_apart(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Return the runs under names that differ: equal names with their seeds, else with a number."""
+    seeds = ["" if t.last.model.seed is None else f"seed {t.last.model.seed}" for t in trajectories]
+    names = distinct([t.name for t in trajectories], seeds)
+    return [t.model_copy(update={"name": n}) for t, n in zip(trajectories, names, strict=True)]
 
 
 def training_sections(trajectories: Sequence[Trajectory]) -> list[Section]:

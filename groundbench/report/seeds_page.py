@@ -8,6 +8,7 @@ from groundbench._version import __version__
 from groundbench.report.elements import Section, Table
 from groundbench.report.pages import environment, stylesheet
 from groundbench.report.sections import seeds
+from groundbench.report.text.labels import distinct
 from groundbench.results.trajectory import Aggregate
 
 
@@ -30,6 +31,8 @@ def render_seeds(
     """
     if not runs:
         raise ValueError("render_seeds needs at least one aggregate")
+    names = distinct([r.name for r in runs], [f"seeds {', '.join(map(str, r.seeds))}" for r in runs])
+    runs = [r.model_copy(update={"name": n}) for r, n in zip(runs, names, strict=True)]
     beds = sorted({f"{r.testbed.name} {r.testbed.version}, shown as {r.testbed.env_form}" for r in runs})
     n = sorted({len(r.seeds) for r in runs})
     over = f"{n[0]} seed{'s' if n[-1] > 1 else ''}" if n[0] == n[-1] else f"{n[0]} to {n[-1]} seeds"
