@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Cell, Figure, Section, Table
 from groundbench.results.text.numbers import count, number, with_interval
-from groundbench.results.trajectory import AblationSeedMean, Aggregate, AggregatePoint, RegressionSeedMean, SeedMean
+from groundbench.results.trajectory import AblationSeedMean, MeanPoint, MeanTrajectory, RegressionSeedMean, SeedMean
 
-Aggregates = Sequence[Aggregate]
-Read = Callable[[AggregatePoint], SeedMean | None]
+MeanTrajectories = Sequence[MeanTrajectory]
+Read = Callable[[MeanPoint], SeedMean | None]
 Steps = tuple[float, float] | None
 STEP = "training step"
 BANDS = "Lines are means over seeds, bands 95 % t-intervals over seeds."
@@ -26,7 +26,7 @@ WINDOW, STATISTIC = "chunk", "log-count"
 """The regression that stands for all four where one is shown."""
 
 
-def steps_of(runs: Aggregates) -> Steps:
+def steps_of(runs: MeanTrajectories) -> Steps:
     """Return the first and the last step of all runs: every chart over training has this x axis."""
     found = [p.step for run in runs for p in run.points]
     return (float(min(found)), float(max(found))) if found and min(found) < max(found) else None
@@ -35,26 +35,26 @@ def steps_of(runs: Aggregates) -> Steps:
 def reader(name: str) -> Read:
     """Return a reader of one number of a point."""
 
-    def read(point: AggregatePoint) -> SeedMean | None:
+    def read(point: MeanPoint) -> SeedMean | None:
         found: SeedMean | None = getattr(point, name)
         return found
 
     return read
 
 
-def regression(point: AggregatePoint, window: str = WINDOW, statistic: str = STATISTIC) -> RegressionSeedMean | None:
+def regression(point: MeanPoint, window: str = WINDOW, statistic: str = STATISTIC) -> RegressionSeedMean | None:
     """Return one regression over nouns; None where it was not made."""
     cell = window, statistic, "noun"
     return next((r for r in point.regressions if (r.window, r.statistic, r.unit) == cell), None)
 
 
-def r2(point: AggregatePoint) -> SeedMean | None:
+def r2(point: MeanPoint) -> SeedMean | None:
     """Return adjusted R² of the gain on the log count within a chunk."""
     found = regression(point)
     return None if found is None else found.r2_adjusted
 
 
-def cut_of(point: AggregatePoint, selection: str = "crossfit", kind: str = "aggregate") -> AblationSeedMean | None:
+def cut_of(point: MeanPoint, selection: str = "crossfit", kind: str = "aggregate") -> AblationSeedMean | None:
     """Return the first ablation of that selection and kind: layer-matched, detected by rows (aggregate heads)."""
     return next((a for a in point.ablations if (a.selection, a.kind) == (selection, kind)), None)
 
@@ -65,7 +65,7 @@ def seeds_cut(found: AblationSeedMean) -> str:
     return str(n) if n == len(found.cut) else f"{n} of {len(found.cut)}"
 
 
-def line(name: str, run: Aggregate, read: Read, colour: int, dashed: bool = False) -> Series | None:
+def line(name: str, run: MeanTrajectory, read: Read, colour: int, dashed: bool = False) -> Series | None:
     """Return the mean over seeds at each step, with its interval; None where no step has one."""
     kept = [(p.step, s) for p in run.points if (s := read(p)) is not None]
     if not kept:
@@ -97,7 +97,7 @@ def chart(
     return Figure(title, (plot,), table, f"{note} {BANDS}".strip())
 
 
-def by_run(title: str, unit: str, runs: Aggregates, read: Read, *, width: int = 420) -> Figure | None:
+def by_run(title: str, unit: str, runs: MeanTrajectories, read: Read, *, width: int = 420) -> Figure | None:
     """Return one line for each model."""
     lines = [line(run.name, run, read, i % COLOURS + 1, dashed=i >= COLOURS) for i, run in enumerate(runs)]
     steps = sorted({p.step for run in runs for p in run.points})
@@ -111,7 +111,7 @@ def by_run(title: str, unit: str, runs: Aggregates, read: Read, *, width: int = 
 def by_number(
     title: str,
     unit: str,
-    run: Aggregate,
+    run: MeanTrajectory,
     reads: Sequence[tuple[str, Read]],
     *,
     zero: bool = True,
@@ -138,17 +138,19 @@ def cell(spread: SeedMean | None) -> Cell:
     return number(spread.mean) if same else with_interval(spread.mean, spread.ci_low, spread.ci_high)
 
 
-def surprisal_figure(run: Aggregate, steps: Steps = None) -> Figure | None:
+def surprisal_figure(run: MeanTrajectory, steps: Steps = None) -> Figure | None:
     """Return matched and mismatched surprisal."""
     reads = [("matched", reader("matched")), ("mismatched", reader("mismatched"))]
     return by_number(f"{run.name}: surprisal", "surprisal (nats)", run, reads, zero=False, steps=steps)
 
 
-def ablation_figure(run: Aggregate, of_gain: bool, selection: str = "crossfit", steps: Steps = None) -> Figure | None:
+def ablation_figure(
+    run: MeanTrajectory, of_gain: bool, selection: str = "crossfit", steps: Steps = None
+) -> Figure | None:
     """Draw gain or matched surprisal untouched, with the heads cut, with others cut, of the seeds with heads."""
 
     def of(name: str) -> Read:
-        def read(point: AggregatePoint) -> SeedMean | None:
+        def read(point: MeanPoint) -> SeedMean | None:
             found = cut_of(point, selection)
             return None if found is None or found.ablated is None else getattr(found, name)
 
@@ -164,7 +166,7 @@ def ablation_figure(run: Aggregate, of_gain: bool, selection: str = "crossfit", 
     return by_number(title, f"{unit} (nats)", run, reads, zero=of_gain, note=note.strip(), steps=steps)
 
 
-def lens_figure(run: Aggregate, field: str = "gain") -> Figure | None:
+def lens_figure(run: MeanTrajectory, field: str = "gain") -> Figure | None:
     """Return a lens' reading by layer, a line for each step that has one."""
     kept = [p for p in run.points if p.lens][-6:]
     series = []
@@ -192,11 +194,11 @@ def lens_figure(run: Aggregate, field: str = "gain") -> Figure | None:
     return Figure(title, (line_chart(series, axes, title, f"The {field} a lens reads at each layer."),), table, BANDS)
 
 
-def seed_sections(runs: Aggregates) -> list[Section]:
+def seed_sections(runs: MeanTrajectories) -> list[Section]:
     """Return everything measured over seeds, model beside model."""
     steps = steps_of(runs)
     heads = [
-        by_run("Aggregate heads", "heads (mean over items)", runs, reader("heads")),
+        by_run("MeanTrajectory heads", "heads (mean over items)", runs, reader("heads")),
         by_run("Their mean layer", "layer", runs, reader("mean_layer")),
     ]
     cuts = [ablation_figure(run, of_gain, s, steps) for run in runs for s in CUTS for of_gain in (True, False)]
@@ -222,12 +224,12 @@ def _section(mark: str, title: str, figures: Sequence[Figure | None]) -> Section
     return Section(mark, title, figures=kept, missing=missing)
 
 
-def hero(runs: Aggregates) -> Figure | None:
+def hero(runs: MeanTrajectories) -> Figure | None:
     """Return the gain of every model over training: the page's first figure."""
     return by_run("Grounding gain over training", "gain (nats)", runs, reader("gain"), width=860)
 
 
-def summary_table(runs: Aggregates) -> Table:
+def summary_table(runs: MeanTrajectories) -> Table:
     """Return one row for each model: seeds, parameters, and where it ended."""
     head = ("Model", "Seeds", "Parameters", "Step", "Held-out loss", "Gain", "Matched", "Mismatched", "Heads")
     reads = [reader(n) for n in ("heldout_loss", "gain", "matched", "mismatched", "heads")]
