@@ -12,6 +12,7 @@ from helpers.submissions import board_at, write_submission
 from groundbench.leaderboard import RefusedError, Submission, build_site
 from groundbench.leaderboard.submission.isolated import read_isolated
 
+
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
     if not hasattr(os, "mkfifo"):
