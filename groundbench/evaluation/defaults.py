@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -130,8 +130,8 @@ def resolve_lens(options: LensOptions, info: ModelInfo) -> LensOptions:
     """Resolve to all layers of up to 18, twelve evenly spaced ones of more; 32 to 256 positions a step."""
     n, layers = info.n_layers, options.layers
     if layers is None:
-        spread = sorted({1 + round(k * (n - 1) / (SPREAD_LAYERS - 1)) for k in range(SPREAD_LAYERS)})
-        layers = tuple(range(1, n + 1)) if n <= MOST_LAYERS else tuple(spread)
+        evenly = sorted({1 + round(k * (n - 1) / (SPREAD_LAYERS - 1)) for k in range(SPREAD_LAYERS)})
+        layers = tuple(range(1, n + 1)) if n <= MOST_LAYERS else tuple(evenly)
     positions = options.batch_positions or min(256, max(32, MOST_LOGITS // info.vocab_size))
     return replace(options, layers=layers, batch_positions=positions)
 
@@ -185,12 +185,14 @@ def choose_subject(
     folder: str | Path | None = None,
     at_least: int | None = None,
     forms: Sequence[str] = (),
+    opener: Callable[..., Adapter] = open_model,
 ) -> tuple[Adapter, Testbed]:
     """Return the model and the testbed that are asked for, each in place of its null control's where that is asked for.
 
     Args:
         folder, at_least: of the imported corpus that a checkpoint was trained on, see `choose_testbed`.
         forms: the forms that will be measured; one that the testbed lacks is refused before the model is opened.
+        opener: opens the model, or describes it for a plan.
 
     Raises:
         BadInputError: one of them is unknown, or the model cannot be made with random weights.
@@ -200,7 +202,7 @@ def choose_subject(
         for name in forms:
             if name != "all":
                 named.form(name)
-    adapter = open_model(model, **(load or {}))
+    adapter = opener(model, **(load or {}))
     bed = choose_testbed(adapter, testbed, folder=folder, at_least=at_least)
     if random_weights:
         if not isinstance(adapter, Untrainable):

@@ -1,4 +1,4 @@
-"""The cost of a run: the measures, draws and controls of the same call, from its plan and one timed batch.
+"""The cost of a run: the measures, draws and controls of the same call, from its plan and a batch's time.
 
 Nothing is written. Passes are counted as contexts that run; those of measures that look at heads are the most there can
 be, since control sets repeat in small models and nothing is cut where no head is detected.
@@ -6,7 +6,6 @@ be, since control sets repeat in small models and nothing is cut where no head i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from groundbench.api.adapter import Adapter, Exchangeable, StartsAtLayer, Untrainable
 from groundbench.api.testbed import Testbed
 from groundbench.engine.contexts import Contexts, matched, of_frames
+from groundbench.engine.cost import basis, seconds_per_token
 from groundbench.engine.scoring import dry_plan
 from groundbench.engine.subject import resolved
 from groundbench.evaluation.defaults import check_swap_rings, choose_forms, choose_subject, resolve
@@ -28,6 +28,7 @@ from groundbench.measures.ablation.instance import MISMATCHES as INSTANCE_MISMAT
 from groundbench.measures.causal.options import curve_sizes, set_sizes
 from groundbench.measures.heads.measure import sampled_items
 from groundbench.measures.image.patch_swap import MISMATCHES as SWAP_MISMATCHES
+from groundbench.registry import describe_model, open_model
 
 HALF = 0.5
 """Of a pass: a set of heads starts at its lowest layer."""
@@ -60,9 +61,11 @@ class DryRun:
     batches: int
     tokens: int
     seconds: float
-    """Of scoring: an estimate from timing the first (longest) batch."""
+    """Of scoring: an estimate, see `basis`."""
     cache_bytes: int
     steps: tuple[Step, ...]
+    basis: str = ""
+    """What the times are estimated from."""
 
 
 def dry_run(
@@ -74,8 +77,12 @@ def dry_run(
     shuffle_forms: bool = False,
     random_weights: bool = False,
     at_least: int | None = None,
+    timed: bool = False,
 ) -> list[DryRun]:
     """Count what a run with these options would do, form by form, and about how long it takes.
+
+    Args:
+        timed: open the model and time one batch; by default a large model's weights are not read.
 
     Raises:
         BadInputError: as the run itself.
@@ -91,6 +98,7 @@ def dry_run(
         folder=options.corpus_folder,
         at_least=at_least,
         forms=options.forms,
+        opener=open_model if timed else describe_model,
     )
     options = resolve(options, bed, adapter.info)
     out, forms = [], choose_forms(bed, options.forms, adapter)
@@ -99,7 +107,7 @@ def dry_run(
         contexts = form_contexts(adapter, bed, form, options)
         plan = dry_plan(adapter, contexts, options.batch_tokens)
         first = plan.batches[0]
-        per_token = _seconds_per_token(adapter, contexts, first.contexts[:16])
+        per_token = seconds_per_token(adapter, [contexts.rows[i] for i in first.contexts[:16]])
         width = sum(2 * m.n_heads * m.d_head for m in adapter.info.mixers) * 4
         names = measures_of_form(options.measures or (), form, adapter.info)
         planned = Planned(adapter, contexts, options, per_token, plan.tokens, "heads" in names)
@@ -114,17 +122,10 @@ def dry_run(
                 seconds=per_token * plan.tokens,
                 cache_bytes=width * max(len(b.contexts) * len(contexts.rows[b.contexts[0]]) for b in plan.batches),
                 steps=tuple(step for name in names for step in _steps(name, planned)),
+                basis=basis(adapter),
             )
         )
     return out
-
-
-def _seconds_per_token(adapter: Adapter, contexts: Contexts, some: tuple[int, ...]) -> float:
-    rows = [contexts.rows[i] for i in some]
-    adapter.forward(rows)
-    started = time.perf_counter()
-    adapter.forward(rows)
-    return (time.perf_counter() - started) / (len(rows) * len(rows[0]))
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,12 @@ from groundbench.evaluation.seeds import trajectories
 from groundbench.evaluation.training_provenance import Trained
 from groundbench.evaluation.trajectory import TrajectoryOptions, corrected, trajectory
 from groundbench.measures.ablation.options import AblationOptions
-from groundbench.measures.gain.cooccurrence import measure_cooccurrence
-from groundbench.measures.gain.corpus_counts import corpus_counts
+from groundbench.measures.gain.cooccurrence import corpus_counts, measure_cooccurrence
 from groundbench.measures.lens.options import LensOptions
 from groundbench.registry import load_testbed
 from groundbench.results.items import read_items
 from groundbench.results.run import Result
-from groundbench.results.trajectory import Aggregate, Trajectory
+from groundbench.results.trajectory import MeanTrajectory, Trajectory
 from groundbench.stats.significance import holm
 from groundbench.studies.demo import PAGE, PARTS, demo
 from groundbench.training import train
@@ -121,8 +120,8 @@ def test_several_seeds_are_measured_and_averaged(
     train(toy_preset(**SIZES), "childworld", trained.parent, seeds=(4,), device="cpu", threads=1)
     words = ["trajectory", str(trained.parent), "--measure", "gain", "--points", "2", "--limit", str(NOUNS)]
     assert main([*words, "--out", str(tmp_path), "--json"]) == 0
-    mean = Aggregate.model_validate_json(capsys.readouterr().out)
-    assert mean == Aggregate.load(tmp_path)
+    mean = MeanTrajectory.model_validate_json(capsys.readouterr().out)
+    assert mean == MeanTrajectory.load(tmp_path)
     each = [Trajectory.load(tmp_path / f"seed-{s}") for s in mean.seeds]
     assert mean.seeds == (3, 4)
     assert [p.step for p in mean.points] == [0, 30]
@@ -254,7 +253,7 @@ def test_a_folder_without_checkpoints(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_trains_measures_and_writes_its_page_and_board(tmp_path: Path) -> None:
-    runs = demo(tmp_path, steps=20, points=2, costly_points=1)
+    runs = demo(tmp_path, steps=20)
     assert [r.name for r in runs] == [p.name for p in PARTS]
     assert all([p.step for p in r.points] == [0, 20] for r in runs)
     assert [bool(r.last.ablations) for r in runs] == [True, True, False]
@@ -262,4 +261,4 @@ def test_the_demo_trains_measures_and_writes_its_page_and_board(tmp_path: Path) 
     page = (tmp_path / PAGE).read_text()
     assert all(p.name in page for p in PARTS)
     assert (tmp_path / "site" / "index.html").is_file()
-    assert demo(tmp_path, steps=20, points=2, costly_points=1) == runs
+    assert demo(tmp_path, steps=20) == runs
