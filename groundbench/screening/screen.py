@@ -40,6 +40,7 @@ from groundbench.screening.answers_table import write_answers, write_flagged_que
 from groundbench.screening.dry_run import ScreenPlan, plan_answers, plan_screening
 from groundbench.screening.error_rates import error_records, truth_gains, unasked_record
 from groundbench.screening.lens_entropy import middle_layers
+from groundbench.screening.longest_prompt import encode_longest
 from groundbench.screening.measure import Floats, Run, ScreenOptions, answered, generated, risks_of, strengthened
 from groundbench.screening.mentions import mention_record
 from groundbench.screening.policy import judge
@@ -147,6 +148,7 @@ def refuse_unknown(questions: Sequence[str | Question]) -> None:
 
 def fitting(adapter: Adapter, questions: Sequence[Question]) -> tuple[tuple[Question, ...], tuple[Failure, ...]]:
     """Keep the questions that fit the model's context, with reasons for others; comparisons may be left out."""
+    encode_longest(adapter, (p for q in questions for p in (q.prompt, *q.mismatched)))
     kept: list[Question] = []
     refused: list[Failure] = []
     for question in questions:
