@@ -290,10 +290,10 @@ def _lens(adapter: Adapter, passed: AnswerPass, given: GivenAnswer, log_p: Tenso
     found = {"lens_entropy": entropy, "rate": sums.rate()}
     if changed:
         found["parametric"] = torch.stack(changed, 1)
-    return {**found, **_at_patches(adapter, out, given)}
+    return {**found, **image_measures(adapter, out, given)}
 
 
-def _at_patches(adapter: Adapter, out: Forward, given: GivenAnswer) -> dict[str, Tensor]:
+def image_measures(adapter: Adapter, out: Forward, given: GivenAnswer) -> dict[str, Tensor]:
     """Return each token's largest lens probability at image positions, and GLSim; nothing without images."""
     images, last = patch_positions(given.row), adapter.info.n_layers
     best, lens = None, torch.empty(0)

@@ -47,6 +47,7 @@ from groundbench.screening.policy import judge
 from groundbench.screening.screen_answers import screen_answers
 from groundbench.screening.signal_quality import Scored, operating_of, predictors, signal_records, threshold_rows
 from groundbench.screening.splits import sample
+from groundbench.screening.worst_answers import worst_questions
 from groundbench.stats.grouped import numbered
 
 __all__ = ["ScreenOptions", "dry_run", "screen"]
@@ -105,9 +106,8 @@ def screen(
     card, risks = _card(run, names, digest(chosen), len(asked_for), started)
     if found is not None:
         card = _with_left_out(card, found, len(refused))
-        card = card.model_copy(
-            update={"records": _records(found, len(refused)), "thresholds": thresholds_of(run, card, risks)}
-        )
+        told = {"records": _records(found, len(refused)), "thresholds": thresholds_of(run, card, risks)}
+        card = card.model_copy(update={**told, "worst": worst_questions(adapter, run, found, card, risks)})
         card = card.model_copy(update={"verdict": judge(card, options.policy)})
     if out is not None and processes.current().first:
         write_answers(Path(out) / "answers.parquet", run.answers, run.splits, risks)
