@@ -108,8 +108,8 @@ def resolve_lens(options: LensOptions, info: ModelInfo) -> LensOptions:
     """Resolve to all layers of up to 18, twelve evenly spaced ones of more; 32 to 256 positions a step."""
     n, layers = info.n_layers, options.layers
     if layers is None:
-        spread = sorted({1 + round(k * (n - 1) / (SPREAD_LAYERS - 1)) for k in range(SPREAD_LAYERS)})
-        layers = tuple(range(1, n + 1)) if n <= MOST_LAYERS else tuple(spread)
+        evenly = sorted({1 + round(k * (n - 1) / (SPREAD_LAYERS - 1)) for k in range(SPREAD_LAYERS)})
+        layers = tuple(range(1, n + 1)) if n <= MOST_LAYERS else tuple(evenly)
     positions = options.batch_positions or min(256, max(32, MOST_LOGITS // info.vocab_size))
     return replace(options, layers=layers, batch_positions=positions)
 

@@ -9,14 +9,21 @@ from typing import Any
 
 from groundbench.api.adapter import Adapter
 from groundbench.api.testbed import Testbed
-from groundbench.evaluation.checkpoints import Checkpoint, find_checkpoints, hub_checkpoints, subsample, training_curve
+from groundbench.evaluation.checkpoints import (
+    Checkpoint,
+    find_checkpoints,
+    finished,
+    hub_checkpoints,
+    measurement_key,
+    note_finished,
+    subsample,
+    training_curve,
+)
 from groundbench.evaluation.defaults import choose_testbed
 from groundbench.evaluation.evaluate import evaluate_with
-from groundbench.evaluation.finished import finished, measurement_key, note_finished
 from groundbench.evaluation.options import Options
 from groundbench.evaluation.training_provenance import Trained
-from groundbench.measures.gain.cooccurrence import Cooccurrence, measure_cooccurrence
-from groundbench.measures.gain.corpus_counts import corpus_counts
+from groundbench.measures.gain.cooccurrence import Cooccurrence, corpus_counts, measure_cooccurrence
 from groundbench.registry import open_model
 from groundbench.results.items import read_items
 from groundbench.results.run import Failure, Result

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from groundbench.api.errors import BadInputError
-from groundbench.report.pages import render_run, render_trajectories
+from groundbench.report.pages import render_run, render_seeds, render_trajectories
 from groundbench.report.sections.images import Gallery
-from groundbench.report.seeds_page import render_seeds
 from groundbench.results.image_examples import FOLDER, ImageExamples
 from groundbench.results.run import Result
-from groundbench.results.trajectory import AGGREGATE, FILE_NAME, Aggregate, Trajectory
+from groundbench.results.trajectory import AGGREGATE, FILE_NAME, MeanTrajectory, Trajectory
 
 
 def page_of(directory: Path) -> str:
@@ -24,11 +23,11 @@ def page_of(directory: Path) -> str:
     if directory.is_file() or (directory / "result.json").is_file():
         return render_run(Result.load(directory), _gallery(directory))
     if (directory / AGGREGATE).is_file():
-        return render_seeds([Aggregate.load(directory)])
+        return render_seeds([MeanTrajectory.load(directory)])
     if not directory.is_dir():
         raise BadInputError(f"{directory}: no such directory; expected a run or trajectory directory")
     if several := sorted(p.parent for p in directory.glob(f"*/{AGGREGATE}")):
-        return render_seeds([Aggregate.load(folder) for folder in several])
+        return render_seeds([MeanTrajectory.load(folder) for folder in several])
     found = sorted(p.parent for p in directory.glob(f"*/{FILE_NAME}"))
     if not found:
         raise BadInputError(f"{directory}: holds neither result.json nor trajectory.json, nor folders with one")

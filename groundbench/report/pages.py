@@ -1,4 +1,4 @@
-"""Pages: a run, or training runs side by side, as one self-contained HTML file without scripts."""
+"""Pages: a run, training runs, several seeds, a saliency flow or a risk card as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -11,17 +11,32 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from groundbench._version import __version__
-from groundbench.report.elements import Facts, Section, Stat
-from groundbench.report.sections import ablation, about, causal, flow, gain, heads, ladder, lens
-from groundbench.report.sections import images as picture
-from groundbench.report.sections import training_ablation as curves_cause
-from groundbench.report.sections import training_gain as curves
-from groundbench.report.sections import training_lens as curves_reading
+from groundbench.report.elements import Facts, Section, Stat, Table
+from groundbench.report.markdown import markdown
+from groundbench.report.sections import (
+    ablation,
+    about,
+    causal,
+    flow,
+    gain,
+    heads,
+    images,
+    ladder,
+    lens,
+    seeds,
+    training_ablation,
+    training_gain,
+    training_lens,
+)
+from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
+from groundbench.report.text import card_sentences
+from groundbench.report.text.labels import distinct
 from groundbench.results.image import ImageRecord
+from groundbench.results.risk_card import RiskCard
 from groundbench.results.run import Result
 from groundbench.results.text.numbers import count, decimals_for, interval, number, parameters, percent
 from groundbench.results.text.sentences import CI, gain_phrase, headline
-from groundbench.results.trajectory import Trajectory
+from groundbench.results.trajectory import MeanTrajectory, Trajectory
 
 HERE = Path(__file__).parent / "templates"
 
@@ -45,7 +60,7 @@ def stylesheet() -> Markup:
     return Markup((HERE / "style.css").read_text(encoding="utf-8"))
 
 
-def render_run(result: Result, gallery: picture.Gallery | None = None) -> str:
+def render_run(result: Result, gallery: images.Gallery | None = None) -> str:
     """Return one run as a self-contained HTML page: the gain first, then the evidence, then how it was measured.
 
     `gallery`: the images that the run kept, if any. Sections that were not measured say so. Every string of the
@@ -74,25 +89,33 @@ def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> 
     """
     if not trajectories:
         raise ValueError("render_trajectories needs at least one trajectory")
+    trajectories = _told_apart(trajectories)
     return _render(
         "trajectories.html.j2",
         title=title or (trajectories[0].name if len(trajectories) == 1 else "How grounding emerges"),
         about=_together(trajectories),
-        hero=curves.hero(trajectories),
+        hero=training_gain.hero(trajectories),
         runs=[_run(t) for t in trajectories],
         sections=training_sections(trajectories),
     )
 
 
+def _told_apart(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Return the runs under names that differ: equal names with their seeds, else with a number."""
+    seeds = ["" if t.last.model.seed is None else f"seed {t.last.model.seed}" for t in trajectories]
+    names = distinct([t.name for t in trajectories], seeds)
+    return [t.model_copy(update={"name": n}) for t, n in zip(trajectories, names, strict=True)]
+
+
 def training_sections(trajectories: Sequence[Trajectory]) -> list[Section]:
     """Make the sections over training, run beside run; a section says so where nothing was measured."""
     return [
-        curves.training_section(trajectories),
-        curves.surprisal_section(trajectories),
-        curves.heads_section(trajectories),
-        curves_cause.ablation_section(trajectories),
-        curves_reading.lens_over_training(trajectories),
-        curves_reading.cooccurrence_over_training(trajectories),
+        training_gain.training_section(trajectories),
+        training_gain.surprisal_section(trajectories),
+        training_gain.heads_section(trajectories),
+        training_ablation.ablation_section(trajectories),
+        training_lens.lens_over_training(trajectories),
+        training_lens.cooccurrence_over_training(trajectories),
     ]
 
 
@@ -118,7 +141,7 @@ def _run(t: Trajectory) -> dict[str, Any]:
         **_gain(t.last),
         "loss": number(t.points[-1].heldout_loss),
         "step": count(t.points[-1].step),
-        "checkpoints": curves.checkpoints_table(t),
+        "checkpoints": training_gain.checkpoints_table(t),
         "sections": run_sections(t.last),
         "facts": run_facts(t.last),
     }
@@ -139,7 +162,7 @@ def _together(trajectories: Sequence[Trajectory]) -> str:
     return f"{', '.join(beds)} · shown as {', '.join(forms)}"
 
 
-def run_sections(result: Result, gallery: picture.Gallery | None = None) -> list[Section]:
+def run_sections(result: Result, gallery: images.Gallery | None = None) -> list[Section]:
     """Return the evidence of one result, in the order in which it is told."""
     sections = [
         gain.measures_section(result.gain, result.testbed.env_form)
@@ -161,7 +184,7 @@ def run_sections(result: Result, gallery: picture.Gallery | None = None) -> list
         lens.lens_section(result.lens),
         lens.cooccurrence_section(result.cooccurrence),
     ]
-    pictured = picture.image_sections(_images(result), gallery)
+    pictured = images.image_sections(_images(result), gallery)
     return [*sections, *pictured, about.failures_section(result)]
 
 
@@ -201,3 +224,66 @@ def run_facts(result: Result) -> list[Facts]:
 def _render(template: str, **values: Any) -> str:
     page = environment().get_template(template)
     return page.render(style=stylesheet(), version=__version__, **values)
+
+
+def render_seeds(
+    runs: Sequence[MeanTrajectory],
+    title: str = "",
+    sentence: str = "",
+    tables: Sequence[Table] = (),
+    sections: Sequence[Section] = (),
+) -> str:
+    """Render the page of several seeds: the gain over training, then the evidence, as means with intervals.
+
+    Args:
+        title: the page's heading; by default the model's name, or what several show together.
+        sentence, tables: what stands below the heading; a summary of the last steps always does.
+        sections: what stands after the evidence.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not runs:
+        raise ValueError("render_seeds needs at least one aggregate")
+    names = distinct([r.name for r in runs], [f"seeds {', '.join(map(str, r.seeds))}" for r in runs])
+    runs = [r.model_copy(update={"name": n}) for r, n in zip(runs, names, strict=True)]
+    beds = sorted({f"{r.testbed.name} {r.testbed.version}, shown as {r.testbed.env_form}" for r in runs})
+    n = sorted({len(r.seeds) for r in runs})
+    over = f"{n[0]} seed{'s' if n[-1] > 1 else ''}" if n[0] == n[-1] else f"{n[0]} to {n[-1]} seeds"
+    return _render(
+        "seeds.html.j2",
+        title=title or (runs[0].name if len(runs) == 1 else "How grounding emerges"),
+        about=f"{' · '.join(beds)} · {over}",
+        sentence=sentence,
+        tables=[*tables, seeds.summary_table(runs)],
+        hero=seeds.hero(runs),
+        sections=[*seeds.seed_sections(runs), *sections],
+    )
+
+
+def render_card(card: RiskCard) -> str:
+    """Render the page: the verdict, the evidence, the measurement. Every string of the card is escaped."""
+    return _render(
+        "card.html.j2",
+        title=card.model.name,
+        about=f"risk card · {', '.join(card.questions.sets)}",
+        sentence=card_sentences.headline(card),
+        stats=card_stats(card),
+        sections=card_sections(card),
+        facts=_card_page_facts(card),
+    )
+
+
+def render_card_markdown(card: RiskCard) -> str:
+    """Return the same as Markdown, without figures."""
+    title = f"Risk card of {card.model.name}"
+    return markdown(title, card_sentences.headline(card), card_stats(card), card_sections(card), _card_page_facts(card))
+
+
+def _card_page_facts(card: RiskCard) -> list[Facts]:
+    return [
+        about.model_facts(card.model),
+        card_facts(card),
+        about.protocol_facts(card.protocol),
+        about.environment_facts(card.environment),
+    ]

@@ -148,7 +148,7 @@ class RegressionSeedMean(Record):
     r2_adjusted: SeedMean | None = None
 
 
-class AggregatePoint(Record):
+class MeanPoint(Record):
     """One step over seeds. Surprisals and gains in nats; `heads`, `null_heads`, `mean_layer`: of the headline's rule;
     `gather_heads`: of the first gather rule."""
 
@@ -171,7 +171,7 @@ class AggregatePoint(Record):
     lens: tuple[LensSeedMean, ...] = ()
 
 
-class Aggregate(Record):
+class MeanTrajectory(Record):
     """Several seeds of one model on one testbed, step by step (protocol §5: t-intervals over seeds).
 
     Attributes:
@@ -187,10 +187,10 @@ class Aggregate(Record):
     testbed: TestbedRecord
     n_layers: int | None = None
     parameters: int = Field(ge=0)
-    points: tuple[AggregatePoint, ...] = Field(min_length=1)
+    points: tuple[MeanPoint, ...] = Field(min_length=1)
 
     @property
-    def last(self) -> AggregatePoint:
+    def last(self) -> MeanPoint:
         """The last step."""
         return self.points[-1]
 
@@ -199,6 +199,6 @@ class Aggregate(Record):
         write_text(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> Aggregate:
+    def load(cls, path: Path) -> MeanTrajectory:
         """Read an aggregate.json (or the directory that holds one). Raises BadInputError naming file and field."""
         return read_record(cls, path, AGGREGATE, f"file; expected an {AGGREGATE} or its directory")

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from groundbench.training.corpora import load_corpus as load_corpus
+    from groundbench.training.corpus import load_corpus as load_corpus
     from groundbench.training.launch import train as train
     from groundbench.training.presets import Preset as Preset
     from groundbench.training.presets import load_preset as load_preset
@@ -15,7 +15,7 @@ __all__ = ["Preset", "load_corpus", "load_preset", "train"]
 
 _HOME = {
     "Preset": "groundbench.training.presets",
-    "load_corpus": "groundbench.training.corpora",
+    "load_corpus": "groundbench.training.corpus",
     "load_preset": "groundbench.training.presets",
     "train": "groundbench.training.launch",
 }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from groundbench.api.errors import BadInputError, GroundbenchError
-from groundbench.training.corpora import default_corpus, load_corpus
+from groundbench.training.corpus import default_corpus, load_corpus
 from groundbench.training.presets import Preset, load_preset
 from groundbench.training.progress_log import Watch
 from groundbench.training.run_folder import SeedFolder, refuse_other_run

@@ -14,8 +14,7 @@ from transformers.utils import logging as hf_logging
 
 from groundbench._version import __version__
 from groundbench.api.errors import BadInputError, GroundbenchError
-from groundbench.training.compiled import compile_layers
-from groundbench.training.kernels import attention_kernel
+from groundbench.training.kernels import attention_kernel, compile_layers
 from groundbench.training.objective import heldout_loss, load_trained, parts, trained_weights
 from groundbench.training.train_module import open_train_module
 

@@ -139,7 +139,7 @@ def result_fields() -> str:
     files: tuple[tuple[str, type[BaseModel]], ...] = (
         ("result.json", run.Result),
         ("trajectory.json", trajectory.Trajectory),
-        ("aggregate.json", trajectory.Aggregate),
+        ("aggregate.json", trajectory.MeanTrajectory),
         ("card.json", risk_card.RiskCard),
     )
     lines = [

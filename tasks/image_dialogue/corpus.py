@@ -38,7 +38,7 @@ class ImageDialogues:
 
     def __init__(self, pictures: int = 3000, seed: int = 1, shuffle_env: bool = False) -> None:
         if pictures < 2:
-            raise BadInputError(f"image-dialogue: expected at least 2 pictures, found {pictures}")
+            raise BadInputError(f"image-dialogue: expected at least 2 images, found {pictures}")
         self.pictures, self.seed, self.shuffle_env = pictures, seed, shuffle_env
 
     def __len__(self) -> int:

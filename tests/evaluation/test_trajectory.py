@@ -22,13 +22,12 @@ from groundbench.evaluation.seeds import trajectories
 from groundbench.evaluation.training_provenance import Trained
 from groundbench.evaluation.trajectory import TrajectoryOptions, corrected, trajectory
 from groundbench.measures.ablation.options import AblationOptions
-from groundbench.measures.gain.cooccurrence import measure_cooccurrence
-from groundbench.measures.gain.corpus_counts import corpus_counts
+from groundbench.measures.gain.cooccurrence import corpus_counts, measure_cooccurrence
 from groundbench.measures.lens.options import LensOptions
 from groundbench.registry import load_testbed
 from groundbench.results.items import read_items
 from groundbench.results.run import Result
-from groundbench.results.trajectory import Aggregate, Trajectory
+from groundbench.results.trajectory import MeanTrajectory, Trajectory
 from groundbench.stats.significance import holm
 from groundbench.studies.demo import PAGE, PARTS, demo
 from groundbench.training import train
@@ -121,8 +120,8 @@ def test_several_seeds_are_measured_and_averaged(
     train(toy_preset(**SIZES), "childworld", trained.parent, seeds=(4,), device="cpu", threads=1)
     words = ["trajectory", str(trained.parent), "--measure", "gain", "--points", "2", "--limit", str(NOUNS)]
     assert main([*words, "--out", str(tmp_path), "--json"]) == 0
-    mean = Aggregate.model_validate_json(capsys.readouterr().out)
-    assert mean == Aggregate.load(tmp_path)
+    mean = MeanTrajectory.model_validate_json(capsys.readouterr().out)
+    assert mean == MeanTrajectory.load(tmp_path)
     each = [Trajectory.load(tmp_path / f"seed-{s}") for s in mean.seeds]
     assert mean.seeds == (3, 4)
     assert [p.step for p in mean.points] == [0, 30]

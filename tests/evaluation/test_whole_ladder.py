@@ -101,7 +101,7 @@ def test_forms_share_the_nouns_of_a_limit(tmp_path):
     assert len(set(word) & set(gloss)) == (6 if "cup" not in word else 5)
 
 
-def test_a_noun_whose_form_merges_is_left_out_of_that_rung_and_named(tmp_path):
+def test_a_noun_whose_form_merges_is_left_out_of_that_form_and_named(tmp_path):
     bed = ladder(tmp_path, GLUED)
     result = evaluate(tiny_gpt2(), bed, measures=["gain"])
     word, _, name = result.forms
@@ -113,7 +113,7 @@ def test_a_noun_whose_form_merges_is_left_out_of_that_rung_and_named(tmp_path):
     assert result.failures == ()
 
 
-def test_what_is_left_of_a_rung_is_what_it_is_without_the_noun(tmp_path):
+def test_what_is_left_of_a_form_is_what_it_is_without_the_noun(tmp_path):
     bed = ladder(tmp_path, GLUED)
     contexts = build_contexts(tiny_llama(), bed, bed.form("name"))
     assert set(contexts.left_out) == {"cat"}
@@ -134,7 +134,7 @@ def test_a_target_that_merges_with_the_frames_end_is_left_out(tmp_path):
     assert "elephant" not in [n.word for n in contexts.nouns]
 
 
-def test_a_rung_that_cannot_be_read_does_not_keep_the_others_from_being_measured(tmp_path):
+def test_a_form_that_cannot_be_read_does_not_keep_the_others_from_being_measured(tmp_path):
     bed = ladder(
         tmp_path, GLUED.replace("dog: Rex, duck: Quack, ball: Bounce, book: Tome, blanket: Fluff, cup: Sip", "dog: he")
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundbench.evaluation.aggregate import aggregate
+from groundbench.evaluation.seeds import mean_over_seeds
 from groundbench.results.image import ImageRecord, PatchReading, SwapRecord
 from groundbench.results.run import (
     AblationRecord,
@@ -75,7 +75,7 @@ def planted(
     }
     trajectories = tuple(_trajectory(name, s, layers, found) for s in range(seeds))
     return Measured(
-        Run(name, tuple(map(Path, "abc"[:seeds])), training), trajectories, aggregate(trajectories, name=name)
+        Run(name, tuple(map(Path, "abc"[:seeds])), training), trajectories, mean_over_seeds(trajectories, name=name)
     )
 
 
@@ -87,7 +87,7 @@ def cut_in(run: Measured, seeds: Sequence[int], selection: str = "crossfit") -> 
                 for name in ("ablated", "control_mean", "gain_ablated", "gain_control"):
                     object.__setattr__(record, name, None)
                 object.__setattr__(record, "n_heads", 0.0)
-    return Measured(run.run, run.trajectories, aggregate(run.trajectories, name=run.run.name))
+    return Measured(run.run, run.trajectories, mean_over_seeds(run.trajectories, name=run.run.name))
 
 
 def _trajectory(name: str, seed: int, layers: int, numbers: Numbers) -> Trajectory:

@@ -256,7 +256,7 @@ def test_steps_of_a_trajectory_must_rise(tmp_path):
         Trajectory.load(path)
 
 
-def test_the_ladder_shows_every_rung_with_heads_and_ablation():
+def test_the_ladder_shows_every_form_with_heads_and_ablation():
     result = fake_result(1)
     token, word, gloss, *others = result.forms
     cut = result.ablations[0].model_copy(update={"nouns": ("cup", "dog"), "note": "tested on 2 of 100 nouns"})
@@ -266,7 +266,7 @@ def test_the_ladder_shows_every_rung_with_heads_and_ablation():
     shared = (HeadForms(layer=3, head=1, forms=("word", "gloss")), HeadForms(layer=1, head=0, forms=("word",)))
     result = result.model_copy(update={"forms": (token, word, gloss, *others), "head_forms": shared})
     text = Reader(render_run(result)).text
-    ladder = text[text.index("Heads and ablation by rung") :]
+    ladder = text[text.index("Heads and ablation by form") :]
     row = ladder[ladder.index("gloss") :]
     for number in (result.heads[0].mean_count, result.heads[0].null_count, cut.gain_original, cut.gain_ablated):
         assert f"{number:.2f}" in row

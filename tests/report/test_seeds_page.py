@@ -11,10 +11,10 @@ from helpers.fake_results import fake_trajectory
 
 from groundbench.api.errors import BadInputError
 from groundbench.cli import main
-from groundbench.evaluation.aggregate import aggregate, spread
+from groundbench.evaluation.seeds import mean_over_seeds, seed_mean
 from groundbench.report.from_directory import page_of
 from groundbench.report.sections import seeds
-from groundbench.results.trajectory import AGGREGATE, Aggregate, Trajectory
+from groundbench.results.trajectory import AGGREGATE, MeanTrajectory, Trajectory
 
 
 def seeded(seed: int, parameters: int = 1_300_000) -> Trajectory:
@@ -34,11 +34,11 @@ def seeded(seed: int, parameters: int = 1_300_000) -> Trajectory:
 
 
 @pytest.fixture(scope="module")
-def three() -> Aggregate:
-    return aggregate([seeded(s) for s in (2, 0, 1)], name="three seeds")
+def three() -> MeanTrajectory:
+    return mean_over_seeds([seeded(s) for s in (2, 0, 1)], name="three seeds")
 
 
-def test_means_and_t_intervals_by_hand(three: Aggregate) -> None:
+def test_means_and_t_intervals_by_hand(three: MeanTrajectory) -> None:
     runs = [seeded(s) for s in (0, 1, 2)]
     assert three.seeds == (0, 1, 2)
     for i, point in enumerate(three.points):
@@ -58,29 +58,29 @@ def test_means_and_t_intervals_by_hand(three: Aggregate) -> None:
 
 
 def test_one_seed_has_no_interval_and_a_missing_value_is_no_zero() -> None:
-    one = spread([1.5])
+    one = seed_mean([1.5])
     assert one is not None
     assert (one.mean, one.ci_low, one.ci_high) == (1.5, None, None)
-    assert spread([None, None]) is None
-    two = spread([1.0, None, 3.0])
+    assert seed_mean([None, None]) is None
+    two = seed_mean([1.0, None, 3.0])
     assert two is not None
     assert (two.mean, two.values) == (2.0, (1.0, None, 3.0))
 
 
 def test_seeds_of_other_models_or_one_seed_twice_are_refused() -> None:
     with pytest.raises(BadInputError, match="expected each seed once"):
-        aggregate([seeded(1), seeded(1)])
+        mean_over_seeds([seeded(1), seeded(1)])
     with pytest.raises(
         BadInputError, match=r"seed 0 has the number of parameters \d+, seed 1 7; expected seeds of one"
     ):
-        aggregate([seeded(0), seeded(1, parameters=7)])
+        mean_over_seeds([seeded(0), seeded(1, parameters=7)])
     with pytest.raises(BadInputError, match="no trajectory to average"):
-        aggregate([])
+        mean_over_seeds([])
 
 
-def test_the_file_comes_back_and_its_page_has_a_band_for_every_seeded_line(three: Aggregate, tmp_path: Path) -> None:
+def test_the_file_comes_back_and_its_page_has_a_band_for_each_seeded(three: MeanTrajectory, tmp_path: Path) -> None:
     three.save(tmp_path / "three" / AGGREGATE)
-    assert Aggregate.load(tmp_path / "three") == three
+    assert MeanTrajectory.load(tmp_path / "three") == three
     page = page_of(tmp_path / "three")
     assert page == page_of(tmp_path)
     assert "three seeds" in page
@@ -92,10 +92,10 @@ def test_the_file_comes_back_and_its_page_has_a_band_for_every_seeded_line(three
     assert main(["report", str(tmp_path / "three")]) == 0
     (tmp_path / AGGREGATE).write_text(three.model_dump_json().replace('"points":[', '"points":[1,', 1))
     with pytest.raises(BadInputError, match="field points"):
-        Aggregate.load(tmp_path)
+        MeanTrajectory.load(tmp_path)
 
 
-def test_lines_beyond_the_colours_begin_again_dashed(three: Aggregate) -> None:
+def test_lines_beyond_the_colours_begin_again_dashed(three: MeanTrajectory) -> None:
     runs = [three.model_copy(update={"name": f"run {i}"}) for i in range(8)]
     figure = seeds.by_run("Gain", "nats", runs, seeds.reader("gain"))
     assert figure is not None

@@ -19,7 +19,7 @@ from groundbench.api.adapter import Encoded, Forward
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.question import MENTION, Question
 from groundbench.api.testbed import EnvSegment, Prompt, TextSegment
-from groundbench.report.card_page import render_card, render_card_markdown
+from groundbench.report.pages import render_card, render_card_markdown
 from groundbench.results.risk_card import RiskCard
 from groundbench.screening.answering import given_answers
 from groundbench.screening.mentions import NAMED, absent_mass, any_absent

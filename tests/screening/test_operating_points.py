@@ -7,7 +7,7 @@ import pytest
 from helpers.fake_models import FakeModel, noise, scene_questions, sees, unsure
 
 from groundbench import screen
-from groundbench.report.card_page import render_card_markdown
+from groundbench.report.pages import render_card_markdown
 from groundbench.results.risk_card import EVERY, RiskCard
 from groundbench.screening.calibration import true_gap
 from groundbench.screening.policy import Policy, WantedPoint

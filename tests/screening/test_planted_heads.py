@@ -15,7 +15,7 @@ from groundbench.api.adapter import HeadEdit, Mixer
 from groundbench.api.errors import BadInputError
 from groundbench.api.question import Question
 from groundbench.measures.heads.head_saliency import HeadSaliency
-from groundbench.report.card_page import render_card, render_card_markdown
+from groundbench.report.pages import render_card, render_card_markdown
 from groundbench.report.sections.risk_card import FOUND_BY
 from groundbench.results.risk_card import RiskCard
 from groundbench.screening.answering import ask, read_questions

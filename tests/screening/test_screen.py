@@ -15,7 +15,7 @@ from helpers.fake_models import FakeModel, always_yes, blind, noise, oracle, sce
 from groundbench import screen
 from groundbench.api.errors import BadInputError, StoreMismatchError
 from groundbench.api.question import Question
-from groundbench.report.card_page import render_card, render_card_markdown
+from groundbench.report.pages import render_card, render_card_markdown
 from groundbench.report.text.card_sentences import headline, verdict_sentence
 from groundbench.results.risk_card import RiskCard
 from groundbench.screening.answering import ask, read_questions

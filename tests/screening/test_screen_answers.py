@@ -13,7 +13,7 @@ from helpers.word_model import WordModel, copier, prior_only
 
 from groundbench import screen
 from groundbench.api.errors import BadInputError, StoreMismatchError
-from groundbench.report.card_page import render_card, render_card_markdown
+from groundbench.report.pages import render_card, render_card_markdown
 from groundbench.results.risk_card import RiskCard
 from groundbench.screening.measure import RecordOptions
 from groundbench.screening.policy import Policy

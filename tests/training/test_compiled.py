@@ -12,7 +12,7 @@ from helpers.toy_training import ToyCorpus, toy_preset, weights, without_speed
 from transformers import AutoModelForCausalLM
 
 from groundbench.api.errors import BadInputError
-from groundbench.training import compiled, train
+from groundbench.training import kernels, train
 from groundbench.training.presets import load_preset
 
 NO_DROPOUT = {"config.resid_pdrop": 0.0, "config.embd_pdrop": 0.0, "config.attn_pdrop": 0.0}
@@ -28,7 +28,7 @@ def nothing_compiled_stays() -> Iterator[None]:
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch.compile as it finds graphs, but without the making of machine code: that takes long and is torch's own."""
-    monkeypatch.setitem(compiled.OPTIONS, "backend", "eager")
+    monkeypatch.setitem(kernels.COMPILE_OPTIONS, "backend", "eager")
 
 
 @torch.no_grad()

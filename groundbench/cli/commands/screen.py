@@ -245,7 +245,7 @@ def _strength(wanted: str | None, draws: int, text: Path | None) -> StrengthenOp
 
 def _show(card: RiskCard, out: Path | None, as_json: bool) -> None:
     from groundbench.cli.tables.risk_card import show_card
-    from groundbench.report.card_page import render_card, render_card_markdown
+    from groundbench.report.pages import render_card, render_card_markdown
     from groundbench.util.atomic_files import write_text
 
     if as_json:

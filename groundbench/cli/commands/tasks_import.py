@@ -1,19 +1,21 @@
-"""`groundbench tasks import` and `tasks select-nouns`: corpora that users bring, and the nouns they suffice for."""
+"""`groundbench tasks import` and `tasks select-nouns`: corpora and photos that users bring, and a corpus' nouns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from groundbench.api.errors import BadInputError
 from groundbench.cli import console
-from groundbench.cli.commands import tasks_import_images as photos
 from groundbench.cli.options import AsJson, examples
 
 if TYPE_CHECKING:
     from groundbench.tasks.corpora import Manifest
+    from groundbench.tasks.photos import Choices, PhotoManifest
 
 SHOWN = 5
 """Second readings that the summary names; the manifest has all."""
@@ -137,9 +139,9 @@ def visdial(
     The caption becomes ENV and stands before the first question; questions (<Q>) and answers (<A>) become LAN.
     With --images a testbed of photos instead: each with its own dialogue, cut before a noun that the photo shows.
     """
-    photos.check(context, images)
+    _check_photo_options(context, images)
     if images is not None:
-        photos.run("visdial", files, images, out, photos.choices(contexts, at_least, crops, copy, keep_going), as_json)
+        _import_photos("visdial", files, images, out, _choices(contexts, at_least, crops, copy, keep_going), as_json)
         return
     from groundbench.tasks.corpora import import_visdial
 
@@ -180,9 +182,9 @@ def coco(
     With --images a testbed of photos instead (`groundbench run MODEL --testbed DIR`): a photo with a noun's object,
     and for every other noun one without it, as alike as can be.
     """
-    photos.check(context, images)
+    _check_photo_options(context, images)
     if images is not None:
-        photos.run("coco", files, images, out, photos.choices(contexts, at_least, crops, copy, keep_going), as_json)
+        _import_photos("coco", files, images, out, _choices(contexts, at_least, crops, copy, keep_going), as_json)
         return
     from groundbench.tasks.corpora import import_coco
 
@@ -196,7 +198,7 @@ def coco(
 def _run(make: Callable[[], Manifest], out: Path, as_json: bool) -> None:
     """Import, say what came of it, and list what was left out."""
     manifest = make()
-    photos.tell(manifest, lambda: _show(manifest, out), as_json)
+    _show_import(manifest, lambda: _show(manifest, out), as_json)
 
 
 def _show(manifest: Manifest, out: Path) -> None:
@@ -267,3 +269,78 @@ def _plain(found: Any) -> dict[str, Any]:
         {"noun": v.noun, "env": v.env, "lan": v.lan, "stays": v.stays, "why_not": v.why_not} for v in found.verdicts
     ]
     return {"corpus": found.corpus, "tiers": found.tiers, "at_least": found.at_least, "nouns": verdicts}
+
+
+PHOTOS_ONLY = ("contexts", "at_least", "crops", "copy")
+TEXTS_ONLY = ("fold_case", "heldout", "jobs")
+
+
+def _check_photo_options(context: typer.Context, images: Path | None) -> None:
+    """Refuse options that do nothing: those of photos without --images, those of texts with it.
+
+    Raises:
+        BadInputError: names the first of them.
+    """
+    for name in PHOTOS_ONLY if images is None else TEXTS_ONLY:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            raise BadInputError(
+                f"{option} is for importing photos: give --images"
+                if images is None
+                else f"{option} is for importing texts: leave out --images"
+            )
+
+
+def _choices(contexts: int, at_least: int, crops: bool, copy: bool, keep_going: bool) -> Choices:
+    """Return the options of both commands."""
+    from groundbench.tasks.photos import Choices
+
+    return Choices(contexts=contexts, at_least=at_least, crops=crops, copy=copy, keep_going=keep_going)
+
+
+def _import_photos(
+    source: Literal["coco", "visdial"],
+    files: Sequence[Path],
+    images: Path,
+    out: Path,
+    options: Choices,
+    as_json: bool,
+) -> None:
+    """Import photos, print what came of it, and list what was left out."""
+    from groundbench.tasks.photos import photos_from_coco, photos_from_visdial
+
+    manifest = (photos_from_coco if source == "coco" else photos_from_visdial)(files, images, out, options)
+    _show_import(manifest, lambda: _show_photos(manifest, out), as_json)
+
+
+def _show_import(manifest: Manifest | PhotoManifest, show: Callable[[], None], as_json: bool) -> None:
+    """Print what came of an import, and list what was left out."""
+    if as_json:
+        console.show_json(manifest.model_dump(mode="json"))
+    else:
+        show()
+    if manifest.faults:
+        console.note(f"{len(manifest.faults)} left out:")
+        for f in manifest.faults:
+            console.note(f"  {f.file}{'' if f.line is None else f', line {f.line}'}: {f.reason}")
+
+
+def _show_photos(manifest: PhotoManifest, out: Path) -> None:
+    page = console.out()
+    counted = Counter(i.noun for i in manifest.items)
+    page.print(f"{len(counted)} nouns, {len(manifest.items)} photos of them, {len(manifest.pictures)} files in use")
+    page.print(", ".join(f"{noun} {n}" for noun, n in counted.items()))
+    if manifest.scarce:
+        few = ", ".join(f"{noun} {n}" for noun, n in manifest.scarce.items())
+        page.print(f"Fewer than {manifest.at_least} photos, left out: {few}")
+    if manifest.unmatched:
+        page.print(f"Categories that are no noun of the inventory: {', '.join(manifest.unmatched)}", soft_wrap=True)
+    if manifest.distance is not None and manifest.displaced is not None:
+        page.print(
+            f"Mismatched photos: mean distance {manifest.distance:.2f} in the other objects (0: the same ones), "
+            f"{manifest.displaced:.2f} in the object's place",
+        )
+    licences = Counter(p.licence or "not stated" for p in manifest.pictures.values())
+    page.print("Licences: " + ", ".join(f"{name} ({n})" for name, n in licences.most_common()))
+    page.print(f"{out}: groundbench run MODEL --testbed {out}", soft_wrap=True)

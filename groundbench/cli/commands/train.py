@@ -196,7 +196,7 @@ def train(
     if compiled:
         values["compile"] = True
     from groundbench.engine import distributed as processes
-    from groundbench.training.corpora import default_corpus, load_corpus
+    from groundbench.training.corpus import default_corpus, load_corpus
 
     recipe = _recipe(preset, vision)
     text = load_corpus(

@@ -9,7 +9,7 @@ from groundbench.cli.console import interval, p_value
 from groundbench.cli.tables.result import or_dash, show_used
 from groundbench.results.run import AblationRecord, GainRecord, HeadsRecord, Regression
 from groundbench.results.text.sentences import headline
-from groundbench.results.trajectory import Aggregate, AggregatePoint, SeedMean, Trajectory, TrajectoryPoint
+from groundbench.results.trajectory import MeanPoint, MeanTrajectory, SeedMean, Trajectory, TrajectoryPoint
 
 LEGEND = """\
 loss, held-out: nats per token; gain, matched, mismatched: nats (95 %, clustered); heads: aggregate ones per item
@@ -36,7 +36,7 @@ def show_trajectories(trajectories: Sequence[Trajectory], *, explain: bool = Tru
         console.out().print(LEGEND)
 
 
-def show_seeds(mean: Aggregate, *, explain: bool = True) -> None:
+def show_seeds(mean: MeanTrajectory, *, explain: bool = True) -> None:
     """Return several seeds of one run: means over seeds with t-intervals, a row for each step."""
     last = mean.points[-1] if mean.points else None
     if last is not None and last.gain is not None:
@@ -58,7 +58,7 @@ def show_seeds(mean: Aggregate, *, explain: bool = True) -> None:
 SECONDARY = ("loss", "layer", "mismatched", "matched", "R²", "control", "held-out", "original", "gain original")
 
 
-def _seeds_row(point: AggregatePoint) -> tuple[str, ...]:
+def _seeds_row(point: MeanPoint) -> tuple[str, ...]:
     def of(spread: SeedMean | None) -> str:
         return or_dash(None if spread is None else spread.mean)
 

@@ -1,28 +1,29 @@
 """Co-occurrence analysis: does the gain merely mirror how often the two forms meet in training? (protocol §7)
 
-`count_cooccurrence` counts, in the training tokens, how often a noun's language form is said where another's (or its
-own) environment form stood shortly before. `measure_cooccurrence` regresses the gain on those counts:
+`corpus_counts` reads the rows that a checkpoint was trained on. `count_cooccurrence` counts in them how often a noun's
+language form is said where another's (or its own) environment form came shortly before. `measure_cooccurrence`
+regresses the gain on those counts:
 
 - unit `noun`: G(v) on the statistic of (v ENV, v LAN), one point for each noun;
 - unit `pair`: for each pair the surprisal difference d[u, v] = mean over the other nouns w of s(v | w shown) - s(v | u
   shown), averaged over frames, on the statistic of (u ENV, v LAN); its diagonal is G(v).
 
-R² also falls when the gain saturates and no longer varies over nouns: the variance of G(v) stands beside it.
-"""
+R² also falls when the gain saturates and no longer varies over nouns: the variance of G(v) stands beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.api.testbed import EnvForm, EnvSegment, Noun, Testbed
 from groundbench.measures.gain.measure import gain_items, noun_means
-from groundbench.results.run import CooccurrenceRecord, Regression
+from groundbench.results.run import CooccurrenceRecord, Regression, Result
 from groundbench.stats.regression import noun_r2, pair_r2
 from groundbench.stats.significance import N_RESAMPLES, Estimate
 
@@ -199,3 +200,51 @@ def _shown_before(env: Ints, lan: Ints, clock: Ints, v: int, reach: int) -> tupl
     last[is_env, env[is_env]] = clock[is_env]
     np.maximum.accumulate(last, axis=0, out=last)
     return clock[is_lan, None] - last[is_lan] <= reach, lan[is_lan]
+
+
+COUNTED_ROWS = 4096
+ROWS_AT_ONCE = 64
+LENGTH = 64
+"""Tokens of a row where the checkpoint does not say."""
+ENV_SUFFIX = ":<ENV>"
+
+
+def corpus_counts(
+    testbed: Testbed, result: Result, training: Mapping[str, Any], corpus: Any | None
+) -> tuple[Cooccurrence, ...]:
+    """Return counts in both windows over 4,096 of the rows that the run's own seed was trained on.
+
+    Args:
+        training: what the checkpoint's training.json says.
+        corpus: the corpus that it names (`groundbench.evaluation.training_provenance.Trained`).
+
+    Returns:
+        Nothing where there is no corpus. A noun that the corpus never has counts 0.
+    """
+    if corpus is None or result.gain is None:
+        return ()
+    vocabulary: dict[str, int] = corpus.tokenizer().get_vocab()
+    nouns = [testbed.noun(g.noun) for g in result.gain.by_noun]
+    form = testbed.form(result.testbed.env_form)
+    env = _ids([_shown(testbed, n, form) for n in nouns], vocabulary)
+    lan = _ids([testbed.target_in(n, form) for n in nouns], vocabulary)
+    tags = [i for t, i in vocabulary.items() if t.startswith("<") and t[1:2].isupper()]
+    scene = [i for t, i in vocabulary.items() if t.endswith(ENV_SUFFIX)]
+    seed, length = int(training.get("seed", 0)), int(training.get("preset", {}).get("length", LENGTH))
+    rows = [
+        corpus.batch(step, seed=seed, batch_size=ROWS_AT_ONCE, length=length)
+        for step in range(COUNTED_ROWS // ROWS_AT_ONCE)
+    ]
+    return tuple(
+        count_cooccurrence(rows, env, lan, tags, window, scene_ids=scene) for window in ("chunk", "utterances")
+    )
+
+
+def _ids(tokens: list[str], vocabulary: Mapping[str, int]) -> list[int]:
+    """Return their ids; a token that is not in the vocabulary gets an id of its own that no row has."""
+    return [vocabulary.get(token, len(vocabulary) + i) for i, token in enumerate(tokens)]
+
+
+def _shown(testbed: Testbed, noun: Noun, form: EnvForm) -> str:
+    segments = testbed.prompt(testbed.frames(form)[0], noun, form).segments
+    return next(s.text for s in segments if isinstance(s, EnvSegment))

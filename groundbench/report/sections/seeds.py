@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Cell, Figure, Section, Table
 from groundbench.results.text.numbers import count, number, with_interval
-from groundbench.results.trajectory import AblationSeedMean, Aggregate, AggregatePoint, RegressionSeedMean, SeedMean
+from groundbench.results.trajectory import AblationSeedMean, MeanPoint, MeanTrajectory, RegressionSeedMean, SeedMean
 
-Aggregates = Sequence[Aggregate]
-Read = Callable[[AggregatePoint], SeedMean | None]
+MeanTrajectories = Sequence[MeanTrajectory]
+Read = Callable[[MeanPoint], SeedMean | None]
+Steps = tuple[float, float] | None
 STEP = "training step"
 BANDS = "Lines are means over seeds, bands 95 % t-intervals over seeds."
 CUTS = {
@@ -25,29 +26,35 @@ WINDOW, STATISTIC = "chunk", "log-count"
 """The regression that stands for all four where one is shown."""
 
 
+def steps_of(runs: MeanTrajectories) -> Steps:
+    """Return the first and the last step of all runs: every chart over training has this x axis."""
+    found = [p.step for run in runs for p in run.points]
+    return (float(min(found)), float(max(found))) if found and min(found) < max(found) else None
+
+
 def reader(name: str) -> Read:
     """Return a reader of one number of a point."""
 
-    def read(point: AggregatePoint) -> SeedMean | None:
+    def read(point: MeanPoint) -> SeedMean | None:
         found: SeedMean | None = getattr(point, name)
         return found
 
     return read
 
 
-def regression(point: AggregatePoint, window: str = WINDOW, statistic: str = STATISTIC) -> RegressionSeedMean | None:
+def regression(point: MeanPoint, window: str = WINDOW, statistic: str = STATISTIC) -> RegressionSeedMean | None:
     """Return one regression over nouns; None where it was not made."""
     cell = window, statistic, "noun"
     return next((r for r in point.regressions if (r.window, r.statistic, r.unit) == cell), None)
 
 
-def r2(point: AggregatePoint) -> SeedMean | None:
+def r2(point: MeanPoint) -> SeedMean | None:
     """Return adjusted R² of the gain on the log count within a chunk."""
     found = regression(point)
     return None if found is None else found.r2_adjusted
 
 
-def cut_of(point: AggregatePoint, selection: str = "crossfit", kind: str = "aggregate") -> AblationSeedMean | None:
+def cut_of(point: MeanPoint, selection: str = "crossfit", kind: str = "aggregate") -> AblationSeedMean | None:
     """Return the first ablation of that selection and kind: layer-matched, detected by rows (aggregate heads)."""
     return next((a for a in point.ablations if (a.selection, a.kind) == (selection, kind)), None)
 
@@ -58,7 +65,7 @@ def seeds_cut(found: AblationSeedMean) -> str:
     return str(n) if n == len(found.cut) else f"{n} of {len(found.cut)}"
 
 
-def line(name: str, run: Aggregate, read: Read, colour: int, dashed: bool = False) -> Series | None:
+def line(name: str, run: MeanTrajectory, read: Read, colour: int, dashed: bool = False) -> Series | None:
     """Return the mean over seeds at each step, with its interval; None where no step has one."""
     kept = [(p.step, s) for p in run.points if (s := read(p)) is not None]
     if not kept:
@@ -76,27 +83,40 @@ def chart(
     width: int = 420,
     zero: bool = True,
     note: str = "",
+    steps: Steps = None,
 ) -> Figure | None:
-    """Return a chart of the lines that there are; None where there is none. `note` stands first in its caption."""
+    """Return a chart of the lines that there are; None where there is none.
+
+    `note` stands first in its caption; `steps` is the range of x.
+    """
     found = [s for s in lines if s is not None]
     if not found:
         return None
     ends = "; ".join(f"{s.name}: {number(s.y[0])} to {number(s.y[-1])}" for s in found) + "."
-    plot = line_chart(found, Axes(STEP, unit, width, zero=zero), title, ends)
+    plot = line_chart(found, Axes(STEP, unit, width, zero=zero, x_range=steps), title, ends)
     return Figure(title, (plot,), table, f"{note} {BANDS}".strip())
 
 
-def by_run(title: str, unit: str, runs: Aggregates, read: Read, *, width: int = 420) -> Figure | None:
+def by_run(title: str, unit: str, runs: MeanTrajectories, read: Read, *, width: int = 420) -> Figure | None:
     """Return one line for each model."""
     lines = [line(run.name, run, read, i % COLOURS + 1, dashed=i >= COLOURS) for i, run in enumerate(runs)]
     steps = sorted({p.step for run in runs for p in run.points})
     by = [{p.step: cell(read(p)) for p in run.points} for run in runs]
     rows = tuple((count(s), *(b.get(s) for b in by)) for s in steps)
-    return chart(title, unit, lines, Table(title, ("Step", *(r.name for r in runs)), rows), width=width)
+    return chart(
+        title, unit, lines, Table(title, ("Step", *(r.name for r in runs)), rows), width=width, steps=steps_of(runs)
+    )
 
 
 def by_number(
-    title: str, unit: str, run: Aggregate, reads: Sequence[tuple[str, Read]], *, zero: bool = True, note: str = ""
+    title: str,
+    unit: str,
+    run: MeanTrajectory,
+    reads: Sequence[tuple[str, Read]],
+    *,
+    zero: bool = True,
+    note: str = "",
+    steps: Steps = None,
 ) -> Figure | None:
     """Return one line for each of several numbers of one model."""
     lines = [line(name, run, read, i + 1, dashed=i == 2) for i, (name, read) in enumerate(reads)]
@@ -105,7 +125,9 @@ def by_number(
         for p in run.points
         if any(read(p) is not None for _, read in reads)
     )
-    return chart(title, unit, lines, Table(title, ("Step", *(n for n, _ in reads)), rows), zero=zero, note=note)
+    return chart(
+        title, unit, lines, Table(title, ("Step", *(n for n, _ in reads)), rows), zero=zero, note=note, steps=steps
+    )
 
 
 def cell(spread: SeedMean | None) -> Cell:
@@ -116,17 +138,19 @@ def cell(spread: SeedMean | None) -> Cell:
     return number(spread.mean) if same else with_interval(spread.mean, spread.ci_low, spread.ci_high)
 
 
-def surprisal_figure(run: Aggregate) -> Figure | None:
+def surprisal_figure(run: MeanTrajectory, steps: Steps = None) -> Figure | None:
     """Return matched and mismatched surprisal."""
     reads = [("matched", reader("matched")), ("mismatched", reader("mismatched"))]
-    return by_number(f"{run.name}: surprisal", "surprisal (nats)", run, reads, zero=False)
+    return by_number(f"{run.name}: surprisal", "surprisal (nats)", run, reads, zero=False, steps=steps)
 
 
-def ablation_figure(run: Aggregate, of_gain: bool, selection: str = "crossfit") -> Figure | None:
+def ablation_figure(
+    run: MeanTrajectory, of_gain: bool, selection: str = "crossfit", steps: Steps = None
+) -> Figure | None:
     """Draw gain or matched surprisal untouched, with the heads cut, with others cut, of the seeds with heads."""
 
     def of(name: str) -> Read:
-        def read(point: AggregatePoint) -> SeedMean | None:
+        def read(point: MeanPoint) -> SeedMean | None:
             found = cut_of(point, selection)
             return None if found is None or found.ablated is None else getattr(found, name)
 
@@ -139,10 +163,10 @@ def ablation_figure(run: Aggregate, of_gain: bool, selection: str = "crossfit") 
     fewer = ", ".join(f"{seeds_cut(a)} at step {count(step)}" for step, a in cuts if not all(a.cut))
     note = f"{caption}. " + (f"There were heads to cut in fewer than all seeds: {fewer}." if fewer else "")
     title = f"{run.name}: {unit} with heads cut, {which}"
-    return by_number(title, f"{unit} (nats)", run, reads, zero=of_gain, note=note.strip())
+    return by_number(title, f"{unit} (nats)", run, reads, zero=of_gain, note=note.strip(), steps=steps)
 
 
-def lens_figure(run: Aggregate, field: str = "gain") -> Figure | None:
+def lens_figure(run: MeanTrajectory, field: str = "gain") -> Figure | None:
     """Return a lens' reading by layer, a line for each step that has one."""
     kept = [p for p in run.points if p.lens][-6:]
     series = []
@@ -170,13 +194,14 @@ def lens_figure(run: Aggregate, field: str = "gain") -> Figure | None:
     return Figure(title, (line_chart(series, axes, title, f"The {field} a lens reads at each layer."),), table, BANDS)
 
 
-def seed_sections(runs: Aggregates) -> list[Section]:
+def seed_sections(runs: MeanTrajectories) -> list[Section]:
     """Return everything measured over seeds, model beside model."""
+    steps = steps_of(runs)
     heads = [
-        by_run("Aggregate heads", "heads (mean over items)", runs, reader("heads")),
+        by_run("MeanTrajectory heads", "heads (mean over items)", runs, reader("heads")),
         by_run("Their mean layer", "layer", runs, reader("mean_layer")),
     ]
-    cuts = [ablation_figure(run, of_gain, s) for run in runs for s in CUTS for of_gain in (True, False)]
+    cuts = [ablation_figure(run, of_gain, s, steps) for run in runs for s in CUTS for of_gain in (True, False)]
     lens = [f for run in runs for f in (lens_figure(run), lens_figure(run, "matched"))]
     cooccurrence = [
         by_run("Adjusted R² of the gain on co-occurrence", "adjusted R²", runs, r2),
@@ -185,7 +210,7 @@ def seed_sections(runs: Aggregates) -> list[Section]:
     losses = [by_run("Held-out loss", "nats per token", runs, reader("heldout_loss"))]
     return [
         _section("training", "Did they train?", losses),
-        _section("surprisal", "Matched and mismatched", [surprisal_figure(run) for run in runs]),
+        _section("surprisal", "Matched and mismatched", [surprisal_figure(run, steps) for run in runs]),
         _section("heads-over-training", "Heads over training", heads),
         _section("ablation-over-training", "Cutting the heads", cuts),
         _section("lens-over-training", "Where in the model the gain appears", lens),
@@ -199,12 +224,12 @@ def _section(mark: str, title: str, figures: Sequence[Figure | None]) -> Section
     return Section(mark, title, figures=kept, missing=missing)
 
 
-def hero(runs: Aggregates) -> Figure | None:
+def hero(runs: MeanTrajectories) -> Figure | None:
     """Return the gain of every model over training: the page's first figure."""
     return by_run("Grounding gain over training", "gain (nats)", runs, reader("gain"), width=860)
 
 
-def summary_table(runs: Aggregates) -> Table:
+def summary_table(runs: MeanTrajectories) -> Table:
     """Return one row for each model: seeds, parameters, and where it ended."""
     head = ("Model", "Seeds", "Parameters", "Step", "Held-out loss", "Gain", "Matched", "Mismatched", "Heads")
     reads = [reader(n) for n in ("heldout_loss", "gain", "matched", "mismatched", "heads")]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from groundbench.plots.style import COLOURS
 from groundbench.report.elements import Figure
 from groundbench.report.sections import seeds
-from groundbench.results.trajectory import Aggregate
+from groundbench.results.trajectory import MeanTrajectory
 from groundbench.studies.paper import image_page as picture_page
 from groundbench.studies.paper.measure import Measured
 from groundbench.util.atomic_files import write_text
@@ -65,12 +65,12 @@ def write_image_figures(runs: Sequence[Measured], folder: Path) -> list[Drawn]:
     return written.get("", [])
 
 
-def _of_all(title: str, unit: str, shown: seeds.Aggregates, read: seeds.Read) -> Figure | None:
+def _of_all(title: str, unit: str, shown: seeds.MeanTrajectories, read: seeds.Read) -> Figure | None:
     """Return a width that holds the names of LSTMs, which differ at their ends."""
     return seeds.by_run(title, unit, shown, read, width=640)
 
 
-def _of_one(mean: Aggregate) -> list[tuple[str, Figure | None]]:
+def _of_one(mean: MeanTrajectory) -> list[tuple[str, Figure | None]]:
     return [
         ("surprisal", seeds.surprisal_figure(mean)),
         ("ablation", seeds.ablation_figure(mean, of_gain=False)),

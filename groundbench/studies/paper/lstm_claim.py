@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from groundbench.results.trajectory import AggregatePoint
+from groundbench.results.trajectory import MeanPoint
 from groundbench.stats.significance import Estimate
 from groundbench.studies.paper import evidence as ev
 from groundbench.studies.paper.measure import Measured
@@ -56,7 +56,7 @@ def _reference(runs: Sequence[Measured]) -> Measured | None:
     return next((m for m in runs if m.run.kind == "transformer" and not m.run.shuffled), None)
 
 
-def _grounded(reference: Measured) -> list[tuple[float, AggregatePoint]]:
+def _grounded(reference: Measured) -> list[tuple[float, MeanPoint]]:
     """Return the Transformer's checkpoints that ground, with their held-out losses."""
     known = [(p.heldout_loss.mean, p) for p in reference.mean.points if p.heldout_loss and p.gain and p.step > 0]
     return [(loss, p) for loss, p in known if (ev.gain_interval(reference, p.step).ci_low or 0.0) > 0]

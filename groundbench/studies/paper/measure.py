@@ -11,14 +11,14 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from groundbench.api.errors import GroundbenchError
-from groundbench.evaluation.aggregate import aggregate
+from groundbench.evaluation.seeds import mean_over_seeds
 from groundbench.evaluation.training_provenance import Trained
 from groundbench.evaluation.trajectory import TrajectoryOptions, trajectory
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.lens.options import LensOptions
 from groundbench.registry import load_testbed
-from groundbench.results.trajectory import AGGREGATE, Aggregate, Trajectory
+from groundbench.results.trajectory import AGGREGATE, MeanTrajectory, Trajectory
 from groundbench.studies.paper.runs import Run
 from groundbench.util.progress import Progress
 from groundbench.util.workers import begin_worker
@@ -51,7 +51,7 @@ class Measured:
 
     run: Run
     trajectories: tuple[Trajectory, ...]
-    mean: Aggregate = field(repr=False)
+    mean: MeanTrajectory = field(repr=False)
     seen: Measured | None = field(default=None, repr=False)
 
 
@@ -136,7 +136,7 @@ def measure_runs(
         by_run.setdefault(run.name, []).append(done)
     measured = []
     for run in runs:
-        mean = aggregate(by_run[run.name], name=run.name)
+        mean = mean_over_seeds(by_run[run.name], name=run.name)
         mean.save(out / run.name / AGGREGATE)
         measured.append(Measured(run, tuple(by_run[run.name]), mean))
     return measured

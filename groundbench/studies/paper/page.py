@@ -9,7 +9,7 @@ from typing import Any
 
 from groundbench.report.elements import Section, Table
 from groundbench.report.markdown import table as as_markdown
-from groundbench.report.seeds_page import render_seeds
+from groundbench.report.pages import render_seeds
 from groundbench.studies.paper import image_page as picture_page
 from groundbench.studies.paper import paper_tables as beside
 from groundbench.studies.paper import published_numbers as paper

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from groundbench.evaluation.aggregate import among
+from groundbench.evaluation.seeds import over_some_seeds
 from groundbench.report.elements import Table
 from groundbench.report.sections.seeds import cell, cut_of, seeds_cut
 from groundbench.results.text.numbers import count, number, p_value
-from groundbench.results.trajectory import AblationSeedMean, AggregatePoint, RegressionSeedMean
+from groundbench.results.trajectory import AblationSeedMean, MeanPoint, RegressionSeedMean
 from groundbench.studies.paper import published_numbers as paper
 from groundbench.studies.paper.measure import Measured
 
@@ -55,7 +55,7 @@ def regression_table(runs: Sequence[Measured]) -> Table:
 CELLS = (("chunk", "noun"), ("utterances", "noun"), ("chunk", "pair"), ("utterances", "pair"))
 
 
-def _r2(point: AggregatePoint, window: str, unit: str) -> str | None:
+def _r2(point: MeanPoint, window: str, unit: str) -> str | None:
     def is_it(r: RegressionSeedMean) -> bool:
         return (r.window, r.statistic, r.unit) == (window, "log-count", unit)
 
@@ -128,8 +128,8 @@ def paper_table(runs: Sequence[Measured]) -> Table:
     return Table(title, head, tuple(rows), frozenset({0, 3}))
 
 
-def _own_row(m: Measured, point: AggregatePoint, found: AblationSeedMean) -> Row:
-    heads, layer = (among(s, found.cut) if found.cut else s for s in (point.heads, point.mean_layer))
+def _own_row(m: Measured, point: MeanPoint, found: AblationSeedMean) -> Row:
+    heads, layer = (over_some_seeds(s, found.cut) if found.cut else s for s in (point.heads, point.mean_layer))
     return (
         *_place(m, point),
         found.denominator,
@@ -163,5 +163,5 @@ def lens_table(runs: Sequence[Measured]) -> Table:
     return Table("The tuned lens by layer, nats", head, tuple(rows))
 
 
-def _place(m: Measured, point: AggregatePoint) -> tuple[str, str | None, str]:
+def _place(m: Measured, point: MeanPoint) -> tuple[str, str | None, str]:
     return m.run.name, count(point.step), f"{point.step / m.run.steps:.0%}"

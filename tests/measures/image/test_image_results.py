@@ -120,7 +120,7 @@ class ImageLadder(ImageBed):
         return text_prompt(Frame(frame.id, "w14 {env} " + frame.template), env, form.name, shown)
 
 
-def test_a_ladder_of_a_model_that_reads_pictures_has_their_rung():
+def test_a_ladder_of_a_model_that_reads_pictures_has_their_form():
     ladder = ImageLadder()
     result = evaluate(adapter_of("llava"), ladder, measures=("gain", "image"), **OPTIONS)
     assert [f.env_form for f in result.forms] == ["word", "image"]

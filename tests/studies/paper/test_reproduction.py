@@ -15,7 +15,7 @@ from groundbench.evaluation.trajectory import TrajectoryOptions
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.lens.options import LensOptions
-from groundbench.results.trajectory import Aggregate
+from groundbench.results.trajectory import MeanTrajectory
 from groundbench.studies.paper import find_runs, reproduce
 from groundbench.studies.paper import training_plan as plan
 from groundbench.studies.paper.training_plan import SIZES, Size, plan_parts, size_of, train_parts
@@ -60,7 +60,7 @@ def test_from_a_corpus_to_its_report_and_on_again(
     # two seeds of the Transformer, its null and the LSTM (whose own rate is 3e-3), and the LSTM at another rate: two
     # checkpoints each
     assert len(whole()) == 2 * (2 + 2 + 2 + 1)
-    mean = Aggregate.load(out / "measured" / "gpt2-mini")
+    mean = MeanTrajectory.load(out / "measured" / "gpt2-mini")
     assert (mean.seeds, mean.testbed.name, mean.testbed.n_nouns) == ((1, 2), "childes", 6)
     last = mean.last
     assert last.lens

@@ -18,8 +18,7 @@ from groundbench.registry import load_testbed
 from groundbench.tasks.corpora import ImportedCorpus, import_childes
 from groundbench.tasks.corpora.chunks import cut
 from groundbench.tasks.corpora.shuffle import exchange
-from groundbench.training.corpora import load_corpus
-from groundbench.training.corpus import Corpus
+from groundbench.training.corpus import Corpus, load_corpus
 
 
 @pytest.fixture(scope="module")

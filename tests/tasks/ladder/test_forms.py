@@ -105,7 +105,7 @@ def test_every_noun_stands_in_every_table_with_its_form_or_a_reason(bed: TextTes
         assert "the table has no entry for it" not in bed.excluded(form).values(), form.name
 
 
-def test_rungs_differ_in_the_slot_only(bed: TextTestbed) -> None:
+def test_forms_differ_in_the_slot_only(bed: TextTestbed) -> None:
     frames = bed.frames(bed.form("word"))
     for form in bed.forms:
         assert bed.frames(form) == frames

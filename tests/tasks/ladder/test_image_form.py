@@ -1,4 +1,4 @@
-"""The ladder's rung of images: it joins the written ones and changes none of them (protocol §13)."""
+"""The ladder's form of images: it joins the written ones and changes none of them (protocol §13)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_picture_stands_before_the_words_of_the_frame_and_nothing_else_differs
         assert picture.image.key != cat.segments[0].image.key
 
 
-def test_the_rung_has_the_nouns_that_are_drawn_and_says_why_others_are_not(ladder):
+def test_the_form_has_the_nouns_that_are_drawn_and_says_why_others_are_not(ladder):
     shown, left_out = ladder.nouns_of(IMAGE), ladder.excluded(IMAGE)
     assert len(shown) >= 60
     assert len(shown) + len(left_out) == 100
