@@ -39,7 +39,8 @@ class Lens:
         """Return [T] Jensen-Shannon divergence (nats): the entropy of the middle minus the middle of the entropies."""
         middle = (self.p + other.p) / 2
         entropy = -torch.linalg.vecdot(middle, middle.clamp_min(1e-38).log_())
-        return (entropy - (self.entropy + other.entropy) / 2).clamp_min(0.0)
+        found: Tensor = (entropy - (self.entropy + other.entropy) / 2).clamp_min(0.0)
+        return found
 
 
 class LensSums:
