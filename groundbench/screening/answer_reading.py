@@ -182,16 +182,16 @@ def read_answer(adapter: Adapter, given: GivenAnswer, wanted: Wanted | None = No
     mlp = heads and wanted.mlp and wanted.lens
     passed = run_answer(adapter, given.row, given.target, layers, trace=heads, mlp=mlp)
     out = passed.out
-    with torch.set_grad_enabled(heads and wanted.gradients):
+    found: dict[str, Any] = {}
+    with torch.set_grad_enabled(heads and wanted.gradients):  # also where the caller has switched graphs off
         states = out.hidden[info.n_layers][0, -n - 1 : -1]
         log_p = adapter.unembed(states, normed=False).float().log_softmax(-1)
-    _finite(log_p, given, info.name)
-    picked = -log_p[torch.arange(n), torch.tensor(given.target, device=log_p.device)]
-    found: dict[str, Any] = {}
-    if heads:
-        found |= _heads(passed, picked, given, wanted)
-        if passed.evidence is not None:
-            found["external"] = _external(passed, given, info.n_layers)
+        _finite(log_p, given, info.name)
+        picked = -log_p[torch.arange(n), torch.tensor(given.target, device=log_p.device)]
+        if heads:
+            found |= _heads(passed, picked, given, wanted)
+    if heads and passed.evidence is not None:
+        found["external"] = _external(passed, given, info.n_layers)
     log_p = log_p.detach()
     with torch.no_grad():
         if wanted.lens:
@@ -281,7 +281,8 @@ def _lens(adapter: Adapter, passed: AnswerPass, given: GivenAnswer, log_p: Tenso
         layers = range(first, min(first + step, info.n_layers + 1))
         before = [k for k in layers if k in parts]
         stacked = [rows(out.hidden[k]) for k in layers] + [rows(out.hidden[k]) - rows(added[k]) for k in before]
-        lenses = [Lens.of(z) for z in adapter.unembed(torch.cat(stacked), normed=False).float().split(n)]
+        unembedded = adapter.unembed(torch.cat(stacked), normed=False).float()
+        lenses = [Lens.of(z) for z in unembedded.unflatten(0, (-1, n)).unbind(0)]
         for layer, lens in zip(layers, lenses, strict=False):
             sums.add(layer, lens)
             if layer in middle:
