@@ -282,7 +282,7 @@ def _lens(adapter: Adapter, passed: AnswerPass, given: GivenAnswer, log_p: Tenso
         before = [k for k in layers if k in parts]
         stacked = [rows(out.hidden[k]) for k in layers] + [rows(out.hidden[k]) - rows(added[k]) for k in before]
         unembedded = adapter.unembed(torch.cat(stacked), normed=False).float()
-        lenses = [Lens.of(z) for z in unembedded.unflatten(0, (-1, n)).unbind(0)]
+        lenses = [Lens.of(z) for z in unembedded.view(len(stacked), n, -1).unbind(0)]
         for layer, lens in zip(layers, lenses, strict=False):
             sums.add(layer, lens)
             if layer in middle:
