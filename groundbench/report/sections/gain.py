@@ -55,7 +55,7 @@ def noun_section(gain: GainRecord) -> Section:
         return Section(
             "nouns",
             "Noun by noun",
-            missing="Per-noun gains were not recorded: groundbench run MODEL --measure gain --out DIR.",
+            missing="Not measured: groundbench run MODEL --measure gain.",
         )
     known = [n.gain for n in nouns if n.gain is not None]
     above = sum(g > 0 for g in known)
