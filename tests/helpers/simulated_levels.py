@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-VARIABLE = "GROUNDBENCH_SIMULATIONS"
+VARIABLE = "SIMULATED_LEVELS"
 Kind = Literal["covers", "rejects"]
 
 
