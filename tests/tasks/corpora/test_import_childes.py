@@ -327,7 +327,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_import_says_for_which_nouns_of_an_inventory_it_suffices(
     nouns: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "own.yaml").write_text("language: en\nnouns:\n  ball: [toys, a, balls]\n")
+    (tmp_path / "own.yaml").write_text("language: en\nnouns:\n  ball: [toys, a, balls]\n  dog: [animals, a, dogs]\n")
     folder = small_corpus(tmp_path / "in")
     asked = str(tmp_path / nouns) if nouns.endswith(".yaml") else nouns
     command = ["tasks", "import", "childes", str(folder), "--out", str(tmp_path / "out"), "--nouns", asked]
