@@ -241,7 +241,7 @@ class HFCausal:
         traces = tuple(hooked.traces) if hooked is not None and trace else ()
         return Forward(out.logits[:, -1].float(), states, traces)
 
-    def follow(
+    def continuation_logits(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
         """Return [B, paths, V] fp32 logits after each path; see `groundbench.adapters.multi_token`."""

@@ -45,12 +45,12 @@ class VisionLanguage(HFCausal):
         chat: bool = False,
         notes: tuple[str, ...] = (),
         training: dict[str, Any] | None = None,
-        pictures: ImageInputs | None = None,
+        image_inputs: ImageInputs | None = None,
     ) -> None:
         self.processor = processor
         self.family = family_of(model.config)
-        self.pictures = pictures or ImageInputs(processor, model.config, self.family, name)
-        self.features = Features(model, self.pictures)
+        self.image_inputs = image_inputs or ImageInputs(processor, model.config, self.family, name)
+        self.features = Features(model, self.image_inputs)
         self.placeholder = int(model.config.image_token_id)
         super().__init__(
             model,
@@ -73,7 +73,14 @@ class VisionLanguage(HFCausal):
 
     def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
         return ImagePromptEncoder(
-            self.processor, self.pictures, self.family, max_length(self.model), name, bos, chat, embeddings(self.model)
+            self.processor,
+            self.image_inputs,
+            self.family,
+            max_length(self.model),
+            name,
+            bos,
+            chat,
+            embeddings(self.model),
         )
 
     def _tried(self) -> dict[Capability, str]:
@@ -86,15 +93,20 @@ class VisionLanguage(HFCausal):
 
     def _of(self, model: PreTrainedModel, name: str) -> VisionLanguage:
         return VisionLanguage(
-            model, self.processor, name=name, bos=self.encoder.bos, chat=self.encoder.chat, pictures=self.pictures
+            model,
+            self.processor,
+            name=name,
+            bos=self.encoder.bos,
+            chat=self.encoder.chat,
+            image_inputs=self.image_inputs,
         )
 
-    def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
-        """Return the row with the donor's image features at these positions; see `Exchangeable`."""
+    def patch_images(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
+        """Return the row with the donor's image features at these positions; see `ImagePatchable`."""
         places = [i for i, token in enumerate(row.ids) if token == self.placeholder]
         images, first, chosen = [], 0, set(positions)
         for key, other in zip(row.images, donor.images, strict=True):
-            last = first + self.pictures.layout_of(key).tokens
+            last = first + self.image_inputs.layout_of(key).tokens
             taken = tuple(i for i, place in enumerate(places[first:last]) if place in chosen)
             images.append(self.features.exchange(key, other, taken) if taken else key)
             first = last
@@ -103,7 +115,7 @@ class VisionLanguage(HFCausal):
     def _inputs(self, rows: Sequence[Encoded]) -> dict[str, Any]:
         inputs = super()._inputs(rows)
         if rope.is_needed(self.model):
-            positions, _ = rope.positions(self.model, rows, self.placeholder, self.pictures, self.device)
+            positions, _ = rope.positions(self.model, rows, self.placeholder, self.image_inputs, self.device)
             inputs["position_ids"] = positions[:, :, rows[0].start :]
         features = [self._new_features(row) for row in rows if row.images]
         shown = [f for f in features if len(f)]
@@ -124,7 +136,7 @@ class VisionLanguage(HFCausal):
     def _runner(self, rows: Sequence[Encoded]) -> following.Run:
         if not rope.is_needed(self.model):
             return self._run
-        _, shift = rope.positions(self.model, rows, self.placeholder, self.pictures, self.device)
+        _, shift = rope.positions(self.model, rows, self.placeholder, self.image_inputs, self.device)
 
         def run(ids: Tensor, cache: Any | None, position_ids: Tensor | None = None, **more: Any) -> Tensor:
             shifts = shift.repeat_interleave(len(ids) // len(shift), dim=0)

@@ -118,13 +118,15 @@ class ImageInputs:
 class Features:
     """Features of images from tower and projector: [tokens, d] each, the last ones used are kept."""
 
-    def __init__(self, model: PreTrainedModel, pictures: ImageInputs, most_bytes: int = FEATURE_BYTES) -> None:
+    def __init__(self, model: PreTrainedModel, image_inputs: ImageInputs, most_bytes: int = FEATURE_BYTES) -> None:
         self._tower = getattr(model, "model", model)
         if not hasattr(self._tower, "get_image_features"):
-            raise UnsupportedModelError(f"{pictures.name}: a {model.config.model_type} model gives no image features")
+            raise UnsupportedModelError(
+                f"{image_inputs.name}: a {model.config.model_type} model gives no image features"
+            )
         self._accepts = set(inspect.signature(self._tower.get_image_features).parameters)
         self._device = input_device(model)
-        self._pictures = pictures
+        self._image_inputs = image_inputs
         self._most = most_bytes
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
         self._exchanges: dict[str, tuple[str, str, tuple[int, ...]]] = {}
@@ -139,11 +141,11 @@ class Features:
         """
         found = self._kept.pop(key, None)
         if found is None:
-            found = self._mixed(key) if key in self._exchanges else self._compute(self._pictures.inputs(key))
-            wanted = self._pictures.layout_of(key).tokens
+            found = self._mixed(key) if key in self._exchanges else self._compute(self._image_inputs.inputs(key))
+            wanted = self._image_inputs.layout_of(key).tokens
             if len(found) != wanted:
                 raise BadInputError(
-                    f"{self._pictures.name}: its processor gives the image {key} {wanted} tokens, but the model "
+                    f"{self._image_inputs.name}: its processor gives the image {key} {wanted} tokens, but the model "
                     f"{len(found)} features; model and processor do not fit"
                 )
         self._kept[key] = found
@@ -156,7 +158,7 @@ class Features:
         """Return the key of an image with some tokens' features (from 0) taken from another of its layout."""
         made = f"{key} with {hashlib.sha256(repr(tokens).encode()).hexdigest()[:16]} of {donor}"
         self._exchanges[made] = key, donor, tokens
-        self._pictures.same_layout(made, key)
+        self._image_inputs.same_layout(made, key)
         return made
 
     def _mixed(self, key: str) -> Tensor:

@@ -412,7 +412,7 @@ class Adapter(Protocol):
         """
         ...
 
-    def follow(
+    def continuation_logits(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
         """Return [B, paths, V] fp32 logits after each path of tokens that continues each row.
@@ -492,10 +492,10 @@ class Readable(Protocol):
 
 
 @runtime_checkable
-class Exchangeable(Adapter, Protocol):
+class ImagePatchable(Adapter, Protocol):
     """An adapter of images that can give a row some of another row's patches: as the language model receives them."""
 
-    def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
+    def patch_images(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
         """Return the row with the donor's patches at these positions; both rows' patches have the same places."""
         ...
 

@@ -90,8 +90,8 @@ def trajectory(
     costly = {c.step for c in subsample(later, options.costly_points)}
     trained = Trained(chosen[-1].training, options.corpus, options.at_least)
     run = _Run(_testbed(testbed, chosen[-1], trained, options), trained, Path(out), options, force)
-    pictured = any(f.modality == "image" for f in run.bed.forms)
-    possible = [m for m in options.measures if pictured or m != "image"]
+    has_images = any(f.modality == "image" for f in run.bed.forms)
+    possible = [m for m in options.measures if has_images or m != "image"]
     points = []
     with Progress(f"{name or Path(checkpoints).name}: checkpoints", len(chosen)) as bar:
         for checkpoint in chosen:

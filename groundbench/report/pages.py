@@ -175,8 +175,8 @@ def run_sections(result: Result, gallery: images.Gallery | None = None) -> list[
         lens.lens_section(result.lens),
         lens.cooccurrence_section(result.cooccurrence),
     ]
-    pictured = images.image_sections(_images(result), gallery)
-    return [*sections, *pictured, about.failures_section(result)]
+    seen = images.image_sections(_images(result), gallery)
+    return [*sections, *seen, about.failures_section(result)]
 
 
 def _images(result: Result) -> list[ImageRecord]:

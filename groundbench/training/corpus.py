@@ -74,7 +74,7 @@ class ImageCorpus(Protocol):
         """Count images there are to train on."""
         ...
 
-    def picture(self, i: int) -> ImageSource:
+    def image(self, i: int) -> ImageSource:
         """Return the image of dialogue i."""
         ...
 

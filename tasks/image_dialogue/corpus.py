@@ -38,7 +38,7 @@ class ImageDialogues:
 
     def __init__(self, pictures: int = 3000, seed: int = 1, shuffle_env: bool = False) -> None:
         if pictures < 2:
-            raise BadInputError(f"image-dialogue: expected at least 2 pictures, found {pictures}")
+            raise BadInputError(f"image-dialogue: expected at least 2 images, found {pictures}")
         self.pictures, self.seed, self.shuffle_env = pictures, seed, shuffle_env
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ class ImageDialogues:
         """Return the scene that dialogue i is about."""
         return random_scene(self._random(i))
 
-    def picture(self, i: int) -> SceneImage:
+    def image(self, i: int) -> SceneImage:
         """Return the image that is shown with dialogue i: of its scene, unless `shuffle_env`."""
         if not self.shuffle_env:
             return self.scene(i).image()

@@ -193,5 +193,5 @@ def _box(values: list[Any], size: tuple[int, int], name: str, place: str) -> Box
     x0, y0 = max(0.0, x / size[0]), max(0.0, y / size[1])
     x1, y1 = min(1.0, (x + width) / size[0]), min(1.0, (y + height) / size[1])
     if not (x0 < x1 and y0 < y1):
-        raise wrong(name, place, f"{values!r} has no area inside the picture of {size[0]} x {size[1]} pixels")
+        raise wrong(name, place, f"{values!r} has no area inside the image of {size[0]} x {size[1]} pixels")
     return x0, y0, x1, y1

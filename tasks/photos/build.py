@@ -166,7 +166,7 @@ class _Build:
                 continue
             name = store.find(picture.file, picture.id)
             if name is None:
-                told = Fault(f"{self.images}/{picture.file}", None, "no such picture, though it is annotated")
+                told = Fault(f"{self.images}/{picture.file}", None, "no such image, though it is annotated")
                 self.faults.append(told)
             else:
                 there[picture.id] = replace(picture, file=name)
@@ -296,5 +296,5 @@ def _told_as_stored(told: tuple[int, int], stored: tuple[int, int], upright: tup
     if fits(stored) or fits(upright):
         return fits(stored)
     raise fault(
-        name, None, f"is {stored[0]} x {stored[1]} pixels, its annotation says {told[0]} x {told[1]}: another picture"
+        name, None, f"is {stored[0]} x {stored[1]} pixels, its annotation says {told[0]} x {told[1]}: another image"
     )

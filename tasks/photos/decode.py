@@ -38,7 +38,7 @@ def decode(data: bytes, name: str) -> Decoded:
         FaultError: names the file: empty, no image, truncated, damaged, or too big.
     """
     if not data:
-        raise fault(name, None, "is empty, expected a picture")
+        raise fault(name, None, "is empty, expected an image")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pillow warns of sizes that the limit below allows, and of odd metadata
@@ -51,9 +51,9 @@ def decode(data: bytes, name: str) -> Decoded:
             upright = ImageOps.exif_transpose(image)
             return Decoded(_rgb(upright), stored, orientation if orientation in range(1, 9) else 1)
     except UnidentifiedImageError:
-        raise fault(name, None, f"is no picture: it begins with {data[:8]!r}") from None
+        raise fault(name, None, f"is no image: it begins with {data[:8]!r}") from None
     except _BROKEN as error:
-        raise fault(name, None, f"is a damaged picture: {error}") from None
+        raise fault(name, None, f"is a damaged image: {error}") from None
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -106,7 +106,7 @@ class ImageFiles:
             if number := _NUMBER.search(end.name):
                 self._by_number.setdefault(int(number[1]), []).append(name)
         if not self._names:
-            raise BadInputError(f"{path}: holds no picture; expected {', '.join(SUFFIXES)}")
+            raise BadInputError(f"{path}: holds no image; expected {', '.join(SUFFIXES)}")
 
     def find(self, name: str, number: int) -> str | None:
         """Find the file of that name, else of its last part, else of that number (COCO_train2014_…9.jpg).
@@ -136,7 +136,7 @@ class ImageFiles:
         """
         where = f"{self.path}/{name}"
         if name not in self._names:
-            raise fault(where, None, "no such picture")
+            raise fault(where, None, "no such image")
         try:
             if (size := self.store.size(name)) > FILE_BYTES:
                 raise fault(where, None, f"claims {size:,} bytes, expected at most {FILE_BYTES:,}")
@@ -163,11 +163,11 @@ def _open(path: Path) -> Store:
     if path.is_dir():
         return _Folder(path)
     if not path.exists():
-        raise BadInputError(f"{path}: no such file or folder; expected a folder, .zip or .tar of pictures")
+        raise BadInputError(f"{path}: no such file or folder; expected a folder, .zip or .tar of images")
     try:
         if zipfile.is_zipfile(path):
             return _Zip(path)
         return _Tar(path)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         said = "unpack it first" if path.suffix.lower() in (".gz", ".xz", ".bz2", ".tgz", ".txz") else str(error)
-        raise BadInputError(f"{path}: expected a folder, a .zip or an uncompressed .tar of pictures: {said}") from None
+        raise BadInputError(f"{path}: expected a folder, a .zip or an uncompressed .tar of images: {said}") from None

@@ -102,8 +102,8 @@ class PatchReader(HFCausal):
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
         return [(self._id(word),) for word in words]
 
-    def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
-        """See groundbench.api.adapter.Exchangeable."""
+    def patch_images(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
+        """See groundbench.api.adapter.ImagePatchable."""
         ids = tuple(donor.ids[i] if i in set(positions) else token for i, token in enumerate(row.ids))
         return replace(row, ids=ids, images=((row.images[0], donor.images[0], tuple(positions)),))
 

@@ -46,7 +46,7 @@ class ToyImages:
     def __len__(self) -> int:
         return self.n
 
-    def picture(self, i: int) -> Plain:
+    def image(self, i: int) -> Plain:
         return Plain(COLORS[(i // 5 if self.blind else i) % 4], i % 7)
 
     def caption(self, i: int) -> str:

@@ -170,7 +170,7 @@ EVERYTHING = Policy(
 
 def unreadable(question: Question) -> Question:
     """The same question with a candidate that the fake models' tokenizer cannot read."""
-    return replace(question, answers=("Yes", "no"))
+    return replace(question, choices=("Yes", "no"))
 
 
 @pytest.mark.parametrize(("lost", "passes"), [(0, True), (6, True), (7, False), (113, False)])
@@ -197,7 +197,7 @@ def test_too_many_questions_that_cannot_be_asked_fail_every_rate(lost: int, pass
 
 def test_a_kind_that_cannot_be_asked_fails_though_it_is_a_small_part_of_all() -> None:
     """20 of 120 questions contradict the usual; 3 of those are lost, which is 2.5 % of all and 15 % of them."""
-    asked = [replace(q, kind="odd", usual=1 - q.truth) if i % 6 == 0 else q for i, q in enumerate(QUESTIONS)]
+    asked = [replace(q, kind="odd", prior_answer=1 - q.target) if i % 6 == 0 else q for i, q in enumerate(QUESTIONS)]
     policy = EVERYTHING.model_copy(update={"max_risk_by_kind": {"odd": 1.0, "absent": 1.0}})
     some = [unreadable(q) if i in (0, 6, 12) else q for i, q in enumerate(asked)]
     found = checks(screen(unsure(), some, ScreenOptions(policy=policy, signals=BEHAVIOUR)))
@@ -361,18 +361,18 @@ def test_candidates_of_several_tokens_are_scored_alike_in_any_company() -> None:
 
     model = tiny_gpt2()
     asked = [
-        replace(q, answers=("elephant", "ball") if i % 2 else ("blanket", "elephant", "cat"), truth=i % 2)
+        replace(q, choices=("elephant", "ball") if i % 2 else ("blanket", "elephant", "cat"), target=i % 2)
         for i, q in enumerate(QUESTIONS[:12])
     ]
     together = ask(model, read_questions(model, asked))
     for i, question in enumerate(asked):
         alone = ask(model, read_questions(model, [question]))
-        n = len(question.answers)
+        n = len(question.choices)
         assert np.allclose(together.shown[i, :n], alone.shown[0], atol=1e-4)
         assert np.isnan(together.shown[i, n:]).all()
         k = len(question.mismatched)
         assert np.allclose(together.mismatched[i, :k, :n], alone.mismatched[0], atol=1e-4)
-        (row,), targets = model.encode([question.prompt]), model.encode_targets(question.answers, question.prompt)
+        (row,), targets = model.encode([question.prompt]), model.encode_targets(question.choices, question.prompt)
         for own, target in zip(together.shown[i], targets, strict=False):
             total, ids = 0.0, row.ids
             for token in target:

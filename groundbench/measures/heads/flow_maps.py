@@ -48,7 +48,7 @@ class FlowMaps:
     surprisal: float
     layers: tuple[int, ...]
     flow: Floats32
-    pictured: bool = False
+    has_images: bool = False
     """Whether the prompt holds an image."""
 
     @property
@@ -123,7 +123,7 @@ def measure_flow(
         surprisal=surprisal,
         layers=tuple(layer for layer, _ in matrices),
         flow=np.stack([_summed(m.float().cpu().numpy(), starts) for _, m in matrices]),
-        pictured=bool(row.grids),
+        has_images=bool(row.grids),
     )
 
 

@@ -93,9 +93,9 @@ def keep_image_examples(
     return tuple(kept)
 
 
-def rule_for(pictures: Sequence[ImageExample]) -> str:
+def rule_for(examples: Sequence[ImageExample]) -> str:
     """Say by which rule they were chosen."""
-    return RULE.format(n=len(pictures))
+    return RULE.format(n=len(examples))
 
 
 def _shown(prompt: Prompt) -> ImageSegment:

@@ -10,7 +10,7 @@ from groundbench.plots.style import COLOURS
 from groundbench.report.elements import Figure
 from groundbench.report.sections import seeds
 from groundbench.results.trajectory import MeanTrajectory
-from groundbench.studies.paper import image_page as picture_page
+from groundbench.studies.paper import image_page
 from groundbench.studies.paper.measure import Measured
 from groundbench.util.atomic_files import write_text
 
@@ -61,7 +61,7 @@ def write_figures(runs: Sequence[Measured], folder: Path) -> dict[str, list[Draw
 def write_image_figures(runs: Sequence[Measured], folder: Path) -> list[Drawn]:
     """Write the plots of models that see images, apart from the others'. Returns them in order."""
     written: dict[str, list[Drawn]] = {}
-    _write(folder, "", "pictures", picture_page.figures(runs), written)
+    _write(folder, "", "pictures", image_page.figures(runs), written)
     return written.get("", [])
 
 

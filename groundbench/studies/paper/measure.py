@@ -61,7 +61,7 @@ def options_for(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     A run of images has a testbed of its own, and no corpus whose nouns are counted.
     """
     if run.kind == "vlm":
-        return _of_pictures(run, options)
+        return _of_images(run, options)
     if run.shuffled:
         return replace(options, measures=("gain", "heads"), points=min(NULL_POINTS, options.points or NULL_POINTS))
     if run.kind == "lstm":
@@ -69,7 +69,7 @@ def options_for(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     return options
 
 
-def _of_pictures(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
+def _of_images(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     """Return options for a model of images. One pass gives the surprisal of every noun of one token, as all are here:
     such a model is compared with all mismatches. Where heads read in the image is measured of the null too."""
     options = replace(options, corpus=None, at_least=None)

@@ -15,7 +15,7 @@ def convert(row: Row, place: Place) -> Iterable[Row]:
     for q in (0, 1):
         answers = [str(row[f"Image_{i}_Question_{q}"]).strip() for i in (0, 1)]
         if answers[0].casefold() == answers[1].casefold():
-            raise FaultyError(f"question {q} has the answer {answers[0]!r} for both pictures, expected different ones")
+            raise FaultyError(f"question {q} has the answer {answers[0]!r} for both images, expected different ones")
         candidates = ["Yes", "No"] if {a.casefold() for a in answers} == {"yes", "no"} else ["A", "B"]
         for i in (0, 1):
             yield {
