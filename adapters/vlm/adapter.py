@@ -18,7 +18,7 @@ from groundbench.adapters.vlm import bidirectional as ahead
 from groundbench.adapters.vlm import capability_checks as checking
 from groundbench.adapters.vlm import mrope as rope
 from groundbench.adapters.vlm.families import family_of
-from groundbench.adapters.vlm.image_features import Features, ImageInputs
+from groundbench.adapters.vlm.image_features import Features, ImageInputs, Patched
 from groundbench.adapters.vlm.tokenization import ImagePromptEncoder
 from groundbench.api.adapter import Capability, Encoded
 
@@ -108,7 +108,7 @@ class VisionLanguage(HFCausal):
         for key, other in zip(row.images, donor.images, strict=True):
             last = first + self.image_inputs.layout_of(key).tokens
             taken = tuple(i for i, place in enumerate(places[first:last]) if place in chosen)
-            images.append(self.features.exchange(key, other, taken) if taken else key)
+            images.append(Patched(key, other, taken) if taken else key)
             first = last
         return replace(row, images=tuple(images))
 

@@ -33,7 +33,7 @@ def positions(
         placeholder: the token that stands for a patch.
     """
     ids = torch.tensor([row.ids for row in rows], device=device)
-    grids = [image_inputs.layout_of(key).grid for row in rows for key in row.images]
+    grids = [image_inputs.layout_of(key).grid_thw for row in rows for key in row.images]
     found: tuple[Tensor, Tensor] = model.model.get_rope_index(
         ids,
         mm_token_type_ids=(ids == placeholder).int(),

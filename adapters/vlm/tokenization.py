@@ -9,9 +9,9 @@ from typing import Any
 
 from groundbench.adapters.chat_template import chat_opening, date_told
 from groundbench.adapters.tokenization import BosPolicy, NotApartError, Offsets, PromptEncoder, Rendered, joined
-from groundbench.adapters.vlm.families import Family, Tile
+from groundbench.adapters.vlm.families import Family
 from groundbench.adapters.vlm.image_features import ImageInputs, Layout
-from groundbench.api.adapter import Encoded, Grid
+from groundbench.api.adapter import Encoded, ImageGrid
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import ImageSegment, Prompt
 
@@ -137,7 +137,7 @@ class ImagePromptEncoder(PromptEncoder):
             return row
         layouts = [self.image_inputs.layout(s.image, prompt.where) for s in images]
         placed = self._placed(prompt, row, layouts)
-        found = [_grid(tile, at, k) for k, at in enumerate(placed) for tile in layouts[k].tiles or ()]
+        found = [_grid(grid, at, k) for k, at in enumerate(placed) for grid in layouts[k].grids or ()]
         grids = tuple(g for g in found if g is not None)
         shown_at = [self._env(prompt, s, at, grids, k) for k, (s, at) in enumerate(zip(images, placed, strict=True))]
         return replace(
@@ -183,7 +183,7 @@ class ImagePromptEncoder(PromptEncoder):
         return tuple(spans)
 
     def _env(
-        self, prompt: Prompt, segment: ImageSegment, placed: list[int], grids: tuple[Grid, ...], image: int
+        self, prompt: Prompt, segment: ImageSegment, placed: list[int], grids: tuple[ImageGrid, ...], image: int
     ) -> tuple[tuple[int, int], ...]:
         """Return the ENV form of an image: the patches that its box touches, or all."""
         if segment.box is None:
@@ -214,11 +214,14 @@ def runs(positions: list[int]) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
-def _grid(tile: Tile, placed: Sequence[int], image: int) -> Grid | None:
-    """A tile among a row's tokens; other tokens may end each of its rows. None where its patches lie otherwise."""
-    firsts = [tile.offset + row * tile.pitch for row in range(tile.rows)]
+def _grid(grid: ImageGrid, placed: Sequence[int], image: int) -> ImageGrid | None:
+    """Return an image's grid among a row's tokens; None where its patches lie otherwise.
+
+    Other tokens may end each of its rows. `placed`: the positions of the image's own tokens in the row.
+    """
+    firsts = [grid.start + row * grid.pitch for row in range(grid.rows)]
     begins = [placed[first] for first in firsts]
-    pitch = begins[1] - begins[0] if tile.rows > 1 else tile.columns
-    unbroken = all(placed[f + tile.columns - 1] == placed[f] + tile.columns - 1 for f in firsts)
+    pitch = begins[1] - begins[0] if grid.rows > 1 else grid.columns
+    unbroken = all(placed[f + grid.columns - 1] == placed[f] + grid.columns - 1 for f in firsts)
     even = all(b == begins[0] + row * pitch for row, b in enumerate(begins))
-    return Grid(begins[0], tile.rows, tile.columns, pitch, tile.region, image) if unbroken and even else None
+    return replace(grid, start=begins[0], pitch=pitch, image=image) if unbroken and even else None

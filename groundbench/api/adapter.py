@@ -133,11 +133,11 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
-class Grid:
+class ImageGrid:
     """The places of an image's patches among a row's tokens, row by row, and the part of the image they cover.
 
     Attributes:
-        start: the position of the first patch.
+        start: the position of the first patch, in the row or among the image's own tokens.
         rows, columns: patches (or pooled patches) down and across.
         pitch: tokens from the first patch of one row to that of the next; some families end a row with a token.
         region: what the whole grid covers, in fractions of the image: a crop covers less, padding reaches beyond.
@@ -194,7 +194,7 @@ class Encoded:
     boxes: tuple[Box | None, ...] = ()
     start: int = 0
     image_spans: tuple[tuple[int, int], ...] = ()
-    grids: tuple[Grid, ...] = ()
+    grids: tuple[ImageGrid, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

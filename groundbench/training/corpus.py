@@ -59,7 +59,7 @@ class Corpus(Protocol):
 
 @runtime_checkable
 class ImageCorpus(Protocol):
-    """ImageInput, each with a dialogue about it (protocol §2.3); number i below `len` is trained on."""
+    """Images, each with a dialogue about it (protocol §2.3); number i below `len` is trained on."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""ImageInput of one colour and what is said of them, an encoder and a language model: small enough for tests."""
+"""Images of one colour and what is said of them, an encoder and a language model: small enough for tests."""
 
 from __future__ import annotations
 

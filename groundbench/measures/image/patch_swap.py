@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.adapter import Adapter, Encoded, Grid, ImagePatchable
+from groundbench.api.adapter import Adapter, Encoded, ImageGrid, ImagePatchable
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.contexts import Contexts, matched, of_prompts
 from groundbench.engine.run_directory import RunStore
@@ -55,7 +55,7 @@ class Region:
             box |= {p for g in row.grids for a, b in self._around(g, row) for p in range(a, b)}
         return sorted(box)
 
-    def _around(self, grid: Grid, row: Encoded) -> tuple[tuple[int, int], ...]:
+    def _around(self, grid: ImageGrid, row: Encoded) -> tuple[tuple[int, int], ...]:
         box = row.boxes[grid.image]
         if box is None:
             return ()

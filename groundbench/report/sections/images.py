@@ -206,7 +206,7 @@ def _tables(records: Sequence[ImageRecord]) -> list[Table]:
         )
         for r in records
     )
-    return [Table("ImageExamples as the model reads them", ("Form", "Patches", "Grid", "In the box"), rows)]
+    return [Table("Images as the model reads them", ("Form", "Patches", "Grid", "In the box"), rows)]
 
 
 def _notes(records: Sequence[ImageRecord]) -> list[str]:
