@@ -9,7 +9,7 @@ import pytest
 from helpers.toy_training import weights
 
 from groundbench.cli import main
-from groundbench.training import compiled, load_corpus, train
+from groundbench.training import kernels, load_corpus, train
 
 PRESET = """
 mine:
@@ -56,7 +56,7 @@ def test_the_command_is_the_function(
 
 
 def test_compile_is_a_value_of_the_preset(mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(compiled.OPTIONS, "backend", "eager")  # no machine code: that takes long
+    monkeypatch.setitem(kernels.COMPILE_OPTIONS, "backend", "eager")  # no machine code: that takes long
     assert main(["train", str(mine), "--out", str(tmp_path / "a"), "--compile", "--device", "cpu"]) == 0
     assert json.loads((tmp_path / "a/run.json").read_text())["preset"]["compile"] is True
     assert (tmp_path / "a/seed-42/step-000003/model.safetensors").exists()
