@@ -92,7 +92,7 @@ def test_what_is_transparent_is_white() -> None:
         (b"", "is empty"),
         (b"<html>404 not found</html>", "is no image"),
         (saved(corner(), "JPEG")[:400], "damaged image"),
-        (saved(corner(), "PNG")[:60], "picture"),
+        (saved(corner(), "PNG")[:60], "image"),
     ],
 )
 def test_broken_files_are_named(data: bytes, said: str) -> None:
