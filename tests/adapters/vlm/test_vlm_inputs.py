@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from groundbench.adapters.huggingface import open_causal
-from groundbench.adapters.vlm import adapter as vlm_model
 from groundbench.adapters.vlm import families
+from groundbench.adapters.vlm import model_inputs as vlm_model
 from groundbench.adapters.vlm.adapter import VisionLanguage
 from groundbench.adapters.vlm.loading import open_vlm
 from groundbench.api.adapter import ImageGrid
