@@ -21,7 +21,8 @@ from groundbench.adapters.kv_cache import CachedPrefix
 from groundbench.adapters.model_structure import input_device, logits_of
 from groundbench.api.adapter import Capability, Encoded, Forward
 from groundbench.api.errors import BadInputError, GroundbenchError, UnsupportedModelError
-from groundbench.util.users_code import first_line, is_scarcity
+from groundbench.util.scarcity import is_scarcity
+from groundbench.util.users_code import first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

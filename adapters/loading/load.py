@@ -27,6 +27,7 @@ from groundbench.adapters.loading.quantization import Quantize
 from groundbench.adapters.loading.source import Source, temporary_folder
 from groundbench.adapters.model_structure import accepting_options
 from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.util.scarcity import is_out_of_memory
 from groundbench.util.users_code import first_line
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -215,7 +216,7 @@ def _moved(model: PreTrainedModel, source: Source, options: LoadOptions) -> PreT
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
-        if "out of memory" in str(error).lower():
+        if is_out_of_memory(error):
             raise
         raise BadInputError(f"{source.name}: cannot be put on the device {device!r}: {first_line(error)}") from error
 

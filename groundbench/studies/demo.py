@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import yaml
@@ -27,7 +25,7 @@ from groundbench.results.trajectory import Trajectory
 from groundbench.training import train
 from groundbench.util.atomic_files import write_text
 from groundbench.util.progress import Progress
-from groundbench.util.workers import begin_worker
+from groundbench.util.workers import worker_pool
 
 TESTBED = "childworld"
 PAGE = "report.html"
@@ -142,7 +140,8 @@ def write_site(folder: Path, runs: Sequence[Run]) -> None:
 
 def carry_out(runs: Sequence[Run], jobs: int) -> None:
     """Run everything in `jobs` processes of one thread each; the first failure is raised once all have ended."""
-    with ProcessPoolExecutor(min(jobs, len(runs)), get_context("spawn"), begin_worker, (os.getpid(), 1)) as pool:
+    broken = "a process ended abruptly (out of memory?); the same command goes on"
+    with worker_pool(min(jobs, len(runs)), broken=broken) as pool:
         futures = [pool.submit(do, run) for run in runs]
         with Progress("", len(runs)) as bar:
             waiting = set(futures)
@@ -150,11 +149,8 @@ def carry_out(runs: Sequence[Run], jobs: int) -> None:
                 ended, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
                 bar.advance(len(ended))
                 bar.describe("; ".join(_told(run) for run, f in zip(runs, futures, strict=True) if f.running()))
-    try:
         for future in futures:
             future.result()
-    except BrokenProcessPool as error:
-        raise GroundbenchError("a process ended abruptly (out of memory?); the same command goes on") from error
 
 
 def _told(run: Run) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import Field, JsonValue, PositiveInt, ValidationError, ValidationI
 
 from groundbench.api.errors import BadInputError
 from groundbench.results.base import Record, first_fault
+from groundbench.util.suggestions import did_you_mean
 
 OURS = Path(__file__).with_name("presets.yaml")
 
@@ -170,10 +170,9 @@ def load_preset(preset: str | Path | Preset) -> Preset:
             raise BadInputError(f"{preset}: holds {len(found)} presets ({', '.join(found)}); expected one")
         return next(iter(found.values()))
     if str(preset) not in _ours():
-        near = difflib.get_close_matches(str(preset), _ours(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise BadInputError(
-            f"unknown preset {str(preset)!r}: expected one of {', '.join(preset_names())} or a YAML file{hint}"
+            f"unknown preset {str(preset)!r}: expected one of {', '.join(preset_names())} or a YAML file"
+            f"{did_you_mean(str(preset), _ours())}"
         )
     return _ours()[str(preset)]
 

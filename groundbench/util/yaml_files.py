@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from groundbench.api.errors import BadInputError
+from groundbench.util.suggestions import did_you_mean
 
 _STRING, _BOOL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -62,8 +62,7 @@ class Marked:
         unknown = [key for key in found if key not in allowed]
         lacking = [key for key in required if key not in found]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], lacking or allowed, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(unknown[0], lacking or allowed)
             names = ", ".join(repr(key) for key in unknown)
             keys = f"an unknown key {names}" if len(unknown) == 1 else f"unknown keys {names}"
             lacks = f", and lacks {', '.join(map(repr, lacking))}" if lacking else ""
