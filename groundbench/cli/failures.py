@@ -47,6 +47,6 @@ def _of_pydantic(error: BaseException) -> Explanation | None:
     pydantic: Any = sys.modules.get("pydantic")
     if pydantic is None or not isinstance(error, pydantic.ValidationError):
         return None
-    from groundbench.results.base import first_fault
+    from groundbench.util.validation import first_fault
 
     return Explanation(f"{error.title}: {first_fault(error)}", FAULT)
