@@ -48,6 +48,8 @@ class BoardFile(BaseModel):
     """Folders of the board's own entries, marked on the site."""
     nulls: tuple[str, ...] = ()
     """Folders of null controls, e.g. a model trained on shuffled scenes: shown, and marked as such."""
+    references: tuple[str, ...] = ()
+    """Folders of models to read the others against, e.g. one that only copies: shown, never ranked."""
     submitter: str = ""
     """The submitter whose name only these may bear."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +16,11 @@ from hypothesis import HealthCheck, settings
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# No test writes into a developer's cache; a folder of one's own (GROUNDBENCH_TEST_CACHE) keeps real models converted.
+own_cache = os.environ.get("GROUNDBENCH_TEST_CACHE")
+os.environ["GROUNDBENCH_CACHE"] = own_cache or tempfile.mkdtemp(prefix="groundbench-cache-")
+if own_cache is None:
+    atexit.register(shutil.rmtree, os.environ["GROUNDBENCH_CACHE"], ignore_errors=True)
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # in a worker only: workers inherit what their parent sets
     workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
@@ -56,7 +64,7 @@ def shared_data() -> Path:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option of the command line is also a variable; a developer's own must not reach the tests."""
     for name in os.environ:
-        if name.startswith("GROUNDBENCH_") and name != "GROUNDBENCH_DATA":
+        if name.startswith("GROUNDBENCH_") and name not in ("GROUNDBENCH_DATA", "GROUNDBENCH_CACHE"):
             monkeypatch.delenv(name)
 
 

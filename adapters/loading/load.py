@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,13 +20,15 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from groundbench.adapters.loading import hub, native_mamba, quantization, users_files
+from groundbench.adapters.loading import gguf_cache, hub, native_mamba, quantization, users_files
 from groundbench.adapters.loading.missing_weights import require_whole
 from groundbench.adapters.loading.peft_adapters import apply_adapter
 from groundbench.adapters.loading.quantization import Quantize
 from groundbench.adapters.loading.source import Source, temporary_folder
 from groundbench.adapters.model_structure import accepting_options
 from groundbench.api.errors import BadInputError, UnsupportedModelError
+from groundbench.util.cache_folder import cache_folder
+from groundbench.util.notices import tell_once
 from groundbench.util.scarcity import is_out_of_memory
 from groundbench.util.users_code import first_line
 
@@ -89,8 +91,10 @@ class Loaded(NamedTuple):
 @users_files.opens("config.json")
 def load_config(source: Source, trust_remote_code: bool) -> Any:
     """Return the model's config; local files first, the network only where they are missing and it is not forbidden."""
-    if source.gguf is not None:
+    if source.packed:
         return from_pretrained(AutoConfig, source, gguf_file=source.gguf)
+    if source.plain is not None:
+        return from_pretrained(AutoConfig, source, source.plain)
     if trust_remote_code:
         hub.fetch_code(source.folder)
     if native_mamba.is_native(source.folder):
@@ -106,8 +110,12 @@ def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokeniz
             f"{source.name}: mamba-ssm writes no tokenizer; put the files of the one it was trained with beside its "
             "config.json (for state-spaces' models that of EleutherAI/gpt-neox-20b)"
         )
-    more = {"gguf_file": source.gguf} if source.gguf else {"trust_remote_code": trust_remote_code}
-    tokenizer = from_pretrained(AutoTokenizer, source, source.texts, **more)
+    more = (
+        {"gguf_file": source.gguf}
+        if source.packed and source.texts is None
+        else {"trust_remote_code": trust_remote_code}
+    )
+    tokenizer = from_pretrained(AutoTokenizer, source, source.texts or source.plain, **more)
     if not getattr(tokenizer, "is_fast", False):
         raise BadInputError(
             f"{source.name}: its tokenizer ({type(tokenizer).__name__}) gives no character offsets, which are needed "
@@ -141,17 +149,10 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
         UnsupportedModelError: the architecture is of no such kind.
         BadInputError: the weights cannot be loaded as asked, or some that the model needs are not in its files.
     """
-    if getattr(config, "is_encoder_decoder", False):
-        raise UnsupportedModelError(
-            f"{source.name}: a {config.model_type} model is an encoder-decoder; expected a {kind}"
-        )
-    if type(config) not in auto._model_mapping and not hasattr(config, "auto_map"):
-        raise UnsupportedModelError(f"{source.name}: transformers has no {kind} of type {config.model_type!r}")
-    quantization.require_known(config, source.name)
-    without_rescaling(config)
+    require_kind(source, config, auto, kind)
     fetch_weights(source)
     more: dict[str, Any] = {"dtype": options.resolved_dtype()}
-    if source.gguf is not None:
+    if source.packed:
         more |= {"gguf_file": source.gguf, "quantization_config": GgufConfig(dequantize=True)}
     else:
         more |= {"trust_remote_code": options.trust_remote_code}
@@ -172,6 +173,49 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
     return Loaded(accepting_options(model.eval()), loaded.notes)
 
 
+def require_kind(source: Source, config: Any, auto: Any, kind: str) -> None:
+    """Raise UnsupportedModelError where transformers has no such model; prepares the config for loading."""
+    if getattr(config, "is_encoder_decoder", False):
+        raise UnsupportedModelError(
+            f"{source.name}: a {config.model_type} model is an encoder-decoder; expected a {kind}"
+        )
+    if type(config) not in auto._model_mapping and not hasattr(config, "auto_map"):
+        raise UnsupportedModelError(f"{source.name}: transformers has no {kind} of type {config.model_type!r}")
+    quantization.require_known(config, source.name)
+    without_rescaling(config)
+
+
+def with_plain_weights(source: Source, options: LoadOptions) -> Source:
+    """Return the source with the converted copy of its .gguf file, made on its first use; others as they are.
+
+    Raises:
+        BadInputError, UnsupportedModelError: as `load_model` does for the file itself.
+    """
+    if source.gguf is None or options.quantize is not None:
+        return source
+    base = replace(source, adapter=None, texts=None)
+    dtype = options.resolved_dtype()
+
+    @users_files.opens("the weights")
+    def read(source: Source) -> gguf_cache.Whole:
+        tell_once(f"converting {source.name} once, for {cache_folder()} (groundbench cache list)")
+        config = load_config(source, False)
+        require_kind(source, config, AutoModelForCausalLM, "causal language model")
+        more = {"gguf_file": source.gguf, "quantization_config": GgufConfig(dequantize=True), "dtype": dtype}
+        found = load_whole(AutoModelForCausalLM, source, config=config, **more)
+        return gguf_cache.Whole(found.model.eval(), load_tokenizer(source, False), found.notes)
+
+    def reopen(folder: Path) -> gguf_cache.Whole:
+        plain = replace(base, plain=folder)
+        config = load_config(plain, False)
+        without_rescaling(config)
+        found = load_whole(AutoModelForCausalLM, plain, config=config, dtype=dtype)
+        return gguf_cache.Whole(found.model.eval(), load_tokenizer(plain, False), found.notes)
+
+    found = gguf_cache.converted(base, dtype, lambda: read(base), reopen)
+    return source if found is None else replace(source, plain=found.folder, notes=found.notes)
+
+
 def fetch_weights(source: Source) -> None:
     """Fetch the weights of a hub's model; those of a folder are there. Raises BadInputError if there are none."""
     if source.snapshot is None:
@@ -187,11 +231,14 @@ def fetch_weights(source: Source) -> None:
 
 def load_whole(auto: Any, source: Source, **more: Any) -> Loaded:
     """Return a model with all its weights. Raises BadInputError if some that it needs are not in its files."""
-    model, info = from_pretrained(auto, source, output_loading_info=True, ignore_mismatched_sizes=True, **more)
+    model, info = from_pretrained(
+        auto, source, source.plain, output_loading_info=True, ignore_mismatched_sizes=True, **more
+    )
     if info["mismatched_keys"]:
         users_files.require_possible_sizes(source)
     kind = type(model).__name__
-    return Loaded(model, require_whole(source.name, info, architecture=kind, config=model.config, file=source.gguf))
+    notes = require_whole(source.name, info, architecture=kind, config=model.config, file=source.gguf)
+    return Loaded(model, (*source.notes, *notes))
 
 
 def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:

@@ -26,6 +26,8 @@ class Source:
         snapshot: the hub's commit that the folder is of; its weights may not be there yet.
         adapter: the peft adapter that is put on top.
         texts: the folder with its tokenizer or processor, where that is another one (an adapter's own).
+        plain: the folder of the cache that holds the same model as its .gguf file, already converted.
+        notes: what reading the .gguf file said of it.
     """
 
     name: str
@@ -34,6 +36,13 @@ class Source:
     snapshot: hub.Snapshot | None = None
     adapter: PeftAdapter | None = None
     texts: Path | None = None
+    plain: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def packed(self) -> bool:
+        """True where its .gguf file itself is to be read."""
+        return self.gguf is not None and self.plain is None
 
     @property
     def folder(self) -> Path:

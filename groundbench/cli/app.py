@@ -21,7 +21,7 @@ from groundbench.cli.console import prepare_streams
 from groundbench.cli.failures import DONE, FAULT, INTERRUPTED, explain
 from groundbench.cli.lazy import Command, LazyGroup, tidy
 from groundbench.cli.options import examples
-from groundbench.util.workers import keep_freed_memory
+from groundbench.util.workers import keep_freed_memory, wait_passively
 
 MEASURE, SHARE, MODELS_AND_DATA, SETUP = "Measure", "Share", "Models and testbeds", "This installation"
 
@@ -42,6 +42,7 @@ COMMANDS = {
     "train": Command("Train a model from scratch, with dense early checkpoints.", MODELS_AND_DATA, resumes=True),
     "tasks": Command("List, show and validate testbeds; import corpora.", MODELS_AND_DATA),
     "models": Command("What can be measured on a model, and why not.", MODELS_AND_DATA),
+    "cache": Command("What is kept to be computed only once: list and clear it.", SETUP),
     "doctor": Command("Versions, devices, memory, optional extras, data and caches.", SETUP),
 }
 
@@ -118,6 +119,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # transformers' bars would fill a log
     keep_freed_memory()
+    wait_passively()
     session = Session()
     program = tidy(get_command(app))
     try:

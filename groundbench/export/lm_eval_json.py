@@ -7,15 +7,16 @@ from typing import Any
 import yaml
 
 from groundbench._version import __version__
-from groundbench.export.metrics import forms, metrics, task_name
+from groundbench.export.metrics import Metric, forms, metrics, task_name
 from groundbench.results.run import Result
 
 
 def to_lm_eval(result: Result, *, date: float) -> dict[str, Any]:
-    """Return the dictionary that `lm_eval.simple_evaluate` would return: one task for each form.
+    """Return the dictionary that `lm_eval.simple_evaluate` would return: one task for each form, one for a ladder's
+    score.
 
-    Intervals are bootstrapped over nouns and no standard error is known, so `_stderr` keys are left out; the ends
-    of the interval stand beside each value as `_ci_low` and `_ci_high`.
+    No standard error is reported of a result, so `_stderr` keys are left out; the ends of the 95 % interval stand
+    beside each value as `_ci_low` and `_ci_high`.
     """
     found = metrics(result)
     results: dict[str, dict[str, Any]] = {}
@@ -25,21 +26,24 @@ def to_lm_eval(result: Result, *, date: float) -> dict[str, Any]:
         results[task] = {"alias": task}
         direction[task] = {}
         for m in (m for m in found if m.form == form):
-            results[task][f"{m.id},none"] = m.value
-            for end, value in (("low", m.low), ("high", m.high)):
-                if value is not None:
-                    results[task][f"{m.id}_ci_{end},none"] = value
-            if m.better:
-                direction[task][m.id] = m.better == "higher"
+            _write(results[task], direction[task], m)
     kept = [(form, n) for form, _, n in forms(result) if len(results[task_name(result, form)]) > 1]
     tasks = [task_name(result, form) for form, _ in kept]
+    bed = result.testbed
+    configs: dict[str, Any] = {
+        task_name(result, f): {"task": task_name(result, f), "metadata": _metadata(result, f)} for f, _ in kept
+    }
+    for m in (m for m in found if m.id == "ladder_score"):
+        task = f"groundbench_{bed.name}"
+        tasks.append(task)
+        results[task], direction[task] = {"alias": task, "forms": m.form}, {}
+        _write(results[task], direction[task], m)
+        configs[task] = {"task": task, "metadata": {"version": bed.version, "testbed": bed.name, "hash": bed.hash}}
     return {
         "results": {t: results[t] for t in tasks},
         "group_subtasks": {t: [] for t in tasks},
-        "configs": {
-            task_name(result, f): {"task": task_name(result, f), "metadata": _metadata(result, f)} for f, _ in kept
-        },
-        "versions": dict.fromkeys(tasks, result.testbed.version),
+        "configs": configs,
+        "versions": dict.fromkeys(tasks, bed.version),
         "n-shot": dict.fromkeys(tasks, 0),
         "higher_is_better": {t: direction[t] for t in tasks},
         "n-samples": {task_name(result, f): {"original": n, "effective": n} for f, n in kept if n is not None},
@@ -59,6 +63,16 @@ def to_lm_eval(result: Result, *, date: float) -> dict[str, Any]:
         "groundbench_version": result.environment.versions.get("groundbench", __version__),
         "model_name": result.model.name,
     }
+
+
+def _write(values: dict[str, Any], direction: dict[str, bool], m: Metric) -> None:
+    """Write a number, the ends of its interval, and which direction is better, as lm-eval does."""
+    values[f"{m.id},none"] = m.value
+    for end, value in (("low", m.low), ("high", m.high)):
+        if value is not None:
+            values[f"{m.id}_ci_{end},none"] = value
+    if m.better:
+        direction[m.id] = m.better == "higher"
 
 
 def _metadata(result: Result, form: str) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def to_model_card(result: Result) -> str:
         "## Symbol grounding\n\n"
         f"{to_markdown([result])}\n"
         "Grounding gain: how much more surprising, in nats, a noun's word is when another noun was shown instead of "
-        f"its own (95% intervals bootstrapped over nouns). Measured with groundbench on {_markdown(bed.name)} "
+        f"its own (95% intervals clustered by noun and frame). Measured with groundbench on {_markdown(bed.name)} "
         f"{_markdown(bed.version)} (hash {_markdown(bed.hash)}), weights {_markdown(result.model.fingerprint)}.\n"
     )
 

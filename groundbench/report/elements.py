@@ -19,6 +19,16 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     text: frozenset[int] = frozenset({0})
 
+    def filled(self) -> Table:
+        """Return the table without the columns that no row fills."""
+        kept = [i for i in range(len(self.head)) if not self.rows or any(row[i] is not None for row in self.rows)]
+        return Table(
+            self.caption,
+            tuple(self.head[i] for i in kept),
+            tuple(tuple(row[i] for i in kept) for row in self.rows),
+            frozenset(new for new, old in enumerate(kept) if old in self.text),
+        )
+
 
 @dataclass(frozen=True)
 class Figure:

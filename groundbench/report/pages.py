@@ -30,6 +30,7 @@ from groundbench.report.sections import (
 )
 from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
 from groundbench.report.text import card_sentences
+from groundbench.report.text.labels import distinct
 from groundbench.results.image import ImageRecord
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.run import Result
@@ -88,6 +89,7 @@ def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> 
     """
     if not trajectories:
         raise ValueError("render_trajectories needs at least one trajectory")
+    trajectories = _told_apart(trajectories)
     return _render(
         "trajectories.html.j2",
         title=title or (trajectories[0].name if len(trajectories) == 1 else "How grounding emerges"),
@@ -96,6 +98,13 @@ def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> 
         runs=[_run(t) for t in trajectories],
         sections=training_sections(trajectories),
     )
+
+
+def _told_apart(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Return the runs under names that differ: equal names with their seeds, else with a number."""
+    seeds = ["" if t.last.model.seed is None else f"seed {t.last.model.seed}" for t in trajectories]
+    names = distinct([t.name for t in trajectories], seeds)
+    return [t.model_copy(update={"name": n}) for t, n in zip(trajectories, names, strict=True)]
 
 
 def training_sections(trajectories: Sequence[Trajectory]) -> list[Section]:
@@ -236,6 +245,8 @@ def render_seeds(
     """
     if not runs:
         raise ValueError("render_seeds needs at least one aggregate")
+    names = distinct([r.name for r in runs], [f"seeds {', '.join(map(str, r.seeds))}" for r in runs])
+    runs = [r.model_copy(update={"name": n}) for r, n in zip(runs, names, strict=True)]
     beds = sorted({f"{r.testbed.name} {r.testbed.version}, shown as {r.testbed.env_form}" for r in runs})
     n = sorted({len(r.seeds) for r in runs})
     over = f"{n[0]} seed{'s' if n[-1] > 1 else ''}" if n[0] == n[-1] else f"{n[0]} to {n[-1]} seeds"

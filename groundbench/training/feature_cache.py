@@ -20,6 +20,7 @@ from groundbench.api.errors import GroundbenchError
 from groundbench.training.progress_log import QUIET_SECONDS
 from groundbench.training.run_folder import writing
 from groundbench.util.atomic_files import write_text
+from groundbench.util.cache_folder import cache_folder
 from groundbench.util.progress import Progress
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ KEY_BYTES = 16
 
 
 def default_cache() -> Path:
-    """Return `groundbench/pictures` in the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "groundbench" / "pictures"
+    """Return `pictures` in the cache folder."""
+    return cache_folder() / "pictures"
 
 
 class ImageFeatureCache:

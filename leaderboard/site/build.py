@@ -20,16 +20,17 @@ from groundbench._version import __version__
 from groundbench.api.errors import BadInputError
 from groundbench.leaderboard.board import Board
 from groundbench.leaderboard.rows import Line, RiskLine, size_of
-from groundbench.leaderboard.site.charts import Reference, colour, families, heat_table, scatter
+from groundbench.leaderboard.site.charts import Reference, colour, families, heat_table, scatter, score_of
 from groundbench.leaderboard.site.columns import Column, Place, Value
 from groundbench.leaderboard.site.compare_data import choice
 from groundbench.leaderboard.site.model_page import mark
 from groundbench.leaderboard.site.publish import Publisher, render, script
-from groundbench.leaderboard.site.screening_board import HEAD, overall, rate, screening
+from groundbench.leaderboard.site.screening_board import HEAD, answers_given, overall, rate, screening
 from groundbench.leaderboard.site.tabs import Tab, answer, tabs_of
 from groundbench.leaderboard.submission.isolated import read_isolated
 from groundbench.leaderboard.submission.strict_parsing import RefusedError
 from groundbench.report.pages import stylesheet
+from groundbench.results.text.numbers import interval, number
 from groundbench.util.atomic_files import write_text
 
 HERE = Path(__file__).parent
@@ -60,7 +61,7 @@ def build_site(board: Board, out: Path, processes: int | None = None) -> list[Re
         else:
             lines += found.lines
             risks += found.risks
-    tabs = tabs_of(lines)
+    tabs = [t for t in tabs_of(lines, board.about.references) if t.lines]
     write_text(out / "index.html", render("index.html.j2", **_index(board, tabs, risks)))
     write_text(out / "compare.html", render("compare.html.j2", title="Compare models", root="", nav="compare"))
     final = [e for e in lines if e.kind != "checkpoint"]
@@ -84,8 +85,9 @@ def _write_ranks(out: Path, tabs: Sequence[Tab]) -> None:
     for t in tabs:
         for e in (*t.lines, *t.more):
             said[mark(e.id)] = _said(t.places[e.id], peers.get(e.group, 0), by_id)
+        said |= {mark(i): _said(p, 0, by_id) for i, p in t.places.items() if i not in by_id}
     pattern = re.compile("<!--rank:[a-zA-Z0-9._~-]+-->")
-    for slug in {e.slug for e in by_id.values()}:
+    for slug in {i.split("~")[0] for t in tabs for i in t.places}:
         path = out / "models" / f"{slug}.html"
         write_text(path, pattern.sub(lambda m: said.get(m.group(), ""), path.read_text(encoding="utf-8")))
 
@@ -134,6 +136,7 @@ def _index(board: Board, tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> dict
         "root": "",
         "nav": "board",
         "tabs": [_tab_values(t) for t in tabs],
+        "number": number,
         "screening": screening(risks),
         "screening_head": HEAD,
         "ship": _ship(tabs, risks),
@@ -183,10 +186,8 @@ def _about(t: Tab) -> str:
 
 
 def _references(t: Tab) -> list[Reference]:
-    """Return the references of a score: fixed points of the ladder; of other testbeds measured nulls."""
-    if t.ladder:
-        return [Reference(0.0, "copying alone (by construction)"), Reference(1.0, "every form as good as the word")]
-    found = []
+    """Return what a score is read against: reference models, what an ideal observer gains, untrained models."""
+    found = [_reference(e, t) for e in t.references]
     ideal = {e.ideal for e in t.lines if e.ideal is not None}
     if len(ideal) == 1:
         found.append(Reference(ideal.pop(), "ideal observer"))
@@ -194,6 +195,12 @@ def _references(t: Tab) -> list[Reference]:
     if untrained:
         found.append(Reference(sum(untrained) / len(untrained), f"untrained (mean of {len(untrained)})"))
     return found
+
+
+def _reference(e: Line, t: Tab) -> Reference:
+    value, low, high = score_of(t, e)
+    why = "" if value is not None else "word not told from 0" if t.ladder else "no gain measured"
+    return Reference(value, e.model, e.slug, why, interval(low, high) or "")
 
 
 def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
@@ -208,10 +215,14 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
         return f"{lead} {best.model} was not screened here: no answer yet. Run groundbench screen on your questions."
     said = []
     for r in cards:
+        if answers_given(r.card):
+            continue
         error, passed = overall(r.card), r.card.verdict.passed
         verdict = "no policy was given" if passed is None else "its policy was met" if passed else "its policy failed"
         value = rate(error.value) if error else None
         said.append(f"{value or 'unknown'} wrong answers on {', '.join(r.card.questions.sets)}, {verdict}")
+    if not said:
+        return f"{lead} {best.model} was screened on given answers only: whether its own are right is not known."
     return f"{lead} {best.model}: {'; '.join(said)}."
 
 
@@ -241,7 +252,7 @@ def _cell(v: Value) -> list[Any]:
 def _records(tabs: Sequence[Tab]) -> Iterable[dict[str, Any]]:
     """Yield every result and form with its numbers under fixed names; None where not measured."""
     for t in tabs:
-        for e in (*t.lines, *t.more):
+        for e in (*t.lines, *t.more, *t.references):
             if e.kind == "checkpoint":
                 continue
             place = t.places[e.id]
@@ -250,6 +261,7 @@ def _records(tabs: Sequence[Tab]) -> Iterable[dict[str, Any]]:
                 "id": e.id,
                 "folder": e.slug,
                 "own": e.own,
+                "reference": any(e is r for r in t.references),
                 "rank": place.rank.rank if place.rank else None,
                 "rank_method": place.rank.method if place.rank else None,
                 "not_ranked": place.why or None,

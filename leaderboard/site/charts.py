@@ -24,10 +24,16 @@ Dot = tuple[Line, float | None, float | None, float | None]
 
 @dataclass(frozen=True)
 class Reference:
-    """A horizontal line to read the score against."""
+    """A horizontal line to read the score against; without a value it stands in the table only, with the reason.
 
-    value: float
+    `slug`: the entry that was measured, if it is one of the board's.
+    """
+
+    value: float | None
     label: str
+    slug: str = ""
+    why: str = ""
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height
         return Markup("")
     left, right, top, bottom = 50, width - 14, 14, height - 44
     ends = [v for d in dots for v in d[1:] if v is not None]
-    low, high = domain(ends, [0.0, *(r.value for r in references)])
+    levels = [(r.value, r.label) for r in references if r.value is not None]
+    low, high = domain(ends, [0.0, *(value for value, _ in levels)])
     y = Scale(low, high, bottom, top)
     sizes = [math.log10(d[0].parameters) for d in dots]
     least, most = math.floor(min(sizes) - 0.15), math.ceil(max(sizes) + 0.15)
@@ -88,10 +95,10 @@ def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height
             svg.text(x(power), bottom + 16, parameters(10**power), "tick", "middle"),
         ]
     parts.append(svg.text((left + right) / 2, height - 8, "parameters", "label", "middle"))
-    for r in references:
+    for level, label in levels:
         parts += [
-            svg.line(left, y(r.value), right, y(r.value), "reference"),
-            svg.text(right, y(r.value) - 5, r.label, "tick reference-label", "end"),
+            svg.line(left, y(level), right, y(level), "reference"),
+            svg.text(right, y(level) - 5, label, "tick reference-label", "end"),
         ]
     order = families([d[0] for d in dots])
     for line, value, start, end in dots:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from groundbench.leaderboard.rows import RiskLine
 from groundbench.leaderboard.site.columns import Value
 from groundbench.results.risk_card import Estimated, RiskCard
-from groundbench.results.text.numbers import interval, number, parameters
+from groundbench.results.text.numbers import interval, number, parameters, percent
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,11 @@ class ScreenRow:
 HEAD = (
     ("Model", "The submitter’s name for it, and who submitted it"),
     ("Size", "Parameters"),
-    ("Errors", "How often the likeliest answer is wrong, with its 95 % interval over scenes or images"),
+    (
+        "Errors",
+        "How often the likeliest answer is wrong, with its 95 % interval over scenes or images; nothing where the "
+        "answers were given with the records, since their errors are not the model’s",
+    ),
     (
         "Guessing",
         "The error rate of answers drawn at random; below, of the best answer that never changes",
@@ -50,6 +54,11 @@ def overall(card: RiskCard) -> Estimated | None:
     return found.error if found else None
 
 
+def answers_given(card: RiskCard) -> bool:
+    """Return True where answers came with the records: their error rate is the data's, not the model's."""
+    return card.records is not None and card.records.mode == "B"
+
+
 def _order(line: RiskLine) -> tuple[float, str]:
     error = overall(line.card)
     return (error.value if error and error.value is not None else 2.0), line.id
@@ -57,10 +66,7 @@ def _order(line: RiskLine) -> tuple[float, str]:
 
 def rate(value: float | None) -> str | None:
     """Return a share in percent, with as many decimals as tell it from 50 %."""
-    if value is None:
-        return None
-    digits = 0 if value == 0.5 or abs(value - 0.5) >= 0.005 else 2
-    return f"{number(100 * value, digits)}\u202f%"
+    return percent(value)
 
 
 def _row(line: RiskLine) -> ScreenRow:
@@ -73,6 +79,8 @@ def _row(line: RiskLine) -> ScreenRow:
         low, high = (None if v is None else 100 * v for v in (e.low, e.high))
         ends = interval(low, high, 0)
         error = Value(rate(e.value), e.value, ends or "")
+        if answers_given(card):
+            error = Value(None, None, f"answers given, {rate(e.value)} wrong")
         constant = rate(whole.constant)
         guess = Value(rate(whole.chance), whole.chance, f"constant {constant}" if constant else "")
     verdict = card.verdict.passed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,8 @@ class Tab:
     more: tuple[Line, ...]
     places: dict[str, Place]
     forms: tuple[str, ...]
+    references: tuple[Line, ...] = ()
+    """Headline results of models that the others are read against; they have no rank."""
 
     @property
     def n_models(self) -> int:
@@ -37,25 +39,28 @@ class Tab:
         return len({e.fingerprint for e in self.lines})
 
 
-def tabs_of(lines: Sequence[Line]) -> list[Tab]:
-    """Return the tabs: the ladder first, then by the number of results."""
+def tabs_of(lines: Sequence[Line], references: Collection[str] = ()) -> list[Tab]:
+    """Return the tabs: the ladder first, then by the number of results. `references`: folders that are not ranked."""
     boards: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         boards[line.board].append(line)
-    places = _places(lines)
-    found = [_tab(name, members, places) for name, members in boards.items()]
+    places = _places([e for e in lines if e.slug not in references])
+    places |= {e.id: Place(None, "a reference") for e in lines if e.slug in references}
+    found = [_tab(name, members, places, references) for name, members in boards.items()]
     return sorted(found, key=lambda t: (not t.ladder, -len(t.lines), t.title))
 
 
-def _tab(name: str, lines: Sequence[Line], places: dict[str, Place]) -> Tab:
-    ladder = lines[0].testbed == LADDER
+def _tab(name: str, lines: Sequence[Line], places: dict[str, Place], references: Collection[str]) -> Tab:
+    known = tuple(e for e in lines if e.slug in references and e.kind == "headline")
+    lines = [e for e in lines if e.slug not in references]
+    ladder = name.split()[0] == LADDER
     heads = [e for e in lines if e.kind == "headline"]
     heads.sort(key=lambda e: _order(e, places[e.id], ladder))
     more = sorted((e for e in lines if e.kind != "headline"), key=lambda e: (-(e.gain or -1e9), e.id))
     forms = list(dict.fromkeys(e.form for e in (*heads, *more)))
     title = name.removesuffix(" 1")
     id_ = "".join(c if c.isalnum() else "-" for c in name.lower())
-    return Tab(id_, title, ladder, columns_for(heads, ladder), tuple(heads), tuple(more), places, tuple(forms))
+    return Tab(id_, title, ladder, columns_for(heads, ladder), tuple(heads), tuple(more), places, tuple(forms), known)
 
 
 def _order(line: Line, place: Place, ladder: bool) -> tuple[float, float, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -34,6 +35,13 @@ class Card(BaseModel):
     notes: Annotated[str, Field(max_length=1000)] = ""
     released: Annotated[str, Field(pattern=r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])(-[0-3][0-9])?$")] | None = None
     measured: Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])-[0-3][0-9]$")] | None = None
+
+    @field_validator("released", "measured")
+    @classmethod
+    def _day(cls, value: str | None) -> str | None:
+        if value is not None:
+            date.fromisoformat(value if len(value) > 7 else f"{value}-01")
+        return value
 
     @field_validator("weights")
     @classmethod

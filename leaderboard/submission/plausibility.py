@@ -42,6 +42,8 @@ def _faults(result: Result) -> Faults:
     yield from _testbed(result.testbed)
     if not result.model.fingerprint:
         yield "the weights have no fingerprint"
+    if result.model.step is not None and result.model.step < 0:
+        yield f"model.step is {result.model.step}; a training step is 0 or more"
     names = [f.env_form for f in result.forms]
     if len(set(names)) != len(names):
         yield "forms names a form twice"

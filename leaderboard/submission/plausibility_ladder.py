@@ -57,7 +57,7 @@ def ladder_item_faults(stated: LadderScore | None, tables: Mapping[str, Surprisa
         return
     ends = (again.ci_low, again.ci_high, stated.ci_low, stated.ci_high)
     if None not in ends:
-        width = max((again.ci_high or 0.0) - (again.ci_low or 0.0), 1e-6)
+        width = (again.ci_high or 0.0) - (again.ci_low or 0.0)
         said = (stated.ci_high or 0.0) - (stated.ci_low or 0.0)
-        if not (1 - SPREAD) * width <= said <= (1 + SPREAD) * width + 1e-6:
+        if not (1 - SPREAD) * width - 1e-6 <= said <= (1 + SPREAD) * width + 1e-6:
             yield f"its items give an interval of the ladder score {width:.4f} wide, but {said:.4f} is reported"

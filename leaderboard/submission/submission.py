@@ -17,6 +17,7 @@ from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, read_
 from groundbench.leaderboard.submission.form_views import form_views
 from groundbench.leaderboard.submission.item_gains import Cells, cells_of, read_tables
 from groundbench.leaderboard.submission.plausibility import implausible
+from groundbench.leaderboard.submission.plausibility_card import card_fault
 from groundbench.leaderboard.submission.plausibility_ladder import ladder_item_faults
 from groundbench.leaderboard.submission.plausibility_training import trajectory_fault
 from groundbench.leaderboard.submission.reference import ReferencesOf, TestbedReference
@@ -95,6 +96,9 @@ def _read_run(folder: Path, where: str, files: tuple[str, ...], references: Refe
     risk = None
     if "card.json" in files:
         risk = _read_model(folder / "card.json", f"{where}/card.json", RiskCard, RESULT)
+        fault = card_fault(risk)
+        if fault is not None:
+            raise RefusedError(f"{where}/card.json: {fault}")
         if set(files) == {"card.json"}:
             return Run(folder.name, (), files=files, risk=risk)
     if ("result.json" in files) == ("trajectory.json" in files):

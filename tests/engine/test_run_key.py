@@ -14,8 +14,7 @@ from groundbench.api.errors import StoreMismatchError
 from groundbench.api.question import Question
 from groundbench.api.testbed import Frame, Noun, text_prompt
 from groundbench.engine.run_directory import differences
-from groundbench.evaluation import checkpoints
-from groundbench.evaluation.checkpoints import Checkpoint
+from groundbench.evaluation.checkpoints import Checkpoint, measurement_key
 from groundbench.evaluation.evaluate import evaluate
 from groundbench.screening.screen import ScreenOptions, screen
 from groundbench.util import packages
@@ -130,13 +129,13 @@ def test_files_and_libraries_make_a_checkpoints_note_void(
     for name in ("modeling_mine.py", "adapter_model.safetensors"):
         (model / name).write_text("one")
     checkpoint = Checkpoint(model, 1, {})
-    before = checkpoints.measurement_key(checkpoint, PlantedTestbed(), {})
-    assert checkpoints.measurement_key(checkpoint, PlantedTestbed(), {}) == before
+    before = measurement_key(checkpoint, PlantedTestbed(), {})
+    assert measurement_key(checkpoint, PlantedTestbed(), {}) == before
     (model / changed).write_text("another")
-    after = checkpoints.measurement_key(checkpoint, PlantedTestbed(), {})
+    after = measurement_key(checkpoint, PlantedTestbed(), {})
     assert after != before
     monkeypatch.setattr(packages, "version", lambda name: "9.9")
-    assert checkpoints.measurement_key(checkpoint, PlantedTestbed(), {}) != after
+    assert measurement_key(checkpoint, PlantedTestbed(), {}) != after
 
 
 def test_differences_are_named_by_their_place() -> None:

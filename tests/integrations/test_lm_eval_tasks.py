@@ -20,7 +20,15 @@ import groundbench  # noqa: E402
 from groundbench.api.errors import BadInputError, NonFiniteLogitsError  # noqa: E402
 from groundbench.api.surprisal_table import SurprisalTable  # noqa: E402
 from groundbench.integrations.lm_eval import include_path, metrics  # noqa: E402
-from groundbench.integrations.lm_eval.documents import contexts, items, mismatch_weights, select  # noqa: E402
+from groundbench.integrations.lm_eval.convert import table_of  # noqa: E402
+from groundbench.integrations.lm_eval.documents import (  # noqa: E402
+    contexts,
+    items,
+    ladder_contexts,
+    mismatch_weights,
+    select,
+)
+from groundbench.measures.gain.ladder_score import ladder_score  # noqa: E402
 from groundbench.measures.gain.measure import measure_gain  # noqa: E402
 from groundbench.registry import load_testbed  # noqa: E402
 
@@ -171,6 +179,31 @@ def test_the_mean_over_documents_is_the_gain_exactly(synonyms, monkeypatch):
     ):
         assert np.mean([d[name] for d in found if name in d]) == pytest.approx(value, abs=1e-9), name
     assert sum("same_category_gain" not in d for d in found) >= 3  # the farm stands alone
+
+
+def test_the_ladder_task_gives_the_score_of_groundbench():
+    """Log-likelihoods made up for its documents: what lm-eval aggregates is the score of the tables they make."""
+    docs = list(ladder_contexts(testbed="ladder", hash=LADDER.digest(), limit_nouns=12)["test"])
+    assert {d["form"] for d in docs} == {f.name for f in LADDER.forms if f.modality == "text"}
+    strength = {"word": 8.0, "gloss": 4.0, "emoji": 0.0}
+    rng = np.random.default_rng(0)
+    samples, told = [], {}
+    for i, doc in enumerate(docs):
+        s = 12 + 0.3 * rng.standard_normal(len(doc["choices"]))
+        s[doc["gold"]] -= strength.get(doc["form"], 2.0)
+        answers = [(-float(x), False) for x in s]
+        samples.append(metrics.of_ladder(doc, answers)["ladder_score"])
+        told.setdefault(doc["form"], []).append({"doc_id": i, "doc": doc, "filtered_resps": answers})
+    expected = ladder_score([table_of(form, rows) for form, rows in told.items()])
+    assert metrics.ladder_score(samples) == expected.score
+    assert expected.score == pytest.approx((4 + 6 * 2 + 0) / 8 / 8, abs=0.05)
+    assert np.isnan(metrics.ladder_score([s for s in samples if s["doc"]["form"] != "word"]))
+
+
+def test_the_ladder_task_loads_with_its_own_aggregation():
+    (task,) = tiny.our_tasks(limit_nouns=3).load(["groundbench_ladder"])["tasks"].values()
+    assert len(task.eval_docs) == 9 * 3 * 10
+    assert task.aggregation() == {"ladder_score": metrics.ladder_score}
 
 
 def test_a_document_that_was_not_measured_is_an_error():

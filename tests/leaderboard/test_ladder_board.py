@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,8 +47,22 @@ def test_the_first_screen_answers_who_is_best_and_whether_to_ship(site):
     assert "Best grounded: Grounded (ladder score 0.3" in text
     assert "ahead of all 2 others" in text
     assert "Grounded was not screened here: no answer yet." in text
-    assert "copying alone (by construction)" in text
     assert_inert(site)
+
+
+def test_a_reference_is_shown_without_a_rank_and_ranks_nobody(board, tmp_path):
+    about = board.about.model_copy(update={"references": ("copier",)})
+    assert build_site(replace(board, about=about), tmp_path / "site") == []
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert '<a href="models/copier.html">Copier</a><small>reference</small>' in page
+    assert "ahead of the other" in Page(page).text
+    assert "Not ranked: a reference." in Page((tmp_path / "site" / "models" / "copier.html").read_text()).text
+    heads = [e for e in json.loads((tmp_path / "site" / "board.json").read_text())["entries"] if e["form"] == "word"]
+    assert {e["folder"]: (e["rank"], e["reference"]) for e in heads} == {
+        "grounded": (1, False),
+        "partial": (2, False),
+        "copier": (None, True),
+    }
 
 
 def test_the_heat_table_names_forms_that_were_not_measured(site):

@@ -7,6 +7,7 @@ from importlib.util import module_from_spec, spec_from_loader
 
 import numpy as np
 import pytest
+from helpers.cards import made_up_card
 from helpers.fake_ladder import write_ladder
 from helpers.fake_results import fake_result, fake_trajectory, write_run
 from helpers.submissions import references
@@ -35,11 +36,16 @@ def test_every_committed_entry_is_valid_and_has_a_recipe(root, script, tmp_path)
     assert [str(e) for e in found if not isinstance(e, Submission)] == []
     assert {"gpt2-mini", "gpt2-mini-shuffled", "lstm-4l-mini"} <= set(board.slugs) <= set(script.RECIPES)
     for entry in found:
-        recipe = script.RECIPES[entry.slug]
-        assert entry.card.model == recipe.model
-        assert entry.card.notes.endswith(f"Measured with: groundbench {recipe.command}")
-        assert [run.name for run in entry.runs] == [recipe.run]
-        assert entry.runs[0].last.protocol["measures"] == list(recipe.measures)
+        recipes = {r.run: r for name, r in script.RECIPES.items() if (r.entry or name) == entry.slug}
+        for run in entry.runs:
+            recipe = recipes[run.name]
+            assert entry.card.model == recipe.model
+            measured = run.last.protocol["measures"] if run.results else []
+            if "ablation" in measured and run.bed.ladder:
+                continue  # measured before ladders had a score and causes
+            assert [m for m in recipe.measures if m in measured] == measured
+            assert f"groundbench {recipe.as_run(measured)}" in entry.card.notes.split("Measured with: ")[1].split("; ")
+            assert (entry.slug in board.about.references) == recipe.reference
     assert build_site(board, tmp_path / "site") == []
 
 
@@ -75,12 +81,12 @@ def test_a_finished_run_becomes_an_entry_without_loss(script, tmp_path):
 @pytest.mark.parametrize(
     ("name", "run", "message"),
     [
-        ("smollm2", {"measures": ["gain"]}, "smollm2 has ['gain', 'heads', 'ablation']"),
+        ("smollm2", {"measures": ["gain", "lens"]}, "smollm2 has ['gain', 'heads', 'causal']"),
         ("smollm2", {"forms": 1}, "smollm2 has the whole ladder"),
     ],
 )
 def test_a_run_of_another_command_is_refused(script, tmp_path, capsys, name, run, message):
-    result = measured(fake_result(1), run.get("measures", ["gain", "heads", "ablation"]))
+    result = measured(fake_result(1), run.get("measures", ["gain", "heads", "causal"]))
     result.model_copy(update={"forms": result.forms[: run.get("forms")]}).save(tmp_path / "run" / "result.json")
     options = ["--entry", name, "--run", str(tmp_path / "run"), "--board", str(tmp_path / "board")]
     assert script.main(options) == 2
@@ -140,3 +146,27 @@ def test_a_new_entry_of_ours_is_named_on_the_board(script, tmp_path):
     script.own_up(tmp_path / "board.yaml", "a", "groundbench")
     script.own_up(tmp_path / "board.yaml", "c", "somebody else")
     assert (tmp_path / "board.yaml").read_text() == "# kept\nsubmitter: groundbench\nown: [a, b]\n"
+    script.own_up(tmp_path / "board.yaml", "d", "groundbench", reference=True)
+    assert (tmp_path / "board.yaml").read_text().endswith("own: [a, b, d]\nreferences: [d]\n")
+
+
+def test_a_run_of_some_measures_names_them_and_a_screening_stands_beside_it(script, tmp_path):
+    folder = write_ladder(tmp_path, "mine", {"word": 8.0, "gloss": 5.0}, 1) / "ladder"
+    document = Result.load(folder)
+    measured(document, ["gain"]).save(folder / "result.json")
+    board = tmp_path / "board"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "installed_references", installed_references)
+        for _ in range(2):
+            assert script.main(["--entry", "smollm2", "--run", str(folder), "--board", str(board)]) == 0
+        made_up_card(fingerprint=document.model.fingerprint).save(tmp_path / "screened" / "card.json")
+        for _ in range(2):
+            assert (
+                script.main(["--entry", "smollm2-rag", "--run", str(tmp_path / "screened"), "--board", str(board)]) == 0
+            )
+    (entry,) = open_board(board, installed_references).read()
+    assert [r.name for r in entry.runs] == ["ladder", "rag"]
+    assert entry.card.notes.split("Measured with: ")[1] == (
+        "groundbench run MODEL --testbed ladder --measure gain --out OUT; "
+        "groundbench screen MODEL --questions docs/examples/rag.jsonl --out OUT"
+    )

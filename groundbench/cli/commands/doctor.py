@@ -19,6 +19,7 @@ from groundbench._version import __version__
 from groundbench.api.errors import GroundbenchError
 from groundbench.cli import console
 from groundbench.cli.options import AsJson, examples
+from groundbench.util.cache_folder import cache_folder, entries
 
 EPILOG = examples(
     ("is everything here?", "groundbench doctor"), ("for a bug report", "groundbench doctor --json > doctor.json")
@@ -135,6 +136,9 @@ def _storage() -> Iterator[Line]:
     there = "" if cache.is_dir() else ", not there yet"
     yield Line("storage", "working folder", f"{Path.cwd()}, {_free(Path.cwd())} free")
     yield Line("storage", "model cache", f"{cache}, {_free(cache)} free{there}")
+    ours = cache_folder()
+    kept = f"{ours}, {_gib(sum(e.bytes for e in entries()))} in it (groundbench cache list)"
+    yield Line("storage", "our cache", kept if ours.is_dir() else f"{ours}, not there yet")
     offline = (
         "set: only models in the cache or in folders" if constants.HF_HUB_OFFLINE else "not set: hub ids are fetched"
     )

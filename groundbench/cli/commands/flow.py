@@ -14,6 +14,7 @@ from groundbench.cli.parameters import shared_parameters
 if TYPE_CHECKING:
     from groundbench.measures.heads.flow_maps import FlowMaps
     from groundbench.report.sections.flow import FlowPage
+    from groundbench.results.run import EnvironmentRecord
 
 EPILOG = examples(
     (
@@ -52,6 +53,7 @@ def flow(
 
     Entry q, k of a layer's matrix is the absolute sum over heads of attention times its gradient (protocol section 8).
     """
+    from groundbench.engine.provenance import environment_record
     from groundbench.evaluation.defaults import choose_testbed
     from groundbench.measures.heads.flow_maps import measure_flow
     from groundbench.registry import open_model
@@ -62,12 +64,15 @@ def flow(
     bed = choose_testbed(adapter, testbed)
     maps = measure_flow(adapter, bed, noun=noun, frame=frame, form=env_form, loss=loss)
     maps.save(out / "flow.npz")
-    write_text(out / "flow.html", render_flow(_page(maps)))
+    write_text(
+        out / "flow.html", render_flow(_page(maps, bed.version, environment_record(adapter.info.device, (), None)))
+    )
     _show(maps)
     console.note(f"wrote {out / 'flow.html'} and {out / 'flow.npz'}")
 
 
-def _page(maps: FlowMaps) -> FlowPage:
+def _page(maps: FlowMaps, version: str, environment: EnvironmentRecord) -> FlowPage:
+    from groundbench.report.sections.about import environment_facts
     from groundbench.report.sections.flow import FlowPage, Layer
 
     target = "".join(maps.target).strip()
@@ -75,7 +80,7 @@ def _page(maps: FlowMaps) -> FlowPage:
     matrices = zip(maps.layers, maps.flow.tolist(), strict=True)
     return FlowPage(
         title=f"Where “{target}” comes from",
-        about=f"{maps.model} · {maps.testbed} · shown as {maps.form}",
+        about=f"{maps.model} · {maps.testbed} {version} · shown as {maps.form}",
         sentence=f"Shown {maps.noun!r}, the model gives its word a surprisal of {maps.surprisal:.2f} nats."
         + (has_images if maps.has_images else ""),
         tokens=maps.tokens,
@@ -84,13 +89,14 @@ def _page(maps: FlowMaps) -> FlowPage:
         facts=(
             ("Model", maps.model),
             ("Fingerprint", maps.fingerprint),
-            ("Testbed", maps.testbed),
+            ("Testbed", f"{maps.testbed} {version}"),
             ("Form shown", maps.form),
             ("Frame", maps.frame),
             ("Noun", maps.noun),
             ("Target tokens", " | ".join(maps.target)),
             ("Loss", "on the first target token" if maps.loss == "first" else "summed over the target's tokens"),
         ),
+        environment=environment_facts(environment),
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from groundbench.api.errors import BadInputError
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.integrations.lm_eval.documents import select
+from groundbench.measures.gain.ladder_score import ladder_score
 from groundbench.measures.gain.measure import measure_gain
 from groundbench.results.run import EnvironmentRecord, FormRecord, GainRecord, ModelRecord, Result, TestbedRecord
 
@@ -50,7 +51,8 @@ def from_lm_eval(results: Mapping[str, Any], samples: Samples | None = None, *, 
     if len(beds) > 1:
         raise BadInputError(f"{source}: tasks of several testbeds ({', '.join(sorted(b[0] for b in beds))})")
     counts = {n: int(results["n-samples"][n]["effective"]) for n in ours}
-    forms = [_form(m, results["results"][n], counts[n], samples.get(n)) for n, m in ours.items()]
+    tables = {str(m["env_form"]): table_of(str(m["env_form"]), s) for n, m in ours.items() if (s := _whole(samples, n))}
+    forms = [_form(m, results["results"][n], counts[n], tables.get(str(m["env_form"]))) for n, m in ours.items()]
     (name, version, digest), head = beds.pop(), next(iter(ours))
     config = results.get("config", {})
     return Result(
@@ -65,6 +67,7 @@ def from_lm_eval(results: Mapping[str, Any], samples: Samples | None = None, *, 
             n_items=counts[head],
         ),
         forms=tuple(forms),
+        ladder_score=ladder_score(list(tables.values())),
         protocol={"harness": "lm-eval", "backend": str(config.get("model")), "limit": config.get("limit")}
         | {"documents": dict(counts), "units": "nats"},
         environment=EnvironmentRecord(
@@ -124,11 +127,10 @@ def _form(
     metadata: Mapping[str, Any],
     metrics: Mapping[str, Any],
     n_items: int,
-    samples: Sequence[Mapping[str, Any]] | None,
+    table: SurprisalTable | None,
 ) -> FormRecord:
     form = str(metadata["env_form"])
-    if samples and all("shown" in s["doc"] for s in samples):
-        table = table_of(form, samples)
+    if table is not None:
         return FormRecord(env_form=form, n_nouns=len(table.nouns), n_items=n_items, gain=measure_gain(table))
     values = {field: _number(metrics.get(f"{name},none")) for field, name in METRICS.items()}
     ends = {
@@ -137,6 +139,12 @@ def _form(
         for end in ("low", "high")
     }
     return FormRecord(env_form=form, n_nouns=_n_nouns(metadata), n_items=n_items, gain=GainRecord(**values, **ends))
+
+
+def _whole(samples: Samples, task: str) -> Sequence[Mapping[str, Any]] | None:
+    """Return a portable task's logged samples; None where there are none, or a full task's."""
+    found = samples.get(task)
+    return found if found and all("shown" in s["doc"] for s in found) else None
 
 
 def table_of(form: str, samples: Iterable[Mapping[str, Any]]) -> SurprisalTable:

@@ -87,7 +87,26 @@ def contexts(
 
     lm-eval passes the model's arguments along with a task's metadata; what is not ours is left alone.
     """
-    chosen = select(testbed, env_form, hash, limit_nouns, noun_seed)
+    return _test_split(_portable(select(testbed, env_form, hash, limit_nouns, noun_seed)))
+
+
+def ladder_contexts(
+    *, testbed: str, hash: str | None = None, limit_nouns: int | None = None, noun_seed: int = 0, **_others: Any
+) -> dict[str, Any]:
+    """Return the portable documents of every text form of a ladder, each with the name of its form.
+
+    One task holds them all because the ladder score is a number of all forms together.
+    """
+    bed = load_testbed(testbed)
+    rows = []
+    for form in bed.forms:
+        if form.modality == "text":
+            chosen = select(testbed, form.name, hash, limit_nouns, noun_seed)
+            rows += [row | {"form": form.name} for row in _portable(chosen)]
+    return _test_split(rows)
+
+
+def _portable(chosen: Selected) -> list[dict[str, Any]]:
     words = [chosen.testbed.target_in(n, chosen.form) for n in chosen.nouns]
     weights, alike = mismatch_weights(chosen)
     rows = []
@@ -97,7 +116,7 @@ def contexts(
             row = {"context": prompt.text, "choices": [prompt.join + w for w in words], "gold": i}
             row |= {"frame": frame.id, "shown": noun.word, "category": noun.category, "weights": weights[i].tolist()}
             rows.append(row | {"same_category_weights": alike[i].tolist() if alike[:, i].any() else []})
-    return _test_split(rows)
+    return rows
 
 
 def mismatch_weights(chosen: Selected) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -5,6 +5,7 @@ A metric that was not measured on a document is left out of its dictionary, neve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,34 @@ def of_context(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) ->
     if doc["same_category_weights"]:
         found["same_category_gain"] = float(np.array(doc["same_category_weights"]) @ surprisal) - matched
     return found
+
+
+def of_ladder(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:
+    """Return one context of a ladder for `ladder_score`: its document with the log-likelihood of every noun.
+
+    Raises:
+        NonFiniteLogitsError: as `of_context`.
+    """
+    of_context(doc, results)
+    kept = ("form", "frame", "shown", "category", "gold", "weights", "choices")
+    sample = {"doc": {k: doc[k] for k in kept}, "filtered_resps": [[float(value)] for value, _ in results]}
+    return {"ladder_score": sample}
+
+
+def ladder_score(samples: Sequence[Mapping[str, Any]]) -> float:
+    """Aggregate the contexts of all forms to the ladder score (concepts §15); NaN where it has none.
+
+    It is the number of `groundbench run`: the ratios of same-category gains, on the nouns that both forms have. Where
+    `word` is not told from 0, or was not measured, there is no score.
+    """
+    from groundbench.integrations.lm_eval.convert import table_of
+    from groundbench.measures.gain.ladder_score import ladder_score as score
+
+    by_form: dict[str, list[Mapping[str, Any]]] = {}
+    for i, sample in enumerate(samples):
+        by_form.setdefault(str(sample["doc"]["form"]), []).append({**sample, "doc_id": i})
+    found = score([table_of(form, rows) for form, rows in by_form.items()])
+    return math.nan if found is None or found.score is None else found.score
 
 
 def of_item(doc: Mapping[str, Any], results: Sequence[Mapping[str, float]]) -> dict[str, float]:

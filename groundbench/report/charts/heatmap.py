@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from markupsafe import Markup
 
@@ -40,7 +41,8 @@ def heat_map(
     columns = max((head for _, head in heads), default=0) + 1
     cell = max(5.0, min(26.0, (width - 60) / columns, 520 / max(len(layers), 1)))
     left, top = 40.0, 10.0
-    height = top + cell * len(layers) + 64
+    lines = wrap(style.label, int((width - left) / 5.9))
+    height = top + cell * len(layers) + 64 + 14 * len(lines)
     place = {layer: top + cell * (len(layers) - 1 - i) for i, layer in enumerate(layers)}
     parts = [_cell(h, values.get(h), style, left + cell * h[1], place[h[0]], cell) for h in heads]
     every = max(1, -(-14 // int(cell)))
@@ -56,7 +58,7 @@ def heat_map(
     ]
     parts.append(svg.text(left, bottom + 30, "head →", "label"))
     parts.append(svg.el("text", "layer →", class_="label", transform=f"translate(12 {svg.px(bottom)}) rotate(-90)"))
-    parts += _legend(style, left, bottom + 44)
+    parts += _legend(style, lines, left, bottom + 44)
     return svg.canvas(width, height, title, summary, parts)
 
 
@@ -80,7 +82,8 @@ def _cell(head: Head, value: float | None, style: MapStyle, x: float, y: float, 
     return Markup("").join((rect, centre))
 
 
-def _legend(style: MapStyle, x: float, y: float) -> list[Markup]:
+def _legend(style: MapStyle, label: Sequence[str], x: float, y: float) -> list[Markup]:
+    """Return the scale of colours with its ends, and below them what it shows, in lines that the map has room for."""
     steps = [-1.0, -0.5, 0.0, 0.5, 1.0] if style.signed else [0.0, 0.25, 0.5, 0.75, 1.0]
     parts = [
         svg.el(
@@ -96,5 +99,6 @@ def _legend(style: MapStyle, x: float, y: float) -> list[Markup]:
         for i, s in enumerate(steps)
     ]
     low = number(-style.full if style.signed else 0.0, style.decimals)
-    ends = f"{low} to {number(style.full, style.decimals)}: {style.label}"
-    return [*parts, svg.text(x + 18 * len(steps) + 6, y + 9, ends, "label")]
+    ends = f"{low} to {number(style.full, style.decimals)}"
+    parts.append(svg.text(x + 18 * len(steps) + 6, y + 9, ends, "label"))
+    return [*parts, *(svg.text(x, y + 24 + 14 * i, line, "label") for i, line in enumerate(label))]

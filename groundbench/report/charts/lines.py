@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from groundbench.report.charts import svg
 from groundbench.report.charts.scale import Scale, domain, round_step, tick_label
+from groundbench.report.text.labels import shortened
 from groundbench.results.text.numbers import number
 
 Values = Sequence[float | None]
@@ -41,6 +42,8 @@ class Axes:
     """What stands at `x_ticks` instead of their numbers."""
     decimals: int = 2
     y_range: tuple[float, float] | None = None
+    x_range: tuple[float, float] | None = None
+    """One range for all charts of a page whose x is the same; by default that of the series."""
     right: int | None = None
 
 
@@ -57,7 +60,7 @@ class _Plot:
         low, high = self.axes.y_range or domain(ys, (0.0,) if self.axes.zero else ())
         longest = max((len(s.name) for s in self.series), default=0) if len(self.series) > 1 else 0
         right = self.axes.right if self.axes.right is not None else 16 + min(longest * 6.4, self.axes.width * 0.3)
-        x_low, x_high = (min(xs), max(xs)) if xs else (0.0, 1.0)
+        x_low, x_high = self.axes.x_range or ((min(xs), max(xs)) if xs else (0.0, 1.0))
         object.__setattr__(self, "x", Scale(x_low, x_high, 44, self.axes.width - right))
         object.__setattr__(self, "y", Scale(low, high, self.axes.height - 36, 22))
 
@@ -147,9 +150,8 @@ def _end_labels(plot: _Plot) -> list[Markup]:
             limit = plot.y.start if i == len(placed) - 1 else placed[i + 1] - 14
             placed[i] = min(placed[i], limit)
     room = max(4, int((plot.axes.width - plot.x.end - 12) / 6.2))
+    names = shortened([s.name for _, s in ends], room)
     return [
-        svg.text(
-            plot.x.end + 9, y + 4, s.name if len(s.name) <= room else s.name[: room - 1] + "…", f"name c{s.colour}"
-        )
-        for y, (_, s) in zip(placed, ends, strict=True)
+        svg.text(plot.x.end + 9, y + 4, name, f"name c{s.colour}")
+        for y, name, (_, s) in zip(placed, names, ends, strict=True)
     ]

@@ -28,7 +28,7 @@ def measures_section(gain: GainRecord, form: str) -> Section:
         ("Surprisal, own noun shown", number(gain.matched), None, None),
         ("Surprisal, another noun shown", number(gain.mismatched), None, None),
         ("Sign-flip test over nouns", None, None, p_value(gain.p_signflip)),
-        ("SeedMean over frames (SD)", number(gain.per_frame_sd), None, None),
+        ("Spread over frames (SD)", number(gain.per_frame_sd), None, None),
         ("Probe path minus scoring path", signed(gain.probe_gap, 4), None, None),
         ("Ideal observer", number(gain.ideal), None, None),
         ("Smallest detectable gain", number(gain.detectable), None, None),

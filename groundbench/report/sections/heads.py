@@ -107,7 +107,7 @@ def _map(model: ModelRecord, headline: HeadsRecord) -> Figure | None:
     style = MapStyle("share of items in which the head is detected", 1.0, DETECTED)
     summary = f"{found} of {len(all_heads(model))} heads are detected in at least half of the items."
     chart = heat_map(all_heads(model), values, style, "How often each head is detected", summary)
-    caption = "A dark dot marks heads detected in at least half of the items; hollow squares were not recorded."
+    caption = "A ringed dot marks heads detected in at least half of the items; hollow squares were not recorded."
     return Figure("Detection", (chart,), _by_head_table(headline), caption)
 
 

@@ -123,16 +123,21 @@ def errors_section(card: RiskCard) -> Section:
     kinds = [e for e in card.errors if e.form is None]
     forms = [e for e in card.errors if e.form is not None and e.kind is None]
     dots = [Row(_name(e), e.error.value, e.error.low, e.error.high, tick=e.chance) for e in kinds]
-    layout = Layout("share of wrong answers", 620, 26, 190, decimals=3)
-    chart = dot_plot(dots, layout, "Errors by kind", "Upright strokes: guessing.")
+    summary = "The error rate of each kind of question, with its interval."
+    wide, narrow = (
+        dot_plot(dots, Layout("share of wrong answers", w, 26, left, decimals=3), "Errors by kind", summary)
+        for w, left in ((620, 190), (380, 130))
+    )
     if overall.error.value is None:
         missing = "The answers have no labels: nothing says which are wrong."
         return Section("errors", "Errors by kind of question", missing=missing)
     lead = f"The likeliest answer is wrong in {estimate(overall.error)} of {count(overall.error.n)} questions."
     if card.records is not None and card.records.mode == "B":
         lead = f"{estimate(overall.error)} of {count(overall.error.n)} given answers are labelled wrong."
-    caption = "Upright strokes mark the error rate of guessing."
-    figure = Figure("Errors by kind", (chart,), _errors("Every kind in every form", card.errors), caption, wide=True)
+    guessed = any(e.chance is not None for e in kinds)
+    caption = f"Whiskers are 95 % intervals{'; upright strokes mark the error rate of guessing' if guessed else ''}."
+    every = _errors("Every kind in every form", card.errors)
+    figure = Figure("Errors by kind", (wide,), every, caption, narrow=(narrow,), wide=True)
     tables = (_errors("By kind", kinds), *((_errors("By form", forms),) if forms else ()))
     notes = ("Intervals: Wilson, at the effective number of questions (those about one scene are not independent).",)
     return Section("errors", "Errors by kind of question", lead, (figure,), tables, notes)
@@ -140,7 +145,7 @@ def errors_section(card: RiskCard) -> Section:
 
 def _errors(caption: str, records: Sequence[ErrorRecord]) -> Table:
     head = ("Questions asked", *HEAD, "Says yes", "Should", "Says the usual")
-    return Table(caption, head, tuple(_error_row(e) for e in records))
+    return Table(caption, head, tuple(_error_row(e) for e in records)).filled()
 
 
 def _error_row(e: ErrorRecord) -> tuple[Cell, ...]:

@@ -11,6 +11,7 @@ from groundbench.results.trajectory import AblationSeedMean, MeanPoint, MeanTraj
 
 MeanTrajectories = Sequence[MeanTrajectory]
 Read = Callable[[MeanPoint], SeedMean | None]
+Steps = tuple[float, float] | None
 STEP = "training step"
 BANDS = "Lines are means over seeds, bands 95 % t-intervals over seeds."
 CUTS = {
@@ -23,6 +24,12 @@ COLOURS = 6
 """Lines beyond these begin again with the first, dashed."""
 WINDOW, STATISTIC = "chunk", "log-count"
 """The regression that stands for all four where one is shown."""
+
+
+def steps_of(runs: MeanTrajectories) -> Steps:
+    """Return the first and the last step of all runs: every chart over training has this x axis."""
+    found = [p.step for run in runs for p in run.points]
+    return (float(min(found)), float(max(found))) if found and min(found) < max(found) else None
 
 
 def reader(name: str) -> Read:
@@ -76,13 +83,17 @@ def chart(
     width: int = 420,
     zero: bool = True,
     note: str = "",
+    steps: Steps = None,
 ) -> Figure | None:
-    """Return a chart of the lines that there are; None where there is none. `note` stands first in its caption."""
+    """Return a chart of the lines that there are; None where there is none.
+
+    `note` stands first in its caption; `steps` is the range of x.
+    """
     found = [s for s in lines if s is not None]
     if not found:
         return None
     ends = "; ".join(f"{s.name}: {number(s.y[0])} to {number(s.y[-1])}" for s in found) + "."
-    plot = line_chart(found, Axes(STEP, unit, width, zero=zero), title, ends)
+    plot = line_chart(found, Axes(STEP, unit, width, zero=zero, x_range=steps), title, ends)
     return Figure(title, (plot,), table, f"{note} {BANDS}".strip())
 
 
@@ -92,11 +103,20 @@ def by_run(title: str, unit: str, runs: MeanTrajectories, read: Read, *, width: 
     steps = sorted({p.step for run in runs for p in run.points})
     by = [{p.step: cell(read(p)) for p in run.points} for run in runs]
     rows = tuple((count(s), *(b.get(s) for b in by)) for s in steps)
-    return chart(title, unit, lines, Table(title, ("Step", *(r.name for r in runs)), rows), width=width)
+    return chart(
+        title, unit, lines, Table(title, ("Step", *(r.name for r in runs)), rows), width=width, steps=steps_of(runs)
+    )
 
 
 def by_number(
-    title: str, unit: str, run: MeanTrajectory, reads: Sequence[tuple[str, Read]], *, zero: bool = True, note: str = ""
+    title: str,
+    unit: str,
+    run: MeanTrajectory,
+    reads: Sequence[tuple[str, Read]],
+    *,
+    zero: bool = True,
+    note: str = "",
+    steps: Steps = None,
 ) -> Figure | None:
     """Return one line for each of several numbers of one model."""
     lines = [line(name, run, read, i + 1, dashed=i == 2) for i, (name, read) in enumerate(reads)]
@@ -105,7 +125,9 @@ def by_number(
         for p in run.points
         if any(read(p) is not None for _, read in reads)
     )
-    return chart(title, unit, lines, Table(title, ("Step", *(n for n, _ in reads)), rows), zero=zero, note=note)
+    return chart(
+        title, unit, lines, Table(title, ("Step", *(n for n, _ in reads)), rows), zero=zero, note=note, steps=steps
+    )
 
 
 def cell(spread: SeedMean | None) -> Cell:
@@ -116,13 +138,15 @@ def cell(spread: SeedMean | None) -> Cell:
     return number(spread.mean) if same else with_interval(spread.mean, spread.ci_low, spread.ci_high)
 
 
-def surprisal_figure(run: MeanTrajectory) -> Figure | None:
+def surprisal_figure(run: MeanTrajectory, steps: Steps = None) -> Figure | None:
     """Return matched and mismatched surprisal."""
     reads = [("matched", reader("matched")), ("mismatched", reader("mismatched"))]
-    return by_number(f"{run.name}: surprisal", "surprisal (nats)", run, reads, zero=False)
+    return by_number(f"{run.name}: surprisal", "surprisal (nats)", run, reads, zero=False, steps=steps)
 
 
-def ablation_figure(run: MeanTrajectory, of_gain: bool, selection: str = "crossfit") -> Figure | None:
+def ablation_figure(
+    run: MeanTrajectory, of_gain: bool, selection: str = "crossfit", steps: Steps = None
+) -> Figure | None:
     """Draw gain or matched surprisal untouched, with the heads cut, with others cut, of the seeds with heads."""
 
     def of(name: str) -> Read:
@@ -139,7 +163,7 @@ def ablation_figure(run: MeanTrajectory, of_gain: bool, selection: str = "crossf
     fewer = ", ".join(f"{seeds_cut(a)} at step {count(step)}" for step, a in cuts if not all(a.cut))
     note = f"{caption}. " + (f"There were heads to cut in fewer than all seeds: {fewer}." if fewer else "")
     title = f"{run.name}: {unit} with heads cut, {which}"
-    return by_number(title, f"{unit} (nats)", run, reads, zero=of_gain, note=note.strip())
+    return by_number(title, f"{unit} (nats)", run, reads, zero=of_gain, note=note.strip(), steps=steps)
 
 
 def lens_figure(run: MeanTrajectory, field: str = "gain") -> Figure | None:
@@ -172,11 +196,12 @@ def lens_figure(run: MeanTrajectory, field: str = "gain") -> Figure | None:
 
 def seed_sections(runs: MeanTrajectories) -> list[Section]:
     """Return everything measured over seeds, model beside model."""
+    steps = steps_of(runs)
     heads = [
-        by_run("Aggregate heads", "heads (mean over items)", runs, reader("heads")),
+        by_run("MeanTrajectory heads", "heads (mean over items)", runs, reader("heads")),
         by_run("Their mean layer", "layer", runs, reader("mean_layer")),
     ]
-    cuts = [ablation_figure(run, of_gain, s) for run in runs for s in CUTS for of_gain in (True, False)]
+    cuts = [ablation_figure(run, of_gain, s, steps) for run in runs for s in CUTS for of_gain in (True, False)]
     lens = [f for run in runs for f in (lens_figure(run), lens_figure(run, "matched"))]
     cooccurrence = [
         by_run("Adjusted R² of the gain on co-occurrence", "adjusted R²", runs, r2),
@@ -185,7 +210,7 @@ def seed_sections(runs: MeanTrajectories) -> list[Section]:
     losses = [by_run("Held-out loss", "nats per token", runs, reader("heldout_loss"))]
     return [
         _section("training", "Did they train?", losses),
-        _section("surprisal", "Matched and mismatched", [surprisal_figure(run) for run in runs]),
+        _section("surprisal", "Matched and mismatched", [surprisal_figure(run, steps) for run in runs]),
         _section("heads-over-training", "Heads over training", heads),
         _section("ablation-over-training", "Cutting the heads", cuts),
         _section("lens-over-training", "Where in the model the gain appears", lens),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Cell, Figure, Section, Table
-from groundbench.report.sections.training_gain import STEP, Trajectories, ablation_of, heads_of
+from groundbench.report.sections.training_gain import STEP, Trajectories, ablation_of, heads_of, steps_of
 from groundbench.results.run import AblationRecord
 from groundbench.results.text.numbers import count, number, p_value
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
@@ -17,11 +17,12 @@ MATCHED = ("original", "ablated", "control_mean", "control_draws")
 def ablation_section(runs: Trajectories) -> Section:
     """Show gain and matched surprisal untouched, with heads cut, with controls cut: a row for each run."""
     title = "Cutting the heads, over training"
+    steps = steps_of(runs)
     figures = [
         figure
         for t in runs
         for fields, unit in ((GAIN, "gain (nats)"), (MATCHED, "matched surprisal (nats)"))
-        if (figure := _panel(t, fields, unit))
+        if (figure := _panel(t, fields, unit, steps))
     ]
     tables = tuple(table for t in runs if (table := _paper_table(t)))
     if not figures:
@@ -43,7 +44,9 @@ def _measured(t: Trajectory, field: str) -> list[tuple[TrajectoryPoint, Ablation
     return [(p, a) for p, a in found if a is not None and getattr(a, field) is not None]
 
 
-def _panel(t: Trajectory, fields: tuple[str, str, str, str], unit: str) -> Figure | None:
+def _panel(
+    t: Trajectory, fields: tuple[str, str, str, str], unit: str, x_range: tuple[float, float] | None
+) -> Figure | None:
     *keys, draws = fields
     kept = _measured(t, keys[1])
     if not kept:
@@ -76,7 +79,7 @@ def _panel(t: Trajectory, fields: tuple[str, str, str, str], unit: str) -> Figur
             for (p, a), lo, hi in zip(kept, low, high, strict=True)
         ),
     )
-    chart = line_chart(series, Axes(STEP, unit), f"{t.name}: {what} with heads cut", summary)
+    chart = line_chart(series, Axes(STEP, unit, x_range=x_range), f"{t.name}: {what} with heads cut", summary)
     return Figure(f"{t.name}: {what}", (chart,), table)
 
 

@@ -18,6 +18,12 @@ R2_PANELS = (("chunk", "log-count"), ("chunk", "pmi"), ("utterances", "log-count
 TWO, THREE = 420, 340
 
 
+def steps_of(runs: Trajectories) -> tuple[float, float] | None:
+    """Return the first and the last step of all runs: every chart over training has this x axis."""
+    steps = [p.step for t in runs for p in t.points]
+    return (float(min(steps)), float(max(steps))) if steps and min(steps) < max(steps) else None
+
+
 def columns(runs: Trajectories) -> int:
     """Return three panels beside each other where there is one for each of three runs."""
     return 3 if len(runs) % 3 == 0 else 2
@@ -92,7 +98,9 @@ def chart(
     if not found:
         return None
     summary = "; ".join(f"{s.name}: {number(s.y[0], decimals)} to {number(s.y[-1], decimals)}" for s in found) + "."
-    lines = line_chart(found, Axes(STEP, unit, decimals=decimals, y_range=y_range), title, summary)
+    lines = line_chart(
+        found, Axes(STEP, unit, decimals=decimals, y_range=y_range, x_range=steps_of(runs)), title, summary
+    )
     return Figure(title, (lines,), table or _table(title, runs, y, decimals))
 
 
@@ -111,14 +119,14 @@ def hero(runs: Trajectories) -> Figure | None:
         return None
     title = "Grounding gain over training"
     summary = "; ".join(f"{s.name} goes from {number(s.y[0])} to {number(s.y[-1])} nats" for s in found) + "."
-    wide = line_chart(found, Axes(STEP, "gain (nats)", 860, 360), title, summary)
-    narrow = line_chart(found, Axes(STEP, "gain (nats)", 380, 300), title, summary)
+    wide = line_chart(found, Axes(STEP, "gain (nats)", 860, 360, x_range=steps_of(runs)), title, summary)
+    narrow = line_chart(found, Axes(STEP, "gain (nats)", 380, 300, x_range=steps_of(runs)), title, summary)
     table = Table(
         title,
         ("Step", *(t.name for t in runs)),
         tuple((count(s), *(_cell(t, s) for t in runs)) for s in sorted({p.step for t in runs for p in t.points})),
     )
-    caption = "Bands are 95 % intervals, bootstrapped over nouns. At 0 the word does not depend on what was shown."
+    caption = "Bands are 95 % intervals, clustered by noun and frame. At 0 the word does not depend on what was shown."
     return Figure(title, (wide,), table, caption, narrow=(narrow,), wide=True)
 
 
@@ -144,7 +152,8 @@ def surprisal_section(runs: Trajectories) -> Section:
             Series(label, [p.step for p in t.points], [reader(gain_of, label)(p) for p in t.points], colour=colour)
             for label, colour in (("matched", 1), ("mismatched", 2))
         ]
-        axes = Axes(STEP, "surprisal (nats)", width(runs), y_range=(0.0, max(known) * 1.04), zero=True, height=230)
+        span = (0.0, max(known) * 1.04)
+        axes = Axes(STEP, "surprisal (nats)", width(runs), y_range=span, x_range=steps_of(runs), height=230)
         last = t.last.gain
         summary = "" if last is None else f"At the end {number(last.matched)} matched, {number(last.mismatched)} not."
         table = Table(

@@ -60,9 +60,20 @@ def p_phrase(p: float | None) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
+MARKS = (0.0, 0.3, 0.5, 1.0)
+"""Shares at which something changes: none, the share asked of a head, chance or half of the items, all."""
+MOST_DECIMALS = 4
+
+
 def percent(share: float | None, decimals: int = 0) -> str | None:
-    """Return a share as a percentage."""
-    return None if share is None else f"{number(100 * share, decimals)}\u202f%"
+    """Return a share as a percentage; one that is not 0, 30, 50 or 100 % has the decimals that tell it from them."""
+    if share is None:
+        return None
+    while decimals < MOST_DECIMALS and any(
+        round(100 * share, decimals) == 100 * mark and abs(share - mark) > 1e-9 for mark in MARKS
+    ):
+        decimals += 1
+    return f"{number(100 * share, decimals)}\u202f%"
 
 
 def count(value: int | None) -> str | None:

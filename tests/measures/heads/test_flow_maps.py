@@ -18,6 +18,7 @@ from groundbench.adapters.huggingface import open_causal
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.measures.heads.flow_maps import measure_flow
 from groundbench.measures.heads.saliency import SaliencyOptions, flow_matrices, measure_saliency
+from groundbench.report.elements import Facts
 from groundbench.report.pages import render_flow
 from groundbench.report.sections.flow import FlowPage, Layer
 from groundbench.training import train
@@ -93,19 +94,27 @@ def maps_of(page: str) -> list[ElementTree.Element]:
     return [ElementTree.fromstring(s) for s in re.findall(r'<svg class="plot.*?</svg>', page, re.S)]
 
 
-def test_the_page_shades_by_the_layers_largest_and_frames_the_edge() -> None:
+def test_all_layers_of_the_page_have_one_scale_and_the_edge_is_framed() -> None:
     flow = [[0.0, 0.0, 0.0], [0.5, 0.25, 0.0], [1.0, 4.0, 0.0]]
-    layers = (Layer(1, flow), Layer(2, [[10 * v for v in row] for row in flow]), Layer(3, [[0.0] * 3] * 3))
-    page = render_flow(FlowPage("t", "a", "s", ("<x>", "cup", "the"), frozenset({1}), layers, (("Loss", "first"),)))
+    layers = (Layer(1, flow), Layer(2, [[v / 4 for v in row] for row in flow]), Layer(3, [[0.0] * 3] * 3))
+    environment = Facts("Environment", (("Device", "cpu"),))
+    name = "extraordinarily-long-name"
+    facts = (("Loss", "first"),)
+    page = render_flow(FlowPage("t", "a", "s", ("<x>", name, "the"), frozenset({1}), layers, facts, environment))
     first, second, empty = maps_of(page)
     assert sorted(cells(first).values()) == [0.062, 0.125, 0.25, 1.0]
-    assert list(cells(first).values()) == list(cells(second).values())
+    assert sorted(cells(second).values()) == [0.016, 0.031, 0.062, 0.25]
     assert cells(empty) == {}
+    assert all("0 to 4 in all layers" in "".join(m.itertext()) for m in (first, second, empty))
     (frame,) = [e for e in first.iter() if e.get("class") == "pick"]
     assert cells(first)[float(frame.get("x")), float(frame.get("y"))] == 1.0
-    assert {e.text for e in first.iter() if e.get("class") == "tick shown"} == {"cup"}
-    assert "“cup” (2) to “the” (3)" in page
+    shown = [e for e in first.iter() if e.get("class") == "tick shown"]
+    assert {e.text for e in shown} == {name}
+    corner = min(x for x, _ in cells(first))
+    assert corner > len(name) * 6
+    assert f"“{name}” (2) to “the” (3)" in page
     assert "Nothing flows in this layer." in page
+    assert "Device" in page
     assert "&lt;x&gt;" in page
 
 
