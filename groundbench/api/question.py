@@ -112,7 +112,12 @@ def _accept_former_names(init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(init)
     def __init__(self: Question, *values: object, **named: object) -> None:
-        init(self, *values, **{FORMER_NAMES.get(name, name): value for name, value in named.items()})
+        for former, name in FORMER_NAMES.items():
+            if former in named:
+                if name in named:
+                    raise TypeError(f"Question: {former!r} is the former name of {name!r}; both are given")
+                named[name] = named.pop(former)
+        init(self, *values, **named)
 
     return __init__
 

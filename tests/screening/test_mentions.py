@@ -151,7 +151,7 @@ def test_pages_tell_the_rates_and_other_cards_do_not() -> None:
 
 def test_right_answers_are_each_named_once_and_not_all() -> None:
     q = questions(1)[0]
-    for change in ({"also": (q.target,)}, {"also": (N,)}, {"answers": OBJECTS[:3]}):
+    for change in ({"also_correct": (q.target,)}, {"also_correct": (N,)}, {"choices": OBJECTS[:3]}):
         with pytest.raises(BadInputError, match="scene-0"):
             replace(q, **change)
     assert q.rights == OBJECTS[:3]

@@ -175,3 +175,5 @@ def test_the_former_names_of_a_questions_fields_are_read() -> None:
     assert Question(mismatched=q.mismatched, **named, **answer) == q  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="rightly"):
         Question(mismatched=q.mismatched, **named, **answer, rightly=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'truth' is the former name of 'target'; both are given"):
+        replace(q, truth=0)
