@@ -242,8 +242,8 @@ def choose_measures(testbed: Testbed, names: Sequence[str] | None, *, own: bool 
     """
     if names is not None:
         return tuple(names)
-    has_images = ("image",) if any(f.modality == "image" for f in (*testbed.forms, *testbed.image_forms)) else ()
-    return ("gain", "heads", *((("ablation" if own else "causal"),) if testbed.ladder else ()), *has_images)
+    image = ("image",) if any(f.modality == "image" for f in (*testbed.forms, *testbed.image_forms)) else ()
+    return ("gain", "heads", *((("ablation" if own else "causal"),) if testbed.ladder else ()), *image)
 
 
 def check_swap_rings(options: Options, forms: Sequence[EnvForm]) -> None:

@@ -51,13 +51,13 @@ def test_only_the_patches_named_are_exchanged_and_come_back(family):
     a, b, patches = two_rows(adapter)
     box = [p for p in patches if p in set(a.env_positions)]
     places = [i for i, token in enumerate(a.ids) if token == adapter.placeholder]
-    own, donor = (adapter._new_features(row) for row in (a, b))
+    own, donor = (adapter.inputs._new_features(row) for row in (a, b))
     mixed = adapter.patch_images(a, b, box)
-    found = adapter._new_features(mixed)
+    found = adapter.inputs._new_features(mixed)
     for place, ours, other, now in zip(places, own, donor, found, strict=True):
         assert torch.equal(now, other if place in box else ours)
     back = adapter.patch_images(mixed, a, box)
-    assert torch.equal(adapter._new_features(back), own)
+    assert torch.equal(adapter.inputs._new_features(back), own)
     assert adapter.patch_images(a, b, []) == a
 
 
@@ -65,9 +65,9 @@ def test_exchanged_features_are_made_again_after_they_were_let_go():
     adapter = tiny_adapter("llava")
     a, b, patches = two_rows(adapter)
     mixed = adapter.patch_images(a, b, patches[:3])
-    before = adapter._new_features(mixed)
+    before = adapter.inputs._new_features(mixed)
     adapter.features._kept.clear()
-    assert torch.equal(adapter._new_features(mixed), before)
+    assert torch.equal(adapter.inputs._new_features(mixed), before)
 
 
 @pytest.mark.parametrize("family", ["llava", "llava_next"])
@@ -109,7 +109,7 @@ class ImageLadder(ImageBed):
 
     name = "pictured-ladder"
     forms = (EnvForm("word"),)
-    joined = (EnvForm("image", modality="image"),)
+    image_forms = (EnvForm("image", modality="image"),)
     default_form = "word"
     ladder = True
 

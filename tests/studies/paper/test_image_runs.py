@@ -46,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pictures")
     override = {**FEW, "pictures.cache": str(root / "cache")}
     for name, shuffled in (("vlm", False), ("vlm-shuffled", True)):
-        text = corpus(image_runs=4, shuffle_env=shuffled)
+        text = corpus(pictures=4, shuffle_env=shuffled)
         train("vlm-mini-embedded", text, root / "runs" / name, override=override, threads=1, device="cpu")
     return root / "runs"
 
@@ -64,8 +64,8 @@ def planted(root: Path, name: str, **preset: object) -> Path:
 
 
 def test_layers_and_sources_of_a_run_that_sees(tmp_path: Path) -> None:
-    planted(tmp_path, "smol", image_runs={"vision": "models/dino", "language": "hub/SmolLM2"})
-    planted(tmp_path, "mini", config={"text_config": {"num_hidden_layers": 3}}, image_runs={"vision": None})
+    planted(tmp_path, "smol", pictures={"vision": "models/dino", "language": "hub/SmolLM2"})
+    planted(tmp_path, "mini", config={"text_config": {"num_hidden_layers": 3}}, pictures={"vision": None})
     planted(tmp_path, "gpt2", architecture="gpt2", config={"n_layer": 5})
     found = {r.name: r for r in find_runs(tmp_path, images=True)}
     assert {name: (r.kind, r.layers) for name, r in found.items()} == {"smol": ("vlm", 7), "mini": ("vlm", 3)}
@@ -78,8 +78,8 @@ def test_layers_and_sources_of_a_run_that_sees(tmp_path: Path) -> None:
 
 
 def test_of_a_frozen_language_model_less_is_measured(tmp_path: Path) -> None:
-    planted(tmp_path, "smol", image_runs={"vision": "models/dino", "language": "hub/SmolLM2"})
-    planted(tmp_path, "mini", image_runs={"vision": "models/dino", "language": None})
+    planted(tmp_path, "smol", pictures={"vision": "models/dino", "language": "hub/SmolLM2"})
+    planted(tmp_path, "mini", pictures={"vision": "models/dino", "language": None})
     mini, smol = find_runs(tmp_path, images=True)
     asked = replace(OPTIONS, corpus=tmp_path, at_least=5)
     small, large = options_for(mini, asked), options_for(smol, asked)
@@ -103,7 +103,7 @@ def test_pictures_alone_are_measured_written_and_gone_on_with(
     docs = tmp_path / "docs" / "reproduction.md"
 
     def whole() -> str:
-        study = reproduce(image_runs=trained, out=tmp_path / "out", docs=docs, options=QUICK, jobs=1, commands=["x"])
+        study = reproduce(images=trained, out=tmp_path / "out", docs=docs, options=QUICK, jobs=1, commands=["x"])
         assert study.measured == ()
         assert [m.run.name for m in study.image_runs] == ["vlm", "vlm-shuffled"]
         seen = study.image_runs[0].seen
