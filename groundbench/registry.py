@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +19,8 @@ from groundbench.util.users_code import made_by
 TASKS = "groundbench.tasks"
 ADAPTERS = "groundbench.adapters"
 QUESTIONS = "groundbench.questions"
+DESCRIPTIONS = "groundbench.descriptions"
+"""Openers that read no weights: `(model, **options) -> Adapter | None`, the adapter being `Estimated`."""
 
 
 def testbed_names() -> list[str]:
@@ -149,22 +151,10 @@ def open_model(model: Any, **options: Any) -> Adapter:
         model = str(model)
     if hasattr(model, "info") and hasattr(model, "forward"):
         return cast(Adapter, model)
-    entries = sorted(
-        entry_points(group=ADAPTERS),
-        key=lambda e: (e.dist is not None and e.dist.name == "groundbench", e.name),
-    )
     known: set[str] = set()
-    for entry in entries:
-        if not isinstance(model, str) and (entry.dist is None or entry.dist.name != "groundbench"):
-            continue  # other packages' openers are promised a name
-        opener = _load(entry)
-        taken = inspect.signature(opener).parameters
-        known |= taken.keys()
-        if not any(p.kind is p.VAR_KEYWORD for p in taken.values()) and not options.keys() <= taken.keys():
-            continue
-        adapter = opener(model, **options)
-        if adapter is not None:
-            return cast(Adapter, adapter)
+    adapter = _first(_openers(), model, options, known)
+    if adapter is not None:
+        return adapter
     for option in options.keys() - known:
         names = ", ".join(sorted(known - {"model"}))
         raise BadInputError(
@@ -175,6 +165,51 @@ def open_model(model: Any, **options: Any) -> Adapter:
         f"{shown}: not a model any adapter knows; expected a hub id, a folder with config.json, a .gguf file, "
         "module:object, or in Python a model of transformers with its tokenizer, or an Adapter"
     )
+
+
+def describe_model(model: Any, **options: Any) -> Adapter:
+    """Return a model as a plan needs it: described by its config and headers where its weights need not be read.
+
+    Small models, and those of which only opening tells anything, are opened; so is what a plugin knows. A description
+    is `Estimated` and cannot be run.
+
+    Args:
+        model, options: as `open_model`.
+
+    Raises:
+        BadInputError: as `open_model`.
+    """
+    if isinstance(model, str | Path):
+        theirs = [e for e in _openers() if not _is_ours(e)]
+        describers = list(entry_points(group=DESCRIPTIONS))
+        found = _first([*theirs, *describers], str(model), options, set())
+        if found is not None:
+            return found
+    return open_model(model, **options)
+
+
+def _openers() -> list[EntryPoint]:
+    return sorted(entry_points(group=ADAPTERS), key=lambda e: (_is_ours(e), e.name))
+
+
+def _is_ours(entry: EntryPoint) -> bool:
+    return entry.dist is not None and entry.dist.name == "groundbench"
+
+
+def _first(entries: Sequence[EntryPoint], model: Any, options: Mapping[str, Any], known: set[str]) -> Adapter | None:
+    """Return the first adapter that one of these openers gives; `known` gathers the options that any of them takes."""
+    for entry in entries:
+        if not isinstance(model, str) and not _is_ours(entry):
+            continue  # other packages' openers are promised a name
+        opener = _load(entry)
+        taken = inspect.signature(opener).parameters
+        known |= taken.keys()
+        if not any(p.kind is p.VAR_KEYWORD for p in taken.values()) and not options.keys() <= taken.keys():
+            continue
+        adapter = opener(model, **options)
+        if adapter is not None:
+            return cast(Adapter, adapter)
+    return None
 
 
 def _load(entry: EntryPoint) -> Callable[..., Any]:

@@ -28,7 +28,8 @@ class Line:
     """One result of a submission, one of its other ENV forms, or an earlier checkpoint.
 
     Attributes:
-        told: the gain's interval does not touch 0: only then is there a rank.
+        told: the gain's interval does not touch 0, without items nor does the one that its nouns give: only then is
+            there a rank.
         whole: every noun that the testbed has in this form was measured.
         derived: the interval that the nouns' gains give, by which lines without items are ranked.
         by_noun: [nouns] gains in the testbed's order; `cells`: [nouns, frames] the same per frame, where items came.
@@ -159,6 +160,8 @@ def _line(at: str, s: Submission, run: Run, own: bool, result: Result, view: For
     cells = run.forms.get(view.env_form) if kind != "checkpoint" and complete else None
     ladder = result.ladder_score if kind == "headline" and run.bed.ladder else None
     low, high = (g.ci_low, g.ci_high) if g else (None, None)
+    derived = derived_interval(list(gains.values()))
+    sides = [(low, high)] if cells is not None else [(low, high), derived or (None, None)]
     by_noun = np.array([gains[n] for n in about.nouns], dtype=np.float32) if complete else None
     return Line(
         id=at,
@@ -188,8 +191,8 @@ def _line(at: str, s: Submission, run: Run, own: bool, result: Result, view: For
         gain=g.mean if g else None,
         low=low,
         high=high,
-        told=low is not None and high is not None and (low > 0 or high < 0),
-        derived=derived_interval(list(gains.values())),
+        told=all(a is not None and b is not None and (a > 0 or b < 0) for a, b in sides),
+        derived=derived,
         by_noun=by_noun,
         cells=None if cells is None or np.isnan(cells.gain).all(1).any() else cells.gain.astype(np.float32),
         nested=cells.nested if cells is not None else False,

@@ -61,14 +61,14 @@ class Converted:
 def converted(
     source: Source,
     dtype: torch.dtype | str,
-    read: Callable[[], Whole],
+    read: Callable[[], Whole] | None,
     reopen: Callable[[Path], Whole],
 ) -> Converted | None:
     """Return the entry of a GGUF file, made now where there is none; None where the cache cannot be used.
 
     Args:
         dtype: of the weights in memory.
-        read: reads the file itself.
+        read: reads the file itself; None where only an entry that is there is wanted.
         reopen: opens a folder that `save_pretrained` wrote.
     """
     file = source.folder / str(source.gguf)
@@ -81,7 +81,7 @@ def converted(
     }
     folder = cache / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
     found = _checked(folder)
-    if found is not None:
+    if found is not None or read is None:
         return found
     try:
         temporary = _begun(cache, folder, file)

@@ -185,8 +185,11 @@ def require_kind(source: Source, config: Any, auto: Any, kind: str) -> None:
     without_rescaling(config)
 
 
-def with_plain_weights(source: Source, options: LoadOptions) -> Source:
+def with_plain_weights(source: Source, options: LoadOptions, *, make: bool = True) -> Source:
     """Return the source with the converted copy of its .gguf file, made on its first use; others as they are.
+
+    Args:
+        make: convert a file that the cache does not hold.
 
     Raises:
         BadInputError, UnsupportedModelError: as `load_model` does for the file itself.
@@ -212,7 +215,7 @@ def with_plain_weights(source: Source, options: LoadOptions) -> Source:
         found = load_whole(AutoModelForCausalLM, plain, config=config, dtype=dtype)
         return gguf_cache.Whole(found.model.eval(), load_tokenizer(plain, False), found.notes)
 
-    found = gguf_cache.converted(base, dtype, lambda: read(base), reopen)
+    found = gguf_cache.converted(base, dtype, (lambda: read(base)) if make else None, reopen)
     return source if found is None else replace(source, plain=found.folder, notes=found.notes)
 
 

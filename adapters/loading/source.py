@@ -79,13 +79,14 @@ def locate(model: str, revision: str | None = None, subfolder: str | None = None
         if path.open("rb").read(4) not in (b"GGUF", users_files.POINTER[:4], b""):
             raise BadInputError(f"{model}: not a GGUF file (it does not begin with the letters GGUF)")
         _refuse_hub_options(model, "a file", revision, subfolder)
-        return _fetched(Source(readable(path.stem), path.parent, path.name))
+        file = nameable(path)
+        return _fetched(Source(readable(path.stem), file.parent, file.name))
     if path.is_dir():
         _refuse_hub_options(model, "a folder", revision, None)
         folder = path / (subfolder or "")
         if not folder.is_dir():
             raise BadInputError(f"{model}: it has no folder {subfolder!r}")
-        return _fetched(_in_folder(_folder_name(folder), folder, [p.name for p in folder.iterdir()], None))
+        return _fetched(_in_folder(_folder_name(folder), nameable(folder), [p.name for p in folder.iterdir()], None))
     if path.exists():
         raise BadInputError(f"{model}: a file that is no model; expected a folder, a .gguf file or a hub id")
     asked = hub.parse_hub_id(model, revision, subfolder)
@@ -176,6 +177,20 @@ def _folder_name(path: Path) -> str:
     if len(parts) > 2 and ONE_OF_SEVERAL.fullmatch(parts[-1].lower()):
         return "/".join(parts[-2:])
     return parts[-1]
+
+
+def nameable(path: Path) -> Path:
+    """Return a path to the same file or folder in UTF-8: libraries written in Rust open no other names.
+
+    Itself where it is UTF-8, else a link in a temporary folder.
+    """
+    try:
+        str(path.absolute()).encode("utf-8")
+    except UnicodeEncodeError:
+        link = Path(temporary_folder()) / readable(path.name)
+        link.symlink_to(path.absolute(), target_is_directory=path.is_dir())
+        return link
+    return path
 
 
 def readable(name: str) -> str:

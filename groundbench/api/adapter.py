@@ -440,6 +440,21 @@ class Untrainable(Protocol):
 
 
 @runtime_checkable
+class Estimated(Protocol):
+    """A model that is described and not opened: it encodes prompts, and nothing of it can be run."""
+
+    @property
+    def seconds_per_token(self) -> float:
+        """The estimated time of a forward pass, for each token."""
+        ...
+
+    @property
+    def weights(self) -> str:
+        """A remark on the weights that were not read."""
+        ...
+
+
+@runtime_checkable
 class StartsAtLayer(Protocol):
     """An adapter that can go on from a layer's saved residual: single-head sweeps then skip the layers before.
 

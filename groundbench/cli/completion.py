@@ -1,8 +1,9 @@
-"""Completion of names in a shell: testbeds, forms, question sets, presets."""
+"""Completion of names in a shell: testbeds, forms, question sets, presets, run folders."""
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from groundbench.api.errors import GroundbenchError
@@ -34,6 +35,36 @@ def complete_preset(incomplete: str) -> list[str]:
     from groundbench.training.presets import preset_names
 
     return [name for name in preset_names() if name.startswith(incomplete)]
+
+
+RUNS = ("result.json", "trajectory.json", "card.json")
+"""Files by which a run's folder is known."""
+DEEPEST = 3
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Return the run folders that begin so, and the folders that may hold some."""
+    typed = Path(incomplete).expanduser()
+    parent = typed if incomplete.endswith("/") or not incomplete else typed.parent
+    found = []
+    try:
+        for folder in sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith(".")):
+            name = str(folder)
+            if name.startswith(str(typed) if incomplete else "") and _holds_run(folder):
+                found.append(name)
+    except OSError:
+        return []
+    return found
+
+
+def _holds_run(folder: Path, depth: int = DEEPEST) -> bool:
+    """Return True if a run lies in a folder, at most three folders down."""
+    if any((folder / name).is_file() for name in RUNS):
+        return True
+    try:
+        return depth > 1 and any(_holds_run(p, depth - 1) for p in folder.iterdir() if p.is_dir())
+    except OSError:
+        return False
 
 
 def _named(group: str, incomplete: str) -> list[str]:

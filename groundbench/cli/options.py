@@ -176,7 +176,59 @@ CausalFrames = Annotated[
     str | None,
     typer.Option(
         help="… in this many frames of each half, or in all.",
-        show_default="2",
+        show_default="2 up to 30 M parameters, else 1",
+        metavar="N|all",
+        rich_help_panel=CAUSE,
+    ),
+]
+CausalScores = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Rank heads by: share, contrast, contrast-ig, exact (each head alone: slow); separated by commas.",
+        show_default="all up to 30 M parameters, else share,contrast",
+        rich_help_panel=CAUSE,
+    ),
+]
+CausalRandomPairs = Annotated[
+    str | None,
+    typer.Option(
+        help="Exchange random sets and orders of heads on this many pairs of prompts, drawn by the seed, or on all.",
+        show_default="all up to 30 M parameters, else 20",
+        metavar="N|all",
+        rich_help_panel=CAUSE,
+    ),
+]
+CausalExactPairs = Annotated[
+    str | None,
+    typer.Option(
+        help="Exchange every head alone (score exact) on this many pairs, or on all.",
+        show_default="64 up to 30 M parameters, else 16",
+        metavar="N|all",
+        rich_help_panel=CAUSE,
+    ),
+]
+CausalKnockoutPairs = Annotated[
+    str | None,
+    typer.Option(
+        help="Cut edges between tokens in this many pairs, or in all.",
+        show_default="64 up to 30 M parameters, else 16",
+        metavar="N|all",
+        rich_help_panel=CAUSE,
+    ),
+]
+CausalSamePairs = Annotated[
+    bool | None,
+    typer.Option(
+        help="Also exchange heads that were ranked on the same pairs at every size, not at the headline's alone.",
+        show_default="up to 30 M parameters",
+        rich_help_panel=CAUSE,
+    ),
+]
+HeadItems = Annotated[
+    str | None,
+    typer.Option(
+        help="Read heads in this many items, drawn by the seed, or in all; in all where heads are cut (ablation).",
+        show_default="all up to 30 M parameters, else 200",
         metavar="N|all",
         rich_help_panel=CAUSE,
     ),
@@ -392,6 +444,12 @@ class RunOptions:
     ablation_nouns: AblationNouns = None
     causal_nouns: CausalNouns = None
     causal_frames: CausalFrames = None
+    causal_scores: CausalScores = None
+    causal_random_pairs: CausalRandomPairs = None
+    causal_exact_pairs: CausalExactPairs = None
+    causal_knockout_pairs: CausalKnockoutPairs = None
+    causal_same_pairs: CausalSamePairs = None
+    head_items: HeadItems = None
     selection: BySelection = None
     denominator: ByDenominator = None
     control: ByControl = None
@@ -416,7 +474,9 @@ class RunOptions:
             "seed": self.seed,
             "batch_tokens": self.batch_tokens,
             "corpus": self.corpus,
-            "heads": HeadOptions(denominator=self.denominator, loss=self.loss),
+            "heads": HeadOptions(
+                denominator=self.denominator, loss=self.loss, items=number_or_all("--head-items", self.head_items)
+            ),
             "ablation": AblationOptions(
                 selections=(self.selection,) if self.selection else None,
                 controls=split(self.control) or None,  # type: ignore[arg-type]  # checked there
@@ -427,6 +487,11 @@ class RunOptions:
             "causal": CausalOptions(
                 nouns=number_or_all("--causal-nouns", self.causal_nouns),
                 frames=number_or_all("--causal-frames", self.causal_frames),
+                scores=split(self.causal_scores) or None,  # type: ignore[arg-type]  # checked there
+                random_pairs=number_or_all("--causal-random-pairs", self.causal_random_pairs),
+                exact_pairs=number_or_all("--causal-exact-pairs", self.causal_exact_pairs),
+                knockout_pairs=number_or_all("--causal-knockout-pairs", self.causal_knockout_pairs),
+                same_pairs=self.causal_same_pairs,
                 draws=None if self.draws is None else max(2, self.draws),
             ),
             "image": ImageOptions(() if self.swap_rings is None else numbers("--swap-rings", self.swap_rings)),

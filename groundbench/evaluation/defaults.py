@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -19,7 +19,7 @@ from groundbench.evaluation.options import Options
 from groundbench.evaluation.shuffled_forms import ShuffledForms
 from groundbench.evaluation.training_provenance import Trained, training_record
 from groundbench.measures.ablation.options import CONTROLS, AblationOptions
-from groundbench.measures.causal.options import CausalOptions
+from groundbench.measures.causal.options import SCORES, CausalOptions, Score
 from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.image.options import ImageOptions
 from groundbench.measures.lens.options import LensOptions
@@ -29,12 +29,20 @@ from groundbench.results.run import Selection
 SMALL = 30_000_000
 """Models of fewer parameters get the costlier defaults: `total` saliency, both selections, 99 draws, all nouns."""
 DRAWS = (99, 20)
-CAUSAL_FRAMES = 2
+CAUSAL_FRAMES = (2, 1)
 """Of each half of the frames, or of a noun's own: an interval over nouns gains little from more."""
 CAUSAL_DRAWS = (50, 20)
+CAUSAL_SCORES: tuple[tuple[Score, ...], tuple[Score, ...]] = (SCORES, ("share", "contrast"))
+"""A ranking by `exact` costs a pass for every head, as much as all the rest of the measure on a model of 270 heads."""
+RANDOM_PAIRS: tuple[Literal["all"], int] = ("all", 20)
+"""Pairs on which random sets and orders are exchanged: half of the passes that heads ranked otherwise need."""
+KNOCKOUT_PAIRS = (64, 16)
+WINDOWS = (16, 8)
+HEAD_ITEMS: tuple[Literal["all"], int] = ("all", 200)
+UNTRAINED_ITEMS = (200, 40)
 SWAPPED_ITEMS = (200, 64)
-SWEPT_ITEMS = (64, 32)
-"""Of small models and of others."""
+SWEPT_ITEMS = (64, 16)
+"""Items, or pairs, on which every head is edited alone. Of small models and of others, as each of these pairs."""
 ABLATION_NOUNS = 40
 """Of models that are not small, heads are cut on a sample of this many nouns, each in half of the frames."""
 MOST_LAYERS = 18
@@ -46,10 +54,11 @@ MOST_LOGITS = 1 << 21
 
 def resolve(options: Options, testbed: Testbed, info: ModelInfo) -> Options:
     """Return the options with every default that depends on the testbed or the model filled in."""
+    measures = choose_measures(testbed, options.measures, own=info.checkpoint is not None)
     return replace(
         options,
-        measures=choose_measures(testbed, options.measures, own=info.checkpoint is not None),
-        heads=resolve_heads(options.heads, info),
+        measures=measures,
+        heads=resolve_heads(options.heads, info, every_item="ablation" in measures),
         ablation=resolve_ablation(options.ablation, info),
         causal=resolve_causal(options.causal, info),
         lens=resolve_lens(options.lens, info),
@@ -62,12 +71,18 @@ def is_small(info: ModelInfo) -> bool:
     return info.parameters < SMALL
 
 
-def resolve_heads(options: HeadOptions, info: ModelInfo) -> HeadOptions:
-    """Resolve to `total` saliency for small models, `row` where size matters (protocol §8)."""
+def resolve_heads(options: HeadOptions, info: ModelInfo, *, every_item: bool = False) -> HeadOptions:
+    """Resolve to `total` saliency of every item for small models, `row` of 200 items where size matters (§8).
+
+    Args:
+        every_item: another measure needs the saliency of every item, whatever the model's size.
+    """
     small = is_small(info)
     return replace(
         options,
         denominator=options.denominator or ("total" if small else "row"),
+        items="all" if every_item else options.items or HEAD_ITEMS[not small],
+        untrained_items=options.untrained_items or UNTRAINED_ITEMS[not small],
         swept_items=options.swept_items or SWEPT_ITEMS[not small],
     )
 
@@ -90,17 +105,24 @@ def resolve_ablation(options: AblationOptions, info: ModelInfo) -> AblationOptio
 
 
 def resolve_causal(options: CausalOptions, info: ModelInfo) -> CausalOptions:
-    """Return all nouns in two frames of each half, 50 draws and 64 swept pairs for small models (protocol §15).
+    """Return every score, all nouns in two frames of each half, 50 draws and 64 swept pairs for small models (§15).
 
-    For others 40 nouns, 20 draws and 32 swept pairs.
+    For others the scores `share` and `contrast`, 40 nouns in one frame of each half, 20 draws and 5 random orders on 20
+    of the pairs, and edges cut in 16 pairs and 8 windows of layers; heads ranked on the pairs they are exchanged in at
+    the headline's size alone.
     """
     small = is_small(info)
     return replace(
         options,
+        scores=options.scores or CAUSAL_SCORES[not small],
         nouns=options.nouns or ("all" if small else ABLATION_NOUNS),
-        frames=options.frames or CAUSAL_FRAMES,
+        frames=options.frames or CAUSAL_FRAMES[not small],
         draws=options.draws or CAUSAL_DRAWS[not small],
+        random_pairs=options.random_pairs or RANDOM_PAIRS[not small],
+        same_pairs=small if options.same_pairs is None else options.same_pairs,
         exact_pairs=options.exact_pairs or SWEPT_ITEMS[not small],
+        knockout_pairs=options.knockout_pairs or KNOCKOUT_PAIRS[not small],
+        windows=options.windows or WINDOWS[not small],
     )
 
 
@@ -128,6 +150,7 @@ def protocol_record(options: Options, info: ModelInfo) -> dict[str, JsonValue]:
         found |= {
             "denominator": heads.denominator,
             "loss": heads.loss,
+            "head_items": heads.items,
             "untrained_items": heads.untrained_items,
             "swept_items": heads.swept_items,
             "selections": list(cut.selections or ()),
@@ -162,12 +185,14 @@ def choose_subject(
     folder: str | Path | None = None,
     at_least: int | None = None,
     forms: Sequence[str] = (),
+    opener: Callable[..., Adapter] = open_model,
 ) -> tuple[Adapter, Testbed]:
     """Return the model and the testbed that are asked for, each in place of its null control's where that is asked for.
 
     Args:
         folder, at_least: of the imported corpus that a checkpoint was trained on, see `choose_testbed`.
         forms: the forms that will be measured; one that the testbed lacks is refused before the model is opened.
+        opener: opens the model, or describes it for a plan.
 
     Raises:
         BadInputError: one of them is unknown, or the model cannot be made with random weights.
@@ -177,7 +202,7 @@ def choose_subject(
         for name in forms:
             if name != "all":
                 named.form(name)
-    adapter = open_model(model, **(load or {}))
+    adapter = opener(model, **(load or {}))
     bed = choose_testbed(adapter, testbed, folder=folder, at_least=at_least)
     if random_weights:
         if not isinstance(adapter, Untrainable):

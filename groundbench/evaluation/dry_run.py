@@ -1,4 +1,4 @@
-"""The cost of a run: the measures, draws and controls of the same call, from its plan and one timed batch.
+"""The cost of a run: the measures, draws and controls of the same call, from its plan and a batch's time.
 
 Nothing is written. Passes are counted as contexts that run; those of measures that look at heads are the most there can
 be, since control sets repeat in small models and nothing is cut where no head is detected.
@@ -6,7 +6,6 @@ be, since control sets repeat in small models and nothing is cut where no head i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from groundbench.api.adapter import Adapter, ImagePatchable, StartsAtLayer, Untrainable
 from groundbench.api.testbed import Testbed
 from groundbench.engine.contexts import Contexts, matched, of_frames
+from groundbench.engine.cost import basis, seconds_per_token
 from groundbench.engine.scoring import dry_plan
 from groundbench.engine.subject import resolved
 from groundbench.evaluation.defaults import check_swap_rings, choose_forms, choose_subject, resolve
@@ -26,12 +26,18 @@ from groundbench.measures.ablation.folds import make_cells
 from groundbench.measures.ablation.instance import GAIN_DRAWS
 from groundbench.measures.ablation.instance import MISMATCHES as INSTANCE_MISMATCHES
 from groundbench.measures.causal.options import curve_sizes, set_sizes
+from groundbench.measures.heads.measure import sampled_items
 from groundbench.measures.image.patch_swap import MISMATCHES as SWAP_MISMATCHES
+from groundbench.registry import describe_model, open_model
 
 HALF = 0.5
 """Of a pass: a set of heads starts at its lowest layer."""
 BACKWARD = 2.0
 """A backward pass costs two forward passes."""
+DONORS = 1.25
+"""Of a pass of sets of heads: the prompts that give head outputs run beside those that take them."""
+UNTOUCHED = 5
+"""Passes of a pair for all sets: both prompts, one with all heads exchanged, and the donors of the two controls."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,11 @@ class DryRun:
     batches: int
     tokens: int
     seconds: float
-    """Of scoring: an estimate from timing the first (longest) batch."""
+    """Of scoring: an estimate, see `basis`."""
     cache_bytes: int
     steps: tuple[Step, ...]
+    basis: str = ""
+    """What the times are estimated from."""
 
 
 def dry_run(
@@ -69,8 +77,12 @@ def dry_run(
     shuffle_forms: bool = False,
     random_weights: bool = False,
     at_least: int | None = None,
+    timed: bool = False,
 ) -> list[DryRun]:
     """Count what a run with these options would do, form by form, and about how long it takes.
+
+    Args:
+        timed: open the model and time one batch; by default a large model's weights are not read.
 
     Raises:
         BadInputError: as the run itself.
@@ -86,6 +98,7 @@ def dry_run(
         folder=options.corpus_folder,
         at_least=at_least,
         forms=options.forms,
+        opener=open_model if timed else describe_model,
     )
     options = resolve(options, bed, adapter.info)
     out, forms = [], choose_forms(bed, options.forms, adapter)
@@ -94,7 +107,7 @@ def dry_run(
         contexts = form_contexts(adapter, bed, form, options)
         plan = dry_plan(adapter, contexts, options.batch_tokens)
         first = plan.batches[0]
-        per_token = _seconds_per_token(adapter, contexts, first.contexts[:16])
+        per_token = seconds_per_token(adapter, [contexts.rows[i] for i in first.contexts[:16]])
         width = sum(2 * m.n_heads * m.d_head for m in adapter.info.mixers) * 4
         names = measures_of_form(options.measures or (), form, adapter.info)
         planned = Planned(adapter, contexts, options, per_token, plan.tokens, "heads" in names)
@@ -109,17 +122,10 @@ def dry_run(
                 seconds=per_token * plan.tokens,
                 cache_bytes=width * max(len(b.contexts) * len(contexts.rows[b.contexts[0]]) for b in plan.batches),
                 steps=tuple(step for name in names for step in _steps(name, planned)),
+                basis=basis(adapter),
             )
         )
     return out
-
-
-def _seconds_per_token(adapter: Adapter, contexts: Contexts, some: tuple[int, ...]) -> float:
-    rows = [contexts.rows[i] for i in some]
-    adapter.forward(rows)
-    started = time.perf_counter()
-    adapter.forward(rows)
-    return (time.perf_counter() - started) / (len(rows) * len(rows[0]))
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,14 @@ class Planned:
         """Mean tokens of a context."""
         return float(np.mean([len(self.contexts.rows[i]) for i in self.contexts.distinct]))
 
+    @property
+    def after_beginning(self) -> float:
+        """The mean part of a matched prompt from its ENV form on: what differs between the prompts of a pair."""
+        rows = [self.contexts.rows[i] for i in matched(self.contexts)[0].tolist()]
+        if "prefix" not in self.adapter.info.capabilities:
+            return 1.0
+        return float(np.mean([1 - min(row.env_positions, default=0) / len(row) for row in rows]))
+
     def step(self, measure: str, what: str, passes: int, weight: float = 1.0) -> Step:
         """Return a step of so many contexts of mean length, each `weight` times as costly as a forward pass."""
         return Step(measure, what, passes, passes * self.length * weight * self.per_token)
@@ -157,13 +171,21 @@ def _gain(p: Planned) -> list[Step]:
 
 
 def _heads(p: Planned) -> list[Step]:
-    heads, adapter, n = p.options.heads, p.adapter, p.n_items
+    heads, adapter, most = p.options.heads, p.adapter, sampled_items(p.options.heads)
+    n = p.n_items if most is None else min(p.n_items, most)
     weight = 1 + (BACKWARD if heads.denominator == "total" else BACKWARD / p.length)
-    steps = [p.step("heads", f"saliency of every item ({heads.denominator})", n, weight)]
+    steps = [p.step("heads", f"saliency of {n} items ({heads.denominator})", n, weight)]
     if isinstance(adapter, Untrainable):
-        steps.append(p.step("heads", "the same, untrained", min(n, heads.untrained_items), weight))
+        steps.append(
+            p.step(
+                "heads",
+                "the same, untrained",
+                min(p.n_items, resolved(heads.untrained_items, "untrained_items")),
+                weight,
+            )
+        )
     if isinstance(adapter, StartsAtLayer) and {"hidden", "start_at_layer"} <= adapter.info.capabilities:
-        swept = min(n, resolved(heads.swept_items, "swept_items"))
+        swept = min(p.n_items, resolved(heads.swept_items, "swept_items"))
         rows = adapter.info.n_heads / 2 / p.length  # one token for each head, on average through half of the layers
         steps.append(p.step("heads", f"each of {adapter.info.n_heads} heads alone zeroed", 2 * swept, 1 + rows))
     return steps
@@ -190,21 +212,46 @@ def _ablation(p: Planned) -> list[Step]:
 
 
 def _causal(p: Planned) -> list[Step]:
-    options, info = p.options.causal, p.adapter.info
-    draws, orders = resolved(options.draws, "draws"), options.random_orders
-    nouns, frames = options.most("nouns") or len(p.contexts.nouns), options.most("frames")
-    pairs = min(p.n_items, nouns * (frames or len(p.contexts.frames)))
-    swept = min(pairs, options.most("exact_pairs") or pairs)
-    n = info.n_heads
-    sets = 2 * (2 * len(set_sizes(n)) + len(options.scores) + draws) * HALF + len(curve_sizes(n)) * (
-        (len(options.scores) + 1) * HALF + orders
+    options, n = p.options.causal, p.adapter.info.n_heads
+    kinds, draws, orders = options.rankings, resolved(options.draws, "draws"), options.random_orders
+    pairs = _pairs(p)
+    sizes, rest = len(curve_sizes(n)), p.after_beginning
+    swept, random, knocked = (
+        min(pairs, options.most(name) or pairs) for name in ("exact_pairs", "random_pairs", "knockout_pairs")
     )
-    grads = 2 + BACKWARD + (options.points * (1 + BACKWARD) if "contrast-ig" in options.scores else 0)
-    return [
-        p.step("causal", f"contrast of {pairs} pairs", pairs, grads),
-        p.step("causal", f"each of {n} heads alone exchanged, {swept} pairs", swept, n * HALF),
-        p.step("causal", f"sets, {draws} random draws and curves", pairs, sets),
+    same = len(set_sizes(n)) if options.same_pairs else 1
+    ranked = 2 * (len(set_sizes(n)) + len(kinds) - 1 + same) + sizes * (len(kinds) + bool(options.same_pairs))
+    steps = [p.step("causal", f"contrast of {pairs} pairs", pairs, (2 + BACKWARD) * rest)]
+    if "contrast-ig" in kinds:
+        steps.append(p.step("causal", "contrast-ig", pairs, (2 + options.points * (1 + BACKWARD)) * rest))
+    if "exact" in kinds:
+        steps.append(
+            p.step("causal", f"each of {n} heads alone exchanged, {swept} pairs", swept * n, HALF * DONORS * rest)
+        )
+    steps += [
+        p.step("causal", "prompts untouched, and with all heads exchanged", UNTOUCHED * pairs, rest),
+        p.step("causal", f"{ranked} sets of ranked heads", ranked * pairs, HALF * DONORS * rest),
+        p.step("causal", f"{draws} random draws, {random} pairs", 2 * draws * random, HALF * DONORS * rest),
+        p.step("causal", f"{orders} random orders, {random} pairs", orders * sizes * random, DONORS * rest),
     ]
+    if options.knockout:
+        windows, short = resolved(options.windows, "windows"), 1 / p.length
+        weight = (1 + rest * windows + short * (2 * windows + 1)) / (3 * windows + 2)
+        steps.append(p.step("causal", f"edges cut, {knocked} pairs", 2 * knocked * (3 * windows + 2), weight))
+    return steps
+
+
+def _pairs(p: Planned) -> int:
+    """Count the pairs of all cells, if every item has another noun's prompt of equal length."""
+    index, noun = matched(p.contexts)
+    options = p.options.causal
+    cells = make_cells(p.contexts, noun, p.contexts.frame[index], p.options.seed, options.most("nouns"))
+    most, nested = options.most("frames"), (p.contexts.frame_nouns >= 0).all()
+    total = 0
+    for cell in cells:
+        own = len(cell.frames) / max(1, len(cell.nouns)) if nested else len(cell.frames)
+        total += round(len(cell.nouns) * (own if most is None else min(own, most)))
+    return min(p.n_items, total)
 
 
 def _cell_contexts(p: Planned) -> int:

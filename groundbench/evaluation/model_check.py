@@ -6,20 +6,22 @@ from typing import NamedTuple
 
 import torch
 
-from groundbench.api.adapter import Adapter, Capability, Encoded, HeadEdit, StartsAtLayer
+from groundbench.api.adapter import Adapter, Capability, Encoded, Estimated, HeadEdit, StartsAtLayer
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine.contexts import Contexts, build_contexts
 from groundbench.measures.heads.single_heads import lacking
 
 UNCHANGED = 1e-3
 """Largest change of a logit (relative to the largest logit) by an edit that multiplies every head by 1."""
+UNTRIED = "not tried (--try)"
 
 
 class Ability(NamedTuple):
-    """One kind of measurement: whether it works on this model, and what was found, or why not."""
+    """One kind of measurement: True where it works on this model, None where it was not tried; what was found, or why
+    not."""
 
     name: str
-    works: bool
+    works: bool | None
     detail: str
 
 
@@ -31,6 +33,8 @@ def find_abilities(adapter: Adapter, testbed: Testbed, form: EnvForm) -> list[Ab
     """
     contexts = build_contexts(adapter, testbed, form)
     row = max(contexts.rows, key=len)
+    if isinstance(adapter, Estimated):
+        return _untried(adapter, contexts, row)
     logits = adapter.forward([row]).logits
     return [
         _behaviour(adapter, contexts, row, logits),
@@ -42,16 +46,35 @@ def find_abilities(adapter: Adapter, testbed: Testbed, form: EnvForm) -> list[Ab
     ]
 
 
+def _untried(adapter: Adapter, contexts: Contexts, row: Encoded) -> list[Ability]:
+    """Return what config, tokenizer and headers tell; all else is not tried."""
+    info = adapter.info
+    kinds = ", ".join(sorted({m.kind for m in info.mixers}))
+    layers = len({m.layer for m in info.mixers})
+    heads = f"{info.n_heads} heads in {layers} of {info.n_layers} layers ({kinds}) by its config; {UNTRIED}"
+    return [
+        Ability("behaviour", None, f"{_prompts(adapter, contexts, row)}; {UNTRIED}"),
+        Ability("shared prefix", None, UNTRIED),
+        Ability("heads", None, heads if info.mixers else f"no module of its looks like one with heads; {UNTRIED}"),
+        *(Ability(name, None, UNTRIED) for name in ("ablation", "single heads", "lens")),
+    ]
+
+
 def _behaviour(adapter: Adapter, contexts: Contexts, row: Encoded, logits: torch.Tensor) -> Ability:
     if not torch.isfinite(logits).all():
         return Ability("behaviour", False, "the logits are not finite")
+    return Ability("behaviour", True, _prompts(adapter, contexts, row))
+
+
+def _prompts(adapter: Adapter, contexts: Contexts, row: Encoded) -> str:
+    """Return how the testbed's prompts and words fit the model, from its tokenizer and its context alone."""
     targets = {target for after in contexts.targets for target in after}
     several = sum(len(target) > 1 for target in targets)
     limit = adapter.info.max_length
     detail = (
         f"contexts of up to {len(row)} tokens (it takes {limit:,}); {several} of {len(targets)} targets have several"
     )
-    return Ability("behaviour", True, f"{detail}; {_begins(adapter.info.bos)}")
+    return f"{detail}; {_begins(adapter.info.bos)}"
 
 
 def _begins(bos: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from groundbench.api.adapter import Adapter
+from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import Testbed
 from groundbench.evaluation.checkpoints import (
     Checkpoint,
@@ -41,6 +42,7 @@ class TrajectoryOptions(Options):
         corpus: where the imported corpus that the run was trained on lies now, if not where it lay.
         points: at most this many checkpoints, evenly spaced; all if None.
         costly_points: at most this many of them get the costly measures.
+        steps, costly_steps: the checkpoints after these steps in their place, as far as they are there.
         costly: the measures that only those get.
         load: options of loading a checkpoint.
         at_least: ask for the nouns that it shows and says so often; by default the published threshold (protocol §3).
@@ -49,6 +51,8 @@ class TrajectoryOptions(Options):
     measures: tuple[str, ...] = ("gain", "heads", "ablation", "lens", "image")
     points: int | None = None
     costly_points: int = 4
+    steps: tuple[int, ...] | None = None
+    costly_steps: tuple[int, ...] | None = None
     costly: tuple[str, ...] = ("causal", "ablation", "lens", "image")
     load: dict[str, Any] = field(default_factory=dict)
     at_least: int | None = None
@@ -85,18 +89,15 @@ def trajectory(
     options = options or TrajectoryOptions()
     on_hub = "@" in str(checkpoints) and not Path(checkpoints).exists()
     found = hub_checkpoints(str(checkpoints)) if on_hub else find_checkpoints(Path(checkpoints))
-    chosen = found if options.points is None else subsample(found, options.points)
-    later = [c for c in chosen if c.step > 0] or chosen  # an untrained model has nothing to cut
-    costly = {c.step for c in subsample(later, options.costly_points)}
+    chosen, costly = _chosen(found, options)
+    if not chosen:
+        raise BadInputError(f"{checkpoints}: no checkpoint after any of the steps {options.steps}")
     trained = Trained(chosen[-1].training, options.corpus, options.at_least)
     run = _Run(_testbed(testbed, chosen[-1], trained, options), trained, Path(out), options, force)
-    has_images = any(f.modality == "image" for f in run.bed.forms)
-    possible = [m for m in options.measures if has_images or m != "image"]
     points = []
     with Progress(f"{name or Path(checkpoints).name}: checkpoints", len(chosen)) as bar:
         for checkpoint in chosen:
-            measures = [m for m in possible if checkpoint.step in costly or m not in options.costly]
-            points.append(_point(checkpoint, run.result(checkpoint, measures)))
+            points.append(_point(checkpoint, run.result(checkpoint, run.measures(checkpoint.step in costly))))
             bar.advance()
     done = corrected(
         Trajectory(
@@ -108,6 +109,38 @@ def trajectory(
     )
     done.save(Path(out) / FILE_NAME)
     return done
+
+
+def measure_checkpoint(
+    checkpoints: str | Path, step: int, testbed: str | Testbed, *, out: str | Path, options: TrajectoryOptions
+) -> None:
+    """Measure one checkpoint while later ones are trained: `trajectory` of the same arguments then takes its result.
+
+    Args:
+        options: with `steps` and `costly_steps`, since later checkpoints are not there yet.
+
+    Raises:
+        BadInputError: there is no checkpoint after this step.
+    """
+    found = [c for c in find_checkpoints(Path(checkpoints)) if c.step == step]
+    if not found:
+        raise BadInputError(f"{checkpoints}: no checkpoint after step {step}")
+    _, costly = _chosen(found, options)
+    trained = Trained(found[0].training, options.corpus, options.at_least)
+    run = _Run(_testbed(testbed, found[0], trained, options), trained, Path(out), options, False)
+    run.result(found[0], run.measures(step in costly))
+
+
+def _chosen(found: list[Checkpoint], options: TrajectoryOptions) -> tuple[list[Checkpoint], frozenset[int]]:
+    """Return the checkpoints to measure, and the steps of those that get the costly measures."""
+    if options.steps is not None:
+        chosen = [c for c in found if c.step in options.steps]
+    else:
+        chosen = found if options.points is None else subsample(found, options.points)
+    if options.costly_steps is not None:
+        return chosen, frozenset(options.costly_steps)
+    later = [c for c in chosen if c.step > 0] or chosen  # an untrained model has nothing to cut
+    return chosen, frozenset(c.step for c in subsample(later, options.costly_points))
 
 
 def _testbed(asked: str | Testbed | None, last: Checkpoint, trained: Trained, options: TrajectoryOptions) -> Testbed:
@@ -128,6 +161,12 @@ class _Run:
     force: bool
     counts: tuple[Cooccurrence, ...] | None = None
 
+    def measures(self, costly: bool) -> list[str]:
+        """Return the measures of a checkpoint, by whether it gets the costly ones."""
+        pictured = any(f.modality == "image" for f in self.bed.forms)
+        possible = [m for m in self.options.measures if pictured or m != "image"]
+        return [m for m in possible if costly or m not in self.options.costly]
+
     def result(self, checkpoint: Checkpoint, measures: Sequence[str]) -> Result:
         """Return a checkpoint's result: the finished one under these options, or measured now."""
         folder = self.out / checkpoint.name
@@ -143,7 +182,7 @@ class _Run:
 
     def _asked(self, measures: Sequence[str]) -> dict[str, object]:
         """Return the options that decide one checkpoint's numbers, without other checkpoints and places."""
-        others = {"points", "costly_points", "costly", "corpus", "batch_tokens"}
+        others = {"points", "costly_points", "steps", "costly_steps", "costly", "corpus", "batch_tokens"}
         asked = {f.name: _plain(getattr(self.options, f.name)) for f in fields(self.options) if f.name not in others}
         return asked | {"measures": list(measures), "corpus_found": self.trained.missing is None}
 

@@ -86,8 +86,10 @@ class InterchangeRecord(Record):
         transfer: how far the other noun becomes likely when the set comes from its run.
         same_answer: recovered when the donor shows the same noun in another frame of equal length.
         same_category: recovered over pairs of one category.
-        random_recovered, random_lost: layer-matched random sets of equal size, one value for each of `n_draws` draws.
-        p_draws: two-sided, of `recovered` against the spread of the draws; p_rank: its rank among them.
+        random_recovered, random_lost: layer-matched random sets of equal size, one value for each of `n_draws` draws,
+            over a seeded sample of `n_random_pairs` pairs (null in older results: of all).
+        p_draws: two-sided, of `recovered` over the same pairs against the spread of the draws; p_rank: its rank among
+            them.
     """
 
     ranking: Ranking
@@ -102,6 +104,7 @@ class InterchangeRecord(Record):
     same_category: Interval = Interval()
     n_draws: int = Field(default=0, ge=0)
     n_borrowed: int = Field(default=0, ge=0)
+    n_random_pairs: int | None = Field(default=None, ge=1)
     random_recovered: tuple[float, ...] = ()
     random_lost: tuple[float, ...] = ()
     p_draws: float | None = Field(default=None, ge=0, le=1)

@@ -355,11 +355,22 @@ class Verdict(Record):
     passed: bool | None = None
 
 
+class OpenedRecord(Record):
+    """The place a screened model was opened from, so that the same can be opened again."""
+
+    model: str
+    """A hub id, `module:object`, or the absolute path of a folder or file."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """The options of loading that were given."""
+
+
 class RiskCard(Record):
     """Everything a screening found of one model. The first entry of `errors` is over all questions."""
 
     schema_version: Literal["1.0", "1.1"] = CARD_VERSION
     model: ModelRecord
+    opened: OpenedRecord | None = None
+    """Null for a model that was in memory, and in older cards."""
     questions: QuestionsRecord
     errors: tuple[ErrorRecord, ...]
     mentions: MentionRecord | None = None

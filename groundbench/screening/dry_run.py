@@ -1,4 +1,4 @@
-"""The cost of a screening, from its plan and one timed batch; nothing is written."""
+"""The cost of a screening, from its plan and the time of a batch; nothing is written."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groundbench.api.adapter import Adapter
+from groundbench.api.adapter import Adapter, Estimated
 from groundbench.api.evidence_record import RecordSet
 from groundbench.api.question import Question
+from groundbench.engine.cost import basis, seconds_per_token
 from groundbench.engine.scoring import dry_plan
 from groundbench.screening.answering import read_questions
 from groundbench.screening.given_answers import encode_set, read_set, wanted_for
@@ -16,6 +17,8 @@ from groundbench.screening.measure import ScreenOptions
 from groundbench.screening.splits import sample, split
 
 TIMED_ROWS = 16
+TRACED = 3.0
+"""Forward passes that one costs whose heads are read: a backward pass costs two."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,9 @@ class ScreenPlan:
         prompts: distinct prompts, each run once; `tokens` in all of them, after shared prefixes.
         traced: questions whose heads are read: one forward and one backward pass each.
         strengthened: prompts that are run under strengthened heads.
-        seconds: an estimate for answering alone, from the longest batch.
+        seconds: an estimate for answering alone.
+        seconds_heads, seconds_strengthened: the same for reading heads, and for prompts under strengthened ones.
+        basis: what the times are estimated from.
     """
 
     questions: int
@@ -38,6 +43,14 @@ class ScreenPlan:
     traced: int
     strengthened: int
     seconds: float
+    seconds_heads: float = 0.0
+    seconds_strengthened: float = 0.0
+    basis: str = ""
+
+    @property
+    def seconds_in_all(self) -> float:
+        """Answering, heads and strengthened heads together."""
+        return self.seconds + self.seconds_heads + self.seconds_strengthened
 
 
 def plan_screening(adapter: Adapter, questions: Sequence[Question], options: ScreenOptions) -> ScreenPlan:
@@ -46,15 +59,14 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
     splits = split(asked.questions, options.seed)
     plan = dry_plan(adapter, asked.contexts, options.batch_tokens)
     rows = [asked.contexts.rows[i] for i in plan.batches[0].contexts[:TIMED_ROWS]]
-    adapter.forward(rows)
-    started = time.perf_counter()
-    adapter.forward(rows)
-    per_token = (time.perf_counter() - started) / (len(rows) * len(rows[0]))
+    per_token = seconds_per_token(adapter, rows)
     strong = options.strengthen
     hooked = "hooks" in adapter.info.capabilities
     watched = hooked and any(s.needs == "heads" for s in options.chosen)
     detected = hooked and not options.heads and (watched or strong is not None)
     passes = 0 if strong is None else len(strong.factors) * len(splits.fit) + (1 + strong.draws) * len(splits.test)
+    length = sum(map(len, asked.contexts.rows)) / max(1, len(asked.contexts.rows))
+    traced = len(splits.detect) * detected + len(splits.scored) * watched
     return ScreenPlan(
         questions=len(asked.questions),
         groups=len({q.group for q in asked.questions}),
@@ -62,9 +74,12 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
         prompts=len(asked.contexts.distinct),
         batches=len(plan.batches),
         tokens=plan.tokens,
-        traced=len(splits.detect) * detected + len(splits.scored) * watched,
+        traced=traced,
         strengthened=passes,
         seconds=per_token * plan.tokens,
+        seconds_heads=per_token * traced * length * TRACED,
+        seconds_strengthened=per_token * passes * length,
+        basis=basis(adapter),
     )
 
 
@@ -77,10 +92,13 @@ def plan_answers(adapter: Adapter, found: RecordSet, options: ScreenOptions) -> 
         sum(len(r) for r in rows) + len(rows) * len(a.target) for rows, a in zip(prompts, given.answers, strict=True)
     ]
     middle = sorted(range(len(tokens)), key=lambda i: tokens[i])[len(tokens) // 2]
-    started = time.perf_counter()
-    read_set(adapter, [given.answers[middle]], wanted, None)
-    per_token = (time.perf_counter() - started) / tokens[middle]
     traced = len(given.answers) if wanted.heads and "hooks" in adapter.info.capabilities else 0
+    if isinstance(adapter, Estimated):
+        per_token = adapter.seconds_per_token * (TRACED if traced else 1.0)
+    else:
+        started = time.perf_counter()
+        read_set(adapter, [given.answers[middle]], wanted, None)
+        per_token = (time.perf_counter() - started) / tokens[middle]
     return ScreenPlan(
         questions=len(given.records),
         groups=len({r.group for r in given.records}),
@@ -91,4 +109,5 @@ def plan_answers(adapter: Adapter, found: RecordSet, options: ScreenOptions) -> 
         traced=traced,
         strengthened=0,
         seconds=per_token * sum(tokens),
+        basis=basis(adapter) if isinstance(adapter, Estimated) else "from one timed answer",
     )

@@ -25,6 +25,7 @@ from groundbench.engine import distributed as processes
 from groundbench.engine.provenance import environment_record, model_record
 from groundbench.engine.run_directory import RunStore
 from groundbench.registry import (
+    describe_model,
     is_record_file,
     load_questions,
     load_record_file,
@@ -32,7 +33,7 @@ from groundbench.registry import (
     question_set_names,
     record_questions,
 )
-from groundbench.results.risk_card import FILE_NAME, QuestionsRecord, RiskCard
+from groundbench.results.risk_card import FILE_NAME, OpenedRecord, QuestionsRecord, RiskCard
 from groundbench.results.risk_card_answers import RecordsRecord, ThresholdRow
 from groundbench.results.run import Failure
 from groundbench.screening.answer_reading import CHARACTERS_A_TOKEN
@@ -88,8 +89,9 @@ def screen(
     refuse_unknown(questions)
     adapter = open_model(model, **dict(load or {}))
     folder = None if out is None else Path(out)
+    opened = opened_from(model, load)
     if found is not None and found.mode != "A":
-        return _of_given(adapter, found, options, folder, force)
+        return _of_given(adapter, found, options, folder, force, opened)
     if found is not None:
         options = replace(options, own_records=True)
         asked_for, refused = fitting(adapter, record_questions(found))
@@ -102,6 +104,7 @@ def screen(
     run = answered(adapter, chosen, options, store)
     run.failures += refused
     card, risks = _card(run, names, digest(chosen), len(asked_for), started)
+    card = card.model_copy(update={"opened": opened})
     if found is not None:
         card = _with_left_out(card, found, len(refused))
         card = card.model_copy(
@@ -180,7 +183,23 @@ def _try(adapter: Adapter, prompt: Prompt) -> None:
     adapter.encode([prompt])
 
 
-def _of_given(adapter: Adapter, found: RecordSet, options: ScreenOptions, out: Path | None, force: bool) -> RiskCard:
+def opened_from(model: Any, load: Mapping[str, Any] | None) -> OpenedRecord | None:
+    """Return what a model was opened from; None for one in memory."""
+    if not isinstance(model, str | Path):
+        return None
+    path = Path(model).expanduser()
+    given = {k: v for k, v in dict(load or {}).items() if v not in (None, False)}
+    return OpenedRecord(model=str(path.resolve()) if path.exists() else str(model), options=given)
+
+
+def _of_given(
+    adapter: Adapter,
+    found: RecordSet,
+    options: ScreenOptions,
+    out: Path | None,
+    force: bool,
+    opened: OpenedRecord | None,
+) -> RiskCard:
     """Return a screening of given answers, with its files."""
     from groundbench.screening.answers_table import write_flagged, write_given
 
@@ -190,6 +209,7 @@ def _of_given(adapter: Adapter, found: RecordSet, options: ScreenOptions, out: P
         raise BadInputError(f"{said}: the card is of {calibrated_by.model.name}, not of {adapter.info.name}")
     store = _store(adapter, found.digest(), options, out, force)
     made = screen_answers(adapter, found, options, store, calibrated_by=calibrated_by)
+    made = replace(made, card=made.card.model_copy(update={"opened": opened}))
     if out is not None and processes.current().first:
         write_given(out / "answers.parquet", made)
         write_flagged(out / "flagged.jsonl", made)
@@ -234,10 +254,16 @@ def dry_run(
     options: ScreenOptions | None = None,
     *,
     load: Mapping[str, Any] | None = None,
+    timed: bool = False,
 ) -> ScreenPlan:
-    """Count prompts a screening runs, and about how long answering takes; nothing is written."""
+    """Count the prompts that a screening runs, and about how long it takes; nothing is written.
+
+    Args:
+        timed: open the model and time one batch; by default a large model's weights are not read.
+    """
     options = options or ScreenOptions()
-    adapter = open_model(model, **dict(load or {})) if isinstance(model, str) else model
+    opener = open_model if timed else describe_model
+    adapter = opener(model, **dict(load or {})) if isinstance(model, str) else model
     found = record_file(questions, options)
     if found is None:
         _, asked_for = question_sets(adapter, questions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from groundbench.screening.induction import induction_heads
 from groundbench.screening.lens_entropy import lens_entropies, middle_layers
 from groundbench.screening.signals import Signal, behaviour, choose, of_heads
 
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+(:[\w./-]+)?)?")
 Fit = IsotonicFit | LogisticFit
 Evidence = str | tuple[int, int] | ImageSource
 
@@ -100,17 +102,22 @@ class Screener:
         """Return the screener of a card: a screening's directory or its card.json.
 
         Args:
-            model: the model where the card's own name does not open it.
+            model: the model; by default what the card says that it was opened from.
+            load: options of loading; by default those that the card names.
 
         Raises:
-            BadInputError: there is no card, or the model is not the one that was screened.
+            BadInputError: there is no card, it does not say what its model was opened from or that is gone, or the
+                model is not the one that was screened.
         """
         card = RiskCard.load(Path(folder))
+        if model is None:
+            model = _model_of(card, folder)
+            load = {**(card.opened.options if card.opened is not None else {}), **load}
         measured = sorted(
             (s for s in card.signals if s.calibration), key=lambda s: -(0.5 if s.auroc_fit is None else s.auroc_fit)
         )
         made = cls(
-            card.model.name if model is None else model,
+            model,
             heads=() if card.heads is None else card.heads.heads,
             calibration={s.name: s.calibration[0].fit for s in measured},
             **load,
@@ -320,3 +327,18 @@ def with_evidence(prompt: str, evidence: Evidence | None) -> Prompt:
 
 def _plain(prompt: str | Prompt) -> Prompt:
     return prompt if isinstance(prompt, Prompt) else Prompt("live", "", "text", (TextSegment(prompt),))
+
+
+def _model_of(card: RiskCard, folder: str | Path) -> str:
+    """Return what a card's model is opened from. A file's or folder's bare name is never asked of a hub.
+
+    Raises:
+        BadInputError: the card does not say it, or what it names is no longer there.
+    """
+    name = card.opened.model if card.opened is not None else card.model.name
+    give = "give the model: Screener.load(DIR, MODEL)"
+    if card.opened is None and not HUB_ID.fullmatch(name):
+        raise BadInputError(f"{folder}: the card does not say what {card.model.name} was opened from; {give}")
+    if Path(name).is_absolute() and not Path(name).exists():
+        raise BadInputError(f"{folder}: {card.model.name} was opened from {name}, which is not there; {give}")
+    return name

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, HeadEdit
 from groundbench.api.errors import BadInputError
 from groundbench.engine.run_directory import RunStore
-from groundbench.measures.ablation.control_heads import different_draws, draw_control
+from groundbench.measures.ablation.control_heads import different_draws, draw_control, set_rank_p
 from groundbench.measures.ablation.head_edits import EditStyle, constant_edit
 from groundbench.results.risk_card import StrengthenRecord, StrengthRecord
 from groundbench.screening.answering import Answers, Asked, ask
@@ -26,7 +26,6 @@ from groundbench.screening.heads import Head, mask_of
 from groundbench.screening.perplexity import UnreadableTextError, perplexity, read_text, text_rows
 from groundbench.screening.splits import Splits
 from groundbench.stats.grouped import grouped_mean, numbered, rate
-from groundbench.stats.significance import rank_p
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -128,7 +127,7 @@ def strengthen(
         after=estimated(rate(after, group)),
         change=estimated(grouped_mean(after.astype(float) - before, group, seed)),
         random=tuple(drawn),
-        p_rank=rank_p(-float(after.mean()), [-d for d in drawn]),
+        p_rank=set_rank_p(-float(after.mean()), [-d for d in drawn], "layer", [chosen], layers_of(adapter)),
         perplexity_before=cost(None),
         perplexity_after=best.perplexity,
         perplexity_random=tuple(c for c in costs if c is not None),
@@ -147,9 +146,14 @@ def scaled(chosen: Bools, factor: float) -> HeadEdit:
     return constant_edit(chosen, EditStyle("scale", factor=factor))
 
 
+def layers_of(adapter: Adapter) -> npt.NDArray[np.int64]:
+    """Return [heads] the layer of each head."""
+    return np.array([n for n, _ in adapter.info.head_index], dtype=np.int64)
+
+
 def random_sets(adapter: Adapter, chosen: Bools, draws: int, seed: int) -> list[Bools]:
     """Draw up to `draws` different sets of as many other heads of the same layers; fewer if there are no more."""
-    layer = np.array([n for n, _ in adapter.info.head_index], dtype=np.int64)
+    layer = layers_of(adapter)
     none = np.zeros(len(chosen))
 
     def draw(n: int) -> tuple[list[Bools], int]:

@@ -77,17 +77,25 @@ def holm_array(p_values: Floats) -> Floats:
     return corrected
 
 
-def rank_p(observed: float, draws: Sequence[float] | Floats) -> float | None:
+def rank_p(observed: float, draws: Sequence[float] | Floats, *, ratio: float = 1.0) -> float | None:
     """Compute the rank p among control draws: (1 + draws at least as harmful) / (1 + draws) (protocol §11).
+
+    A rank has its level only among values that vary alike. Where the observed one would vary more, were it random too,
+    its distance from the draws' mean is first brought to the scale of a draw's.
 
     Args:
         observed: the harm of the edit that is tested; larger is more harmful (gain lost, surprisal added).
         draws: the harm of each control draw; failed draws (NaN) are left out. None if there are none.
+        ratio: the variance of the observed value, as one more random set, over that of a draw
+            (`control_heads.set_variance`); None is returned where it is infinite.
     """
     harm = np.asarray(draws, dtype=np.float64)
     harm = harm[~np.isnan(harm)]
-    if harm.size == 0 or np.isnan(observed):
+    if harm.size == 0 or np.isnan(observed) or not np.isfinite(ratio):
         return None
+    if ratio != 1:
+        middle = float(harm.mean())
+        observed = middle + (observed - middle) / ratio**0.5
     return (1 + int((harm >= observed).sum())) / (1 + harm.size)
 
 

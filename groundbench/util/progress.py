@@ -56,13 +56,16 @@ class Progress:
         now = self._clock()
         if now - self._told >= EVERY and os.environ.get("RANK", "0") == "0":
             self._told = now
-            spent = now - self._begun
-            left = spent * max(0, self._total - self._done) / max(1, self._done)
-            print(
-                f"{self._text}: {self._done:,} of {self._total:,}, {spent:.0f} s, about {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{self._text}: {self._state(now - self._begun)}", file=sys.stderr, flush=True)
+
+    def _state(self, spent: float) -> str:
+        """Return how far it is, with an estimate where the total is known and something is done."""
+        if self._total <= 0:
+            return f"{self._done:,} so far, {spent:.0f} s"
+        if self._done == 0:
+            return f"0 of {self._total:,}, {spent:.0f} s"
+        left = spent * max(0, self._total - self._done) / self._done
+        return f"{self._done:,} of {self._total:,}, {spent:.0f} s, about {left:.0f} s left"
 
     def describe(self, text: str) -> None:
         """Replace the words in front of the bar."""

@@ -212,7 +212,7 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
     if best is None:
         return f"{lead} The screening table says how often a model’s answers contradict what it was shown."
     if not cards:
-        return f"{lead} {best.model} was not screened here: no answer yet. Run groundbench screen on your questions."
+        return f"{lead} {best.model} was not screened here. {_passed(t, risks)}"
     said = []
     for r in cards:
         if answers_given(r.card):
@@ -224,6 +224,15 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
     if not said:
         return f"{lead} {best.model} was screened on given answers only: whether its own are right is not known."
     return f"{lead} {best.model}: {'; '.join(said)}."
+
+
+def _passed(t: Tab | None, risks: Sequence[RiskLine]) -> str:
+    """Name the best grounded of the models whose policy was met; ask for a screening where there is none."""
+    met = {r.fingerprint for r in risks if r.card.verdict.passed}
+    found = next((e for e in (t.lines if t else ()) if e.fingerprint in met), None)
+    if found is None:
+        return "No answer yet: run groundbench screen on your questions."
+    return f"Of the models whose policy was met, {found.model} is grounded best."
 
 
 def _table_data(out: Path, tabs: Sequence[Tab], nulls: Sequence[str]) -> None:

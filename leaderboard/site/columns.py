@@ -61,6 +61,13 @@ def estimate(value: float | None, low: float | None, high: float | None) -> Valu
     return Value(number(value, places), value, interval(low, high, places) or "")
 
 
+def _score(line: Line) -> Value:
+    s = line.ladder
+    return (
+        EMPTY if s is None or s.score is None else Value(number(s.score), s.score, interval(s.ci_low, s.ci_high) or "")
+    )
+
+
 def _heads(line: Line, place: Place) -> Value:
     if line.heads is None:
         return EMPTY
@@ -95,7 +102,8 @@ RANK = Column(
     "Rank",
     "rank",
     "One plus the number of models that are significantly better (paired test, clustered by noun and frame, "
-    "Holm-corrected). Models that cannot be told apart share a rank; a gain not told from 0 has none",
+    "Holm-corrected). Models that cannot be told apart share a rank; a gain not told from 0, or a ladder score not "
+    "told from copying, has none",
     "",
     _rank,
 )
@@ -115,7 +123,7 @@ LADDER = Column(
     "How much of the word’s gain the other forms reach (definition, translations, emoji, image), on average: 0 for "
     "a model that only copies, 1 for one that takes all forms as well as the word. 95 % interval over nouns and frames",
     "ratio",
-    lambda e, p: estimate(e.ladder.score, e.ladder.ci_low, e.ladder.ci_high) if e.ladder else EMPTY,
+    lambda e, p: _score(e),
 )
 GAIN = Column(
     "gain",

@@ -100,7 +100,7 @@ function table(caption, head, body) {
     make(i ? "td" : "th", i ? {} : { scope: "row" }, value ?? make("span", { class: "none" }, "not measured"));
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     make("table", {}, make("caption", {}, caption),
-      make("thead", {}, make("tr", {}, ...head.map((h) => make("th", { scope: "col" }, h)))),
+      make("thead", {}, make("tr", {}, ...head.map((h) => (h ? make("th", { scope: "col" }, h) : make("td"))))),
       make("tbody", {}, ...body.map((row) => make("tr", {}, ...row.map(cell))))));
 }
 

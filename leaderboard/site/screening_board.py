@@ -78,7 +78,7 @@ def _row(line: RiskLine) -> ScreenRow:
         e = whole.error
         low, high = (None if v is None else 100 * v for v in (e.low, e.high))
         ends = interval(low, high, 0)
-        error = Value(rate(e.value), e.value, ends or "")
+        error = Value(rate(e.value), e.value, f"{ends}\u202f%" if ends else "")
         if answers_given(card):
             error = Value(None, None, f"answers given, {rate(e.value)} wrong")
         constant = rate(whole.constant)

@@ -84,7 +84,7 @@ def _places(lines: Sequence[Line]) -> dict[str, Place]:
 
 def _place_group(members: list[Line], out: dict[str, Place]) -> None:
     ladder = members[0].testbed == LADDER and members[0].kind == "headline"
-    ready = [e for e in members if e.ladder_items is not None] if ladder else [e for e in members if e.ranked]
+    ready = [e for e in members if (beyond_copying(e) if ladder else e.ranked)]
     ready.sort(key=lambda e: (not e.own, e.cells is None, e.slug, e.run))
     keys = model_keys(ready)
     first: dict[str, Line] = {}
@@ -100,6 +100,12 @@ def _place_group(members: list[Line], out: dict[str, Place]) -> None:
     for line in members:
         if line.id not in out:
             out[line.id] = Place(None, _why(line, ladder))
+
+
+def beyond_copying(line: Line) -> bool:
+    """Return True if a ladder score comes with its items and its interval lies above 0: only then is there a rank."""
+    s = line.ladder
+    return line.ladder_items is not None and s is not None and s.ci_low is not None and s.ci_low > 0
 
 
 def model_keys(lines: Sequence[Line]) -> list[str]:
@@ -127,7 +133,9 @@ def _why(line: Line, ladder: bool) -> str:
             return "no ladder score"
         if line.ladder.score is None:
             return "word not told from 0"
-        return "without its items"
+        if line.ladder_items is None:
+            return "without its items"
+        return "not told from copying"
     return "not comparable"
 
 
@@ -147,6 +155,8 @@ def answer(tab: Tab) -> str:
     """Say which model is best grounded, in a sentence."""
     first = [e for e in tab.lines if (p := tab.places[e.id]).rank and p.rank.rank == 1 and not p.again]
     if not first:
+        if any(tab.places[e.id].why == "not told from copying" for e in tab.lines):
+            return "No model here is told from one that only copies."
         return "No model has a rank here yet."
     best = first[0]
     value = number(best.ladder.score) if tab.ladder and best.ladder else f"{number(best.gain)} nats"

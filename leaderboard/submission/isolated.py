@@ -24,6 +24,8 @@ MEMORY = 768 << 20
 SECONDS = 20
 WAIT = 120.0
 """Seconds of the clock after which an entry is given up even if it uses no processor time."""
+READS = 200
+"""Entries that one process reads: what they leave in its memory must not use up the next one's allowance."""
 PRELOAD = ["groundbench.leaderboard.site.publish"]
 
 R = TypeVar("R")
@@ -56,6 +58,7 @@ class _Worker(Generic[R]):
     pipe: Connection
     index: int | None = None
     since: float = 0.0
+    reads: int = 0
 
 
 class _Pool(Generic[R]):
@@ -87,7 +90,11 @@ class _Pool(Generic[R]):
                     next_in += 1
             for i, index, value in self._collect(folders):
                 done[index] = value
-                if not self.workers[i].process.is_alive():
+                worker = self.workers[i]
+                worker.reads += 1
+                if worker.reads >= READS:
+                    self._end(worker)
+                if worker.reads >= READS or not worker.process.is_alive():
                     self.workers[i] = self._start()
             while next_out in done:
                 yield folders[next_out], done.pop(next_out)
@@ -139,10 +146,16 @@ class _Pool(Generic[R]):
             with contextlib.suppress(OSError):
                 worker.pipe.close()
         for worker in self.workers:
-            worker.process.join(timeout=2)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            self._end(worker)
+
+    def _end(self, worker: _Worker[R]) -> None:
+        """Close a worker's pipe, which ends it; kill it where it does not end."""
+        with contextlib.suppress(OSError):
+            worker.pipe.close()
+        worker.process.join(timeout=2)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
 
 
 def _end(code: int | None) -> str:

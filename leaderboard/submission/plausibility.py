@@ -117,7 +117,8 @@ def _heads(h: HeadsRecord, model: ModelRecord) -> Faults:
     total = sum(sizes.values())
     for name in ("mean_count", "ci_low", "ci_high", "null_count", "even_count", "untrained_count"):
         value = getattr(h, name)
-        if value is not None and not 0 <= value <= total + 1e-9:
+        beyond = total if name.startswith("ci_") else 0  # a t-interval reaches past what can be, as far as it is wide
+        if value is not None and not -beyond <= value <= total + beyond + 1e-9:
             yield f"{name} is {value:g}; the model has {total} heads"
     yield from around("mean_count", h.mean_count, h.ci_low, h.ci_high)
     if h.mean_layer is not None and sizes and not min(sizes) <= h.mean_layer <= max(sizes):

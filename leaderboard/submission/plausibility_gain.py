@@ -84,7 +84,8 @@ def _interval(g: GainRecord) -> Faults:
     t = float(special.stdtrit(min(LEAST_FRAMES, known.size) - 1, 0.975))
     bootstrap = 1.96 * by_noun
     clustered = max(bootstrap, t * math.hypot(by_noun, by_frame))
-    low, high = (0.8, 1.25) if known.size >= FEW else (0.4, 2.0)
+    # Where items are independent, frames vary less than nouns by chance: two-way variance is then below the nouns' own.
+    low, high = (0.3, 1.25) if known.size >= FEW else (0.2, 2.0)
     for name, most in (("ci", clustered), ("ci_nouns", bootstrap)):
         ends = (getattr(g, f"{name}_low"), getattr(g, f"{name}_high"))
         if ends[0] is None or ends[1] is None:

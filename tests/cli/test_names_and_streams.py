@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.small_models import tiny_llama
 
@@ -16,6 +18,7 @@ from groundbench.cli import console, main
 from groundbench.cli.app import Session
 from groundbench.cli.failures import explain
 from groundbench.results.items import read_items
+from groundbench.results.run import Result
 
 BED = """\
 name: "{name}"
@@ -96,6 +99,31 @@ def test_any_folder_can_hold_a_run(name: str, model: Path, tmp_path: Path) -> No
     assert main([*wanted, "--json"]) == 0
     assert main(["compare", str(out), str(out)]) == 0
     assert {p.name for p in out.iterdir()} >= {"result.json", "items.parquet", "heads.parquet"}
+
+
+def test_a_model_is_opened_whatever_bytes_its_folders_name_has(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All that is written can be read back, and the numbers are those of the same model under another name."""
+    strange = tmp_path / b"mod\xe8le-\xff".decode("utf-8", "surrogateescape")
+    try:
+        shutil.copytree(model, strange)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    bed = str(written(tmp_path))
+    tables = []
+    for name, opened in (("plain", model), ("strange", strange)):
+        out = tmp_path / name
+        asked = ["run", str(opened), "--testbed", bed, "--measure", "gain,heads,lens", "--out", str(out)]
+        assert main(asked) == 0, capsys.readouterr().err
+        assert main([*asked, "--json"]) == 0  # goes on from what is kept
+        assert main(["report", str(out)]) == 0, capsys.readouterr().err
+        tables.append(read_items(out / "items.parquet"))
+    result = Result.model_validate_json((tmp_path / "strange" / "result.json").read_text(encoding="utf-8"))
+    assert result.model.name == "mod\N{REPLACEMENT CHARACTER}le-\N{REPLACEMENT CHARACTER}"
+    np.testing.assert_array_equal(tables[0].surprisal, tables[1].surprisal)
+    for command in (["models", "check", str(strange)], ["compare", str(tmp_path / "plain"), str(tmp_path / "strange")]):
+        assert main(command) == 0, capsys.readouterr().err
 
 
 def test_a_tilde_is_the_home_folder(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

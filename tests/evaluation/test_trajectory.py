@@ -253,7 +253,7 @@ def test_a_folder_without_checkpoints(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_demo_trains_measures_and_writes_its_page_and_board(tmp_path: Path) -> None:
-    runs = demo(tmp_path, steps=20, points=2, costly_points=1)
+    runs = demo(tmp_path, steps=20)
     assert [r.name for r in runs] == [p.name for p in PARTS]
     assert all([p.step for p in r.points] == [0, 20] for r in runs)
     assert [bool(r.last.ablations) for r in runs] == [True, True, False]
@@ -261,4 +261,4 @@ def test_the_demo_trains_measures_and_writes_its_page_and_board(tmp_path: Path) 
     page = (tmp_path / PAGE).read_text()
     assert all(p.name in page for p in PARTS)
     assert (tmp_path / "site" / "index.html").is_file()
-    assert demo(tmp_path, steps=20, points=2, costly_points=1) == runs
+    assert demo(tmp_path, steps=20) == runs

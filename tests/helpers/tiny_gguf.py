@@ -32,7 +32,7 @@ def write_gguf(path: Path, seed: int = 0, *, quantized: bool = True) -> Path:
     rng = np.random.default_rng(seed)
     tokens, merges = vocabulary()
     out = gguf.GGUFWriter(str(path), "llama")
-    out.add_context_length(128)
+    out.add_context_length(2048)
     out.add_embedding_length(WIDTH)
     out.add_block_count(N_LAYERS)
     out.add_feed_forward_length(HIDDEN)

@@ -9,14 +9,18 @@ import tomllib
 from importlib.metadata import EntryPoint
 
 import pytest
+import torch
 
 lm_eval = pytest.importorskip("lm_eval", reason="lm-eval is not installed")
 huggingface = pytest.importorskip("lm_eval.models.huggingface", reason="lm-eval's hf backend is not installed")
 
 from helpers import tiny_backends as tiny  # noqa: E402
+from helpers.loading_models import write_model  # noqa: E402
+from helpers.loopback_hub import asked_by  # noqa: E402
 from helpers.tolerances import nats  # noqa: E402
 from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.api.registry import get_model  # noqa: E402
+from transformers import AutoTokenizer  # noqa: E402
 
 import groundbench  # noqa: E402
 from groundbench.api.errors import BadInputError, UnsupportedModelError  # noqa: E402
@@ -124,6 +128,27 @@ def test_lm_eval_finds_it_by_name_and_opens_a_folder(tmp_path):
     assert forced.adapter.info.bos == "added"
 
 
+@pytest.mark.parametrize("where", ["revision=2024,subfolder=part", "revision='2024',subfolder=part", "subfolder=part"])
+def test_a_revision_and_a_folder_of_the_hub_are_opened_as_run_opens_them(where, tmp_path, monkeypatch):
+    """lm-eval reads a revision of digits as a number; the model is that of the commit it names, as plainly computed."""
+    plainly = {}
+    with asked_by(monkeypatch, tmp_path / "cache") as hub:
+        for seed, revision in enumerate(("2024", "main")):
+            folder = tmp_path / revision
+            model = write_model(folder / "part", seed=seed)
+            hub.push("org/tiny", folder, revision)
+            tokens = AutoTokenizer.from_pretrained(folder / "part")("w3 w7 w20", return_tensors="pt")["input_ids"]
+            with torch.no_grad():
+                logits = model(tokens).logits[0].double().log_softmax(-1)
+            plainly[revision] = float(logits[-2, tokens[0, -1]])
+        lm = get_model("groundbench").create_from_arg_string(f"pretrained=org/tiny,{where}", {"device": "cpu"})
+        asked = "2024" if "2024" in where else "main"
+        ((answer, _),) = lm.loglikelihood(requests([("w3 w7", " w20")]))
+    assert answer == nats(plainly[asked], depth=64)
+    assert lm.adapter.info.name == ("org/tiny@2024:part" if asked == "2024" else "org/tiny:part")
+    assert plainly["2024"] != nats(plainly["main"], depth=64)
+
+
 # Short prompts: in a random model some heads then pass for aggregate heads, so that there is something to cut.
 OWN = """\
 name: own
@@ -220,6 +245,8 @@ def test_lm_evals_own_models_are_still_found_beside_ours() -> None:
         ("pretrained=nowhere,dtyp=float32", "unknown option of loading 'dtyp'.*did you mean 'dtype'"),
         ("pretrained=nowhere,foo=3", "unknown option of loading 'foo': expected one of .*trust_remote_code"),
         ("pretrained=nowhere,batch_tokens=many", "batch_tokens='many': expected a whole number"),
+        ("pretrained=org/tiny,revision=1e5", "revision=100000.0: expected text; put it in quotation marks"),
+        ("pretrained=org/tiny,subfolder=True", "subfolder=True: expected text"),
         ("dtype=float32", "lacks pretrained=MODEL"),
     ],
 )

@@ -7,11 +7,17 @@ import json
 import numpy as np
 import pytest
 from helpers.browser import axe_source, complaints, faults, look, requested, start_browser
+from helpers.cards import made_up_card
 from helpers.fake_results import fake_result, fake_trajectory
+from helpers.image_records import record
 from helpers.submissions import board_at, edit, write_submission
 
+from groundbench.evaluation.seeds import mean_over_seeds
 from groundbench.leaderboard import build_site
 from groundbench.report import render_run, render_trajectories
+from groundbench.report.pages import render_card, render_flow, render_seeds
+from groundbench.report.sections.flow import FlowPage, Layer
+from groundbench.results.image import ImageRecord
 from groundbench.util.atomic_files import write_text
 
 LOOKS = [(1280, False), (1280, True), (390, False), (390, True)]
@@ -59,7 +65,33 @@ def reports(tmp_path_factory):
     write_text(folder / "headless.html", render_run(fake_result(3, gain=0.0, layers=0)))
     runs = [fake_trajectory(0), fake_trajectory(5, name="null", final=0.0), fake_trajectory(7, name="lstm", layers=0)]
     write_text(folder / "demo.html", render_trajectories(runs))
+    write_text(folder / "image.html", render_run(with_image(fake_result(4, n_nouns=30))))
+    write_text(folder / "card.html", render_card(made_up_card()))
+    same = mean_over_seeds([of_seed(i) for i in (0, 1, 2)], name="gpt2-mini")
+    write_text(folder / "seeds.html", render_seeds([same, same]))
+    layers = tuple(Layer(n, [[0.1 * n, 0.0, 0.0], [0.2, 0.3, 0.0], [0.1, 0.9, 0.2]]) for n in (1, 2))
+    tokens, facts = ("<CHI>", "a-noun-of-many-letters", "the"), (("Loss", "first"),)
+    page = FlowPage("From", "a", "s", tokens, frozenset({1}), layers, facts)
+    write_text(folder / "flow.html", render_flow(page))
     return folder
+
+
+def of_seed(seed):
+    """A trajectory of one model's seed."""
+    made = fake_trajectory(seed)
+
+    def point(p):
+        model = p.result.model.model_copy(update={"seed": seed, "parameters": 1_300_000})
+        return p.model_copy(update={"result": p.result.model_copy(update={"model": model})})
+
+    return made.model_copy(update={"points": tuple(map(point, made.points))})
+
+
+def with_image(result):
+    """The result with a record of what was seen of images."""
+    first = result.forms[0]
+    seen = ImageRecord.model_validate(record(first.env_form))
+    return result.model_copy(update={"forms": (first.model_copy(update={"image": seen}), *result.forms[1:])})
 
 
 @pytest.fixture(autouse=True)

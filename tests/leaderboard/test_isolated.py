@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,16 @@ def test_a_board_without_entries_reads_nothing():
 def test_many_entries_pass_through_few_processes():
     names = [f"n{i}" for i in range(200)]
     assert read(*names) == names
+
+
+def test_a_process_is_replaced_after_some_entries(monkeypatch):
+    monkeypatch.setattr(isolated, "READS", 3)
+    found = [int(v) for _, v in read_isolated(process_of, [Path(str(i)) for i in range(10)], 1)]
+    assert [len(list(g)) for _, g in groupby(found)] == [3, 3, 3, 1]
+
+
+def process_of(folder: Path) -> int:
+    return os.getpid()
 
 
 def test_any_exception_is_the_entrys_own(monkeypatch):

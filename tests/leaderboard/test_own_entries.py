@@ -7,6 +7,7 @@ from importlib.util import module_from_spec, spec_from_loader
 
 import numpy as np
 import pytest
+from helpers import tiny_backends as tiny
 from helpers.cards import made_up_card
 from helpers.fake_ladder import write_ladder
 from helpers.fake_results import fake_result, fake_trajectory, write_run
@@ -126,6 +127,37 @@ def test_every_hub_recipe_is_a_command_of_ours(script, capsys):
         assert "--testbed ladder --env-form all" in recipe.command
     assert script.main(["--hub", "--list", "--entry", "qwen3-0-6b"]) == 0
     assert "groundbench run Qwen/Qwen3-0.6B-Base" in capsys.readouterr().out
+
+
+def test_the_hubs_commands_run_dry_on_a_model_at_hand(script, say, tmp_path):
+    """Every command with its model and batch size replaced: what differs between them beyond that is tried."""
+    pytest.importorskip("accelerate")
+    folder = str(tiny.save_gpt2(tmp_path / "tiny"))
+    commands = set()
+    for recipe in script.hub_recipes().values():
+        words = recipe.command.split()
+        words[1], words[-1] = folder, str(tmp_path / "out")
+        words[words.index("--batch-tokens") + 1] = "2048"
+        commands.add((*words, "--dry-run"))
+    assert len(commands) <= 6
+    for words in sorted(commands):
+        code, out, _ = say(*words)
+        assert code == 0, words
+        assert "gain" in out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_hub_model_is_not_written_without_its_licence(script, tmp_path, capsys):
+    folder = write_ladder(tmp_path, "mine", {"word": 8.0, "gloss": 5.0}, 1) / "ladder"
+    measured(Result.load(folder), ["gain", "heads"]).save(folder / "result.json")
+    options = ["--hub", "--entry", "qwen3-0-6b", "--run", str(folder), "--board", str(tmp_path / "board")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "installed_references", installed_references)
+        assert script.main(options) == 2
+        assert "name its licence with --licence" in capsys.readouterr().err
+        assert script.main([*options, "--licence", "MIT", "--released", "2025-04"]) == 0
+    (entry,) = open_board(tmp_path / "board", installed_references).read()
+    assert (entry.card.licence, entry.card.released) == ("MIT", "2025-04")
 
 
 def test_an_unknown_entry_is_named(script, capsys):

@@ -146,3 +146,16 @@ def test_a_commit_that_looks_like_a_number_stays_text():
     text = "model: 1.10\nlicence: no\nhardware: 2\nsubmitter: 'on'\ncommit: 1234567\n"
     card = read_card(text.encode(), "f")
     assert (card.model, card.licence, card.commit) == ("1.10", "no", "1234567")
+
+
+def test_a_head_counts_interval_may_reach_past_zero_but_not_far() -> None:
+    from helpers.fake_results import fake_result
+
+    from groundbench.leaderboard.submission.plausibility import _heads
+
+    result = fake_result(0)
+    total = sum(m.n_heads for m in result.model.mixers)
+    count = result.heads[0]
+    assert not list(_heads(count.model_copy(update={"ci_low": -1e-3}), result.model))
+    for far in ({"ci_low": -2.0 * total}, {"ci_high": 3.0 * total}, {"mean_count": -1e-3}):
+        assert list(_heads(count.model_copy(update=far), result.model))

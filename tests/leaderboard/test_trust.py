@@ -115,7 +115,27 @@ def test_a_result_that_is_not_the_testbeds_is_refused(tmp_path, path, value, mes
     assert message in refusal(folder)
 
 
-@pytest.mark.parametrize("factor", [0.3, 0.6, 4.0, 20.0])
+def test_a_narrowed_interval_is_no_reason_for_a_rank(tmp_path):
+    """Without items an interval may be narrower than the nouns give it, but then the nouns' own decides."""
+
+    def apart(seed: int) -> tuple[float, float]:
+        gains = [n.gain for n in fake_result(seed, gain=0.0, n_nouns=40).gain.by_noun]
+        return abs(np.mean(gains)), 1.96 * np.std(gains) / np.sqrt(len(gains))
+
+    seed = next(s for s in range(100) if 0.6 * apart(s)[1] < apart(s)[0] < 0.95 * apart(s)[1])
+    folder = write_submission(tmp_path, "mine", seed, gain=0.0, n_nouns=40)
+
+    def change(d):
+        g = d["forms"][0]["gain"]
+        for name, sign in (("ci_low", -1), ("ci_high", 1)):
+            g[name] = g["mean"] + sign * 0.5 * apart(seed)[1]
+
+    edited(folder, change)
+    (tab,) = tabs_of(lines_of(read_submission(folder, references), False))
+    assert (tab.places["mine~run"].rank, tab.places["mine~run"].why) == (None, "not told from 0")
+
+
+@pytest.mark.parametrize("factor", [0.2, 4.0, 20.0])
 def test_an_interval_that_the_nouns_do_not_give_is_refused(tmp_path, factor):
     folder = write_submission(tmp_path, "mine", 1, n_nouns=40)
 

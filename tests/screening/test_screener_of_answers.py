@@ -12,6 +12,7 @@ from helpers.small_models import tiny_llama
 
 from groundbench import screen
 from groundbench.api.errors import BadInputError
+from groundbench.screening.measure import ScreenOptions
 from groundbench.screening.screener import Screener
 
 
@@ -82,3 +83,27 @@ def test_what_cannot_be_read_is_named(screened: Path) -> None:
         screener.risk_of_answer("it is red say", "bob", evidence="red", signals=("svar",))
     with pytest.raises(BadInputError, match="unknown signal"):
         screener.risk_of_answer("it is red say", "bob", evidence="red", signals=("nonsense",))
+
+
+def test_a_card_opens_what_it_was_opened_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file or folder by its path, from any working folder; a bare name is never asked of a hub."""
+    model = tiny_llama()
+    model.model.save_pretrained(tmp_path / "mine")
+    model.tokenizer.save_pretrained(tmp_path / "mine")
+    (tmp_path / "my.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(8)))
+    monkeypatch.chdir(tmp_path)
+    asked = ScreenOptions(signals=("probability", "length"))
+    card = screen("mine", ["my.jsonl"], asked, out="out", load={"dtype": "float32"})
+    assert card.opened is not None
+    assert card.opened.model == str(tmp_path / "mine")
+    assert card.opened.options == {"dtype": "float32"}
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert Screener.load(tmp_path / "out").adapter.info.fingerprint == card.model.fingerprint
+    (tmp_path / "mine").rename(tmp_path / "gone")
+    with pytest.raises(BadInputError, match="which is not there; give the model"):
+        Screener.load(tmp_path / "out")
+    assert Screener.load(tmp_path / "out", str(tmp_path / "gone")).adapter.info.n_layers == model.info.n_layers
+    card.model_copy(update={"opened": None}).save(tmp_path / "out" / "card.json")
+    with pytest.raises(BadInputError, match="does not say what mine was opened from"):
+        Screener.load(tmp_path / "out")

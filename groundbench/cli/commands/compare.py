@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundbench.cli import console
+from groundbench.cli.completion import complete_run
 from groundbench.cli.options import Explain, examples
 
 if TYPE_CHECKING:
@@ -29,9 +30,15 @@ def compare(
             metavar="A",
             help="A run directory, its result.json, or a trajectory: its last checkpoint.",
             show_default=False,
+            autocompletion=complete_run,
         ),
     ],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Another, on the same testbed.", show_default=False)],
+    b: Annotated[
+        Path,
+        typer.Argument(
+            metavar="B", help="Another, on the same testbed.", show_default=False, autocompletion=complete_run
+        ),
+    ],
     env_form: Annotated[
         str | None, typer.Option(help="ENV form to compare; the form both runs headline if left out.")
     ] = None,

@@ -32,15 +32,20 @@ def demo(
     """Train a Transformer, its null and an LSTM on a made-up world, measure them, and write a page.
 
     The Transformer should come to expect a noun once it was shown it; the same Transformer on a corpus whose scenes
-    were shuffled cannot; the LSTM is shown as measured. Every number on the page is computed in this run.
+    were shuffled cannot; the LSTM is shown as measured. Every number on the page is computed in this run. The page is
+    there, with its first plot, after the first minute; the terminal ends with what was found in a few lines.
     """
     chosen = numbers("--seeds", seeds)
+    from groundbench.cli.tables.demo import show_demo, show_first
     from groundbench.cli.tables.trajectory import show_trajectories
     from groundbench.studies.demo import PAGE
     from groundbench.studies.demo import demo as run_demo
 
-    show_trajectories(run_demo(out, seeds=chosen, steps=steps, jobs=jobs), explain=explain)
+    found = run_demo(out, seeds=chosen, steps=steps, jobs=jobs, first=show_first)
+    if explain:
+        show_trajectories(found, explain=True)
+    show_demo(found)
     checkpoint = max((out / "training/gpt2-mini").glob("seed-*/step-*"), default=None)
-    console.note(f"wrote {out / PAGE} and the leaderboard {out / 'site' / 'index.html'}")
+    console.note(f"the page, with every plot: {out / PAGE}   (the leaderboard: {out / 'site' / 'index.html'})")
     if checkpoint is not None:
         console.note(f"next: groundbench run {checkpoint} --out runs/mine   (one model, in full)")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundbench.cli.completion import complete_run
 from groundbench.cli.options import examples
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def _print_schema(asked: bool) -> None:
 
 
 def export(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory or a trajectory directory.")],
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A run directory or a trajectory directory.", autocompletion=complete_run),
+    ],
     to: Annotated[Format, typer.Option(help="The format to write.")] = Format.CSV,
     out: Annotated[Path | None, typer.Option(help="The file to write; by default the standard output.")] = None,
     dataset: Annotated[str | None, typer.Option(help="hub: the benchmark's dataset id on the Hub, ORG/NAME.")] = None,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundbench.cli import console
+from groundbench.cli.completion import complete_run
 from groundbench.cli.options import examples
 
 if TYPE_CHECKING:
@@ -17,7 +19,14 @@ if TYPE_CHECKING:
     from groundbench.leaderboard.submission.submission import Run
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, rich_markup_mode="rich", help="Submissions, and the site made of them."
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Submissions, and the site made of them.",
+    epilog=examples(
+        ("a run and the card that goes with it", "groundbench leaderboard add runs/mine --card card.yaml"),
+        ("the site of all submissions, to look at", "groundbench leaderboard serve"),
+    ),
 )
 
 BoardOption = Annotated[
@@ -38,7 +47,10 @@ def _open(folder: Path) -> Board:
     epilog=examples(("a run and the card that goes with it", "groundbench leaderboard add runs/mine --card card.yaml"))
 )
 def add(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or a trajectory directory.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run directory, or a trajectory directory.", autocompletion=complete_run),
+    ],
     card: Annotated[Path, typer.Option(help="card.yaml: model, licence, hardware, submitter, commit.")],
     name: Annotated[str | None, typer.Option(help="The submission's folder; by default from the card's model.")] = None,
     run_name: Annotated[str | None, typer.Option(help="The run's folder in it; by default RUN's own name.")] = None,
@@ -54,6 +66,13 @@ def add(
 
     submission = add_run(_open(board), run, card, name or slug_of(card), run_name)
     typer.echo(f"{board / 'entries' / submission.slug}: {_runs(submission)}")
+    found = [r.last if r.results else r.risk for r in submission.runs]
+    for measured in dict.fromkeys(f.model.name for f in found if f is not None):
+        if not _alike(submission.card.model, measured):
+            console.note(
+                f"warning: the card names the model {submission.card.model!r}, but the result is of {measured!r}; if "
+                f"the card is another model's, mend it and add the run again"
+            )
 
 
 @app.command(
@@ -130,6 +149,12 @@ def serve(
     with server(out, port) as running:
         typer.echo(f"http://127.0.0.1:{running.server_port}/ (Ctrl-C ends it)")
         running.serve_forever()
+
+
+def _alike(one: str, other: str) -> bool:
+    """Return True if one of two names of models holds the other, letters and digits compared."""
+    a, b = ("".join(c for c in name.lower() if c.isalnum()) for name in (one, other))
+    return bool(a and b) and (a in b or b in a)
 
 
 def _runs(submission: Submission) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundbench.api.adapter import Estimated
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.cli import console
 from groundbench.cli.new_file import write_new
@@ -18,6 +19,8 @@ from groundbench.cli.parameters import shared_parameters
 if TYPE_CHECKING:
     from groundbench.api.adapter import ModelInfo
     from groundbench.evaluation.model_check import Ability
+
+MARKS = {True: "+", False: "-", None: "?"}
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -68,18 +71,25 @@ def check(
     *,
     testbed: Testbed = None,
     env_form: Annotated[str | None, typer.Option(help="Of this form.", show_default="the testbed's own")] = None,
+    try_it: Annotated[
+        bool, typer.Option("--try", help="Open a large model too, and try everything on one prompt.")
+    ] = False,
     as_json: AsJson = False,
     loading: LoadOptions,
 ) -> None:
     """Try out on one prompt what can be measured, and say why not: behaviour, heads, ablation, single heads, lens.
 
-    Exit code 2 if nothing can. Which families were verified, and how: docs/families.md.
+    Of a model with more than 64 MiB of weights only config, tokenizer and headers are read, within seconds; what they
+    cannot tell is "not tried", and --try opens the model. Exit code 2 if nothing can be measured. Which families were
+    verified, and how: docs/families.md.
     """
     from groundbench.evaluation.defaults import choose_testbed
     from groundbench.evaluation.model_check import find_abilities
-    from groundbench.registry import open_model
+    from groundbench.registry import describe_model, load_testbed, open_model
 
-    adapter = open_model(model, **loading.load())
+    if testbed is not None:
+        load_testbed(testbed)  # a wrong word is refused before long work
+    adapter = (open_model if try_it else describe_model)(model, **loading.load())
     bed = choose_testbed(adapter, testbed)
     found = find_abilities(adapter, bed, bed.form(env_form or bed.default_form))
     info = adapter.info
@@ -92,8 +102,9 @@ def check(
             f"{info.n_layers} layers, {info.dtype} on {info.device}",
             soft_wrap=True,
         )
-        console.show_list(f"on {bed.name}", [("+" if a.works else "-", a.name, a.detail) for a in found])
-    if not found[0].works:
+        unread = f" ({adapter.weights})" if isinstance(adapter, Estimated) else ""
+        console.show_list(f"on {bed.name}{unread}", [(MARKS[a.works], a.name, a.detail) for a in found])
+    if found[0].works is False:
         raise UnsupportedModelError(f"{info.name}: behaviour cannot be measured: {found[0].detail}")
 
 

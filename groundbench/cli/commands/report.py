@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from groundbench.cli.completion import complete_run
 from groundbench.cli.options import examples
 
 EPILOG = examples(
@@ -17,7 +18,12 @@ EPILOG = examples(
 
 def report(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A run directory, a trajectory directory, or a folder of these.")
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="A run directory, a trajectory directory, or a folder of these.",
+            autocompletion=complete_run,
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="The page to write; by default DIR/report.html.")] = None,
 ) -> None:

@@ -64,6 +64,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what this very call would measure and cost, and stop.")
     ] = False,
+    try_it: Annotated[
+        bool, typer.Option("--try", help="With --dry-run: open a large model too, and time one batch of it.")
+    ] = False,
     as_json: AsJson = False,
     explain: Explain = False,
     shuffle_forms: ShuffleForms = False,
@@ -86,7 +89,7 @@ def run(
         from groundbench.evaluation.dry_run import dry_run as plan
         from groundbench.evaluation.options import Options
 
-        _show_plan(plan(model, testbed, options=Options(**options.given()), **asked), as_json)
+        _show_plan(plan(model, testbed, options=Options(**options.given()), timed=try_it, **asked), as_json)
         return
     from groundbench.engine import distributed as processes
     from groundbench.evaluation.evaluate import evaluate
@@ -165,4 +168,4 @@ def _show_plan(plans: list[DryRun], as_json: bool) -> None:
         for step in plan.steps:
             totals[step.measure] = totals.get(step.measure, 0.0) + (step.seconds or 0.0)
     parts = "; ".join(f"{measure}: about {console.duration(seconds)}" for measure, seconds in totals.items())
-    console.out().print(f"{parts}; in all about {console.duration(sum(totals.values()))}, from one timed batch")
+    console.out().print(f"{parts}; in all about {console.duration(sum(totals.values()))}, {plans[0].basis}")

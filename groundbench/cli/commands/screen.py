@@ -62,6 +62,9 @@ def screen(
     force: Force = False,
     seed: Seed = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
+    try_it: Annotated[
+        bool, typer.Option("--try", help="With --dry-run: open a large model too, and time one batch of it.")
+    ] = False,
     as_json: AsJson = False,
     limit: Annotated[
         int | None,
@@ -185,7 +188,7 @@ def screen(
     )
     load = loading.load()
     if dry_run:
-        _show_plan(plan(model, split(questions), options, load=load), as_json)
+        _show_plan(plan(model, split(questions), options, load=load, timed=try_it), as_json)
         return
     with processes.process_group() as team:  # one process, unless a launcher started several
         card = run(model, split(questions), options, out=out, force=force, load=load)
@@ -269,8 +272,13 @@ def _show_plan(plan: ScreenPlan, as_json: bool) -> None:
     rows = (
         ("questions", f"{plan.questions:,} in {plan.groups:,} scenes, {plan.unreadable:,} unreadable"),
         ("prompts", f"{plan.prompts:,} distinct, {plan.tokens:,} tokens in {plan.batches:,} batches"),
-        ("heads", f"{plan.traced:,} forward and backward passes" if plan.traced else "not read"),
-        ("strengthened", f"{plan.strengthened:,} prompts"),
-        ("answering", f"about {console.duration(plan.seconds)}, from one timed batch"),
+        ("answering", f"about {console.duration(plan.seconds)}"),
+        ("heads", _cost(plan.traced, "forward and backward passes", plan.seconds_heads) if plan.traced else "not read"),
+        ("strengthened", _cost(plan.strengthened, "prompts", plan.seconds_strengthened)),
+        ("in all", f"about {console.duration(plan.seconds_in_all)}, {plan.basis}"),
     )
     console.show_list("A screening would cost", rows)
+
+
+def _cost(count: int, what: str, seconds: float) -> str:
+    return f"{count:,} {what}" + (f", about {console.duration(seconds)}" if seconds else "")

@@ -15,12 +15,21 @@ from groundbench.cli.options import AsJson, examples
 
 if TYPE_CHECKING:
     from groundbench.tasks.corpora import Manifest
+    from groundbench.tasks.corpora.noun_selection import Selection
     from groundbench.tasks.photos import Choices, PhotoManifest
 
 SHOWN = 5
 """Second readings that the summary names; the manifest has all."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    epilog=examples(
+        ("a downloaded corpus of transcripts", "groundbench tasks import childes Brown.zip --out corpora/brown"),
+        ("then: which of its nouns can be asked for", "groundbench tasks select-nouns corpora/brown"),
+    ),
+)
 
 Files = Annotated[
     list[Path],
@@ -229,10 +238,43 @@ def _show(manifest: Manifest, out: Path) -> None:
             f"{manifest.poor_transcripts} transcripts left out: less than {manifest.min_env_share:g} of their words is "
             "ENV",
         )
-    page.print(select_nouns(out).describe())
+    chosen = select_nouns(out)
+    page.print(chosen.describe())
     page.print(f"Licence: {manifest.licence}", soft_wrap=True)
-    page.print(f"{out}: train on it with groundbench train PRESET --corpus {out}", soft_wrap=True)
+    for line in suggestions(chosen, manifest.totals.env_words, manifest.totals.lan_words, out):
+        page.print(line, soft_wrap=True)
 
+
+def suggestions(chosen: Selection, env_words: int, lan_words: int, out: Path) -> list[str]:
+    """Return what is possible with a corpus, and with which commands.
+
+    Args:
+        chosen: its nouns at the published threshold.
+        env_words, lan_words: the words that it shows, and that it says.
+    """
+    if not lan_words:
+        return [f"{out}: nothing is said in it, so nothing can be trained on it"]
+    lines = [f"{out}: train on it with groundbench train PRESET --corpus {out}"]
+    if not env_words:
+        return [*lines, "nothing is shown in it (no ENV words), so grounding cannot be measured on its nouns"]
+    most = sorted((min(v.env, v.lan) for v in chosen.verdicts), reverse=True)
+    lower = next((most[n - 1] for n in (USUAL, FEWEST) if len(most) >= n and most[n - 1] >= 1), 0)
+    if len(chosen.kept) >= USUAL:
+        return [*lines, f"then measure its {len(chosen.kept)} nouns with groundbench trajectory RUN --out DIR"]
+    if lower == 0 or (len(chosen.kept) >= FEWEST and lower >= chosen.at_least):
+        few = "too few to measure" if len(chosen.kept) < FEWEST else "few: intervals will be wide"
+        return [*lines, f"{len(chosen.kept)} nouns are {few} ({USUAL} are usual); a larger corpus would show more"]
+    count = sum(m >= lower for m in most)
+    return [
+        *lines,
+        f"{len(chosen.kept)} nouns are few ({USUAL} are usual): with --at-least {lower} there are {count}, as in "
+        f"groundbench trajectory RUN --at-least {lower} --out DIR",
+        f"which nouns: groundbench tasks select-nouns {out} --at-least {lower}",
+    ]
+
+
+FEWEST, USUAL = 2, 20
+"""Nouns that a testbed must have, and usually has."""
 
 SELECT_EPILOG = examples(
     ("at the published threshold", "groundbench tasks select-nouns corpora/brown"),

@@ -50,7 +50,7 @@ def probe_form(adapter: Adapter, spec: Mapping[str, Any], batch_tokens: int) -> 
     found = _behaviour(gain_items(table))
     if "hooks" in adapter.info.capabilities:
         subject = Subject(adapter, contexts, table, seed=spec["seed"], batch_tokens=batch_tokens)
-        saliency = read_saliency(subject, resolve_heads(HeadOptions(), adapter.info))
+        saliency = read_saliency(subject, resolve_heads(HeadOptions(), adapter.info, every_item=True))
         found |= _heads(contexts, saliency)
         found |= _ablation(subject, saliency, resolve_ablation(AblationOptions(draws=spec["draws"]), adapter.info))
     return {

@@ -30,7 +30,8 @@ class GroundbenchLM(LM):
         batch_tokens: tokens in one batch; changes no number. lm-eval's `batch_size` is not used.
         device: as lm-eval has it; its default `cuda:0` falls back to the CPU where there is no CUDA.
         add_bos_token: as in lm-eval's `hf`: True or False forces a BOS token on or off, None asks the tokenizer.
-        load: further options of loading: dtype, device_map, max_memory, quantize, trust_remote_code.
+        load: further options of loading: dtype, device_map, max_memory, quantize, trust_remote_code,
+            revision, subfolder (a revision of digits alone is a number to lm-eval, and text here).
 
     Raises:
         BadInputError: the model cannot be opened.
@@ -56,6 +57,7 @@ class GroundbenchLM(LM):
         if isinstance(pretrained, str):
             if add_bos_token is not None:
                 load["bos"] = "yes" if add_bos_token else "no"
+            load |= {k: _text(k, load[k]) for k in ("revision", "subfolder") if k in load}
             self.adapter = open_model(pretrained, device=_device(device), **load)
         else:
             self.adapter = pretrained
@@ -115,6 +117,15 @@ def _device(asked: str | None) -> str:
     if asked is None or (asked.startswith("cuda") and not torch.cuda.is_available()):
         return "auto"
     return asked
+
+
+def _text(option: str, value: object) -> str | None:
+    """Return the text that was meant: lm-eval reads digits (a tag `2024`, a commit's first characters) as a number."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise BadInputError(f"--model_args {option}={value!r}: expected text; put it in quotation marks: {option}='…'")
 
 
 def _only(requests: Sequence[Instance], what: str) -> str:

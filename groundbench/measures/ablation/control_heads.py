@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.results.run import Control
-from groundbench.stats.significance import beyond_draws_p
+from groundbench.stats.significance import beyond_draws_p, rank_p
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -80,9 +80,22 @@ def set_beyond_draws_p(
     value: float, draws: Sequence[float], kind: Control, lists: Sequence[Bools], layer: Ints
 ) -> float | None:
     """Compute the p of a value under the detected sets against the spread of random sets; None without."""
-    different = list({chosen.tobytes(): chosen for chosen in lists if chosen.any()}.values())
-    ratio, df = set_variance(kind, different, layer)
+    ratio, df = set_variance(kind, _different(lists), layer)
     return beyond_draws_p(value, draws, ratio=ratio, df=df) if np.isfinite(ratio) else None
+
+
+def set_rank_p(
+    harm: float, draws: Sequence[float] | Floats, kind: Control, lists: Sequence[Bools], layer: Ints
+) -> float | None:
+    """Compute the rank p of the harm of the detected sets among that of random sets, which overlap each other.
+
+    None without draws, and where the heads leave a draw no choice: nothing is told by a rank among equal sets.
+    """
+    return rank_p(harm, draws, ratio=set_variance(kind, _different(lists), layer)[0])
+
+
+def _different(lists: Sequence[Bools]) -> list[Bools]:
+    return list({chosen.tobytes(): chosen for chosen in lists if chosen.any()}.values())
 
 
 def set_variance(kind: Control, lists: Sequence[Bools], layer: Ints) -> tuple[float, int]:

@@ -23,6 +23,7 @@ from groundbench.measures.ablation.control_heads import (
     draw_control,
     draw_for_cells,
     set_beyond_draws_p,
+    set_rank_p,
 )
 from groundbench.measures.ablation.folds import Cell, make_cells
 from groundbench.measures.ablation.head_edits import (
@@ -39,7 +40,7 @@ from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import MIN_RATE, HeadRule, detected, headline_rule, shares
 from groundbench.results.base import flat
 from groundbench.results.run import AblationRecord, Control
-from groundbench.stats.significance import clustered_ratio, clustered_test, rank_p
+from groundbench.stats.significance import clustered_ratio, clustered_test
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -185,6 +186,9 @@ def _against(
     paired = clustered_test(cut.gain - control_items, nested=items.nested).p
     layer = tables.saliency.head_layer.astype(np.int64)
     apart = None if ablated is None else set_beyond_draws_p(ablated, known, control, lists, layer)
+    rank = None
+    if ablated is not None and wanted > 1:
+        rank = set_rank_p(-ablated, [-g for g in known], control, lists, layer)
     few = None if len(draws) == wanted else f"there are only {len(draws)} different control sets"
     if apart is not None and len(known) < FEW:
         apart = max(apart, LEAST_P)
@@ -203,7 +207,7 @@ def _against(
             **flat("gain_removed", removed),
             "p_cluster": paired,
             "p_draws": apart,
-            "p_rank": rank_p(-ablated, [-g for g in known]) if ablated is not None and wanted > 1 else None,
+            "p_rank": rank,
             "note": "; ".join(n for n in (base.note, few) if n) or None,
         }
     )

@@ -15,7 +15,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.engine.contexts import Contexts, matched, of_pairs, sample_mismatches
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject, resolved
-from groundbench.measures.ablation.control_heads import draw_control
+from groundbench.measures.ablation.control_heads import draw_control, set_rank_p
 from groundbench.measures.ablation.crossfit import Bools, Floats, mean
 from groundbench.measures.ablation.head_edits import constant_edit
 from groundbench.measures.ablation.options import AblationOptions
@@ -24,7 +24,7 @@ from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import detected, headline_rule
 from groundbench.results.base import flat
 from groundbench.results.run import AblationRecord
-from groundbench.stats.significance import clustered_ratio, clustered_test, rank_p
+from groundbench.stats.significance import clustered_ratio, clustered_test
 
 Ints = npt.NDArray[np.int64]
 MISMATCHES = 4
@@ -104,7 +104,7 @@ def instance(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
         **flat("gain_removed", removed),
         p_cluster=_p_of_gain(after_gain, np.mean(gains, axis=0), before, pairs.nested),
         p_surprisal=clustered_test(after - control, nested=pairs.nested).p,
-        p_rank=rank_p(cut, harm),
+        p_rank=set_rank_p(cut, harm, "layer", list(found), saliency.head_layer.astype(np.int64)),
         note=NOTE,
     )
 

@@ -14,11 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, HeadEdit
+from groundbench.api.adapter import HeadEdit
 from groundbench.engine.batching import MIN_PREFIX, group_alike
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.edge_knockout import Asked
 from groundbench.measures.causal.measure import CausalRun
+from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.saliency_flow import finite_loss
 from groundbench.results.causal import CausalRecord, MatrixCell
 
@@ -30,11 +31,7 @@ def cross_form(runs: Sequence[CausalRun]) -> list[CausalRecord]:
     if len(runs) < 2:
         return [run.record for run in runs]
     given = [LastOutputs(run) for run in runs]
-    made = []
-    for receiver in runs:
-        cells = tuple(_cell(receiver, donor) for donor in given)
-        made.append(receiver.record.model_copy(update={"matrix": cells}))
-    return made
+    return [r.record.model_copy(update={"matrix": _row(r, given)}) for r in runs]
 
 
 class LastOutputs:
@@ -61,51 +58,59 @@ class LastOutputs:
         return [torch.cat(parts) for parts in zip(*(self._kept[i] for i in wanted), strict=True)]
 
 
-def _cell(run: CausalRun, donor: LastOutputs) -> MatrixCell:
+def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...]:
+    """Return one receiver's cells; its prompts are read once, whatever the number of donor forms."""
     setting, contexts = run.setting, run.setting.subject.contexts
-    patched = np.full(len(setting.noun), np.nan)
+    patched = np.full((len(setting.noun), len(donors)), np.nan)
     for part, cell, chosen in zip(setting.parts, setting.cells, run.lists, strict=True):
-        members, wanted, asked = [], [], []
-        for i, pair in enumerate(cell.pairs, start=part.start):
-            at = donor.place.get((contexts.frames[pair.frame].id, contexts.nouns[pair.noun].word))
-            if at is not None:
-                members.append(i)
-                wanted.append(at)
-                where = contexts.prompts[pair.corrupt].where
-                asked.append(Asked(contexts.rows[pair.corrupt], pair.target, where))
-        if members:
-            budget = setting.subject.batch_tokens
-            patched[members] = _patched(setting.subject.adapter, asked, chosen, donor.of(wanted), budget)
-    known = ~np.isnan(patched)
-    above, below = run.corrupt - patched, run.corrupt - run.clean
-    nouns = setting.noun
-    return MatrixCell(
-        donor_form=donor.run.record.env_form,
-        k=int(run.lists[0].sum()),
-        n_pairs=int(known.sum()),
-        recovered=ratio(nouns[known], above[known], below[known], setting.subject.seed),
-    )
+        asked = [Asked(contexts.rows[p.corrupt], p.target, contexts.prompts[p.corrupt].where) for p in cell.pairs]
+        names = [(contexts.frames[p.frame].id, contexts.nouns[p.noun].word) for p in cell.pairs]
+        patched[part] = _patched(setting, asked, names, chosen, donors)
+    gain = run.corrupt - run.clean
+    cells = []
+    for number, donor in enumerate(donors):
+        known = ~np.isnan(patched[:, number])
+        above = run.corrupt - patched[:, number]
+        cells.append(
+            MatrixCell(
+                donor_form=donor.run.record.env_form,
+                k=int(run.lists[0].sum()),
+                n_pairs=int(known.sum()),
+                recovered=ratio(setting.noun[known], above[known], gain[known], setting.subject.seed),
+            )
+        )
+    return tuple(cells)
 
 
 def _patched(
-    adapter: Adapter,
+    setting: Setting,
     asked: Sequence[Asked],
+    names: Sequence[tuple[str, str]],
     chosen: npt.NDArray[np.bool_],
-    outputs: Sequence[Tensor],
-    batch_tokens: int,
+    donors: Sequence[LastOutputs],
 ) -> Floats:
-    """Return [rows] surprisal with the chosen heads' outputs put in at the prediction position."""
-    info = adapter.info
-    cached = "prefix" in info.capabilities and all(m.kind == "attention" for m in info.mixers)
+    """Return [rows, donors] surprisal with the chosen heads' outputs put in at the prediction position.
+
+    Args:
+        names: each row's frame and noun; NaN where a donor form lacks them.
+    """
+    adapter, budget = setting.subject.adapter, setting.subject.batch_tokens
+    cached = "prefix" in adapter.info.capabilities and all(m.kind == "attention" for m in adapter.info.mixers)
     scale = torch.tensor(np.where(chosen, 0.0, 1.0), dtype=torch.float32)[None]
-    found = np.full(len(asked), np.nan)
-    for part in group_alike([(len(a.row),) for a in asked], lambda key: batch_tokens // key[0]):
-        own = [asked[i] for i in part]
-        length = len(own[0].row)
+    found = np.full((len(asked), len(donors)), np.nan)
+    for part in group_alike([(len(a.row),) for a in asked], lambda key: budget // key[0]):
+        length = len(asked[part[0]].row)
         start = length - 1 if cached and length > MIN_PREFIX else 0
-        prefix = adapter.prefill([a.row.upto(start) for a in own]) if start else None
-        edit = HeadEdit(scale, tuple(o[part] for o in outputs), "last")
-        logits = adapter.forward([a.row.after(start) for a in own], prefix=prefix, edit=edit).logits
-        loss = finite_loss(logits, [a.target for a in own], [a.where for a in own].__getitem__)
-        found[part] = loss.double().cpu().numpy()
+        prefix = adapter.prefill([asked[i].row.upto(start) for i in part]) if start else None
+        for number, donor in enumerate(donors):
+            own = [(k, i) for k, i in enumerate(part) if names[i] in donor.place]
+            if not own:
+                continue
+            outputs = donor.of([donor.place[names[i]] for _, i in own])
+            edit = HeadEdit(scale, tuple(outputs), "last")
+            here = None if prefix is None else prefix.select([k for k, _ in own])
+            logits = adapter.forward([asked[i].row.after(start) for _, i in own], prefix=here, edit=edit).logits
+            members = [asked[i] for _, i in own]
+            loss = finite_loss(logits, [a.target for a in members], [a.where for a in members].__getitem__)
+            found[[i for _, i in own], number] = loss.double().cpu().numpy()
     return found

@@ -20,6 +20,7 @@ from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
 from groundbench.engine import distributed as processes
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, group_alike
+from groundbench.engine.subject import resolved
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.saliency_flow import finite_loss
@@ -31,9 +32,6 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Step = Literal["direct", "read", "write"]
 STEPS: tuple[Step, ...] = ("direct", "write", "read")
-MOST_WINDOWS = 16
-KNOCKED_PAIRS = 64
-"""Pairs on which edges are cut, over all cells."""
 GROUP = 8
 """Most prompts that share their passes."""
 
@@ -55,12 +53,12 @@ class Asked:
     where: str
 
 
-def windows(layers: Sequence[int]) -> list[tuple[int, int]]:
-    """Return (first, last) of sliding windows a quarter of the depth wide, over layers with heads; at most 16."""
+def windows(layers: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """Return (first, last) of sliding windows a quarter of the depth wide, over layers with heads; about `most`."""
     layers = sorted(set(layers))
     width = max(1, round(len(layers) / 4))
     starts = range(len(layers) - width + 1)
-    step = max(1, -(-len(starts) // MOST_WINDOWS))
+    step = max(1, -(-len(starts) // most))
     chosen = sorted({*starts[::step], starts[-1]})
     return [(layers[a], layers[a + width - 1]) for a in chosen]
 
@@ -136,11 +134,11 @@ def _ends(row: Encoded, step: Step) -> tuple[torch.Tensor, torch.Tensor]:
     return last, at_env if step == "direct" else later
 
 
-def cuts_of(lists: Bools, layer: Ints) -> list[tuple[Cut, tuple[int, int] | None]]:
+def cuts_of(lists: Bools, layer: Ints, most: int) -> list[tuple[Cut, tuple[int, int] | None]]:
     """Return the headline's heads, then every window of layers, one step and two; None marks the headline."""
     made: list[tuple[Cut, tuple[int, int] | None]] = [(Cut("direct", lists), None)]
     for step in STEPS:
-        for first, last in windows(layer.tolist()):
+        for first, last in windows(layer.tolist(), most):
             made.append((Cut(step, (layer >= first) & (layer <= last)), (first, last)))
     return made
 
@@ -151,20 +149,22 @@ def knockout_records(setting: Setting, lists: Sequence[Bools], gains: Floats) ->
     Args:
         gains: [pairs] corrupt minus clean surprisal of the untouched prompts.
     """
-    contexts, seed = setting.subject.contexts, setting.subject.seed
+    contexts, seed, options = setting.subject.contexts, setting.subject.seed, setting.options
+    n_windows = resolved(options.windows, "windows")
+    sample = setting.sample(options.most("knockout_pairs"), 99)
     kept, values = [], []
     with Progress(f"{setting.subject.adapter.info.name}: edges of {contexts.form.name}", len(setting.noun)) as bar:
         for number, cell in enumerate(setting.cells):
-            chosen = np.random.default_rng([seed, number, 99]).permutation(len(cell.pairs))
-            chosen = np.sort(chosen[: max(1, KNOCKED_PAIRS // len(setting.cells))])
+            part = setting.parts[number]
+            chosen = sample[(sample >= part.start) & (sample < part.stop)] - part.start
             asked = [
                 Asked(contexts.rows[at], cell.pairs[i].target, contexts.prompts[at].where)
                 for i in chosen.tolist()
                 for at in (cell.pairs[i].clean, cell.pairs[i].corrupt)
             ]
-            cuts = cuts_of(lists[number], setting.layer)
+            cuts = cuts_of(lists[number], setting.layer, n_windows)
             found = knocked_out(setting.subject.adapter, asked, [c for c, _ in cuts], setting.subject.batch_tokens)
-            kept += (chosen + setting.parts[number].start).tolist()
+            kept += (chosen + part.start).tolist()
             values.append(found[1::2] - found[::2])
             bar.advance(len(cell.pairs))
     under = np.concatenate(values)

@@ -14,7 +14,7 @@ from groundbench.measures.causal.interchange import Swap
 from groundbench.measures.causal.options import Score, curve_sizes, headline_size, set_sizes
 from groundbench.measures.causal.random_sets import against_draws, layer_matched_draws
 from groundbench.measures.causal.ranking import Scores, top_heads
-from groundbench.measures.causal.setting import Sets, Setting, first_heads, places, watched
+from groundbench.measures.causal.setting import Sets, Setting, exchanged_both, first_heads, places, watched
 from groundbench.results.causal import CurveRecord, InterchangeRecord, Interval, PairRecord, Ranking
 from groundbench.stats.bootstrap import bootstrap_mean
 from groundbench.util.progress import Progress
@@ -84,10 +84,12 @@ class _Job:
 def exchange_sets(
     setting: Setting, scores: Scores, kinds: Sequence[Score]
 ) -> tuple[tuple[InterchangeRecord, ...], tuple[CurveRecord, ...], Surprisals]:
-    """Return every set and every curve: one pass over the pairs in each direction."""
-    subject, n_heads, n_cells = setting.subject, setting.subject.adapter.info.n_heads, len(setting.cells)
+    """Return every set and every curve: one pass over the pairs for both directions."""
+    subject, options = setting.subject, setting.options
+    n_heads, n_cells = subject.adapter.info.n_heads, len(setting.cells)
+    sample = setting.sample(options.most("random_pairs"), 85)
     none, every = np.zeros(n_heads, dtype=bool), np.ones(n_heads, dtype=bool)
-    to_corrupt, to_clean = Sets(n_cells), Sets(n_cells)
+    to_corrupt, to_clean = Sets(), Sets()
     for sets in (to_corrupt, to_clean):
         sets.add([none] * n_cells)
     to_clean.add([every] * n_cells)
@@ -97,33 +99,36 @@ def exchange_sets(
     for score in kinds:
         orders = [scores.ranking(score, setting, c) for c in range(n_cells)]
         curves.append((score, True, [to_clean.add([~first_heads(o, k) for o in orders]) for k in sizes.tolist()]))
-    order = scores.ranking("contrast", setting, None)
-    curves.append(("contrast", False, [to_clean.add([~first_heads(order, k)] * n_cells) for k in sizes.tolist()]))
-    for draw in range(setting.options.random_orders):
+    if options.same_pairs:
+        order = scores.ranking("contrast", setting, None)
+        curves.append(("contrast", False, [to_clean.add([~first_heads(order, k)] * n_cells) for k in sizes.tolist()]))
+    for draw in range(options.random_orders):
         order = np.random.default_rng([subject.seed, draw, 41]).permutation(n_heads)
-        curves.append(("random", True, [to_clean.add([~first_heads(order, k)] * n_cells) for k in sizes.tolist()]))
+        columns = [to_clean.add([~first_heads(order, k)] * n_cells, of_sample=True) for k in sizes.tolist()]
+        curves.append(("random", True, columns))
     name = f"{subject.adapter.info.name}: exchanges of {subject.contexts.form.name}"
-    with Progress(name, 2 * len(setting.noun)) as bar:
-        into_corrupt = to_corrupt.exchanged(watched(setting, bar), "corrupt")
-        table = Surprisals(into_corrupt, to_clean.exchanged(watched(setting, bar), "clean"))
-    made = [
-        curve_record(
-            ranking,
-            setting.noun,
-            sizes,
-            table.into_clean[:, columns, 0],
-            table.clean,
-            table.into_clean[:, EVERY, 0],
-            table.corrupt,
-            n_heads,
-            crossfit=crossfit,
-            seed=subject.seed,
+    with Progress(name, len(setting.noun)) as bar:
+        table = Surprisals(*exchanged_both(watched(setting, bar), to_corrupt, to_clean, sample))
+    made = []
+    for ranking, crossfit, columns in curves:
+        own = sample if ranking == "random" else np.arange(len(setting.noun))
+        made.append(
+            curve_record(
+                ranking,
+                setting.noun[own],
+                sizes,
+                table.into_clean[own][:, columns, 0],
+                table.clean[own],
+                table.into_clean[own, EVERY, 0],
+                table.corrupt[own],
+                n_heads,
+                crossfit=crossfit,
+                seed=subject.seed,
+            )
         )
-        for ranking, crossfit, columns in curves
-    ]
     ranked = [c for c in made if c.ranking != "random"]
     band = random_band([c for c in made if c.ranking == "random"])
-    interchange = tuple(_interchange_record(setting, job, table) for job in jobs)
+    interchange = tuple(_interchange_record(setting, job, table, sample) for job in jobs)
     return interchange, (*ranked, band), table
 
 
@@ -134,7 +139,7 @@ def _jobs(setting: Setting, scores: Scores, kinds: Sequence[Score], to_corrupt: 
     wanted: list[tuple[Score, int, bool]] = [("contrast", headline, True)]
     wanted += [("contrast", k, True) for k in set_sizes(n_heads) if k != headline]
     wanted += [(s, headline, True) for s in kinds if s != "contrast"]
-    wanted += [("contrast", k, False) for k in set_sizes(n_heads)]
+    wanted += [("contrast", k, False) for k in (set_sizes(n_heads) if setting.options.same_pairs else (headline,))]
     jobs = []
     for number, (score, k, crossfit) in enumerate(wanted):
         lists = top_heads(scores, setting, score, k, crossfit=crossfit)
@@ -151,21 +156,22 @@ def _jobs(setting: Setting, scores: Scores, kinds: Sequence[Score], to_corrupt: 
                 lists,
                 to_corrupt.add(lists),
                 to_clean.add(lists),
-                tuple((to_corrupt.add(d), to_clean.add(d)) for d in draws),
+                tuple((to_corrupt.add(d, of_sample=True), to_clean.add(d, of_sample=True)) for d in draws),
                 borrowed,
             )
         )
     return jobs
 
 
-def _interchange_record(setting: Setting, job: _Job, table: Surprisals) -> InterchangeRecord:
-    noun, seed = setting.noun, setting.subject.seed
+def _interchange_record(setting: Setting, job: _Job, table: Surprisals, sample: Ints) -> InterchangeRecord:
+    """Return a set's record; random sets, and the set that they are compared with, are of the sample of pairs."""
+    noun, seed, every = setting.noun, setting.subject.seed, np.arange(len(setting.noun))
 
-    def recovered(column: int) -> Interval:
-        return ratio(noun, table.corrupt - table.into_corrupt[:, column, 0], table.gain, seed)
+    def recovered(column: int, own: Ints = every) -> Interval:
+        return ratio(noun[own], (table.corrupt - table.into_corrupt[:, column, 0])[own], table.gain[own], seed)
 
-    def lost(column: int) -> Interval:
-        return ratio(noun, table.into_clean[:, column, 0] - table.clean, table.gain, seed)
+    def lost(column: int, own: Ints = every) -> Interval:
+        return ratio(noun[own], (table.into_clean[:, column, 0] - table.clean)[own], table.gain[own], seed)
 
     moved = table.other_clean - table.into_clean[:, job.lost, 1]
     record = InterchangeRecord(
@@ -179,14 +185,15 @@ def _interchange_record(setting: Setting, job: _Job, table: Surprisals) -> Inter
     )
     if not job.draws:
         return record
-    drawn = [(recovered(a).value, lost(b).value) for a, b in job.draws]
+    drawn = [(recovered(a, sample).value, lost(b, sample).value) for a, b in job.draws]
     there, away = ([v for v in column if v is not None] for column in zip(*drawn, strict=True))
-    beyond, rank = against_draws(record.recovered.value, there, job.lists, setting.layer)
+    beyond, rank = against_draws(recovered(job.recovered, sample).value, there, job.lists, setting.layer)
     same, n_same = _same_answer(setting, job.lists, table)
     return record.model_copy(
         update={
             "headline": True,
             "n_draws": len(job.draws),
+            "n_random_pairs": len(sample),
             "n_borrowed": job.borrowed,
             "random_recovered": tuple(there),
             "random_lost": tuple(away),
@@ -212,8 +219,8 @@ def _same_answer(setting: Setting, lists: Sequence[Bools], table: Surprisals) ->
             length = len(contexts.rows[pair.corrupt])
             alike = [c for c in same.tolist() if len(contexts.rows[c]) == length]
             if alike:
-                swap = setting.swap(pair, "corrupt")
-                swaps.append(Swap(swap.receiver, contexts.rows[int(rng.choice(alike))], swap.targets, swap.where))
+                swap = setting.swap(pair)
+                swaps.append(Swap(swap.receiver, contexts.rows[int(rng.choice(alike))], swap.targets[:1], swap.where))
                 own.append(i)
         if swaps:
             values += setting.exchanged(f"same-answer-{number}", swaps, lists[number][None])[:, 0, 0].tolist()
@@ -234,7 +241,7 @@ def _same_category(setting: Setting, lists: Sequence[Bools], table: Surprisals) 
         if not cell.same_category:
             continue
         chosen = np.stack([np.zeros_like(lists[number]), lists[number]])
-        into = [setting.swap(p, "corrupt") for p in cell.same_category]
+        into = [setting.swap(p).asking(1) for p in cell.same_category]
         values = setting.exchanged(f"same-category-{number}", into, chosen)[..., 0]
         place = {p.clean: i for i, p in enumerate(cell.pairs, start=setting.parts[number].start)}
         best = table.clean[[place[p.clean] for p in cell.same_category]]

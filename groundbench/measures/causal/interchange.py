@@ -1,15 +1,16 @@
 """Interchange: some heads take their outputs from another prompt's run (protocol §15).
 
-Donor and receiver run in one batch: each row takes the heads of its set from its donor's row, so that nothing is kept
-between passes. The common beginning of the two prompts is run once and cached, since nothing differs there. A pass
-starts from a saved residual at the first layer in which its set differs from no head, or from every head: the heads of
-a ranking lie close together, and so do those that a curve leaves. Surprisals are of first tokens, in nats.
+Donor and receiver run in one batch: each row takes the heads of its set from its donor's row, so that no head output is
+kept between passes. The common beginning of the two prompts is run once and cached, since nothing differs there. Both
+prompts are run untouched once, for the sets of both directions. A pass starts from a saved residual at the first layer
+in which its sets differ from no head, or from every head: the heads of a ranking lie close together, and so do those
+that a curve leaves. Sets with near starts share a pass and its donors. Surprisals are of first tokens, in nats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +20,17 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix, StartsAtLayer
 from groundbench.api.errors import NonFiniteLogitsError
 from groundbench.engine import distributed as processes
-from groundbench.engine.batching import MAX_LOGITS, MIN_PREFIX, common_prefix, group_alike
+from groundbench.engine.batching import MAX_LOGITS, common_prefix, group_alike
 from groundbench.engine.run_directory import Array, Stage, load_or_make
 from groundbench.util.scarcity import is_out_of_memory
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-GROUP = 24
+GROUP = 16
 """Most swaps that share their passes: enough to fill batches, few enough that an interrupted run loses little."""
+MIN_SHARED = 2
+"""Tokens that two prompts begin with and that are worth a cache: it serves every set."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,14 @@ class Swap:
         images = list(map(str, self.receiver.images + self.donor.images))
         return self.receiver.ids, self.donor.ids, images, self.targets
 
+    def asking(self, n: int) -> Swap:
+        """Return the same exchange, of which the first n targets are asked for."""
+        return replace(self, targets=self.targets[:n])
+
     def start(self, prefixes: bool) -> int:
         """Count the tokens that both begin with, which are run once; 0 where that saves little."""
         shared = common_prefix([self.receiver, self.donor]) if prefixes else 0
-        return shared if shared >= MIN_PREFIX else 0
+        return shared if shared >= MIN_SHARED else 0
 
 
 def exchange(
@@ -56,6 +63,7 @@ def exchange(
     swaps: Sequence[Swap],
     sets: Bools,
     *,
+    back: Bools | None = None,
     batch_tokens: int,
     stage: Stage | None = None,
     advance: Callable[[int], None] | None = None,
@@ -64,6 +72,7 @@ def exchange(
 
     Args:
         sets: [sets, heads]; an empty set changes nothing.
+        back: [sets] True where the donor's prompt takes the heads of the receiver's instead; by default nowhere.
         stage: where finished groups are kept.
         advance: is told how many swaps each finished group had.
 
@@ -73,12 +82,12 @@ def exchange(
     most = max((len(s.targets) for s in swaps), default=0)
     found = np.full((len(swaps), len(sets), most), np.nan)
     groups = _groups(adapter, swaps, batch_tokens)
-    starts = _starts(adapter, sets)
+    plan = _plan(adapter, sets, np.zeros(len(sets), dtype=bool) if back is None else back)
 
     def run(number: int, group: list[int]) -> Floats:
         def make() -> Array:
             own = [swaps[i] for i in group]
-            return _with_halving(adapter, own, sets, starts, batch_tokens, most).astype(np.float32)
+            return _with_halving(adapter, own, plan, batch_tokens, most).astype(np.float32)
 
         return load_or_make(stage, number, make).astype(np.float64)
 
@@ -95,63 +104,41 @@ def _groups(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> list[
 
 
 def _with_halving(
-    adapter: Adapter, swaps: Sequence[Swap], sets: Bools, starts: Sequence[_Start], batch_tokens: int, most: int
+    adapter: Adapter, swaps: Sequence[Swap], plan: Sequence[_Planned], batch_tokens: int, most: int
 ) -> Floats:
     try:
-        return _run(adapter, swaps, sets, starts, batch_tokens, most)
+        return _Group.of(adapter, swaps, plan, batch_tokens).run(plan, batch_tokens, most)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or (len(swaps) == 1 and batch_tokens <= len(swaps[0].receiver)):
             raise
     half = max(1, len(swaps) // 2)
     parts = [p for p in (swaps[:half], swaps[half:]) if p]
-    return np.concatenate([_with_halving(adapter, p, sets, starts, batch_tokens // 2, most) for p in parts])
+    return np.concatenate([_with_halving(adapter, p, plan, batch_tokens // 2, most) for p in parts])
 
 
-def _run(
-    adapter: Adapter, swaps: Sequence[Swap], sets: Bools, starts: Sequence[_Start], batch_tokens: int, most: int
-) -> Floats:
-    """Return one group, whose swaps have one length and one common beginning."""
-    n = len(swaps)
-    start = swaps[0].start("prefix" in adapter.info.capabilities)
-    receivers, donors = [s.receiver for s in swaps], [s.donor for s in swaps]
-    prefix = adapter.prefill([r.upto(start) for r in receivers]) if start else None
-    rows = [r.after(start) for r in receivers]
-    given = [d.after(start) for d in donors]
-    targets = torch.zeros(n, most, dtype=torch.long)
-    asked = torch.zeros(n, most, dtype=torch.bool)
-    for i, swap in enumerate(swaps):
-        targets[i, : len(swap.targets)] = torch.tensor(swap.targets)
-        asked[i, : len(swap.targets)] = True
-    asked_of_all = asked.numpy()[:, None].repeat(len(sets), 1)
-    untouched = _residuals(adapter, rows, given, prefix, starts, everything=False)
-    swapped = _residuals(adapter, rows, given, prefix, starts, everything=True)
-    result = np.full((n, len(sets), most), np.nan)
-    room = max(2, min(batch_tokens // (len(rows[0]) - start), MAX_LOGITS // adapter.info.vocab_size))
-    width = max(1, room // n - 1)
-    for begin in dict.fromkeys(starts):
-        members = np.array([k for k, s in enumerate(starts) if s == begin])
-        base = swapped if begin.everything else untouched
-        if begin.layer is None:
-            assert base is not None
-            result[:, members] = _surprisal(base.logits[n:], targets, swaps).numpy()[:, None]
-            continue
-        for a in range(0, len(members), width):
-            part = members[a : a + width]
-            residual = None if base is None or not _restarts(adapter) else base.hidden[begin.layer - 1]
-            logits = _patched(adapter, rows, given, prefix, sets[part], residual, begin.layer)
-            for k, own in zip(part, logits.reshape(len(part), n, -1).unbind(), strict=True):
-                result[:, k] = _surprisal(own, targets, swaps).numpy()
-    result[~asked_of_all] = np.nan
-    return result
+Base = tuple[bool, bool]
+"""A pass from which sets start: whether every head was exchanged, and whether into the donor's prompt."""
 
 
 @dataclass(frozen=True)
-class _Start:
-    """The start of a set's pass: the first layer that differs from a pass in which no head, or every head, was
-    exchanged (`everything`); None where none differs."""
+class _Planned:
+    """A set and the start of its pass.
 
-    everything: bool
+    Attributes:
+        heads: [heads] in the set.
+        base: whose residual it starts from.
+        layer: the first layer that differs from its base; None where none does.
+    """
+
+    number: int
+    heads: Bools
+    base: Base
     layer: int | None
+
+    @property
+    def back(self) -> bool:
+        """True if the donor's prompt takes the receiver's heads."""
+        return self.base[1]
 
 
 def _restarts(adapter: Adapter) -> bool:
@@ -159,68 +146,156 @@ def _restarts(adapter: Adapter) -> bool:
     return isinstance(adapter, StartsAtLayer) and {"start_at_layer", "hidden"} <= adapter.info.capabilities
 
 
-def _starts(adapter: Adapter, sets: Bools) -> list[_Start]:
+def _plan(adapter: Adapter, sets: Bools, back: Bools) -> list[_Planned]:
     """Return the start of every set's pass; the first layer where no pass can start from a residual."""
-    if not _restarts(adapter):
-        return [_Start(False, 1 if chosen.any() else None) for chosen in sets]
     layer = np.array([layer for layer, _ in adapter.info.head_index])
-    return [_start(layer, chosen) for chosen in sets]
+    found = []
+    for number, (chosen, other) in enumerate(zip(sets, back.tolist(), strict=True)):
+        everything, first = _start(layer, chosen) if _restarts(adapter) else (False, 1 if chosen.any() else None)
+        found.append(_Planned(number, chosen, (everything, other), first))
+    return found
 
 
-def _start(layer: Ints, chosen: Bools) -> _Start:
-    """Return the later of the two starts that a set allows; `layer` is [heads]."""
+def _start(layer: Ints, chosen: Bools) -> tuple[bool, int | None]:
+    """Return the later of the two starts that a set allows, from a pass in which no head, or every head (True), was
+    exchanged; `layer` is [heads]."""
     patched, kept = (int(layer[m].min()) if m.any() else None for m in (chosen, ~chosen))
     if patched is None or kept is None:
-        return _Start(kept is None, None)
-    return _Start(kept > patched, max(patched, kept))
+        return kept is None, None
+    return kept > patched, max(patched, kept)
 
 
-def _residuals(
-    adapter: Adapter,
-    rows: Sequence[Encoded],
-    donors: Sequence[Encoded],
-    prefix: Prefix | None,
-    starts: Sequence[_Start],
-    *,
-    everything: bool,
-) -> Forward | None:
-    """Return a pass of donors and receivers with the states at which sets start; None where no set needs it."""
-    own = [s for s in starts if s.everything == everything]
-    layers = sorted({s.layer - 1 for s in own if s.layer is not None})
-    restarts = _restarts(adapter)
-    if not own or (not restarts and all(s.layer is not None for s in own)):
-        return None
-    n = len(rows)
-    both = None if prefix is None else prefix.select([*range(n), *range(n)])
-    edit = None
-    if everything:
-        scale = torch.ones(2 * n, adapter.info.n_heads)
-        scale[n:] = 0.0
-        edit = HeadEdit(scale, donors=torch.arange(n).repeat(2))
-    return adapter.forward([*donors, *rows], prefix=both, edit=edit, hidden=layers if restarts else ())
+def shared_passes(starts: Sequence[int], n_layers: int, most: int) -> list[list[int]]:
+    """Return which sets run together: a pass costs its donors' rows too, and its layers from the lowest start on.
+
+    Args:
+        starts: each set's first layer, from 1.
+        most: sets of one pass.
+
+    Returns:
+        Groups of places in `starts`, at the least cost in rows times layers.
+    """
+    order = sorted(range(len(starts)), key=lambda i: -starts[i])
+    cost: list[float] = [0.0]
+    cut: list[int] = [0]
+    for end in range(1, len(order) + 1):
+        layers = n_layers - starts[order[end - 1]] + 1
+        options = ((cost[begin] + layers * (end - begin + 1), begin) for begin in range(max(0, end - most), end))
+        least, begin = min(options)
+        cost.append(least)
+        cut.append(begin)
+    groups: list[list[int]] = []
+    end = len(order)
+    while end:
+        groups.append(order[cut[end] : end])
+        end = cut[end]
+    return groups[::-1]
 
 
-def _patched(
-    adapter: Adapter,
-    rows: Sequence[Encoded],
-    donors: Sequence[Encoded],
-    prefix: Prefix | None,
-    sets: Bools,
-    residual: Tensor | None,
-    layer: int,
-) -> Tensor:
-    """Return [sets * rows, V] logits of the rows under each set, donors beside them; from a residual if given."""
-    n, k = len(rows), len(sets)
-    scale = torch.ones(n * (1 + k), sets.shape[1])
-    scale[n:] = torch.tensor(~sets, dtype=torch.float32).repeat_interleave(n, 0)
-    edit = HeadEdit(scale, donors=torch.arange(n).repeat(1 + k))
-    batch = [*donors, *(list(rows) * k)]
-    cached = None if prefix is None else prefix.select(list(range(n)) * (1 + k))
-    if residual is None:
-        return adapter.forward(batch, prefix=cached, edit=edit).logits[n:]
-    assert isinstance(adapter, StartsAtLayer)
-    entering = torch.cat([residual[:n], residual[n:].repeat(k, 1, 1)])
-    return adapter.start_at_layer(batch, entering, layer, prefix=cached, edit=edit)[n:]
+@dataclass(frozen=True)
+class _Group:
+    """Swaps of one length and one common beginning, which is cached, and the passes that their sets start from.
+
+    Attributes:
+        prompts: the tokens after the beginning: of the receivers, and (True) of the donors.
+        kinds: the base of each block of `passed`, whose rows are as many as there are swaps.
+    """
+
+    adapter: Adapter
+    swaps: tuple[Swap, ...]
+    prefix: Prefix | None
+    prompts: dict[bool, list[Encoded]]
+    kinds: tuple[Base, ...]
+    passed: Forward | None
+
+    @classmethod
+    def of(cls, adapter: Adapter, swaps: Sequence[Swap], plan: Sequence[_Planned], batch_tokens: int) -> _Group:
+        """Run the prompts untouched, and with every head exchanged where sets start from that."""
+        start = swaps[0].start("prefix" in adapter.info.capabilities)
+        prefix = adapter.prefill([s.receiver.upto(start) for s in swaps]) if start else None
+        prompts = {False: [s.receiver.after(start) for s in swaps], True: [s.donor.after(start) for s in swaps]}
+        kinds: list[Base] = [(False, False), (False, True)]
+        kinds += sorted({p.base for p in plan if p.base[0]})
+        group = cls(adapter, tuple(swaps), prefix, prompts, tuple(kinds), None)
+        restarts = _restarts(adapter)
+        if not restarts and all(p.layer is not None for p in plan):
+            return group
+        layers = sorted({p.layer - 1 for p in plan if p.layer is not None}) if restarts else []
+        if len(kinds) * len(swaps) * (len(swaps[0].receiver) - start) <= batch_tokens:
+            return replace(group, passed=group._untouched_and_exchanged(kinds, layers))
+        parts = [group._untouched_and_exchanged(kinds[:2], layers)]
+        for base in kinds[2:]:  # beside the prompts that give its heads
+            both = group._untouched_and_exchanged([(False, not base[1]), base], layers)
+            hidden = {layer: state[len(swaps) :] for layer, state in both.hidden.items()}
+            parts.append(Forward(both.logits[len(swaps) :], hidden))
+        hidden = {layer: torch.cat([part.hidden[layer] for part in parts]) for layer in layers}
+        return replace(group, passed=Forward(torch.cat([part.logits for part in parts]), hidden))
+
+    def _untouched_and_exchanged(self, kinds: Sequence[Base], layers: Sequence[int]) -> Forward:
+        """Return one pass of these blocks of rows; those with every head exchanged take it from an untouched one."""
+        n, edit = len(self.swaps), None
+        if any(everything for everything, _ in kinds):
+            scale = torch.tensor([[0.0 if everything else 1.0] for everything, _ in kinds]).repeat_interleave(n, 0)
+            givers = [kinds.index((False, not back)) if all_ else i for i, (all_, back) in enumerate(kinds)]
+            donors = torch.cat([torch.arange(n) + n * giver for giver in givers])
+            edit = HeadEdit(scale.repeat(1, self.adapter.info.n_heads), donors=donors)
+        batch = [row for _, back in kinds for row in self.prompts[back]]
+        return self.adapter.forward(batch, prefix=self._cached(len(kinds)), edit=edit, hidden=layers)
+
+    def _cached(self, blocks: int) -> Prefix | None:
+        """Return the common beginnings for so many blocks of rows."""
+        return None if self.prefix is None else self.prefix.select(list(range(len(self.swaps))) * blocks)
+
+    def _block(self, values: Tensor, base: Base) -> Tensor:
+        """Return the rows [swaps, ...] of a block."""
+        n, place = len(self.swaps), self.kinds.index(base)
+        return values[place * n : (place + 1) * n]
+
+    def run(self, plan: Sequence[_Planned], batch_tokens: int, most: int) -> Floats:
+        """Return [swaps, sets, targets] nats."""
+        n, info = len(self.swaps), self.adapter.info
+        targets = torch.zeros(n, most, dtype=torch.long)
+        asked = np.zeros((n, most), dtype=bool)
+        for i, swap in enumerate(self.swaps):
+            targets[i, : len(swap.targets)] = torch.tensor(swap.targets)
+            asked[i, : len(swap.targets)] = True
+        result = np.full((n, len(plan), most), np.nan)
+        for p in plan:
+            if p.layer is None:
+                assert self.passed is not None
+                own = self._block(self.passed.logits, p.base)
+                result[:, p.number] = _surprisal(own, targets, self.swaps).numpy()
+        moved = [p for p in plan if p.layer is not None]
+        length = len(self.prompts[False][0]) - self.prompts[False][0].start
+        room = max(2, min(batch_tokens // length, MAX_LOGITS // info.vocab_size))
+        width = max(1, room // n - len({p.back for p in moved}))
+        for members in shared_passes([p.layer or 1 for p in moved], info.n_layers, width):
+            part = [moved[k] for k in members]
+            for p, own in zip(part, self._patched(part).view(len(part), n, -1).unbind(), strict=True):
+                result[:, p.number] = _surprisal(own, targets, self.swaps).numpy()
+        result[~asked[:, None].repeat(len(plan), 1)] = np.nan
+        return result
+
+    def _patched(self, part: Sequence[_Planned]) -> Tensor:
+        """Return [sets * swaps, V] logits under each set, the prompts that give heads beside them."""
+        n = len(self.swaps)
+        givers = sorted({not p.back for p in part})
+        heads = torch.tensor(np.stack([p.heads for p in part]))
+        scale = torch.ones(n * (len(givers) + len(part)), heads.shape[1])
+        scale[n * len(givers) :] = (~heads).float().repeat_interleave(n, 0)
+        blocks = [*range(len(givers)), *(givers.index(not p.back) for p in part)]
+        edit = HeadEdit(scale, donors=torch.cat([torch.arange(n) + n * block for block in blocks]))
+        batch = [row for back in (*givers, *(p.back for p in part)) for row in self.prompts[back]]
+        cached, skipped = self._cached(len(blocks)), n * len(givers)
+        if self.passed is None or not _restarts(self.adapter):
+            return self.adapter.forward(batch, prefix=cached, edit=edit).logits[skipped:]
+        assert isinstance(self.adapter, StartsAtLayer)
+        layer = min(p.layer for p in part if p.layer is not None)
+        states = self.passed.hidden[layer - 1]
+        entering = torch.cat(
+            [self._block(states, base) for base in [(False, b) for b in givers] + [p.base for p in part]]
+        )
+        return self.adapter.start_at_layer(batch, entering, layer, prefix=cached, edit=edit)[skipped:]
 
 
 def _surprisal(logits: Tensor, targets: Tensor, swaps: Sequence[Swap]) -> Tensor:

@@ -58,10 +58,10 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
         raise UnsupportedModelError(f"{info.name}: no heads can be exchanged: {info.why_not('hooks')}")
     setting = Setting.of(subject, options)
     scores = score_heads(setting, saliency)
-    kinds = [s for s in options.scores if s in scores.of_pairs or (s == "share" and scores.share is not None)]
+    kinds = [s for s in options.rankings if s in scores.of_pairs or (s == "share" and scores.share is not None)]
     interchange, curves, table = exchange_sets(setting, scores, kinds)
     lists = top_heads(scores, setting, "contrast", headline_size(info.n_heads))
-    notes = [] if len(kinds) == len(options.scores) else [_unscored(options, kinds)]
+    notes = [] if len(kinds) == len(options.rankings) else [_unscored(options, kinds)]
     knockout: tuple[KnockoutRecord, ...] = ()
     if options.knockout:
         try:
@@ -84,5 +84,5 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
 
 
 def _unscored(options: CausalOptions, kinds: Sequence[Score]) -> str:
-    missing = ", ".join(s for s in options.scores if s not in kinds)
+    missing = ", ".join(s for s in options.rankings if s not in kinds)
     return f"not measured on this model: {missing}"

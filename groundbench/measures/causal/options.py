@@ -24,42 +24,58 @@ class CausalOptions:
     """The options of the measure `causal` (protocol §15); None is resolved by the model's size.
 
     Attributes:
-        scores: by what heads are ranked; the headline's ranking is `contrast`.
+        scores: by what heads are ranked; the headline's ranking is `contrast`. Of large models by default `share` and
+            `contrast`: `contrast-ig` costs five times as much as `contrast`, `exact` a pass for every head.
         nouns: a seeded sample of this many nouns, half of them from each half, or `all`.
         frames: of each half of the frames a seeded sample of this many, or `all`.
         draws: layer-matched random sets beside the headline's set.
         random_orders: random rankings of the curve's band.
+        random_pairs: most pairs, a seeded sample, on which random sets and orders are exchanged, or `all`.
+        same_pairs: also measure every size of set, and the curve, of heads ranked on the pairs they are exchanged in
+            (otherwise the headline's size alone), to say how much that flatters.
         exact_pairs: most pairs on which every head is exchanged alone, or `all`.
         points: points between the two prompts over which `contrast-ig` averages its gradient.
         knockout: also cut the edges from the ENV form to the prediction, in heads and in windows of layers.
+        knockout_pairs: most pairs in which edges are cut, a seeded sample, or `all`.
+        windows: most windows of layers in which edges are cut.
         identity: also say what each head does on random tokens.
     """
 
-    scores: tuple[Score, ...] = SCORES
+    scores: tuple[Score, ...] | None = None
     nouns: Most = None
     frames: Most = None
     draws: int | None = None
     random_orders: int = 5
+    random_pairs: Most = None
+    same_pairs: bool | None = None
     exact_pairs: Most = None
     points: int = 5
     knockout: bool = True
+    knockout_pairs: Most = None
+    windows: int | None = None
     identity: bool = True
 
     def __post_init__(self) -> None:
-        unknown = [s for s in self.scores if s not in SCORES]
-        if unknown or "contrast" not in self.scores:
-            found = ", ".join(self.scores) or "none"
+        scores = SCORES if self.scores is None else self.scores
+        if any(s not in SCORES for s in scores) or "contrast" not in scores:
+            found = ", ".join(scores) or "none"
             raise BadInputError(f"the causal scores are {found}; expected contrast and some of {', '.join(SCORES)}")
-        for name, low in (("draws", 2), ("random_orders", 1), ("points", 1)):
+        for name, low in (("draws", 2), ("random_orders", 1), ("points", 1), ("windows", 1)):
             value = getattr(self, name)
             if value is not None and value < low:
                 raise BadInputError(f"causal option {name} is {value}; expected at least {low}")
-        for name, low in (("nouns", 2 * MIN_NOUNS), ("frames", 1), ("exact_pairs", 1)):
+        lowest = {"nouns": 2 * MIN_NOUNS, "frames": 1, "exact_pairs": 1, "random_pairs": 1, "knockout_pairs": 1}
+        for name, low in lowest.items():
             value = getattr(self, name)
             if isinstance(value, int) and value < low:
                 raise BadInputError(f"causal option {name} is {value}; expected at least {low} or all")
 
-    def most(self, name: Literal["nouns", "frames", "exact_pairs"]) -> int | None:
+    @property
+    def rankings(self) -> tuple[Score, ...]:
+        """The scores asked for, once they are resolved."""
+        return resolved(self.scores, "scores")
+
+    def most(self, name: Literal["nouns", "frames", "exact_pairs", "random_pairs", "knockout_pairs"]) -> int | None:
         """Return the size of a sample; None for all."""
         value: Most = resolved(getattr(self, name), name)
         return value if isinstance(value, int) else None

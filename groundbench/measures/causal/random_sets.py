@@ -12,8 +12,8 @@ from groundbench.measures.ablation.control_heads import (
     draw_control,
     draw_for_cells,
     set_beyond_draws_p,
+    set_rank_p,
 )
-from groundbench.stats.significance import rank_p
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -41,4 +41,4 @@ def against_draws(
     """Compute p_draws (two-sided, against the draws' spread) and p_rank (as large or larger) of a share recovered."""
     if value is None:
         return None, None
-    return set_beyond_draws_p(value, draws, "layer", lists, layer), rank_p(value, draws)
+    return set_beyond_draws_p(value, draws, "layer", lists, layer), set_rank_p(value, draws, "layer", lists, layer)

@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 
 from groundbench.api.adapter import HeadEdit
 from groundbench.engine.batching import group_alike
+from groundbench.engine.contexts import matched
 from groundbench.measures.causal.curve import by_noun
 from groundbench.measures.causal.interchange import GROUP
 from groundbench.measures.causal.options import Score
@@ -34,10 +35,14 @@ OPPOSED = 0.01
 
 @dataclass(frozen=True)
 class Scores:
-    """[pairs, heads] of each score; `share` is [items, heads]. `exact` is NaN for pairs that were not swept."""
+    """[pairs, heads] of each score. `exact` is NaN for pairs that were not swept.
+
+    `share` is [items, heads], and `items` their places among the matched items: all, or a sample of them.
+    """
 
     of_pairs: dict[Score, Floats]
     share: Floats | None
+    items: Ints
 
     def ranking(self, score: Score, setting: Setting, cell: int | None) -> Ints:
         """Heads in order, the first by a score's mean over the pairs opposite to a cell; over all pairs for None."""
@@ -48,7 +53,7 @@ class Scores:
         """Return [heads] mean of a score over the pairs opposite to a cell; over all pairs for None."""
         if score == "share":
             assert self.share is not None
-            rows = self.share if cell is None else self.share[setting.cells[cell].cell.fit]
+            rows = self.share if cell is None else self.share[setting.cells[cell].cell.fit[self.items]]
         else:
             rows = self.of_pairs[score]
             rows = rows if cell is None else rows[setting.parts[-1 - cell]]
@@ -61,20 +66,20 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
     """Return every score that was asked for and that the model allows."""
     subject, options = setting.subject, setting.options
     adapter, budget = subject.adapter, subject.batch_tokens
-    swaps = [setting.swap(p, "corrupt") for p in setting.pairs]
+    swaps = [setting.swap(p).asking(1) for p in setting.pairs]
     told = [s.identity for s in swaps]
     found: dict[Score, Floats] = {}
     with Progress(f"{adapter.info.name}: contrast of {subject.contexts.form.name}", len(swaps)) as bar:
         stage = setting.stage("contrast", told, budget)
         found["contrast"] = contrast_scores(adapter, swaps, batch_tokens=budget, stage=stage, advance=bar.advance)
-    if "contrast-ig" in options.scores and can_interpolate(adapter):
+    if "contrast-ig" in options.rankings and can_interpolate(adapter):
         with Progress(f"{adapter.info.name}: contrast-ig of {subject.contexts.form.name}", len(swaps)) as bar:
             stage = setting.stage("contrast-ig", told, budget, options.points)
             found["contrast-ig"] = contrast_scores(
                 adapter, swaps, points=options.points, batch_tokens=budget, stage=stage, advance=bar.advance
             )
-    if "exact" in options.scores:
-        chosen = _swept(setting)
+    if "exact" in options.rankings:
+        chosen = setting.sample(options.most("exact_pairs"), 27).tolist()
         exact = np.full((len(swaps), adapter.info.n_heads), np.nan)
         with Progress(f"{adapter.info.name}: single heads of {subject.contexts.form.name}", len(chosen)) as bar:
             stage = setting.stage("exact", [told[i] for i in chosen], budget)
@@ -82,22 +87,21 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
                 adapter, [swaps[i] for i in chosen], batch_tokens=budget, stage=stage, advance=bar.advance
             )
         found["exact"] = exact
-    share = None
-    if saliency is not None and "share" in options.scores:
-        share = shares(saliency, headline_rule(saliency)).share
-    return Scores(found, share)
+    if saliency is None or "share" not in options.rankings:
+        return Scores(found, None, np.array([], dtype=np.int64))
+    return Scores(found, shares(saliency, headline_rule(saliency)).share, _items(setting, saliency))
 
 
-def _swept(setting: Setting) -> list[int]:
-    """Return the pairs on which every head is exchanged alone: as many of each cell, seeded."""
-    most = setting.options.most("exact_pairs")
-    chosen: list[int] = []
-    for number, part in enumerate(setting.parts):
-        rng = np.random.default_rng([setting.subject.seed, number, 27])
-        members = np.arange(part.start, part.stop)
-        n = len(members) if most is None else max(1, most // len(setting.parts))
-        chosen += np.sort(rng.permutation(members)[:n]).tolist()
-    return chosen
+def _items(setting: Setting, saliency: HeadSaliency) -> Ints:
+    """Return the places of the saliency's items among the matched ones."""
+    contexts = setting.subject.contexts
+    index, noun = matched(contexts)
+    named = [
+        (contexts.nouns[v].word, contexts.frames[f].id)
+        for v, f in zip(noun.tolist(), contexts.frame[index].tolist(), strict=True)
+    ]
+    place = {name: i for i, name in enumerate(named)}
+    return np.array([place[name] for name in zip(saliency.nouns, saliency.frames, strict=True)])
 
 
 def top_heads(scores: Scores, setting: Setting, score: Score, k: int, *, crossfit: bool = True) -> list[Bools]:

@@ -55,13 +55,12 @@ class Setting:
         """[heads] each head's layer."""
         return np.array([layer for layer, _ in self.subject.adapter.info.head_index])
 
-    def swap(self, pair: Pair, into: str) -> Swap:
-        """The exchange of a pair: `corrupt` receives from clean, or `clean` from corrupt; v is asked for, then u."""
+    def swap(self, pair: Pair) -> Swap:
+        """Return the exchange of a pair: corrupt receives from clean; v is asked for, then u where it can be."""
         contexts = self.subject.contexts
-        rows = contexts.rows[pair.corrupt], contexts.rows[pair.clean]
-        receiver, donor = rows if into == "corrupt" else rows[::-1]
-        asked = (pair.target,) if pair.other_target is None or into == "corrupt" else (pair.target, pair.other_target)
-        return Swap(receiver, donor, asked, contexts.prompts[pair.clean].where)
+        asked = (pair.target,) if pair.other_target is None else (pair.target, pair.other_target)
+        where = contexts.prompts[pair.clean].where
+        return Swap(contexts.rows[pair.corrupt], contexts.rows[pair.clean], asked, where)
 
     def stage(self, name: str, *decides: object) -> Stage | None:
         """Return the stage that keeps work of one kind; what it holds is dropped when what decides it changes."""
@@ -71,40 +70,81 @@ class Setting:
         digest = hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
         return store.stage(f"causal/{self.subject.contexts.form.name}/{name}", {"hash": digest})
 
-    def exchanged(self, name: str, swaps: Sequence[Swap], sets: Bools) -> Floats:
+    def exchanged(self, name: str, swaps: Sequence[Swap], sets: Bools, back: Bools | None = None) -> Floats:
         """Return [swaps, sets, targets], see `exchange`."""
+        told = [s.identity for s in swaps], sets.tobytes(), None if back is None else back.tobytes()
         return exchange(
             self.subject.adapter,
             swaps,
             sets,
+            back=back,
             batch_tokens=self.subject.batch_tokens,
-            stage=self.stage(name, [s.identity for s in swaps], sets.tobytes(), self.subject.batch_tokens),
+            stage=self.stage(name, *told, self.subject.batch_tokens),
             advance=self.subject.advance,
         )
+
+    def sample(self, most: int | None, *seed: int) -> Ints:
+        """Return the places of a seeded sample of the pairs, about as many of each cell; all for None."""
+        chosen: list[int] = []
+        for number, part in enumerate(self.parts):
+            members = np.arange(part.start, part.stop)
+            n = len(members) if most is None else max(1, most // len(self.parts))
+            rng = np.random.default_rng([self.subject.seed, number, *seed])
+            chosen += np.sort(rng.permutation(members)[:n]).tolist()
+        return np.array(chosen)
 
 
 @dataclass
 class Sets:
-    """Sets of heads asked for in one direction, each cell its own; equal ones are exchanged once."""
+    """Sets of heads asked for in one direction, each cell its own; equal ones are exchanged once.
 
-    n_cells: int
+    Attributes:
+        of_sample: of each set asked for, whether it is exchanged in a sample of the pairs only.
+    """
+
     asked: list[list[Bools]] = field(default_factory=list)
+    of_sample: list[bool] = field(default_factory=list)
 
-    def add(self, lists: Sequence[Bools]) -> int:
+    def add(self, lists: Sequence[Bools], *, of_sample: bool = False) -> int:
         """Ask for one set of each cell; the number it is known by."""
         self.asked.append(list(lists))
+        self.of_sample.append(of_sample)
         return len(self.asked) - 1
 
-    def exchanged(self, setting: Setting, into: str) -> Floats:
-        """Return [pairs, asked, 2] surprisal of v and u; u's is NaN where it is not asked for."""
-        found = np.full((len(setting.noun), len(self.asked), 2), np.nan)
-        for number, cell in enumerate(setting.cells):
-            own = np.array([lists[number] for lists in self.asked])
-            distinct, where = np.unique(own, axis=0, return_inverse=True)
-            swaps = [setting.swap(p, into) for p in cell.pairs]
-            values = setting.exchanged(f"{into}-{number}", swaps, distinct)[:, where.reshape(-1)]
-            found[setting.parts[number], :, : values.shape[2]] = values
-        return found
+    def columns(self, *, sampled: bool) -> list[int]:
+        """Return the numbers of the sets of a pair that is in the sample, or of one that is not."""
+        return [k for k, only in enumerate(self.of_sample) if sampled or not only]
+
+
+def exchanged_both(setting: Setting, to_corrupt: Sets, to_clean: Sets, sample: Ints) -> tuple[Floats, Floats]:
+    """Return [pairs, asked, 2] surprisal of v and u under the sets of each direction; u's is NaN where it is not asked.
+
+    Args:
+        sample: places of the pairs in which sets of a sample are exchanged; in others they are NaN.
+    """
+    both = (to_corrupt, to_clean)
+    found = tuple(np.full((len(setting.noun), len(sets.asked), 2), np.nan) for sets in both)
+    pairs = setting.pairs
+    for number, part in enumerate(setting.parts):
+        members = np.arange(part.start, part.stop)
+        inside = np.isin(members, sample)
+        for name, own, sampled in (("sample", members[inside], True), ("rest", members[~inside], False)):
+            columns = [sets.columns(sampled=sampled) for sets in both]
+            if not own.size:
+                continue
+            distinct, where = [], []
+            for sets, kept in zip(both, columns, strict=True):
+                unique, inverse = np.unique([sets.asked[k][number] for k in kept], axis=0, return_inverse=True)
+                distinct.append(unique)
+                where.append(inverse.reshape(-1))
+            back = np.repeat([False, True], [len(d) for d in distinct])
+            swaps = [setting.swap(pairs[i]) for i in own.tolist()]
+            values = setting.exchanged(f"sets-{number}-{name}", swaps, np.concatenate(distinct), back)
+            into_corrupt, into_clean = values[:, ~back][:, where[0]], values[:, back][:, where[1]]
+            rows, asked = own[:, None], [np.array(c) for c in columns]
+            found[0][rows, asked[0], 0] = into_corrupt[..., 0]
+            found[1][rows, asked[1], : values.shape[2]] = into_clean
+    return found[0], found[1]
 
 
 def watched(setting: Setting, bar: Progress) -> Setting:

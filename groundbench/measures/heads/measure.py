@@ -64,17 +64,29 @@ def measure(
 
 
 def read_saliency(subject: Subject, options: HeadOptions) -> HeadSaliency:
-    """Measure the saliency of every matched item; read it from the run directory where it is there already."""
+    """Measure the saliency of every matched item, or of a seeded sample (`options.items`).
+
+    It is read from the run directory where it is there already.
+    """
     path = None if subject.store is None else _saliency_path(subject, options)
     team = processes.current()
     kept = team.from_first(lambda: HeadSaliency.load(path) if path is not None and path.exists() else None)
     if kept is not None:
         return kept
     name, form = subject.adapter.info.name, subject.contexts.form.name
-    found = _saliency(subject, options, subject.adapter, matched_items(subject.contexts), f"{name}: saliency of {form}")
+    items = matched_items(subject.contexts)
+    if (most := sampled_items(options)) is not None:
+        items = _sample(items, most, subject.seed)
+    found = _saliency(subject, options, subject.adapter, items, f"{name}: saliency of {form}")
     if path is not None and team.first:
         found.save(path)
     return found
+
+
+def sampled_items(options: HeadOptions) -> int | None:
+    """Return the size of the sample of items; None for all."""
+    items = resolved(options.items, "items")
+    return items if isinstance(items, int) else None
 
 
 def saliency_options(options: HeadOptions) -> SaliencyOptions:
@@ -100,6 +112,7 @@ def _saliency_path(subject: Subject, options: HeadOptions) -> Path:
     assert subject.store is not None
     how = [resolved(options.denominator, "denominator"), *(["all-tokens"] if options.loss == "all" else [])]
     how += [f"seed-{subject.seed}"] if subject.seed else []
+    how += [] if (most := sampled_items(options)) is None else [f"items-{most}"]
     return (
         subject.store.directory
         / "parts"
@@ -113,7 +126,7 @@ def untrained_saliency(subject: Subject, options: HeadOptions, reference: Refere
     adapter = reference.adapter
     if adapter is None:
         return None
-    items = _sample(matched_items(subject.contexts), options.untrained_items, subject.seed)
+    items = _sample(matched_items(subject.contexts), resolved(options.untrained_items, "untrained_items"), subject.seed)
     return _saliency(subject, options, adapter, items, f"{reference.of.info.name}: the same, untrained")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from groundbench.api.errors import BadInputError
 from groundbench.measures.heads.saliency import Loss
@@ -16,17 +17,20 @@ class HeadOptions:
     Attributes:
         denominator: a head's share is of the prediction `row`; `total` measures the whole of every head as well.
         loss: saliency is of the surprisal of the target's `first` token, or of `all` of them.
+        items: a seeded sample of this many items whose saliency is read, or `all`. Where heads are cut (ablation) or
+            read in images, all are read.
         untrained_items: a seeded sample of this many items is also read in the untrained model.
         swept_items: a seeded sample of this many items in which every head alone is zeroed.
     """
 
     denominator: Denominator | None = None
     loss: Loss = "first"
-    untrained_items: int = 200
+    items: int | Literal["all"] | None = None
+    untrained_items: int | None = None
     swept_items: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("untrained_items", "swept_items"):
+        for name in ("items", "untrained_items", "swept_items"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if isinstance(value, int) and value < 1:
                 raise BadInputError(f"head option {name} is {value}; expected at least 1")

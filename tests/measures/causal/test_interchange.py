@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from helpers.tiny_models import VOCABULARY, tiny_adapter
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from groundbench.adapters.huggingface import HFCausal
 from groundbench.api.adapter import Encoded, HeadEdit
-from groundbench.measures.causal.interchange import Swap, exchange
+from groundbench.measures.causal.interchange import Swap, exchange, shared_passes
 from groundbench.measures.causal.scores import contrast_scores, exact_scores
 
 FAMILIES = ("gpt2", "llama", "gemma2", "gpt_oss", "bloom", "mamba2", "bamba", "zamba2")
@@ -49,6 +51,47 @@ def test_exchange_equals_stored_outputs_put_in_one_at_a_time(adapter: HFCausal) 
     found = exchange(adapter, swaps, sets, batch_tokens=200)
     wanted = np.array([[_one_by_one(adapter, s, chosen) for chosen in sets] for s in swaps])
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+def test_both_directions_in_one_call_equal_each_alone(adapter: HFCausal) -> None:
+    swaps = _swaps()
+    sets = np.random.default_rng(4).random((9, adapter.info.n_heads)) < 0.5
+    sets[:2], sets[2] = False, True
+    sets[3], sets[4] = np.arange(adapter.info.n_heads) < 1, np.arange(adapter.info.n_heads) >= 1
+    back = np.array([False, True, True, False, True, False, True, False, True])
+    found = exchange(adapter, swaps, sets, back=back, batch_tokens=300)
+    turned = [Swap(s.donor, s.receiver, s.targets) for s in swaps]
+    wanted = np.array(
+        [
+            [_one_by_one(adapter, t if other else s, chosen) for chosen, other in zip(sets, back, strict=True)]
+            for s, t in zip(swaps, turned, strict=True)
+        ]
+    )
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    starts=st.lists(st.integers(1, 6), min_size=1, max_size=7),
+    most=st.integers(1, 8),
+)
+def test_sets_share_passes_at_the_least_cost(starts: list[int], most: int) -> None:
+    """Against every way to cut the sets, in order of their starts, into passes."""
+
+    def cost(groups: list[list[int]]) -> int:
+        return sum((6 - min(group) + 1) * (len(group) + 1) for group in groups)
+
+    found = shared_passes(starts, 6, most)
+    assert sorted(i for group in found for i in group) == list(range(len(starts)))
+    assert max(map(len, found)) <= most
+    ordered = sorted(starts, reverse=True)
+    ways = []
+    for mask in range(1 << (len(starts) - 1)):
+        ends = [i + 1 for i in range(len(starts) - 1) if mask >> i & 1]
+        cut = [ordered[a:b] for a, b in zip([0, *ends], [*ends, len(starts)], strict=True)]
+        if max(map(len, cut)) <= most:
+            ways.append(cost(cut))
+    assert cost([[starts[i] for i in group] for group in found]) == min(ways)
 
 
 def test_all_heads_from_another_run_give_its_logits_where_the_last_token_is_shared(adapter: HFCausal) -> None:

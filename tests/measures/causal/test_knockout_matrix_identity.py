@@ -19,7 +19,18 @@ from groundbench.measures.causal.head_identity import head_identity
 from groundbench.measures.causal.measure import CausalRun, run_causal
 from groundbench.measures.causal.options import CausalOptions
 
-OPTIONS = CausalOptions(scores=("contrast",), nouns="all", frames=1, draws=4, exact_pairs=4, random_orders=1)
+OPTIONS = CausalOptions(
+    scores=("contrast",),
+    nouns="all",
+    frames=1,
+    draws=4,
+    exact_pairs=4,
+    random_orders=1,
+    random_pairs="all",
+    same_pairs=True,
+    knockout_pairs=64,
+    windows=16,
+)
 
 
 def _run(folder: Path) -> CausalRun:
@@ -64,13 +75,13 @@ def test_a_state_space_head_loses_its_edge(tmp_path: Path) -> None:
 
 
 def test_windows_are_a_quarter_of_the_depth_and_few() -> None:
-    assert windows([1, 2, 3, 4]) == [(1, 1), (2, 2), (3, 3), (4, 4)]
-    many = windows(list(range(1, 31)))
+    assert windows([1, 2, 3, 4], 16) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    many = windows(list(range(1, 31)), 16)
     assert all(b - a == 7 for a, b in many)
     assert many[0] == (1, 8)
     assert many[-1] == (23, 30)
-    assert len(windows(list(range(1, 121)))) <= 18
-    assert windows([4, 8, 8, 12])[-1] == (12, 12)
+    assert len(windows(list(range(1, 121)), 16)) <= 18
+    assert windows([4, 8, 8, 12], 16)[-1] == (12, 12)
 
 
 def test_a_head_that_carries_the_noun_transfers_between_forms(tmp_path: Path) -> None:

@@ -17,11 +17,21 @@ from groundbench.engine.contexts import Contexts, build_contexts, matched
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject
 from groundbench.measures.causal.measure import measure
-from groundbench.measures.causal.options import CausalOptions
+from groundbench.measures.causal.options import SCORES, CausalOptions
 from groundbench.measures.causal.pairs import make_pairs
 from groundbench.measures.causal.setting import Setting
 
-ALL = CausalOptions(nouns="all", frames="all", draws=4, exact_pairs="all")
+ALL = CausalOptions(
+    scores=SCORES,
+    nouns="all",
+    frames="all",
+    draws=4,
+    random_pairs="all",
+    same_pairs=True,
+    exact_pairs="all",
+    knockout_pairs="all",
+    windows=16,
+)
 
 
 @pytest.fixture(scope="module")

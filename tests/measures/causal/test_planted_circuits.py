@@ -15,12 +15,23 @@ from groundbench.engine.contexts import Contexts, build_contexts
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject
 from groundbench.measures.causal.measure import measure
-from groundbench.measures.causal.options import CausalOptions
+from groundbench.measures.causal.options import SCORES, CausalOptions
 from groundbench.measures.heads.saliency import matched_items, measure_saliency
 from groundbench.measures.heads.single_heads import sweep_heads
 from groundbench.results.causal import CausalRecord, HeadScore
 
-OPTIONS = CausalOptions(nouns="all", frames=1, draws=9, exact_pairs=8, random_orders=3, knockout=False, identity=False)
+OPTIONS = CausalOptions(
+    scores=SCORES,
+    nouns="all",
+    frames=1,
+    draws=9,
+    random_pairs="all",
+    same_pairs=True,
+    exact_pairs=8,
+    random_orders=3,
+    knockout=False,
+    identity=False,
+)
 SHARE_AUROC = {"traffic": 0.95, "relay": 0.6}
 """Where the published share misses: it finds the traffic head too, and not the second half of the relay."""
 
