@@ -171,7 +171,7 @@ def test_a_broken_preset_names_file_and_key(tmp_path: Path, change: str, said: s
     assert load_preset(path).name == "mine"
     good[change.partition(":")[0]] = change
     path.write_text("mine:\n  " + "\n  ".join(good.values()))
-    with pytest.raises(BadInputError, match=rf"mine\.yaml: mine: {said}"):
+    with pytest.raises(BadInputError, match=rf"mine\.yaml, line \d+: mine: {said}"):
         load_preset(path)
 
 
