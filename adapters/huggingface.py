@@ -289,12 +289,18 @@ class HFCausal:
             return cast(Tensor, self.model.get_input_embeddings()(index))
 
     def forward_with_mlp(
-        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool
+        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool, prefix: Prefix | None = None
     ) -> tuple[Forward, dict[int, Tensor]]:
         """Return a forward pass, and what each layer's feed-forward part adds; see `FeedForwardReadable`."""
         with caught_feed_forward(list(model_structure.layer_list(self.model) or ())) as added:
-            out = self.forward(rows, hidden=hidden, trace=trace)
+            out = self.forward(rows, prefix=prefix, hidden=hidden, trace=trace)
         return out, added
+
+    def prefill_with_hidden(self, rows: Sequence[Encoded], hidden: Sequence[int]) -> tuple[Prefix, dict[int, Tensor]]:
+        """Return a prefix and the hidden states of its pass; see `PrefixReadable`."""
+        with model_structure.caught(self.model, hidden) as states:
+            prefix = self.prefill(rows)
+        return prefix, states
 
     def untrained(self, seed: int) -> HFCausal:
         """Return the same architecture with random weights (transformers' own initialisation).

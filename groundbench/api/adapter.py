@@ -529,10 +529,19 @@ class FeedForwardReadable(Protocol):
     """An adapter that shows what each layer's feed-forward part adds to the residual stream (§16, `redeep`)."""
 
     def forward_with_mlp(
-        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool
+        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool, prefix: Prefix | None = None
     ) -> tuple[Forward, dict[int, Tensor]]:
-        """A forward pass as `Adapter.forward`, and by layer (from 1) [B, T, d], what the feed-forward part added.
+        """Return a pass as `Adapter.forward`, and by layer (from 1) [B, T, d], what the feed-forward part added.
 
         Layers whose feed-forward part is not found are left out.
         """
+        ...
+
+
+@runtime_checkable
+class PrefixReadable(Protocol):
+    """An adapter that shows the hidden states of a prefix' own pass (§16): what goes on from it has a short graph."""
+
+    def prefill_with_hidden(self, rows: Sequence[Encoded], hidden: Sequence[int]) -> tuple[Prefix, dict[int, Tensor]]:
+        """Return `Adapter.prefill`, and by layer [B, T, d] the hidden states of its pass."""
         ...

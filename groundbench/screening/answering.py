@@ -62,6 +62,12 @@ class Asked:
         """Return the tokens of one of a question's candidates."""
         return self.answers[int(self.shown[question])][answer]
 
+    def compared(self, question: int) -> tuple[Encoded | None, Encoded | None]:
+        """Return a question's prompt without evidence, and the first with other evidence; None where there is none."""
+        without, others = int(self.without[question]), self.mismatched[question]
+        rows = self.contexts.rows
+        return (rows[without] if without >= 0 else None, rows[int(others[0])] if len(others) else None)
+
     def only(self, chosen: Ints, *, others: bool = False) -> Asked:
         """Return some of the questions; with their own prompts only unless `others` are wanted too."""
         return _laid_out([_Read.of(self, int(q), others) for q in chosen])

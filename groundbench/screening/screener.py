@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.adapter import Adapter, Encoded
+from groundbench.api.adapter import Adapter, Encoded, Readable
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvSegment, ImageSegment, ImageSource, Prompt, Segment, TextSegment
 from groundbench.engine.contexts import of_prompts
@@ -24,6 +24,7 @@ from groundbench.screening.answer_reading import GivenAnswer, read_answer
 from groundbench.screening.answer_signals import FUNCTIONS, Watched, aggregate
 from groundbench.screening.answering import Answers
 from groundbench.screening.calibration import predict
+from groundbench.screening.generation_watch import GenerationWatch
 from groundbench.screening.given_answers import wanted_for
 from groundbench.screening.heads import Head, activity, given_heads, mask_of
 from groundbench.screening.induction import induction_heads
@@ -226,6 +227,34 @@ class Screener:
             except BadInputError as error:
                 raise BadInputError(f"answer {i}: {error}") from None
         return found
+
+    def watch(
+        self,
+        prompt: str | Prompt,
+        *,
+        evidence: Evidence | None = None,
+        other: str | None = None,
+        signals: Sequence[str] = (),
+        every: int = 8,
+        stop_above: float | None = None,
+    ) -> GenerationWatch:
+        """Return a callback for `model.generate(..., stopping_criteria=[watch])`, which never touches its logits.
+
+        Args:
+            prompt, evidence, other, signals: as for `risk_of_answer`.
+            every: the answer so far is measured each time so many tokens were added.
+            stop_above: stop where the risk of the answer so far is larger; None: never.
+
+        Raises:
+            BadInputError: `every` is below 1, or the model's tokens cannot be read as text.
+        """
+
+        def judged(answer: str) -> AnswerRisk:
+            return self.risk_of_answer(prompt, answer, evidence=evidence, other=other, signals=signals)
+
+        if not isinstance(self.adapter, Readable):
+            raise BadInputError(f"{self.adapter.info.name}: its adapter does not show tokens as text")
+        return GenerationWatch(judged, self.adapter, every, stop_above)
 
     def _given(self, shown: Prompt, answer: str, other: str | None) -> GivenAnswer:
         info = self.adapter.info
