@@ -275,7 +275,7 @@ class HFCausal:
             return cast(Tensor, self.call(inputs, **more).logits[:, -1].float())
 
     def forward_from(self, rows: Sequence[Encoded], embedded: Tensor, *, prefix: Prefix | None) -> Forward:
-        """A traced pass whose first layer is given these embeddings; see `groundbench.api.adapter.EmbeddingInput`."""
+        """Return a traced pass whose first layer is given these embeddings; see `api.adapter.EmbeddingInput`."""
         rows, prefix = self._cached_or_whole(rows, prefix, trace=True)
         inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
         with torch.enable_grad(), self._hooked(None, prefix, trace=True) as hooked, self._entering(1, embedded):

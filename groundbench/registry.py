@@ -121,7 +121,7 @@ def load_record_file(name: str, **options: Any) -> RecordSet:
 
 
 def record_questions(found: RecordSet) -> tuple[Question, ...]:
-    """Records with candidates as questions."""
+    """Return records with candidates as questions."""
     from groundbench.tasks.questions.records import as_questions
 
     return as_questions(found)

@@ -192,7 +192,7 @@ def _broken_weights(files: Sequence[Path], error: Exception) -> str | None:
 
 
 def require_possible_sizes(source: Source) -> None:
-    """Raises BadInputError where a size in config.json is no whole number above 0."""
+    """Raise BadInputError where a size in config.json is no whole number above 0."""
     found = _impossible_size(_files(source), None)
     if found is not None:
         raise BadInputError(found)

@@ -108,7 +108,7 @@ def root(
 
     groundbench measures symbol grounding in language models: whether words are tied to what was shown
     (behaviour), which heads tie them (mechanism), and what breaks when those heads are cut (cause).
-    """
+    """  # noqa: D401  the page that --help shows
     if isinstance(ctx.obj, Session):
         ctx.obj.debug = debug
 

@@ -45,7 +45,10 @@ def read_record(record: type[R], path: Path, file_name: str, expected: str) -> R
 
 
 def flat(name: str, found: Estimate) -> dict[str, float | None]:
-    """An estimate as a record's fields `name`, `name_ci_low` and `name_ci_high`; without a name, the ends alone."""
+    """Return an estimate as a record's fields `name`, `name_ci_low` and `name_ci_high`.
+
+    Without a name, the ends alone.
+    """
     if not name:
         return {"ci_low": found.ci_low, "ci_high": found.ci_high}
     return {name: found.value, f"{name}_ci_low": found.ci_low, f"{name}_ci_high": found.ci_high}

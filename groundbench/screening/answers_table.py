@@ -83,7 +83,10 @@ def write_flagged(path: Path, made: AnswerScreen) -> None:
 def write_flagged_questions(
     path: Path, answers: Answers, splits: Splits, risks: Mapping[str, Floats], card: RiskCard
 ) -> None:
-    """The same for questions that were answered by likelihood, with the answer; ranked by the card's best signal."""
+    """Return the same for questions that were answered by likelihood, with the answer.
+
+    Ranked by the card's best signal.
+    """
     signal = card.predictors.best
     rows: list[dict[str, object]] = [
         {

@@ -36,11 +36,11 @@ class Marked:
         return BadInputError(f"{self.path}, line {self.line}: {message}")
 
     def is_mapping(self) -> bool:
-        """True if it holds keys and values."""
+        """Return True if it holds keys and values."""
         return isinstance(self.node, yaml.MappingNode)
 
     def is_sequence(self) -> bool:
-        """True if it is a list."""
+        """Return True if it is a list."""
         return isinstance(self.node, yaml.SequenceNode)
 
     def mapping(self) -> dict[str, Marked]:

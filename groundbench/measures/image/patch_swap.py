@@ -91,7 +91,7 @@ def measure_swap(
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     store: RunStore | None = None,
 ) -> SwapRecord | None:
-    """The gain before and after the exchange on a seeded sample of items; None where the adapter cannot exchange.
+    """Return the gain before and after the patches are exchanged, of a seeded sample of items; None if they cannot be.
 
     Args:
         table: the untouched surprisals of these contexts.
