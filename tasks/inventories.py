@@ -52,7 +52,7 @@ def load_inventory(name: str | Path = PAPER) -> Inventory:
         return Inventory(PAPER, "en", nouns, {n.word: (n.plural,) for n in nouns})
     if str(name) in SHIPPED:
         return _read(Path(str(files(__package__) / SHIPPED[str(name)])), str(name))
-    path = Path(name)
+    path = Path(name).expanduser()
     if not path.is_file():
         known = ", ".join((PAPER, *SHIPPED))
         raise BadInputError(f"nouns: {str(name)!r} is neither a file nor one of {known}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tolerances import tolerance
 
 from groundbench.engine.contexts import build_contexts
 from groundbench.engine.scoring import score
@@ -36,7 +37,7 @@ def test_smollm2_knows_what_it_was_shown(smollm2, tmp_path):
     )
     assert result.gain.mean > 4
     assert result.gain.ci_low > 3
-    assert abs(result.gain.probe_gap) < 1e-4
+    assert abs(result.gain.probe_gap) < tolerance(result.gain.mismatched, depth=120)
     assert result.heads[0].mean_count > result.heads[0].null_count
     assert result.heads[0].mean_count > result.heads[0].untrained_count
     assert result.ablations[0].gain_ablated < result.ablations[0].gain_original
@@ -47,7 +48,7 @@ def test_batches_and_caches_change_nothing_on_smollm2(smollm2):
     bed = load_testbed("ladder")
     contexts = build_contexts(smollm2, bed, bed.form("word"), nouns=["book", "cracker", "napkin", "dog"])
     whole = score(smollm2, contexts).surprisal
-    assert np.abs(score(smollm2, contexts, batch_tokens=32).surprisal - whole).max() < 5e-5
+    assert np.abs(score(smollm2, contexts, batch_tokens=32).surprisal - whole).max() < tolerance(whole, depth=120)
 
 
 def test_stories260k_runs_with_its_bos_and_many_tokens_a_noun(shared_data):

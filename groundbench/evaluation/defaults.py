@@ -58,7 +58,7 @@ def resolve(options: Options, testbed: Testbed, info: ModelInfo) -> Options:
     return replace(
         options,
         measures=measures,
-        heads=resolve_heads(options.heads, info, every_item=not {"ablation", "image"}.isdisjoint(measures)),
+        heads=resolve_heads(options.heads, info, every_item="ablation" in measures),
         ablation=resolve_ablation(options.ablation, info),
         causal=resolve_causal(options.causal, info),
         lens=resolve_lens(options.lens, info),

@@ -7,7 +7,7 @@ Adding a measure X: `measures/X/{options,measure}.py`, its record in `results/` 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -58,8 +58,9 @@ class FormRun:
 
     @cached_property
     def saliency(self) -> HeadSaliency:
-        """The saliency of every matched item, measured when it is first asked for."""
-        return read_saliency(self.subject, self.options.heads)
+        """The saliency of the matched items, or of a sample, measured when it is first asked for; of images of all."""
+        heads = self.options.heads
+        return read_saliency(self.subject, replace(heads, items="all") if self.form.modality == "image" else heads)
 
 
 @dataclass(frozen=True)

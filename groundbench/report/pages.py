@@ -185,6 +185,9 @@ def run_sections(result: Result, gallery: images.Gallery | None = None) -> list[
         lens.cooccurrence_section(result.cooccurrence),
     ]
     pictured = images.image_sections(_images(result), gallery)
+    if not pictured and any(f.env_form.partition("-")[0] == "image" for f in result.forms):
+        command = "groundbench run MODEL --measure gain,heads,image"
+        pictured = [Section("image", images.TITLE, missing=f"Patches were not exchanged in this run: {command}.")]
     return [*sections, *pictured, about.failures_section(result)]
 
 

@@ -48,7 +48,7 @@ def load_en_all(corpus: str | Path | None = None, at_least: int | None = None) -
     order = {n.word: i for i, n in enumerate(nouns)}
     contexts.sort(key=lambda c: order[c.noun])
     selection = chosen("childes-en-all", nouns, corpus, at_least)
-    return ContextTestbed("childes-en-all", "1", nouns, contexts, LAYOUT, selection)
+    return ContextTestbed("childes-en-all", "2", nouns, contexts, LAYOUT, selection)
 
 
 def load_es(corpus: str | Path | None = None, at_least: int | None = None) -> ContextTestbed:
@@ -59,4 +59,4 @@ def load_es(corpus: str | Path | None = None, at_least: int | None = None) -> Co
     """
     nouns = load_inventory("cdi-es").nouns
     contexts = generated_contexts(FRAMES_ES, nouns, LAYOUT_ES)
-    return ContextTestbed("childes-es", "1", nouns, contexts, LAYOUT_ES, chosen("childes-es", nouns, corpus, at_least))
+    return ContextTestbed("childes-es", "2", nouns, contexts, LAYOUT_ES, chosen("childes-es", nouns, corpus, at_least))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers.planted import PLANTED, PlantedTestbed
 from helpers.tiny_models import random_items, tiny, word_tokenizer
+from helpers.tolerances import assert_same, nats
 
 from groundbench import evaluate
 from groundbench.adapters.huggingface import HFCausal, open_causal
@@ -28,8 +29,9 @@ def test_the_probe_is_a_traced_pass_and_agrees_in_fp32(folder):
     contexts = build_contexts(adapter, BED, BED.form("token"))
     probed = probe_table(adapter, contexts)
     scored = score(adapter, of_frames(contexts, np.array([0])))
-    assert np.abs(probed.surprisal - scored.surprisal).max() < 1e-4
-    assert abs(measure_gain(score(adapter, contexts), probe=probed).probe_gap) < 1e-4
+    assert_same(probed.surprisal, scored.surprisal, depth=64)
+    gap = measure_gain(score(adapter, contexts), probe=probed).probe_gap
+    assert gap == nats(0.0, scored.surprisal, depth=64)
 
 
 def test_in_bf16_the_two_paths_differ():

@@ -121,7 +121,7 @@ def test_defaults_leave_nothing_open_and_keep_what_is_given(parameters: int) -> 
     found = defaults.resolve(Options(), WordTestbed(), info)
     open_fields = [
         (part, f.name)
-        for part in ("heads", "ablation", "lens", "image")
+        for part in ("heads", "ablation", "causal", "lens", "image")
         for f in fields(getattr(found, part))
         if getattr(getattr(found, part), f.name) is None
     ]
@@ -131,6 +131,20 @@ def test_defaults_leave_nothing_open_and_keep_what_is_given(parameters: int) -> 
     given = defaults.resolve(Options(ablation=AblationOptions(draws=3)), WordTestbed(), info)
     assert given.ablation.draws == 3
     assert given.ablation.controls == found.ablation.controls
+
+
+def test_heads_of_large_models_are_read_in_a_sample_unless_every_item_is_needed() -> None:
+    info = tiny_adapter("gpt2").info
+    large = replace(info, parameters=135_000_000)
+    kept = Options(heads=HeadOptions(items=50))
+    for given, facts, wanted in (
+        (Options(), info, "all"),
+        (Options(), large, defaults.HEAD_ITEMS[1]),
+        (kept, large, 50),
+        (replace(kept, measures=("ablation",)), large, "all"),
+    ):
+        assert defaults.resolve(given, WordTestbed(), facts).heads.items == wanted
+    assert defaults.resolve(Options(), WordTestbed(), large).causal.rankings == ("share", "contrast")
 
 
 def test_resolved_options_are_recorded(cases: dict[str, tuple[Adapter, Any]]) -> None:

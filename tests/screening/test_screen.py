@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.cards import checks
 from helpers.fake_models import FakeModel, always_yes, blind, noise, oracle, scene_questions, sees, unsure
+from helpers.tolerances import assert_same, nats
 
 from groundbench import screen
 from groundbench.api.errors import BadInputError, StoreMismatchError
@@ -368,14 +369,14 @@ def test_candidates_of_several_tokens_are_scored_alike_in_any_company() -> None:
     for i, question in enumerate(asked):
         alone = ask(model, read_questions(model, [question]))
         n = len(question.answers)
-        assert np.allclose(together.shown[i, :n], alone.shown[0], atol=1e-4)
+        assert_same(together.shown[i, :n], alone.shown[0], depth=64)
         assert np.isnan(together.shown[i, n:]).all()
         k = len(question.mismatched)
-        assert np.allclose(together.mismatched[i, :k, :n], alone.mismatched[0], atol=1e-4)
+        assert_same(together.mismatched[i, :k, :n], alone.mismatched[0], depth=64)
         (row,), targets = model.encode([question.prompt]), model.encode_targets(question.answers, question.prompt)
         for own, target in zip(together.shown[i], targets, strict=False):
             total, ids = 0.0, row.ids
             for token in target:
                 total -= float(model.forward([replace(row, ids=ids)]).logits.log_softmax(-1)[0, token])
                 ids = (*ids, token)
-            assert own == pytest.approx(total, abs=1e-3)
+            assert own == nats(total, depth=64)

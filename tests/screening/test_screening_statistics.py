@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.simulated_levels import recorded
 from scipy import special, stats
 
 from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
@@ -62,7 +63,9 @@ def test_the_test_of_chance_fires_at_its_level_in_grouped_answers() -> None:
         risk = rng.normal(size=60)[group] + rng.normal(size=360)
         error = rng.normal(size=60)[group] + rng.normal(size=360) > 0.5 * kind
         fired.append([auroc_p(risk, error, group) < 0.05, auroc_p(risk, error, group, stratum=kind) < 0.05])
-    assert ((np.mean(fired, axis=0) > 0.02) & (np.mean(fired, axis=0) < 0.07)).all()
+    for design, rejected in zip(("all kinds", "within kinds"), np.transpose(fired), strict=True):
+        share = recorded("AUROC above chance", f"60 groups of 6 answers, {design}", rejected, "rejects")
+        assert 0.02 < share < 0.07
 
 
 @pytest.mark.parametrize("errors", [1, 5, FEWEST - 1])
@@ -88,7 +91,9 @@ def test_with_just_enough_errors_the_test_of_chance_keeps_its_level() -> None:
     error = np.zeros(120, bool)
     error[: 2 * FEWEST : 2] = True
     p = np.array([auroc_p(rng.normal(size=120), error, group) for _ in range(2_000)], dtype=float)
-    assert 0.03 < (p < 0.05).mean() < 0.1
+    assert (
+        0.03 < recorded("AUROC above chance", "60 groups of 2 answers, fewest errors tested", p < 0.05, "rejects") < 0.1
+    )
     assert (p < 0.05 / 9).mean() < 0.03  # at nine signals' share of the level
 
 

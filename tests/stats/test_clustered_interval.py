@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.simulated_levels import recorded
 from scipy import stats as scipy_stats
 
 from groundbench.stats.clustered import (
@@ -37,11 +38,11 @@ def tables(
     )
 
 
-def covered(items: np.ndarray, truth: float) -> float:
-    """Share of tables whose 95 % interval holds the truth."""
+def covered(items: np.ndarray, truth: float) -> np.ndarray:
+    """[tables] whether the 95 % interval holds the truth."""
     moments = clustered_moments(items)
     half = scipy_stats.t.ppf(0.975, moments.df) * np.sqrt(moments.variance)
-    return float((np.abs(moments.mean - truth) <= half).mean())
+    return np.abs(moments.mean - truth) <= half
 
 
 def test_the_interval_leaves_out_0_exactly_where_the_test_is_significant() -> None:
@@ -75,7 +76,11 @@ def test_it_is_statsmodels_two_way_clustered_interval() -> None:
 @pytest.mark.parametrize("shape", [{}, {"frame": 0.3}, {"frame": 1.0}, {"frame": 0.3, "product": 0.5}, {"noun": 0.0}])
 def test_it_covers_the_mean_of_new_nouns_and_frames(nouns: int, frames: int, shape: dict[str, float]) -> None:
     """A bootstrap over nouns covers 0.37 to 0.94 of these; conservative where frames differ in nothing."""
-    share = covered(tables(np.random.default_rng([nouns, frames, len(shape)]), 2_000, nouns, frames, **shape), 0.0)
+    items = tables(np.random.default_rng([nouns, frames, len(shape)]), 2_000, nouns, frames, **shape)
+    spread = ", ".join(f"{name} SD {size:g}" for name, size in {"noun": 1.0, **shape, "item": 1.0}.items())
+    share = recorded(
+        "gain, its categories and differences", f"{nouns} nouns x {frames} frames: {spread}", covered(items, 0.0)
+    )
     assert share > 0.92, share
 
 
@@ -83,15 +88,20 @@ def test_it_covers_the_mean_of_new_nouns_and_frames(nouns: int, frames: int, sha
 @pytest.mark.parametrize("frame", [0.0, 0.4])
 def test_a_ratio_covers_its_truth(truth: float, frame: float) -> None:
     rng = np.random.default_rng([int(10 * truth), int(10 * frame)])
-    inside = 0
-    for _ in range(600):
+    inside = []
+    for _ in range(1_000):
         below = 5 + tables(rng, 1, 40, 8, frame=frame)[0]
         above = 5 * truth + tables(rng, 1, 40, 8, frame=frame)[0]
         found = clustered_ratio(above, below)
         assert found.ci_low is not None
         assert found.ci_high is not None
-        inside += found.ci_low <= truth <= found.ci_high
-    assert 0.92 <= inside / 600 <= 0.995
+        inside.append(found.ci_low <= truth <= found.ci_high)
+    share = recorded(
+        "ratio of gains (copy-corrected, gain removed)",
+        f"40 nouns x 8 frames: ratio {truth:g}, frame SD {frame:g}",
+        inside,
+    )
+    assert 0.92 <= share <= 0.995
 
 
 def test_a_small_denominator_has_no_ratio() -> None:

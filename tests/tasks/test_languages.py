@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import re
 import shlex
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from groundbench.tasks.generated_contexts import generated_contexts
 from groundbench.tasks.inventories import load_inventory
 from groundbench.tasks.nouns import inventory
 from groundbench.tasks.validation import find_faults
+from groundbench.tasks.written_contexts import SLOT
 from groundbench.tasks.written_contexts_check import unknown_words
 
 PAGE = "docs/how-to/add_language.md"
@@ -117,3 +119,14 @@ def test_too_few_sentences_are_refused(tmp_path: Path) -> None:
     (tmp_path / "f.yaml").write_text(f"shown:\n  {part}\nsaid:\n  {part}\n")
     with pytest.raises(BadInputError, match="10 starts and 2 ends, expected at least 10 of each and 420 pairs"):
         generated_contexts(tmp_path / "f.yaml", load_inventory("cdi-es").nouns, LAYOUT_ES)
+
+
+def test_nobody_calls_herself_and_nothing_agrees_with_who_acts() -> None:
+    """Speakers are of either gender: an adjective or a participle about them would be wrong for one of the two."""
+    for testbed in (load_es(), load_en_all()):
+        said = [(tag, text.split(",")[0].lower()) for c in testbed.contexts for tag, text in c.turns]
+        assert {"CHI", "MOT"} == {tag for tag, _ in said}
+        assert not {("MOT", "mommy"), ("MOT", "mamá")} & set(said)
+    ends = {" ".join(c.shown.split(SLOT)[-1].split()) for c in load_es().contexts}
+    assert len(ends) > 10
+    assert [end for end in ends if re.search(r"^\w+[aei]d[oa]s?\b|\bcontent[oa]\b", end)] == []

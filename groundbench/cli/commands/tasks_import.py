@@ -67,6 +67,14 @@ PerNoun = Annotated[int, typer.Option(help="With --images: at most N photos a no
 AtLeast = Annotated[int, typer.Option(help="With --images: leave out nouns with fewer photos.", min=1, metavar="K")]
 Crops = Annotated[bool, typer.Option("--crops", help="With --images: also a form of single-object crops.")]
 Copy = Annotated[bool, typer.Option("--copy", help="With --images: copy the photos in use into DIR.")]
+NounsTold = Annotated[
+    str,
+    typer.Option(
+        "--nouns",
+        help="Say of which nouns the corpus has enough: inventory (the paper's), cdi-en, cdi-es, or a file of nouns.",
+        metavar="NAME|FILE",
+    ),
+]
 FoldCase = Annotated[bool, typer.Option("--fold-case/--keep-case", help="Write every word in lower case.")]
 
 
@@ -80,6 +88,7 @@ def importing() -> None:
         ("a downloaded corpus", "groundbench tasks import childes Brown.zip --out corpora/brown"),
         ("a folder, with the paper's tiers", "groundbench tasks import childes Eng-NA/ --tiers strict --out DIR"),
         ("the action-rich part", "groundbench tasks import childes Eng-NA/ --min-env-share 0.1 --out DIR"),
+        ("another language's nouns", "groundbench tasks import childes Spanish/ --nouns cdi-es --out DIR"),
         ("leave out what is damaged", "groundbench tasks import childes *.cha --keep-going --out DIR"),
     )
 )
@@ -92,6 +101,7 @@ def childes(
     jobs: Jobs = None,
     keep_going: KeepGoing = False,
     min_env_share: MinEnvShare = None,
+    nouns: NounsTold = "inventory",
     as_json: AsJson = False,
 ) -> None:
     """Import TalkBank transcripts: CHAT (.cha) and XML.
@@ -114,6 +124,7 @@ def childes(
         ),
         out,
         as_json,
+        nouns,
     )
 
 
@@ -204,13 +215,16 @@ def coco(
     )
 
 
-def _run(make: Callable[[], Manifest], out: Path, as_json: bool) -> None:
-    """Import, say what came of it, and list what was left out."""
+def _run(make: Callable[[], Manifest], out: Path, as_json: bool, nouns: str = "inventory") -> None:
+    """Import, say what came of it and for which `nouns` it suffices, and list what was left out."""
+    from groundbench.tasks.inventories import load_inventory
+
+    words = [n.word for n in load_inventory(nouns).nouns]  # a name that is unknown is said before the import
     manifest = make()
-    _show_import(manifest, lambda: _show(manifest, out), as_json)
+    _show_import(manifest, lambda: _show(manifest, out, words), as_json)
 
 
-def _show(manifest: Manifest, out: Path) -> None:
+def _show(manifest: Manifest, out: Path, nouns: Sequence[str]) -> None:
     from groundbench.tasks.corpora import select_nouns
 
     columns = ("corpus", "transcripts", "utterances", "ENV tiers", "ENV words", "LAN words")
@@ -238,7 +252,7 @@ def _show(manifest: Manifest, out: Path) -> None:
             f"{manifest.poor_transcripts} transcripts left out: less than {manifest.min_env_share:g} of their words is "
             "ENV",
         )
-    chosen = select_nouns(out)
+    chosen = select_nouns(out, nouns=nouns)
     page.print(chosen.describe())
     page.print(f"Licence: {manifest.licence}", soft_wrap=True)
     for line in suggestions(chosen, manifest.totals.env_words, manifest.totals.lan_words, out):

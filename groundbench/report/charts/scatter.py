@@ -24,18 +24,20 @@ class Dot:
 
 @dataclass(frozen=True)
 class ScatterAxes:
-    """The layout of a scatter plot; both axes have 0 in view."""
+    """The layout of a scatter plot; both axes have 0 in view, or the dots alone without `from_zero`."""
 
     x_label: str
     y_label: str
     width: int = 420
     height: int = 280
+    from_zero: bool = True
 
 
 def scatter_chart(dots: Sequence[Dot], axes: ScatterAxes, title: str, summary: str) -> Markup:
     """Return the plot as one accessible SVG."""
-    x = Scale(*domain([d.x for d in dots], (0.0,)), 44, axes.width - 34)
-    y = Scale(*domain([d.y for d in dots], (0.0,)), axes.height - 36, 22)
+    seen = (0.0,) if axes.from_zero else ()
+    x = Scale(*domain([d.x for d in dots], seen), 44, axes.width - 34)
+    y = Scale(*domain([d.y for d in dots], seen), axes.height - 36, 22)
     parts: list[Markup] = []
     for scale, about in ((y, 5), (x, 5)):
         step = round_step(scale.high - scale.low, about)

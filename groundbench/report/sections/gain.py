@@ -52,7 +52,11 @@ def noun_section(gain: GainRecord) -> Section:
     """Return matched against mismatched surprisal for every noun, largest gain first."""
     nouns = sorted(gain.by_noun, key=lambda n: -math.inf if n.gain is None else n.gain, reverse=True)
     if not nouns:
-        return Section("nouns", "Noun by noun", missing="Per-noun gains were not recorded.")
+        return Section(
+            "nouns",
+            "Noun by noun",
+            missing="Not measured: groundbench run MODEL --measure gain.",
+        )
     known = [n.gain for n in nouns if n.gain is not None]
     above = sum(g > 0 for g in known)
     lead = f"Its own noun lowers the surprisal of {above} of {len(known)} words."

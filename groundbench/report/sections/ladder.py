@@ -17,7 +17,10 @@ NAMED = 12
 def ladder_section(result: Result) -> Section:
     """Return the gain, the heads and the ablation with every way of showing a noun."""
     if len(result.forms) < 2:
-        why = f"Only the form “{result.testbed.env_form}” was measured."
+        why = (
+            f"Only the form “{result.testbed.env_form}” was measured: groundbench run MODEL --testbed "
+            f"{result.testbed.name} --env-form all measures every form of its testbed."
+        )
         return Section("ladder", TITLE, missing=why)
     tables = [t for t in (_mechanism(result.forms), *_shared_heads(result)) if t]
     notes = (*_left_out(result.forms), *_sampled(result.forms), *_alone(result))

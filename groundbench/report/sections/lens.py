@@ -80,7 +80,7 @@ def cooccurrence_section(record: CooccurrenceRecord | None) -> Section:
         return Section(
             "cooccurrence",
             title,
-            missing="Co-occurrence was not measured (groundbench trajectory does, of a known training corpus).",
+            missing="Co-occurrence was not measured (groundbench trajectory … --corpus DIR does).",
         )
     rows = tuple(
         (

@@ -198,7 +198,7 @@ def seed_sections(runs: MeanTrajectories) -> list[Section]:
     """Return everything measured over seeds, model beside model."""
     steps = steps_of(runs)
     heads = [
-        by_run("MeanTrajectory heads", "heads (mean over items)", runs, reader("heads")),
+        by_run("Aggregate heads", "heads (mean over items)", runs, reader("heads")),
         by_run("Their mean layer", "layer", runs, reader("mean_layer")),
     ]
     cuts = [ablation_figure(run, of_gain, s, steps) for run in runs for s in CUTS for of_gain in (True, False)]
@@ -209,18 +209,25 @@ def seed_sections(runs: MeanTrajectories) -> list[Section]:
     ]
     losses = [by_run("Held-out loss", "nats per token", runs, reader("heldout_loss"))]
     return [
-        _section("training", "Did they train?", losses),
-        _section("surprisal", "Matched and mismatched", [surprisal_figure(run, steps) for run in runs]),
-        _section("heads-over-training", "Heads over training", heads),
-        _section("ablation-over-training", "Cutting the heads", cuts),
-        _section("lens-over-training", "Where in the model the gain appears", lens),
-        _section("cooccurrence-over-training", "Is it co-occurrence?", cooccurrence),
+        _section("training", "Did they train?", losses, "groundbench train writes it beside each checkpoint"),
+        _section("surprisal", "Matched and mismatched", [surprisal_figure(run, steps) for run in runs], _with("gain")),
+        _section("heads-over-training", "Heads over training", heads, _with("gain,heads")),
+        _section("ablation-over-training", "Cutting the heads", cuts, _with("gain,heads,ablation")),
+        _section("lens-over-training", "Where in the model the gain appears", lens, _with("gain,lens")),
+        _section(
+            "cooccurrence-over-training", "Is it co-occurrence?", cooccurrence, "groundbench trajectory … --corpus DIR"
+        ),
     ]
 
 
-def _section(mark: str, title: str, figures: Sequence[Figure | None]) -> Section:
+def _with(measures: str) -> str:
+    return f"groundbench trajectory … --measure {measures}"
+
+
+def _section(mark: str, title: str, figures: Sequence[Figure | None], command: str) -> Section:
+    """Return a section; one without a figure names the command that fills it."""
     kept = tuple(f for f in figures if f is not None)
-    missing = "" if kept else "Not measured, or the models have none."
+    missing = "" if kept else f"Not measured ({command}), or the models have none."
     return Section(mark, title, figures=kept, missing=missing)
 
 

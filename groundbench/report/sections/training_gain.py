@@ -146,7 +146,9 @@ def surprisal_section(runs: Trajectories) -> Section:
     ]
     known = [v for v in ends if v is not None]
     if not known:
-        return Section("surprisal", "Matched and mismatched", missing="Surprisals were not recorded.")
+        return Section(
+            "surprisal", "Matched and mismatched", missing="Not measured: groundbench trajectory … --measure gain."
+        )
     for t in runs:
         pair = [
             Series(label, [p.step for p in t.points], [reader(gain_of, label)(p) for p in t.points], colour=colour)
@@ -177,7 +179,11 @@ def training_section(runs: Trajectories) -> Section:
     kept = tuple(f for f in figures if f)
     title = "Did it train?" if len(runs) == 1 else "Did they train?"
     if not kept:
-        return Section("training", title, missing="Losses were not recorded.")
+        return Section(
+            "training",
+            title,
+            missing="Losses were not recorded: groundbench train writes log.jsonl beside its checkpoints.",
+        )
     lead = "A model that did not learn its corpus cannot be said not to ground: losses stand beside the gain."
     return Section("training", title, lead, kept)
 

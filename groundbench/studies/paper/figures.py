@@ -10,6 +10,7 @@ from groundbench.plots.style import COLOURS
 from groundbench.report.elements import Figure
 from groundbench.report.sections import seeds
 from groundbench.results.trajectory import MeanTrajectory
+from groundbench.studies.children.run_order import RunOrder, order_figures
 from groundbench.studies.paper import image_page as picture_page
 from groundbench.studies.paper.measure import Measured
 from groundbench.util.atomic_files import write_text
@@ -56,6 +57,14 @@ def write_figures(runs: Sequence[Measured], folder: Path) -> dict[str, list[Draw
     for m in runs:
         _write(folder, m.run.name, m.run.name, _of_one(m.mean), written)
     return written
+
+
+def write_order_figures(orders: Sequence[RunOrder], folder: Path) -> list[Drawn]:
+    """Write the plots of the order of grounding beside children's ages. Returns them in order."""
+    written: dict[str, list[Drawn]] = {}
+    named = [("children-order" if i == 0 else f"children-order-{i}", f) for i, f in enumerate(order_figures(orders))]
+    _write(folder, "", "all", named, written)
+    return written.get("", [])
 
 
 def write_image_figures(runs: Sequence[Measured], folder: Path) -> list[Drawn]:

@@ -10,6 +10,8 @@ from typing import Any
 from groundbench.report.elements import Section, Table
 from groundbench.report.markdown import table as as_markdown
 from groundbench.report.pages import render_seeds
+from groundbench.studies.children.run_order import TITLE as ORDER_TITLE
+from groundbench.studies.children.run_order import RunOrder, order_figures, order_sentence, order_table
 from groundbench.studies.paper import image_page as picture_page
 from groundbench.studies.paper import paper_tables as beside
 from groundbench.studies.paper import published_numbers as paper
@@ -22,6 +24,8 @@ from groundbench.tasks.corpora import load_manifest, select_nouns
 TITLE = "The paper's claims on this corpus"
 PICTURES = "pictures/"
 """The plots of models that see images; no run's name has a slash."""
+CHILDREN = "children/"
+"""The plots of the order of grounding beside children's ages."""
 RULES = (
     "Where a criterion asks for an interval above a bound, a claim is not reproduced if none of the interval lies "
     "above it, and not testable if only a part does. What is claimed of heads, layers or co-occurrence is not "
@@ -40,6 +44,7 @@ class Study:
         corpus: None where only models that see images were measured.
         pictures, picture_claims: models that see images, and what was claimed of them.
         notes: what else is to be known of how it was made.
+        orders: the order in which each model's nouns ground, the nulls' among them.
     """
 
     measured: tuple[Measured, ...]
@@ -50,6 +55,7 @@ class Study:
     pictures: tuple[Measured, ...] = ()
     picture_claims: tuple[Claim, ...] = ()
     notes: tuple[str, ...] = ()
+    orders: tuple[RunOrder, ...] = ()
 
     def sentence(self) -> str:
         """Count claims came out how."""
@@ -95,11 +101,21 @@ def html(study: Study) -> str:
         return render_seeds([m.mean for m in study.pictures], picture_page.TITLE, "", [], [*seen, made])
     sections = [
         Section("evidence", "Evidence, beside the paper's numbers where it gives them", tables=tuple(study.evidence())),
+        *_order_section(study),
         *seen,
         made,
     ]
     first = [tables.verdict_table(study.claims), tables.models_table(study.measured)]
     return render_seeds([m.mean for m in study.measured], TITLE, study.sentence(), first, sections)
+
+
+def _order_section(study: Study) -> list[Section]:
+    """Return the part on children's order; empty where no model has one."""
+    if not study.orders:
+        return []
+    lead = " ".join(order_sentence(r) for r in study.orders)
+    figures, tables = tuple(order_figures(study.orders)), (order_table(study.orders),)
+    return [Section("children", ORDER_TITLE, lead=lead, figures=figures, tables=tables)]
 
 
 def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
@@ -140,6 +156,9 @@ def _of_text(study: Study, figures: dict[str, list[Drawn]], images: str) -> list
     for m in study.measured:
         if found := figures.get(m.run.name):
             parts += [f"## {m.run.name}", *_images(found, images)]
+    if study.orders:
+        parts += [f"## {ORDER_TITLE}", " ".join(order_sentence(r) for r in study.orders)]
+        parts += [*_images(figures.get(CHILDREN, []), images), as_markdown(order_table(study.orders))]
     return [*parts, "## Evidence, beside the paper's numbers where it gives them", *map(as_markdown, study.evidence())]
 
 

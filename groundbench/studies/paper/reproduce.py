@@ -10,14 +10,15 @@ from pathlib import Path
 
 from groundbench.api.errors import BadInputError
 from groundbench.evaluation.trajectory import TrajectoryOptions
+from groundbench.studies.children.run_order import RunOrder, order_of
 from groundbench.studies.paper import page
 from groundbench.studies.paper.claims import claims_of
-from groundbench.studies.paper.figures import write_figures, write_image_figures
+from groundbench.studies.paper.figures import write_figures, write_image_figures, write_order_figures
 from groundbench.studies.paper.image_claims import picture_claims
 from groundbench.studies.paper.measure import OPTIONS, Measured, measure_images, measure_runs
 from groundbench.studies.paper.runs import Run, find_runs
 from groundbench.studies.paper.training_plan import SEEDS, SizeName, plan_parts, size_of, train_parts
-from groundbench.tasks.corpora import load_manifest
+from groundbench.tasks.corpora import load_manifest, select_nouns
 from groundbench.tasks.corpora.noun_selection import AT_LEAST
 from groundbench.util.atomic_files import write_text
 
@@ -92,9 +93,20 @@ def reproduce(
         at_least=threshold,
         pictures=tuple(pictured),
         picture_claims=tuple(picture_claims(pictured)),
+        orders=tuple(orders_of(measured, folder)),
     )
     _write(study, out, out / "reproduction.md" if docs is None else Path(docs))
     return study
+
+
+def orders_of(measured: Sequence[Measured], corpus: Path | None) -> list[RunOrder]:
+    """Relate the order in which each model's nouns ground to children's; the nulls stand beside, LSTMs are left out."""
+    if corpus is None:
+        return []
+    said = {v.noun: v.lan for v in select_nouns(corpus, 1).verdicts}
+    runs = [m for m in measured if m.run.kind != "lstm"]
+    found = [order_of(m.trajectories, said, name=m.run.name, shuffled=m.run.shuffled) for m in runs]
+    return [order for order in found if order is not None]
 
 
 def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None) -> list[Run]:
@@ -128,5 +140,6 @@ def _write(study: page.Study, out: Path, docs: Path) -> None:
     write_text(out / VERDICTS, json.dumps(claims, indent=1) + "\n")
     images = docs.parent / "images" / "reproduction"
     figures = write_figures(study.measured, images) if study.measured else {}
+    figures[page.CHILDREN] = write_order_figures(study.orders, images)
     figures[page.PICTURES] = write_image_figures(study.pictures, images)
     write_text(docs, page.markdown(study, figures, "images/reproduction"))

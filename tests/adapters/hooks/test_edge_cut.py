@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from helpers.tiny_models import VOCABULARY, tiny_adapter
+from helpers.tolerances import assert_same
 
 from groundbench.api.adapter import EdgeCut, Encoded, HeadEdit
 from groundbench.api.errors import UnsupportedModelError
@@ -60,8 +61,8 @@ def test_each_row_of_a_batch_may_cut_in_other_heads(family: str) -> None:
     both = adapter.forward(rows, edit=_cut(adapter.info.n_heads, [1, 2], [LENGTH - 1], rows=2)).logits
     untouched = adapter.forward(rows[:1]).logits
     alone = adapter.forward(rows[1:], edit=_cut(adapter.info.n_heads, [1, 2], [LENGTH - 1])).logits
-    assert torch.allclose(both[:1], untouched, atol=1e-5)
-    assert torch.allclose(both[1:], alone, atol=1e-5)
+    assert_same(both[:1], untouched, depth=64)
+    assert_same(both[1:], alone, depth=64)
     assert not torch.allclose(both[1:], adapter.forward(rows[1:]).logits, atol=1e-4)
 
 
@@ -71,9 +72,7 @@ def test_going_on_from_a_cache_cuts_the_same() -> None:
     edit = _cut(adapter.info.n_heads, list(range(adapter.info.n_heads)), [LENGTH - 1])
     whole = adapter.forward(rows, edit=edit).logits
     prefix = adapter.prefill([r.upto(8) for r in rows])
-    assert torch.allclose(
-        adapter.forward([r.after(8) for r in rows], prefix=prefix, edit=edit).logits, whole, atol=1e-4
-    )
+    assert_same(adapter.forward([r.after(8) for r in rows], prefix=prefix, edit=edit).logits, whole, depth=64)
 
 
 def test_attention_that_a_model_computes_by_itself_is_refused() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.tolerances import assert_same
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
@@ -168,7 +169,7 @@ def test_mamba2_is_read_as_mamba_ssm_computes_it(tmp_path: Path, tied: bool) -> 
     state = weights_of(mixer2, tied)
     adapter = opened(write(tmp_path / "m", config_of(MAMBA2, tie_embeddings=tied), state))
     expected = logits_of(state, scan2)
-    torch.testing.assert_close(logits(adapter), expected, atol=1e-5, rtol=1e-5)
+    assert_same(logits(adapter), expected, depth=64)
     torch.testing.assert_close(adapter.forward([Encoded(tuple(IDS.tolist()))]).logits[0], expected[-1])
     assert [(m.kind, m.n_heads, m.d_head) for m in adapter.info.mixers] == [("ssd", 8, 4)] * LAYERS
     assert adapter.info.n_layers == LAYERS
@@ -178,7 +179,7 @@ def test_mamba2_is_read_as_mamba_ssm_computes_it(tmp_path: Path, tied: bool) -> 
 def test_mamba1_is_read_too_and_has_no_heads(tmp_path: Path, layer: dict[str, str]) -> None:
     state = weights_of(mixer1)
     adapter = opened(write(tmp_path / "m", config_of({**layer, **MAMBA1}), state))
-    torch.testing.assert_close(logits(adapter), logits_of(state, scan1), atol=1e-5, rtol=1e-5)
+    assert_same(logits(adapter), logits_of(state, scan1), depth=64)
     assert adapter.info.mixers == ()
 
 
@@ -197,7 +198,7 @@ def test_safetensors_without_the_tied_head(tmp_path: Path) -> None:
     state = weights_of(mixer2)
     folder = write(tmp_path / "m", config_of(MAMBA2), None)
     save_file({k: v for k, v in state.items() if k != "lm_head.weight"}, folder / "model.safetensors")
-    torch.testing.assert_close(logits(opened(folder)), logits_of(state, scan2), atol=1e-5, rtol=1e-5)
+    assert_same(logits(opened(folder)), logits_of(state, scan2), depth=64)
 
 
 @pytest.mark.parametrize(

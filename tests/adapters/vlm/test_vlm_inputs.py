@@ -14,7 +14,7 @@ from helpers.image_bed import BOX, COLOURS, ImageBed, Square
 from helpers.plain_calls import adapter_of, plain, prompt
 from helpers.tiny_models import tiny_adapter as text_adapter
 from helpers.tiny_vlms import tiny_vlm
-from helpers.tolerances import tolerance
+from helpers.tolerances import assert_same, tolerance
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -240,7 +240,7 @@ def test_a_model_that_is_spread_gives_the_same_numbers(folder, memory):
     spread = open_vlm(str(folder), device_map="auto", max_memory=memory)
     assert isinstance(spread, VisionLanguage)
     assert ("disk" in getattr(spread.model, "hf_device_map", {}).values()) == (memory is not None)
-    np.testing.assert_allclose(surprisals(spread), surprisals(open_vlm(str(folder))), rtol=0, atol=1e-6)
+    assert_same(surprisals(spread), surprisals(open_vlm(str(folder))))
 
 
 def test_other_pixels_are_another_processor(folder):

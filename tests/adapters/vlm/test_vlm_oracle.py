@@ -21,7 +21,7 @@ import torch
 from helpers.image_bed import ImageBed
 from helpers.plain_calls import log_probability
 from helpers.tiny_vlms import WORDS, tiny_vlm
-from helpers.tolerances import tolerance
+from helpers.tolerances import assert_same, tolerance
 
 from groundbench.adapters.architectures.llava import build_llava
 from groundbench.adapters.vlm.adapter import VisionLanguage
@@ -125,4 +125,4 @@ def test_ours_is_what_minicons_gives(adapter):
         image=[picture.load() for picture, _, _ in asked],
         reduction=lambda x: x.sum().item(),
     )
-    assert np.abs(ours - theirs).max() < 1e-4
+    assert_same(ours, theirs, depth=64)

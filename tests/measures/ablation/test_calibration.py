@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from helpers.salient import Salient, cut
+from helpers.simulated_levels import recorded
 from helpers.simulated_ranks import DESIGNS as DESIGNS_OF_RANKS
 from helpers.simulated_ranks import rank_p_values
 from helpers.simulated_tables import random_surprisals, shared_table
@@ -51,7 +52,12 @@ def item_t_rejections(items: np.ndarray) -> float:
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_clustered_test_is_calibrated(design: tuple[int, int], variance: str) -> None:
     items = null_items(np.random.default_rng(11), (EXPERIMENTS, *design), VARIANCES[variance])
-    assert 0.02 <= (clustered_moments(items).p < 0.05).mean() <= 0.07
+    rejected = clustered_moments(items).p < 0.05
+    assert (
+        0.02
+        <= recorded("p clustered", f"{design[0]} nouns x {design[1]} frames: {variance}", rejected, "rejects")
+        <= 0.07
+    )
 
 
 def test_an_item_level_t_test_is_not_which_is_why_there_is_none() -> None:
@@ -112,15 +118,9 @@ def test_placebo_ablations_are_calibrated(heads: int, spread: float, monkeypatch
     """Detected and control sets both random, whether heads are alike or not: the test among draws holds its level."""
     records = placebo_records(heads, spread, 1_000, monkeypatch)
     assert all(r.n_draws == 20 for r in records)
-    print(
-        heads,
-        spread,
-        np.mean([r.p_draws < 0.05 for r in records]),
-        np.mean([r.p_rank < 0.05 for r in records]),
-        np.mean([r.p_cluster < 0.05 for r in records]),
-    )
-    assert 0.02 <= np.mean([r.p_draws < 0.05 for r in records]) <= 0.07
-    assert 0.02 <= np.mean([r.p_rank < 0.05 for r in records]) <= 0.07
+    design = f"4 of {heads} heads, 20 draws: head SD {spread:g}"
+    assert 0.02 <= recorded("p draws (ablation)", design, [r.p_draws < 0.05 for r in records], "rejects") <= 0.07
+    assert 0.02 <= recorded("p rank", design, [r.p_rank < 0.05 for r in records], "rejects", 1 / 21) <= 0.07
 
 
 def test_the_clustered_test_speaks_of_two_given_sets_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,8 @@ def test_a_rank_among_draws_holds_its_level_where_draws_overlap(design: str, hea
     """Few heads in a layer, one list or several: the detected set is never in a draw, so a bare rank is too small."""
     p = rank_p_values(design, 1_000, heavy_tails=heavy_tails)
     assert np.isfinite(p).mean() > 0.9
-    assert 0.02 <= (p <= 0.05).mean() <= 0.08
+    tails = "heavy-tailed" if heavy_tails else "normal"
+    assert 0.02 <= recorded("p rank", f"{design}: {tails} effects", p[np.isfinite(p)] <= 0.05, "rejects") <= 0.08
 
 
 def test_no_rank_is_given_where_a_draw_has_no_choice() -> None:

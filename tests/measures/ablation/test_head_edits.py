@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.tiny_models import BY_ITSELF, INTERFACE, SSD, random_items, tiny, tiny_adapter, word_tokenizer
+from helpers.tolerances import assert_same
 
 from groundbench.adapters.model_structure import layer_list
 from groundbench.api.adapter import HeadEdit
@@ -60,7 +61,7 @@ def test_an_edit_that_changes_nothing_changes_nothing(family):
     adapter = tiny_adapter(family)
     rows = rows_of(2)
     same = adapter.forward(rows, edit=HeadEdit(torch.ones(2, adapter.info.n_heads))).logits
-    torch.testing.assert_close(same, adapter.forward(rows).logits, rtol=0, atol=1e-5)
+    assert_same(same, adapter.forward(rows).logits, depth=64)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "mamba2", "falcon_h1", "bloom"])
@@ -70,7 +71,7 @@ def test_replacing_every_head_by_its_own_output_changes_nothing(family):
     traced = adapter.forward(rows, trace=True)
     own = tuple(t.site.transpose(1, 2) for t in traced.traces)
     edit = HeadEdit(torch.zeros(1, adapter.info.n_heads), own)
-    torch.testing.assert_close(adapter.forward(rows, edit=edit).logits, traced.logits.detach(), rtol=0, atol=1e-5)
+    assert_same(adapter.forward(rows, edit=edit).logits, traced.logits.detach(), depth=64)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "mamba2"])
@@ -96,7 +97,7 @@ def test_last_position_edits_leave_the_other_positions_alone(family):
     edit = HeadEdit(torch.zeros(1, adapter.info.n_heads), positions="last")
     edited, plain = (adapter.forward(rows, edit=e, hidden=layers).hidden for e in (edit, None))
     for layer in layers:
-        torch.testing.assert_close(edited[layer][:, :-1], plain[layer][:, :-1], rtol=0, atol=1e-6)
+        assert_same(edited[layer][:, :-1], plain[layer][:, :-1])
     assert (edited[layers[-1]][:, -1] - plain[layers[-1]][:, -1]).abs().max() > 1e-3
 
 
@@ -144,7 +145,7 @@ def test_the_rows_of_an_edit_follow_a_halved_batch():
     edit = HeadEdit(torch.rand(4, adapter.info.n_heads), tuple(s.flip(0) for s in sites))
     whole = adapter.forward(rows, edit=edit).logits
     halves = [adapter.forward(rows[s], edit=edit.rows(s)).logits for s in (slice(0, 2), slice(2, 4))]
-    torch.testing.assert_close(whole, torch.cat(halves), rtol=0, atol=1e-5)
+    assert_same(whole, torch.cat(halves), depth=64)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_every_layer_is_what_its_block_gives_out(family):
                 logits = torch.tanh(logits / cap) * cap if cap else logits
                 expected = -logits.log_softmax(-1)[[t[0] for t in contexts.targets[i]]]
                 rows = (table.frame == contexts.frame[i]) & (table.env == contexts.env[i])
-                np.testing.assert_allclose(table.surprisal[rows], expected.numpy(), atol=2e-5)
+                assert_same(table.surprisal[rows], expected, depth=64)
 
 
 def test_the_identity_is_the_logit_lens():

@@ -19,6 +19,7 @@ from groundbench.cli import main
 from groundbench.tasks.corpora import ImportedCorpus, Manifest, import_childes, load_manifest, select_nouns
 from groundbench.tasks.corpora.importing import parallel
 from groundbench.tasks.corpora.importing.faults import FaultError
+from groundbench.tasks.inventories import load_inventory
 
 ARRAYS = (
     "counts.npy",
@@ -320,6 +321,27 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verdicts["ball"] == {"noun": "ball", "env": 30, "lan": 60, "stays": True, "why_not": None}
     assert main(["tasks", "select-nouns", str(tmp_path)]) == 2
     assert "expected a corpus made by `groundbench tasks import`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("nouns", ["cdi-es", "own.yaml", "inventory"])
+def test_an_import_says_for_which_nouns_of_an_inventory_it_suffices(
+    nouns: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.yaml").write_text("language: en\nnouns:\n  ball: [toys, a, balls]\n  dog: [animals, a, dogs]\n")
+    folder = small_corpus(tmp_path / "in")
+    asked = str(tmp_path / nouns) if nouns.endswith(".yaml") else nouns
+    command = ["tasks", "import", "childes", str(folder), "--out", str(tmp_path / "out"), "--nouns", asked]
+    assert main(command) == 0, capsys.readouterr().err
+    of = len(load_inventory(asked).nouns)
+    assert f"of {of} nouns occur at least 100 times" in capsys.readouterr().out
+
+
+def test_an_unknown_inventory_is_said_before_the_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = small_corpus(tmp_path / "in")
+    out = tmp_path / "out"
+    assert main(["tasks", "import", "childes", str(folder), "--out", str(out), "--nouns", "cdi-xx"]) == 2
+    assert "'cdi-xx' is neither a file nor one of inventory, cdi-en, cdi-es" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_manifest_of_another_kind_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Samples of pairs and of items: what is measured on all of them stays as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers.planted import PlantedTestbed
+from helpers.planted_circuits import CIRCUITS
+
+from groundbench.adapters.huggingface import open_causal
+from groundbench.engine.contexts import build_contexts, matched
+from groundbench.engine.scoring import score
+from groundbench.engine.subject import Subject
+from groundbench.evaluation.defaults import resolve_causal, resolve_heads
+from groundbench.measures.causal.measure import measure
+from groundbench.measures.causal.options import CausalOptions
+from groundbench.measures.causal.ranking import score_heads
+from groundbench.measures.causal.setting import Setting
+from groundbench.measures.heads.heads import headline_rule, shares
+from groundbench.measures.heads.measure import read_saliency
+from groundbench.measures.heads.options import HeadOptions
+
+BRIEF = CausalOptions(scores=("contrast",), frames=1, draws=3, random_orders=2, knockout=False)
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    adapter = open_causal(str(CIRCUITS["copy"](tmp_path_factory.mktemp("copy")).folder))
+    assert adapter is not None
+    testbed = PlantedTestbed()
+    contexts = build_contexts(adapter, testbed, testbed.form("token"))
+    return Subject(adapter, contexts, score(adapter, contexts))
+
+
+def test_a_sample_for_random_sets_changes_no_ranked_set(subject: Subject) -> None:
+    info = subject.adapter.info
+    whole, brief = (
+        measure(subject, resolve_causal(replace(BRIEF, random_pairs=most, same_pairs=True), info))
+        for most in ("all", 8)
+    )
+    assert whole.pairs == brief.pairs
+    for a, b in zip(whole.interchange, brief.interchange, strict=True):
+        for name in ("recovered", "lost", "transfer", "same_answer", "same_category"):
+            assert getattr(a, name).value == pytest.approx(getattr(b, name).value, abs=1e-5)
+    for c, d in zip(whole.curves, brief.curves, strict=True):
+        if c.ranking != "random":
+            assert [p.f for p in c.points] == pytest.approx([p.f for p in d.points], abs=1e-5)
+    head = brief.headline
+    assert head is not None
+    assert head.n_random_pairs == 8
+    assert len(head.random_recovered) == 3
+    assert all(p.f is not None for c in brief.curves for p in c.points)
+    assert whole.headline is not None
+    assert whole.headline.n_random_pairs == whole.pairs.n
+
+
+def test_only_the_headline_is_measured_on_its_own_pairs_where_not_asked(subject: Subject) -> None:
+    record = measure(subject, resolve_causal(replace(BRIEF, same_pairs=False), subject.adapter.info))
+    assert sum(not i.crossfit for i in record.interchange) == 1
+    assert all(c.crossfit for c in record.curves)
+
+
+def test_shares_of_sampled_items_are_ranked_in_the_half_they_belong_to(subject: Subject) -> None:
+    info = subject.adapter.info
+    saliency = read_saliency(subject, resolve_heads(HeadOptions(items=30), info))
+    assert len(saliency) == 30
+    options = resolve_causal(replace(BRIEF, scores=("share", "contrast")), info)
+    setting = Setting.of(subject, options)
+    scores = score_heads(setting, saliency)
+    share = shares(saliency, headline_rule(saliency)).share
+    contexts = subject.contexts
+    index, noun = matched(contexts)
+    for number, cell in enumerate(setting.cells):
+        fit = {
+            (contexts.nouns[v].word, contexts.frames[f].id)
+            for v, f in zip(noun[cell.cell.fit], contexts.frame[index][cell.cell.fit], strict=True)
+        }
+        own = [name in fit for name in zip(saliency.nouns, saliency.frames, strict=True)]
+        assert 0 < sum(own) < 30
+        np.testing.assert_allclose(scores.mean("share", setting, number), np.nanmean(share[own], 0))
