@@ -22,7 +22,8 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from groundbench.api.errors import BadInputError, GroundbenchError
-from groundbench.util.users_code import innermost_module, is_scarcity, place_in_users_code, said
+from groundbench.util.scarcity import is_scarcity
+from groundbench.util.users_code import innermost_module, place_in_users_code, said
 
 if TYPE_CHECKING:
     from groundbench.adapters.loading.source import Source

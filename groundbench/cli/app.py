@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.main import get_command
@@ -62,6 +62,7 @@ class Commands(LazyGroup):
     """The commands of `groundbench`."""
 
     table = COMMANDS
+    former_options: ClassVar = {"reproduce": {"--pictures": "--images"}, "train": {"--pictures": "--images"}}
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from groundbench.api.errors import BadInputError
 from groundbench.stats.bootstrap import Estimate as Estimate
+from groundbench.util.validation import first_fault
 
 
 class Record(BaseModel):
@@ -23,14 +24,6 @@ class Record(BaseModel):
         if unknown:
             raise ValueError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
         return super().model_copy(update=update, deep=deep)
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return the first fault of a validation error as one sentence: field, value found, value expected."""
-    fault = error.errors(include_url=False)[0]
-    field = ".".join(str(p) for p in fault["loc"]) or "the file"
-    found = "" if fault["type"] == "missing" else f", found {str(fault.get('input'))[:60]!r}"
-    return f"field {field}: {fault['msg']}{found}"
 
 
 R = TypeVar("R", bound=Record)
