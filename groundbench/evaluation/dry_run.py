@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from groundbench.api.adapter import Adapter, Exchangeable, StartsAtLayer, Untrainable
+from groundbench.api.adapter import Adapter, ImagePatchable, StartsAtLayer, Untrainable
 from groundbench.api.testbed import Testbed
 from groundbench.engine.contexts import Contexts, matched, of_frames
 from groundbench.engine.cost import basis, seconds_per_token
@@ -279,7 +279,7 @@ def _lens(p: Planned) -> list[Step]:
 
 def _image(p: Planned) -> list[Step]:
     image = p.options.image
-    if not isinstance(p.adapter, Exchangeable):
+    if not isinstance(p.adapter, ImagePatchable):
         return []
     regions = 1 + (len(image.swap_rings) + 1 if image.swap_rings else 0)
     items = min(p.n_items, resolved(image.items, "items"))

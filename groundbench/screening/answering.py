@@ -91,7 +91,7 @@ class Answers:
     @property
     def truth(self) -> Ints:
         """[questions] the right answers."""
-        return np.array([q.truth for q in self.questions])
+        return np.array([q.target for q in self.questions])
 
     @property
     def right(self) -> Bools:
@@ -118,7 +118,7 @@ def right_answers(questions: Sequence[Question], width: int) -> Bools:
     """Return [questions, width] which candidates are right."""
     found = np.zeros((len(questions), width), dtype=bool)
     for own, q in zip(found, questions, strict=True):
-        own[[q.truth, *q.also]] = True
+        own[[q.target, *q.also_correct]] = True
     return found
 
 
@@ -183,8 +183,8 @@ def read_questions(adapter: Adapter, questions: Sequence[Question], *, others: b
         raise BadInputError(f"no question can be asked of {adapter.info.name}: {why}")
     left_out = tuple(questions[i] for i in sorted(faults))
     failures = tuple(Failure(where=f"question {questions[i].id}", reason=faults[i]) for i in sorted(faults))
-    by_id = {q.id: len(q.answers) for q in questions}
-    unreadable = {r.question.id: by_id[r.question.id] - len(r.question.answers) for r in found}
+    by_id = {q.id: len(q.choices) for q in questions}
+    unreadable = {r.question.id: by_id[r.question.id] - len(r.question.choices) for r in found}
     short = {id_: n for id_, n in unreadable.items() if n}
     return replace(_laid_out(found), left_out=left_out, failures=failures, unreadable=short)
 
@@ -197,10 +197,10 @@ def _with_candidates(
     What may be mentioned is whatever the model can say: there, candidates that cannot be read are left out.
     """
     try:
-        return (question, tuple(tuple(adapter.encode_targets(question.answers, p)) for p in prompts)), ""
+        return (question, tuple(tuple(adapter.encode_targets(question.choices, p)) for p in prompts)), ""
     except UnencodableError as error:
         fewer = question.without_answers(error.faults) if question.kind == MENTION else None
-        if fewer is None or len(fewer.answers) == len(question.answers):
+        if fewer is None or len(fewer.choices) == len(question.choices):
             return None, str(error)
         return _with_candidates(adapter, fewer, prompts)
 
@@ -219,7 +219,7 @@ def ask(
     found = surprisals(
         adapter, asked.contexts, batch_tokens=batch_tokens, edit=edit, store=store, stage=stage, advance=advance
     )
-    width = max(len(q.answers) for q in asked.questions)
+    width = max(len(q.choices) for q in asked.questions)
     every = np.full((len(asked.contexts.rows) + 1, width), np.nan)  # the last row is that of no prompt: -1
     for i, first in enumerate(asked.contexts.unique.tolist()):
         own = asked.place[i]

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from groundbench._version import __version__
-from groundbench.api.adapter import Adapter, Exchangeable
+from groundbench.api.adapter import Adapter, ImagePatchable
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.evidence_record import RecordSet
 from groundbench.api.question import Question, digest
@@ -292,7 +292,7 @@ def question_sets(
 
 def default_sets(adapter: Adapter) -> tuple[str, ...]:
     """Return the sets asked where none is named: about images, if the model reads them."""
-    return ("image-scenes",) if isinstance(adapter, Exchangeable) else ("text-scenes",)
+    return ("image-scenes",) if isinstance(adapter, ImagePatchable) else ("text-scenes",)
 
 
 def _card(

@@ -63,12 +63,12 @@ class AnswerRisk:
 
 @dataclass(frozen=True)
 class _Live:
-    """One answer, the first of `answers`, and the prompts it is judged by."""
+    """One answer, the first of `choices`, and the prompts it is judged by."""
 
     prompt: Prompt
     without: Prompt | None
     mismatched: tuple[Prompt, ...]
-    answers: tuple[str, ...]
+    choices: tuple[str, ...]
 
 
 class Screener:
@@ -284,7 +284,7 @@ class Screener:
             "heads": None if self.heads else "heads: load a card with detected heads, or give heads=",
             "without": None if live.without is not None else "without=, the prompt without its evidence",
             "mismatched": None if live.mismatched else "mismatched=, the prompt with other evidence",
-            "candidates": alone if len(live.answers) < 2 else None,
+            "candidates": alone if len(live.choices) < 2 else None,
         }
         lacking = {s: lacks.get(s.needs) or (lacks["candidates"] if s.name == "contrast" else None) for s in chosen}
         for signal, missing in lacking.items():
@@ -299,7 +299,7 @@ class Screener:
         if families & {"heads", "lens"}:
             (row,) = self.adapter.encode([live.prompt])
             if "heads" in families:
-                (target,) = self.adapter.encode_targets(live.answers[:1], live.prompt)
+                (target,) = self.adapter.encode_targets(live.choices[:1], live.prompt)
                 item = SaliencyItem(row, target, "the answer", "live")
                 saliency = measure_saliency(self.adapter, [item], SaliencyOptions(attention=True))
                 found |= {n: float(v[0]) for n, v in of_heads(activity(saliency, self.heads)).items()}
@@ -311,7 +311,7 @@ class Screener:
     def _answers(self, live: _Live) -> Answers:
         """Return surprisals of the answer and its candidates after every prompt: one forward pass for each."""
         prompts = [live.prompt, *([live.without] if live.without else []), *live.mismatched]
-        targets = [tuple(self.adapter.encode_targets(live.answers, p)) for p in prompts]
+        targets = [tuple(self.adapter.encode_targets(live.choices, p)) for p in prompts]
         contexts = of_prompts(prompts, self.adapter.encode(prompts), targets, [p.text for p in prompts])
         by_context = surprisals(self.adapter, contexts)
         rows = np.array([by_context[int(i)] for i in contexts.unique], dtype=np.float64)

@@ -96,7 +96,7 @@ def worst_questions(
     worst = []
     for i in known[np.argsort(-values[known], kind="stable")][:MOST].tolist():
         question, number = run.answers.questions[i], int(run.answers.given[i])
-        answer = question.answers[number]
+        answer = question.choices[number]
         record = replace(records[question.id], answer=answer)
         given = GivenAnswer(record.where, run.asked.row(i), run.asked.answer(i, number), *run.asked.compared(i))
         tokens = _pieces(adapter, answer, given.target)

@@ -234,7 +234,7 @@ def auprc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Es
 
 
 def prr_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
-    """The prediction rejection ratio (Malinin and Gales 2021) with its interval: 1 for a risk that ranks every error
+    """Return the prediction rejection ratio (Malinin, Gales 2021), with its interval: 1 if a risk ranks every error
     above every right answer, 0 for chance, below 0 for worse; of areas under the risk-coverage curve."""
     own, best = Ranked.of(risk, error), Ranked.of(error.astype(np.float64), error)
 

@@ -89,7 +89,10 @@ def _safe(name: str) -> str:
 
 
 def read_bytes(path: Path, limit: int, where: str) -> bytes:
-    """A plain file's bytes: no link is followed, nothing that could block is opened, no more than `limit` is read."""
+    """Return a plain file's bytes.
+
+    No link is followed, nothing that could block is opened, no more than `limit` is read.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:

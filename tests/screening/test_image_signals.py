@@ -10,7 +10,7 @@ import torch
 from helpers.tiny_vlms import tiny_adapter
 from PIL import Image
 
-from groundbench.api.adapter import Encoded, Forward, Grid
+from groundbench.api.adapter import Encoded, Forward, ImageGrid
 from groundbench.api.testbed import ImageSegment, Prompt, TextSegment
 from groundbench.measures.heads.spans import patch_positions
 from groundbench.screening.answer_reading import GivenAnswer, image_measures, read_answer
@@ -31,7 +31,7 @@ def test_planted_states_have_the_confidence_and_similarity_of_their_hand_computa
     """Two patches, then a word, then an answer of one token (entry 2 of four); patch 0 shows it half way through."""
     first = torch.tensor([[0.0, 0, 4, 0], [0, 0, 0, 9], [1, 0, 0, 0], [0, 1, 0, 0]])
     last = torch.tensor([[0.0, 3, 0, 4], [0, 0, 1, 0], [2, 0, 0, 0], [1, 0, 1, 0]])
-    row = Encoded((7, 7, 1), images=("a",), image_spans=((0, 2),), grids=(Grid(0, 1, 2),))
+    row = Encoded((7, 7, 1), images=("a",), image_spans=((0, 2),), grids=(ImageGrid(0, 1, 2),))
     out = Forward(torch.zeros(1, 4), {1: first[None], 2: last[None]})
     found = image_measures(OneHot(), out, GivenAnswer("here", row, (2,)))  # type: ignore[arg-type]
     best = max(float(np.exp(4) / (np.exp(4) + 3)), float(np.e / (np.e + 3)))

@@ -219,7 +219,7 @@ def test_candidates_become_questions_with_blank_and_other_evidence(tmp_path: Pat
         for i in range(4)
     ]
     questions = as_questions(load_records(lines(tmp_path, *rows)))
-    assert [q.truth for q in questions] == [0, 1, 0, 1]
+    assert [q.target for q in questions] == [0, 1, 0, 1]
     assert [q.conflicts for q in questions] == [False, True, False, True]
     for i, q in enumerate(questions):
         assert q.without is not None
