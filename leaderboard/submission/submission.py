@@ -10,9 +10,9 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.leaderboard.submission.answers import check_answers
 from groundbench.leaderboard.submission.against_items import item_faults
 from groundbench.leaderboard.submission.against_testbed import testbed_faults
+from groundbench.leaderboard.submission.answers import check_answers
 from groundbench.leaderboard.submission.card import Card, read_card
 from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, read_bytes, survey
 from groundbench.leaderboard.submission.form_views import form_views
