@@ -6,17 +6,23 @@ A capability is never taken from a family's name: it is what the model was seen 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, cast
 
 import torch
 from torch import Tensor
 
+from groundbench.adapters import multi_token
+from groundbench.adapters.hooks import HeadHooks, attach
+from groundbench.adapters.hooks.head_hooks import probe_ids
+from groundbench.adapters.kv_cache import CachedPrefix
 from groundbench.adapters.model_structure import input_device, logits_of
 from groundbench.api.adapter import Capability, Encoded, Forward
 from groundbench.api.errors import BadInputError, GroundbenchError, UnsupportedModelError
-from groundbench.util.users_code import first_line, is_scarcity
+from groundbench.util.scarcity import is_scarcity
+from groundbench.util.users_code import first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -56,6 +62,64 @@ def tried(trial: Callable[[], str | None]) -> str | None:
         if is_scarcity(error):
             raise
         return f"{type(error).__name__}: {first_line(error)[:160]}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The findings on an adapter that is being opened.
+
+    Attributes:
+        lacks: the capabilities that it has not, with the reasons.
+        hooks: attached to its heads; None where they cannot be.
+        tree_mask: True if many paths may be read in one pass under a tree mask (attention models without a window).
+    """
+
+    lacks: dict[Capability, str]
+    hooks: HeadHooks | None
+    tree_mask: bool
+
+
+def check(adapter: HFCausal) -> Checked:
+    """Try on a few tokens all that a model may be asked for; see the checks below."""
+    prefix = no_prefix(adapter) if adapter.has_cache else "its forward pass takes no cache"
+    tree_mask = prefix is None and takes_tree_mask(adapter)
+    found: dict[Capability, str | None] = {
+        "prefix": prefix,
+        "hidden": no_lens(adapter),
+        "start_at_layer": check_start_at_layer(adapter, cached=prefix is None),
+    }
+    hooks, found["hooks"] = hooks_of(adapter)
+    found["edit"] = found["hooks"] if hooks is None else found["hooks"] or hooks.uncut
+    lacks = {name: why for name, why in found.items() if why is not None}
+    return Checked(lacks | adapter.inputs.check(adapter, lacks), hooks, tree_mask)
+
+
+def hooks_of(adapter: HFCausal) -> tuple[HeadHooks | None, str | None]:
+    """Attach hooks to a model's heads; return them, and None or the reason for which heads cannot be read."""
+    attached: list[HeadHooks] = []
+
+    def failing() -> str | None:
+        row = Encoded(tuple(probe_ids(adapter.model)[0].tolist()))
+        attached.append(attach(adapter.model, adapter.inputs.of([row])))
+        return no_gradient(adapter, attached[0]) if attached[0].mixers else "the model has no heads"
+
+    why = tried(failing)
+    return (attached[0] if attached else None), why
+
+
+@torch.no_grad()
+def takes_tree_mask(adapter: HFCausal) -> bool:
+    """Return True if paths read in one pass under a tree mask have the logits that each has in a row of its own."""
+    start = probe_row(adapter.vocab_size, 5)
+    paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
+
+    def differs() -> str | None:
+        prefix = cast(CachedPrefix, adapter.prefill([start]))
+        tree = multi_token.tree(adapter.run, prefix.for_batch(1), prefix.length, paths, 1, adapter.device)
+        each = multi_token.each(adapter.run, prefix, paths, adapter.device)
+        return None if relative(tree, each) <= adapter.tolerance else "a tree's logits differ"
+
+    return tried(differs) is None
 
 
 @torch.no_grad()
@@ -113,9 +177,11 @@ def no_prefix(adapter: HFCausal, rows: Sequence[Encoded] = (), cuts: Sequence[in
     return None if gap <= adapter.tolerance else f"rows that share a cache differ by {gap:.0e} of the largest logit"
 
 
-def no_gradient(adapter: HFCausal) -> str | None:
+def no_gradient(adapter: HFCausal, hooks: HeadHooks) -> str | None:
     """Return None if a gradient reaches every head that is read; else the reason: some run without a graph."""
-    traces = adapter.forward([probe_row(adapter.vocab_size)], trace=True).traces
+    with torch.enable_grad(), hooks.active(None, trace=True) as session:
+        adapter.call(adapter.inputs.of([probe_row(adapter.vocab_size)]), **adapter.cache_options(None, 1))
+    traces = session.traces
     cut = next((t for t in traces if not t.output.requires_grad), None)
     return None if cut is None else f"{adapter.encoder.name}: layer {cut.mixer.layer} runs without a graph of gradients"
 
@@ -201,7 +267,7 @@ def failing_on(adapter: HFCausal, rows: Sequence[Encoded], without: Collection[s
     if "start_at_layer" not in without:
         found["start_at_layer"] = check_start_at_layer(adapter, cached="prefix" not in without, rows=rows)
     if "hooks" not in without:
-        found["hooks"] = adapter.why_no_tap(rows[:1])
+        found["hooks"] = adapter.check_hooks(rows[:1])
     return {name: why for name, why in found.items() if why is not None}
 
 

@@ -15,12 +15,10 @@ import torch
 from torch import Tensor
 
 import groundbench.adapters.architectures  # noqa: F401  registers our own architectures with transformers
-from groundbench.adapters import capability_checks as probing
-from groundbench.adapters import model_structure as anatomy
-from groundbench.adapters import multi_token as following
-from groundbench.adapters.hooks import HeadHooks, attach
+from groundbench.adapters import model_structure, multi_token
+from groundbench.adapters.capability_checks import check, probe_row, require_causal, tried
+from groundbench.adapters.hooks import HeadHooks
 from groundbench.adapters.hooks.feed_forward import caught_feed_forward
-from groundbench.adapters.hooks.head_hooks import probe_ids
 from groundbench.adapters.kv_cache import CachedPrefix, UncachedPrefix
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
@@ -32,9 +30,10 @@ from groundbench.adapters.loading.fingerprint import (
 )
 from groundbench.adapters.loading.source import Source, locate, names_object, readable
 from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
+from groundbench.adapters.model_inputs import TextInputs
 from groundbench.adapters.reach import EAGER, EAGER_TOKENS, LONGEST, Reach, is_further, measure_reach, named_lengths
 from groundbench.adapters.start_at_layer_hook import entering_at, layers_are_packed
-from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
+from groundbench.adapters.tokenization import BosPolicy
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import Prompt
@@ -43,7 +42,6 @@ from groundbench.util.users_code import made_by
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-UNLIMITED = 1 << 20
 CAPABILITIES: tuple[Capability, ...] = get_args(Capability)
 
 
@@ -64,42 +62,41 @@ class HFCausal:
         chat: bool = False,
         notes: tuple[str, ...] = (),
         training: dict[str, Any] | None = None,
+        inputs: TextInputs | None = None,
     ) -> None:
-        self.model = anatomy.accepting_options(model.eval())
+        self.model = model_structure.accepting_options(model.eval())
         self.tokenizer = tokenizer
-        self.device = anatomy.input_device(model)
+        self.inputs = inputs or TextInputs(self.model, tokenizer)
+        self.device = model_structure.input_device(model)
         _shorten_chunks(model, self.device)
         parameters = inspect.signature(type(model).forward).parameters
         self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
-        self._has_cache = self._cache_name in parameters
+        self.has_cache = self._cache_name in parameters
         self._keeps_logits = "logits_to_keep" in parameters
-        self._tree_works = False
         self.reach = Reach(named_lengths(model))
         self._trying = True
-        self._after_head: anatomy.AfterHead | None = None
+        self._after_head: model_structure.AfterHead | None = None
         self._packed: bool | None = None
         self._hooks: HeadHooks | None = None
         self._opened = False
         self._notes = notes
-        self.encoder = self._make_encoder(name, bos, chat)
+        self.encoder = self.inputs.encoder(name, bos, chat)
+        found = check(self)
+        self.lacks, self._hooks, self._tree_works = found.lacks, found.hooks, found.tree_mask
+        self._try_longer(min(EAGER_TOKENS, EAGER // max(1, model_structure.parameter_count(model))), of_config=True)
         self.info: ModelInfo = self._describe(name, fingerprint or tensors_fingerprint(model), training or {})
         self._trying = False
         self._opened = True
 
-    def _make_encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
-        return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat, embeddings(self.model))
-
     def _describe(self, name: str, fingerprint: str, training: dict[str, Any]) -> ModelInfo:
         config = self.model.config.get_text_config()
-        self.lacks = lacks = self._tried()
-        self._try_longer(min(EAGER_TOKENS, EAGER // max(1, anatomy.parameter_count(self.model))), of_config=True)
         mixers = () if self._hooks is None else self._hooks.mixers
         notes = self._notes if self._hooks is None else (*self._notes, *self._hooks.notes)
         return ModelInfo(
             name=name,
             family=config.model_type,
             architecture=type(self.model).__name__,
-            parameters=anatomy.parameter_count(self.model),
+            parameters=model_structure.parameter_count(self.model),
             dtype=loading.dtype_label(self.model),
             fingerprint=fingerprint,
             tokenizer=tokenizer_fingerprint(self.tokenizer),
@@ -108,8 +105,8 @@ class HFCausal:
             n_layers=config.num_hidden_layers,
             d_model=config.hidden_size,
             mixers=mixers,
-            capabilities=frozenset(c for c in CAPABILITIES if c not in lacks),
-            lacks=tuple(lacks.items()),
+            capabilities=frozenset(c for c in CAPABILITIES if c not in self.lacks),
+            lacks=tuple(self.lacks.items()),
             attention=str(getattr(self.model.config, "_attn_implementation", "") or ""),
             bos=self.encoder.begins_with,
             chat=self.encoder.opening if self.encoder.chat else None,
@@ -124,24 +121,6 @@ class HFCausal:
             **self._cached(),
             identity=identity_of(self.model),
         )
-
-    def _tried(self) -> dict[Capability, str]:
-        """Return the abilities that the model lacks, with the reasons."""
-        no_prefix = probing.no_prefix(self) if self._has_cache else "its forward pass takes no cache"
-        if no_prefix is None:
-            self._tree_works = self._follows_trees()
-        found: dict[Capability, str | None] = {
-            "prefix": no_prefix,
-            "hidden": probing.no_lens(self),
-            "start_at_layer": probing.check_start_at_layer(self, cached=no_prefix is None),
-        }
-        found["hooks"] = probing.tried(self._no_hooks)
-        found["edit"] = found["hooks"] if self._hooks is None else found["hooks"] or self._hooks.uncut
-        return {name: why for name, why in found.items() if why is not None}
-
-    def _no_hooks(self) -> str | None:
-        self._hooks = attach(self.model, self._inputs([Encoded(tuple(probe_ids(self.model)[0].tolist()))]))
-        return probing.no_gradient(self) if self._hooks.mixers else "the model has no heads"
 
     def _cached(self) -> dict[str, Any]:
         """Return the cache's reach for `ModelInfo`."""
@@ -175,10 +154,10 @@ class HFCausal:
             self.info = replace(self.info, capabilities=able, lacks=tuple(self.lacks.items()), **self._cached())
         return rows
 
-    def why_no_tap(self, rows: Sequence[Encoded]) -> str | None:
-        """Return the reason for which the heads of these rows cannot be read; None where they can."""
+    def check_hooks(self, rows: Sequence[Encoded]) -> str | None:
+        """Return None if the heads of these rows can be read; else the reason."""
         hooks = self._hooks
-        return None if hooks is None else probing.tried(lambda: hooks.try_on(self._inputs(rows)))
+        return None if hooks is None else tried(lambda: hooks.try_on(self.inputs.of(rows)))
 
     def _may_cache(self, prefix: Prefix | None, length: int, trace: bool = False) -> bool:
         """Return True if a row that ends after `length` tokens may go on from this prefix."""
@@ -194,11 +173,11 @@ class HFCausal:
             return rows, prefix
         return [row.after(0) for row in rows], None
 
-    def _cache_options(self, prefix: Prefix | None, batch: int) -> dict[str, Any]:
+    def cache_options(self, prefix: Prefix | None, batch: int) -> dict[str, Any]:
         """Return the options of a call of `batch` rows that goes on from a prefix, or keeps no cache."""
         if prefix is not None:
             return {self._cache_name: cast(CachedPrefix, prefix).for_batch(batch), "use_cache": True}
-        return {"use_cache": False} if self._has_cache else {}
+        return {"use_cache": False} if self.has_cache else {}
 
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
         """Return the tokens of each word after a prompt; see `PromptEncoder.targets` for the errors."""
@@ -217,7 +196,7 @@ class HFCausal:
             return UncachedPrefix(len(rows[0]), len(rows), whole.logits)
         more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
         with torch.no_grad(), self._hooked(edit, prefix):
-            out = self._call(self._inputs(rows), use_cache=True, **more)
+            out = self.call(self.inputs.of(rows), use_cache=True, **more)
         return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), out.logits[:, -1].float())
 
     def forward(
@@ -235,13 +214,13 @@ class HFCausal:
         their tokens.
         """
         rows, prefix = self._cached_or_whole(rows, prefix, trace)
-        inputs, more = self._inputs(rows), self._cache_options(prefix, len(rows))
+        inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
         with torch.set_grad_enabled(trace), self._hooked(edit, prefix, trace) as hooked:
             states, out = self._with_hidden(inputs, hidden, more)
         traces = tuple(hooked.traces) if hooked is not None and trace else ()
         return Forward(out.logits[:, -1].float(), states, traces)
 
-    def follow(
+    def continuation_logits(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
         """Return [B, paths, V] fp32 logits after each path; see `groundbench.adapters.multi_token`."""
@@ -250,26 +229,28 @@ class HFCausal:
             return self._behind(rows, paths, edit)
         if edit is not None:
             edit = replace(edit, positions="all")  # of the path: the cached context is as it was edited
-        cached, run = cast(CachedPrefix, prefix), self._runner(rows)
+        cached, run = cast(CachedPrefix, prefix), self.inputs.after(rows, self.run)
         with torch.no_grad(), self._hooked(edit, prefix):
             if self._tree_works and end <= self.reach.tree:
                 cache = cached.for_batch(len(rows))
-                return following.tree(run, cache, cached.length, paths, len(rows), self.device)
-            return following.each(run, cached, paths, self.device)
+                return multi_token.tree(run, cache, cached.length, paths, len(rows), self.device)
+            return multi_token.each(run, cached, paths, self.device)
 
     def _behind(self, rows: Sequence[Encoded], paths: Sequence[tuple[int, ...]], edit: HeadEdit | None) -> Tensor:
         """Return [B, paths, V] from whole passes, without a cache: one for each path that no other path begins with.
 
         An edit of the last position changes the context's last one and those of the path.
         """
-        uncached = self._cache_options(None, len(rows))
+        uncached = self.cache_options(None, len(rows))
         out: dict[tuple[int, ...], Tensor] = {}
         for path in sorted(set(paths), key=len, reverse=True):
             if path in out:
                 continue
             longer = [replace(row, ids=row.ids + path, start=0) for row in rows]
             with torch.no_grad(), self._hooked(edit, None, tail=1 + len(path)):
-                logits = self._call(self._inputs(longer), len(path) + 1, **uncached).logits[:, -1 - len(path) :].float()
+                logits = (
+                    self.call(self.inputs.of(longer), len(path) + 1, **uncached).logits[:, -1 - len(path) :].float()
+                )
             for d in range(len(path) + 1):
                 out.setdefault(path[:d], logits[:, d])
         return torch.stack([out[path] for path in paths], dim=1)
@@ -279,26 +260,26 @@ class HFCausal:
         if self._after_head is None:
             last = self.model.config.get_text_config().num_hidden_layers
             with torch.no_grad():
-                out = self.forward([probing.probe_row(self.vocab_size)], hidden=[last])
-                raw = anatomy.unembed(self.model, out.hidden[last][:, -1], normed=False)
-            self._after_head = anatomy.after_head(self.model, raw, out.logits, self.tolerance)
-        return self._after_head(anatomy.unembed(self.model, hidden, normed=normed))
+                out = self.forward([probe_row(self.vocab_size)], hidden=[last])
+                raw = model_structure.unembed(self.model, out.hidden[last][:, -1], normed=False)
+            self._after_head = model_structure.after_head(self.model, raw, out.logits, self.tolerance)
+        return self._after_head(model_structure.unembed(self.model, hidden, normed=normed))
 
     def start_at_layer(
         self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
     ) -> Tensor:
         """Return last-position logits [B, V] from a layer's saved residual; see `StartsAtLayer`."""
         rows, prefix = self._cached_or_whole(rows, prefix)
-        inputs, more = self._inputs(rows), self._cache_options(prefix, len(rows))
+        inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
         with torch.no_grad(), self._hooked(edit, prefix, layer=layer), self._entering(layer, residual):
-            return cast(Tensor, self._call(inputs, **more).logits[:, -1].float())
+            return cast(Tensor, self.call(inputs, **more).logits[:, -1].float())
 
     def forward_from(self, rows: Sequence[Encoded], embedded: Tensor, *, prefix: Prefix | None) -> Forward:
-        """A traced pass whose first layer is given these embeddings; see `groundbench.api.adapter.EmbeddingInput`."""
+        """Return a traced pass whose first layer is given these embeddings; see `api.adapter.EmbeddingInput`."""
         rows, prefix = self._cached_or_whole(rows, prefix, trace=True)
-        inputs, more = self._inputs(rows), self._cache_options(prefix, len(rows))
+        inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
         with torch.enable_grad(), self._hooked(None, prefix, trace=True) as hooked, self._entering(1, embedded):
-            out = self._call(inputs, **more)
+            out = self.call(inputs, **more)
         return Forward(out.logits[:, -1].float(), {}, tuple(hooked.traces))
 
     def token_embeddings(self, ids: Sequence[int]) -> Tensor:
@@ -308,12 +289,18 @@ class HFCausal:
             return cast(Tensor, self.model.get_input_embeddings()(index))
 
     def forward_with_mlp(
-        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool
+        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool, prefix: Prefix | None = None
     ) -> tuple[Forward, dict[int, Tensor]]:
         """Return a forward pass, and what each layer's feed-forward part adds; see `FeedForwardReadable`."""
-        with caught_feed_forward(list(anatomy.layer_list(self.model) or ())) as added:
-            out = self.forward(rows, hidden=hidden, trace=trace)
+        with caught_feed_forward(list(model_structure.layer_list(self.model) or ())) as added:
+            out = self.forward(rows, prefix=prefix, hidden=hidden, trace=trace)
         return out, added
+
+    def prefill_with_hidden(self, rows: Sequence[Encoded], hidden: Sequence[int]) -> tuple[Prefix, dict[int, Tensor]]:
+        """Return a prefix and the hidden states of its pass; see `PrefixReadable`."""
+        with model_structure.caught(self.model, hidden) as states:
+            prefix = self.prefill(rows)
+        return prefix, states
 
     def untrained(self, seed: int) -> HFCausal:
         """Return the same architecture with random weights (transformers' own initialisation).
@@ -321,7 +308,7 @@ class HFCausal:
         Raises:
             UnsupportedModelError: the weights are quantized, or lie on several devices.
         """
-        if quantization.method_of(self.model) or anatomy.is_spread(self.model):
+        if quantization.method_of(self.model) or model_structure.is_spread(self.model):
             raise UnsupportedModelError(
                 f"{self.info.name}: random weights are drawn on one device and not quantized; no untrained reference"
             )
@@ -357,7 +344,7 @@ class HFCausal:
 
     def _entering(self, layer: int, residual: Tensor) -> AbstractContextManager[None]:
         if self._packed is None:
-            row = probing.probe_row(self.vocab_size, 2)
+            row = probe_row(self.vocab_size, 2)
             self._packed = layers_are_packed(self.model, lambda: self.forward([row]))
         return entering_at(self.model, layer, residual, self._packed)
 
@@ -374,29 +361,15 @@ class HFCausal:
         start = 0 if prefix is None else prefix.length
         return self._hooks.active(edit, trace, start, layer, tail)
 
-    def _ids(self, rows: Sequence[Encoded]) -> Tensor:
-        ids = [r.ids[r.start :] for r in rows]
-        if len({len(i) for i in ids}) != 1:
-            raise ValueError("rows of one batch must have one length")
-        return torch.tensor(ids, device=self.device)
-
-    def _inputs(self, rows: Sequence[Encoded]) -> dict[str, Any]:
-        """Return the model's inputs for the rows' new tokens."""
-        return {"input_ids": self._ids(rows)}
-
-    def _call(self, inputs: dict[str, Any], last: int = 1, **more: Any) -> Any:
+    def call(self, inputs: dict[str, Any], last: int = 1, **more: Any) -> Any:
         """Return the model's output; `last`: how many positions' logits are wanted at least, from the end."""
         if self._keeps_logits:
             more["logits_to_keep"] = last
         out = self.model(**inputs, return_dict=True, **more)
-        anatomy.logits_of(out, self.model)
+        model_structure.logits_of(out, self.model)
         return out
 
-    def _runner(self, rows: Sequence[Encoded]) -> following.Run:
-        """Return the function that runs tokens after these rows; see `_run`."""
-        return self._run
-
-    def _run(self, ids: Tensor, cache: Any | None, **more: Any) -> Tensor:
+    def run(self, ids: Tensor, cache: Any | None, **more: Any) -> Tensor:
         """Return logits [B, T, V] of all new tokens, going on from a cache if there is one."""
         if cache is not None:
             more |= {self._cache_name: cache, "use_cache": True}
@@ -410,24 +383,10 @@ class HFCausal:
         Caught by hooks: families disagree on what their `hidden_states` begin with and whether the last is normed.
         """
         if not layers:
-            return {}, self._call(inputs, **more)
-        with anatomy.caught(self.model, layers) as states:
-            out = self._call(inputs, **more)
+            return {}, self.call(inputs, **more)
+        with model_structure.caught(self.model, layers) as states:
+            out = self.call(inputs, **more)
         return states, out
-
-    @torch.no_grad()
-    def _follows_trees(self) -> bool:
-        """Return True if many paths may be read in one pass under a tree mask (attention models without a window)."""
-        start = probing.probe_row(self.vocab_size, 5)
-        paths = [(1,), (1, 2), (2,), (2, 1), (2, 1, 1)]
-
-        def differs() -> str | None:
-            prefix = cast(CachedPrefix, self.prefill([start]))
-            tree = following.tree(self._run, prefix.for_batch(1), prefix.length, paths, 1, self.device)
-            each = following.each(self._run, prefix, paths, self.device)
-            return None if probing.relative(tree, each) <= self.tolerance else "a tree's logits differ"
-
-        return probing.tried(differs) is None
 
     @property
     def vocab_size(self) -> int:
@@ -483,7 +442,7 @@ def open_causal(
     loaded, notes = loading.load_causal(source, config, options)
     tokenizer = loading.load_tokenizer(source, trust_remote_code)
     with opening(source, FORWARD):
-        probing.require_causal(loaded, source.name)
+        require_causal(loaded, source.name)
         return HFCausal(
             loaded,
             tokenizer,
@@ -511,7 +470,7 @@ def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | 
         if hasattr(made[0].config, "vision_config"):
             return None  # a vision-language model: another adapter's
         with opening(Source(spec), MADE):
-            probing.require_causal(anatomy.accepting_options(made[0]), spec)
+            require_causal(model_structure.accepting_options(made[0]), spec)
             return HFCausal(made[0], made[1], name=spec, bos=bos, chat=chat)
     if not hasattr(made, "info") or not hasattr(made, "forward"):
         raise BadInputError(f"{spec}: found {type(made).__name__}; expected an Adapter or a (model, tokenizer) pair")
@@ -552,28 +511,6 @@ def training_of(source: Source) -> dict[str, Any]:
         "checkpoint": readable(source.path.name),
         "folder": str(source.path),
     }
-
-
-def max_length(model: PreTrainedModel) -> int:
-    """Return the model's context in tokens."""
-    config = model.config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx"):
-        value = getattr(config, name, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return UNLIMITED
-
-
-def embeddings(model: PreTrainedModel) -> int | None:
-    """Count tokens the model has embeddings for; None where it does not tell."""
-    try:
-        table = model.get_input_embeddings()
-    except NotImplementedError:
-        return None
-    size = getattr(table, "num_embeddings", None)
-    if size is None and isinstance(getattr(table, "weight", None), Tensor):
-        size = table.weight.shape[0]
-    return None if size is None else int(size)
 
 
 CPU_CHUNK = 32

@@ -12,12 +12,13 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from groundbench.adapters import model_structure as anatomy
 from groundbench.adapters.hooks.discovery import candidates
-from groundbench.adapters.huggingface import embeddings, max_length, training_of
+from groundbench.adapters.huggingface import training_of
 from groundbench.adapters.loading import hub, native_mamba, quantization
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading.fingerprint import weight_files
 from groundbench.adapters.loading.source import Source, locate, names_object
 from groundbench.adapters.loading.users_files import opening
+from groundbench.adapters.model_inputs import embeddings, max_length
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder
 from groundbench.api.adapter import Capability, Encoded, Forward, HeadEdit, Mixer, ModelInfo, Prefix
 from groundbench.api.errors import UnsupportedModelError
@@ -114,7 +115,7 @@ class Unopened:
         """Raise UnsupportedModelError: its weights were not read."""
         self._refuse()
 
-    def follow(
+    def continuation_logits(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> NoReturn:
         """Raise UnsupportedModelError: its weights were not read."""

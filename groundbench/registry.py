@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -14,6 +13,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.evidence_record import RecordSet
 from groundbench.api.question import Question
 from groundbench.api.testbed import Testbed
+from groundbench.util.suggestions import did_you_mean
 from groundbench.util.users_code import made_by
 
 TASKS = "groundbench.tasks"
@@ -43,9 +43,9 @@ def load_testbed(name: str, **options: Any) -> Testbed:
     if name.endswith((".yaml", ".yml")) or path.is_dir():
         return _users_own(path)
     known = testbed_names()
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise BadInputError(f"unknown testbed {name!r}: expected one of {', '.join(known)} or a YAML file{hint}")
+    raise BadInputError(
+        f"unknown testbed {name!r}: expected one of {', '.join(known)} or a YAML file{did_you_mean(name, known)}"
+    )
 
 
 def _users_own(path: Path) -> Testbed:
@@ -92,11 +92,9 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
         made = made_by(name, **options)
     if made is None:
         known = question_set_names()
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise BadInputError(
             f"unknown question set {name!r}: expected one of {', '.join(known)}, a file of records (.jsonl, .csv, "
-            f".parquet), a YAML file or module:object{hint}"
+            f".parquet), a YAML file or module:object{did_you_mean(name, known)}"
         )
     found = tuple(made)
     if not found or not all(isinstance(q, Question) for q in found):
@@ -123,7 +121,7 @@ def load_record_file(name: str, **options: Any) -> RecordSet:
 
 
 def record_questions(found: RecordSet) -> tuple[Question, ...]:
-    """Records with candidates as questions."""
+    """Return records with candidates as questions."""
     from groundbench.tasks.questions.records import as_questions
 
     return as_questions(found)
@@ -158,10 +156,10 @@ def open_model(model: Any, **options: Any) -> Adapter:
     if adapter is not None:
         return adapter
     for option in options.keys() - known:
-        near = difflib.get_close_matches(option, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         names = ", ".join(sorted(known - {"model"}))
-        raise BadInputError(f"unknown option of loading {option!r}: expected one of {names}{hint}")
+        raise BadInputError(
+            f"unknown option of loading {option!r}: expected one of {names}{did_you_mean(option, known)}"
+        )
     shown = model if isinstance(model, str) else f"an object of type {type(model).__name__}"
     raise BadInputError(
         f"{shown}: not a model any adapter knows; expected a hub id, a folder with config.json, a .gguf file, "

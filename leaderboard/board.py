@@ -149,7 +149,10 @@ def slug_of(card: Path) -> str:
 
 
 def _sources(run: Path) -> dict[str, Path]:
-    """The result files of a run directory; of a trajectory's, the items of its last checkpoint stand for the board."""
+    """Return the result files of a run directory.
+
+    Of a trajectory's, the items of its last checkpoint stand for the board.
+    """
     found = {f: run / f for f in RUN_FILES if (run / f).is_file()}
     if "trajectory.json" in found:
         last = max((p.parent for p in run.glob("step-*/result.json")), default=run, key=lambda p: p.name)

@@ -36,7 +36,10 @@ class LadderItems:
 def ladder_items(
     tables: Mapping[str, SurprisalTable], forms: Sequence[str], bed: TestbedReference
 ) -> LadderItems | None:
-    """The ratios and influences of the scored forms, nouns and frames in the testbed's order; None without `word`."""
+    """Return the ratios and influences of the scored forms, nouns and frames in the testbed's order.
+
+    None without `word`.
+    """
     if WORD not in tables or not forms:
         return None
     nouns = {n: i for i, n in enumerate(bed.forms[WORD].nouns)}

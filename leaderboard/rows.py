@@ -59,7 +59,7 @@ class Line:
     n_nouns: int
     n_left_out: int
     mismatches: str
-    pictures: str
+    images: str
     whole: bool
     step: int | None
     gain: float | None
@@ -93,7 +93,7 @@ class Line:
     @property
     def group(self) -> tuple[str, ...]:
         """The facts that two lines must share to be ranked together."""
-        return self.testbed, self.version, self.hash, self.form, self.pictures, self.mismatches
+        return self.testbed, self.version, self.hash, self.form, self.images, self.mismatches
 
     @property
     def ranked(self) -> bool:
@@ -185,7 +185,7 @@ def _line(at: str, s: Submission, run: Run, own: bool, result: Result, view: For
         n_nouns=view.n_nouns,
         n_left_out=len(about.nouns) - len(set(view.nouns) & set(about.nouns)),
         mismatches=str(result.protocol.get("mismatches", "all")),
-        pictures=view.image.hash if view.image is not None else "",
+        images=view.image.hash if view.image is not None else "",
         whole=entire,
         step=m.step,
         gain=g.mean if g else None,
@@ -235,7 +235,7 @@ def image_gain(result: Result) -> float | None:
 
 
 def heads_for_half(result: Result, form: str) -> float | None:
-    """The least number of heads whose interchange gives half of the gain, by the ranking `contrast` (concepts §15)."""
+    """Return the least number of heads whose interchange gives half of the gain, by `contrast` (concepts §15)."""
     curves = (c for record in result.causal if record.env_form == form for c in record.curves)
     return next((c.heads_for_half.value for c in curves if c.ranking == "contrast"), None)
 

@@ -191,14 +191,14 @@ def _processor(vision: str | None, pixels: int, patch: int, tokenizer: PreTraine
         with opening(source, "preprocessor_config.json"):
             theirs = loading.from_pretrained(AutoImageProcessor, source)
         mean, deviation = list(theirs.image_mean), list(theirs.image_std)
-    pictures = BitImageProcessor(
+    image_processor = BitImageProcessor(
         size={"height": pixels, "width": pixels},
         do_center_crop=False,
         image_mean=mean,
         image_std=deviation,
     )
     return LlavaProcessor(
-        image_processor=pictures,
+        image_processor=image_processor,
         tokenizer=tokenizer,
         patch_size=patch,
         vision_feature_select_strategy="default",

@@ -107,7 +107,7 @@ def without_edges(
     output: Tensor,
     cut: tuple[Tensor, Tensor, Tensor],
 ) -> Tensor:
-    """The output [B, Tq, H, D] with some edges taken away before the softmax, computed again for their rows only.
+    """Return the output [B, Tq, H, D] with some edges taken away before the softmax, for the edges' rows only.
 
     Args:
         cut: heads [R, H], queries [R, Tq] and keys [R, Tk], see `groundbench.api.adapter.EdgeCut`.
@@ -135,7 +135,7 @@ def without_edges(
 
 
 def _runs(rows: list[int], longest: int) -> list[tuple[int, int]]:
-    """Runs of consecutive numbers, half-open and at most so long."""
+    """Return runs of consecutive numbers, half-open and at most so long."""
     runs: list[tuple[int, int]] = []
     for row in rows:
         if runs and runs[-1][1] == row and row - runs[-1][0] < longest:

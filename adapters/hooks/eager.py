@@ -66,7 +66,7 @@ class EagerRecorder:
 
     @contextmanager
     def attached(self, model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
-        """Hook the output projections, and the model's call when tracing; all are removed on leaving."""
+        """Attach hooks to the output projections, and to the model's call when tracing; all are removed on leaving."""
         with ExitStack() as stack:
             for module in modules:
                 target = projection(module)

@@ -14,7 +14,10 @@ PARTS = ("mlp", "feed_forward", "ffn", "block_sparse_moe", "moe")
 
 
 def feed_forward_part(layer: nn.Module) -> nn.Module | None:
-    """The module whose output a decoder layer adds to its residual as the feed-forward part; None if not found."""
+    """Return the module whose output a decoder layer adds to its residual as the feed-forward part.
+
+    None if not found.
+    """
     for name in (*LAST_NORMS, *PARTS):
         found = getattr(layer, name, None)
         if isinstance(found, nn.Module):

@@ -75,7 +75,7 @@ class Recorder:
 
     @contextmanager
     def attached(self, mixers: Iterable[nn.Module]) -> Iterator[None]:
-        """Hook the mixers and their modelling files' scan; everything is put back on leaving."""
+        """Attach hooks to the mixers and their modelling files' scan; everything is put back on leaving."""
         mixers = list(mixers)
         with ExitStack() as stack:
             for mixer in mixers:

@@ -26,7 +26,8 @@ from groundbench.api.errors import GroundbenchError
 from groundbench.util.cache_folder import ABOUT, UNFINISHED, cache_folder
 from groundbench.util.notices import tell_once
 from groundbench.util.packages import installed
-from groundbench.util.users_code import is_scarcity, said
+from groundbench.util.scarcity import is_scarcity
+from groundbench.util.users_code import said
 
 if TYPE_CHECKING:
     import torch

@@ -184,7 +184,7 @@ def fetch_code(folder: Path) -> dict[str, str]:
 
 
 def weight_names(names: Iterable[str], folder: Path, whole: tuple[str, ...] = WEIGHTS) -> tuple[str, ...]:
-    """The files among `names` that hold a model's weights: one file, or the shards that an index (in `folder`) lists.
+    """Return the files among `names` with a model's weights: one file, or the shards that an index (in `folder`) lists.
 
     The order is transformers' own: safetensors before .bin, one file before shards. Empty where there are none.
 

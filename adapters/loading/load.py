@@ -29,6 +29,7 @@ from groundbench.adapters.model_structure import accepting_options
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.util.cache_folder import cache_folder
 from groundbench.util.notices import tell_once
+from groundbench.util.scarcity import is_out_of_memory
 from groundbench.util.users_code import first_line
 
 DTYPES: Mapping[str, torch.dtype] = {
@@ -265,7 +266,7 @@ def _moved(model: PreTrainedModel, source: Source, options: LoadOptions) -> PreT
     try:
         return model.to(device)
     except (RuntimeError, AssertionError) as error:
-        if "out of memory" in str(error).lower():
+        if is_out_of_memory(error):
             raise
         raise BadInputError(f"{source.name}: cannot be put on the device {device!r}: {first_line(error)}") from error
 

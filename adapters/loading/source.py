@@ -53,7 +53,7 @@ class Source:
 
 
 def names_object(model: str) -> bool:
-    """True for `module:object`; False for a path, an address or `org/name:folder` of a hub."""
+    """Return True for `module:object`; False for a path, an address or `org/name:folder` of a hub."""
     module = model.partition(":")[0]
     is_plain = ":" in model and "://" not in model and "@" not in module
     return is_plain and "/" not in module and not Path(model).expanduser().exists()
@@ -142,7 +142,10 @@ def _with_adapter(name: str, folder: Path, names: frozenset[str], snapshot: hub.
 
 
 def _without(folder: Path, name: str) -> Path:
-    """The folder as it would be without a file: transformers loads an adapter_config.json that it finds by itself."""
+    """Return the folder as it would be without a file.
+
+    Transformers loads an adapter_config.json that it finds by itself.
+    """
     whole = Path(temporary_folder())
     for path in folder.iterdir():
         if path.name != name:
@@ -194,5 +197,8 @@ def nameable(path: Path) -> Path:
 
 
 def readable(name: str) -> str:
-    """A file's name as text that can be written and printed: bytes that are not UTF-8 become replacement signs."""
+    """Return a file's name as text that can be written and printed.
+
+    Bytes that are not UTF-8 become replacement signs.
+    """
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -22,7 +22,8 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from groundbench.api.errors import BadInputError, GroundbenchError
-from groundbench.util.users_code import innermost_module, is_scarcity, place_in_users_code, said
+from groundbench.util.scarcity import is_scarcity
+from groundbench.util.users_code import innermost_module, place_in_users_code, said
 
 if TYPE_CHECKING:
     from groundbench.adapters.loading.source import Source
@@ -191,7 +192,7 @@ def _broken_weights(files: Sequence[Path], error: Exception) -> str | None:
 
 
 def require_possible_sizes(source: Source) -> None:
-    """Raises BadInputError where a size in config.json is no whole number above 0."""
+    """Raise BadInputError where a size in config.json is no whole number above 0."""
     found = _impossible_size(_files(source), None)
     if found is not None:
         raise BadInputError(found)

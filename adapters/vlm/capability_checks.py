@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from PIL import Image
@@ -17,11 +17,13 @@ from torch import Tensor
 from groundbench.adapters.capability_checks import relative, tried
 from groundbench.adapters.hooks.head_hooks import probe_ids
 from groundbench.adapters.vlm.image_features import OF_THE_TEXT
+from groundbench.adapters.vlm.tokenization import ImagePromptEncoder
 from groundbench.api.adapter import Encoded
 from groundbench.api.testbed import ImageSegment, Prompt
 
 if TYPE_CHECKING:
-    from groundbench.adapters.vlm.adapter import VisionLanguage
+    from groundbench.adapters.huggingface import HFCausal
+    from groundbench.adapters.vlm.model_inputs import ImageTextInputs
 
 SIDES = (61, 47)
 
@@ -38,12 +40,12 @@ class Speckled:
         return Image.frombytes("RGB", SIDES, random.Random(0).randbytes(3 * width * height))
 
 
-def no_images(adapter: VisionLanguage) -> str | None:
+def no_images(adapter: HFCausal, inputs: ImageTextInputs) -> str | None:
     """Return None if the model reads an image as a plain call on its processor's inputs does; else the reason."""
     gaps: list[float] = []
 
     def differs() -> str | None:
-        row, plain = _row(adapter), plain_inputs(adapter)
+        row, plain = _row(adapter), plain_inputs(adapter, inputs)
         if list(row.ids) != plain["input_ids"][0].tolist():
             return "prompts with images are encoded otherwise than its processor does it, so they are refused"
         ours = adapter.forward([row]).logits
@@ -61,12 +63,12 @@ def no_images(adapter: VisionLanguage) -> str | None:
     return None
 
 
-def no_image_prefix(adapter: VisionLanguage) -> str | None:
+def no_image_prefix(adapter: HFCausal) -> str | None:
     """Return the reason for which the model cannot go on from a cached image as if it had read all at once."""
     return tried(lambda: _no_image_prefix(adapter))
 
 
-def _no_image_prefix(adapter: VisionLanguage) -> str | None:
+def _no_image_prefix(adapter: HFCausal) -> str | None:
     row = _row(adapter)
     cut = row.image_spans[0][1]
     gone_on = adapter.forward([row.after(cut)], prefix=adapter.prefill([row.upto(cut)])).logits
@@ -78,10 +80,10 @@ def _no_image_prefix(adapter: VisionLanguage) -> str | None:
     )
 
 
-def plain_inputs(adapter: VisionLanguage) -> dict[str, Tensor]:
+def plain_inputs(adapter: HFCausal, inputs: ImageTextInputs) -> dict[str, Tensor]:
     """Return the processor's own inputs for the image, with ordinary tokens after it (and BOS before)."""
-    encoder = adapter.encoder
-    made = adapter.processor(
+    encoder = cast(ImagePromptEncoder, adapter.encoder)
+    made = inputs.processor(
         images=[Speckled().load()], text=[encoder.unexpanded()], return_tensors="pt", add_special_tokens=False
     )
     of_text = {k: v for k, v in made.items() if k in OF_THE_TEXT and k != "labels"}
@@ -90,13 +92,13 @@ def plain_inputs(adapter: VisionLanguage) -> dict[str, Tensor]:
     end = probe_ids(adapter.model)[0].tolist()
     added = {"input_ids": (begin, end), "attention_mask": ([1] * len(begin), [1] * len(end))}
     for name, values in of_text.items():
-        kind = int(adapter.family.ahead == "prefix")
+        kind = int(inputs.family.ahead == "prefix")
         before, after = added.get(name, ([0] * len(begin), [kind] * len(end)))
         of_text[name] = torch.cat([values.new_tensor([before]), values[:, :n], values.new_tensor([after])], dim=1)
     pixels = {k: v for k, v in made.items() if isinstance(v, Tensor) and k not in OF_THE_TEXT}
     return {k: v.to(adapter.device) for k, v in (of_text | pixels).items()}
 
 
-def _row(adapter: VisionLanguage) -> Encoded:
+def _row(adapter: HFCausal) -> Encoded:
     (row,) = adapter.encode([Prompt("an image", "", "image", (ImageSegment(Speckled()),))])
     return replace(row, ids=row.ids + tuple(probe_ids(adapter.model)[0].tolist()))

@@ -15,23 +15,10 @@ from typing import Any, Literal
 from torch import Tensor
 from transformers.image_processing_utils import select_best_resolution
 
+from groundbench.api.adapter import ImageGrid
 from groundbench.api.testbed import Box
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A grid of patches among an image's tokens: from the token `offset`, `pitch` tokens from row to row.
-
-    `region`: what it covers, in fractions of the image.
-    """
-
-    offset: int
-    rows: int
-    columns: int
-    pitch: int
-    region: Box = WHOLE
 
 
 @dataclass(frozen=True)
@@ -46,7 +33,8 @@ class Processed:
     tokens: int
 
 
-Tiles = Callable[[Processed], tuple[Tile, ...] | None]
+Grids = Callable[[Processed], tuple[ImageGrid, ...] | None]
+"""Gives the grids of patches among an image's own tokens: their `start` is counted from the image's first token."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +49,13 @@ class Family:
         several: whether a prompt may hold more than one image.
     """
 
-    tiles: Tiles | None = None
+    grids: Grids | None = None
     around: tuple[str, str] = ("", "")
     ahead: Literal["none", "image", "prefix"] = "none"
     several: bool = True
 
 
-def one_grid(image: Processed) -> tuple[Tile, ...] | None:
+def one_grid(image: Processed) -> tuple[ImageGrid, ...] | None:
     """Return the patches of one scaled (and perhaps cropped) image, after a class token where that is kept."""
     height, width = image.inputs["pixel_values"].shape[-2:]
     patch = getattr(image.processor, "patch_size", None)
@@ -75,10 +63,10 @@ def one_grid(image: Processed) -> tuple[Tile, ...] | None:
     extra = image.tokens - rows * columns
     if extra not in (0, 1) or (patch is None and height != width):
         return None
-    return (Tile(extra, rows, columns, columns, seen(image.processor.image_processor, image.size)),)
+    return (ImageGrid(extra, rows, columns, columns, seen(image.processor.image_processor, image.size)),)
 
 
-def base_and_tiles(image: Processed) -> tuple[Tile, ...] | None:
+def base_and_tiles(image: Processed) -> tuple[ImageGrid, ...] | None:
     """Lay out a small version of the whole, then the tiles joined without padding, a newline token a row."""
     processor, (width, height) = image.processor, image.size
     side = image.inputs["pixel_values"].shape[-1]
@@ -91,8 +79,8 @@ def base_and_tiles(image: Processed) -> tuple[Tile, ...] | None:
     if extra not in (0, 1):
         return None
     region = _unpadded(image.size, (patches * scale[1], patches * scale[0]))
-    fine = Tile(extra + patches * patches, rows, columns, columns + 1, region)
-    return Tile(extra, patches, patches, patches), fine
+    fine = ImageGrid(extra + patches * patches, rows, columns, columns + 1, region)
+    return ImageGrid(extra, patches, patches, patches), fine
 
 
 def _patches_across(image: Processed, side: int) -> int:
@@ -115,15 +103,15 @@ def _unpadded(size: tuple[int, int], padded: tuple[int, int]) -> Box:
     return (-more, 0.0, 1.0 + more, 1.0)
 
 
-def merged_patches(image: Processed) -> tuple[Tile, ...] | None:
+def merged_patches(image: Processed) -> tuple[ImageGrid, ...] | None:
     """Lay out patches of the whole image at its own shape, joined by squares."""
     _, height, width = (int(n) for n in image.inputs["image_grid_thw"][0])
     merge = image.processor.image_processor.merge_size
     rows, columns = height // merge, width // merge
-    return (Tile(0, rows, columns, columns),) if rows * columns == image.tokens else None
+    return (ImageGrid(0, rows, columns, columns),) if rows * columns == image.tokens else None
 
 
-def tiles_and_whole(image: Processed) -> tuple[Tile, ...] | None:
+def tiles_and_whole(image: Processed) -> tuple[ImageGrid, ...] | None:
     """Lay out tiles named by row and column, then a small whole; each a square of pooled patches."""
     length = image.processor.image_seq_len
     side = math.isqrt(length)
@@ -132,7 +120,7 @@ def tiles_and_whole(image: Processed) -> tuple[Tile, ...] | None:
         return None
     n_rows, n_columns = max((r for r, _ in places), default=1), max((c for _, c in places), default=1)
     regions = [((c - 1) / n_columns, (r - 1) / n_rows, c / n_columns, r / n_rows) for r, c in places]
-    return tuple(Tile(k * length, side, side, side, region) for k, region in enumerate([*regions, WHOLE]))
+    return tuple(ImageGrid(k * length, side, side, side, region) for k, region in enumerate([*regions, WHOLE]))
 
 
 def seen(image_processor: Any, size: tuple[int, int]) -> Box:
@@ -166,7 +154,7 @@ def _scaled(image_processor: Any, width: float, height: float) -> tuple[int, int
     return int(short * width / height), int(short)
 
 
-def whole_only(image: Processed) -> tuple[Tile, ...] | None:
+def whole_only(image: Processed) -> tuple[ImageGrid, ...] | None:
     """Return one square of pooled patches of the whole image; None where crops were added to it."""
     return one_grid(image) if image.tokens == image.processor.image_seq_length else None
 

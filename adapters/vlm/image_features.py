@@ -7,13 +7,14 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from groundbench.adapters.model_structure import input_device
-from groundbench.adapters.vlm.families import Family, Processed, Tile
+from groundbench.adapters.vlm.families import Family, Processed
+from groundbench.api.adapter import ImageGrid
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import ImageSource
 
@@ -28,15 +29,34 @@ FEATURE_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Layout:
-    """The text of an image before tokenizing, the number of its placeholder `tokens`, and its tiles.
+    """The text of an image before tokenizing, the number of its placeholder `tokens`, and its grids of patches.
 
-    `grid`: (time, height, width) in patches for families whose positions need it.
+    `grids`: their `start` is counted from the image's first token; None where they are not known.
+    `grid_thw`: (time, height, width) in patches for families whose positions need it.
     """
 
     text: str
     tokens: int
-    tiles: tuple[Tile, ...] | None
-    grid: tuple[int, ...] | None = None
+    grids: tuple[ImageGrid, ...] | None
+    grid_thw: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Patched:
+    """The key of an image of which some tokens' features (from 0) are taken from a donor of the same layout.
+
+    As text it names the image, a hash of the tokens and the donor: run directories keep that.
+    """
+
+    key: ImageKey
+    donor: ImageKey
+    tokens: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.key} with {hashlib.sha256(repr(self.tokens).encode()).hexdigest()[:16]} of {self.donor}"
+
+
+ImageKey: TypeAlias = str | Patched
 
 
 class ImageInputs:
@@ -62,13 +82,11 @@ class ImageInputs:
             self._sizes[source.key], self._sources[source.key] = image.size, source
         return self._layouts[self._sizes[source.key]]
 
-    def layout_of(self, key: str) -> Layout:
-        """Return the layout of an image that was seen."""
+    def layout_of(self, key: ImageKey) -> Layout:
+        """Return the layout of an image that was seen; a patched image has that of the image it was made of."""
+        while isinstance(key, Patched):
+            key = key.key
         return self._layouts[self._sizes[key]]
-
-    def same_layout(self, key: str, other: str) -> None:
-        """Lay out an image of another content (`key`) as one that was seen."""
-        self._sizes[key] = self._sizes[other]
 
     def inputs(self, key: str) -> dict[str, Tensor]:
         """Return the processor's output for an image's pixels."""
@@ -100,9 +118,9 @@ class ImageInputs:
         inputs, text = self.processed(image, where)
         tokens = text.count(self.placeholder)
         found = Processed(self.processor, self.config, inputs, image.size, text, tokens)
-        tiles = None if self.family.tiles is None else self.family.tiles(found)
+        grids = None if self.family.grids is None else self.family.grids(found)
         grid = inputs.get("image_grid_thw")
-        return Layout(text, tokens, tiles, None if grid is None else tuple(grid[0].tolist()))
+        return Layout(text, tokens, grids, None if grid is None else tuple(grid[0].tolist()))
 
     def _read(self, source: ImageSource, where: str) -> Image:
         try:
@@ -118,20 +136,21 @@ class ImageInputs:
 class Features:
     """Features of images from tower and projector: [tokens, d] each, the last ones used are kept."""
 
-    def __init__(self, model: PreTrainedModel, pictures: ImageInputs, most_bytes: int = FEATURE_BYTES) -> None:
+    def __init__(self, model: PreTrainedModel, image_inputs: ImageInputs, most_bytes: int = FEATURE_BYTES) -> None:
         self._tower = getattr(model, "model", model)
         if not hasattr(self._tower, "get_image_features"):
-            raise UnsupportedModelError(f"{pictures.name}: a {model.config.model_type} model gives no image features")
+            raise UnsupportedModelError(
+                f"{image_inputs.name}: a {model.config.model_type} model gives no image features"
+            )
         self._accepts = set(inspect.signature(self._tower.get_image_features).parameters)
         self._device = input_device(model)
-        self._pictures = pictures
+        self._image_inputs = image_inputs
         self._most = most_bytes
-        self._kept: OrderedDict[str, Tensor] = OrderedDict()
-        self._exchanges: dict[str, tuple[str, str, tuple[int, ...]]] = {}
+        self._kept: OrderedDict[ImageKey, Tensor] = OrderedDict()
         self.as_list = True
         self.computed = 0
 
-    def of(self, key: str) -> Tensor:
+    def of(self, key: ImageKey) -> Tensor:
         """Return [tokens, d] of an image, as a plain call of the model computes them.
 
         Raises:
@@ -139,11 +158,11 @@ class Features:
         """
         found = self._kept.pop(key, None)
         if found is None:
-            found = self._mixed(key) if key in self._exchanges else self._compute(self._pictures.inputs(key))
-            wanted = self._pictures.layout_of(key).tokens
+            found = self._patched(key) if isinstance(key, Patched) else self._compute(self._image_inputs.inputs(key))
+            wanted = self._image_inputs.layout_of(key).tokens
             if len(found) != wanted:
                 raise BadInputError(
-                    f"{self._pictures.name}: its processor gives the image {key} {wanted} tokens, but the model "
+                    f"{self._image_inputs.name}: its processor gives the image {key} {wanted} tokens, but the model "
                     f"{len(found)} features; model and processor do not fit"
                 )
         self._kept[key] = found
@@ -152,17 +171,9 @@ class Features:
             held -= self._kept.popitem(last=False)[1].nbytes
         return found
 
-    def exchange(self, key: str, donor: str, tokens: tuple[int, ...]) -> str:
-        """Return the key of an image with some tokens' features (from 0) taken from another of its layout."""
-        made = f"{key} with {hashlib.sha256(repr(tokens).encode()).hexdigest()[:16]} of {donor}"
-        self._exchanges[made] = key, donor, tokens
-        self._pictures.same_layout(made, key)
-        return made
-
-    def _mixed(self, key: str) -> Tensor:
-        own, donor, tokens = self._exchanges[key]
-        found = self.of(own).clone()
-        found[list(tokens)] = self.of(donor)[list(tokens)]
+    def _patched(self, image: Patched) -> Tensor:
+        found = self.of(image.key).clone()
+        found[list(image.tokens)] = self.of(image.donor)[list(image.tokens)]
         return found
 
     @torch.no_grad()

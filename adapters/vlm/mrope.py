@@ -25,7 +25,7 @@ def is_needed(model: PreTrainedModel) -> bool:
 
 
 def positions(
-    model: PreTrainedModel, rows: Sequence[Encoded], placeholder: int, pictures: ImageInputs, device: torch.device
+    model: PreTrainedModel, rows: Sequence[Encoded], placeholder: int, image_inputs: ImageInputs, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Return [3, B, T] positions of rows of one length, and [B, 1] each next position less the length.
 
@@ -33,7 +33,7 @@ def positions(
         placeholder: the token that stands for a patch.
     """
     ids = torch.tensor([row.ids for row in rows], device=device)
-    grids = [pictures.layout_of(key).grid for row in rows for key in row.images]
+    grids = [image_inputs.layout_of(key).grid_thw for row in rows for key in row.images]
     found: tuple[Tensor, Tensor] = model.model.get_rope_index(
         ids,
         mm_token_type_ids=(ids == placeholder).int(),

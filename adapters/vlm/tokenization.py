@@ -9,9 +9,9 @@ from typing import Any
 
 from groundbench.adapters.chat_template import chat_opening, date_told
 from groundbench.adapters.tokenization import BosPolicy, NotApartError, Offsets, PromptEncoder, Rendered, joined
-from groundbench.adapters.vlm.families import Family, Tile
+from groundbench.adapters.vlm.families import Family
 from groundbench.adapters.vlm.image_features import ImageInputs, Layout
-from groundbench.api.adapter import Encoded, Grid
+from groundbench.api.adapter import Encoded, ImageGrid
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import ImageSegment, Prompt
 
@@ -29,7 +29,7 @@ class ImagePromptEncoder(PromptEncoder):
     def __init__(
         self,
         processor: Any,
-        pictures: ImageInputs,
+        image_inputs: ImageInputs,
         family: Family,
         max_length: int,
         name: str,
@@ -37,7 +37,7 @@ class ImagePromptEncoder(PromptEncoder):
         chat: bool,
         embeddings: int | None = None,
     ) -> None:
-        self.processor, self.pictures, self.family = processor, pictures, family
+        self.processor, self.image_inputs, self.family = processor, image_inputs, family
         self.fault: str | None = None
         self._openings: dict[int, str] = {}
         super().__init__(processor.tokenizer, max_length, name, bos, chat, embeddings)
@@ -51,7 +51,7 @@ class ImagePromptEncoder(PromptEncoder):
 
     def _require_known(self, ids: Sequence[int], where: str) -> None:
         """Check tokens' embeddings but for an image's placeholders, which features replace."""
-        super()._require_known([i for i in ids if i != self.pictures.config.image_token_id], where)
+        super()._require_known([i for i in ids if i != self.image_inputs.config.image_token_id], where)
 
     def _chat_date(self) -> str | None:
         return date_told(self.processor, self.name, 0)
@@ -82,9 +82,9 @@ class ImagePromptEncoder(PromptEncoder):
         if len(images) > 1 and not self.family.several:
             raise UnsupportedModelError(
                 f"{prompt.where}: it holds {len(images)} images, and {self.name} is of a family "
-                f"({self.pictures.config.model_type}) of which one image a prompt can be read"
+                f"({self.image_inputs.config.model_type}) of which one image a prompt can be read"
             )
-        texts = [self.pictures.layout(s.image, prompt.where).text for s in images]
+        texts = [self.image_inputs.layout(s.image, prompt.where).text for s in images]
         if self.chat:
             return self._behind(self._turn(texts), prompt)
         if self.family.ahead == "prefix":
@@ -102,7 +102,7 @@ class ImagePromptEncoder(PromptEncoder):
         return token if self.family.ahead == "prefix" else token.join(self.family.around)
 
     def _require_plain(self, prompt: Prompt) -> None:
-        for token in (self.processor.image_token, self.pictures.placeholder):
+        for token in (self.processor.image_token, self.image_inputs.placeholder):
             if token in prompt.text:
                 n = sum(isinstance(s, ImageSegment) for s in prompt.segments)
                 raise BadInputError(
@@ -122,7 +122,7 @@ class ImagePromptEncoder(PromptEncoder):
         lead = next((i for i, s in enumerate(prompt.segments) if not isinstance(s, ImageSegment)), len(prompt.segments))
         if any(isinstance(s, ImageSegment) for s in prompt.segments[lead:]):
             raise UnsupportedModelError(
-                f"{prompt.where}: {self.name} is of a family ({self.pictures.config.model_type}) that reads images "
+                f"{prompt.where}: {self.name} is of a family ({self.image_inputs.config.model_type}) that reads images "
                 "before any text, but an image stands after text"
             )
         return self._behind("".join(texts) + self._leading_bos + "\n", prompt)
@@ -135,9 +135,9 @@ class ImagePromptEncoder(PromptEncoder):
         images = [s for s in prompt.segments if isinstance(s, ImageSegment)]
         if not images:
             return row
-        layouts = [self.pictures.layout(s.image, prompt.where) for s in images]
+        layouts = [self.image_inputs.layout(s.image, prompt.where) for s in images]
         placed = self._placed(prompt, row, layouts)
-        found = [_grid(tile, at, k) for k, at in enumerate(placed) for tile in layouts[k].tiles or ()]
+        found = [_grid(grid, at, k) for k, at in enumerate(placed) for grid in layouts[k].grids or ()]
         grids = tuple(g for g in found if g is not None)
         shown_at = [self._env(prompt, s, at, grids, k) for k, (s, at) in enumerate(zip(images, placed, strict=True))]
         return replace(
@@ -151,7 +151,7 @@ class ImagePromptEncoder(PromptEncoder):
 
     def _placed(self, prompt: Prompt, row: Encoded, layouts: list[Layout]) -> list[list[int]]:
         """For each image the positions of its placeholder tokens."""
-        every = [i for i, t in enumerate(row.ids) if t == self.pictures.config.image_token_id]
+        every = [i for i, t in enumerate(row.ids) if t == self.image_inputs.config.image_token_id]
         wanted = sum(layout.tokens for layout in layouts)
         if len(every) != wanted:
             raise BadInputError(
@@ -183,7 +183,7 @@ class ImagePromptEncoder(PromptEncoder):
         return tuple(spans)
 
     def _env(
-        self, prompt: Prompt, segment: ImageSegment, placed: list[int], grids: tuple[Grid, ...], image: int
+        self, prompt: Prompt, segment: ImageSegment, placed: list[int], grids: tuple[ImageGrid, ...], image: int
     ) -> tuple[tuple[int, int], ...]:
         """Return the ENV form of an image: the patches that its box touches, or all."""
         if segment.box is None:
@@ -191,7 +191,7 @@ class ImagePromptEncoder(PromptEncoder):
         own = [g for g in grids if g.image == image]
         if not own:
             raise UnsupportedModelError(
-                f"{prompt.where}: where the patches of a {self.pictures.config.model_type} image stand among its "
+                f"{prompt.where}: where the patches of a {self.image_inputs.config.model_type} image stand among its "
                 "tokens is not known, so a box in it cannot be found; use a form without boxes"
             )
         found = tuple(span for g in own for span in g.spans(*g.touched(segment.box)))
@@ -214,11 +214,14 @@ def runs(positions: list[int]) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
-def _grid(tile: Tile, placed: Sequence[int], image: int) -> Grid | None:
-    """A tile among a row's tokens; other tokens may end each of its rows. None where its patches lie otherwise."""
-    firsts = [tile.offset + row * tile.pitch for row in range(tile.rows)]
+def _grid(grid: ImageGrid, placed: Sequence[int], image: int) -> ImageGrid | None:
+    """Return an image's grid among a row's tokens; None where its patches lie otherwise.
+
+    Other tokens may end each of its rows. `placed`: the positions of the image's own tokens in the row.
+    """
+    firsts = [grid.start + row * grid.pitch for row in range(grid.rows)]
     begins = [placed[first] for first in firsts]
-    pitch = begins[1] - begins[0] if tile.rows > 1 else tile.columns
-    unbroken = all(placed[f + tile.columns - 1] == placed[f] + tile.columns - 1 for f in firsts)
+    pitch = begins[1] - begins[0] if grid.rows > 1 else grid.columns
+    unbroken = all(placed[f + grid.columns - 1] == placed[f] + grid.columns - 1 for f in firsts)
     even = all(b == begins[0] + row * pitch for row, b in enumerate(begins))
-    return Grid(begins[0], tile.rows, tile.columns, pitch, tile.region, image) if unbroken and even else None
+    return replace(grid, start=begins[0], pitch=pitch, image=image) if unbroken and even else None

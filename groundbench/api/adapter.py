@@ -133,11 +133,11 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
-class Grid:
+class ImageGrid:
     """The places of an image's patches among a row's tokens, row by row, and the part of the image they cover.
 
     Attributes:
-        start: the position of the first patch.
+        start: the position of the first patch, in the row or among the image's own tokens.
         rows, columns: patches (or pooled patches) down and across.
         pitch: tokens from the first patch of one row to that of the next; some families end a row with a token.
         region: what the whole grid covers, in fractions of the image: a crop covers less, padding reaches beyond.
@@ -194,7 +194,7 @@ class Encoded:
     boxes: tuple[Box | None, ...] = ()
     start: int = 0
     image_spans: tuple[tuple[int, int], ...] = ()
-    grids: tuple[Grid, ...] = ()
+    grids: tuple[ImageGrid, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -412,7 +412,7 @@ class Adapter(Protocol):
         """
         ...
 
-    def follow(
+    def continuation_logits(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
         """Return [B, paths, V] fp32 logits after each path of tokens that continues each row.
@@ -507,10 +507,10 @@ class Readable(Protocol):
 
 
 @runtime_checkable
-class Exchangeable(Adapter, Protocol):
+class ImagePatchable(Adapter, Protocol):
     """An adapter of images that can give a row some of another row's patches: as the language model receives them."""
 
-    def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
+    def patch_images(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
         """Return the row with the donor's patches at these positions; both rows' patches have the same places."""
         ...
 
@@ -529,10 +529,19 @@ class FeedForwardReadable(Protocol):
     """An adapter that shows what each layer's feed-forward part adds to the residual stream (§16, `redeep`)."""
 
     def forward_with_mlp(
-        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool
+        self, rows: Sequence[Encoded], hidden: Sequence[int], trace: bool, prefix: Prefix | None = None
     ) -> tuple[Forward, dict[int, Tensor]]:
-        """A forward pass as `Adapter.forward`, and by layer (from 1) [B, T, d], what the feed-forward part added.
+        """Return a pass as `Adapter.forward`, and by layer (from 1) [B, T, d], what the feed-forward part added.
 
         Layers whose feed-forward part is not found are left out.
         """
+        ...
+
+
+@runtime_checkable
+class PrefixReadable(Protocol):
+    """An adapter that shows the hidden states of a prefix' own pass (§16): what goes on from it has a short graph."""
+
+    def prefill_with_hidden(self, rows: Sequence[Encoded], hidden: Sequence[int]) -> tuple[Prefix, dict[int, Tensor]]:
+        """Return `Adapter.prefill`, and by layer [B, T, d] the hidden states of its pass."""
         ...

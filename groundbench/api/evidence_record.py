@@ -69,7 +69,10 @@ class EvidenceRecord:
         return "C" if self.wrong is None else "B"
 
     def prompt(self, evidence: str | None = None, image: ImageSource | None = None) -> Prompt:
-        """The prompt with its own evidence, or with other evidence in its place; `evidence=""` leaves it empty."""
+        """Return the prompt with its own evidence, or with other evidence in its place.
+
+        `evidence=""` leaves it empty.
+        """
         text = self.evidence if evidence is None else evidence
         segments: list[Segment] = []
         if self.image is not None and evidence != "":

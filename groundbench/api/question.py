@@ -6,9 +6,10 @@ it would have answered without the evidence or on other evidence, and whether it
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from groundbench.api.errors import BadInputError
@@ -16,6 +17,9 @@ from groundbench.api.testbed import EnvSegment, ImageSegment, Prompt
 
 MENTION = "mention"
 """The kind of question for any of the things shown: which of all things is named next."""
+
+FORMER_NAMES = {"answers": "choices", "truth": "target", "usual": "prior_answer", "also": "also_correct"}
+"""Fields of a question by their former names, which are read for one more release."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,10 @@ class Question:
         prompt: ends where the answer begins; the evidence is its `EnvSegment` or `ImageSegment`.
         without: the same question with the evidence blank or left out; None where there is no such prompt.
         mismatched: the same question on other evidence.
-        answers: the candidates, at least two; the model's answer is the likeliest.
-        truth: the number of the right answer, from 0; of several right ones, the one that heads are traced for.
-        usual: the number of the answer that the prior suggests, for probes where the evidence contradicts it.
-        also: the numbers of other right answers: any of several things may be mentioned.
+        choices: the candidates, at least two; the model's answer is the likeliest.
+        target: the number of the right answer, from 0; of several right ones, the one that heads are traced for.
+        prior_answer: the number of the answer that the prior suggests, for probes where the evidence contradicts it.
+        also_correct: the numbers of other right answers: any of several things may be mentioned.
     """
 
     id: str
@@ -43,24 +47,29 @@ class Question:
     prompt: Prompt
     without: Prompt | None
     mismatched: tuple[Prompt, ...]
-    answers: tuple[str, ...]
-    truth: int
-    usual: int | None = None
-    also: tuple[int, ...] = ()
+    choices: tuple[str, ...]
+    target: int
+    prior_answer: int | None = None
+    also_correct: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("id", "kind", "form", "group"):
             if not getattr(self, name):
                 raise self._fault(f"has an empty {name!r}, expected a name")
-        if len(self.answers) < 2:
-            raise self._fault(f"has {len(self.answers)} answers, expected at least 2")
-        if len(set(self.answers)) < len(self.answers) or not all(self.answers):
-            raise self._fault(f"has the answers {list(self.answers)}, expected different words, none empty")
-        for name, number in (("truth", self.truth), ("usual", self.usual), *(("also", n) for n in self.also)):
-            if number is not None and not 0 <= number < len(self.answers):
-                raise self._fault(f"has {name} {number}, expected a number from 0 to {len(self.answers) - 1}")
-        if len({self.truth, *self.also}) != 1 + len(self.also) or len(self.also) + 1 >= len(self.answers):
-            raise self._fault(f"has the right answers {[self.truth, *self.also]}, expected each once, and a wrong one")
+        if len(self.choices) < 2:
+            raise self._fault(f"has {len(self.choices)} choices, expected at least 2")
+        if len(set(self.choices)) < len(self.choices) or not all(self.choices):
+            raise self._fault(f"has the choices {list(self.choices)}, expected different words, none empty")
+        for name, number in (
+            ("target", self.target),
+            ("prior_answer", self.prior_answer),
+            *(("also_correct", n) for n in self.also_correct),
+        ):
+            if number is not None and not 0 <= number < len(self.choices):
+                raise self._fault(f"has {name} {number}, expected a number from 0 to {len(self.choices) - 1}")
+        right = (self.target, *self.also_correct)
+        if len(set(right)) < len(right) or len(right) >= len(self.choices):
+            raise self._fault(f"has the right answers {list(right)}, expected each once, and a wrong one")
         if not any(isinstance(s, EnvSegment | ImageSegment) for s in self.prompt.segments):
             raise self._fault("has a prompt without evidence, expected an EnvSegment or an ImageSegment")
         if self.prompt == self.without or self.prompt in self.mismatched:
@@ -69,37 +78,57 @@ class Question:
     @property
     def right(self) -> str:
         """The true answer."""
-        return self.answers[self.truth]
+        return self.choices[self.target]
 
     @property
     def rights(self) -> tuple[str, ...]:
         """Every true answer, the traced one first."""
-        return tuple(self.answers[i] for i in (self.truth, *self.also))
+        return tuple(self.choices[i] for i in (self.target, *self.also_correct))
 
     def without_answers(self, left_out: Collection[int]) -> Question | None:
-        """The question with fewer candidates, another right one traced where that one is gone; None where no right
-        or no wrong one is left, or the usual one is gone."""
-        kept = [i for i in range(len(self.answers)) if i not in left_out]
-        right = [kept.index(i) for i in (self.truth, *self.also) if i in kept]
-        if not right or len(right) == len(kept) or self.usual in left_out:
+        """Return the question with fewer candidates, another right one traced where that one is gone.
+
+        None where no right or no wrong one is left, or the prior's answer is gone.
+        """
+        kept = [i for i in range(len(self.choices)) if i not in left_out]
+        right = [kept.index(i) for i in (self.target, *self.also_correct) if i in kept]
+        if not right or len(right) == len(kept) or self.prior_answer in left_out:
             return None
-        usual = None if self.usual is None else kept.index(self.usual)
-        answers = tuple(self.answers[i] for i in kept)
-        return replace(self, answers=answers, truth=right[0], also=tuple(right[1:]), usual=usual)
+        prior = None if self.prior_answer is None else kept.index(self.prior_answer)
+        choices = tuple(self.choices[i] for i in kept)
+        return replace(self, choices=choices, target=right[0], also_correct=tuple(right[1:]), prior_answer=prior)
 
     @property
     def conflicts(self) -> bool:
         """True if the evidence contradicts what is usual."""
-        return self.usual is not None and self.usual != self.truth
+        return self.prior_answer is not None and self.prior_answer != self.target
 
     def _fault(self, what: str) -> BadInputError:
         return BadInputError(f"question {self.id!r} {what}")
 
 
+def _accept_former_names(init: Callable[..., None]) -> Callable[..., None]:
+    """Let question sets written for groundbench 0.2 and before name the fields as they were called then."""
+
+    @functools.wraps(init)
+    def __init__(self: Question, *values: object, **named: object) -> None:
+        for former, name in FORMER_NAMES.items():
+            if former in named:
+                if name in named:
+                    raise TypeError(f"Question: {former!r} is the former name of {name!r}; both are given")
+                named[name] = named.pop(former)
+        init(self, *values, **named)
+
+    return __init__
+
+
+Question.__init__ = _accept_former_names(Question.__init__)  # type: ignore[method-assign]
+
+
 def digest(questions: Iterable[Question]) -> str:
     """Hash everything in the questions that decides a number (16 hex digits)."""
     rows = [
-        [q.id, q.kind, q.form, q.group, q.answers, q.truth, q.usual, q.also]
+        [q.id, q.kind, q.form, q.group, q.choices, q.target, q.prior_answer, q.also_correct]
         + [[] if p is None else [p.join, p.content] for p in (q.prompt, q.without, *q.mismatched)]
         for q in questions
     ]

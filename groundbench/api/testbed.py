@@ -6,6 +6,7 @@ everything measured is a function of such prompts and of the words that may foll
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -212,8 +213,10 @@ class Testbed(ABC):
         for form in known:
             if form.name == name:
                 return form
+        near = difflib.get_close_matches(name, [f.name for f in known], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise BadInputError(
-            f"testbed {self.name!r} has no ENV form {name!r}: it has {', '.join(f.name for f in known)}"
+            f"testbed {self.name!r} has no ENV form {name!r}: it has {', '.join(f.name for f in known)}{hint}"
         )
 
     def noun(self, word: str) -> Noun:

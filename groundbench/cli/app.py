@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.main import get_command
@@ -62,6 +62,7 @@ class Commands(LazyGroup):
     """The commands of `groundbench`."""
 
     table = COMMANDS
+    former_options: ClassVar = {"reproduce": {"--pictures": "--images"}, "train": {"--pictures": "--images"}}
 
 
 @dataclass
@@ -107,7 +108,7 @@ def root(
 
     groundbench measures symbol grounding in language models: whether words are tied to what was shown
     (behaviour), which heads tie them (mechanism), and what breaks when those heads are cut (cause).
-    """
+    """  # noqa: D401  the page that --help shows
     if isinstance(ctx.obj, Session):
         ctx.obj.debug = debug
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import sys
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from groundbench.api.errors import GroundbenchError
+from groundbench.util.scarcity import chain, is_disk_full, is_out_of_memory
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 _KEPT = "; what was computed so far is kept"
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _USERS_PATH = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 
 
@@ -32,11 +30,11 @@ def explain(error: BaseException, *, kept: bool = True) -> Explanation | None:
     keeps = _KEPT if kept else ""
     if isinstance(error, GroundbenchError):
         return Explanation(str(error), error.exit_code)
-    full = next((e for e in _chain(error) if _is_disk_full(e)), None)
+    full = next((e for e in chain(error) if is_disk_full(e)), None)
     if full is not None:
         place = getattr(full, "filename", None) or "the results"
         return Explanation(f"no space left on device while writing {place}{keeps}", FAULT)
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return Explanation(f"out of memory{keeps}: try a smaller --batch-tokens or --dtype bfloat16", FAULT)
     if isinstance(error, OSError) and error.filename is not None:
         code = BAD_INPUT if isinstance(error, _USERS_PATH) else FAULT
@@ -44,28 +42,11 @@ def explain(error: BaseException, *, kept: bool = True) -> Explanation | None:
     return _of_pydantic(error)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    # safetensors (Rust) carries no errno, only the system's words.
-    return (isinstance(error, OSError) and error.errno in _DISK_FULL) or "No space left on device" in str(error)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-
-
 def _of_pydantic(error: BaseException) -> Explanation | None:
     """Return a schema error that no reader turned into its own sentence: still one sentence, never pydantic's page."""
     pydantic: Any = sys.modules.get("pydantic")
     if pydantic is None or not isinstance(error, pydantic.ValidationError):
         return None
-    from groundbench.results.base import first_fault
+    from groundbench.util.validation import first_fault
 
     return Explanation(f"{error.title}: {first_fault(error)}", FAULT)

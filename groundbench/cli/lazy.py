@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -23,9 +23,13 @@ class Command(NamedTuple):
 
 
 class LazyGroup(TyperGroup):
-    """The commands of a subclass' `table`, each a placeholder until it is called or asked for its own help."""
+    """The commands of a subclass' `table`, each a placeholder until it is called or asked for its own help.
+
+    `former_options` holds, by command, names that options had; they are read and do not appear in the help.
+    """
 
     table: ClassVar[Mapping[str, Command]] = {}
+    former_options: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -39,7 +43,14 @@ class LazyGroup(TyperGroup):
             return name, placeholder, rest
         if hasattr(ctx.obj, "resumes"):
             ctx.obj.resumes = self.table[name].resumes
-        return name, load(name), rest
+        return name, load(name), with_present_names(rest, self.former_options.get(name, {}))
+
+
+def with_present_names(args: Sequence[str], former: Mapping[str, str]) -> list[str]:
+    """Return the arguments of a command with the present names of options in place of former ones."""
+    named = args[: args.index("--")] if "--" in args else args
+    split = [arg.partition("=") for arg in named]
+    return [former.get(name, name) + equals + value for name, equals, value in split] + list(args[len(named) :])
 
 
 def load(name: str) -> Any:

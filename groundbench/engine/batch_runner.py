@@ -22,6 +22,7 @@ from groundbench.engine import distributed as processes
 from groundbench.engine.batching import Batch, Plan
 from groundbench.engine.contexts import Contexts
 from groundbench.engine.run_directory import Array, Stage
+from groundbench.util.scarcity import is_out_of_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -171,11 +172,3 @@ def in_halves(
     return [
         r for half in (members[: n // 2], members[n // 2 :]) for r in in_halves(run, half, name=name, halved=halved)
     ]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if an error says that memory ran out, on any device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("not enough memory" in text or "out of memory" in text)

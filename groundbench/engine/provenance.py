@@ -59,9 +59,12 @@ def unknown_record(info: ModelInfo, contexts: Contexts) -> UnknownWords | None:
         return None
     rows = [contexts.rows[i] for i in matched(contexts)[0]]
     found = [row.ids.count(info.unknown) for row in rows]
-    pictures = sum(b - a for row in rows for a, b in row.image_spans)
+    image_tokens = sum(b - a for row in rows for a, b in row.image_spans)
     return UnknownWords(
-        prompts=sum(map(bool, found)), of_prompts=len(rows), words=sum(found), of_words=sum(map(len, rows)) - pictures
+        prompts=sum(map(bool, found)),
+        of_prompts=len(rows),
+        words=sum(found),
+        of_words=sum(map(len, rows)) - image_tokens,
     )
 
 

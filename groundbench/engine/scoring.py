@@ -122,7 +122,7 @@ def _add_later_tokens(adapter: Adapter, total: Tensor, part: Part, context: Pref
     paths, path, target, token = continuations(targets)
     width = max(1, MAX_LOGITS // (len(part.rows) * adapter.info.vocab_size))
     for a in range(0, len(paths), width):
-        logits = adapter.follow(part.rows, context, paths[a : a + width], part.edit)
+        logits = adapter.continuation_logits(part.rows, context, paths[a : a + width], part.edit)
         here = ((path >= a) & (path < a + width)).nonzero()[:, 0].to(logits.device)
         at = path.to(logits.device)[here] - a
         more = torch.logsumexp(logits, -1)[:, at] - logits[:, at, token.to(logits.device)[here]]
@@ -143,7 +143,7 @@ def whole_texts(
     """
     whole = [row.after(0) for row in rows]
     for target in targets:
-        logits = adapter.follow(whole, None, [target[:d] for d in range(len(target))], edit)
+        logits = adapter.continuation_logits(whole, None, [target[:d] for d in range(len(target))], edit)
         ids = torch.tensor(target, device=logits.device).expand(len(rows), -1)
         own = logits.gather(2, ids[:, :, None])[:, :, 0]
         yield own - torch.logsumexp(logits, -1), own >= logits.amax(-1)

@@ -60,7 +60,7 @@ class Traced:
         out = self._adapter.forward(rows, edit=edit, hidden=hidden, trace=True)
         return Forward(out.logits.detach(), {layer: state.detach() for layer, state in out.hidden.items()})
 
-    def follow(
+    def continuation_logits(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
         """Return each path behind each row, in a traced pass of its own."""

@@ -74,7 +74,7 @@ NUMBER = re.compile(r"\D*(\d+)\D*")
 
 
 def hub_checkpoints(text: str) -> list[Checkpoint]:
-    """The checkpoints `org/name@step1,step2,...` (a folder after a colon: `org/name@step1,step2:folder`), in order.
+    """Return the checkpoints `org/name@step1,step2,...` (with a folder: `org/name@step1,step2:folder`), in order.
 
     Their texts are fetched, not yet their weights.
 

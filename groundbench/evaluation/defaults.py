@@ -267,14 +267,14 @@ def choose_measures(testbed: Testbed, names: Sequence[str] | None, *, own: bool 
     """
     if names is not None:
         return tuple(names)
-    pictured = ("image",) if any(f.modality == "image" for f in (*testbed.forms, *testbed.image_forms)) else ()
-    return ("gain", "heads", *((("ablation" if own else "causal"),) if testbed.ladder else ()), *pictured)
+    image = ("image",) if any(f.modality == "image" for f in (*testbed.forms, *testbed.image_forms)) else ()
+    return ("gain", "heads", *((("ablation" if own else "causal"),) if testbed.ladder else ()), *image)
 
 
 def check_swap_rings(options: Options, forms: Sequence[EnvForm]) -> None:
     """Raise BadInputError if `swap_rings` is set but no image form is measured with `image`: it has no effect."""
-    pictured = any(f.modality == "image" for f in forms)
-    if not options.image.swap_rings or ("image" in (options.measures or ()) and pictured):
+    has_images = any(f.modality == "image" for f in forms)
+    if not options.image.swap_rings or ("image" in (options.measures or ()) and has_images):
         return
     names, measures = (", ".join(x) for x in ((f.name for f in forms), options.measures or ()))
     raise BadInputError(

@@ -179,22 +179,24 @@ def _write(out: Path, measured: Sequence[Measured], result: Result) -> None:
     salient = [(m.record.env_form, m.saliency) for m in measured if m.saliency is not None]
     if salient:
         write_heads(out / "heads.parquet", salient, result)
-    if pictures := tuple(p for m in measured for p in m.pictures):
-        ImageExamples(rule=rule_for(measured[0].pictures or pictures), items=pictures).save(out)
+    if image_examples := tuple(p for m in measured for p in m.image_examples):
+        ImageExamples(rule=rule_for(measured[0].image_examples or image_examples), items=image_examples).save(out)
     result.save(out / "result.json")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One form's contexts, table, saliency and record; `failures` are measurements that could not be made, `pictures`
-    those kept for the page."""
+    """One form's contexts, table, saliency and record.
+
+    `failures` are measurements that could not be made, `image_examples` those kept for the page.
+    """
 
     contexts: Contexts
     table: SurprisalTable
     record: FormRecord
     saliency: HeadSaliency | None = None
     failures: tuple[Failure, ...] = ()
-    pictures: tuple[ImageExample, ...] = ()
+    image_examples: tuple[ImageExample, ...] = ()
     causal: CausalRun | None = None
 
 
@@ -264,7 +266,13 @@ def measure_form(
     )
     saliency = run.saliency if record.heads else None
     return Measured(
-        contexts, table, record, saliency, (*unmeasured(asked, adapter.info), *run.failures), run.pictures, run.causal
+        contexts,
+        table,
+        record,
+        saliency,
+        (*unmeasured(asked, adapter.info), *run.failures),
+        run.image_examples,
+        run.causal,
     )
 
 

@@ -52,7 +52,7 @@ class FormRun:
     options: Options
     reference: Reference
     heads_read: bool
-    pictures: tuple[ImageExample, ...] = ()
+    image_examples: tuple[ImageExample, ...] = ()
     causal: CausalRun | None = None
     failures: list[Failure] = field(default_factory=list)
 
@@ -114,7 +114,7 @@ def _lens(run: FormRun) -> Fields:
 
 
 def _image(run: FormRun) -> Fields:
-    record, run.pictures = measure_image(
+    record, run.image_examples = measure_image(
         run.subject,
         run.options.image,
         run.saliency if run.heads_read else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ class Options:
     def __post_init__(self) -> None:
         for measure in self.measures or ():
             if measure not in MEASURES:
-                raise BadInputError(f"unknown measure {measure!r}: expected some of {', '.join(MEASURES)}")
+                near = difflib.get_close_matches(measure, MEASURES, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise BadInputError(f"unknown measure {measure!r}: expected some of {', '.join(MEASURES)}{hint}")
         for name, low in (("limit", 2), ("mismatches", 1), ("batch_tokens", 1)):
             value = getattr(self, name)
             if value is not None and value < low:

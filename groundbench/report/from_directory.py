@@ -36,8 +36,8 @@ def page_of(directory: Path) -> str:
 
 def _gallery(directory: Path) -> Gallery | None:
     """Return the images that a run kept, with their files."""
-    pictures = ImageExamples.load(directory)
-    if pictures is None:
+    examples = ImageExamples.load(directory)
+    if examples is None:
         return None
-    paths = {p.file: directory / FOLDER / p.file for p in pictures.items}
-    return Gallery(pictures, {name: path.read_bytes() for name, path in paths.items() if path.is_file()})
+    paths = {p.file: directory / FOLDER / p.file for p in examples.items}
+    return Gallery(examples, {name: path.read_bytes() for name, path in paths.items() if path.is_file()})

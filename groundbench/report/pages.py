@@ -184,11 +184,11 @@ def run_sections(result: Result, gallery: images.Gallery | None = None) -> list[
         lens.lens_section(result.lens),
         lens.cooccurrence_section(result.cooccurrence),
     ]
-    pictured = images.image_sections(_images(result), gallery)
-    if not pictured and any(f.env_form.partition("-")[0] == "image" for f in result.forms):
+    seen = images.image_sections(_images(result), gallery)
+    if not seen and any(f.env_form.partition("-")[0] == "image" for f in result.forms):
         command = "groundbench run MODEL --measure gain,heads,image"
-        pictured = [Section("image", images.TITLE, missing=f"Patches were not exchanged in this run: {command}.")]
-    return [*sections, *pictured, about.failures_section(result)]
+        seen = [Section("image", images.TITLE, missing=f"Patches were not exchanged in this run: {command}.")]
+    return [*sections, *seen, about.failures_section(result)]
 
 
 def _images(result: Result) -> list[ImageRecord]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from groundbench.api.errors import BadInputError
 from groundbench.stats.bootstrap import Estimate as Estimate
+from groundbench.util.validation import first_fault
 
 
 class Record(BaseModel):
@@ -23,14 +24,6 @@ class Record(BaseModel):
         if unknown:
             raise ValueError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
         return super().model_copy(update=update, deep=deep)
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return the first fault of a validation error as one sentence: field, value found, value expected."""
-    fault = error.errors(include_url=False)[0]
-    field = ".".join(str(p) for p in fault["loc"]) or "the file"
-    found = "" if fault["type"] == "missing" else f", found {str(fault.get('input'))[:60]!r}"
-    return f"field {field}: {fault['msg']}{found}"
 
 
 R = TypeVar("R", bound=Record)
@@ -52,7 +45,10 @@ def read_record(record: type[R], path: Path, file_name: str, expected: str) -> R
 
 
 def flat(name: str, found: Estimate) -> dict[str, float | None]:
-    """An estimate as a record's fields `name`, `name_ci_low` and `name_ci_high`; without a name, the ends alone."""
+    """Return an estimate as a record's fields `name`, `name_ci_low` and `name_ci_high`.
+
+    Without a name, the ends alone.
+    """
     if not name:
         return {"ci_low": found.ci_low, "ci_high": found.ci_high}
     return {name: found.value, f"{name}_ci_low": found.ci_low, f"{name}_ci_high": found.ci_high}

@@ -18,15 +18,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, Embedded, Encoded, FeedForwardReadable, Forward, Trace
+from groundbench.api.adapter import Adapter, Embedded, Encoded, Forward, Trace
 from groundbench.api.errors import BadInputError, NonFiniteLogitsError
 from groundbench.api.evidence_record import EvidenceRecord
 from groundbench.api.testbed import Prompt
 from groundbench.measures.heads.saliency_flow import gradients
 from groundbench.measures.heads.spans import patch_positions
+from groundbench.screening.answer_pass import AnswerPass, evidence_positions, run_answer
 from groundbench.screening.distributions import contrasted, divergence, embedding_distance
 from groundbench.screening.lens_entropy import middle_layers
-from groundbench.screening.lens_rate import LensSums
+from groundbench.screening.lens_rate import Lens, LensSums
 from groundbench.util.atomic_files import write_npz
 
 Floats = npt.NDArray[np.float64]
@@ -178,36 +179,28 @@ def read_answer(adapter: Adapter, given: GivenAnswer, wanted: Wanted | None = No
         return _by_prefixes(adapter, given, wanted)
     layers = _layers(adapter, wanted)
     heads = wanted.heads and "hooks" in info.capabilities
-    full = _with_answer(given.row, given.target)
-    mlp = heads and wanted.mlp and wanted.lens and isinstance(adapter, FeedForwardReadable)
-    with torch.set_grad_enabled(heads):
-        if mlp and isinstance(adapter, FeedForwardReadable):
-            out, added = adapter.forward_with_mlp([full], layers, heads)
-        else:
-            out, added = adapter.forward([full], hidden=layers, trace=heads), {}
+    mlp = heads and wanted.mlp and wanted.lens
+    passed = run_answer(adapter, given.row, given.target, layers, trace=heads, mlp=mlp)
+    out = passed.out
+    found: dict[str, Any] = {}
+    with torch.set_grad_enabled(heads and wanted.gradients):  # also where the caller has switched graphs off
         states = out.hidden[info.n_layers][0, -n - 1 : -1]
         log_p = adapter.unembed(states, normed=False).float().log_softmax(-1)
-    _finite(log_p, given, info.name)
-    picked = -log_p[torch.arange(n), torch.tensor(given.target, device=log_p.device)]
-    found: dict[str, Any] = {}
-    if heads:
-        found |= _heads(out, picked, given, wanted)
-        if evidence_positions(given.row):
-            found["external"] = _external(out, given, info.n_layers)
+        _finite(log_p, given, info.name)
+        picked = -log_p[torch.arange(n), torch.tensor(given.target, device=log_p.device)]
+        if heads:
+            found |= _heads(passed, picked, given, wanted)
+    if heads and passed.evidence is not None:
+        found["external"] = _external(passed, given, info.n_layers)
     log_p = log_p.detach()
     with torch.no_grad():
         if wanted.lens:
-            found |= _lens(adapter, out, given, log_p, added)
+            found |= _lens(adapter, passed, given, log_p)
         found |= _compared(adapter, given, log_p, wanted)
     size = np.array([len(given.row), len(evidence_positions(given.row)), n], np.int64)
     entropy = -(log_p.exp() * log_p).sum(-1)
     arrays = {k: _array(v) for k, v in found.items()}
     return Reading(size, _array(picked.detach()), _array(entropy), **arrays)
-
-
-def evidence_positions(row: Encoded) -> list[int]:
-    """Return token positions of the evidence: the ENV spans, or the patches of the images."""
-    return list(row.env_positions) or patch_positions(row) or [p for a, b in row.image_spans for p in range(a, b)]
 
 
 def _with_answer(row: Encoded, target: Sequence[int]) -> Encoded:
@@ -270,12 +263,10 @@ def _compared(adapter: Adapter, given: GivenAnswer, log_p: Tensor, wanted: Wante
     return found
 
 
-def _lens(
-    adapter: Adapter, out: Forward, given: GivenAnswer, log_p: Tensor, added: dict[int, Tensor]
-) -> dict[str, Tensor]:
-    """Read the logit lens at every layer: entropy at the middle ones, processing rate, feed-forward parts
-    change, and image positions. Several layers are unembedded at once: the unembedding is read less often."""
-    info, n = adapter.info, len(given.target)
+def _lens(adapter: Adapter, passed: AnswerPass, given: GivenAnswer, log_p: Tensor) -> dict[str, Tensor]:
+    """Read the logit lens at every layer: entropy at the middle ones, processing rate, what feed-forward parts change,
+    and image positions. Several layers are unembedded at once: the unembedding is read less often."""
+    info, n, out, added = adapter.info, len(given.target), passed.out, passed.added
     middle = set(middle_layers(info))
     sums = LensSums(log_p, torch.tensor(given.target, device=log_p.device))
     entropy = torch.zeros(n, device=log_p.device)
@@ -290,25 +281,20 @@ def _lens(
         layers = range(first, min(first + step, info.n_layers + 1))
         before = [k for k in layers if k in parts]
         stacked = [rows(out.hidden[k]) for k in layers] + [rows(out.hidden[k]) - rows(added[k]) for k in before]
-        lenses = (
-            adapter.unembed(torch.cat(stacked), normed=False)
-            .float()
-            .log_softmax(-1)
-            .view(len(stacked), n, -1)
-            .unbind(0)
-        )
+        unembedded = adapter.unembed(torch.cat(stacked), normed=False).float()
+        lenses = [Lens.of(z) for z in unembedded.view(len(stacked), n, -1).unbind(0)]
         for layer, lens in zip(layers, lenses, strict=False):
-            of_layer = sums.add(layer, lens)
+            sums.add(layer, lens)
             if layer in middle:
-                entropy += of_layer / len(middle)
-        changed += [divergence(lens, lenses[k - first]) for k, lens in zip(before, lenses[len(layers) :], strict=True)]
+                entropy += lens.entropy / len(middle)
+        changed += [lens.divergence(lenses[k - first]) for k, lens in zip(before, lenses[len(layers) :], strict=True)]
     found = {"lens_entropy": entropy, "rate": sums.rate()}
     if changed:
         found["parametric"] = torch.stack(changed, 1)
-    return {**found, **_at_patches(adapter, out, given)}
+    return {**found, **image_measures(adapter, out, given)}
 
 
-def _at_patches(adapter: Adapter, out: Forward, given: GivenAnswer) -> dict[str, Tensor]:
+def image_measures(adapter: Adapter, out: Forward, given: GivenAnswer) -> dict[str, Tensor]:
     """Return each token's largest lens probability at image positions, and GLSim; nothing without images."""
     images, last = patch_positions(given.row), adapter.info.n_layers
     best, lens = None, torch.empty(0)
@@ -331,27 +317,33 @@ def mlp_layers(n_layers: int) -> tuple[int, ...]:
     return tuple(sorted({int(k) for k in np.linspace(1, n_layers, min(MLP_LAYERS, n_layers)).round()}))
 
 
-def _heads(out: Forward, picked: Tensor, given: GivenAnswer, wanted: Wanted) -> dict[str, Tensor]:
+def _heads(passed: AnswerPass, picked: Tensor, given: GivenAnswer, wanted: Wanted) -> dict[str, Tensor]:
     """Read each head's attention in each predicting position, and its saliency of the answer's surprisal."""
-    grads: list[Tensor | None] = [None] * len(out.traces)
+    traces = passed.out.traces
+    grads: list[Tensor | None] = [None] * len(traces)
     if wanted.gradients:
-        grads = list(gradients(picked.sum(), out.traces))
+        grads = list(gradients(picked.sum(), traces))
     n, prompt = len(given.target), len(given.row)
     length = prompt + n
     evidence = torch.zeros(length)
     evidence[evidence_positions(given.row)] = 1.0
     columns: dict[str, list[Tensor]] = {}
-    for trace, gradient in zip(out.traces, grads, strict=True):
-        for name, values in _one_mixer(trace, gradient, evidence, prompt, n).items():
+    for trace, gradient in zip(traces, grads, strict=True):
+        for name, values in _one_mixer(trace, gradient, evidence, prompt, n, passed.skipped).items():
             columns.setdefault(name, []).append(values)
     return {name: torch.cat(values, 1) for name, values in columns.items()}
 
 
 @torch.no_grad()
-def _one_mixer(trace: Trace, gradient: Tensor | None, evidence: Tensor, prompt: int, n: int) -> dict[str, Tensor]:
-    """Return [T, heads] of one mixer; the row holds `prompt` tokens of the prompt, then the answer's."""
-    length = prompt + n
-    rows = trace.weights(slice(prompt - 1, length), length)[0].float()  # [h, T + 1, keys]
+def _one_mixer(
+    trace: Trace, gradient: Tensor | None, evidence: Tensor, prompt: int, n: int, skipped: int
+) -> dict[str, Tensor]:
+    """Return [T, heads] of one mixer; the row holds `prompt` tokens of the prompt, then the answer's.
+
+    Queries are traced from token number `skipped` on.
+    """
+    length, first = prompt + n, prompt - 1 - skipped
+    rows = trace.weights(slice(first, first + n + 1), length)[0].float()  # [h, T + 1, keys]
     weights, own = rows[:, :-1], torch.arange(n, device=rows.device)
     shown = evidence.to(weights.device)
     earlier = weights[:, :, prompt:].sum(-1)
@@ -364,7 +356,7 @@ def _one_mixer(trace: Trace, gradient: Tensor | None, evidence: Tensor, prompt: 
     }
     if gradient is not None:
         values = trace.values[0].float()[:, :length]
-        flow = weights * (gradient[0, :, prompt - 1 : length - 1].float() @ values.transpose(1, 2))
+        flow = weights * (gradient[0, :, first : first + n].float() @ values.transpose(1, 2))
         found |= {
             "edge": (flow.abs() * shown).sum(-1).T,
             "row_sum": flow.abs().sum(-1).T,
@@ -374,17 +366,18 @@ def _one_mixer(trace: Trace, gradient: Tensor | None, evidence: Tensor, prompt: 
 
 
 @torch.no_grad()
-def _external(out: Forward, given: GivenAnswer, last: int) -> Tensor:
+def _external(passed: AnswerPass, given: GivenAnswer, last: int) -> Tensor:
     """Return [T, H] ReDeEP's external-context score of every head."""
+    assert passed.evidence is not None
     positions, n = evidence_positions(given.row), len(given.target)
     length = len(given.row) + n
-    states = out.hidden[last][0].detach().float()
-    states = states / states.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    own, shown = states[-n:], out.hidden[last][0, positions].detach().float()
+    own, shown = passed.out.hidden[last][0, -n:].detach().float(), passed.evidence.float()
+    own = own / own.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     most = max(1, round(TOP_SHARE * len(positions)))
     columns = []
-    for trace in out.traces:
-        weights = trace.weights(slice(length - n, length), length)[0][:, :, positions]
+    for trace in passed.out.traces:
+        rows = slice(length - n - passed.skipped, length - passed.skipped)
+        weights = trace.weights(rows, length)[0][:, :, positions]
         top = weights.topk(most, dim=-1).indices  # [h, T, most]
         mean = shown[top].mean(2)
         mean = mean / mean.norm(dim=-1, keepdim=True).clamp_min(1e-12)

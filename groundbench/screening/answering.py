@@ -62,6 +62,12 @@ class Asked:
         """Return the tokens of one of a question's candidates."""
         return self.answers[int(self.shown[question])][answer]
 
+    def compared(self, question: int) -> tuple[Encoded | None, Encoded | None]:
+        """Return a question's prompt without evidence, and the first with other evidence; None where there is none."""
+        without, others = int(self.without[question]), self.mismatched[question]
+        rows = self.contexts.rows
+        return (rows[without] if without >= 0 else None, rows[int(others[0])] if len(others) else None)
+
     def only(self, chosen: Ints, *, others: bool = False) -> Asked:
         """Return some of the questions; with their own prompts only unless `others` are wanted too."""
         return _laid_out([_Read.of(self, int(q), others) for q in chosen])
@@ -85,7 +91,7 @@ class Answers:
     @property
     def truth(self) -> Ints:
         """[questions] the right answers."""
-        return np.array([q.truth for q in self.questions])
+        return np.array([q.target for q in self.questions])
 
     @property
     def right(self) -> Bools:
@@ -112,7 +118,7 @@ def right_answers(questions: Sequence[Question], width: int) -> Bools:
     """Return [questions, width] which candidates are right."""
     found = np.zeros((len(questions), width), dtype=bool)
     for own, q in zip(found, questions, strict=True):
-        own[[q.truth, *q.also]] = True
+        own[[q.target, *q.also_correct]] = True
     return found
 
 
@@ -177,8 +183,8 @@ def read_questions(adapter: Adapter, questions: Sequence[Question], *, others: b
         raise BadInputError(f"no question can be asked of {adapter.info.name}: {why}")
     left_out = tuple(questions[i] for i in sorted(faults))
     failures = tuple(Failure(where=f"question {questions[i].id}", reason=faults[i]) for i in sorted(faults))
-    by_id = {q.id: len(q.answers) for q in questions}
-    unreadable = {r.question.id: by_id[r.question.id] - len(r.question.answers) for r in found}
+    by_id = {q.id: len(q.choices) for q in questions}
+    unreadable = {r.question.id: by_id[r.question.id] - len(r.question.choices) for r in found}
     short = {id_: n for id_, n in unreadable.items() if n}
     return replace(_laid_out(found), left_out=left_out, failures=failures, unreadable=short)
 
@@ -191,10 +197,10 @@ def _with_candidates(
     What may be mentioned is whatever the model can say: there, candidates that cannot be read are left out.
     """
     try:
-        return (question, tuple(tuple(adapter.encode_targets(question.answers, p)) for p in prompts)), ""
+        return (question, tuple(tuple(adapter.encode_targets(question.choices, p)) for p in prompts)), ""
     except UnencodableError as error:
         fewer = question.without_answers(error.faults) if question.kind == MENTION else None
-        if fewer is None or len(fewer.answers) == len(question.answers):
+        if fewer is None or len(fewer.choices) == len(question.choices):
             return None, str(error)
         return _with_candidates(adapter, fewer, prompts)
 
@@ -213,7 +219,7 @@ def ask(
     found = surprisals(
         adapter, asked.contexts, batch_tokens=batch_tokens, edit=edit, store=store, stage=stage, advance=advance
     )
-    width = max(len(q.answers) for q in asked.questions)
+    width = max(len(q.choices) for q in asked.questions)
     every = np.full((len(asked.contexts.rows) + 1, width), np.nan)  # the last row is that of no prompt: -1
     for i, first in enumerate(asked.contexts.unique.tolist()):
         own = asked.place[i]

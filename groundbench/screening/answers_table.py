@@ -37,13 +37,15 @@ def write_answers(path: Path, answers: Answers, splits: Splits, risks: Mapping[s
     columns["split"] = pa.array(part.tolist())
     columns["truth"] = pa.array([q.right for q in questions])
     columns["also"] = pa.array([q.rights[1:] for q in questions], pa.list_(pa.string()))
-    columns["usual"] = pa.array([None if q.usual is None else q.answers[q.usual] for q in questions], pa.string())
-    columns["given"] = pa.array([q.answers[g] for q, g in zip(questions, given, strict=True)])
+    columns["usual"] = pa.array(
+        [None if q.prior_answer is None else q.choices[q.prior_answer] for q in questions], pa.string()
+    )
+    columns["given"] = pa.array([q.choices[g] for q, g in zip(questions, given, strict=True)])
     columns["error"] = pa.array(answers.errors)
     columns["surprisal"] = pa.array(answers.shown[np.arange(len(given)), given])
-    columns["candidates"] = pa.array([q.answers for q in questions], pa.list_(pa.string()))
+    columns["candidates"] = pa.array([q.choices for q in questions], pa.list_(pa.string()))
     columns["surprisals"] = pa.array(
-        [row[: len(q.answers)] for row, q in zip(answers.shown, questions, strict=True)], pa.list_(pa.float64())
+        [row[: len(q.choices)] for row, q in zip(answers.shown, questions, strict=True)], pa.list_(pa.float64())
     )
     for name, values in risks.items():
         columns[f"risk_{name}"] = pa.array(values, mask=np.isnan(values))
@@ -81,7 +83,10 @@ def write_flagged(path: Path, made: AnswerScreen) -> None:
 def write_flagged_questions(
     path: Path, answers: Answers, splits: Splits, risks: Mapping[str, Floats], card: RiskCard
 ) -> None:
-    """The same for questions that were answered by likelihood, with the answer; ranked by the card's best signal."""
+    """Return the same for questions that were answered by likelihood, with the answer.
+
+    Ranked by the card's best signal.
+    """
     signal = card.predictors.best
     rows: list[dict[str, object]] = [
         {
@@ -89,7 +94,7 @@ def write_flagged_questions(
             "where": q.prompt.frame,
             "group": q.group,
             "kind": q.kind,
-            "answer": q.answers[g],
+            "answer": q.choices[g],
             "wrong": bool(e),
         }
         for q, g, e in zip(answers.questions, answers.given.tolist(), answers.errors.tolist(), strict=True)

@@ -107,6 +107,8 @@ def true_gap(raw: float, predicted: Floats, bins: int = BINS) -> float:
 
     if raw <= expected(0.0):
         return 0.0
+    if expected(raw) <= raw:  # equal but for rounding, where chance adds nothing
+        return raw
     return float(optimize.brentq(lambda g: expected(g) - raw, 0.0, raw))
 
 

@@ -42,16 +42,16 @@ def _error_record(
     group = numbered([q.group for q in questions])
     right = Counter(a for q in questions for a in q.rights)
     binary = np.array([_is_binary(q) for q in questions])
-    said = np.array([q.answers[g].casefold() == YES for q, g in zip(questions, given, strict=True)])
+    said = np.array([q.choices[g].casefold() == YES for q, g in zip(questions, given, strict=True)])
     should = np.array([q.right.casefold() == YES for q in questions])
     usual = np.array([q.conflicts for q in questions])
-    follows = given == np.array([-1 if q.usual is None else q.usual for q in questions])
+    follows = given == np.array([-1 if q.prior_answer is None else q.prior_answer for q in questions])
     return ErrorRecord(
         kind=kind,
         form=form,
         error=estimated(rate(wrong, group)),
         n_groups=len(np.unique(group)),
-        chance=float(np.mean([1 - len(q.rights) / len(q.answers) for q in questions])),
+        chance=float(np.mean([1 - len(q.rights) / len(q.choices) for q in questions])),
         constant=1 - max(right.values()) / len(questions),
         yes=estimated(rate(said[binary], group[binary])) if binary.any() else None,
         yes_true=float(should[binary].mean()) if binary.any() else None,
@@ -81,7 +81,7 @@ def truth_gains(answers: Answers, seed: int) -> tuple[TruthGain, ...]:
 
 
 def _is_binary(question: Question) -> bool:
-    return {a.casefold() for a in question.answers} == {YES, NO}
+    return {a.casefold() for a in question.choices} == {YES, NO}
 
 
 def _parts(questions: Sequence[Question]) -> Iterator[tuple[str | None, str | None, Ints]]:

@@ -47,11 +47,11 @@ def generate(
             f"{adapter.info.name}: its adapter cannot show tokens as text, so none is generated"
         )
     texts = continuations(adapter, [asked.row(q) for q in range(len(asked.questions))], tokens, batch_tokens, advance)
-    said = np.array([read_answer(t, q.answers) for t, q in zip(texts, asked.questions, strict=True)])
+    said = np.array([read_answer(t, q.choices) for t, q in zip(texts, asked.questions, strict=True)])
     group = numbered([q.group for q in asked.questions])
     readable = said >= 0
-    binary = np.array([YES in {a.casefold() for a in q.answers} for q in asked.questions]) & readable
-    yes = np.array([s >= 0 and q.answers[s].casefold() == YES for s, q in zip(said, asked.questions, strict=True)])
+    binary = np.array([YES in {a.casefold() for a in q.choices} for q in asked.questions]) & readable
+    yes = np.array([s >= 0 and q.choices[s].casefold() == YES for s, q in zip(said, asked.questions, strict=True)])
     unread = [texts[i] for i in np.flatnonzero(~readable)[:EXAMPLES]]
     return GenerationRecord(
         n=len(said),

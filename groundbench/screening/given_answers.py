@@ -18,6 +18,7 @@ from groundbench.results.run import Failure
 from groundbench.screening.answer_reading import GivenAnswer, Reading, Wanted, encode_answer, read_answer
 from groundbench.screening.answer_signals import FUNCTIONS, Watched, aggregate
 from groundbench.screening.fitted_signals import FITTED
+from groundbench.screening.longest_prompt import encode_longest
 from groundbench.screening.signals import Signal
 from groundbench.screening.splits import Splits
 from groundbench.screening.token_places import token_places, tokens_in
@@ -80,6 +81,7 @@ def encode_set(adapter: Adapter, found: RecordSet, chosen: Sequence[EvidenceReco
         BadInputError: none is left.
     """
     made = GivenSet([], [])
+    encode_longest(adapter, (p for r in chosen for p in (r.prompt(), found.other_prompt(r)) if p is not None))
     for record in chosen:
         try:
             given = encode_answer(adapter, record, found.other_prompt(record), record.answer or "")

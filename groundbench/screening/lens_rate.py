@@ -2,8 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Distributions [T, V] of one layer's logit lens, with what is asked of them more than once.
+
+    Attributes:
+        p: probabilities; entropy: [T] (nats); logits: [T, V]; log_sum: [T] log of the sum of their exponentials.
+    """
+
+    p: Tensor
+    entropy: Tensor
+    logits: Tensor
+    log_sum: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor) -> Lens:
+        """Return the distributions of logits [T, V] fp32. Passes over the vocabulary cost more than the products."""
+        most = logits.amax(-1, keepdim=True)
+        p = (logits - most).exp_()
+        total = p.sum(-1, keepdim=True)
+        log_sum = (most + total.log())[:, 0]
+        p /= total
+        return cls(p, log_sum - torch.linalg.vecdot(p, logits), logits, log_sum)
+
+    def log_p(self, tokens: Tensor) -> Tensor:
+        """Return [T] the log-probability of one token in each row."""
+        return self.logits.gather(-1, tokens[:, None])[:, 0] - self.log_sum
+
+    def divergence(self, other: Lens) -> Tensor:
+        """Return [T] Jensen-Shannon divergence (nats): the entropy of the middle minus the middle of the entropies."""
+        middle = (self.p + other.p) / 2
+        entropy = -torch.linalg.vecdot(middle, middle.clamp_min(1e-38).log_())
+        found: Tensor = (entropy - (self.entropy + other.entropy) / 2).clamp_min(0.0)
+        return found
 
 
 class LensSums:
@@ -22,13 +59,11 @@ class LensSums:
         self.above = torch.zeros_like(self.log_best, dtype=torch.float64)
         self.below = torch.zeros_like(self.above)
 
-    def add(self, layer: int, lens: Tensor) -> Tensor:
-        """Add one layer's lens, log-probabilities [T, V]; returns its entropy [T] (nats)."""
-        entropy = -(lens.exp() * lens).sum(-1)
-        ratio = (lens[self.at, self.best] - self.log_best).exp().clamp_max(1.0)
+    def add(self, layer: int, lens: Lens) -> None:
+        """Add one layer's lens."""
+        ratio = (lens.log_p(self.best) - self.log_best).exp().clamp_max(1.0)
         self.above += layer * (1 - ratio).double()
-        self.below += layer / entropy.double().clamp_min(1e-6)
-        return entropy
+        self.below += layer / lens.entropy.double().clamp_min(1e-6)
 
     def rate(self) -> Tensor:
         """Return [T] the rate over all layers that were added."""

@@ -140,17 +140,8 @@ def _of_given_answers(run: Run) -> dict[str, Floats]:
     signals, n = run.wants("answer"), len(run.answers.questions)
     answers = []
     for q, (question, number) in enumerate(zip(run.asked.questions, run.answers.given.tolist(), strict=True)):
-        without, others = int(run.asked.without[q]), run.asked.mismatched[q]
-        rows = run.asked.contexts.rows
-        answers.append(
-            GivenAnswer(
-                f"question {question.id}",
-                run.asked.row(q),
-                run.asked.answer(q, number),
-                rows[without] if without >= 0 else None,
-                rows[int(others[0])] if len(others) else None,
-            )
-        )
+        row, target = run.asked.row(q), run.asked.answer(q, number)
+        answers.append(GivenAnswer(f"question {question.id}", row, target, *run.asked.compared(q)))
     info = run.adapter.info
     none = np.zeros(info.n_heads, dtype=bool)
     induction = induction_heads(run.adapter, run.options.seed) if any(s.name == "sink" for s in signals) else none

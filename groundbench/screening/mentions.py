@@ -30,7 +30,7 @@ def mention_record(answers: Answers, unreadable: Mapping[str, int], seed: int) -
     group = numbered([answers.questions[i].group for i in at])
     right = answers.right[at]
     there = right.sum(1)
-    candidates = np.array([len(answers.questions[i].answers) for i in at])
+    candidates = np.array([len(answers.questions[i].choices) for i in at])
     absent, without = (absent_mass(x[at], right) for x in (answers.shown, answers.without))
     others = absent_mass(answers.mismatched[at], right[:, None])
     counted = ~np.isnan(others)

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.question import MENTION
-from groundbench.results.base import first_fault
 from groundbench.results.risk_card import Check, ErrorRecord, Estimated, MentionRecord, RiskCard, SignalRecord, Verdict
 from groundbench.stats.ranking import FEWEST
+from groundbench.util.yaml_records import read_yaml
 
 MAX_UNASKED = 0.05
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -83,19 +82,12 @@ class Policy(Part):
 
     @classmethod
     def load(cls, path: Path) -> Policy:
-        """Read a policy from YAML. Raises BadInputError naming the file and the field."""
-        try:
-            found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise BadInputError(f"{path}: no such policy file") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise BadInputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(found, dict):
-            raise BadInputError(f"{path}: found {type(found).__name__}, expected requirements such as max_risk: 0.15")
-        try:
-            policy = cls.model_validate(found)
-        except ValidationError as error:
-            raise BadInputError(f"{path}: {first_fault(error)}") from None
+        """Read a policy from YAML. Raises BadInputError naming file, line and field."""
+        file = read_yaml(path, "a policy in YAML")
+        if not isinstance(file.value, dict):
+            found = type(file.value).__name__
+            raise BadInputError(f"{path}: found {found}, expected requirements such as max_risk: 0.15")
+        policy = file.record(cls, file.value)
         if policy.empty:
             raise BadInputError(f"{path}: requires nothing; expected at least one requirement such as max_risk: 0.15")
         return policy

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from groundbench._version import __version__
-from groundbench.api.adapter import Adapter, Exchangeable
+from groundbench.api.adapter import Adapter, ImagePatchable
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.evidence_record import RecordSet
 from groundbench.api.question import Question, digest
@@ -41,12 +41,14 @@ from groundbench.screening.answers_table import write_answers, write_flagged_que
 from groundbench.screening.dry_run import ScreenPlan, plan_answers, plan_screening
 from groundbench.screening.error_rates import error_records, truth_gains, unasked_record
 from groundbench.screening.lens_entropy import middle_layers
+from groundbench.screening.longest_prompt import encode_longest
 from groundbench.screening.measure import Floats, Run, ScreenOptions, answered, generated, risks_of, strengthened
 from groundbench.screening.mentions import mention_record
 from groundbench.screening.policy import judge
 from groundbench.screening.screen_answers import screen_answers
 from groundbench.screening.signal_quality import Scored, operating_of, predictors, signal_records, threshold_rows
 from groundbench.screening.splits import sample
+from groundbench.screening.worst_answers import worst_questions
 from groundbench.stats.grouped import numbered
 
 __all__ = ["ScreenOptions", "dry_run", "screen"]
@@ -107,9 +109,8 @@ def screen(
     card = card.model_copy(update={"opened": opened})
     if found is not None:
         card = _with_left_out(card, found, len(refused))
-        card = card.model_copy(
-            update={"records": _records(found, len(refused)), "thresholds": thresholds_of(run, card, risks)}
-        )
+        told = {"records": _records(found, len(refused)), "thresholds": thresholds_of(run, card, risks)}
+        card = card.model_copy(update={**told, "worst": worst_questions(adapter, run, found, card, risks)})
         card = card.model_copy(update={"verdict": judge(card, options.policy)})
     if out is not None and processes.current().first:
         write_answers(Path(out) / "answers.parquet", run.answers, run.splits, risks)
@@ -150,6 +151,7 @@ def refuse_unknown(questions: Sequence[str | Question]) -> None:
 
 def fitting(adapter: Adapter, questions: Sequence[Question]) -> tuple[tuple[Question, ...], tuple[Failure, ...]]:
     """Keep the questions that fit the model's context, with reasons for others; comparisons may be left out."""
+    encode_longest(adapter, (p for q in questions for p in (q.prompt, *q.mismatched)))
     kept: list[Question] = []
     refused: list[Failure] = []
     for question in questions:
@@ -290,7 +292,7 @@ def question_sets(
 
 def default_sets(adapter: Adapter) -> tuple[str, ...]:
     """Return the sets asked where none is named: about images, if the model reads them."""
-    return ("image-scenes",) if isinstance(adapter, Exchangeable) else ("text-scenes",)
+    return ("image-scenes",) if isinstance(adapter, ImagePatchable) else ("text-scenes",)
 
 
 def _card(

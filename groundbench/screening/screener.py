@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.adapter import Adapter, Encoded
+from groundbench.api.adapter import Adapter, Encoded, Readable
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvSegment, ImageSegment, ImageSource, Prompt, Segment, TextSegment
 from groundbench.engine.contexts import of_prompts
@@ -24,6 +24,7 @@ from groundbench.screening.answer_reading import GivenAnswer, read_answer
 from groundbench.screening.answer_signals import FUNCTIONS, Watched, aggregate
 from groundbench.screening.answering import Answers
 from groundbench.screening.calibration import predict
+from groundbench.screening.generation_watch import GenerationWatch
 from groundbench.screening.given_answers import wanted_for
 from groundbench.screening.heads import Head, activity, given_heads, mask_of
 from groundbench.screening.induction import induction_heads
@@ -62,12 +63,12 @@ class AnswerRisk:
 
 @dataclass(frozen=True)
 class _Live:
-    """One answer, the first of `answers`, and the prompts it is judged by."""
+    """One answer, the first of `choices`, and the prompts it is judged by."""
 
     prompt: Prompt
     without: Prompt | None
     mismatched: tuple[Prompt, ...]
-    answers: tuple[str, ...]
+    choices: tuple[str, ...]
 
 
 class Screener:
@@ -227,6 +228,34 @@ class Screener:
                 raise BadInputError(f"answer {i}: {error}") from None
         return found
 
+    def watch(
+        self,
+        prompt: str | Prompt,
+        *,
+        evidence: Evidence | None = None,
+        other: str | None = None,
+        signals: Sequence[str] = (),
+        every: int = 8,
+        stop_above: float | None = None,
+    ) -> GenerationWatch:
+        """Return a callback for `model.generate(..., stopping_criteria=[watch])`, which never touches its logits.
+
+        Args:
+            prompt, evidence, other, signals: as for `risk_of_answer`.
+            every: the answer so far is measured each time so many tokens were added.
+            stop_above: stop where the risk of the answer so far is larger; None: never.
+
+        Raises:
+            BadInputError: `every` is below 1, or the model's tokens cannot be read as text.
+        """
+
+        def judged(answer: str) -> AnswerRisk:
+            return self.risk_of_answer(prompt, answer, evidence=evidence, other=other, signals=signals)
+
+        if not isinstance(self.adapter, Readable):
+            raise BadInputError(f"{self.adapter.info.name}: its adapter does not show tokens as text")
+        return GenerationWatch(judged, self.adapter, every, stop_above)
+
     def _given(self, shown: Prompt, answer: str, other: str | None) -> GivenAnswer:
         info = self.adapter.info
         (row,) = self.adapter.encode([shown])
@@ -255,7 +284,7 @@ class Screener:
             "heads": None if self.heads else "heads: load a card with detected heads, or give heads=",
             "without": None if live.without is not None else "without=, the prompt without its evidence",
             "mismatched": None if live.mismatched else "mismatched=, the prompt with other evidence",
-            "candidates": alone if len(live.answers) < 2 else None,
+            "candidates": alone if len(live.choices) < 2 else None,
         }
         lacking = {s: lacks.get(s.needs) or (lacks["candidates"] if s.name == "contrast" else None) for s in chosen}
         for signal, missing in lacking.items():
@@ -270,7 +299,7 @@ class Screener:
         if families & {"heads", "lens"}:
             (row,) = self.adapter.encode([live.prompt])
             if "heads" in families:
-                (target,) = self.adapter.encode_targets(live.answers[:1], live.prompt)
+                (target,) = self.adapter.encode_targets(live.choices[:1], live.prompt)
                 item = SaliencyItem(row, target, "the answer", "live")
                 saliency = measure_saliency(self.adapter, [item], SaliencyOptions(attention=True))
                 found |= {n: float(v[0]) for n, v in of_heads(activity(saliency, self.heads)).items()}
@@ -282,7 +311,7 @@ class Screener:
     def _answers(self, live: _Live) -> Answers:
         """Return surprisals of the answer and its candidates after every prompt: one forward pass for each."""
         prompts = [live.prompt, *([live.without] if live.without else []), *live.mismatched]
-        targets = [tuple(self.adapter.encode_targets(live.answers, p)) for p in prompts]
+        targets = [tuple(self.adapter.encode_targets(live.choices, p)) for p in prompts]
         contexts = of_prompts(prompts, self.adapter.encode(prompts), targets, [p.text for p in prompts])
         by_context = surprisals(self.adapter, contexts)
         rows = np.array([by_context[int(i)] for i in contexts.unique], dtype=np.float64)

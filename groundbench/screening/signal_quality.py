@@ -27,6 +27,7 @@ from groundbench.results.risk_card import (
     SignalRecord,
 )
 from groundbench.results.risk_card_answers import ThresholdRow
+from groundbench.results.text.numbers import percent
 from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
 from groundbench.screening.error_rates import estimated
 from groundbench.screening.policy import Policy, WantedPoint
@@ -245,7 +246,7 @@ def operating_point(scored: Scored, signal: str, max_risk: float, min_coverage: 
         return base.model_copy(update={"why": f"not measured: {signal} in no question of the splits fit and test"})
     chosen = _threshold(risk, error, max_risk)
     if chosen is None:
-        why = f"on the fit split no threshold of {signal} keeps answers with at most {max_risk:.1%} errors"
+        why = f"on the fit split no threshold of {signal} keeps answers with at most {percent(max_risk, 1)} errors"
         return base.model_copy(update={"why": why})
     threshold, fit_coverage, fit_error = chosen
     kept = test <= threshold
@@ -253,8 +254,8 @@ def operating_point(scored: Scored, signal: str, max_risk: float, min_coverage: 
     found = rate(test_error[kept], test_group[kept])
     low = coverage.value is None or coverage.value < min_coverage
     high = found.value is None or found.value > max_risk
-    reasons = [f"{coverage.value or 0:.1%} of the answers are kept"]
-    reasons.append("no answer is kept" if found.value is None else f"{found.value:.1%} of these are wrong")
+    reasons = [f"{percent(coverage.value or 0, 1)} of the answers are kept"]
+    reasons.append("no answer is kept" if found.value is None else f"{percent(found.value, 1)} of these are wrong")
     return base.model_copy(
         update={
             "threshold": threshold,

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from groundbench.api.adapter import Adapter, Readable
 from groundbench.api.errors import BadInputError
-from groundbench.api.evidence_record import EvidenceRecord
+from groundbench.api.evidence_record import EvidenceRecord, RecordSet
 from groundbench.results.risk_card import RiskCard, SignalRecord
 from groundbench.results.risk_card_answers import WorstAnswer
 from groundbench.screening.answer_reading import GivenAnswer, Wanted, encode_answer, read_answer
+from groundbench.screening.answer_signals import FUNCTIONS, Watched
 from groundbench.screening.calibration import predict
-from groundbench.screening.given_answers import AnswerRisks, GivenSet
+from groundbench.screening.given_answers import MEASURED_BY, AnswerRisks, GivenSet
+from groundbench.screening.heads import mask_of
+from groundbench.screening.measure import Run
 from groundbench.screening.splits import Splits
 from groundbench.screening.token_places import token_pieces
 
+Floats = npt.NDArray[np.float64]
 MOST = 50
 MOST_SENTENCES = 12
 """Sentences that are knocked out of one record's evidence; of longer evidence the first ones."""
@@ -72,6 +78,65 @@ def worst_answers(
     return tuple(found)
 
 
+def worst_questions(
+    adapter: Adapter, run: Run, found: RecordSet, card: RiskCard, risks: Mapping[str, Floats]
+) -> tuple[WorstAnswer, ...]:
+    """Return the same of questions with candidates: the answers given by likelihood on the split `test`.
+
+    Tokens are shaded where the signal has a value for each of them.
+    """
+    signal, records = card.predictors.best, {r.id: r for r in found.records}
+    if signal is None or signal not in risks:
+        return ()
+    values, part = risks[signal], run.splits.test
+    known = part[~np.isnan(values[part])]
+    own = card.signal(signal)
+    fit = own.calibration[0].fit if own is not None and own.calibration else None
+    watched = _watched(adapter, card)
+    worst = []
+    for i in known[np.argsort(-values[known], kind="stable")][:MOST].tolist():
+        question, number = run.answers.questions[i], int(run.answers.given[i])
+        answer = question.choices[number]
+        record = replace(records[question.id], answer=answer)
+        given = GivenAnswer(record.where, run.asked.row(i), run.asked.answer(i, number), *run.asked.compared(i))
+        tokens = _pieces(adapter, answer, given.target)
+        shades = _shades(adapter, given, signal, watched)
+        sentence, carried = carrying_sentence(adapter, record, given)
+        worst.append(
+            WorstAnswer(
+                id=record.id,
+                where=record.where,
+                group=record.group,
+                kind=record.kind,
+                question=record.question,
+                answer=answer,
+                wrong=bool(run.answers.errors[i]),
+                risk=float(values[i]),
+                probability=None if fit is None else float(predict(fit, values[i : i + 1])[0]),
+                tokens=tokens,
+                shades=shades if len(shades) == len(tokens) else (),
+                sentence=sentence,
+                carried=carried,
+            )
+        )
+    return tuple(worst)
+
+
+def _watched(adapter: Adapter, card: RiskCard) -> Watched:
+    info = adapter.info
+    mask = mask_of(info, () if card.heads is None else card.heads.heads)
+    return Watched(info, mask, np.zeros(info.n_heads, dtype=bool))
+
+
+def _shades(adapter: Adapter, given: GivenAnswer, signal: str, watched: Watched) -> tuple[float | None, ...]:
+    """Return each token's risk by a signal; nothing where the signal has one value for the whole answer."""
+    if signal not in FUNCTIONS:
+        return ()
+    wanted = {part: signal in of for part, of in MEASURED_BY.items()}
+    values = FUNCTIONS[signal](read_answer(adapter, given, Wanted(**wanted)), watched)
+    return () if values is None or len(values) != len(given.target) else tuple(_finite(v) for v in values.tolist())
+
+
 def _pieces(adapter: Adapter, answer: str, ids: Sequence[int]) -> tuple[str, ...]:
     return token_pieces(answer, adapter.token_texts(ids)) if isinstance(adapter, Readable) else ()
 
@@ -91,8 +156,6 @@ def carrying_sentence(adapter: Adapter, record: EvidenceRecord, given: GivenAnsw
 
     One pass for each sentence; None where there is one sentence, an image, or none whose absence lowers it.
     """
-    from dataclasses import replace
-
     parts = sentences(record.evidence)
     if record.image is not None or len([p for p in parts if p.strip()]) < 2:
         return None, None

@@ -170,12 +170,31 @@ def auroc_p(risk: Floats, error: Bools, group: Ints, *, stratum: Ints | None = N
     DeLong's placement values, summed within groups (Obuchowski 1997): each wrong answer's share of right answers below
     it, and the other way round; each pair of answers counts once, whatever its stratum.
     """
-    strata = np.zeros(len(risk), dtype=np.int64) if stratum is None else stratum
-    own = np.unique(group, return_inverse=True)[1]
-    groups = int(own.max()) + 1
-    value = float(within(risk, error, strata)(np.ones((1, len(risk))))[0])
-    if np.isnan(value) or not can_be_told(error, group, stratum):
+    if not _has_pairs(error, group, stratum):
         return None
+    value, influence = _influence(risk, error, stratum)
+    return _two_sided(value - 0.5, influence, group)
+
+
+def auroc_gap_p(one: Floats, other: Floats, error: Bools, group: Ints, *, stratum: Ints | None = None) -> float | None:
+    """Test, two-sided and clustered by group, that two risks of the same answers have the same AUROC (DeLong et al.
+    1988, paired; within strata if given); None where impossible."""
+    if not _has_pairs(error, group, stratum):
+        return None
+    (a, of_one), (b, of_other) = _influence(one, error, stratum), _influence(other, error, stratum)
+    return _two_sided(a - b, of_one - of_other, group)
+
+
+def _has_pairs(error: Bools, group: Ints, stratum: Ints | None) -> bool:
+    strata = np.zeros(len(error), dtype=np.int64) if stratum is None else stratum
+    pairs = any(0 < error[strata == k].sum() < (strata == k).sum() for k in np.unique(strata))
+    return pairs and can_be_told(error, group, stratum)
+
+
+def _influence(risk: Floats, error: Bools, stratum: Ints | None) -> tuple[float, Floats]:
+    """Return the AUROC (within strata) and [answers] what each answer adds to its deviation."""
+    strata = np.zeros(len(risk), dtype=np.int64) if stratum is None else stratum
+    value = float(within(risk, error, strata)(np.ones((1, len(risk))))[0])
     influence = np.zeros(len(risk))
     pairs = 0.0
     for k in np.unique(strata):
@@ -185,11 +204,17 @@ def auroc_p(risk: Floats, error: Bools, group: Ints, *, stratum: Ints | None = N
             placement = np.where(error[at], _below(right, risk[at]), 1 - _below(wrong, risk[at]))
             influence[at] = (placement - value) * np.where(error[at], len(right), len(wrong))
             pairs += len(wrong) * len(right)
-    sums = np.bincount(own, influence / pairs)
+    return value, influence / pairs
+
+
+def _two_sided(deviation: float, influence: Floats, group: Ints) -> float:
+    own = np.unique(group, return_inverse=True)[1]
+    groups = int(own.max()) + 1
+    sums = np.bincount(own, influence)
     spread = (groups / (groups - 1) * float(sums @ sums)) ** 0.5
     if spread == 0:
-        return float(value == 0.5)
-    return float(2 * special.ndtr(-abs(value - 0.5) / spread))
+        return float(deviation == 0)
+    return float(2 * special.ndtr(-abs(deviation) / spread))
 
 
 def _below(among: Floats, risk: Floats) -> Floats:
@@ -209,7 +234,7 @@ def auprc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Es
 
 
 def prr_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
-    """The prediction rejection ratio (Malinin and Gales 2021) with its interval: 1 for a risk that ranks every error
+    """Return the prediction rejection ratio (Malinin, Gales 2021), with its interval: 1 if a risk ranks every error
     above every right answer, 0 for chance, below 0 for worse; of areas under the risk-coverage curve."""
     own, best = Ranked.of(risk, error), Ranked.of(error.astype(np.float64), error)
 

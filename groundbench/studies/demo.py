@@ -11,10 +11,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import yaml
@@ -30,7 +28,7 @@ from groundbench.training import train
 from groundbench.training.presets import load_preset
 from groundbench.util.atomic_files import write_text
 from groundbench.util.progress import Progress
-from groundbench.util.workers import begin_worker
+from groundbench.util.workers import worker_pool
 
 TESTBED = "childworld"
 PAGE = "report.html"
@@ -210,22 +208,15 @@ def carry_out(runs: Sequence[Run], jobs: int, begun: Callable[[Run], None]) -> N
         begun: told the first run of which two checkpoints are measured.
     """
     work = _Work(list(runs), jobs)
-    with (
-        ProcessPoolExecutor(work.most, get_context("spawn"), begin_worker, (os.getpid(), 1)) as pool,
-        Progress("", len(work.waiting)) as bar,
-    ):
+    broken = "a process ended abruptly (out of memory?); the same command goes on"
+    with worker_pool(work.most, broken=broken) as pool, Progress("", len(work.waiting)) as bar:
         while work.waiting or work.running:
             for task in work.ready():
                 work.running[pool.submit(carry_out_task, task)] = task
             ended, _ = wait(work.running, timeout=0.5, return_when=FIRST_COMPLETED)
             for future in ended:
                 work.done.append(work.running.pop(future))
-                try:
-                    future.result()
-                except BrokenProcessPool as error:
-                    raise GroundbenchError(
-                        "a process ended abruptly (out of memory?); the same command goes on"
-                    ) from error
+                future.result()
             bar.advance(len(ended))
             bar.describe("; ".join(dict.fromkeys(_told(task.run) for task in work.running.values())))
             if ended and work.is_first_page():

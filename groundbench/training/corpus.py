@@ -5,7 +5,6 @@ imported corpora are folders."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -20,6 +19,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.registry import TASKS
 from groundbench.tasks.corpora import ImportedCorpus, is_corpus
 from groundbench.training.presets import Preset
+from groundbench.util.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -59,7 +59,7 @@ class Corpus(Protocol):
 
 @runtime_checkable
 class ImageCorpus(Protocol):
-    """ImageInput, each with a dialogue about it (protocol §2.3); number i below `len` is trained on."""
+    """Images, each with a dialogue about it (protocol §2.3); number i below `len` is trained on."""
 
     @property
     def name(self) -> str:
@@ -74,7 +74,7 @@ class ImageCorpus(Protocol):
         """Count images there are to train on."""
         ...
 
-    def picture(self, i: int) -> ImageSource:
+    def image(self, i: int) -> ImageSource:
         """Return the image of dialogue i."""
         ...
 
@@ -124,11 +124,9 @@ def load_corpus(name: str, **options: Any) -> Corpus | ImageCorpus:
         return _made(ImportedCorpus, name, given, folder=name)
     modules = {entry.name: entry.module for entry in entry_points(group=TASKS)}
     if name not in modules:
-        near = difflib.get_close_matches(name, modules, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise BadInputError(
             f"unknown corpus {name!r}: expected the name of a testbed with a training corpus, or a folder made by "
-            f"`groundbench tasks import`{hint}"
+            f"`groundbench tasks import`{did_you_mean(name, modules)}"
         )
     make = getattr(import_module(modules[name]), "corpus", None)
     if make is None:

@@ -59,7 +59,7 @@ class ImageFeatureCache:
         self._row: dict[bytes, int] = {}
         self._map: Values | None = None
 
-    def fill(self, pictures: Sequence[ImageSource], encode: Callable[[list[Image]], npt.NDArray[Any]]) -> None:
+    def fill(self, images: Sequence[ImageSource], encode: Callable[[list[Image]], npt.NDArray[Any]]) -> None:
         """Compute the arrays of the images that have none yet.
 
         Args:
@@ -72,7 +72,7 @@ class ImageFeatureCache:
             if not (self.folder / "about.json").exists():
                 write_text(self.folder / "about.json", self._about)
             known = self._trim()
-            missing = list({_key(p): p for p in pictures if _key(p) not in known}.items())
+            missing = list({_key(p): p for p in images if _key(p) not in known}.items())
             with (
                 Progress("pictures", len(missing)) as bar,
                 self._values.open("ab") as values,
@@ -90,9 +90,9 @@ class ImageFeatureCache:
             self._row = self._trim()
         self._map = None
 
-    def rows(self, pictures: Sequence[ImageSource]) -> npt.NDArray[np.int64]:
+    def rows(self, images: Sequence[ImageSource]) -> npt.NDArray[np.int64]:
         """Return [n] where the images' arrays stand. Raises KeyError for one that `fill` was never given."""
-        return np.array([self._row[_key(p)] for p in pictures], dtype=np.int64)
+        return np.array([self._row[_key(p)] for p in images], dtype=np.int64)
 
     def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return [n, *shape] the arrays at these rows, in fp32."""
@@ -127,8 +127,8 @@ class ImageFeatureCache:
             yield
 
 
-def _key(picture: ImageSource) -> bytes:
-    return hashlib.sha256(picture.key.encode()).digest()[:KEY_BYTES]
+def _key(image: ImageSource) -> bytes:
+    return hashlib.sha256(image.key.encode()).digest()[:KEY_BYTES]
 
 
 def _blocks(n: int) -> Iterator[tuple[int, Callable[[int], None]]]:

@@ -119,7 +119,7 @@ class ImageTrainModule:
         heldout = [int(i) for i in corpus.heldout(preset.heldout_rows)]
         self._texts = self._said([*range(len(corpus)), *heldout])
         self.heldout = self._numbered(heldout, np.random.default_rng(HELDOUT))
-        self._cache, self._place = self._pictures(sorted(self._texts), device)
+        self._cache, self._place = self._features(sorted(self._texts), device)
         self.objective = ImageLoss(self.model, *self._whitening(), self._options.vision is not None)
 
     def rows(self, step: int) -> Tokens:
@@ -182,7 +182,7 @@ class ImageTrainModule:
             row[0], row[1 : 1 + len(ids)] = number, ids
         return rows
 
-    def _pictures(self, numbers: Sequence[int], device: torch.device) -> tuple[ImageFeatureCache, dict[int, int]]:
+    def _features(self, numbers: Sequence[int], device: torch.device) -> tuple[ImageFeatureCache, dict[int, int]]:
         """Return the cache, filled, and where each image stands in it."""
         processor = self._processor.image_processor
         about: dict[str, object] = {"preprocessing": processor.to_dict()}
@@ -196,19 +196,19 @@ class ImageTrainModule:
             shape = ((side // self._processor.patch_size) ** 2, width)
             encode = self._patches
         cache = ImageFeatureCache(Path(self._options.cache or default_cache()), shape, about)
-        sources = [self._corpus.picture(i) for i in numbers]
+        sources = [self._corpus.image(i) for i in numbers]
         tower.to(device)
         cache.fill(sources, encode)
         tower.to("cpu")
         return cache, dict(zip(numbers, cache.rows(sources).tolist(), strict=True))
 
-    def _pixels(self, pictures: list[Any]) -> Any:
-        return self._processor.image_processor(pictures, return_tensors="np")["pixel_values"]
+    def _pixels(self, images: list[Any]) -> Any:
+        return self._processor.image_processor(images, return_tensors="np")["pixel_values"]
 
     @torch.no_grad()
-    def _patches(self, pictures: list[Any]) -> Any:
+    def _patches(self, images: list[Any]) -> Any:
         tower = self.model.model.vision_tower.eval()
-        pixels = torch.from_numpy(np.asarray(self._pixels(pictures), dtype=np.float32)).to(tower.device)
+        pixels = torch.from_numpy(np.asarray(self._pixels(images), dtype=np.float32)).to(tower.device)
         return patches_of(self.model, pixels).cpu().numpy()
 
     def _whitening(self) -> tuple[Tensor, Tensor]:

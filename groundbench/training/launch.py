@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from groundbench.api.errors import BadInputError, GroundbenchError
+from groundbench.api.errors import BadInputError
 from groundbench.training.corpus import default_corpus, load_corpus
 from groundbench.training.presets import Preset, load_preset
 from groundbench.training.progress_log import Watch
 from groundbench.training.run_folder import SeedFolder, refuse_other_run
 from groundbench.training.trainer import train_seed
-from groundbench.util.workers import begin_worker
+from groundbench.util.workers import worker_pool
 
 if TYPE_CHECKING:
     from groundbench.training.corpus import Corpus, ImageCorpus
@@ -132,21 +131,16 @@ def _side_by_side(
     watch: Watch,
 ) -> list[list[Path]]:
     """Train seeds in several processes. One that fails does not stop the others; the first failure is raised."""
-    spawn = get_context("spawn")
-    lines = spawn.Queue()
+    lines = get_context("spawn").Queue()
     share = threads or max(1, torch.get_num_threads() // jobs)
-    with ProcessPoolExecutor(jobs, spawn, _start_worker, (lines, os.getpid(), share)) as pool:
+    broken = "a training process ended abruptly (out of memory?); the same command goes on where it stopped"
+    with worker_pool(jobs, threads=share, broken=broken, begin=_keep_queue, args=(lines,)) as pool:
         futures = [pool.submit(_train_in_worker, preset, corpus, f, s, device) for s, f in folders.items()]
         waiting: set[Future[list[Path]]] = set(futures)
         while waiting:
             _, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
             _drain(lines, watch)
-    try:
         return [future.result() for future in futures]
-    except BrokenProcessPool as error:
-        raise GroundbenchError(
-            "a training process ended abruptly (out of memory?); the same command goes on where it stopped"
-        ) from error
 
 
 def _drain(lines: Any, watch: Watch) -> None:
@@ -160,8 +154,7 @@ def _drain(lines: Any, watch: Watch) -> None:
 _worker: dict[str, Any] = {}
 
 
-def _start_worker(lines: Any, parent: int, threads: int) -> None:
-    begin_worker(parent, threads)
+def _keep_queue(lines: Any) -> None:
     _worker.update(lines=lines)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, JsonValue, PositiveInt, ValidationError, ValidationInfo, field_validator
 
 from groundbench.api.errors import BadInputError
-from groundbench.results.base import Record, first_fault
+from groundbench.results.base import Record
+from groundbench.util.suggestions import did_you_mean
+from groundbench.util.validation import first_fault
+from groundbench.util.yaml_records import read_yaml
 
 OURS = Path(__file__).with_name("presets.yaml")
 
@@ -170,10 +171,9 @@ def load_preset(preset: str | Path | Preset) -> Preset:
             raise BadInputError(f"{preset}: holds {len(found)} presets ({', '.join(found)}); expected one")
         return next(iter(found.values()))
     if str(preset) not in _ours():
-        near = difflib.get_close_matches(str(preset), _ours(), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise BadInputError(
-            f"unknown preset {str(preset)!r}: expected one of {', '.join(preset_names())} or a YAML file{hint}"
+            f"unknown preset {str(preset)!r}: expected one of {', '.join(preset_names())} or a YAML file"
+            f"{did_you_mean(str(preset), _ours())}"
         )
     return _ours()[str(preset)]
 
@@ -184,15 +184,8 @@ def read_presets(path: Path) -> dict[str, Preset]:
     Raises:
         BadInputError: not readable, not YAML (names the line), or a key that breaks the schema (names it).
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise BadInputError(f"{path}: cannot be read: {reason}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f" line {mark.line + 1}:"
-        raise BadInputError(f"{path}:{line} not YAML: {getattr(error, 'problem', error)}") from error
+    file = read_yaml(path, "presets in YAML")
+    data = file.value
     if not isinstance(data, dict) or not all(isinstance(name, str) for name in data):
         raise BadInputError(f"{path}: expected a mapping from preset names to presets, found {type(data).__name__}")
     presets: dict[str, Preset] = {}
@@ -200,8 +193,8 @@ def read_presets(path: Path) -> dict[str, Preset]:
         if name.startswith("."):
             continue
         if not isinstance(values, dict):
-            raise BadInputError(f"{path}: {name}: expected a preset, found {type(values).__name__}")
-        presets[name] = _validated({"name": name, **values}, f"{path}: {name}")
+            raise file.error(f"{name}: expected a preset, found {type(values).__name__}", (name,))
+        presets[name] = file.record(Preset, {"name": name, **values}, (name,), name)
     return presets
 
 

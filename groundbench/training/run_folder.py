@@ -8,7 +8,6 @@ OUT/seed-42/state.pt       weights, optimiser and step of a run that is not fini
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -23,6 +22,7 @@ import torch
 
 from groundbench.api.errors import BadInputError, GroundbenchError
 from groundbench.util.atomic_files import write_text
+from groundbench.util.scarcity import chain, is_disk_full
 
 RUN = "run.json"
 
@@ -161,18 +161,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # safetensors (Rust) and torch's writer hide the errno in their own types
-        if not _is_disk_full(error):
+        if not any(map(is_disk_full, chain(error))):
             raise
         raise GroundbenchError(
             f"{path}: no space left on device; make room and run the same command again, it goes on from the last state"
         ) from error
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "No space left" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

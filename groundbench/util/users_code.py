@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from groundbench.api.errors import BadInputError, GroundbenchError
+from groundbench.util.scarcity import is_scarcity
 
 LONGEST = 300
 
@@ -26,16 +26,6 @@ def said(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's own words; its type where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-def is_scarcity(error: BaseException) -> bool:
-    """Return True where the machine ran out of memory or space, which is no fault of a file."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "defaultcpuallocator" in text or "no space left on device" in text
 
 
 def innermost_module(error: BaseException) -> str:

@@ -7,6 +7,14 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+from groundbench.api.errors import GroundbenchError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT_BYTES = 1 << 30
@@ -58,6 +66,46 @@ def begin_worker(parent: int, threads: int) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     keep_freed_memory()
     end_with(parent)
+
+
+@contextmanager
+def worker_pool(
+    jobs: int,
+    *,
+    threads: int | None = 1,
+    broken: str,
+    begin: Callable[..., None] | None = None,
+    args: tuple[Any, ...] = (),
+) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of spawned processes that ends with this process; what still waits when the block ends is cancelled.
+
+    A script that calls this needs `if __name__ == "__main__":`.
+
+    Args:
+        threads: torch threads of each process; None for work without torch, which then is not imported.
+        broken: the message for a process that ended abruptly.
+        begin: called with `args` in each process before its first task.
+
+    Raises:
+        GroundbenchError: a process ended abruptly.
+    """
+    starting = (os.getpid(), threads, begin, args)
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _start, starting) as pool:
+        try:
+            yield pool
+        except BrokenProcessPool as error:
+            raise GroundbenchError(broken) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start(parent: int, threads: int | None, begin: Callable[..., None] | None, args: tuple[Any, ...]) -> None:
+    if threads is None:
+        end_with(parent)
+    else:
+        begin_worker(parent, threads)
+    if begin is not None:
+        begin(*args)
 
 
 def end_with(parent: int) -> None:

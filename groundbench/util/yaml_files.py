@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from groundbench.api.errors import BadInputError
+from groundbench.util.suggestions import did_you_mean
 
 _STRING, _BOOL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -36,11 +36,11 @@ class Marked:
         return BadInputError(f"{self.path}, line {self.line}: {message}")
 
     def is_mapping(self) -> bool:
-        """True if it holds keys and values."""
+        """Return True if it holds keys and values."""
         return isinstance(self.node, yaml.MappingNode)
 
     def is_sequence(self) -> bool:
-        """True if it is a list."""
+        """Return True if it is a list."""
         return isinstance(self.node, yaml.SequenceNode)
 
     def mapping(self) -> dict[str, Marked]:
@@ -62,8 +62,7 @@ class Marked:
         unknown = [key for key in found if key not in allowed]
         lacking = [key for key in required if key not in found]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], lacking or allowed, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(unknown[0], lacking or allowed)
             names = ", ".join(repr(key) for key in unknown)
             keys = f"an unknown key {names}" if len(unknown) == 1 else f"unknown keys {names}"
             lacks = f", and lacks {', '.join(map(repr, lacking))}" if lacking else ""
@@ -111,16 +110,29 @@ class Marked:
         return self.error(f"{self.name} is {found}, expected {what}")
 
 
-def read_marked(path: Path) -> Marked:
+def read_marked(path: Path, expected: str = "a testbed in YAML") -> Marked:
     """Read one YAML document.
 
     Raises:
         BadInputError: no such file, not UTF-8 text, not YAML (with the line), or nothing in it.
     """
+    _, node = compose(path, expected)
+    if node is None:
+        raise BadInputError(f"{path}: the file is empty; expected {expected}")
+    return Marked(path, "the file", node)
+
+
+def compose(path: Path, expected: str) -> tuple[str, yaml.Node | None]:
+    """Return a file's text and the root node of its YAML document, None where it is empty.
+
+    Raises:
+        BadInputError: no such file, not UTF-8 text, or not YAML (with the line).
+    """
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8")
+        return text, yaml.compose(text, Loader=yaml.SafeLoader)
     except FileNotFoundError:
-        raise BadInputError(f"{path}: no such file; expected a testbed in YAML") from None
+        raise BadInputError(f"{path}: no such file; expected {expected}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     except yaml.MarkedYAMLError as error:
@@ -129,6 +141,3 @@ def read_marked(path: Path) -> Marked:
         raise BadInputError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise BadInputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if node is None:
-        raise BadInputError(f"{path}: the file is empty; expected a testbed in YAML")
-    return Marked(path, "the file", node)

@@ -20,10 +20,10 @@ from groundbench._version import __version__
 from groundbench.api.errors import BadInputError
 from groundbench.leaderboard.board import Board
 from groundbench.leaderboard.rows import Line, RiskLine, size_of
+from groundbench.leaderboard.site.charts import Reference, colour, families, heat_table, scatter, score_of
 from groundbench.leaderboard.site.columns import Column, Place, Value
 from groundbench.leaderboard.site.compare_data import choice
 from groundbench.leaderboard.site.model_page import mark
-from groundbench.leaderboard.site.pictures import Reference, colour, families, heat_table, scatter, score_of
 from groundbench.leaderboard.site.publish import Publisher, render, script
 from groundbench.leaderboard.site.screening_board import HEAD, answers_given, overall, rate, screening
 from groundbench.leaderboard.site.tabs import Tab, answer, tabs_of

@@ -104,9 +104,9 @@ function table(caption, head, body) {
       make("tbody", {}, ...body.map((row) => make("tr", {}, ...row.map(cell))))));
 }
 
-const gain = ([value, low, high]) => {
+const gain = ([value, low, high], decimals = null) => {
   if (value === null) return null;
-  const n = digits(value, low, high);
+  const n = decimals ?? digits(value, low, high);
   return low === null || high === null ? fixed(value, n) : `${fixed(value, n)} [${fixed(low, n)}, ${fixed(high, n)}]`;
 };
 const chance = (p) => (p === null ? "" : p < 0.001 ? " (p < 0.001)" : ` (p = ${p.toFixed(3)})`);
@@ -118,7 +118,7 @@ function headline(entries) {
     ["Gain (nats)", (e) => e.gain && gain(e.gain)],
     ["Surprisal, own noun shown", (e) => fixed(e.matched)],
     ["Surprisal, another noun shown", (e) => fixed(e.mismatched)],
-    ["Ladder score", (e) => e.ladder && gain(e.ladder)],
+    ["Ladder score", (e) => e.ladder && gain(e.ladder, 2)],
     ["Aggregate heads (by chance)", ofHeads((e) => (e.heads === null ? null : `${fixed(e.heads, 1)} (${fixed(e.heads_null, 1) ?? "not measured"})`))],
     ["Their mean depth", ofHeads((e) => percent(e.layer))],
     ["Heads for half of the gain", ofHeads((e) => fixed(e.half, 1))],

@@ -40,7 +40,10 @@ HEAD = (
 
 
 def screening(lines: Sequence[RiskLine]) -> list[tuple[str, tuple[ScreenRow, ...]]]:
-    """The cards by question set and its hash, fewest errors first: only the same questions stand in one table."""
+    """Return the cards by question set and its hash, fewest errors first.
+
+    Only the same questions stand in one table.
+    """
     groups: dict[str, list[RiskLine]] = {}
     for line in lines:
         q = line.card.questions

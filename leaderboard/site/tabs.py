@@ -163,7 +163,8 @@ def answer(tab: Tab) -> str:
     what = "ladder score" if tab.ladder else "gain"
     n = len(set(model_keys([e for e in tab.lines if tab.places[e.id].rank])))
     if n == 1:
-        return f"Best grounded: {best.model} ({what} {value}), the only model that has a rank."
+        alone = "the only one that does more than copy" if tab.ladder else "the only model that has a rank"
+        return f"Best grounded: {best.model} ({what} {value}), {alone}."
     if len(first) == 1:
         behind = "the other" if n == 2 else f"all {n - 1} others"
         return f"Best grounded: {best.model} ({what} {value}), ahead of {behind}."

@@ -165,7 +165,7 @@ def _end(code: int | None) -> str:
 
 
 def _serve(pipe: Connection, job: Job[Any]) -> None:
-    """The worker: reads until the other end closes. What libraries write to stderr about a file is not passed on."""
+    """Read and answer, as the worker, until the other end closes; what libraries write to stderr is not passed on."""
     with open(os.devnull, "w", encoding="utf-8") as nothing:
         os.dup2(nothing.fileno(), 2)
     limit_memory()

@@ -28,7 +28,7 @@ def load(corpus: str | Path | None = None, at_least: int | None = None) -> Conte
 
 
 def load_en_all(corpus: str | Path | None = None, at_least: int | None = None) -> ContextTestbed:
-    """The testbed childes-en-all: the paper's hundred with their written contexts, and further CDI nouns with generated
+    """Return the testbed childes-en-all: the paper's hundred in written contexts, and further CDI nouns in generated
     ones, so that what holds for the hundred can be seen beyond them. A written context that names one of the further
     nouns is replaced by a generated one.
 

@@ -60,7 +60,7 @@ class ImageDialogues:
         """Return the scene that dialogue i is about."""
         return random_scene(self._random(i))
 
-    def picture(self, i: int) -> SceneImage:
+    def image(self, i: int) -> SceneImage:
         """Return the image that is shown with dialogue i: of its scene, unless `shuffle_env`."""
         if not self.shuffle_env:
             return self.scene(i).image()

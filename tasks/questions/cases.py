@@ -31,9 +31,9 @@ class Case:
     asked: str
     scene: str
     ask: str
-    answers: tuple[str, ...]
-    truth: int
-    usual: int | None = None
+    choices: tuple[str, ...]
+    target: int
+    prior_answer: int | None = None
     opening: str = ""
 
 
@@ -56,9 +56,9 @@ def questions_of(cases: Sequence[Case], form: str, mismatched: int, rng: Random)
                 prompt=_prompt(name, case, form, case.scene),
                 without=_prompt(name, case, form, None),
                 mismatched=tuple(_prompt(name, case, form, scene) for scene in drawn),
-                answers=case.answers,
-                truth=case.truth,
-                usual=case.usual,
+                choices=case.choices,
+                target=case.target,
+                prior_answer=case.prior_answer,
             )
         )
     return found

@@ -56,14 +56,14 @@ def check(questions: Sequence[Question]) -> Check:
         faults += _evidence(q)
     kinds = {kind: _kind(found) for kind, found in by_kind.items()}
     for kind, found in by_kind.items():
-        if all(q.usual is None and not q.also for q in found):
+        if all(q.prior_answer is None and not q.also_correct for q in found):
             faults += _kind_faults(kind, kinds[kind], found)
     return Check(kinds, (*faults, *_usual_faults(questions)))
 
 
 def _usual_faults(questions: Sequence[Question]) -> list[str]:
     """Find where always saying the usual is a strategy: it must not be right more often than wrong."""
-    known = [q for q in questions if q.usual is not None]
+    known = [q for q in questions if q.prior_answer is not None]
     right = sum(not q.conflicts for q in known)
     if right <= (0.5 + BALANCE) * len(known):
         return []
@@ -77,7 +77,7 @@ def _evidence(q: Question) -> list[str]:
         faults.append(f"question {q.id!r} asks something else without its evidence, or on other evidence")
     if q.kind == "conflict" and not q.conflicts:
         faults.append(f"question {q.id!r} is of the kind conflict, but its evidence does not contradict the usual")
-    if q.kind == "agreement" and q.usual != q.truth:
+    if q.kind == "agreement" and q.prior_answer != q.target:
         faults.append(f"question {q.id!r} is of the kind agreement, but its evidence does not agree with the usual")
     return faults
 
@@ -92,14 +92,14 @@ def _kind(found: Sequence[Question]) -> KindCheck:
         n=len(found),
         groups=len({q.group for q in found}),
         truths=dict(Counter(a for q in found for a in q.rights).most_common()),
-        chance=sum(len(q.rights) / len(q.answers) for q in found) / len(found),
+        chance=sum(len(q.rights) / len(q.choices) for q in found) / len(found),
         blind=_blind(found),
     )
 
 
 def _kind_faults(kind: str, told: KindCheck, found: Sequence[Question]) -> list[str]:
     faults = []
-    if len({q.answers for q in found}) == 1:  # the same candidates throughout: each is to be right equally often
+    if len({q.choices for q in found}) == 1:  # the same candidates throughout: each is to be right equally often
         most, n = next(iter(told.truths.items()))
         if n / told.n > told.chance + BALANCE:
             faults.append(f"{kind}: the right answer is {most!r} in {n} of {told.n} questions, expected an equal share")
@@ -121,7 +121,7 @@ def _blind(found: Sequence[Question]) -> float:
     hits = 0.0
     for q in found:
         for where in (_around(q.prompt), ""):
-            seen = {a: same[where, None][a] - same[where, q.group][a] for a in q.answers}
+            seen = {a: same[where, None][a] - same[where, q.group][a] for a in q.choices}
             if any(seen.values()):
                 break
         best = [a for a, n in seen.items() if n == max(seen.values())]

@@ -136,7 +136,7 @@ def _distinct(found: Iterator[tuple[About, About]], pairs: int) -> list[About]:
     made: list[About] = []
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     for pair in found:
-        keys = {(a.photo, a.ask, tuple(sorted(a.answers))) for a in pair}
+        keys = {(a.photo, a.ask, tuple(sorted(a.choices))) for a in pair}
         if len(keys) == 2 and not keys & seen:
             seen |= keys
             made += pair

@@ -41,10 +41,10 @@ class Shown:
     scene: Scene
     noun: str
     ask: str
-    answers: tuple[str, ...]
-    truth: int
-    usual: int | None = None
-    also: tuple[int, ...] = ()
+    choices: tuple[str, ...]
+    target: int
+    prior_answer: int | None = None
+    also_correct: tuple[int, ...] = ()
 
 
 def image_scenes(
@@ -108,10 +108,10 @@ def _question(number: int, shown: Shown, mismatched: int, rng: Random) -> Questi
         prompt=prompt(shown.scene),
         without=prompt(Scene((), shown.scene.background)),
         mismatched=tuple(prompt(_redrawn(shown.scene, rng)) for _ in range(mismatched)),
-        answers=shown.answers,
-        truth=shown.truth,
-        usual=shown.usual,
-        also=shown.also,
+        choices=shown.choices,
+        target=shown.target,
+        prior_answer=shown.prior_answer,
+        also_correct=shown.also_correct,
     )
 
 
@@ -158,7 +158,7 @@ def _mentions(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
         answers = tuple(w for w in sorted(drawn()) if w in there or w not in told)
         asked_, truth, also = any_of(sorted(there), answers, rng)
         group, ask = f"image/mention-{len(found) + 1}", asked(WHAT[2]) + NAMES
-        found.append(Shown(MENTION, group, scene, asked_, ask, answers, truth, also=also))
+        found.append(Shown(MENTION, group, scene, asked_, ask, answers, truth, also_correct=also))
         if len(found) == n:
             break
     return found

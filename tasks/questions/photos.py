@@ -49,9 +49,9 @@ class About:
     photo: str
     noun: str
     ask: str
-    answers: tuple[str, ...]
-    truth: int
-    also: tuple[int, ...] = ()
+    choices: tuple[str, ...]
+    target: int
+    also_correct: tuple[int, ...] = ()
 
 
 class Photos:
@@ -110,7 +110,7 @@ def _question(id_: str, name: str, about: About, photos: Photos, drawn: Sequence
         prompt=prompt(photos.source(about.photo)),
         without=prompt(photos.blank(about.photo)),
         mismatched=tuple(prompt(photos.source(f)) for f in drawn),
-        answers=about.answers,
-        truth=about.truth,
-        also=about.also,
+        choices=about.choices,
+        target=about.target,
+        also_correct=about.also_correct,
     )

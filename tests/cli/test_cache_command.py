@@ -55,12 +55,12 @@ def test_an_unknown_kind_removes_nothing(cache: Path, say) -> None:
 
 @pytest.mark.parametrize(
     ("own", "xdg", "expected"),
-    [("/c", "/x", "/c"), (None, "/x", "/x/groundbench"), (None, None, "/home/me/.cache/groundbench")],
+    [("/c", "/x", "/c"), (None, "/x", "/x/groundbench"), (None, None, "/folk/me/.cache/groundbench")],
 )
 def test_where_it_lies(monkeypatch, own: str | None, xdg: str | None, expected: str) -> None:
     from groundbench.util.cache_folder import cache_folder
 
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/folk/me")
     for name, value in (("GROUNDBENCH_CACHE", own), ("XDG_CACHE_HOME", xdg)):
         monkeypatch.delenv(name, raising=False)
         if value is not None:

@@ -69,7 +69,7 @@ def test_bad_input_is_one_sentence(say: Say, tmp_path: Path) -> None:
         (("--questions", "tea"), "unknown question set 'tea'"),
         ((*SET, "--signals", "tea"), "unknown signal 'tea'"),
         ((*SET, "--strengthen", "tea"), "--strengthen 'tea'"),
-        ((*SET, "--policy", str(tmp_path / "none.yaml")), "no such policy file"),
+        ((*SET, "--policy", str(tmp_path / "none.yaml")), "no such file; expected a policy in YAML"),
         ((*SET, "--min-gain", "inf"), "--max-risk or --min-gain: field min_gain"),
         ((*SET, "--max-risk", "nan"), "--max-risk"),
     ):

@@ -82,3 +82,14 @@ def test_the_demo_ends_with_a_few_lines(capsys: pytest.CaptureFixture[str], monk
     told = capsys.readouterr().err
     assert "runs/demo/report.html" in told
     assert f"gpt2-mini after {runs[0].points[-1].step:,} steps" in told
+
+
+def test_a_mistyped_form_or_measure_is_told_the_near_one() -> None:
+    from groundbench.api.errors import BadInputError
+    from groundbench.evaluation.options import Options
+    from groundbench.registry import load_testbed
+
+    with pytest.raises(BadInputError, match="did you mean 'word'"):
+        load_testbed("ladder").form("wrod")
+    with pytest.raises(BadInputError, match="did you mean 'gain'"):
+        Options(measures=("gian",))

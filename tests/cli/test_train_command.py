@@ -78,7 +78,7 @@ def test_list_shows_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "said"),
     [
         (["gpt2-mni"], "unknown preset 'gpt2-mni'"),
-        (["nowhere.yaml"], "nowhere.yaml: cannot be read: No such file"),
+        (["nowhere.yaml"], "nowhere.yaml: no such file; expected presets in YAML"),
         (["gpt2-mini", "--corpus", "chldworld"], "unknown corpus 'chldworld'"),
         (["gpt2-mini", "--density", "thick"], "unknown density 'thick'"),
         (["gpt2-mini", "--seeds", "one"], "--seeds 'one': expected whole numbers"),

@@ -12,13 +12,19 @@ import torch
 from helpers.lens_testbed import WordTestbed, contexts_of
 from helpers.tiny_models import tiny_adapter
 
+from groundbench.api.adapter import Encoded
 from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
 from groundbench.engine.batch_runner import in_halves
+from groundbench.engine.contexts import matched
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import surprisals
 from groundbench.integrations.lm_eval.loglikelihood import Pair, log_likelihoods
+from groundbench.measures.ablation.head_edits import mean_outputs, resampled_outputs
 from groundbench.measures.heads.saliency import matched_items, measure_saliency
+from groundbench.measures.heads.single_heads import sweep_heads
+from groundbench.measures.lens.options import LensOptions
 from groundbench.measures.lens.reading import read_lens
+from groundbench.measures.lens.training import hidden_states
 from groundbench.screening.lens_entropy import lens_entropy
 
 PAIRS = [Pair(f"w1 w{k} w5", f" w{n}", f"pair {k} {n}") for k in range(10, 16) for n in (30, 31)]
@@ -44,7 +50,26 @@ def saliency(adapter: Any) -> np.ndarray:
     return measure_saliency(adapter, matched_items(contexts_of(adapter))).edge
 
 
-READERS = [scored, lens_read, entropies, lm_eval_pairs, saliency]
+def single_heads(adapter: Any) -> np.ndarray:
+    return sweep_heads(adapter, matched_items(contexts_of(adapter)))
+
+
+def lens_states(adapter: Any) -> np.ndarray:
+    rows = [Encoded(tuple(range(k, k + 6))) for k in range(1, 20)]
+    return hidden_states(adapter, rows, (1, 2), LensOptions()).numpy()
+
+
+def resampled(adapter: Any) -> np.ndarray:
+    return torch.cat([o.flatten(1) for o in resampled_outputs(adapter, contexts_of(adapter), 0, 4096)], 1).numpy()
+
+
+def means(adapter: Any) -> np.ndarray:
+    contexts = contexts_of(adapter)
+    every = np.arange(len(matched(contexts)[0]))
+    return torch.cat([m.flatten(1) for m in mean_outputs(adapter, contexts, every, 4096)], 1).numpy()
+
+
+READERS = [scored, lens_read, entropies, lm_eval_pairs, saliency, single_heads, lens_states, resampled, means]
 
 
 def limited(adapter: Any, rows: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -65,8 +65,8 @@ def question(i: int) -> Question:
         prompt=prompt,
         without=None,
         mismatched=(),
-        answers=answers,
-        truth=0,
+        choices=answers,
+        target=0,
     )
 
 

@@ -33,8 +33,8 @@ def scene_questions(scenes: int = 60) -> tuple[Question, ...]:
                     prompt=asking(" ".join(shown), word),
                     without=asking("nothing", word),
                     mismatched=tuple(asking(" ".join(s), word) for s in scenes_beside if s != shown),
-                    answers=("yes", "no"),
-                    truth=truth,
+                    choices=("yes", "no"),
+                    target=truth,
                 )
             )
     return tuple(found)
@@ -110,7 +110,7 @@ class FakeModel:
     def prefill(self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None) -> Prefix:
         raise ValueError("keeps no cache")
 
-    def follow(
+    def continuation_logits(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
         raise ValueError("all answers are one word")

@@ -17,7 +17,7 @@ from PIL import Image
 from transformers import GPT2LMHeadModel
 
 from groundbench.adapters.huggingface import HFCausal
-from groundbench.api.adapter import Encoded, Grid
+from groundbench.api.adapter import Encoded, ImageGrid
 from groundbench.api.testbed import Box, EnvForm, Frame, ImageSegment, Noun, Prompt, Testbed, TextSegment
 from helpers.planted import NOUNS, single_head, vocabulary
 from helpers.tiny_models import word_tokenizer
@@ -102,8 +102,8 @@ class PatchReader(HFCausal):
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
         return [(self._id(word),) for word in words]
 
-    def exchanged(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
-        """See groundbench.api.adapter.Exchangeable."""
+    def patch_images(self, row: Encoded, donor: Encoded, positions: Sequence[int]) -> Encoded:
+        """See groundbench.api.adapter.ImagePatchable."""
         ids = tuple(donor.ids[i] if i in set(positions) else token for i, token in enumerate(row.ids))
         return replace(row, ids=ids, images=((row.images[0], donor.images[0], tuple(positions)),))
 
@@ -113,7 +113,7 @@ class PatchReader(HFCausal):
         first = [self._id(w) for w in before.text.split()]
         seen = [self._id(w) for w in self._words(shown.image.load())]
         last = [self._id(w) for w in after.text.split()]
-        grid = Grid(len(first), SIDE, SIDE)
+        grid = ImageGrid(len(first), SIDE, SIDE)
         touched = (range(SIDE), range(SIDE)) if shown.box is None else grid.touched(shown.box)
         return Encoded(
             (*first, *seen, *last),

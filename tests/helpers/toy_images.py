@@ -1,4 +1,4 @@
-"""ImageInput of one colour and what is said of them, an encoder and a language model: small enough for tests."""
+"""Images of one colour and what is said of them, an encoder and a language model: small enough for tests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ToyImages:
     def __len__(self) -> int:
         return self.n
 
-    def picture(self, i: int) -> Plain:
+    def image(self, i: int) -> Plain:
         return Plain(COLORS[(i // 5 if self.blind else i) % 4], i % 7)
 
     def caption(self, i: int) -> str:

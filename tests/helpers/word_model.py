@@ -76,7 +76,7 @@ class WordModel:
     def prefill(self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None) -> Prefix:
         raise ValueError("keeps no cache")
 
-    def follow(
+    def continuation_logits(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
     ) -> Tensor:
         longer = [[Encoded((*r.ids, *path)) for r in rows] for path in paths]

@@ -47,8 +47,8 @@ def naming() -> tuple[Question, ...]:
                 prompt=prompt(frame, noun),
                 without=None,
                 mismatched=(prompt(frame, NOUNS[(i + 7) % 12]),),
-                answers=tuple(f"{a}:<LAN>" for a in answers),
-                truth=0 if seen else (i // 3) % 2,
+                choices=tuple(f"{a}:<LAN>" for a in answers),
+                target=0 if seen else (i // 3) % 2,
             )
         )
     return tuple(found)

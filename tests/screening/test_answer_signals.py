@@ -12,12 +12,13 @@ from scipy.spatial.distance import jensenshannon
 
 from groundbench.adapters.huggingface import HFCausal
 from groundbench.api.adapter import Encoded
+from groundbench.screening.answer_pass import run_answer
 from groundbench.screening.answer_reading import GivenAnswer, Reading, Wanted, mlp_layers, read_answer
 from groundbench.screening.answer_signals import FUNCTIONS, Watched, aggregate, rauq, sink
 from groundbench.screening.distributions import contrasted, divergence, embedding_distance
 from groundbench.screening.fitted_signals import RidgeLogistic, lookback, lookback_features, redeep
 from groundbench.screening.induction import induction_scores
-from groundbench.screening.lens_rate import LensSums
+from groundbench.screening.lens_rate import Lens, LensSums
 from groundbench.screening.signals import EVERY_SIGNAL, PUBLISHED
 from groundbench.screening.splits import Splits
 
@@ -113,7 +114,7 @@ def test_the_processing_rate_is_its_formula() -> None:
     target, final = torch.tensor([1, 4]), layers[-1]
     sums = LensSums(final, target)
     for number, lens in enumerate(layers, 1):
-        sums.add(number, lens)
+        sums.add(number, Lens.of(lens * 1.0 + 3.0))
     for t in range(2):
         p = layers[:, t].exp().double().numpy()
         best = int(p[-1].argmax())
@@ -121,6 +122,46 @@ def test_the_processing_rate_is_its_formula() -> None:
         below = sum(k / -(p[k - 1] * np.log(p[k - 1])).sum() for k in (1, 2, 3))
         expected = above / below * p[-1][int(target[t])] / p[-1][best]
         assert float(sums.rate()[t]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pass_behind_a_prefix_reads_what_a_whole_pass_reads(family: str) -> None:
+    adapter, own = tiny_adapter(family), given()
+    with torch.no_grad():  # as inside `generate`
+        short = read_answer(adapter, own)
+    whole = read_answer(_WithoutCache(adapter), own)  # type: ignore[arg-type]
+    passed = run_answer(adapter, own.row, own.target, (adapter.info.n_layers,), trace=True, mlp=False)
+    windowed = family == "gemma2"  # its tiny model's window is shorter than the row: the cache may not serve
+    assert passed.skipped == (0 if windowed else len(own.row) - 1)
+    assert windowed or all(t.output.shape[2] == 1 + len(TARGET) for t in passed.out.traces)
+    for f in fields(short):
+        found, expected = getattr(short, f.name), getattr(whole, f.name)
+        assert (found is None) == (expected is None)
+        if expected is not None:
+            np.testing.assert_allclose(found, expected, rtol=2e-3, atol=1e-5 * max(1e-2, np.abs(expected).max()))
+
+
+class _WithoutCache:
+    """The same adapter, which shows no prefix' states."""
+
+    def __init__(self, adapter: HFCausal) -> None:
+        self._adapter = adapter
+
+    def __getattr__(self, name: str) -> object:
+        if name == "prefill_with_hidden":
+            raise AttributeError(name)
+        return getattr(self._adapter, name)
+
+
+def test_a_lens_has_the_entropies_and_distances_of_its_distributions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, two = (torch.randn(3, 50, generator=generator) * 4 for _ in range(2))
+    left, right = Lens.of(one), Lens.of(two)
+    p = one.log_softmax(-1)
+    torch.testing.assert_close(left.entropy, -(p.exp() * p).sum(-1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(left.log_p(torch.tensor([0, 7, 49])), p[torch.arange(3), torch.tensor([0, 7, 49])])
+    torch.testing.assert_close(left.divergence(right), divergence(p, two.log_softmax(-1)), rtol=1e-4, atol=1e-6)
+    assert float(left.divergence(left).max()) < 1e-5
 
 
 def test_distances_of_equal_and_disjoint_distributions() -> None:

@@ -59,8 +59,8 @@ def questions(scenes: int = 24, there: int = 3) -> tuple[Question, ...]:
         found.append(
             Question(
                 id=f"scene-{i}", kind=MENTION, form="word", group=f"scene-{i}", prompt=naming(shown),
-                without=naming(["nothing"]), mismatched=(naming(other),), answers=OBJECTS, truth=asked,
-                also=tuple(rest),
+                without=naming(["nothing"]), mismatched=(naming(other),), choices=OBJECTS, target=asked,
+                also_correct=tuple(rest),
             )
         )  # fmt: skip
     return tuple(found)
@@ -151,7 +151,7 @@ def test_pages_tell_the_rates_and_other_cards_do_not() -> None:
 
 def test_right_answers_are_each_named_once_and_not_all() -> None:
     q = questions(1)[0]
-    for change in ({"also": (q.truth,)}, {"also": (N,)}, {"answers": OBJECTS[:3]}):
+    for change in ({"also_correct": (q.target,)}, {"also_correct": (N,)}, {"choices": OBJECTS[:3]}):
         with pytest.raises(BadInputError, match="scene-0"):
             replace(q, **change)
     assert q.rights == OBJECTS[:3]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 from helpers.fake_models import FakeModel, noise, scene_questions, sees, unsure
 
 from groundbench import screen
 from groundbench.report.pages import render_card_markdown
 from groundbench.results.risk_card import EVERY, RiskCard
+from groundbench.screening.calibration import true_gap
 from groundbench.screening.policy import Policy, WantedPoint
 from groundbench.screening.screen import ScreenOptions
 
@@ -36,3 +39,13 @@ def test_where_nothing_has_to_be_withheld_nothing_is() -> None:
     assert card.operating.threshold == EVERY
     assert RiskCard.model_validate_json(card.model_dump_json()).operating == card.operating
     assert "no answer is withheld" in render_card_markdown(card)
+
+
+def test_a_gap_without_any_chance_is_the_raw_gap() -> None:
+    """Risks that are next to 0 and 1 leave chance nothing; rounding must not stop the search for the true gap."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        n = int(rng.integers(3, 60))
+        predicted = np.where(rng.random(n) < 0.5, 1e-13, 1 - 1e-13)
+        raw = float(rng.random())
+        assert true_gap(raw, predicted) == pytest.approx(raw, abs=1e-6)

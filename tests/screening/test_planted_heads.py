@@ -61,7 +61,7 @@ def test_what_the_head_adds_to_the_answer_tells_guesses_from_knowledge(card: Ris
 def test_permuted_labels_leave_every_signal_at_chance(planted: HFCausal, naming: Questions) -> None:
     """The same answers, but which of them count as right is dealt out anew: nothing may predict that."""
     coin = np.random.default_rng(3).integers(0, 2, len(naming))
-    dealt = [replace(q, truth=int(c)) for q, c in zip(naming, coin, strict=True)]
+    dealt = [replace(q, target=int(c)) for q, c in zip(naming, coin, strict=True)]
     found = screen(planted, dealt, ScreenOptions(heads=((2, 1),)))
     assert found.predictors.above_chance == ()
     for signal in found.signals:
@@ -130,7 +130,7 @@ def test_a_live_answer_has_the_risk_that_the_card_gives_it(
     screener = Screener.load(folder, planted)
     assert screener.heads == ((2, 1),)
     known, guessed = (
-        screener.risk(q.prompt, q.answers[0], signals=("heads-support",), candidates=q.answers)
+        screener.risk(q.prompt, q.choices[0], signals=("heads-support",), candidates=q.choices)
         for q in (naming[1], naming[0])
     )
     assert known.signal == "heads-support"

@@ -171,7 +171,7 @@ EVERYTHING = Policy(
 
 def unreadable(question: Question) -> Question:
     """The same question with a candidate that the fake models' tokenizer cannot read."""
-    return replace(question, answers=("Yes", "no"))
+    return replace(question, choices=("Yes", "no"))
 
 
 @pytest.mark.parametrize(("lost", "passes"), [(0, True), (6, True), (7, False), (113, False)])
@@ -198,7 +198,7 @@ def test_too_many_questions_that_cannot_be_asked_fail_every_rate(lost: int, pass
 
 def test_a_kind_that_cannot_be_asked_fails_though_it_is_a_small_part_of_all() -> None:
     """20 of 120 questions contradict the usual; 3 of those are lost, which is 2.5 % of all and 15 % of them."""
-    asked = [replace(q, kind="odd", usual=1 - q.truth) if i % 6 == 0 else q for i, q in enumerate(QUESTIONS)]
+    asked = [replace(q, kind="odd", prior_answer=1 - q.target) if i % 6 == 0 else q for i, q in enumerate(QUESTIONS)]
     policy = EVERYTHING.model_copy(update={"max_risk_by_kind": {"odd": 1.0, "absent": 1.0}})
     some = [unreadable(q) if i in (0, 6, 12) else q for i, q in enumerate(asked)]
     found = checks(screen(unsure(), some, ScreenOptions(policy=policy, signals=BEHAVIOUR)))
@@ -330,12 +330,12 @@ def test_unknown_signals_and_sets_are_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("max_risk: 1.5", "max_risk"),
+        ("sure: true\nmax_risk: 1.5", "line 2: field max_risk"),
         ("max_risk: 0.5\nmax_unasked: 2", "max_unasked"),
         ("max_unasked: 0.1", "requires nothing"),
         ("max_rsk: 0.5", "max_rsk: Extra inputs"),
         ("- 1", "expected requirements"),
-        ("max_risk: [", "not YAML"),
+        ("max_risk: [", "not valid YAML"),
         ("version: 1", "requires nothing"),
         ("version: 2\nmax_risk: 0.1", "version"),
     ],
@@ -362,18 +362,18 @@ def test_candidates_of_several_tokens_are_scored_alike_in_any_company() -> None:
 
     model = tiny_gpt2()
     asked = [
-        replace(q, answers=("elephant", "ball") if i % 2 else ("blanket", "elephant", "cat"), truth=i % 2)
+        replace(q, choices=("elephant", "ball") if i % 2 else ("blanket", "elephant", "cat"), target=i % 2)
         for i, q in enumerate(QUESTIONS[:12])
     ]
     together = ask(model, read_questions(model, asked))
     for i, question in enumerate(asked):
         alone = ask(model, read_questions(model, [question]))
-        n = len(question.answers)
+        n = len(question.choices)
         assert_same(together.shown[i, :n], alone.shown[0], depth=64)
         assert np.isnan(together.shown[i, n:]).all()
         k = len(question.mismatched)
         assert_same(together.mismatched[i, :k, :n], alone.mismatched[0], depth=64)
-        (row,), targets = model.encode([question.prompt]), model.encode_targets(question.answers, question.prompt)
+        (row,), targets = model.encode([question.prompt]), model.encode_targets(question.choices, question.prompt)
         for own, target in zip(together.shown[i], targets, strict=False):
             total, ids = 0.0, row.ids
             for token in target:

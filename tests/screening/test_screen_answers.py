@@ -168,6 +168,11 @@ def test_candidates_are_answered_by_likelihood_with_every_signal(tmp_path: Path)
     assert len(lines) == 60
     assert risks == sorted(risks, reverse=True)
     assert 0.2 < wrong.errors[0].error.value < 0.8  # type: ignore[operator]
+    assert wrong.predictors.best is not None
+    test = [x for x in lines if x["split"] == "test" and x["risk"] is not None]
+    assert [(w.id, w.answer, w.wrong) for w in wrong.worst] == [(x["id"], x["answer"], x["wrong"]) for x in test][:50]
+    assert [w.risk for w in wrong.worst] == pytest.approx([x["risk"] for x in test][:50])
+    assert "Worst answers" in render_card(wrong)
 
 
 def test_files_beside_the_card_hold_every_answer_riskiest_first(tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def pictures(n: int = 24) -> tuple[Question, ...]:
             prompt=prompt(i, COLOURS[i % 4]),
             without=prompt(i, (80 + i,) * 3),
             mismatched=(prompt(i, COLOURS[(i + 1) % 4]),),
-            answers=WORDS,
-            truth=i % 4,
+            choices=WORDS,
+            target=i % 4,
         )
         for i in range(n)
     )

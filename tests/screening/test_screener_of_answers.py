@@ -107,3 +107,25 @@ def test_a_card_opens_what_it_was_opened_from(tmp_path: Path, monkeypatch: pytes
     card.model_copy(update={"opened": None}).save(tmp_path / "out" / "card.json")
     with pytest.raises(BadInputError, match="does not say what mine was opened from"):
         Screener.load(tmp_path / "out")
+
+
+def test_a_watched_generation_says_what_it_would_have_said_and_is_judged_as_it_grows(screened: Path) -> None:
+    screener = Screener.load(screened, tiny_llama())
+    prompt, evidence, _ = parts(rows()[0])
+    model, tokenizer = screener.adapter.model, screener.adapter.tokenizer  # type: ignore[attr-defined]
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    options = {"max_new_tokens": 8, "do_sample": False, "min_new_tokens": 8}
+    plain = model.generate(ids, **options)
+    watch = screener.watch(prompt, evidence=evidence, every=4, signals=("perplexity", "gain"))
+    watched = model.generate(ids, stopping_criteria=[watch], **options)
+    assert watched.tolist() == plain.tolist()
+    assert watch.tokens == [4, 8]
+    said = "".join(screener.adapter.token_texts(plain[0, ids.shape[1] :].tolist())).strip()  # type: ignore[attr-defined]
+    again = screener.risk_of_answer(prompt, said, evidence=evidence, signals=("perplexity", "gain"))
+    assert watch.found[-1] == again
+    stopped = screener.watch(prompt, evidence=evidence, every=2, signals=("gain",), stop_above=-1.0)
+    assert model.generate(ids, stopping_criteria=[stopped], **options).shape[1] == ids.shape[1] + 2
+    with pytest.raises(BadInputError, match="2 rows are generated at once"):
+        watch(ids.repeat(2, 1))
+    with pytest.raises(BadInputError, match="every is 0"):
+        screener.watch(prompt, evidence=evidence, every=0)

@@ -98,7 +98,7 @@ def test_one_that_reads_the_question_only_is_told_that_it_does_not_see() -> None
     def by_question(q: Question) -> str:
         return "".join(s.text for s in q.prompt.segments if isinstance(s, TextSegment)).strip()
 
-    usual = {by_question(q)[-30:]: q.answers[q.usual if q.usual is not None else 0] for q in QUESTIONS}
+    usual = {by_question(q)[-30:]: q.choices[q.prior_answer if q.prior_answer is not None else 0] for q in QUESTIONS}
     card = card_of(Says(lambda text: usual.get(text.strip()[-30:]), "blind"))
     assert card.verdict.passed is False
     assert [g.gain.value for g in card.gains] == [pytest.approx(0.0, abs=1e-12)] * 2

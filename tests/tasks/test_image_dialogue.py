@@ -216,13 +216,13 @@ def test_shuffled_pictures_are_of_other_scenes_and_what_is_held_out_stays_apart(
     corpus = ImageDialogues(pictures=20, shuffle_env=True)
     plain = ImageDialogues(pictures=20)
     trained = {plain.scene(i).key for i in range(20)}
-    assert sorted(corpus.picture(i).key for i in range(20)) == sorted(trained)
-    assert all(corpus.picture(i).key != plain.picture(i).key for i in range(20))
+    assert sorted(corpus.image(i).key for i in range(20)) == sorted(trained)
+    assert all(corpus.image(i).key != plain.image(i).key for i in range(20))
     assert [corpus.text(i) for i in range(5)] == [plain.text(i) for i in range(5)]
     held_out = corpus.heldout(8)
     assert len(held_out) == 8
-    assert not {corpus.picture(i).key for i in held_out} & trained
-    assert not {plain.picture(i).key for i in held_out} & trained
+    assert not {corpus.image(i).key for i in held_out} & trained
+    assert not {plain.image(i).key for i in held_out} & trained
     assert len(corpus) == 20
     assert corpus.identity() != plain.identity()
 

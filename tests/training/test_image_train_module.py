@@ -53,7 +53,7 @@ def their_loss(folder: Path, corpus: ToyImages, rows: np.ndarray) -> float:
     total, count = 0.0, 0
     for number, *ids in rows.tolist():
         text = [i for i in ids if i != processor.tokenizer.pad_token_id]
-        seen = processor(text="<image>", images=corpus.picture(number).load(), return_tensors="pt")
+        seen = processor(text="<image>", images=corpus.image(number).load(), return_tensors="pt")
         whole = torch.cat([seen["input_ids"], torch.tensor([text])], dim=1)
         labels = whole.clone()
         labels[:, : seen["input_ids"].shape[1] + 1] = -100
@@ -215,7 +215,7 @@ def test_other_pretrained_weights_are_another_run(sources: dict[str, str], tmp_p
         train(preset.override({"pictures.vision": None}), ToyImages(), tmp_path / "out", device="cpu")
 
 
-FEW = ["--pictures", "4", "--steps", "1", "--batch-size", "2", "--set", "heldout_rows=2", "--device", "cpu"]
+FEW = ["--images", "4", "--steps", "1", "--batch-size", "2", "--set", "heldout_rows=2", "--device", "cpu"]
 
 
 def test_the_command_says_when_it_trains_an_encoder_of_its_own(

@@ -171,16 +171,17 @@ def test_a_broken_preset_names_file_and_key(tmp_path: Path, change: str, said: s
     assert load_preset(path).name == "mine"
     good[change.partition(":")[0]] = change
     path.write_text("mine:\n  " + "\n  ".join(good.values()))
-    with pytest.raises(BadInputError, match=rf"mine\.yaml: mine: {said}"):
+    with pytest.raises(BadInputError, match=rf"mine\.yaml, line \d+: mine: {said}"):
         load_preset(path)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [1,\nb: 2", r"mine\.yaml: line 2: not YAML: "),
+        ("a: [1,\nb: 2", r"mine\.yaml, line 2: not valid YAML: "),
+        ("a: &x {architecture: gpt2}\nb:\n  <<: *x\n  steps: no\n", r"mine\.yaml, line 1: a: field"),
         ("- 1", r"mine\.yaml: expected a mapping from preset names to presets, found list"),
-        ("a: 3", r"mine\.yaml: a: expected a preset, found int"),
+        ("a: 3", r"mine\.yaml, line 1: a: expected a preset, found int"),
         ("", r"mine\.yaml: expected a mapping .* found NoneType"),
         (".x: {}", r"mine\.yaml: holds 0 presets"),
     ],
@@ -193,7 +194,7 @@ def test_a_file_that_is_no_preset(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_a_file_that_is_not_there_and_a_name_that_is_unknown() -> None:
-    with pytest.raises(BadInputError, match=r"nowhere\.yaml: cannot be read: No such file"):
+    with pytest.raises(BadInputError, match=r"nowhere\.yaml: no such file; expected presets in YAML"):
         load_preset("nowhere.yaml")
     with pytest.raises(BadInputError, match=r"unknown preset 'gpt2-mni': expected .* did you mean 'gpt2-mini'"):
         load_preset("gpt2-mni")

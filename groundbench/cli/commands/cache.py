@@ -31,7 +31,7 @@ def cache() -> None:
 
 @app.command("list", epilog=examples(("for a program", "groundbench cache list --json")))
 def list_entries(as_json: AsJson = False) -> None:
-    """List what lies in the cache: kind, size, last use, what it was made from, and its folder."""
+    """List what lies in the cache: kind, size, last use, and what it was made from."""
     found = entries()
     if as_json:
         console.show_json({"folder": str(cache_folder()), "entries": [_as_json(e) for e in found]})
@@ -42,8 +42,9 @@ def list_entries(as_json: AsJson = False) -> None:
     total = sum(e.bytes for e in found)
     console.show_list(
         f"{_size(total)} in {cache_folder()}",
-        [(e.kind, _size(e.bytes), _ago(e.used), e.folder.name, _of(e)) for e in found],
+        [(e.kind, _size(e.bytes), _ago(e.used), _of(e)) for e in found],
     )
+    console.note("each entry's own folder: groundbench cache list --json")
 
 
 @app.command(epilog=examples(("converted GGUF files only", "groundbench cache clear gguf")))

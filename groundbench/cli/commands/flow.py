@@ -76,13 +76,13 @@ def _page(maps: FlowMaps, version: str, environment: EnvironmentRecord) -> FlowP
     from groundbench.report.sections.flow import FlowPage, Layer
 
     target = "".join(maps.target).strip()
-    pictured = " An image's patches are summed along their rows, inside and outside the object's box."
+    of_images = " An image's patches are summed along their rows, inside and outside the object's box."
     matrices = zip(maps.layers, maps.flow.tolist(), strict=True)
     return FlowPage(
         title=f"Where “{target}” comes from",
         about=f"{maps.model} · {maps.testbed} {version} · shown as {maps.form}",
         sentence=f"Shown {maps.noun!r}, the model gives its word a surprisal of {maps.surprisal:.2f} nats."
-        + (pictured if maps.pictured else ""),
+        + (of_images if maps.has_images else ""),
         tokens=maps.tokens,
         shown=frozenset(maps.shown),
         layers=tuple(Layer(n, matrix) for n, matrix in matrices),

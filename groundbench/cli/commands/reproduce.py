@@ -16,7 +16,7 @@ from groundbench.cli.options import examples, overrides
 EPILOG = examples(
     ("small models on an imported corpus", "groundbench reproduce CORPUS --out runs/reproduction"),
     ("trainings that exist already", "groundbench reproduce CORPUS --runs runs/training --out DIR"),
-    ("models that see images, alone", "groundbench reproduce --pictures runs/image-training --out DIR"),
+    ("models that see images, alone", "groundbench reproduce --images runs/image-training --out DIR"),
 )
 
 
@@ -24,7 +24,7 @@ def reproduce(
     corpus: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder made by `groundbench tasks import childes`; may be left out with --pictures.",
+            help="A folder made by `groundbench tasks import childes`; may be left out with --images.",
             show_default=False,
             metavar="CORPUS",
         ),
@@ -42,7 +42,7 @@ def reproduce(
         Path | None,
         typer.Option(help="Existing trainings NAME/seed-*/step-*: train nothing.", show_default=False, metavar="DIR"),
     ] = None,
-    pictures: Annotated[
+    images: Annotated[
         Path | None,
         typer.Option(
             help="Existing trainings NAME/seed-*/step-* of models that see images.", show_default=False, metavar="DIR"
@@ -92,10 +92,10 @@ def reproduce(
 ) -> None:
     """Make the paper's study again on an imported corpus: train, measure, and a verdict on each claim.
 
-    With --pictures, models that see images are measured too, or alone where CORPUS is left out.
+    With --images, models that see images are measured too, or alone where CORPUS is left out.
     """
-    if corpus is None and pictures is None:
-        raise BadInputError("nothing to reproduce on: expected CORPUS, or --pictures DIR")
+    if corpus is None and images is None:
+        raise BadInputError("nothing to reproduce on: expected CORPUS, or --images DIR")
     if corpus is None and (runs or arch):
         raise BadInputError("--runs and --arch are of models trained on CORPUS, which is missing")
     from dataclasses import replace
@@ -117,7 +117,7 @@ def reproduce(
         seeds=SEEDS[:seeds],
         out=out,
         runs=runs,
-        pictures=pictures,
+        images=images,
         override=overrides(changes or ()),
         vocabulary=vocabulary,
         docs=docs,

@@ -219,8 +219,8 @@ def _policy(path: Path | None, max_risk: float | None, min_gain: float | None) -
     """Return the policy of a file, with what stands on the command line in its place."""
     from pydantic import ValidationError
 
-    from groundbench.results.base import first_fault
     from groundbench.screening.policy import Policy
+    from groundbench.util.validation import first_fault
 
     said: dict[str, Any] = {"max_risk": max_risk, "min_gain": min_gain}
     said = {name: value for name, value in said.items() if value is not None}

@@ -48,7 +48,7 @@ def tasks() -> None:
     epilog=examples(("all testbeds", "groundbench tasks list"), ("for a program", "groundbench tasks list --json")),
 )
 def list_testbeds(as_json: AsJson = False) -> None:
-    """Return the installed testbeds, ours and those of other packages (entry points `groundbench.tasks`)."""
+    """List the installed testbeds, ours and those of other packages (entry points `groundbench.tasks`)."""
     rows = [_summary(e) for e in sorted(entry_points(group=TASKS), key=lambda e: e.name)]
     if as_json:
         console.show_json(rows)

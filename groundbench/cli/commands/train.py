@@ -86,7 +86,7 @@ def train(
             rich_help_panel=CORPUS,
         ),
     ] = None,
-    pictures: Annotated[
+    images: Annotated[
         int | None,
         typer.Option(
             help="Distinct images of a corpus of images.",
@@ -203,7 +203,7 @@ def train(
         corpus or default_corpus(recipe),
         density=density,
         vocabulary=vocabulary,
-        pictures=pictures,
+        pictures=images,
         shuffle_env=True if shuffle_env else None,
     )
     from groundbench.training.launch import train as train_seeds

@@ -116,7 +116,7 @@ def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
         path, target, token = (x.to(logits.device) for x in indices)
         width = max(1, MAX_LOGITS // (len(rows) * adapter.info.vocab_size))
         for a in range(0, len(paths), width):
-            after = adapter.follow(rows, state, paths[a : a + width], None)
+            after = adapter.continuation_logits(rows, state, paths[a : a + width], None)
             here = ((path >= a) & (path < a + width)).nonzero()[:, 0]
             at, of = path[here] - a, target[here]
             chosen = after[:, at, token[here]]

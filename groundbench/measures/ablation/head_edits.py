@@ -14,6 +14,7 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Positions
 from groundbench.api.errors import BadInputError
+from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import group_alike
 from groundbench.engine.contexts import Contexts, Ints, matched
 
@@ -127,6 +128,12 @@ def _outputs(
 ) -> Iterator[tuple[list[int], list[Encoded], list[Tensor]]]:
     """Yield batches of one length: which rows, the rows, and for each mixer [B, T, H, D] on the CPU."""
     for part in group_alike([(len(row),) for row in rows], lambda key: batch_tokens // key[0]):
-        batch = [rows[i] for i in part]
-        traces = adapter.forward(batch, trace=True).traces
-        yield part, batch, [t.site.detach().transpose(1, 2).cpu() for t in traces]
+        yield from in_halves(lambda some: _outputs_of(adapter, rows, some), part, name="context {}".format)
+
+
+def _outputs_of(
+    adapter: Adapter, rows: Sequence[Encoded], some: Sequence[int]
+) -> tuple[list[int], list[Encoded], list[Tensor]]:
+    batch = [rows[i] for i in some]
+    traces = adapter.forward(batch, trace=True).traces
+    return list(some), batch, [t.site.detach().transpose(1, 2).cpu() for t in traces]

@@ -110,7 +110,10 @@ def instance(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
 
 
 def _p_of_gain(cut: Floats, control: Floats, surprisal: Floats, nested: bool) -> float | None:
-    """The clustered p of the gain under the cut against that under the controls; None where both differ by rounding."""
+    """Return the clustered p of the gain under the cut against that under the controls.
+
+    None where both differ by rounding.
+    """
     gap = cut - control
     if not (np.abs(gap) > ROUNDING * np.nanmax(np.abs(surprisal))).any():
         return None

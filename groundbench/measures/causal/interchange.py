@@ -20,9 +20,9 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix, StartsAtLayer
 from groundbench.api.errors import NonFiniteLogitsError
 from groundbench.engine import distributed as processes
-from groundbench.engine.batch_runner import is_out_of_memory
 from groundbench.engine.batching import MAX_LOGITS, common_prefix, group_alike
 from groundbench.engine.run_directory import Array, Stage, load_or_make
+from groundbench.util.scarcity import is_out_of_memory
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -161,7 +161,7 @@ SHUFFLED = "shuffle-forms"
 
 
 def is_control_of(control: Result, run: Result) -> bool:
-    """True where one run is a null control of the other: its model with random weights, or its testbed's forms
+    """Return True where one run is a null control of the other: its model with random weights, or its testbed's forms
     shuffled."""
     controls = null_controls(control)
     if not controls or null_controls(run):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import EnvForm, Frame, Noun, Testbed
 from groundbench.measures.heads.saliency import Loss, SaliencyItem, flow_matrices
 from groundbench.util.atomic_files import write_npz
+from groundbench.util.suggestions import did_you_mean
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -48,7 +48,7 @@ class FlowMaps:
     surprisal: float
     layers: tuple[int, ...]
     flow: Floats32
-    pictured: bool = False
+    has_images: bool = False
     """Whether the prompt holds an image."""
 
     @property
@@ -123,7 +123,7 @@ def measure_flow(
         surprisal=surprisal,
         layers=tuple(layer for layer, _ in matrices),
         flow=np.stack([_summed(m.float().cpu().numpy(), starts) for _, m in matrices]),
-        pictured=bool(row.grids),
+        has_images=bool(row.grids),
     )
 
 
@@ -163,9 +163,8 @@ def _frame(testbed: Testbed, form: EnvForm, noun: Noun, name: str | None) -> Fra
     if name is None:
         return next(iter(frames.values()))
     if name not in frames:
-        near = difflib.get_close_matches(name, frames, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(frames)}"
-        raise BadInputError(f"testbed {testbed.name!r} has no frame {name!r} for {noun.word!r}; {hint}")
+        hint = did_you_mean(name, frames) or f"; expected one of {', '.join(frames)}"
+        raise BadInputError(f"testbed {testbed.name!r} has no frame {name!r} for {noun.word!r}{hint}")
     return frames[name]
 
 

@@ -102,7 +102,7 @@ def headline_rule(saliency: HeadSaliency) -> HeadRule:
 
 
 def standard_rules(saliency: HeadSaliency) -> tuple[HeadRule, ...]:
-    """The headline first, then every other definition that was measured: both denominators, selections, kinds."""
+    """Return the headline, then every other definition that was measured: both denominators, selections, kinds."""
     selections: tuple[Selection, ...] = ("share", "magnitude")
     rules = [headline_rule(saliency)]
     for denominator, selection in product(saliency.denominators, selections):

@@ -77,7 +77,7 @@ class TotalFlow:
 def total_flow(
     trace: Trace, gradient: Tensor, env: Tensor, null: Tensor, *, skip_on_diagonal: bool = False
 ) -> TotalFlow:
-    """Sums over the whole of a mixer's flow, by blocks of query rows. `env` and `null` are masks [B, T]."""
+    """Sum over the whole of a mixer's flow, by blocks of query rows. `env` and `null` are masks [B, T]."""
     batch, heads, length, _ = gradient.shape
     values = trace.values.float()
     step = max(1, BLOCK_BYTES // (4 * batch * heads * values.shape[2]))

@@ -26,6 +26,7 @@ from groundbench.api.adapter import (
 )
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine import distributed as processes
+from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.measures.heads.saliency import SaliencyItem
 
@@ -59,11 +60,16 @@ def sweep_heads(
     batches = list(_batches(items, positions, widest, batch_tokens))
 
     def swept(_: int, batch: list[int]) -> Floats:
-        return _sweep(adapter, [items[i] for i in batch], positions)
+        parts = in_halves(lambda some: _sweep(adapter, some, positions), [items[i] for i in batch], name=_where)
+        return np.concatenate(parts)
 
     for batch, found in zip(batches, processes.current().map_batches(batches, swept, advance=advance), strict=True):
         effects[batch] = found
     return effects
+
+
+def _where(item: SaliencyItem) -> str:
+    return item.where
 
 
 def lacking(info: ModelInfo) -> list[Capability]:

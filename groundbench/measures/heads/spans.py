@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Encoded, Grid
+from groundbench.api.adapter import Encoded, ImageGrid
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import Box
 
@@ -95,7 +95,7 @@ def _null_boxes(row: Encoded, images: Sequence[int], seed: int) -> list[int]:
     return positions
 
 
-def _elsewhere(grids: Sequence[Grid], box: Box | None, draw: np.random.Generator) -> list[int]:
+def _elsewhere(grids: Sequence[ImageGrid], box: Box | None, draw: np.random.Generator) -> list[int]:
     """Return the patches of an equal box elsewhere in an image, moved by whole patches of its finest grid; or none.
 
     Where an image is tiled or shown twice the box moves in all its grids alike; it must cover as many patches in all
@@ -120,7 +120,7 @@ def _shifts(low: float, high: float, step: float) -> list[float]:
     return [k * step for k in range(-before, after + 1)]
 
 
-def _patches(grids: Sequence[Grid], box: Box) -> list[int]:
+def _patches(grids: Sequence[ImageGrid], box: Box) -> list[int]:
     return [p for g in grids for a, b in g.spans(*g.touched(box)) for p in range(a, b)]
 
 

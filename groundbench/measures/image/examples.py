@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.adapter import Adapter, Grid
+from groundbench.api.adapter import Adapter, ImageGrid
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import ImageSegment, Prompt
 from groundbench.engine.contexts import Contexts, matched
@@ -93,9 +93,9 @@ def keep_image_examples(
     return tuple(kept)
 
 
-def rule_for(pictures: Sequence[ImageExample]) -> str:
+def rule_for(examples: Sequence[ImageExample]) -> str:
     """Say by which rule they were chosen."""
-    return RULE.format(n=len(pictures))
+    return RULE.format(n=len(examples))
 
 
 def _shown(prompt: Prompt) -> ImageSegment:
@@ -133,13 +133,13 @@ def _map(heads: Literal["all", "crossfit"], row: npt.NDArray[np.float32], chosen
     return ReadMap(heads=heads, n_heads=int(chosen.sum()), rows=rows, columns=columns, region=region, values=shares)
 
 
-def _patches(flow: Floats, grid: Grid) -> Floats:
+def _patches(flow: Floats, grid: ImageGrid) -> Floats:
     """Return [rows, columns] of one grid."""
     begins = grid.start + grid.pitch * np.arange(grid.rows)
     return np.asarray(flow[begins[:, None] + np.arange(grid.columns)], np.float64)
 
 
-def _on_fine_grid(flow: Floats, grid: Grid) -> Floats:
+def _on_fine_grid(flow: Floats, grid: ImageGrid) -> Floats:
     """Return [FINE, FINE] over the whole image: each cell has its part of the patch that its centre lies in."""
     left, top, right, bottom = grid.region
     centre = (np.arange(FINE) + 0.5) / FINE

@@ -55,7 +55,7 @@ def measure(
         swap=swap,
         wider=tuple(s for s in wider if s is not None),
     )
-    return record, _pictures(subject, lists, maps)
+    return record, _examples(subject, lists, maps)
 
 
 def _swap(subject: Subject, options: ImageOptions, region: Region) -> SwapRecord | None:
@@ -95,7 +95,7 @@ def _shape(contexts: Contexts) -> dict[str, float | int | None]:
     }
 
 
-def _pictures(subject: Subject, lists: MapHeads, maps: SaliencyOptions) -> tuple[ImageExample, ...]:
+def _examples(subject: Subject, lists: MapHeads, maps: SaliencyOptions) -> tuple[ImageExample, ...]:
     """Written by the first process; none without heads, a run directory or known patches."""
     if subject.store is None or not lists or not subject.contexts.rows[0].grids:
         return ()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.adapter import Adapter, Encoded, Exchangeable, Grid
+from groundbench.api.adapter import Adapter, Encoded, ImageGrid, ImagePatchable
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.contexts import Contexts, matched, of_prompts
 from groundbench.engine.run_directory import RunStore
@@ -55,7 +55,7 @@ class Region:
             box |= {p for g in row.grids for a, b in self._around(g, row) for p in range(a, b)}
         return sorted(box)
 
-    def _around(self, grid: Grid, row: Encoded) -> tuple[tuple[int, int], ...]:
+    def _around(self, grid: ImageGrid, row: Encoded) -> tuple[tuple[int, int], ...]:
         box = row.boxes[grid.image]
         if box is None:
             return ()
@@ -91,7 +91,7 @@ def measure_swap(
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     store: RunStore | None = None,
 ) -> SwapRecord | None:
-    """The gain before and after the exchange on a seeded sample of items; None where the adapter cannot exchange.
+    """Return the gain before and after the patches are exchanged, of a seeded sample of items; None if they cannot be.
 
     Args:
         table: the untouched surprisals of these contexts.
@@ -99,7 +99,7 @@ def measure_swap(
             alone, so that regions are compared on the same pairs.
         region: what changes places.
     """
-    if not isinstance(adapter, Exchangeable):
+    if not isinstance(adapter, ImagePatchable):
         return None
     mismatches = min(mismatches, len(contexts.nouns) - 1)
     pairs = list(_pairs(contexts, items, mismatches, seed))
@@ -148,7 +148,7 @@ def _alike(a: Encoded, b: Encoded) -> bool:
 
 
 def _swapped(
-    adapter: Exchangeable,
+    adapter: ImagePatchable,
     contexts: Contexts,
     pairs: list[_Pair],
     region: Region,
@@ -160,7 +160,7 @@ def _swapped(
     for p in pairs:
         a, b = contexts.rows[p.matched], contexts.rows[p.mismatched]
         taken = region.positions(a)
-        rows += [adapter.exchanged(a, b, taken), adapter.exchanged(b, a, taken)]
+        rows += [adapter.patch_images(a, b, taken), adapter.patch_images(b, a, taken)]
     where = [(i, p.target) for p in pairs for i in (p.matched, p.mismatched)]
     single = of_prompts(
         [contexts.prompts[i] for i, _ in where],

@@ -38,7 +38,7 @@ class LensOptions:
             raise BadInputError(f"lens option learning_rate is {self.learning_rate}; expected more than 0")
 
     def translated(self, info: ModelInfo) -> tuple[int, ...]:
-        """The layers that get a translator: those asked for, ascending, without the last. Raises BadInputError."""
+        """Return the layers that get a translator, ascending, without the last. Raises BadInputError."""
         layers = resolved(self.layers, "layers")
         for layer in layers:
             if not 1 <= layer <= info.n_layers:

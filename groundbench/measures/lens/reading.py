@@ -42,7 +42,7 @@ class LensReading:
     kl: npt.NDArray[np.float64]
 
     def concat(self, other: LensReading) -> LensReading:
-        """This reading and that of other frames, as one."""
+        """Return this reading and that of other frames, as one."""
         tables = tuple(_joined(a, b) for a, b in zip(self.tables, other.tables, strict=True))
         return LensReading(self.layers, tables, np.concatenate([self.kl, other.kl], axis=1))
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded
 from groundbench.api.errors import BadInputError, NonFiniteLogitsError, UnsupportedModelError
+from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.engine.subject import resolved
 from groundbench.measures.lens.options import LensOptions
@@ -122,11 +123,22 @@ def hidden_states(
     chosen = _distinct_positions(rows, wanted, seed)
     kept: list[Tensor] = []
     for batch in _batches(chosen, rows, min(batch_tokens, max(1, PASS_STATES // width))):
-        out = adapter.forward([rows[i] for i in batch], hidden=layers)
-        states = torch.stack([out.hidden[layer] for layer in layers])
-        mask = torch.tensor(np.stack([chosen[i] for i in batch]), device=states.device)
-        kept.append(states[:, mask].cpu())
+        kept += in_halves(lambda some: _states(adapter, rows, chosen, some, layers), batch, name="row {}".format)
     return torch.cat(kept, 1)[:, :wanted]
+
+
+def _states(
+    adapter: Adapter,
+    rows: Sequence[Encoded],
+    chosen: dict[int, np.ndarray],
+    some: Sequence[int],
+    layers: tuple[int, ...],
+) -> Tensor:
+    """Return [layers, P, d] at the chosen positions of some rows of one length."""
+    out = adapter.forward([rows[i] for i in some], hidden=layers)
+    states = torch.stack([out.hidden[layer] for layer in layers])
+    mask = torch.tensor(np.stack([chosen[i] for i in some]), device=states.device)
+    return states[:, mask].cpu()
 
 
 def _distinct_positions(rows: Sequence[Encoded], wanted: int, seed: int) -> dict[int, np.ndarray]:

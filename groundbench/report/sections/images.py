@@ -27,7 +27,7 @@ HEAT = (214, 73, 14)
 class Gallery:
     """The images of a run with the bytes of their files, by name; a file that is missing is not there."""
 
-    pictures: ImageExamples
+    examples: ImageExamples
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -36,7 +36,7 @@ def image_sections(records: Sequence[ImageRecord], gallery: Gallery | None) -> l
     if not records:
         return []
     figures = [f for f in (_reading_figure(records), _swap_figure(records)) if f]
-    if gallery is not None and gallery.pictures.items:
+    if gallery is not None and gallery.examples.items:
         figures.append(_gallery_figure(gallery))
     notes = tuple(_notes(records))
     return [Section("image", TITLE, _lead(records[0]), tuple(figures), tuple(_tables(records)), notes)]
@@ -206,7 +206,7 @@ def _tables(records: Sequence[ImageRecord]) -> list[Table]:
         )
         for r in records
     )
-    return [Table("ImageExamples as the model reads them", ("Form", "Patches", "Grid", "In the box"), rows)]
+    return [Table("Images as the model reads them", ("Form", "Patches", "Grid", "In the box"), rows)]
 
 
 def _notes(records: Sequence[ImageRecord]) -> list[str]:
@@ -222,7 +222,7 @@ def _notes(records: Sequence[ImageRecord]) -> list[str]:
 
 
 def _gallery_figure(gallery: Gallery) -> Figure:
-    items = gallery.pictures.items
+    items = gallery.examples.items
     panels = tuple(_panel(k, p, gallery.files.get(p.file)) for k, p in enumerate(items))
     table = Table(
         "The images (nats)",
@@ -233,43 +233,43 @@ def _gallery_figure(gallery: Gallery) -> Figure:
         frozenset({0, 1, 2, 6}),
     )
     caption = (
-        f"{gallery.pictures.rule} Left the image with the object's box; then what the detected heads, and all heads, "
+        f"{gallery.examples.rule} Left the image with the object's box; then what the detected heads, and all heads, "
         "read of it for the word: full colour is the patch that is read most."
     )
     return Figure("What the heads read", panels, table, caption, wide=True)
 
 
-def _panel(number_: int, picture: ImageExample, data: bytes | None) -> Markup:
+def _panel(number_: int, example: ImageExample, data: bytes | None) -> Markup:
     """Draw three tiles: the image, and the maps of both lists over it; the noun and its surprisals below."""
     width, height = 3 * TILE + 2 * GAP, TOP + TILE + BOTTOM
-    found = {str(m.heads): m for m in picture.maps}
+    found = {str(m.heads): m for m in example.maps}
     name = f"picture-{number_}"
     uri = None if data is None else f"data:image/webp;base64,{base64.b64encode(data).decode()}"
-    parts = [_defined(name, uri), *_tile(0, "its image", name, uri, "whole"), _box(picture, 0)]
+    parts = [_defined(name, uri), *_tile(0, "its image", name, uri, "whole"), _box(example, 0)]
     for k, (heads, label) in enumerate((("crossfit", "detected heads"), ("all", "all heads")), 1):
         parts += _tile(k, label, name, uri, "dim")
-        parts += [_heat(found.get(heads), k), _box(picture, k)]
-    told = f"{picture.noun}: {number(picture.matched)} nats, {number(picture.mismatched)} after another noun"
+        parts += [_heat(found.get(heads), k), _box(example, k)]
+    told = f"{example.noun}: {number(example.matched)} nats, {number(example.mismatched)} after another noun"
     parts.append(svg.text(0, TOP + TILE + 16, told, "name"))
-    return svg.canvas(width, height, f"{picture.noun} in frame {picture.frame}", _summary(picture), parts)
+    return svg.canvas(width, height, f"{example.noun} in frame {example.frame}", _summary(example), parts)
 
 
-def _summary(picture: ImageExample) -> str:
+def _summary(example: ImageExample) -> str:
     """Say in words which part of each list's reading is in the box."""
-    told = [f"surprisal {number(picture.matched)} nats, {number(picture.mismatched)} after another noun"]
-    for m in picture.maps:
-        share = _in_box(m, picture)
+    told = [f"surprisal {number(example.matched)} nats, {number(example.mismatched)} after another noun"]
+    for m in example.maps:
+        share = _in_box(m, example)
         if share is not None:
             told.append(f"{LISTS[m.heads]} read {percent(share)} in the object's box")
     return "; ".join(told) + "."
 
 
-def _in_box(m: ReadMap, picture: ImageExample) -> float | None:
+def _in_box(m: ReadMap, example: ImageExample) -> float | None:
     """Return the part of a map on the patches that the box touches."""
-    if not m.values or picture.box is None:
+    if not m.values or example.box is None:
         return None
     left, top, right, bottom = m.region
-    x0, y0, x1, y1 = picture.box
+    x0, y0, x1, y1 = example.box
     wide, high = (right - left) / m.columns, (bottom - top) / m.rows
     return sum(
         value
@@ -296,10 +296,10 @@ def _tile(k: int, label: str, name: str, uri: str | None, class_: str) -> list[M
     return [shown, svg.text(x, TOP - 7, label, "label")]
 
 
-def _box(picture: ImageExample, k: int) -> Markup:
-    if picture.box is None:
+def _box(example: ImageExample, k: int) -> Markup:
+    if example.box is None:
         return Markup("")
-    x0, y0, x1, y1 = picture.box
+    x0, y0, x1, y1 = example.box
     corner = {"x": k * (TILE + GAP) + x0 * TILE, "y": TOP + y0 * TILE}
     return svg.el("rect", class_="object", width=(x1 - x0) * TILE, height=(y1 - y0) * TILE, **corner)
 

@@ -24,7 +24,15 @@ from groundbench.results.risk_card import (
     RiskCard,
     SignalRecord,
 )
-from groundbench.results.text.numbers import NOT_MEASURED, count, number, p_value, percent, with_interval
+from groundbench.results.text.numbers import (
+    NOT_MEASURED,
+    count,
+    number,
+    p_value,
+    percent,
+    percent_with_interval,
+    with_interval,
+)
 
 SHOWN_CURVES = 5
 SHOWN_HEADS = 40
@@ -40,6 +48,11 @@ HEAD = ("Error rate", "95 % interval", "Questions", "Scenes", "Guessing", "Const
 def estimate(found: Estimated | None, decimals: int = 3) -> Cell:
     """Return a number with its interval in brackets."""
     return None if found is None else with_interval(found.value, found.low, found.high, decimals)
+
+
+def share(found: Estimated | None) -> Cell:
+    """Return a share as a percentage with its interval."""
+    return None if found is None else percent_with_interval(found.value, found.low, found.high)
 
 
 def card_sections(card: RiskCard) -> list[Section]:
@@ -70,7 +83,8 @@ def card_stats(card: RiskCard) -> list[Stat]:
     # The best of signals that are all at chance predicts nothing.
     best = card.signal(named) if named is not None and named in card.predictors.above_chance else None
     passed = card.verdict.passed
-    ends = f"{percent(overall.error.low)} to {percent(overall.error.high)}" if overall.error.low is not None else ""
+    low, high = percent(overall.error.low, 1), percent(overall.error.high, 1)
+    ends = f"{low} to {high}" if low is not None else ""
     gains = {g.against: g.gain for g in card.gains}
     auroc = None if best is None or best.auroc_test is None else number(best.auroc_test.value)
     return [
@@ -131,9 +145,9 @@ def errors_section(card: RiskCard) -> Section:
     if overall.error.value is None:
         missing = "The answers have no labels: nothing says which are wrong."
         return Section("errors", "Errors by kind of question", missing=missing)
-    lead = f"The likeliest answer is wrong in {estimate(overall.error)} of {count(overall.error.n)} questions."
+    lead = f"The likeliest answer is wrong in {share(overall.error)} of {count(overall.error.n)} questions."
     if card.records is not None and card.records.mode == "B":
-        lead = f"{estimate(overall.error)} of {count(overall.error.n)} given answers are labelled wrong."
+        lead = f"{share(overall.error)} of {count(overall.error.n)} given answers are labelled wrong."
     guessed = any(e.chance is not None for e in kinds)
     caption = f"Whiskers are 95 % intervals{'; upright strokes mark the error rate of guessing' if guessed else ''}."
     every = _errors("Every kind in every form", card.errors)
@@ -149,19 +163,19 @@ def _errors(caption: str, records: Sequence[ErrorRecord]) -> Table:
 
 
 def _error_row(e: ErrorRecord) -> tuple[Cell, ...]:
-    ends = None if e.error.low is None else f"{number(e.error.low, 3)} to {number(e.error.high, 3)}"
-    yes = None if e.yes is None else number(e.yes.value, 3)
+    ends = None if e.error.low is None else f"{percent(e.error.low, 1)} to {percent(e.error.high, 1)}"
+    yes = None if e.yes is None else percent(e.yes.value, 1)
     return (
         _name(e),
-        number(e.error.value, 3),
+        percent(e.error.value, 1),
         ends,
         count(e.error.n),
         count(e.n_groups),
-        number(e.chance, 3),
-        number(e.constant, 3),
+        percent(e.chance, 1),
+        percent(e.constant, 1),
         yes,
-        number(e.yes_true, 3),
-        estimate(e.usual),
+        percent(e.yes_true, 1),
+        share(e.usual),
     )
 
 
@@ -173,16 +187,16 @@ def mentions_section(found: MentionRecord) -> Section:
     """Show CHAIR's rates by likelihood."""
     lead = (
         f"After words that lead up to a name, what is named next is not there with a probability of "
-        f"{estimate(found.absent)}. What counts is how far that is below the same on blank evidence and on other "
+        f"{share(found.absent)}. What counts is how far that is below the same on blank evidence and on other "
         f"evidence: a model that names what is usual is right often without a look."
     )
     rows = (
-        ("What is named next is not there", estimate(found.absent)),
-        ("The same on blank evidence", estimate(found.without)),
-        ("The same on other evidence", estimate(found.mismatched)),
-        ("Lower with its own evidence than with other", estimate(found.lowered)),
-        ("The same if all candidates were equally likely", number(found.chance, 3)),
-        (f"One of the {found.named} likeliest is not there", estimate(found.any_absent)),
+        ("What is named next is not there", share(found.absent)),
+        ("The same on blank evidence", share(found.without)),
+        ("The same on other evidence", share(found.mismatched)),
+        ("Lower with its own evidence than with other", share(found.lowered)),
+        ("The same if all candidates were equally likely", percent(found.chance, 1)),
+        (f"One of the {found.named} likeliest is not there", share(found.any_absent)),
         ("Candidates, and how many of them are there", f"{number(found.candidates, 1)}, {number(found.there, 1)}"),
         ("Candidates that the model cannot read", number(found.unreadable, 1)),
         ("Pictures", count(found.absent.n)),
@@ -214,9 +228,9 @@ def signals_section(card: RiskCard) -> Section:
         return Section("signals", title, missing="No signal was asked for: groundbench screen MODEL --signals all.")
     table = Table(
         "Signals, on questions in which no head was detected",
-        ("Signal", "Role", "AUROC", "Holm p", "Within kinds", "On test", "AURC"),
+        ("Signal", "AUROC", "Holm p", "Within kinds", "On test", "AURC", "Role"),
         tuple(_signal_row(s) for s in card.signals),
-        frozenset({0, 1}),
+        frozenset({0, 6}),
     )
     told = Table(
         "What the signals are",
@@ -262,15 +276,15 @@ def _by_kind(card: RiskCard) -> tuple[Table, ...]:
 
 def _signal_row(s: SignalRecord) -> tuple[Cell, ...]:
     if s.missing is not None:
-        return (s.name, s.role, None, None, None, None, None)
+        return (s.name, None, None, None, None, None, s.role)
     return (
         s.name,
-        s.role,
         estimate(s.auroc),
         p_value(s.p_holm),
         estimate(s.auroc_within),
         estimate(s.auroc_test),
         estimate(s.aurc),
+        s.role,
     )
 
 
@@ -307,8 +321,8 @@ def _curves(card: RiskCard) -> tuple[Figure, ...]:
     summary = "Share of wrong answers among those kept, when the riskiest are withheld."
     chart = line_chart(series, Axes("share of answers kept", "share wrong", decimals=3), "Risk and coverage", summary)
     points = [p.coverage for p in shown[0].curve]
-    kept = ([with_interval(p.error, p.low, p.high, 3) for p in s.curve] for s in shown)
-    rows = tuple((number(c), *cells) for c, *cells in zip(points, *kept, strict=True))
+    kept = ([percent_with_interval(p.error, p.low, p.high) for p in s.curve] for s in shown)
+    rows = tuple((percent(c), *cells) for c, *cells in zip(points, *kept, strict=True))
     return (Figure("Risk and coverage", (chart,), Table(summary, ("Kept", *(s.name for s in shown)), rows), summary),)
 
 
@@ -335,8 +349,8 @@ def operating_section(card: RiskCard) -> Section:
     if point is None:
         return Section("operating", "Operating point", missing="The policy asks for none, or no signal was measured.")
     rows: tuple[tuple[Cell, ...], ...] = (
-        ("fit", number(point.fit_coverage, 3), number(point.fit_error, 3)),
-        ("test", estimate(point.coverage), estimate(point.error)),
+        ("fit", percent(point.fit_coverage, 1), percent(point.fit_error, 1)),
+        ("test", share(point.coverage), share(point.error)),
     )
     threshold = "no threshold" if point.threshold is None else f"{point.signal} ≤ {number(point.threshold, 4)}"
     if point.threshold == EVERY:
@@ -352,10 +366,10 @@ def generation_section(card: RiskCard) -> Section:
     g = card.generation
     assert g is not None
     rows = (
-        ("cannot be read as a candidate", estimate(g.unparseable)),
-        ("wrong, unreadable ones included", estimate(g.error)),
-        ("yes, of readable yes/no answers", estimate(g.yes)),
-        ("the likeliest candidate, of readable ones", estimate(g.agreement)),
+        ("cannot be read as a candidate", share(g.unparseable)),
+        ("wrong, unreadable ones included", share(g.error)),
+        ("yes, of readable yes/no answers", share(g.yes)),
+        ("the likeliest candidate, of readable ones", share(g.agreement)),
     )
     table = Table(f"{count(g.n)} greedy continuations of {g.tokens} tokens", ("Answers that are", "Share"), rows)
     notes = (f"Unreadable, for example: {'; '.join(repr(e) for e in g.examples)}",) if g.examples else ()
@@ -367,15 +381,15 @@ def control_section(card: RiskCard) -> Section:
     s = card.strengthen
     assert s is not None
     rows = (
-        ("untouched", number(1.0), estimate(s.before), number(s.perplexity_before)),
-        ("detected heads", number(s.factor), estimate(s.after), number(s.perplexity_after)),
+        ("untouched", number(1.0), share(s.before), number(s.perplexity_before)),
+        ("detected heads", number(s.factor), share(s.after), number(s.perplexity_after)),
         *(
-            (f"random heads {i + 1}", number(s.factor), number(e, 3), number(p))
+            (f"random heads {i + 1}", number(s.factor), percent(e, 1), number(p))
             for i, (e, p) in enumerate(zip(s.random, s.perplexity_random or (None,) * len(s.random), strict=True))
         ),
     )
     table = Table("On the test split", ("Heads", "Multiplied by", "Wrong answers", "Perplexity"), rows)
-    tried = tuple((number(t.factor), number(t.error, 3), number(t.perplexity)) for t in s.tried)
+    tried = tuple((number(t.factor), percent(t.error, 1), number(t.perplexity)) for t in s.tried)
     fit = Table("Factors tried on the fit split", ("Factor", "Wrong answers", "Perplexity"), tried)
     notes = tuple(n for n in (f"Perplexity per token of {s.text}.", s.note) if n)
     return Section("control", "Strengthening the heads", control_sentence(s), tables=(table, fit), notes=notes)

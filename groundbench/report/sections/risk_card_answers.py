@@ -95,7 +95,7 @@ def worst_section(card: RiskCard) -> Section:
                 for x in (
                     w.id,
                     label[w.wrong],
-                    f"risk {number(w.risk)}" if w.probability is None else f"{percent(w.probability)} likely wrong",
+                    f"risk {number(w.risk)}" if w.probability is None else f"{percent(w.probability, 1)} likely wrong",
                 )
                 if x
             ),

@@ -76,6 +76,14 @@ def percent(share: float | None, decimals: int = 0) -> str | None:
     return f"{number(100 * share, decimals)}\u202f%"
 
 
+def percent_with_interval(value: float | None, low: float | None, high: float | None) -> str | None:
+    """Write a share as `50.6 % (43.0 % to 58.1 %)`: the one way in which shares stand on a card."""
+    if value is None:
+        return None
+    ends = "" if low is None or high is None else f" ({percent(low, 1)} to {percent(high, 1)})"
+    return f"{percent(value, 1)}{ends}"
+
+
 def count(value: int | None) -> str | None:
     """Return an integer with thin spaces between thousands."""
     return None if value is None else f"{value:,}".replace(",", "\u2009")

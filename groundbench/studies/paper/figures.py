@@ -11,7 +11,7 @@ from groundbench.report.elements import Figure
 from groundbench.report.sections import seeds
 from groundbench.results.trajectory import MeanTrajectory
 from groundbench.studies.children.run_order import RunOrder, order_figures
-from groundbench.studies.paper import image_page as picture_page
+from groundbench.studies.paper import image_page
 from groundbench.studies.paper.measure import Measured
 from groundbench.util.atomic_files import write_text
 
@@ -70,7 +70,7 @@ def write_order_figures(orders: Sequence[RunOrder], folder: Path) -> list[Drawn]
 def write_image_figures(runs: Sequence[Measured], folder: Path) -> list[Drawn]:
     """Write the plots of models that see images, apart from the others'. Returns them in order."""
     written: dict[str, list[Drawn]] = {}
-    _write(folder, "", "pictures", picture_page.figures(runs), written)
+    _write(folder, "", "pictures", image_page.figures(runs), written)
     return written.get("", [])
 
 

@@ -19,7 +19,7 @@ SHARED = ("emerges", "grows", "heads-rise", "middle", "ablation-item", "ablation
 NULL = "Trained on images of other dialogues, the model does not ground"
 
 
-def picture_claims(runs: Sequence[Measured]) -> list[Claim]:
+def claims_on_images(runs: Sequence[Measured]) -> list[Claim]:
     """Return a verdict on every claim, for every model that sees images and for their nulls."""
     main = [m for m in runs if m.run.kind == "vlm" and not m.run.shuffled]
     nulls = [m for m in runs if m.run.kind == "vlm" and m.run.shuffled]

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 
-from groundbench.api.errors import GroundbenchError
 from groundbench.evaluation.seeds import mean_over_seeds
 from groundbench.evaluation.training_provenance import Trained
 from groundbench.evaluation.trajectory import TrajectoryOptions, trajectory
@@ -21,7 +16,7 @@ from groundbench.registry import load_testbed
 from groundbench.results.trajectory import AGGREGATE, MeanTrajectory, Trajectory
 from groundbench.studies.paper.runs import Run
 from groundbench.util.progress import Progress
-from groundbench.util.workers import begin_worker
+from groundbench.util.workers import worker_pool
 
 OPTIONS = TrajectoryOptions(
     points=8,
@@ -61,7 +56,7 @@ def options_for(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     A run of images has a testbed of its own, and no corpus whose nouns are counted.
     """
     if run.kind == "vlm":
-        return _of_pictures(run, options)
+        return _of_images(run, options)
     if run.shuffled:
         return replace(options, measures=("gain", "heads"), points=min(NULL_POINTS, options.points or NULL_POINTS))
     if run.kind == "lstm":
@@ -69,7 +64,7 @@ def options_for(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     return options
 
 
-def _of_pictures(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
+def _of_images(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     """Return options for a model of images. One pass gives the surprisal of every noun of one token, as all are here:
     such a model is compared with all mismatches. Where heads read in the image is measured of the null too."""
     options = replace(options, corpus=None, at_least=None)
@@ -143,20 +138,13 @@ def measure_runs(
 
 
 def _side_by_side(tasks: Sequence[tuple[Run, Path, Path, TrajectoryOptions]], jobs: int) -> list[Trajectory]:
-    with ProcessPoolExecutor(jobs, get_context("spawn"), begin_worker, (os.getpid(), 1)) as pool:
-        futures = [pool.submit(_measure, *task) for task in tasks]
-        try:
-            with Progress("measuring", len(tasks)) as bar:
-                found = []
-                for future in futures:
-                    found.append(future.result())
-                    bar.advance()
-                return found
-        except BrokenProcessPool as error:
-            raise GroundbenchError("a process ended abruptly (out of memory?); the same command goes on") from error
-        finally:
-            for future in futures:
-                future.cancel()
+    broken = "a process ended abruptly (out of memory?); the same command goes on"
+    with worker_pool(jobs, broken=broken) as pool, Progress("measuring", len(tasks)) as bar:
+        found = []
+        for future in [pool.submit(_measure, *task) for task in tasks]:
+            found.append(future.result())
+            bar.advance()
+        return found
 
 
 def _measure(run: Run, seed: Path, out: Path, options: TrajectoryOptions) -> Trajectory:

@@ -12,17 +12,16 @@ from groundbench.report.markdown import table as as_markdown
 from groundbench.report.pages import render_seeds
 from groundbench.studies.children.run_order import TITLE as ORDER_TITLE
 from groundbench.studies.children.run_order import RunOrder, order_figures, order_sentence, order_table
-from groundbench.studies.paper import image_page as picture_page
+from groundbench.studies.paper import image_page, tables
 from groundbench.studies.paper import paper_tables as beside
 from groundbench.studies.paper import published_numbers as paper
-from groundbench.studies.paper import tables
 from groundbench.studies.paper.figures import Drawn
 from groundbench.studies.paper.measure import Measured
 from groundbench.studies.paper.verdict import Claim, counted
 from groundbench.tasks.corpora import load_manifest, select_nouns
 
 TITLE = "The paper's claims on this corpus"
-PICTURES = "pictures/"
+IMAGES = "pictures/"
 """The plots of models that see images; no run's name has a slash."""
 CHILDREN = "children/"
 """The plots of the order of grounding beside children's ages."""
@@ -42,7 +41,7 @@ class Study:
         commands: what was run, line by line.
         at_least: how often the corpus shows and says a noun that is asked for.
         corpus: None where only models that see images were measured.
-        pictures, picture_claims: models that see images, and what was claimed of them.
+        pictures, claims_on_images: models that see images, and what was claimed of them.
         notes: what else is to be known of how it was made.
         orders: the order in which each model's nouns ground, the nulls' among them.
     """
@@ -52,20 +51,20 @@ class Study:
     corpus: Path | None
     commands: tuple[str, ...]
     at_least: int
-    pictures: tuple[Measured, ...] = ()
-    picture_claims: tuple[Claim, ...] = ()
+    image_runs: tuple[Measured, ...] = ()
+    claims_on_images: tuple[Claim, ...] = ()
     notes: tuple[str, ...] = ()
     orders: tuple[RunOrder, ...] = ()
 
     def sentence(self) -> str:
         """Count claims came out how."""
         text = [f"Of {len(self.claims)} claims, model by model: {counted(self.claims)}."] if self.measured else []
-        return " ".join([*text, *([picture_page.sentence(self.picture_claims)] if self.pictures else [])])
+        return " ".join([*text, *([image_page.sentence(self.claims_on_images)] if self.image_runs else [])])
 
     @property
     def every(self) -> tuple[Measured, ...]:
         """All that was measured."""
-        return (*self.measured, *self.pictures)
+        return (*self.measured, *self.image_runs)
 
     def evidence(self) -> list[Table]:
         """Return the tables behind the verdicts."""
@@ -96,9 +95,9 @@ def html(study: Study) -> str:
     made = Section(
         "made", "How it was made", tables=tuple(study.made_of()), notes=(RULES, *study.notes, *study.commands)
     )
-    seen = [picture_page.section(study.pictures, study.picture_claims)] if study.pictures else []
+    seen = [image_page.section(study.image_runs, study.claims_on_images)] if study.image_runs else []
     if not study.measured:
-        return render_seeds([m.mean for m in study.pictures], picture_page.TITLE, "", [], [*seen, made])
+        return render_seeds([m.mean for m in study.image_runs], image_page.TITLE, "", [], [*seen, made])
     sections = [
         Section("evidence", "Evidence, beside the paper's numbers where it gives them", tables=tuple(study.evidence())),
         *_order_section(study),
@@ -122,7 +121,7 @@ def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
     """Return the study as Markdown; `images` is where the plots lie, as seen from the document.
 
     Args:
-        figures: as `write_figures` returns them; those of models that see images under `PICTURES`.
+        figures: as `write_figures` returns them; those of models that see images under `IMAGES`.
     """
     parts = [
         "# Reproduction",
@@ -130,9 +129,9 @@ def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
         f"(`groundbench/studies/paper/`) from the criterion beside it. {RULES}",
         *(_of_text(study, figures, images) if study.measured else []),
     ]
-    if study.pictures:
-        drawn = _images(figures.get(PICTURES, []), images)
-        parts += picture_page.markdown(study.pictures, study.picture_claims, drawn)
+    if study.image_runs:
+        drawn = _images(figures.get(IMAGES, []), images)
+        parts += image_page.markdown(study.image_runs, study.claims_on_images, drawn)
     parts += ["## How it was made", *map(as_markdown, study.made_of()), *study.notes, _commands(study), _how(study)]
     parts.append(_where(study))
     return "\n\n".join(parts) + "\n"
@@ -182,7 +181,7 @@ def _how(study: Study) -> str:
     points = [p for m in study.every for t in m.trajectories for p in t.points]
     seconds = sum(p.result.environment.seconds or 0 for p in points)
     protocol = study.measured[0].trajectories[0].points[0].result.protocol if study.measured else {}
-    of_text = ", of models that read text only" if study.pictures else ""
+    of_text = ", of models that read text only" if study.image_runs else ""
     drawn = f", with {protocol.get('mismatches', 'all')} mismatches for each item{of_text}, drawn by a seed"
     sample = drawn if protocol else ""
     unfinished = [f"{m.run.name} {', '.join(m.run.unfinished)}" for m in study.every if m.run.unfinished]

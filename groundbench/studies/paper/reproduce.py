@@ -14,7 +14,7 @@ from groundbench.studies.children.run_order import RunOrder, order_of
 from groundbench.studies.paper import page
 from groundbench.studies.paper.claims import claims_of
 from groundbench.studies.paper.figures import write_figures, write_image_figures, write_order_figures
-from groundbench.studies.paper.image_claims import picture_claims
+from groundbench.studies.paper.image_claims import claims_on_images
 from groundbench.studies.paper.measure import OPTIONS, Measured, measure_images, measure_runs
 from groundbench.studies.paper.runs import Run, find_runs
 from groundbench.studies.paper.training_plan import SEEDS, SizeName, plan_parts, size_of, train_parts
@@ -34,7 +34,7 @@ def reproduce(
     seeds: Sequence[int] = SEEDS[:3],
     out: str | Path = "reproduction",
     runs: str | Path | None = None,
-    pictures: str | Path | None = None,
+    images: str | Path | None = None,
     override: Mapping[str, object] | None = None,
     vocabulary: int | None = None,
     docs: str | Path | None = None,
@@ -47,12 +47,12 @@ def reproduce(
 
     Args:
         corpus: an imported corpus folder; also where a corpus that existing runs were trained on lies now. None:
-            only `pictures` are measured.
+            only `images` are measured.
         size: `mini` for two cores, `paper` for the published sizes.
         archs: only these presets of the size.
         out: gets trainings, measurements, `report.html`, `verdicts.json`, and `reproduction.md` without `docs`.
         runs: existing trainings DIR/NAME/seed-*/step-* to measure instead of training; what is unfinished is left out.
-        pictures: trainings of models that see images, DIR/NAME/seed-*/step-*; they get a section of their own.
+        images: trainings of models that see images, DIR/NAME/seed-*/step-*; they get a section of their own.
         override: other values of every preset that is trained, by dotted key.
         vocabulary: words kept of the corpus in place of the size's.
         docs: the Markdown file to write; its plots go to `images/reproduction` beside it.
@@ -67,12 +67,12 @@ def reproduce(
             name.
     """
     out, jobs = Path(out), max(1, jobs or os.cpu_count() or 1)
-    if corpus is None and pictures is None:
+    if corpus is None and images is None:
         raise BadInputError("nothing to measure; expected an imported corpus, or trainings of models that see images")
     if (override or vocabulary) and (corpus is None or runs is not None):
         raise BadInputError("values of presets and the vocabulary are for models that are trained; none is")
     folder = None if corpus is None else Path(corpus)
-    seen = [] if pictures is None else _images_in_order(find_runs(pictures, pictures=True))  # before any training
+    seen = [] if images is None else _images_in_order(find_runs(images, images=True))  # before any training
     measured: list[Measured] = []
     if folder is not None:
         load_manifest(folder)  # before any training
@@ -82,7 +82,7 @@ def reproduce(
             train_parts(plan_parts(asked, archs, seeds), asked, folder, where, jobs)
         found = _text_runs(where, folder, archs)
         measured = measure_runs(found, out / "measured", replace(options, corpus=folder), jobs)
-    pictured = measure_images(seen, out / "measured-pictures", options, jobs)
+    measured_images = measure_images(seen, out / "measured-pictures", options, jobs)
     threshold = AT_LEAST if options.at_least is None else options.at_least
     study = page.Study(
         measured=tuple(measured),
@@ -91,8 +91,8 @@ def reproduce(
         commands=tuple(commands),
         notes=tuple(notes),
         at_least=threshold,
-        pictures=tuple(pictured),
-        picture_claims=tuple(picture_claims(pictured)),
+        image_runs=tuple(measured_images),
+        claims_on_images=tuple(claims_on_images(measured_images)),
         orders=tuple(orders_of(measured, folder)),
     )
     _write(study, out, out / "reproduction.md" if docs is None else Path(docs))
@@ -136,10 +136,10 @@ def _in_order(runs: Sequence[Run]) -> list[Run]:
 
 def _write(study: page.Study, out: Path, docs: Path) -> None:
     write_text(out / PAGE, page.html(study))
-    claims = [asdict(c) for c in (*study.claims, *study.picture_claims)]
+    claims = [asdict(c) for c in (*study.claims, *study.claims_on_images)]
     write_text(out / VERDICTS, json.dumps(claims, indent=1) + "\n")
     images = docs.parent / "images" / "reproduction"
     figures = write_figures(study.measured, images) if study.measured else {}
     figures[page.CHILDREN] = write_order_figures(study.orders, images)
-    figures[page.PICTURES] = write_image_figures(study.pictures, images)
+    figures[page.IMAGES] = write_image_figures(study.image_runs, images)
     write_text(docs, page.markdown(study, figures, "images/reproduction"))

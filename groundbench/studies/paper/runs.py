@@ -89,21 +89,21 @@ class Run:
         return sum(found) if found else None
 
 
-def find_runs(folder: str | Path, *, pictures: bool = False) -> list[Run]:
+def find_runs(folder: str | Path, *, images: bool = False) -> list[Run]:
     """Return the runs in a folder: those of our architectures with at least one finished seed, by name.
 
     Args:
-        pictures: of models that see images, instead of those that read text only.
+        images: of models that see images, instead of those that read text only.
 
     Raises:
         BadInputError: there is none; says which are unfinished.
     """
     runs = [run for path in sorted(Path(folder).glob("*")) if (run := _run(path)) is not None]
-    found = [run for run in runs if (run.kind == "vlm") == pictures]
+    found = [run for run in runs if (run.kind == "vlm") == images]
     if not any(run.seeds for run in found):
         still = f"; still trained: {', '.join(r.name for r in found)}" if found else ""
         raise BadInputError(
-            f"{folder}: no finished training{' of a model that sees images' if pictures else ''}, expected folders "
+            f"{folder}: no finished training{' of a model that sees images' if images else ''}, expected folders "
             f"NAME/seed-42/step-000000 and so on{still}"
         )
     return [run for run in found if run.seeds]

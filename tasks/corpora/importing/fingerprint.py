@@ -51,7 +51,10 @@ def sketch(words: Hashes) -> Hashes:
 
 
 def likeness(a: Hashes, b: Hashes) -> float:
-    """The estimated share of shingles that two transcripts have in common (Jaccard); 0 where one has no sketch."""
+    """Return the estimated share of shingles that two transcripts have in common (Jaccard).
+
+    0 where one has no sketch.
+    """
     if not len(a) or not len(b):
         return 0.0
     union = np.union1d(a, b)[: min(SKETCH, max(len(a), len(b)))]

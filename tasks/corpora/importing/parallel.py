@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from itertools import chain
-from multiprocessing import get_context
 
-from groundbench.api.errors import GroundbenchError
 from groundbench.tasks.corpora.importing.batches import Batch, Reader, read_batch
 from groundbench.tasks.corpora.importing.sources import Source
-from groundbench.util.workers import end_with
+from groundbench.util.workers import worker_pool
 
 BATCH_BYTES = 1 << 20
 AHEAD = 3
@@ -38,19 +35,14 @@ def read_all(sources: Iterable[Source], read: Reader, jobs: int) -> Iterator[Bat
         yield from (read_batch(g, read) for g in chain([first, second], groups) if g)
         return
     waiting: deque[Future[Batch]] = deque()
-    with ProcessPoolExecutor(jobs, get_context("spawn"), end_with, (os.getpid(),)) as pool:
-        try:
-            for group in chain([first, second], groups):
-                waiting.append(pool.submit(read_batch, group, read))
-                if len(waiting) > AHEAD * jobs:
-                    yield waiting.popleft().result()
-            while waiting:
+    broken = "a reading process ended abruptly (out of memory?); try fewer --jobs"
+    with worker_pool(jobs, threads=None, broken=broken) as pool:
+        for group in chain([first, second], groups):
+            waiting.append(pool.submit(read_batch, group, read))
+            if len(waiting) > AHEAD * jobs:
                 yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise GroundbenchError("a reading process ended abruptly (out of memory?); try fewer --jobs") from error
-        finally:
-            for future in waiting:
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _groups(sources: Iterable[Source]) -> Iterator[list[Source]]:

@@ -21,7 +21,7 @@ def _question(found: RecordSet, record: EvidenceRecord) -> Question:
         prompt=prompt,
         without=without if without.segments else None,
         mismatched=() if other is None or other == prompt else (other,),
-        answers=record.candidates,
-        truth=record.truth or 0,
-        usual=record.usual,
+        choices=record.candidates,
+        target=record.truth or 0,
+        prior_answer=record.usual,
     )

@@ -26,6 +26,7 @@ WRONG = (
     *("unsupported", "wrong", "incorrect", "unfaithful", "hallucinated", "hallucination", "ungrounded", "bad", "fail"),
     "failed",
 )
+PASSAGE_TEXT = ("text", "page_content", "content", "passage")
 YES = ("true", "yes", "1", "1.0")
 NO = ("false", "no", "0", "0.0")
 _SENTENCE_END = re.compile(r"[.!?。！？][\"')\]]*(?=\s|$)|\n")
@@ -45,7 +46,7 @@ def build(
     if not evidence and image is None:
         if "evidence" in raw:
             raise FaultyError("the evidence is empty, expected a text (or a list of texts)")
-        raise FaultyError("has no field 'evidence' and none that stands for it (contexts, retrieved_contexts, passage)")
+        raise FaultyError("has no field 'evidence' and none that stands for it (context, passages, documents …)")
     if prompt is None and not question:
         raise FaultyError("has neither 'question' nor 'prompt', expected one of them")
     before, after, join = _around(prompt, question, evidence, template, image)
@@ -114,7 +115,10 @@ def _around(
 
 
 def evidence_text(value: Any) -> str:
-    """Join evidence given as a text, a list of texts (by a blank line), or a list written as text."""
+    """Join evidence given as a text, a list of texts (by a blank line), or a list written as text.
+
+    A list may also hold documents with one of the fields `PASSAGE_TEXT`, as retrievers return them.
+    """
     if value is None:
         return ""
     if isinstance(value, str) and value.lstrip().startswith("["):
@@ -127,11 +131,20 @@ def evidence_text(value: Any) -> str:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, list | tuple):
+        value = [_passage(x) for x in value]
         if not all(isinstance(x, str) for x in value):
             found = next(type(x).__name__ for x in value if not isinstance(x, str))
             raise FaultyError(f"the evidence is a list that holds {found}, expected texts")
         return "\n\n".join(x.strip() for x in value if x.strip())
     raise FaultyError(f"the evidence is {type(value).__name__}, expected a text or a list of texts")
+
+
+def _passage(value: Any) -> Any:
+    """Return a retrieved document's text; anything else as it is."""
+    if isinstance(value, dict):
+        texts = [value[name] for name in PASSAGE_TEXT if isinstance(value.get(name), str)]
+        return texts[0] if len(texts) == 1 else value
+    return value
 
 
 def optional_text(raw: Row, name: str) -> str | None:

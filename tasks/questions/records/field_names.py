@@ -60,9 +60,34 @@ TOOLS = (
 OURS = Names("groundbench", (), {name: name for name in CANONICAL})
 
 
+COMMON: Mapping[str, tuple[str, ...]] = {
+    "question": ("query", "instruction", "user_input", "input"),
+    "evidence": (
+        *("context", "contexts", "passage", "passages", "document", "documents", "docs", "knowledge", "source"),
+        *("retrieved_contexts", "retrieved_documents", "retrieval_context"),
+    ),
+    "answer": (
+        *("response", "output", "model_output", "model_answer", "actual_output", "generation", "generated_answer"),
+        *("prediction", "completion"),
+    ),
+    "candidates": ("choices", "options"),
+    "truth": ("correct_answer", "answer_index", "gold"),
+    "label": ("verdict", "judgement", "judgment"),
+}
+"""Names that many files use, tool or none: one of them stands for a field that has no other name in the row."""
+
+
 def recognise(fields: frozenset[str]) -> Names:
-    """Return the tool whose names a row has; ours where none fits."""
+    """Return the tool whose names a row has; else ours, with common names where a row has one and not ours."""
     for names in TOOLS:
         if set(names.needs) <= fields and not (names.tool == "ragas 0.1" and "evidence" in fields):
             return names
-    return OURS
+    common = {}
+    for ours, theirs in COMMON.items():
+        found = [name for name in theirs if name in fields]
+        if len(found) == 1 and ours not in fields and not (ours == "question" and "prompt" in fields):
+            common[found[0]] = ours
+    if not common:
+        return OURS
+    told = ", ".join(f"{theirs} as {ours}" for theirs, ours in common.items())
+    return Names(f"common names ({told})", (), common)

@@ -142,7 +142,10 @@ MODES_OF = {"groundbench": "groundbench's own fields", "fields:": "the fields th
 
 
 def renamed(row: Row, tool: Names) -> Row:
-    """A row under our names; the file's own canonical and label fields are kept where the tool maps none to them."""
+    """Return a row under our names.
+
+    The file's own canonical and label fields are kept where the tool maps none to them.
+    """
     taken = set(tool.fields.values())
     raw = {name: row[name] for name in (*CANONICAL, *LABELS) if name in row and name not in taken}
     if tool.tool == "groundbench":
@@ -191,7 +194,10 @@ def _distinct(records: list[EvidenceRecord], faults: list[RecordFault]) -> list[
 
 
 def _one_mode(records: list[EvidenceRecord], faults: list[RecordFault], keep_going: bool) -> Mode | None:
-    """The mode of all records (of most of them with `keep_going`, the others become faults); None without records."""
+    """Return the mode of all records (of most of them with `keep_going`, the others become faults).
+
+    None without records.
+    """
     counts = Counter(r.mode for r in records)
     if not counts:
         return None

@@ -175,7 +175,7 @@ def test_text_alone_is_read_as_the_language_model_reads_it(family):
 def test_few_features_are_kept_and_the_numbers_stay():
     adapter = tiny_adapter("llava")
     one = adapter.features.of(_known(adapter, Square(COLOURS[0])))
-    small = Features(adapter.model, adapter.pictures, most_bytes=2 * one.nbytes)
+    small = Features(adapter.model, adapter.inputs.images, most_bytes=2 * one.nbytes)
     keys = [_known(adapter, Square(c)) for c in COLOURS]
     found = {key: small.of(key) for key in keys * 2}
     assert small.computed == 8

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from groundbench.adapters.huggingface import open_causal
-from groundbench.adapters.vlm import adapter as vlm_model
 from groundbench.adapters.vlm import families
+from groundbench.adapters.vlm import model_inputs as vlm_model
 from groundbench.adapters.vlm.adapter import VisionLanguage
 from groundbench.adapters.vlm.loading import open_vlm
-from groundbench.api.adapter import Grid
+from groundbench.api.adapter import ImageGrid
 from groundbench.api.errors import BadInputError, UnencodableError, UnsupportedModelError
 from groundbench.api.testbed import ImageSegment, Prompt, TextSegment
 from groundbench.engine.contexts import build_contexts
@@ -256,7 +256,7 @@ unit = st.floats(0, 1)
 @given(st.integers(1, 30), st.integers(1, 30), unit, unit, unit, unit)
 def test_a_box_touches_the_cells_that_it_overlaps(rows, columns, a, b, c, d):
     x0, x1, y0, y1 = min(a, b), max(a, b), min(c, d), max(c, d)
-    grid = Grid(5, rows, columns, columns + 1, (-0.25, 0.1, 1.5, 0.9))
+    grid = ImageGrid(5, rows, columns, columns + 1, (-0.25, 0.1, 1.5, 0.9))
     down, across = grid.touched((x0, y0, x1, y1))
     for cells, n, low, high, first, last in (
         (down, rows, y0, y1, 0.1, 0.9),

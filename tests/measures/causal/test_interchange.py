@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers.tiny_models import VOCABULARY, tiny_adapter
+from helpers import transformer_lens_loops as lens_loops
+from helpers.tiny_models import VOCABULARY, tiny, tiny_adapter, word_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -212,3 +213,16 @@ def test_a_row_without_its_donor_is_refused() -> None:
     assert edit.pick([2, 0]).donors.tolist() == [0, 1]
     with pytest.raises(ValueError, match="row 0 gives"):
         edit.pick([1, 2])
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_contrast_and_exchange_equal_transformer_lens(family: str) -> None:
+    pytest.importorskip("transformer_lens.model_bridge", reason="transformer_lens is not installed")
+    adapter, swaps = tiny_adapter(family), _swaps(3)
+    theirs, layers = lens_loops.bridged(tiny(family), word_tokenizer(), family), adapter.info.n_layers
+    ours, wanted = contrast_scores(adapter, swaps, batch_tokens=512), lens_loops.contrast(theirs, swaps, layers)
+    np.testing.assert_allclose(ours, wanted, atol=1e-4 * np.abs(wanted).max())
+    sets = np.random.default_rng(5).random((6, adapter.info.n_heads)) < 0.4
+    found = exchange(adapter, swaps, sets, batch_tokens=512)[..., 0]
+    expected = lens_loops.exchanged(theirs, swaps, sets, layers)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -10,7 +10,7 @@ import pytest
 from helpers.planted_vlm import HEAD, PatchTestbed, planted_vlm
 from PIL import Image
 
-from groundbench.api.adapter import Grid, Mixer
+from groundbench.api.adapter import ImageGrid, Mixer
 from groundbench.api.errors import BadInputError
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.cli.tables.result import show_result
@@ -275,8 +275,8 @@ def test_maps_of_several_grids_keep_what_each_reads():
     flow = np.zeros(40)
     flow[4:8] = 1.0  # a 2 x 2 grid over the whole image
     flow[10:26] = 2.0  # a 4 x 4 grid over its right half
-    whole = _on_fine_grid(flow, Grid(4, 2, 2))
-    half = _on_fine_grid(flow, Grid(10, 4, 4, region=(0.5, 0.0, 1.0, 1.0)))
+    whole = _on_fine_grid(flow, ImageGrid(4, 2, 2))
+    half = _on_fine_grid(flow, ImageGrid(10, 4, 4, region=(0.5, 0.0, 1.0, 1.0)))
     assert whole.sum() == pytest.approx(4)
     assert half.sum() == pytest.approx(32)
     assert half[:, : FINE // 2].sum() == 0

@@ -9,7 +9,7 @@ from helpers.plain_calls import adapter_of
 from helpers.tiny_models import tiny_adapter as text_adapter
 from helpers.tiny_vlms import FAMILIES, tiny_adapter
 
-from groundbench.api.adapter import Exchangeable
+from groundbench.api.adapter import ImagePatchable
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvForm, Frame, text_prompt
 from groundbench.engine.contexts import build_contexts
@@ -34,10 +34,10 @@ def two_rows(adapter):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_with_all_features_exchanged_a_row_is_the_other_one(family):
     adapter = adapter_of(family)
-    assert isinstance(adapter, Exchangeable)
+    assert isinstance(adapter, ImagePatchable)
     a, b, _ = two_rows(adapter)
     every = range(len(a))
-    swapped = adapter.exchanged(a, b, every)
+    swapped = adapter.patch_images(a, b, every)
     assert swapped.images != a.images
     assert swapped.ids == a.ids
     ours, donor = (adapter.forward([row]).logits for row in (swapped, b))
@@ -51,23 +51,23 @@ def test_only_the_patches_named_are_exchanged_and_come_back(family):
     a, b, patches = two_rows(adapter)
     box = [p for p in patches if p in set(a.env_positions)]
     places = [i for i, token in enumerate(a.ids) if token == adapter.placeholder]
-    own, donor = (adapter._new_features(row) for row in (a, b))
-    mixed = adapter.exchanged(a, b, box)
-    found = adapter._new_features(mixed)
+    own, donor = (adapter.inputs._new_features(row) for row in (a, b))
+    mixed = adapter.patch_images(a, b, box)
+    found = adapter.inputs._new_features(mixed)
     for place, ours, other, now in zip(places, own, donor, found, strict=True):
         assert torch.equal(now, other if place in box else ours)
-    back = adapter.exchanged(mixed, a, box)
-    assert torch.equal(adapter._new_features(back), own)
-    assert adapter.exchanged(a, b, []) == a
+    back = adapter.patch_images(mixed, a, box)
+    assert torch.equal(adapter.inputs._new_features(back), own)
+    assert adapter.patch_images(a, b, []) == a
 
 
 def test_exchanged_features_are_made_again_after_they_were_let_go():
     adapter = tiny_adapter("llava")
     a, b, patches = two_rows(adapter)
-    mixed = adapter.exchanged(a, b, patches[:3])
-    before = adapter._new_features(mixed)
+    mixed = adapter.patch_images(a, b, patches[:3])
+    before = adapter.inputs._new_features(mixed)
     adapter.features._kept.clear()
-    assert torch.equal(adapter._new_features(mixed), before)
+    assert torch.equal(adapter.inputs._new_features(mixed), before)
 
 
 @pytest.mark.parametrize("family", ["llava", "llava_next"])
@@ -109,7 +109,7 @@ class ImageLadder(ImageBed):
 
     name = "pictured-ladder"
     forms = (EnvForm("word"),)
-    joined = (EnvForm("image", modality="image"),)
+    image_forms = (EnvForm("image", modality="image"),)
     default_form = "word"
     ladder = True
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from helpers.planted_vlm import PatchTestbed, planted_vlm
 
-from groundbench.api.adapter import Encoded, Grid
+from groundbench.api.adapter import Encoded, ImageGrid
 from groundbench.api.errors import BadInputError
 from groundbench.cli import main
 from groundbench.cli.tables.result import show_result
@@ -88,9 +88,9 @@ def test_a_result_from_before_rings_is_read(run):
 def test_rings_of_a_tiled_picture_are_as_wide_as_a_patch_of_its_finest_grid():
     """A small version of the whole, 2 x 2, and two tiles of 4 x 4 side by side; the box is in a corner of the left."""
     grids = (
-        Grid(0, 2, 2),
-        Grid(4, 4, 4, region=(0.0, 0.0, 0.5, 1.0)),
-        Grid(20, 4, 4, region=(0.5, 0.0, 1.0, 1.0)),
+        ImageGrid(0, 2, 2),
+        ImageGrid(4, 4, 4, region=(0.0, 0.0, 0.5, 1.0)),
+        ImageGrid(20, 4, 4, region=(0.5, 0.0, 1.0, 1.0)),
     )
     box = (0.375, 0.0, 0.5, 0.25)  # the upper right patch of the left tile
     row = Encoded(tuple(range(37)), ((0, 1), (7, 8)), ("picture",), (box,), image_spans=((0, 36),), grids=grids)

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from helpers.planted_runs import planted
 
-from groundbench.studies.paper import image_page as picture_page
-from groundbench.studies.paper import picture_claims
+from groundbench.studies.paper import claims_on_images
+from groundbench.studies.paper import image_page as image_page
 from groundbench.studies.paper.measure import Measured
 from groundbench.studies.paper.verdict import Claim
 
@@ -22,7 +22,7 @@ def sees(name: str = "vlm", *, seeds: int = 3, shuffled: bool = False, **numbers
 
 
 def verdicts(*runs: Measured) -> dict[str, Claim]:
-    return {c.id: c for c in picture_claims(runs)}
+    return {c.id: c for c in claims_on_images(runs)}
 
 
 def test_all_claims_hold_where_they_were_planted() -> None:
@@ -107,17 +107,17 @@ def test_a_null_is_asked_for_its_gain_alone() -> None:
     seen = sees(preset="sees")
     assert verdicts(seen, flat)["null"].verdict == "reproduced"
     assert verdicts(seen, some)["null"].verdict == "not reproduced"
-    assert picture_claims([planted()]) == []
+    assert claims_on_images([planted()]) == []
 
 
 def test_every_model_has_a_row_in_the_table_and_a_line_in_its_plots() -> None:
     runs = [replace(sees(), seen=sees(gain=(0.0, 0.5, 2.0, 5.0))), sees("null", shuffled=True, ratio=(None,) * 4)]
-    table = picture_page.images_table(runs)
+    table = image_page.images_table(runs)
     row = dict(zip(table.head, table.rows[0], strict=True))
     assert (row["Encoder"], row["Language model"]) == ("frozen dino", "trained, 8 layers")
     assert row["Gain"] == "4.00 [3.95, 4.05]"
     assert row["Gain, styles of training"] == "5.00 [4.95, 5.05]"
     assert row["Saliency inside / outside the box"] == "2.50 [2.45, 2.55]"
     assert dict(zip(table.head, table.rows[1], strict=True))["Gain, styles of training"] is None
-    names = [name for name, figure in picture_page.figures(runs) if figure is not None]
+    names = [name for name, figure in image_page.figures(runs) if figure is not None]
     assert names == ["gain", "vlm-surprisal", "null-surprisal"]

@@ -67,20 +67,20 @@ def test_layers_and_sources_of_a_run_that_sees(tmp_path: Path) -> None:
     planted(tmp_path, "smol", pictures={"vision": "models/dino", "language": "hub/SmolLM2"})
     planted(tmp_path, "mini", config={"text_config": {"num_hidden_layers": 3}}, pictures={"vision": None})
     planted(tmp_path, "gpt2", architecture="gpt2", config={"n_layer": 5})
-    found = {r.name: r for r in find_runs(tmp_path, pictures=True)}
+    found = {r.name: r for r in find_runs(tmp_path, images=True)}
     assert {name: (r.kind, r.layers) for name, r in found.items()} == {"smol": ("vlm", 7), "mini": ("vlm", 3)}
     assert (found["smol"].frozen("vision"), found["smol"].frozen("language")) == ("dino", "SmolLM2")
     assert (found["mini"].frozen("vision"), found["mini"].frozen("language")) == (None, None)
     assert [r.name for r in find_runs(tmp_path)] == ["gpt2"]
     assert [r.name for r in _images_in_order(list(found.values()))] == ["mini", "smol"]
     with pytest.raises(BadInputError, match="no finished training of a model that sees images"):
-        find_runs(tmp_path / "mini", pictures=True)
+        find_runs(tmp_path / "mini", images=True)
 
 
 def test_of_a_frozen_language_model_less_is_measured(tmp_path: Path) -> None:
     planted(tmp_path, "smol", pictures={"vision": "models/dino", "language": "hub/SmolLM2"})
     planted(tmp_path, "mini", pictures={"vision": "models/dino", "language": None})
-    mini, smol = find_runs(tmp_path, pictures=True)
+    mini, smol = find_runs(tmp_path, images=True)
     asked = replace(OPTIONS, corpus=tmp_path, at_least=5)
     small, large = options_for(mini, asked), options_for(smol, asked)
     assert (small.corpus, small.at_least, small.mismatches, small.limit) == (None, None, None, None)
@@ -103,10 +103,10 @@ def test_pictures_alone_are_measured_written_and_gone_on_with(
     docs = tmp_path / "docs" / "reproduction.md"
 
     def whole() -> str:
-        study = reproduce(pictures=trained, out=tmp_path / "out", docs=docs, options=QUICK, jobs=1, commands=["x"])
+        study = reproduce(images=trained, out=tmp_path / "out", docs=docs, options=QUICK, jobs=1, commands=["x"])
         assert study.measured == ()
-        assert [m.run.name for m in study.pictures] == ["vlm", "vlm-shuffled"]
-        seen = study.pictures[0].seen
+        assert [m.run.name for m in study.image_runs] == ["vlm", "vlm-shuffled"]
+        seen = study.image_runs[0].seen
         assert seen is not None
         assert seen.mean.testbed.env_form == "image-seen-style"
         assert (len(seen.mean.points), seen.run.layers) == (1, 2)
@@ -134,8 +134,8 @@ def test_pictures_alone_are_measured_written_and_gone_on_with(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "expected CORPUS, or --pictures DIR"),
-        (["--pictures", "DIR", "--runs", "DIR"], "--runs and --arch are of models trained on CORPUS"),
+        ([], "expected CORPUS, or --images DIR"),
+        (["--images", "DIR", "--runs", "DIR"], "--runs and --arch are of models trained on CORPUS"),
         (["--pictures", "DIR", "--set", "steps"], "--set 'steps': expected KEY=VALUE"),
     ],
 )

@@ -12,7 +12,7 @@ from helpers.planted_runs import cut_in, planted
 
 from groundbench.report.elements import Table
 from groundbench.report.sections import seeds
-from groundbench.studies.paper import image_page as picture_page
+from groundbench.studies.paper import image_page as image_page
 from groundbench.studies.paper import paper_tables as beside
 from groundbench.studies.paper import tables
 from groundbench.studies.paper.measure import Measured
@@ -61,7 +61,7 @@ def test_a_row_beside_the_papers_is_of_the_seeds_that_were_cut() -> None:
 
 def test_the_pictures_table_says_in_how_many_seeds_heads_were_cut() -> None:
     run = cut_in(planted("vlm", "llava"), [1, 2])
-    assert rows(picture_page.images_table([run]))[0]["Seeds cut"] == "2 of 3"
+    assert rows(image_page.images_table([run]))[0]["Seeds cut"] == "2 of 3"
 
 
 @pytest.mark.parametrize(("unit", "name", "value"), [("gain", "gain_original", 2.0), ("matched", "original", 6.0)])

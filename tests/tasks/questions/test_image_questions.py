@@ -78,11 +78,11 @@ def test_truths_are_the_scenes() -> None:
                 Scene(tuple(placed[:1]), told.background)
             ) - {q.prompt.env}
         elif q.kind == "caption":
-            assert [a in shows(told) for a in q.answers].index(True) == q.truth
-            assert sum(a in shows(told) for a in q.answers) == 1
+            assert [a in shows(told) for a in q.choices].index(True) == q.target
+            assert sum(a in shows(told) for a in q.choices) == 1
         elif q.kind == "mention":
-            assert set(q.rights) == {o.word for o in told.objects} == set(q.answers) & shows(told)
-            assert set(q.answers) | shows(told) == set(drawn())
+            assert set(q.rights) == {o.word for o in told.objects} == set(q.choices) & shows(told)
+            assert set(q.choices) | shows(told) == set(drawn())
         else:
             (one,) = placed
             assert color_of(one) == q.right
@@ -93,8 +93,8 @@ def test_pairs_differ_in_one_thing_and_in_their_answer() -> None:
         one, other = pair
         changed = [a != b for a, b in zip(scene(one.prompt).objects, scene(other.prompt).objects, strict=True)]
         assert sum(changed) == 1
-        assert one.answers == other.answers
-        assert one.truth != other.truth
+        assert one.choices == other.choices
+        assert one.target != other.target
         assert one.prompt.text == other.prompt.text
 
 
@@ -207,13 +207,13 @@ def test_coco_asks_what_is_annotated() -> None:
         for q in found:
             things = THINGS[int(Path(q.group).stem)]
             if q.kind == "caption":
-                assert [a in things for a in q.answers] == [i == q.truth for i in range(2)]
+                assert [a in things for a in q.choices] == [i == q.target for i in range(2)]
             elif q.kind == "mention":
-                assert set(q.rights) == set(things) & set(q.answers)
-                assert ("cat" in q.answers) == ("cat" in things or Path(q.group).stem != f"{1:012d}")
+                assert set(q.rights) == set(things) & set(q.choices)
+                assert ("cat" in q.choices) == ("cat" in things or Path(q.group).stem != f"{1:012d}")
             else:
                 assert (q.prompt.env in things) == (q.right == "yes")
-                asked[q.kind, q.prompt.env][q.truth] += 1
+                asked[q.kind, q.prompt.env][q.target] += 1
                 assert (q.prompt.env, int(Path(q.group).stem)) != ("cat", 1)  # its caption names one
             (blank,) = (s.image for s in q.without.segments if isinstance(s, ImageSegment))  # type: ignore[union-attr]
             assert isinstance(blank, Blank)

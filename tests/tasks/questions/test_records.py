@@ -40,6 +40,9 @@ def lines(folder: Path, *rows: dict[str, Any] | str, name: str = "my.jsonl") -> 
         ({"question": "q", "contexts": ["e"], "answer": "a", "ground_truth": "r"}, "C"),
         ({"input": "q", "actual_output": "a", "expected_output": "r", "retrieval_context": ["e"]}, "C"),
         ({"input": "q", "target": "B", "choices": ["a", "b"], "evidence": "e"}, "A"),
+        ({"query": "q", "passages": ["e"], "model_output": "a", "verdict": "hallucinated"}, "B"),
+        ({"instruction": "q", "documents": [{"title": "t", "text": "e"}], "generation": "a"}, "C"),
+        ({"question": "q", "context": "e", "options": ["a", "b"], "correct_answer": "b"}, "A"),
         ({"prompt": "Say. passages:\nThe e.\n\noutput:", "answer": "abc", "labels": [{"start": 0, "end": 1}]}, "B"),
     ],
 )
@@ -51,6 +54,15 @@ def test_names_of_other_tools_are_recognised(tmp_path: Path, row: dict[str, Any]
     assert record.evidence in record.prompt().text
     assert record.evidence not in record.prompt("").text or record.evidence == "e"
     assert record.group == evidence_group(record.evidence)
+
+
+def test_of_two_common_names_none_is_taken(tmp_path: Path) -> None:
+    """Which of two fields holds the evidence is not guessed: the sentence says what is missing."""
+    row = {"query": "q", "context": "e", "documents": ["f"], "response": "a"}
+    with pytest.raises(BadInputError, match=r"no field evidence; found context, documents, query, response"):
+        load_records(lines(tmp_path, row))
+    (note,) = list(load_records(lines(tmp_path, {"query": "q", "docs": "e", "response": "a"})).notes)
+    assert "query as question, docs as evidence, response as answer" in note
 
 
 def test_the_right_answer_of_a_choice_is_found_by_number_letter_or_text(tmp_path: Path) -> None:
@@ -207,7 +219,7 @@ def test_candidates_become_questions_with_blank_and_other_evidence(tmp_path: Pat
         for i in range(4)
     ]
     questions = as_questions(load_records(lines(tmp_path, *rows)))
-    assert [q.truth for q in questions] == [0, 1, 0, 1]
+    assert [q.target for q in questions] == [0, 1, 0, 1]
     assert [q.conflicts for q in questions] == [False, True, False, True]
     for i, q in enumerate(questions):
         assert q.without is not None

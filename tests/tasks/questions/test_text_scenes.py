@@ -49,19 +49,19 @@ def test_check_finds_nothing() -> None:
 def test_presence_is_what_the_scene_shows() -> None:
     for q in PRESENCE:
         here = f"the {shown(q.form)[q.prompt.env]}"
-        assert (here in scene(q).removesuffix(".").split(": ")[1].split("; ")) == (q.truth == 0), q.id
+        assert (here in scene(q).removesuffix(".").split(": ")[1].split("; ")) == (q.target == 0), q.id
 
 
 def test_each_noun_is_asked_as_often_with_yes_as_with_no() -> None:
     asked: dict[tuple[str, str, str], Counter[int]] = defaultdict(Counter)
     for q in PRESENCE:
-        asked[q.form, q.kind, q.prompt.env][q.truth] += 1
+        asked[q.form, q.kind, q.prompt.env][q.target] += 1
     assert all(found[0] == found[1] for found in asked.values())
 
 
 def test_negatives_are_of_their_kind() -> None:
     for q in PRESENCE:
-        if q.truth == 0:
+        if q.target == 0:
             continue
         place = q.group.split("/")[1].rpartition("-")[0]
         first, *others = material().settings[place]
@@ -77,16 +77,16 @@ def test_conflict_and_agreement_come_in_pairs_with_the_same_candidates() -> None
             pairs[q.group].append(q)
     for conflict, agreement in pairs.values():
         assert (conflict.kind, agreement.kind) == ("conflict", "agreement")
-        assert conflict.answers == agreement.answers
-        assert conflict.usual == agreement.usual == agreement.truth != conflict.truth
+        assert conflict.choices == agreement.choices
+        assert conflict.prior_answer == agreement.prior_answer == agreement.target != conflict.target
         assert conflict.right in scene(conflict)
-        assert conflict.answers[conflict.usual or 0] not in scene(conflict).split()
+        assert conflict.choices[conflict.prior_answer or 0] not in scene(conflict).split()
 
 
 def test_what_is_shown_never_holds_an_answer() -> None:
     for q in DEFAULT:
         if q.kind in ("attribute", "conflict", "agreement"):
-            assert not set(q.answers) & set(shown(q.form)[q.prompt.env].replace(",", "").split())
+            assert not set(q.choices) & set(shown(q.form)[q.prompt.env].replace(",", "").split())
 
 
 def test_other_forms_say_the_number_and_are_silent_about_it_elsewhere() -> None:
@@ -150,14 +150,14 @@ def test_bad_options(options: dict[str, object], reason: str) -> None:
 def test_check_finds_each_fault() -> None:
     conflict = next(q for q in WORD if q.kind == "conflict")
     presence = [q for q in WORD if q.kind == "presence-random"]
-    yes = [q for q in presence if q.truth == 0]
-    turned = [replace(q, truth=0, id=q.id + "+") for q in presence if q.truth == 1]
-    told = [replace(q, truth=int(q.prompt.env < "i")) for q in presence]
+    yes = [q for q in presence if q.target == 0]
+    turned = [replace(q, target=0, id=q.id + "+") for q in presence if q.target == 1]
+    told = [replace(q, target=int(q.prompt.env < "i")) for q in presence]
     known = [replace(q, id=f"{q.id}-{i}", group=f"{q.group}-{i}") for q in told for i in range(4)]
     other = replace(presence[0], without=presence[2].without)
     cases = [
         ([presence[0], presence[0]], "comes 2 times"),
-        ([replace(conflict, usual=conflict.truth)], "does not contradict the usual"),
+        ([replace(conflict, prior_answer=conflict.target)], "does not contradict the usual"),
         ([replace(conflict, kind="agreement")], "does not agree with the usual"),
         ([*yes, *turned], "expected an equal share"),
         (known, "the question alone tells the answer"),
@@ -166,3 +166,14 @@ def test_check_finds_each_fault() -> None:
     ]
     for questions, reason in cases:
         assert any(reason in fault for fault in check(questions).faults), reason
+
+
+def test_the_former_names_of_a_questions_fields_are_read() -> None:
+    q = next(q for q in DEFAULT if q.prior_answer is not None)
+    named = {"id": q.id, "kind": q.kind, "form": q.form, "group": q.group, "prompt": q.prompt, "without": q.without}
+    answer = {"answers": q.choices, "truth": q.target, "usual": q.prior_answer, "also": ()}
+    assert Question(mismatched=q.mismatched, **named, **answer) == q  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="rightly"):
+        Question(mismatched=q.mismatched, **named, **answer, rightly=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'truth' is the former name of 'target'; both are given"):
+        replace(q, truth=0)

@@ -95,10 +95,10 @@ def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height
             svg.text(x(power), bottom + 16, parameters(10**power), "tick", "middle"),
         ]
     parts.append(svg.text((left + right) / 2, height - 8, "parameters", "label", "middle"))
-    for value, label in levels:
+    for level, label in levels:
         parts += [
-            svg.line(left, y(value), right, y(value), "reference"),
-            svg.text(right, y(value) - 5, label, "tick reference-label", "end"),
+            svg.line(left, y(level), right, y(level), "reference"),
+            svg.text(right, y(level) - 5, label, "tick reference-label", "end"),
         ]
     order = families([d[0] for d in dots])
     for line, value, start, end in dots:
