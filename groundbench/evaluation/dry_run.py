@@ -36,6 +36,8 @@ BACKWARD = 2.0
 """A backward pass costs two forward passes."""
 DONORS = 1.25
 """Of a pass of sets of heads: the prompts that give head outputs run beside those that take them."""
+RANKED, ORDERED = 0.35, 0.7
+"""Of a pass: sets of first-ranked heads start late, those of random orders early (counted on SmolLM2's form `word`)."""
 UNTOUCHED = 5
 """Passes of a pair for all sets: both prompts, one with all heads exchanged, and the donors of the two controls."""
 
@@ -230,9 +232,9 @@ def _causal(p: Planned) -> list[Step]:
         )
     steps += [
         p.step("causal", "prompts untouched, and with all heads exchanged", UNTOUCHED * pairs, rest),
-        p.step("causal", f"{ranked} sets of ranked heads", ranked * pairs, HALF * DONORS * rest),
-        p.step("causal", f"{draws} random draws, {random} pairs", 2 * draws * random, HALF * DONORS * rest),
-        p.step("causal", f"{orders} random orders, {random} pairs", orders * sizes * random, DONORS * rest),
+        p.step("causal", f"{ranked} sets of ranked heads", ranked * pairs, RANKED * DONORS * rest),
+        p.step("causal", f"{draws} random draws, {random} pairs", 2 * draws * random, RANKED * DONORS * rest),
+        p.step("causal", f"{orders} random orders, {random} pairs", orders * sizes * random, ORDERED * DONORS * rest),
     ]
     if options.knockout:
         windows, short = resolved(options.windows, "windows"), 1 / p.length

@@ -114,17 +114,19 @@ LEGEND = {
 
 def _finding(c: Comparison) -> str:
     """Return the comparison in one sentence."""
-    from groundbench.results.text.numbers import number, p_phrase
+    from groundbench.results.text.numbers import decimals_for, number, p_phrase
     from groundbench.results.text.sentences import ALPHA, CI
 
     if c.difference is None or c.ci_low is None or c.ci_high is None:
         return "The two runs cannot be told apart or alike: the difference has no interval."
     p = p_phrase(c.p_cluster)
-    size = f"{CI} {number(c.ci_low)} to {number(c.ci_high)}{', ' + p if p else ''}"
+    places = decimals_for(c.difference, c.ci_low, c.ci_high)
+    size = f"{CI} {number(c.ci_low, places)} to {number(c.ci_high, places)}{', ' + p if p else ''}"
     if c.ci_low <= 0 <= c.ci_high or (c.p_cluster is not None and c.p_cluster >= ALPHA):
-        return f"No difference that can be told from 0: A minus B is {number(c.difference)} nats ({size})."
+        return f"No difference that can be told from 0: A minus B is {number(c.difference, places)} nats ({size})."
     more = "more" if c.difference > 0 else "less"
-    return f"A gains {number(abs(c.difference))} nats {more} than B ({CI} of A - B: {size.removeprefix(CI + ' ')})."
+    by = number(abs(c.difference), places)
+    return f"A gains {by} nats {more} than B ({CI} of A - B: {size.removeprefix(CI + ' ')})."
 
 
 def _show_nouns(c: Comparison) -> None:
