@@ -12,6 +12,7 @@ from groundbench.leaderboard.submission.strict_parsing import RefusedError, shor
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 CARD_FILE = "card.yaml"
 RUN_FILES = {"result.json": 8 << 20, "trajectory.json": 16 << 20, "items.parquet": 32 << 20, "card.json": 4 << 20}
+RUN_FILES |= {"answers.parquet": 32 << 20}
 """What a run's folder may hold, and how large. heads.parquet stays at home: result.json has each head's rate."""
 MOST_RUNS = 40
 MOST_BYTES = 128 << 20

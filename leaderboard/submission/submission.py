@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.leaderboard.submission.against_items import item_faults
 from groundbench.leaderboard.submission.against_testbed import testbed_faults
+from groundbench.leaderboard.submission.answers import check_answers
 from groundbench.leaderboard.submission.card import Card, read_card
 from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, read_bytes, survey
 from groundbench.leaderboard.submission.form_views import form_views
@@ -99,8 +100,13 @@ def _read_run(folder: Path, where: str, files: tuple[str, ...], references: Refe
         fault = card_fault(risk)
         if fault is not None:
             raise RefusedError(f"{where}/card.json: {fault}")
-        if set(files) == {"card.json"}:
+        if "answers.parquet" in files:
+            told = f"{where}/answers.parquet"
+            check_answers(read_bytes(folder / "answers.parquet", RUN_FILES["answers.parquet"], told), told, risk)
+        if set(files) <= {"card.json", "answers.parquet"}:
             return Run(folder.name, (), files=files, risk=risk)
+    elif "answers.parquet" in files:
+        raise RefusedError(f"{where}/answers.parquet: has no card.json beside it")
     if ("result.json" in files) == ("trajectory.json" in files):
         raise RefusedError(f"{where}: expected either a result.json or a trajectory.json")
     trajectory = None

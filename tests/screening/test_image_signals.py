@@ -65,7 +65,7 @@ def test_a_models_image_signals_are_those_of_its_own_states_and_attention() -> N
 
     adapter = tiny_adapter("llava")
     adapter.encode([prompt])
-    inputs = adapter._inputs([Encoded((*row.ids, *target), images=row.images, image_spans=row.image_spans)])
+    inputs = adapter.inputs.of([Encoded((*row.ids, *target), images=row.images, image_spans=row.image_spans)])
     adapter.model.set_attn_implementation("eager")
     with torch.no_grad():
         out = adapter.model(**inputs, output_hidden_states=True, output_attentions=True)

@@ -228,9 +228,9 @@ def signals_section(card: RiskCard) -> Section:
         return Section("signals", title, missing="No signal was asked for: groundbench screen MODEL --signals all.")
     table = Table(
         "Signals, on questions in which no head was detected",
-        ("Signal", "Role", "AUROC", "Holm p", "Within kinds", "On test", "AURC"),
+        ("Signal", "AUROC", "Holm p", "Within kinds", "On test", "AURC", "Role"),
         tuple(_signal_row(s) for s in card.signals),
-        frozenset({0, 1}),
+        frozenset({0, 6}),
     )
     told = Table(
         "What the signals are",
@@ -276,15 +276,15 @@ def _by_kind(card: RiskCard) -> tuple[Table, ...]:
 
 def _signal_row(s: SignalRecord) -> tuple[Cell, ...]:
     if s.missing is not None:
-        return (s.name, s.role, None, None, None, None, None)
+        return (s.name, None, None, None, None, None, s.role)
     return (
         s.name,
-        s.role,
         estimate(s.auroc),
         p_value(s.p_holm),
         estimate(s.auroc_within),
         estimate(s.auroc_test),
         estimate(s.aurc),
+        s.role,
     )
 
 
