@@ -22,6 +22,8 @@ NAME = "groundbench_tap"
 # What torch's fused attention cannot do, by the keyword through which the families pass it.
 BEYOND_SDPA = ("softcap", "s_aux")
 SINK = "s_aux"
+SCORES = "position_bias"
+"""What some families add to the scores beside the mask: [B or 1, H or 1, Tq or 1, Tk]."""
 CUT_ROWS = 64
 """Query rows whose weights are computed again at a time where edges are cut."""
 
@@ -116,7 +118,6 @@ def without_edges(
     length, total = query.shape[2], key.shape[2]
     keys = keys[:, keys.shape[1] - total :]  # a sliding window's cache may not reach back to the first token
     rows = queries[:, -length:].any(0).nonzero()[:, 0].tolist()
-    more = {k: v for k, v in options.items() if not (k == "scaling" and v is None)}
     output = output.clone()
     attend = eager_function(module)
     for first, last in _runs(rows, CUT_ROWS):
@@ -128,6 +129,7 @@ def without_edges(
         removed = removed.masked_fill(edges, torch.finfo(query.dtype).min)
         added = removed if added is None else (added + removed).clamp(min=torch.finfo(query.dtype).min)
         added = added.expand(query.shape[0], query.shape[1], -1, -1)
+        more = options_of_rows(options, part, total)
         again = attend(module, query[:, :, part], key, value, added, dropout=0.0, **more)[0]
         chosen = (heads[:, None, :] & here[:, :, None])[..., None]
         output[:, part] = torch.where(chosen, again.to(output.dtype), output[:, part])
@@ -179,6 +181,14 @@ def additive_mask(
     q = torch.arange(length, device=query.device)[rows, None]
     hidden = torch.arange(keys, device=query.device)[None] > q
     return torch.zeros(hidden.shape, dtype=query.dtype, device=query.device).masked_fill_(hidden, lowest)[None, None]
+
+
+def options_of_rows(options: dict[str, Any], rows: slice, keys: int) -> dict[str, Any]:
+    """Return the keywords of an eager call for some query rows over the first `keys` keys."""
+    found = {k: v for k, v in options.items() if not (k == "scaling" and v is None)}
+    if (added := found.get(SCORES)) is not None:
+        found[SCORES] = (added if added.shape[-2] == 1 else added[..., rows, :])[..., :keys]
+    return found
 
 
 @dataclass
@@ -235,7 +245,7 @@ class AttentionTrace:
             self.value[:, :, :keys, :1].float(),
             mask.float(),
             dropout=0.0,
-            **{k: v for k, v in self.options.items() if not (k == "scaling" and v is None)},
+            **options_of_rows(self.options, rows, keys),
         )
         result: Tensor = weights
         return result.float()

@@ -21,10 +21,6 @@ NEEDS: dict[str, tuple[Capability, ...]] = {
     "sweep": ("hooks", "edit", "hidden", "start_at_layer"),
 }
 UNSETTLED = {
-    (
-        "inkling_text",
-        "heads",
-    ): "differs from the matrices that the model returns under eager; which is right is not known",
     ("inkling2_text", "lens"): "what a layer gives differs from what is read; which is right is not known",
 }
 """Numbers off by more than their bound, shown as such until somebody finds out; none of them may be right."""

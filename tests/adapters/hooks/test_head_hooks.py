@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.shrunk_models import tiny_of
 from helpers.tiny_models import BY_ITSELF, INTERFACE, SSD, random_items, tiny, tiny_adapter
 from transformers import (
     AttentionInterface,
@@ -22,6 +23,20 @@ from groundbench.api.adapter import HeadEdit, Trace
 from groundbench.api.errors import UnsupportedModelError
 
 ATTENTION = INTERFACE + BY_ITSELF
+
+
+@pytest.mark.parametrize("family", [*INTERFACE, "inkling_text"])
+def test_weights_of_one_row_are_that_row_of_all(family):
+    """Also where a family adds a bias of its own to the scores, which has a row for each query."""
+    model = tiny(family) if family in INTERFACE else tiny_of(family)[1]
+    hooks = attach(model)
+    ids = torch.tensor([i.row.ids for i in random_items(2)])
+    with hooks.active(trace=True) as session:
+        model(input_ids=ids, return_dict=True, use_cache=False)
+    for trace in session.traces:
+        every = trace.weights(slice(0, ids.shape[1]))
+        for row in (0, 4, ids.shape[1] - 1):
+            torch.testing.assert_close(trace.weights(slice(row, row + 1)), every[:, :, row : row + 1])
 
 
 @pytest.mark.parametrize("family", ATTENTION + SSD)
