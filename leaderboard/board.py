@@ -17,7 +17,7 @@ from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, check
 from groundbench.leaderboard.submission.isolated import read_isolated
 from groundbench.leaderboard.submission.names import name_fault
 from groundbench.leaderboard.submission.reference import ReferencesOf, TestbedReference
-from groundbench.leaderboard.submission.strict_parsing import CARD, Limits, RefusedError, parse, read_yaml
+from groundbench.leaderboard.submission.strict_json_yaml import CARD, Limits, RefusedError, parse, read_yaml
 from groundbench.leaderboard.submission.submission import Submission, read_submission
 
 BOARD_FILE = "board.yaml"

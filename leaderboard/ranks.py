@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from groundbench.leaderboard.submission.item_gains import Cells
+from groundbench.leaderboard.submission.items_parquet import Cells
 from groundbench.stats.significance import holm_array
 
 Floats = npt.NDArray[np.float64]

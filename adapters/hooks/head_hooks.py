@@ -14,8 +14,8 @@ from groundbench.adapters.hooks import attention
 from groundbench.adapters.hooks import self_check as selfcheck
 from groundbench.adapters.hooks.cut_check import mixed_heads
 from groundbench.adapters.hooks.discovery import Candidates, candidates, layers_counted
-from groundbench.adapters.hooks.eager import EagerRecorder
 from groundbench.adapters.hooks.mamba2 import Recorder
+from groundbench.adapters.hooks.own_attention import EagerRecorder
 from groundbench.adapters.hooks.session import Session, Site, bound, current, together
 from groundbench.adapters.model_structure import input_device
 from groundbench.api.adapter import HeadEdit, Mixer

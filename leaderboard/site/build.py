@@ -28,7 +28,7 @@ from groundbench.leaderboard.site.publish import Publisher, render, script
 from groundbench.leaderboard.site.screening_board import HEAD, answers_given, overall, rate, screening
 from groundbench.leaderboard.site.tabs import Tab, answer, tabs_of
 from groundbench.leaderboard.submission.isolated import read_isolated
-from groundbench.leaderboard.submission.strict_parsing import RefusedError
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError
 from groundbench.report.pages import stylesheet
 from groundbench.results.text.numbers import interval, number
 from groundbench.util.atomic_files import write_text

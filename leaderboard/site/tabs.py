@@ -12,7 +12,7 @@ from groundbench.leaderboard.ladder_ranks import rank_ladders
 from groundbench.leaderboard.ranks import Contender, rank_models
 from groundbench.leaderboard.rows import Line
 from groundbench.leaderboard.site.columns import Column, Place, columns_for
-from groundbench.leaderboard.submission.item_gains import Cells
+from groundbench.leaderboard.submission.items_parquet import Cells
 from groundbench.results.text.numbers import number
 
 LADDER = "ladder"

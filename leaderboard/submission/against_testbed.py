@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from groundbench.leaderboard.submission.form_views import FormView, form_views
 from groundbench.leaderboard.submission.reference import FormReference, TestbedReference
-from groundbench.leaderboard.submission.strict_parsing import shorten
+from groundbench.leaderboard.submission.strict_json_yaml import shorten
 from groundbench.results.run import Result
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from groundbench.leaderboard.submission.names import check_name_text
-from groundbench.leaderboard.submission.strict_parsing import RefusedError, parse, read_yaml
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, parse, read_yaml
 
 Line = Annotated[str, Field(min_length=1, max_length=120)]
 

@@ -7,7 +7,7 @@ import re
 import stat
 from pathlib import Path
 
-from groundbench.leaderboard.submission.strict_parsing import RefusedError, shorten
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, shorten
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 CARD_FILE = "card.yaml"

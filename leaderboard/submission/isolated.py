@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from groundbench.leaderboard.submission.strict_parsing import RefusedError, shorten
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, shorten
 
 MEMORY = 768 << 20
 SECONDS = 20

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from groundbench.leaderboard.submission.strict_parsing import RefusedError, shorten
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, shorten
 
 if TYPE_CHECKING:
     from groundbench.leaderboard.submission.card import Card

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from groundbench.leaderboard.submission.bounds import around, near
-from groundbench.leaderboard.submission.strict_parsing import shorten
+from groundbench.leaderboard.submission.strict_json_yaml import shorten
 from groundbench.results.run import GainRecord
 
 Faults = Iterator[str]

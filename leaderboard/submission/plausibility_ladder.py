@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.leaderboard.submission.bounds import around, near
 from groundbench.leaderboard.submission.form_views import form_views
-from groundbench.leaderboard.submission.strict_parsing import shorten
+from groundbench.leaderboard.submission.strict_json_yaml import shorten
 from groundbench.measures.gain.ladder_score import WORD, ladder_score
 from groundbench.results.ladder_score import LadderScore
 from groundbench.results.run import Result

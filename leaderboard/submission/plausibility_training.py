@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from groundbench.leaderboard.submission.strict_parsing import shorten
+from groundbench.leaderboard.submission.strict_json_yaml import shorten
 from groundbench.results.trajectory import Trajectory
 
 

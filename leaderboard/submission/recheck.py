@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundbench.leaderboard.submission.item_gains import Item, sample_items
-from groundbench.leaderboard.submission.strict_parsing import RefusedError
+from groundbench.leaderboard.submission.items_parquet import Item, sample_items
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError
 from groundbench.leaderboard.submission.submission import Run
 
 Rescore = Callable[[Run, Sequence[Item]], Sequence[float]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundbench.leaderboard.submission.item_gains import MOST_NATS
-from groundbench.leaderboard.submission.strict_parsing import RefusedError, shorten
+from groundbench.leaderboard.submission.items_parquet import MOST_NATS
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, shorten
 
 NATS = {
     "mean",

@@ -12,17 +12,17 @@ from pydantic import BaseModel
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.leaderboard.submission.against_items import item_faults
 from groundbench.leaderboard.submission.against_testbed import testbed_faults
-from groundbench.leaderboard.submission.answers import check_answers
+from groundbench.leaderboard.submission.answers_parquet import check_answers
 from groundbench.leaderboard.submission.card import Card, read_card
 from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, read_bytes, survey
 from groundbench.leaderboard.submission.form_views import form_views
-from groundbench.leaderboard.submission.item_gains import Cells, cells_of, read_tables
+from groundbench.leaderboard.submission.items_parquet import Cells, cells_of, read_tables
 from groundbench.leaderboard.submission.plausibility import implausible
 from groundbench.leaderboard.submission.plausibility_card import card_fault
 from groundbench.leaderboard.submission.plausibility_ladder import ladder_item_faults
 from groundbench.leaderboard.submission.plausibility_training import trajectory_fault
 from groundbench.leaderboard.submission.reference import ReferencesOf, TestbedReference
-from groundbench.leaderboard.submission.strict_parsing import (
+from groundbench.leaderboard.submission.strict_json_yaml import (
     CARD,
     RESULT,
     TRAJECTORY,

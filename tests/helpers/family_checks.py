@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from groundbench.adapters.hooks.eager import PROJECTIONS
+from groundbench.adapters.hooks.own_attention import PROJECTIONS
 from groundbench.adapters.huggingface import HFCausal
 from groundbench.adapters.model_structure import layer_list
 from groundbench.api.adapter import HeadEdit

@@ -12,8 +12,8 @@ import pytest
 from helpers.word_model import prior_only
 
 from groundbench import screen
-from groundbench.leaderboard.submission.answers import check_answers
-from groundbench.leaderboard.submission.strict_parsing import RefusedError
+from groundbench.leaderboard.submission.answers_parquet import check_answers
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError
 from groundbench.results.risk_card import RiskCard
 
 COLOURS = ("red", "blue", "green", "white", "black", "pink", "grey", "gold")

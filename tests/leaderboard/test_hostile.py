@@ -15,7 +15,7 @@ from helpers.pages import Page, assert_inert
 from helpers.submissions import CARD, board_at, reference, references, write_submission
 
 from groundbench.leaderboard import RefusedError, Submission, build_site, read_submission
-from groundbench.leaderboard.submission.item_gains import MOST_ROWS, read_tables
+from groundbench.leaderboard.submission.items_parquet import MOST_ROWS, read_tables
 
 EVIL = "</title></script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}${1}`javascript:alert(1)"
 

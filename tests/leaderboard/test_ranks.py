@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundbench.leaderboard.ranks import Contender, Rank, pairwise_p, rank_groups
-from groundbench.leaderboard.submission.item_gains import Cells
+from groundbench.leaderboard.submission.items_parquet import Cells
 from groundbench.stats.clustered import clustered_test
 from groundbench.stats.significance import holm_array
 

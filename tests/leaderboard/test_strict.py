@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from groundbench.leaderboard.submission.card import read_card
-from groundbench.leaderboard.submission.strict_parsing import RESULT, Limits, RefusedError, read_json, read_yaml
+from groundbench.leaderboard.submission.strict_json_yaml import RESULT, Limits, RefusedError, read_json, read_yaml
 
 SMALL = Limits(bytes=2_000, depth=6, values=300, string=50)
 PLAIN_TEXT = st.text(st.characters(exclude_categories=("C",)), max_size=50)

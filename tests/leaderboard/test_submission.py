@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from groundbench.api.errors import BadInputError
 from groundbench.leaderboard import RefusedError, add_run, read_submission
-from groundbench.leaderboard.submission.item_gains import cells_of, read_tables, sample_items
+from groundbench.leaderboard.submission.items_parquet import cells_of, read_tables, sample_items
 from groundbench.leaderboard.submission.recheck import recheck
 from groundbench.leaderboard.submission.reference import FormReference, TestbedReference
 
@@ -291,7 +291,7 @@ def test_a_column_that_stands_there_twice_is_refused():
 
 
 def test_rows_are_counted_as_they_are_read(monkeypatch):
-    monkeypatch.setattr("groundbench.leaderboard.submission.item_gains.MOST_ROWS", 3)
+    monkeypatch.setattr("groundbench.leaderboard.submission.items_parquet.MOST_ROWS", 3)
     with pytest.raises(RefusedError, match="more than 3 rows"):
         read(parquet())
 

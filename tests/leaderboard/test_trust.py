@@ -13,7 +13,7 @@ from helpers.submissions import board_at, edit, references, write_submission
 from groundbench.leaderboard import RefusedError, read_submission
 from groundbench.leaderboard.rows import Line, lines_of
 from groundbench.leaderboard.site.tabs import tabs_of
-from groundbench.leaderboard.submission.strict_parsing import RESULT, read_json
+from groundbench.leaderboard.submission.strict_json_yaml import RESULT, read_json
 from groundbench.leaderboard.submission.strict_types import check_types
 
 

@@ -14,7 +14,7 @@ from groundbench.cli.options import examples
 
 if TYPE_CHECKING:
     from groundbench.leaderboard import Board, Submission
-    from groundbench.leaderboard.submission.item_gains import Item
+    from groundbench.leaderboard.submission.items_parquet import Item
     from groundbench.leaderboard.submission.recheck import Rescore
     from groundbench.leaderboard.submission.submission import Run
 

@@ -1,1 +1,4 @@
-"""Readers of source formats, one file each: CHAT, TalkBank XML, VisDial, COCO captions."""
+"""Readers of source formats, one file each: CHAT, TalkBank XML, VisDial, COCO captions.
+
+A new one is registered in `tasks.corpora.importing.import_corpus`.
+"""

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.leaderboard.submission.reference import FormReference, TestbedReference
-from groundbench.leaderboard.submission.strict_parsing import RefusedError, shorten
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, shorten
 from groundbench.measures.gain.measure import gain_items
 
 Floats = npt.NDArray[np.float64]

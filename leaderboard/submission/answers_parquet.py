@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from groundbench.leaderboard.submission.strict_parsing import RefusedError, shorten
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, shorten
 from groundbench.results.risk_card import RiskCard
 from groundbench.stats.ranking import auroc
 
