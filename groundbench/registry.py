@@ -203,7 +203,7 @@ def _first(entries: Sequence[EntryPoint], model: Any, options: Mapping[str, Any]
             continue  # other packages' openers are promised a name
         opener = _load(entry)
         taken = inspect.signature(opener).parameters
-        known |= taken.keys()
+        known.update(taken)
         if not any(p.kind is p.VAR_KEYWORD for p in taken.values()) and not options.keys() <= taken.keys():
             continue
         adapter = opener(model, **options)

@@ -15,6 +15,7 @@ DESCRIPTIONS = {
     "same_category_gain": "The same against nouns of one category only.",
     "matched_surprisal": "Mean surprisal of a noun's word after its own noun was shown.",
     "copy_corrected_gain": "Gain with a definition shown over gain with the word itself shown.",
+    "ladder_score": "Mean over the forms other than the word of their gain over the word's, within categories.",
 }
 
 
@@ -72,7 +73,7 @@ def _entry(result: Result, metric: Metric) -> dict[str, Any]:
                 "lower": metric.low,
                 "upper": metric.high,
                 "confidence_level": 0.95,
-                "method": "bootstrap over nouns",
+                "method": metric.method,
             },
             **({} if metric.n is None else {"num_samples": metric.n}),
         }

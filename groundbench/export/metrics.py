@@ -11,7 +11,7 @@ from groundbench.results.run import GainRecord, Result
 class Metric:
     """One measured number; `low` and `high` are its 95 % interval where there is one.
 
-    `better` is `higher`, `lower`, or None for a number that describes and does not rank.
+    `better` is `higher`, `lower`, or None for a number that describes and does not rank; `method` made the interval.
     """
 
     id: str
@@ -24,6 +24,7 @@ class Metric:
     high: float | None = None
     n: int | None = None
     p: float | None = None
+    method: str = "t, clustered by noun and frame"
 
 
 def metrics(result: Result) -> list[Metric]:
@@ -43,7 +44,15 @@ def metrics(result: Result) -> list[Metric]:
         shared = "+".join(f.env_form for f in ladder.forms)
         found.append(
             Metric(
-                "ladder_score", "Ladder score", shared, ladder.score, "ratio", "higher", ladder.ci_low, ladder.ci_high
+                "ladder_score",
+                "Ladder score",
+                shared,
+                ladder.score,
+                "ratio",
+                "higher",
+                ladder.ci_low,
+                ladder.ci_high,
+                method="paired bootstrap over nouns and frames",
             )
         )
     return found

@@ -30,7 +30,7 @@ def test_a_new_adapter_is_one_and_its_gain_is_0(
     monkeypatch.syspath_prepend(str(tmp_path))
     assert main(["models", "new", str(tmp_path / "my_bigram.py")]) == 0
     assert main(["tasks", "new", str(tmp_path / "fruits.yaml")]) == 0
-    assert set(dir(make_adapter())) >= {n for n in vars(Adapter) if not n.startswith("_")} - {"follow"}
+    assert set(dir(make_adapter())) >= {n for n in vars(Adapter) if not n.startswith("_")} - {"continuation_logits"}
     capsys.readouterr()
     asked = ["--testbed", str(tmp_path / "fruits.yaml"), "--env-form", "word", "--measure", "gain", "--json"]
     assert main(["run", "my_bigram:make_adapter", *asked]) == 0

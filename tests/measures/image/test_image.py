@@ -127,7 +127,7 @@ class NoExchange:
     """An adapter that cannot exchange patches."""
 
     def __init__(self, inner):
-        for name in ("info", "encode", "encode_targets", "prefill", "forward", "follow", "unembed"):
+        for name in ("info", "encode", "encode_targets", "prefill", "forward", "continuation_logits", "unembed"):
             setattr(self, name, getattr(inner, name))
 
 
@@ -241,8 +241,8 @@ def test_a_second_run_goes_on_from_the_first_to_the_same_record(run, reader):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ('{"rule": "r", "items": [{"noun": "dog"}]}', r"images\.json: field items\.0\.form: Field required"),
-        ("[", r"images\.json: field the file: Invalid JSON"),
+        ('{"rule": "r", "items": [{"noun": "dog"}]}', r"pictures\.json: field items\.0\.form: Field required"),
+        ("[", r"pictures\.json: field the file: Invalid JSON"),
         ('{"rule": "r", "items": [], "more": 1}', r"field more: Extra inputs are not permitted"),
     ],
 )
