@@ -16,7 +16,7 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import Prompt
-from groundbench.engine.contexts import Contexts, of_frames
+from groundbench.engine.contexts import Contexts, Ints, of_frames
 from groundbench.engine.scoring import score
 
 PROBE_TOKENS = 1024
@@ -72,6 +72,22 @@ class Traced:
         return self._adapter.unembed(hidden, normed=normed)
 
 
-def probe_table(adapter: Adapter, contexts: Contexts, batch_tokens: int = PROBE_TOKENS) -> SurprisalTable:
-    """Return one frame of all nouns, scored on the traced path; needs the capability `hooks`."""
-    return score(Traced(adapter), of_frames(contexts, np.array([0])), batch_tokens=min(batch_tokens, PROBE_TOKENS))
+def probe_table(
+    adapter: Adapter, contexts: Contexts, batch_tokens: int = PROBE_TOKENS, nouns: int | None = None, seed: int = 0
+) -> SurprisalTable:
+    """Return one frame scored on the traced path; needs the capability `hooks`.
+
+    Args:
+        nouns: of a seeded sample of so many nouns, shown and asked for; of all by default. A target of several tokens
+            takes whole passes on this path, so that all nouns cost large models more than the scores themselves.
+    """
+    some = of_frames(contexts, np.array([0]), probed_nouns(contexts, nouns, seed))
+    return score(Traced(adapter), some, batch_tokens=min(batch_tokens, PROBE_TOKENS))
+
+
+def probed_nouns(contexts: Contexts, nouns: int | None, seed: int) -> Ints | None:
+    """Return the numbers of the nouns that `probe_table` takes; None for all."""
+    present = np.unique(contexts.env[contexts.frame == 0])
+    if nouns is None or nouns >= len(present):
+        return None
+    return np.sort(np.random.default_rng(seed).choice(present, nouns, replace=False))

@@ -28,6 +28,8 @@ from groundbench.results.run import Selection
 
 SMALL = 30_000_000
 """Models of fewer parameters get the costlier defaults: `total` saliency, both selections, 99 draws, all nouns."""
+PROBED_NOUNS = 12
+"""Nouns on which the two numeric paths of a larger model are compared: all hundred cost more than its scores."""
 DRAWS = (99, 20)
 CAUSAL_FRAMES = (2, 1)
 """Of each half of the frames, or of a noun's own: an interval over nouns gains little from more."""
@@ -64,6 +66,11 @@ def resolve(options: Options, testbed: Testbed, info: ModelInfo) -> Options:
         lens=resolve_lens(options.lens, info),
         image=resolve_image(options.image, info),
     )
+
+
+def probe_size(info: ModelInfo) -> int | None:
+    """Return the number of nouns scored on the traced path too; None for all, as of small models."""
+    return None if is_small(info) else PROBED_NOUNS
 
 
 def is_small(info: ModelInfo) -> bool:

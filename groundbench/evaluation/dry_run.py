@@ -18,7 +18,8 @@ from groundbench.engine.contexts import Contexts, matched, of_frames
 from groundbench.engine.cost import basis, seconds_per_token
 from groundbench.engine.scoring import dry_plan
 from groundbench.engine.subject import resolved
-from groundbench.evaluation.defaults import check_swap_rings, choose_forms, choose_subject, resolve
+from groundbench.engine.traced_scoring import probed_nouns
+from groundbench.evaluation.defaults import check_swap_rings, choose_forms, choose_subject, probe_size, resolve
 from groundbench.evaluation.form_contexts import form_contexts
 from groundbench.evaluation.measures import MEASURES, measures_of_form
 from groundbench.evaluation.options import Options
@@ -167,7 +168,7 @@ class Planned:
 def _gain(p: Planned) -> list[Step]:
     steps = [Step("gain", "every target in every context", len(p.contexts.distinct), p.per_token * p.scoring_tokens)]
     if p.heads_read:
-        one = of_frames(p.contexts, np.array([0]))
+        one = of_frames(p.contexts, np.array([0]), probed_nouns(p.contexts, probe_size(p.adapter.info), p.options.seed))
         steps.append(p.step("gain", "one frame on the path on which heads are read", len(one.distinct)))
     return steps
 

@@ -34,6 +34,7 @@ from groundbench.evaluation.defaults import (
     check_swap_rings,
     choose_forms,
     choose_subject,
+    probe_size,
     protocol_record,
     resolve,
     unread,
@@ -255,7 +256,8 @@ def measure_form(
     asked = options.measures or ()
     names = measures_of_form(asked, form, adapter.info)
     subject = Subject(adapter, contexts, table, store, options.seed, options.batch_tokens)
-    run = FormRun(subject, testbed, form, options, reference, heads_read="heads" in names)
+    nouns = probe_size(subject.adapter.info)
+    run = FormRun(subject, testbed, form, options, reference, heads_read="heads" in names, probed_nouns=nouns)
     fields = run_measures(run, names)
     record = FormRecord(
         env_form=form.name,

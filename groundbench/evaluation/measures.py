@@ -42,7 +42,8 @@ class FormRun:
         options: with every default resolved.
         reference: the untrained model, shared by all forms.
         heads_read: whether the saliency of heads is measured.
-        pictures: kept for the page by the measure `image`.
+        probed_nouns: on so many nouns the path on which heads are read is compared with that of the scores; None: all.
+        image_examples: kept for the page by the measure `image`.
         causal: what the measure `causal` found, for the result's records and the cross-form matrix.
     """
 
@@ -52,6 +53,7 @@ class FormRun:
     options: Options
     reference: Reference
     heads_read: bool
+    probed_nouns: int | None = None
     image_examples: tuple[ImageExample, ...] = ()
     causal: CausalRun | None = None
     failures: list[Failure] = field(default_factory=list)
@@ -82,7 +84,9 @@ class Measure:
 
 def _gain(run: FormRun) -> Fields:
     subject = run.subject
-    probe = probe_table(subject.adapter, subject.contexts, subject.batch_tokens) if run.heads_read else None
+    probe = None
+    if run.heads_read:
+        probe = probe_table(subject.adapter, subject.contexts, subject.batch_tokens, run.probed_nouns, subject.seed)
     ideal = run.testbed.ideal_gain(run.form)
     return {"gain": measure_gain(subject.table, seed=subject.seed, ideal=ideal, probe=probe)}
 

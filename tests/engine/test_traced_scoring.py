@@ -15,6 +15,7 @@ from groundbench.engine.contexts import build_contexts, of_frames
 from groundbench.engine.scoring import score
 from groundbench.engine.traced_scoring import Traced, probe_table
 from groundbench.measures.gain.measure import measure_gain
+from groundbench.measures.gain.pairing import pair_rows
 
 BED = PlantedTestbed()
 
@@ -32,6 +33,21 @@ def test_the_probe_is_a_traced_pass_and_agrees_in_fp32(folder):
     assert_same(probed.surprisal, scored.surprisal, depth=64)
     gap = measure_gain(score(adapter, contexts), probe=probed).probe_gap
     assert gap == nats(0.0, scored.surprisal, depth=64)
+
+
+def test_a_sample_of_nouns_is_a_part_of_the_whole(folder):
+    adapter = open_causal(str(folder), dtype="bfloat16")
+    contexts = build_contexts(adapter, BED, BED.form("token"))
+    whole, some = probe_table(adapter, contexts), probe_table(adapter, contexts, nouns=3, seed=1)
+    assert set(some.env) == set(some.target)
+    assert len(set(some.env)) == 3
+    assert set(some.env) != set(probe_table(adapter, contexts, nouns=3, seed=5).env)
+    part, again = pair_rows(whole, some)
+    assert len(part.surprisal) == len(some.surprisal) == 9
+    assert_same(part.surprisal, again.surprisal, depth=64)
+    gap = measure_gain(score(adapter, contexts), probe=some).probe_gap
+    own = measure_gain(pair_rows(score(adapter, contexts), some)[0], n_resamples=10).mean
+    assert gap == pytest.approx(measure_gain(some, n_resamples=10).mean - own, abs=1e-9)
 
 
 def test_in_bf16_the_two_paths_differ():
