@@ -19,7 +19,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvSegment, ImageSegment, Prompt
 
 TEXT = "she wants the cup . he sees the ball . give me that cup . where is my ball . she took the other ball ."
-"""What the bigram is counted on."""
+"""The text that the bigram is counted on."""
 VOCABULARY = 8192
 
 

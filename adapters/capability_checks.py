@@ -33,7 +33,7 @@ LENGTH = 7
 AHEAD, AHEAD_HALF = 1e-4, 1e-2
 """Of the largest logit: what another last token may change of what was said before it, by rounding."""
 CANNOT = (Exception,)
-"""What a trial of an ability may raise: modelling files raise anything where they are asked too much."""
+"""Errors of a trial of an ability: modelling files raise anything where they are asked too much."""
 P = ParamSpec("P")
 Check = Callable[Concatenate["HFCausal", P], str | None]
 

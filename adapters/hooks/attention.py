@@ -23,7 +23,7 @@ NAME = "groundbench_tap"
 BEYOND_SDPA = ("softcap", "s_aux")
 SINK = "s_aux"
 SCORES = "position_bias"
-"""What some families add to the scores beside the mask: [B or 1, H or 1, Tq or 1, Tk]."""
+"""Keyword of a bias that some families add to the scores beside the mask: [B or 1, H or 1, Tq or 1, Tk]."""
 CUT_ROWS = 64
 """Query rows whose weights are computed again at a time where edges are cut."""
 

@@ -24,6 +24,7 @@ from groundbench.adapters.loading.fingerprint import identity_of
 from groundbench.adapters.loading.source import Source
 from groundbench.api.errors import GroundbenchError
 from groundbench.util.cache_folder import ABOUT, UNFINISHED, cache_folder
+from groundbench.util.checksums import sha256_of
 from groundbench.util.notices import tell_once
 from groundbench.util.packages import installed
 from groundbench.util.scarcity import is_scarcity
@@ -74,7 +75,7 @@ def converted(
     file = source.folder / str(source.gguf)
     cache = cache_folder() / "gguf"
     key = {
-        "sha256": _digest(file),
+        "sha256": sha256_of(file),
         "dtype": str(dtype),
         "conversion": CONVERSION,
         "libraries": installed(CONVERTERS),
@@ -160,12 +161,7 @@ def _checked(folder: Path) -> Converted | None:
 
 
 def _files(folder: Path) -> dict[str, str]:
-    return {p.name: _digest(p) for p in sorted(folder.iterdir()) if p.name != ABOUT}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.name != ABOUT}
 
 
 def difference(one: Whole, other: Whole) -> str | None:

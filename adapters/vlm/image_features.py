@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OF_THE_TEXT = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "labels")
 FEATURE_BYTES = 1 << 30
-"""How many bytes of image features are kept."""
+"""Bytes of image features that are kept."""
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class ModelInfo:
     """Where a checkpoint of ours lies, with its training.json."""
     notes: tuple[str, ...] = ()
     identity: Mapping[str, object] = field(default_factory=dict, hash=False)
-    """What decides its numbers besides weights and tokenizer (its whole config, the libraries ...), as JSON values."""
+    """Everything besides weights and tokenizer that decides its numbers (config, libraries ...), as JSON values."""
     chat: str | None = None
     """The text that a chat template puts before every prompt; None where prompts stand alone."""
     chat_date: str | None = None
@@ -99,7 +99,7 @@ class ModelInfo:
     cached_up_to: int | None = None
     """The longest row (tokens) that may go on from a cache; longer ones are run whole. None: no limit is known."""
     cached_why: str = ""
-    """What was seen beyond `cached_up_to`; empty where nothing longer was tried yet."""
+    """The finding beyond `cached_up_to`; empty where nothing longer was tried yet."""
 
     @property
     def can_edit(self) -> bool:

@@ -47,7 +47,7 @@ class Part:
 
 
 Read = Callable[[Part], Tensor]
-"""What is read of a part: numbers [rows, ...] of each of its contexts."""
+"""Reads a part: numbers [rows, ...] of each of its contexts."""
 Fault = Callable[[Part, Tensor, int], str]
 """The message on a row of a part that is no finite number."""
 

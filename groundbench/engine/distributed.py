@@ -26,7 +26,7 @@ B = TypeVar("B", bound=Sized)
 SIZE = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 RANK = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK")
 PATIENCE = timedelta(days=2)
-"""How long a process waits for the others: a stage that only the first one runs may take hours."""
+"""Time that a process waits for the others: a stage that only the first one runs may take hours."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ measures again what a run directory does not keep (head sweeps, untrained refere
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from groundbench.api.testbed import Testbed
 from groundbench.results.run import Result
 from groundbench.results.trajectory import CurvePoint
 from groundbench.util.atomic_files import write_text
+from groundbench.util.checksums import sha256_of
 from groundbench.util.packages import installed
 
 
@@ -172,7 +172,7 @@ def measurement_key(checkpoint: Checkpoint, testbed: Testbed, asked: Mapping[str
 
 
 def _files(folder: Path) -> dict[str, str]:
-    return {p.name: _hash(p) for p in sorted(folder.iterdir()) if p.is_file()}
+    return {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.is_file()}
 
 
 def finished(folder: Path, key: Mapping[str, object]) -> Result | None:
@@ -184,15 +184,10 @@ def finished(folder: Path, key: Mapping[str, object]) -> Result | None:
         return None
     if not path.is_file() or not (folder / "items.parquet").is_file():
         return None
-    return Result.load(path) if note == {"key": dict(key), "result": _hash(path)} else None
+    return Result.load(path) if note == {"key": dict(key), "result": sha256_of(path)} else None
 
 
 def note_finished(folder: Path, key: Mapping[str, object]) -> None:
     """Note that the result in this directory is whole; whoever writes another result there makes the note void."""
-    note = {"key": dict(key), "result": _hash(folder / "result.json")}
+    note = {"key": dict(key), "result": sha256_of(folder / "result.json")}
     write_text(folder / NOTE, json.dumps(note, indent=1, sort_keys=True) + "\n")
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -68,7 +68,7 @@ class DryRun:
     cache_bytes: int
     steps: tuple[Step, ...]
     basis: str = ""
-    """What the times are estimated from."""
+    """The basis of the estimated times, for people."""
 
 
 def dry_run(

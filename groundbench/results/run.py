@@ -430,7 +430,7 @@ class Result(Record):
 
 
 HEADLINE_1_0 = ("gain", "heads", "ablations", "lens")
-"""What schema 1.0 kept a second time at the top of a result: the first form's."""
+"""Fields that schema 1.0 kept a second time at the top of a result: the first form's."""
 
 
 def upgraded(data: dict[str, Any]) -> dict[str, Any]:

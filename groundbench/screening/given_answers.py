@@ -35,7 +35,7 @@ MEASURED_BY: dict[str, tuple[str, ...]] = {
     "lens": ("lens-entropy", "ipr", "redeep", "internal-confidence", "svar", "glsim"),
     "mlp": ("redeep",),
 }
-"""What is read of an answer for which signals."""
+"""Signals by what is read of an answer for them."""
 
 
 @dataclass

@@ -20,7 +20,7 @@ from groundbench.screening.heads import Activity
 Floats = npt.NDArray[np.float64]
 Need = Literal["without", "mismatched", "heads", "hidden", "candidates", "answer"]
 CONTRAST = 1.0
-"""How far contrastive decoding goes beyond the prompt, away from blank evidence (Leng et al. 2024)."""
+"""Step of contrastive decoding beyond the prompt, away from blank evidence (Leng et al. 2024)."""
 
 
 @dataclass(frozen=True)

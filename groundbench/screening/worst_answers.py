@@ -13,7 +13,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, Readable
 from groundbench.api.errors import BadInputError
 from groundbench.api.evidence_record import EvidenceRecord, RecordSet
-from groundbench.results.risk_card import RiskCard, SignalRecord
+from groundbench.results.risk_card import IsotonicFit, LogisticFit, RiskCard, SignalRecord
 from groundbench.results.risk_card_answers import WorstAnswer
 from groundbench.screening.answer_reading import GivenAnswer, Wanted, encode_answer, read_answer
 from groundbench.screening.answer_signals import FUNCTIONS, Watched
@@ -47,34 +47,15 @@ def worst_answers(
         return ()
     values = risks.risks[signal]
     part = splits.test if labelled and len(splits.test) else np.arange(len(values))
-    known = part[~np.isnan(values[part])]
-    order = known[np.argsort(-values[known], kind="stable")][:MOST]
     source = records if labelled else (() if calibrated_by is None else calibrated_by.signals)
     fit = next((s.calibration[0].fit for s in source if s.name == signal and s.calibration), None)
     found = []
-    for i in order.tolist():
+    for i in _riskiest(values, part):
         record = given.records[i]
-        tokens = _pieces(adapter, record.answer or "", given.answers[i].target)
         own = risks.tokens.get(signal, [None] * len(values))[i]
-        shades = () if own is None or len(own) != len(tokens) else tuple(_finite(v) for v in own.tolist())
-        sentence, carried = carrying_sentence(adapter, record, given.answers[i])
-        found.append(
-            WorstAnswer(
-                id=record.id,
-                where=record.where,
-                group=record.group,
-                kind=record.kind,
-                question=record.question,
-                answer=record.answer or "",
-                wrong=record.wrong if labelled else None,
-                risk=float(values[i]),
-                probability=None if fit is None else float(predict(fit, values[i : i + 1])[0]),
-                tokens=tokens,
-                shades=shades,
-                sentence=sentence,
-                carried=carried,
-            )
-        )
+        shades = () if own is None else tuple(_finite(v) for v in own.tolist())
+        wrong = record.wrong if labelled else None
+        found.append(_worst(adapter, record, given.answers[i], float(values[i]), fit, shades, wrong))
     return tuple(found)
 
 
@@ -89,37 +70,55 @@ def worst_questions(
     if signal is None or signal not in risks:
         return ()
     values, part = risks[signal], run.splits.test
-    known = part[~np.isnan(values[part])]
     own = card.signal(signal)
     fit = own.calibration[0].fit if own is not None and own.calibration else None
     watched = _watched(adapter, card)
     worst = []
-    for i in known[np.argsort(-values[known], kind="stable")][:MOST].tolist():
+    for i in _riskiest(values, part):
         question, number = run.answers.questions[i], int(run.answers.given[i])
         answer = question.choices[number]
         record = replace(records[question.id], answer=answer)
         given = GivenAnswer(record.where, run.asked.row(i), run.asked.answer(i, number), *run.asked.compared(i))
-        tokens = _pieces(adapter, answer, given.target)
         shades = _shades(adapter, given, signal, watched)
-        sentence, carried = carrying_sentence(adapter, record, given)
-        worst.append(
-            WorstAnswer(
-                id=record.id,
-                where=record.where,
-                group=record.group,
-                kind=record.kind,
-                question=record.question,
-                answer=answer,
-                wrong=bool(run.answers.errors[i]),
-                risk=float(values[i]),
-                probability=None if fit is None else float(predict(fit, values[i : i + 1])[0]),
-                tokens=tokens,
-                shades=shades if len(shades) == len(tokens) else (),
-                sentence=sentence,
-                carried=carried,
-            )
-        )
+        wrong = bool(run.answers.errors[i])
+        worst.append(_worst(adapter, record, given, float(values[i]), fit, shades, wrong))
     return tuple(worst)
+
+
+def _riskiest(values: Floats, part: npt.NDArray[np.int64]) -> list[int]:
+    """Return the numbers of the answers of a part with the largest risk, at most fifty, riskiest first."""
+    known = part[~np.isnan(values[part])]
+    found: list[int] = known[np.argsort(-values[known], kind="stable")][:MOST].tolist()
+    return found
+
+
+def _worst(
+    adapter: Adapter,
+    record: EvidenceRecord,
+    given: GivenAnswer,
+    risk: float,
+    fit: LogisticFit | IsotonicFit | None,
+    shades: tuple[float | None, ...],
+    wrong: bool | None,
+) -> WorstAnswer:
+    """Return one answer as a card shows it; without shades where they are not one for each token."""
+    tokens = _pieces(adapter, record.answer or "", given.target)
+    sentence, carried = carrying_sentence(adapter, record, given)
+    return WorstAnswer(
+        id=record.id,
+        where=record.where,
+        group=record.group,
+        kind=record.kind,
+        question=record.question,
+        answer=record.answer or "",
+        wrong=wrong,
+        risk=risk,
+        probability=None if fit is None else float(predict(fit, np.array([risk]))[0]),
+        tokens=tokens,
+        shades=shades if len(shades) == len(tokens) else (),
+        sentence=sentence,
+        carried=carried,
+    )
 
 
 def _watched(adapter: Adapter, card: RiskCard) -> Watched:

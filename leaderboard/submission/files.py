@@ -13,7 +13,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 CARD_FILE = "card.yaml"
 RUN_FILES = {"result.json": 8 << 20, "trajectory.json": 16 << 20, "items.parquet": 32 << 20, "card.json": 4 << 20}
 RUN_FILES |= {"answers.parquet": 32 << 20}
-"""What a run's folder may hold, and how large. heads.parquet stays at home: result.json has each head's rate."""
+"""Files that a run's folder may hold, with their largest sizes. heads.parquet stays at home: result.json has rates."""
 MOST_RUNS = 40
 MOST_BYTES = 128 << 20
 RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}

@@ -100,7 +100,7 @@ def _command(name: str, command: Any, level: int) -> list[str]:
 
 
 def _metavar(param: Any) -> str:
-    """What stands for the value: its own word, its choices, or its type."""
+    """Return the word for a value: its own, its choices, or its type."""
     if param.metavar is not None:
         return str(param.metavar)
     annotation = param.type_descriptor.annotation
@@ -234,7 +234,7 @@ def _type(annotation: Any) -> str:
 
 
 def _attributes(text: str) -> tuple[dict[str, str], str]:
-    """What a docstring's `Attributes:` say of each field, and the docstring without them."""
+    """Return the text of each field under a docstring's `Attributes:`, and the docstring without them."""
     before, found, after = text.partition("Attributes:\n")
     if not found:
         return {}, text

@@ -16,7 +16,7 @@ from groundbench.tasks.image_dialogue.scenes import PATTERNS, Scene, SceneImage
 
 VERSION = "1"
 WORD = re.compile(r"\w+|[^\w\s]")
-"""What a word of the closed vocabulary is: letters, or one mark of punctuation."""
+"""A word of the closed vocabulary: letters, or one mark of punctuation."""
 
 
 class ImageDialogues:

@@ -15,7 +15,7 @@ OVERLAP = 0.04
 TRIES = 40
 HOW_MANY = (1, 1, 2, 2, 3, 3, 4, 5)
 P_OTHER, P_AGAIN, P_TINT, P_PLAIN = 0.25, 0.25, 0.15, 0.5
-"""How often an object is no noun of the inventory, shows the word of the one before it, is repainted; and how often the
+"""Probabilities that an object is no noun of the inventory, shows the word of the one before it, is repainted; that the
 background is plain."""
 
 

@@ -11,7 +11,7 @@ from groundbench.tasks.yaml_testbed import TextTestbed
 
 IMAGE = EnvForm("image", "a drawing of the noun, in a style no model of ours is trained on; ENV: its box", "image")
 THING = "thing in the image"
-"""What stands in the slot: the image comes first, since some families read images before any text only."""
+"""The content of the slot: the image comes first, since some families read images before any text only."""
 BOX: Box = (0.25, 0.25, 0.75, 0.75)
 
 

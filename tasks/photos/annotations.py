@@ -45,7 +45,7 @@ class Annotated:
     captions: list[str] = field(default_factory=list)
     licence: str = ""
     boxed: bool = False
-    """Whether its objects were annotated: without, nothing is known to be absent."""
+    """True if its objects were annotated: without, nothing is known to be absent."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from groundbench.util.progress import Progress
 Said = Mapping[str, Sequence[tuple[int, str]]]
 """Noun -> (image's number, text cut before the noun), in the order of preference."""
 SAME_SHAPE = 0.02
-"""How far width / height of file and annotation may be apart, relatively."""
+"""Largest relative difference of width / height between file and annotation."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from groundbench.api.question import Question
 from groundbench.api.testbed import Prompt, TextSegment
 
 BALANCE = 0.05
-"""How far the most frequent right answer of a kind may be above its equal share."""
+"""Largest excess of a kind's most frequent right answer over its equal share."""
 SPREAD = 3.0
 """Standard errors (of as many draws as there are groups) that a guess may be above chance by chance."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from itertools import pairwise
 
 import pytest
 from helpers.source_tree import modules
@@ -19,9 +20,22 @@ def first_lines(name: str) -> list[tuple[str, str]]:
     return [(getattr(node, "name", name), text.splitlines()[0]) for node, text in documented if text]
 
 
+def of_values(name: str) -> list[tuple[str, str]]:
+    """(the assignment, first line of the text under it) for every constant and field of a module that has one."""
+    found = []
+    for node in ast.walk(ast.parse(modules()[name].read_text(encoding="utf-8"))):
+        body = node.body if isinstance(node, (ast.Module, ast.ClassDef)) else []
+        for value, text in pairwise(body):
+            said = text.value.value if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) else None
+            if isinstance(value, (ast.Assign, ast.AnnAssign)) and isinstance(said, str):
+                found.append((ast.unparse(value).splitlines()[0], said.strip().splitlines()[0]))
+    return found
+
+
 @pytest.mark.parametrize("name", sorted(modules()))
 def test_no_docstring_begins_with_a_question_word(name: str) -> None:
-    asking = [(thing, line) for thing, line in first_lines(name) if re.split(r"\W", line)[0] in QUESTIONS]
+    lines = first_lines(name) + of_values(name)
+    asking = [(thing, line) for thing, line in lines if re.split(r"\W", line)[0] in QUESTIONS]
     assert asking == []
 
 

@@ -49,7 +49,7 @@ class FlowMaps:
     layers: tuple[int, ...]
     flow: Floats32
     has_images: bool = False
-    """Whether the prompt holds an image."""
+    """True if the prompt holds an image."""
 
     @property
     def edge(self) -> Floats32:

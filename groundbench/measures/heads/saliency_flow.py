@@ -16,7 +16,7 @@ from groundbench.api.adapter import Trace
 from groundbench.api.errors import NonFiniteLogitsError
 
 BLOCK_BYTES = 4 << 20
-"""How large one block of a mixer's weights may be: the few copies a block needs then stay in a CPU's cache."""
+"""Size of one block of a mixer's weights may be: the few copies a block needs then stay in a CPU's cache."""
 
 
 def target_loss(logits: Tensor, targets: Sequence[int]) -> Tensor:

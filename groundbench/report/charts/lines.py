@@ -39,7 +39,7 @@ class Axes:
     zero: bool = True
     x_ticks: Sequence[float] | None = None
     x_labels: Sequence[str] = ()
-    """What stands at `x_ticks` instead of their numbers."""
+    """Texts at `x_ticks` in place of their numbers."""
     decimals: int = 2
     y_range: tuple[float, float] | None = None
     x_range: tuple[float, float] | None = None

@@ -18,7 +18,7 @@ CUTS = {
     "crossfit": ("cross-fitted", "Cut are heads found in other items"),
     "instance": ("each item's own", "Cut are the heads found in the item itself, as published (selection-biased)"),
 }
-"""How an ablation's title and caption name the choice of heads."""
+"""Names of the choice of heads in an ablation's title and caption."""
 UNTOUCHED, CUT_GAIN = ("original", "ablated", "control_mean"), ("gain_original", "gain_ablated", "gain_control")
 COLOURS = 6
 """Lines beyond these begin again with the first, dashed."""

@@ -18,7 +18,7 @@ ALPHA = 0.05
 NEGLIGIBLE = 0.1
 """A part of the gain below which a loss counts as none."""
 ELSEWHERE = ("an equally long span of other words", "an equal box elsewhere in the image")
-"""What heads are counted for beside what was shown, in text and in images (protocol §10)."""
+"""Places for which heads are counted besides what was shown, in text and in images (protocol §10)."""
 NULL = "Trained on ENV shuffled across transcripts, the model does not ground"
 NULL_CRITERION = (
     "the interval of G at the last checkpoint holds 0, and neither end lies farther off than a tenth of the gain of "

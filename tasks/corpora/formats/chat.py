@@ -13,7 +13,7 @@ _MAIN = re.compile(rf"\*({SPEAKER})\s*:\s*")
 _TIER = re.compile(r"%([^\s:]+)\s*:\s*")
 _CORPUS_FIELD = 1  # of @ID: language|corpus|code|...
 _TAIL = "\x00\x1a"
-"""What editors of old leave at a file's end: NUL, and the ^Z of CP/M and DOS."""
+"""Characters that editors of old leave at a file's end: NUL, and the ^Z of CP/M and DOS."""
 
 
 def read_chat(data: bytes, name: str, odd: list[Fault] | None = None) -> Transcript:

@@ -86,7 +86,7 @@ _DELETED = str.maketrans(
     "", "", _signs("deleted", "a scope", "deleted with its index", "deleted with what it encloses") + "•"
 )
 _COMMENT = re.compile(r"\(\((?:[^()]|\([^()]*\))*\)\)")
-"""What a transcriber of Jefferson's school notes in two pairs of parentheses: no speech."""
+"""Remarks that a transcriber of Jefferson's school notes in two pairs of parentheses: no speech."""
 BULLET = re.compile('\x15[^\x15]*\x15?|•\\s*(?:%\\w+:\\s*"[^"]*"\\s*_?)?\\d*_\\d*\\s*•?')
 """A time mark, as it stands in files (between two U+0015) and as editors show it."""
 TIMES = re.compile(r"\d+_\d+")

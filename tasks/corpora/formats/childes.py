@@ -14,7 +14,7 @@ from groundbench.tasks.corpora.importing.faults import Fault
 from groundbench.tasks.corpora.importing.sources import Source
 
 UNNAMED = frozenset(("", "change_me_later"))
-"""What CHAT's @ID has for a corpus before somebody names it; it stands in published transcripts."""
+"""The placeholder of CHAT's @ID for a corpus before somebody names it; it stands in published transcripts."""
 
 
 def read_childes(data: bytes, source: Source, faults: list[Fault], *, tiers: str, fold_case: bool) -> Iterator[Record]:

@@ -10,7 +10,7 @@ from groundbench.tasks.corpora.formats.chat import decode
 from groundbench.tasks.corpora.importing.faults import FaultError, fault
 
 HALF = re.compile("[\ud800-\udfff]")
-"""What JSON's escapes can write and no text can hold."""
+"""Characters that JSON's escapes can write and no text can hold."""
 _KINDS = {dict: "an object", list: "a list", str: "a text", int: "a whole number"}
 
 

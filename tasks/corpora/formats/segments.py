@@ -47,7 +47,7 @@ class Segment(NamedTuple):
 
 
 Utterance = list[Segment]
-"""What was shown with an utterance, then the utterance; either may be missing, not both."""
+"""The text shown with an utterance, then the utterance; either may be missing, not both."""
 
 
 def tier_set(name: str) -> TierSet:

@@ -30,15 +30,15 @@ NOTICES = ("0metadata.cdc", "license", "licence", "citation", "readme")
 """Files beside transcripts that say whose they are: carried along."""
 NOTICE_BYTES = 20_000
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError, NotImplementedError)
-"""What reading a file may raise where it is damaged."""
+"""Errors of reading a damaged file."""
 UNFORESEEN = (*BROKEN, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
-"""What the standard library's readers of archives raise besides on bytes that they do not expect."""
+"""Errors that the standard library's readers of archives raise besides on bytes that they do not expect."""
 NESTED = 3
 """Archives inside one another that are opened."""
 HIDDEN = "hidden"
-"""What `Passed` counts hidden files and folders under; other files under their suffix."""
+"""The name under which `Passed` counts hidden files and folders; other files under their suffix."""
 Passed = Counter[str]
-"""How many files of each kind lie among the transcripts and are no input: hidden ones, recordings, notes ..."""
+"""Numbers of files of each kind that lie among the transcripts and are no input: hidden ones, recordings, notes ..."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the hooks attach to, what they refuse, and that they leave nothing behind."""
+"""Hooks: the mixers that they attach to, the models that they refuse, and that they leave nothing behind."""
 
 from __future__ import annotations
 
