@@ -42,7 +42,7 @@ OTHER_IN_WORDBANK = {
     "de": "box train",
     "tr": "bottle game stick",
     "ru": "animal bird block brush bunny ear eye hat pig purse sheep shoe shoulder",
-    "zh": "blanket bus car cow doll egg finger food image plate purse sheep shirt shoe spoon",
+    "zh": "blanket bus car cow doll egg finger food picture plate purse sheep shirt shoe spoon",
 }
 COLUMNS = {
     "fr": "French_French_WS",
