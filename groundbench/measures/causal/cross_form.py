@@ -41,8 +41,7 @@ class LastOutputs:
         self.run = run
         contexts = run.setting.subject.contexts
         words, frames = [n.word for n in contexts.nouns], [f.id for f in contexts.frames]
-        pairs = zip(contexts.frame.tolist(), contexts.env.tolist(), strict=True)
-        self.place = {(frames[f], words[u]): i for i, (f, u) in enumerate(pairs)}
+        self.place = {(frames[f], words[u]): i for (f, u), i in contexts.place.items()}
         self._kept: dict[int, list[Tensor]] = {}
 
     def of(self, wanted: Sequence[int]) -> list[Tensor]:
@@ -63,7 +62,7 @@ def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...
     setting, contexts = run.setting, run.setting.subject.contexts
     patched = np.full((len(setting.noun), len(donors)), np.nan)
     for part, cell, chosen in zip(setting.parts, setting.cells, run.lists, strict=True):
-        asked = [Asked(contexts.rows[p.corrupt], p.target, contexts.prompts[p.corrupt].where) for p in cell.pairs]
+        asked = [Asked(contexts[p.corrupt].row, p.target, contexts[p.corrupt].prompt.where) for p in cell.pairs]
         names = [(contexts.frames[p.frame].id, contexts.nouns[p.noun].word) for p in cell.pairs]
         patched[part] = _patched(setting, asked, names, chosen, donors)
     gain = run.corrupt - run.clean

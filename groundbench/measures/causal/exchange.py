@@ -216,11 +216,11 @@ def _same_answer(setting: Setting, lists: Sequence[Bools], table: Surprisals) ->
         swaps, own = [], []
         for i, pair in enumerate(cell.pairs, start=setting.parts[number].start):
             same = np.flatnonzero((contexts.env == pair.noun) & (contexts.frame != pair.frame))
-            length = len(contexts.rows[pair.corrupt])
-            alike = [c for c in same.tolist() if len(contexts.rows[c]) == length]
+            length = len(contexts[pair.corrupt].row)
+            alike = [c for c in same.tolist() if len(contexts[c].row) == length]
             if alike:
                 swap = setting.swap(pair)
-                swaps.append(Swap(swap.receiver, contexts.rows[int(rng.choice(alike))], swap.targets[:1], swap.where))
+                swaps.append(Swap(swap.receiver, contexts[int(rng.choice(alike))].row, swap.targets[:1], swap.where))
                 own.append(i)
         if swaps:
             values += setting.exchanged(f"same-answer-{number}", swaps, lists[number][None])[:, 0, 0].tolist()
