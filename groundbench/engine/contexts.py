@@ -32,25 +32,24 @@ class TargetSet:
     Attributes:
         tokens: the token ids of each target.
         nouns: the index of each target's noun; empty where targets are no nouns of a testbed.
+        longest: the number of tokens of the longest target.
     """
 
     tokens: Targets
     nouns: tuple[int, ...] = field(default=(), compare=False)
+    longest: int = field(init=False, compare=False, repr=False)
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # once: sets of a hundred targets are looked up for every context
+        object.__setattr__(self, "longest", max(map(len, self.tokens), default=0))
+        object.__setattr__(self, "_hash", hash(self.tokens))
 
     def __hash__(self) -> int:
         return self._hash
 
     def __len__(self) -> int:
         return len(self.tokens)
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(self.tokens)
-
-    @cached_property
-    def longest(self) -> int:
-        """The number of tokens of the longest target."""
-        return max(map(len, self.tokens), default=0)
 
     @cached_property
     def noun_index(self) -> Ints:
@@ -279,15 +278,11 @@ def of_prompts(
         groups: a name of what each prompt belongs to; those of one group begin alike and may share a cache. All by
             default.
     """
-    same: dict[Targets, TargetSet] = {}
-    number: dict[str, int] = {}
+    sets = {after: TargetSet(after) for after in dict.fromkeys(targets)}
     names = [""] * len(prompts) if groups is None else groups
-    return Contexts(
-        tuple(
-            Context(prompt, row, same.setdefault(after, TargetSet(after)), number.setdefault(name, len(number)))
-            for prompt, row, after, name in zip(prompts, rows, targets, names, strict=True)
-        )
-    )
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    parts = zip(prompts, rows, targets, names, strict=True)
+    return Contexts(tuple(Context(prompt, row, sets[after], number[name]) for prompt, row, after, name in parts))
 
 
 def matched(contexts: FormContexts) -> tuple[Ints, Ints]:

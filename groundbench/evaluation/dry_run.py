@@ -40,7 +40,7 @@ DONORS = 1.25
 RANKED, ORDERED = 0.35, 0.7
 """Of a pass: sets of first-ranked heads start late, those of random orders early (counted on SmolLM2's form `word`)."""
 UNTOUCHED = 5
-"""Passes of a pair for all sets: both prompts, one with all heads exchanged, and the donors of the two controls."""
+"""Passes of a pair for all sets: both prompts, one with all heads interchanged, and the donors of the two controls."""
 
 
 @dataclass(frozen=True)
@@ -229,10 +229,10 @@ def _causal(p: Planned) -> list[Step]:
         steps.append(p.step("causal", "contrast-ig", pairs, (2 + options.points * (1 + BACKWARD)) * rest))
     if "exact" in kinds:
         steps.append(
-            p.step("causal", f"each of {n} heads alone exchanged, {swept} pairs", swept * n, HALF * DONORS * rest)
+            p.step("causal", f"each of {n} heads alone interchanged, {swept} pairs", swept * n, HALF * DONORS * rest)
         )
     steps += [
-        p.step("causal", "prompts untouched, and with all heads exchanged", UNTOUCHED * pairs, rest),
+        p.step("causal", "prompts untouched, and with all heads interchanged", UNTOUCHED * pairs, rest),
         p.step("causal", f"{ranked} sets of ranked heads", ranked * pairs, RANKED * DONORS * rest),
         p.step("causal", f"{draws} random draws, {random} pairs", 2 * draws * random, RANKED * DONORS * rest),
         p.step("causal", f"{orders} random orders, {random} pairs", orders * sizes * random, ORDERED * DONORS * rest),

@@ -72,10 +72,10 @@ def watch(
         NonFiniteLogitsError: names the question.
     """
     items = [
-        SaliencyItem(asked.row(q), asked.answer(q, a), asked.questions[q].id, asked.questions[q].group)
+        SaliencyItem(asked.row(q), asked.answer(q, a), label=asked.questions[q].id)
         for q, a in zip(chosen.tolist(), answers.tolist(), strict=True)
     ]
-    key = hashlib.sha256(json.dumps([[i.noun, i.target] for i in items] + [seed]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([[i.label, i.target] for i in items] + [seed]).encode()).hexdigest()[:16]
     path = None if store is None else store.directory / "parts" / stage / f"{key}.npz"
 
     def kept() -> HeadSaliency | None:

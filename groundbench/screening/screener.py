@@ -300,7 +300,7 @@ class Screener:
             (row,) = self.adapter.encode([live.prompt])
             if "heads" in families:
                 (target,) = self.adapter.encode_targets(live.choices[:1], live.prompt)
-                item = SaliencyItem(row, target, "the answer", "live")
+                item = SaliencyItem(row, target, label="the live answer")
                 saliency = measure_saliency(self.adapter, [item], SaliencyOptions(attention=True))
                 found |= {n: float(v[0]) for n, v in of_heads(activity(saliency, self.heads)).items()}
             if "lens" in families:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from itertools import pairwise
-from itertools import pairwise
 
 import pytest
 from helpers.source_tree import ROOT, modules
@@ -21,18 +20,6 @@ def first_lines(name: str) -> list[tuple[str, str]]:
     tree = ast.parse(EVERY[name].read_text(encoding="utf-8"))
     documented = ((node, ast.get_docstring(node)) for node in ast.walk(tree) if isinstance(node, DOCUMENTED))
     return [(getattr(node, "name", name), text.splitlines()[0]) for node, text in documented if text]
-
-
-def of_values(name: str) -> list[tuple[str, str]]:
-    """(the assignment, first line of the text under it) for every constant and field of a module that has one."""
-    found = []
-    for node in ast.walk(ast.parse(modules()[name].read_text(encoding="utf-8"))):
-        body = node.body if isinstance(node, (ast.Module, ast.ClassDef)) else []
-        for value, text in pairwise(body):
-            said = text.value.value if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) else None
-            if isinstance(value, (ast.Assign, ast.AnnAssign)) and isinstance(said, str):
-                found.append((ast.unparse(value).splitlines()[0], said.strip().splitlines()[0]))
-    return found
 
 
 def of_values(name: str) -> list[tuple[str, str]]:

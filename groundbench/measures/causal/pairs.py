@@ -158,5 +158,5 @@ def _no_pair(contexts: FormContexts, cells: Sequence[PairCell]) -> str:
         told = f"the nearest lengths are {nearest[0]} and {nearest[1]} tokens, in frame {nearest[2]!r}"
     return (
         f"form {contexts.form.name!r}: half of the nouns has no two prompts of equal length in one frame ({told}), "
-        "but the measure causal exchanges head outputs between prompts of equal length"
+        "but the measure causal interchanges head outputs between prompts of equal length"
     )

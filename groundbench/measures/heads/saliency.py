@@ -30,17 +30,23 @@ DEFAULT_BATCH_TOKENS = 4096
 
 @dataclass(frozen=True)
 class SaliencyItem:
-    """A matched prompt and its target's tokens; `noun` and `frame` label the item."""
+    """A prompt and its target's tokens.
+
+    Attributes:
+        noun, frame: of a testbed's item, the noun that is shown and the frame's id.
+        label: of any other prompt, its name in messages, such as a question's id.
+    """
 
     row: Encoded
     target: tuple[int, ...]
-    noun: str
-    frame: str
+    noun: str = ""
+    frame: str = ""
+    label: str = ""
 
     @property
     def where(self) -> str:
         """A name for messages."""
-        return f"frame {self.frame!r} with {self.noun!r} shown"
+        return self.label or f"frame {self.frame!r} with {self.noun!r} shown"
 
 
 @dataclass(frozen=True)

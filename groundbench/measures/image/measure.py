@@ -59,7 +59,7 @@ def measure(
 
 
 def _swap(subject: Subject, options: ImageOptions, region: Region) -> SwapRecord | None:
-    """Return the swap test of one region; None where the adapter cannot exchange patches."""
+    """Return the swap test of one region; None where the adapter cannot swap patches."""
     return measure_swap(
         subject.adapter,
         subject.contexts,

@@ -1,9 +1,9 @@
-"""The swap test: patches of the matched and of the mismatched image change places, and the gain should turn over.
+"""The swap test: patches of the matched and of the mismatched image are swapped, and the gain should turn over.
 
 If what the model knows of the noun comes from the object's patches, then a matched image that carries the other
 image's patches in its box is a mismatched one, and the other way round: the gain becomes its negative (§14 B).
 
-An encoder that mixes patches tells of the object outside its box too. So the exchanged region may be widened by rings
+An encoder that mixes patches tells of the object outside its box too. So the swapped region may be widened by rings
 of patches around the box: how many it takes until the gain has turned over says how far the object reaches.
 """
 
@@ -31,7 +31,7 @@ MISMATCHES = 2
 
 @dataclass(frozen=True)
 class Region:
-    """The exchanged region: the box with `rings` rings of patches around it, or the `whole` image."""
+    """The swapped region: the box with `rings` rings of patches around it, or the `whole` image."""
 
     rings: int = 0
     whole: bool = False
@@ -91,13 +91,13 @@ def measure_swap(
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     store: RunStore | None = None,
 ) -> SwapRecord | None:
-    """Return the gain before and after the patches are exchanged, of a seeded sample of items; None if they cannot be.
+    """Return the gain before and after the patches are swapped, of a seeded sample of items; None if they cannot be.
 
     Args:
         table: the untouched surprisals of these contexts.
         items: how many items are drawn; each is compared with `mismatches` other nouns. The draw depends on the seed
             alone, so that regions are compared on the same pairs.
-        region: what changes places.
+        region: the patches that are swapped.
     """
     if not isinstance(adapter, ImagePatchable):
         return None
@@ -155,7 +155,7 @@ def _swapped(
     batch_tokens: int,
     store: RunStore | None,
 ) -> Floats:
-    """Return [pairs] the gain with the patches of the region of the matched image exchanged."""
+    """Return [pairs] the gain with the patches of the region of the matched image swapped."""
     rows: list[Encoded] = []
     for p in pairs:
         a, b = contexts[p.matched].row, contexts[p.mismatched].row

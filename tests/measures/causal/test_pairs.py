@@ -118,7 +118,7 @@ def test_a_model_without_heads_is_refused() -> None:
     )
     testbed = PlantedTestbed()
     contexts = build_contexts(adapter, testbed, testbed.form("token"))
-    with pytest.raises(UnsupportedModelError, match="lstm: no heads can be exchanged"):
+    with pytest.raises(UnsupportedModelError, match="lstm: no heads can be interchanged"):
         measure(Subject(adapter, contexts, score(adapter, contexts)), ALL)
 
 

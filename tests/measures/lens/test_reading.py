@@ -12,7 +12,7 @@ from helpers.planted import PlantedTestbed, single_head
 from helpers.tiny_models import tiny, tiny_adapter, word_tokenizer
 from helpers.tolerances import assert_same, tolerance
 
-from groundbench.adapters import model_structure as anatomy
+from groundbench.adapters import model_structure
 from groundbench.adapters.huggingface import open_causal
 from groundbench.api.errors import NonFiniteLogitsError, UnsupportedModelError
 from groundbench.engine.contexts import TargetSet
@@ -57,7 +57,7 @@ def test_every_layer_is_what_its_block_gives_out(family):
     """Against hooks on the blocks themselves, unembedded by hand at the last position; the last layer included."""
     model = tiny(family)
     adapter = tiny_adapter(family)
-    blocks = anatomy.layer_list(model)
+    blocks = model_structure.layer_list(model)
     caught = {}
     for number, block in enumerate(blocks, start=1):
         block.register_forward_hook(
@@ -70,7 +70,7 @@ def test_every_layer_is_what_its_block_gives_out(family):
         with torch.no_grad():
             model(input_ids=torch.tensor([contexts[i].row.ids]))
             for layer, table in zip(reading.layers, reading.tables, strict=True):
-                logits = model.get_output_embeddings()(anatomy.final_norm(model)(caught[layer][0, -1]))
+                logits = model.get_output_embeddings()(model_structure.final_norm(model)(caught[layer][0, -1]))
                 logits = torch.tanh(logits / cap) * cap if cap else logits
                 expected = -logits.log_softmax(-1)[[t[0] for t in contexts[i].targets.tokens]]
                 rows = (table.frame == contexts.frame[i]) & (table.env == contexts.env[i])
