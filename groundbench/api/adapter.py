@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -480,6 +480,19 @@ class EmbeddingInput(Protocol):
         """As `forward` with `trace`, but with `embedded` [B, T, d] entering the first layer for the new tokens.
 
         Needs the capability `start_at_layer`.
+        """
+        ...
+
+
+@runtime_checkable
+class EmbeddingWritable(Protocol):
+    """An adapter that shows what its heads write when they read a token's input embedding (§15, OV-copy score)."""
+
+    def embedding_writes(self, ids: Sequence[int]) -> Iterator[Tensor | None]:
+        """Yield for each mixer [H, ids, d], what each head adds to the residual stream for each token read alone.
+
+        None where that cannot be told: a state-space mixer, or no output projection that reads one part for each head.
+        Needs the capabilities `hooks` and `start_at_layer`.
         """
         ...
 

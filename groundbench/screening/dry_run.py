@@ -62,7 +62,7 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
     per_token = seconds_per_token(adapter, rows)
     strong = options.strengthen
     hooked = "hooks" in adapter.info.capabilities
-    watched = hooked and any(s.needs == "heads" for s in options.chosen)
+    watched = hooked and any(s.needs in ("heads", "carriers") for s in options.chosen)
     detected = hooked and not options.heads and (watched or strong is not None)
     passes = 0 if strong is None else len(strong.factors) * len(splits.fit) + (1 + strong.draws) * len(splits.test)
     length = sum(map(len, asked.contexts.rows)) / max(1, len(asked.contexts))

@@ -27,11 +27,13 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 HOW = ("mean", "worst", "window")
+WATCHING = ("heads-share", "heads-support", "heads-attention")
+OF_CARRIERS = ("carriers-share", "carriers-support", "carriers-attention")
 MEASURED_BY: dict[str, tuple[str, ...]] = {
     "without": ("gain", "contrast"),
     "other": ("gain-mismatched", "context-shift", "context-shift-mmd"),
-    "gradients": ("heads-share", "heads-support", "heads-attention"),
-    "heads": ("heads-share", "heads-support", "heads-attention", "lookback", "redeep", "sink", "rauq", "svar"),
+    "gradients": (*WATCHING, *OF_CARRIERS),
+    "heads": (*WATCHING, *OF_CARRIERS, "lookback", "redeep", "sink", "rauq", "svar"),
     "lens": ("lens-entropy", "ipr", "redeep", "internal-confidence", "svar", "glsim"),
     "mlp": ("redeep",),
 }

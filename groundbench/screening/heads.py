@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import MIN_LIFT, MIN_MAGNITUDE, THRESHOLD, HeadRule, shares
 from groundbench.measures.heads.saliency import SaliencyItem, SaliencyOptions, measure_saliency
 from groundbench.results.risk_card import HeadsUsed
+from groundbench.results.run import Result
 from groundbench.screening.answering import Asked
 
 Floats = npt.NDArray[np.float64]
@@ -149,6 +151,42 @@ def given_heads(info: ModelInfo, heads: Sequence[Head]) -> HeadsUsed:
     return HeadsUsed(
         heads=tuple(heads), selection="given", threshold=THRESHOLD, min_rate=MIN_RATE, n_items=0, total=len(known)
     )
+
+
+def measured_heads(run: Path) -> tuple[Result, HeadsUsed]:
+    """Return a run with the measure `causal` and the heads that carry the gain in it.
+
+    The heads are of the first form: as many as its headline interchanges, those of the largest mean contrast over all
+    pairs.
+
+    Args:
+        run: the run's directory or its result.json.
+
+    Raises:
+        BadInputError: the run cannot be read, or holds no such measure.
+    """
+    result = Result.load(run / "result.json" if run.is_dir() else run)
+    for measured in result.causal:
+        scores = [(s.contrast, (s.layer, s.head)) for s in measured.scores if s.contrast is not None]
+        if measured.headline is not None and scores:
+            first = sorted(scores, key=lambda s: (-s[0], s[1]))[: measured.headline.k]
+            heads = tuple(sorted(place for _, place in first))
+            n, total = measured.pairs.n, measured.n_heads
+            return result, HeadsUsed(
+                heads=heads, selection="contrast", threshold=0.0, min_rate=0.0, n_items=n, total=total
+            )
+    raise BadInputError(f"{run}: found no heads ranked by contrast; expected a run with --measure causal")
+
+
+def carrier_heads(info: ModelInfo, run: Path) -> HeadsUsed:
+    """Return the heads of `measured_heads`. Raises BadInputError also where the run is of other weights."""
+    result, heads = measured_heads(run)
+    if result.model.fingerprint != info.fingerprint:
+        raise BadInputError(
+            f"{run}: found heads of {result.model.name} with weights {result.model.fingerprint}; expected those of the "
+            f"model that is screened, {info.fingerprint}"
+        )
+    return heads
 
 
 def mask_of(info: ModelInfo, heads: Sequence[Head]) -> Bools:

@@ -78,6 +78,14 @@ def screen(
             metavar="WHICH",
         ),
     ] = None,
+    carriers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also watch the heads that carry the gain in this run of the model (measure causal).",
+            show_default=False,
+            metavar="RUN",
+        ),
+    ] = None,
     template: Annotated[
         str | None,
         typer.Option(
@@ -179,6 +187,7 @@ def screen(
     options = ScreenOptions(
         policy=_policy(policy, max_risk, min_gain),
         signals=split(signals),
+        carriers=carriers,
         limit=limit,
         generate=generate,
         records=RecordOptions(template, keep_going, max_evidence, calibrate),

@@ -22,6 +22,14 @@ STEPS = {
     "read": "prediction ← later words",
 }
 LISTED = 20
+IDENTITY = (
+    ("induction", "Induction"),
+    ("previous", "Previous"),
+    ("duplicate", "Duplicate"),
+    ("sink", "Sink"),
+    ("ov_copy", "OV copy"),
+)
+"""What a head is: the field of its record, and the title of its column."""
 NOTHING = 0.01
 """Of the gain: the least effect of zeroing a head that shows."""
 
@@ -328,10 +336,10 @@ def _listed(record: CausalRecord, identity: Sequence[HeadIdentity]) -> Table:
                 number(s.contrast_ig, 3),
                 number(s.exact, 3),
                 percent(s.share),
-                *(number(getattr(who, n)) if who else None for n in ("induction", "previous", "duplicate", "sink")),
+                *(number(getattr(who, n)) if who else None for n, _ in IDENTITY),
             )
         )
-    head = ("Head", "Contrast", "Contrast-ig", "Exact", "Share", "Induction", "Previous", "Duplicate", "Sink")
+    head = ("Head", "Contrast", "Contrast-ig", "Exact", "Share", *(title for _, title in IDENTITY))
     agree = "; ".join(
         f"{a.first} and {a.second} {number(a.rank_correlation)}"
         for a in record.agreement
