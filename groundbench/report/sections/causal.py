@@ -29,7 +29,7 @@ IDENTITY = (
     ("sink", "Sink"),
     ("ov_copy", "OV copy"),
 )
-"""What a head is: the field of its record, and the title of its column."""
+"""Kinds of heads: the field of the record, and the title of the column."""
 NOTHING = 0.01
 """Of the gain: the least effect of zeroing a head that shows."""
 
