@@ -333,7 +333,7 @@ class Trace(Protocol):
         skip: [H], Mamba-2's D, or None.
         smear: over how many later positions a short convolution spreads a token before it is mixed (0 without one).
         sinks: whether rows may sum to less than 1.
-        ahead: whether a row may have weight on later tokens (the patches of one image, in some families).
+        bidirectional: whether a row may have weight on later tokens (the patches of one image, in some families).
     """
 
     @property
@@ -351,7 +351,7 @@ class Trace(Protocol):
     @property
     def sinks(self) -> bool: ...  # noqa: D102
     @property
-    def ahead(self) -> bool: ...  # noqa: D102
+    def bidirectional(self) -> bool: ...  # noqa: D102
 
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:
         """Return [B, H, r, keys], the mixing weights of some query rows over the first `keys` keys (default all Tk).

@@ -61,7 +61,6 @@ class BatchRunner:
         stage: the run directory's parts; finished batches are read from it and new ones written to it.
         edit: one row for all contexts, or one for each.
         fault: the message on what is not finite; by default it names the prompt.
-        where: the name of a context (index) in messages; by default its prompt's.
     """
 
     adapter: Adapter
@@ -71,7 +70,6 @@ class BatchRunner:
     stage: Stage | None = None
     edit: HeadEdit | None = None
     fault: Fault | None = None
-    where: Callable[[int], str] | None = None
     _shared: tuple[Encoded, Prefix] | None = field(default=None, repr=False)
 
     def run(self, advance: Advance | None = None, *, size: Callable[[Batch], int] = len) -> dict[int, Array]:
@@ -111,10 +109,10 @@ class BatchRunner:
 
     @torch.no_grad()
     def _measured(self, contexts: Sequence[int], start: int) -> Array:
-        first = self.contexts.rows[contexts[0]]
+        first = self.contexts[contexts[0]].row
         part = Part(
             tuple(contexts),
-            [self.contexts.rows[i].after(start) for i in contexts],
+            [self.contexts[i].row.after(start) for i in contexts],
             self._prefix(first.upto(start)),
             None if self.edit is None else self.edit.pick(tuple(contexts)),
         )
@@ -126,7 +124,7 @@ class BatchRunner:
         return values.cpu().numpy().astype(np.float32)
 
     def _where(self, context: int) -> str:
-        return self.contexts.prompts[context].where if self.where is None else self.where(context)
+        return self.contexts[context].prompt.where
 
     def _not_finite(self, part: Part, values: Tensor, row: int) -> str:
         return (

@@ -19,7 +19,7 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine import distributed as processes
-from groundbench.engine.contexts import Contexts, EmptyFormError, matched
+from groundbench.engine.contexts import EmptyFormError, FormContexts, matched
 from groundbench.engine.provenance import (
     environment_record,
     excluded_nouns,
@@ -192,7 +192,7 @@ class Measured:
     `failures` are measurements that could not be made, `image_examples` those kept for the page.
     """
 
-    contexts: Contexts
+    contexts: FormContexts
     table: SurprisalTable
     record: FormRecord
     saliency: HeadSaliency | None = None

@@ -56,7 +56,7 @@ class Asked:
 
     def row(self, question: int) -> Encoded:
         """Return a question's own prompt."""
-        return self.contexts.rows[int(self.shown[question])]
+        return self.contexts[int(self.shown[question])].row
 
     def answer(self, question: int, answer: int) -> tuple[int, ...]:
         """Return the tokens of one of a question's candidates."""
@@ -220,7 +220,7 @@ def ask(
         adapter, asked.contexts, batch_tokens=batch_tokens, edit=edit, store=store, stage=stage, advance=advance
     )
     width = max(len(q.choices) for q in asked.questions)
-    every = np.full((len(asked.contexts.rows) + 1, width), np.nan)  # the last row is that of no prompt: -1
+    every = np.full((len(asked.contexts) + 1, width), np.nan)  # the last row is that of no prompt: -1
     for i, first in enumerate(asked.contexts.unique.tolist()):
         own = asked.place[i]
         every[i, : len(own)] = found[first][own]
@@ -250,8 +250,8 @@ class _Read:
             q = replace(q, without=None, mismatched=())
         return cls(
             question=q,
-            prompts=tuple(c.prompts[a] for a in at),
-            rows=tuple(c.rows[a] for a in at),
+            prompts=tuple(c[a].prompt for a in at),
+            rows=tuple(c[a].row for a in at),
             targets=tuple(asked.answers[a] for a in at),
         )
 

@@ -74,10 +74,10 @@ def watch(
         NonFiniteLogitsError: names the question.
     """
     items = [
-        SaliencyItem(asked.row(q), asked.answer(q, a), asked.questions[q].id, asked.questions[q].group)
+        SaliencyItem(asked.row(q), asked.answer(q, a), label=asked.questions[q].id)
         for q, a in zip(chosen.tolist(), answers.tolist(), strict=True)
     ]
-    key = hashlib.sha256(json.dumps([[i.noun, i.target] for i in items] + [seed]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([[i.label, i.target] for i in items] + [seed]).encode()).hexdigest()[:16]
     path = None if store is None else store.directory / "parts" / stage / f"{key}.npz"
 
     def kept() -> HeadSaliency | None:
@@ -156,7 +156,8 @@ def given_heads(info: ModelInfo, heads: Sequence[Head]) -> HeadsUsed:
 def measured_heads(run: Path) -> tuple[Result, HeadsUsed]:
     """Return a run with the measure `causal` and the heads that carry the gain in it.
 
-    The first of its forms; as many heads as its headline exchanges, those of the largest mean contrast over all pairs.
+    The heads are of the first form: as many as its headline interchanges, those of the largest mean contrast over all
+    pairs.
 
     Args:
         run: the run's directory or its result.json.

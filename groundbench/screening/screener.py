@@ -307,7 +307,7 @@ class Screener:
             (row,) = self.adapter.encode([live.prompt])
             if families & {"heads", "carriers"}:
                 (target,) = self.adapter.encode_targets(live.choices[:1], live.prompt)
-                item = SaliencyItem(row, target, "the answer", "live")
+                item = SaliencyItem(row, target, label="the live answer")
                 saliency = measure_saliency(self.adapter, [item], SaliencyOptions(attention=True))
                 for family, watched in (("heads", self.heads), ("carriers", self.carriers)):
                     if family in families:

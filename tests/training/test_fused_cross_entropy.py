@@ -15,7 +15,7 @@ N, D, V = 150, 12, 41
 
 @pytest.fixture(params=["blocks", "at once"])
 def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the logits are computed in blocks or, as where they are few, the textbook way."""
+    """Choose between logits in blocks and, as where they are few, the textbook way."""
     if request.param == "blocks":
         monkeypatch.setitem(surprisal.BLOCK_BYTES, "cpu", 0)
         monkeypatch.setattr(surprisal, "FEWEST", surprisal.ROWS)

@@ -15,7 +15,7 @@ from groundbench.cli.options import AsJson, examples
 
 if TYPE_CHECKING:
     from groundbench.tasks.corpora import Manifest
-    from groundbench.tasks.corpora.noun_selection import Selection
+    from groundbench.tasks.corpora.noun_selection import NounSelection
     from groundbench.tasks.photos import Choices, PhotoManifest
 
 SHOWN = 5
@@ -259,7 +259,7 @@ def _show(manifest: Manifest, out: Path, nouns: Sequence[str]) -> None:
         page.print(line, soft_wrap=True)
 
 
-def suggestions(chosen: Selection, env_words: int, lan_words: int, out: Path) -> list[str]:
+def suggestions(chosen: NounSelection, env_words: int, lan_words: int, out: Path) -> list[str]:
     """Return what is possible with a corpus, and with which commands.
 
     Args:

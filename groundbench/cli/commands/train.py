@@ -99,7 +99,7 @@ def train(
     shuffle_env: Annotated[
         bool,
         typer.Option(
-            "--shuffle-env", help="Exchange what is shown between episodes: the null.", rich_help_panel=CORPUS
+            "--shuffle-env", help="Shuffle what is shown between episodes: the null control.", rich_help_panel=CORPUS
         ),
     ] = False,
     seeds: Annotated[

@@ -42,14 +42,13 @@ class LastOutputs:
         self.run = run
         contexts = run.setting.subject.contexts
         words, frames = [n.word for n in contexts.nouns], [f.id for f in contexts.frames]
-        pairs = zip(contexts.frame.tolist(), contexts.env.tolist(), strict=True)
-        self.place = {(frames[f], words[u]): i for i, (f, u) in enumerate(pairs)}
+        self.place = {(frames[f], words[u]): i for (f, u), i in contexts.place.items()}
         self._kept: dict[int, list[Tensor]] = {}
 
     def identity(self, name: tuple[str, str]) -> object:
         """Return what decides a donor's outputs, by frame and noun: its tokens; None where the form lacks it."""
         place = self.place.get(name)
-        return None if place is None else self.run.setting.subject.contexts.rows[place].ids
+        return None if place is None else self.run.setting.subject.contexts[place].row.ids
 
     def of(self, wanted: Sequence[int]) -> list[Tensor]:
         """Return for each mixer [wanted, 1, H, D] of these contexts."""
@@ -74,7 +73,7 @@ def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...
     name = f"{setting.subject.adapter.info.name}: heads of {run.record.env_form} from other forms"
     with Progress(name, len(setting.noun)) as bar:
         for number, (part, cell, chosen) in enumerate(zip(setting.parts, setting.cells, run.lists, strict=True)):
-            asked = [Asked(contexts.rows[p.corrupt], p.target, contexts.prompts[p.corrupt].where) for p in cell.pairs]
+            asked = [Asked(contexts[p.corrupt].row, p.target, contexts[p.corrupt].prompt.where) for p in cell.pairs]
             names = [(contexts.frames[p.frame].id, contexts.nouns[p.noun].word) for p in cell.pairs]
             given = [[d.identity(n) for n in names] for d in donors]
             told = [(a.row.ids, a.target) for a in asked], chosen.tobytes(), given

@@ -29,7 +29,7 @@ IDENTITY = (
     ("sink", "Sink"),
     ("ov_copy", "OV copy"),
 )
-"""What a head is: the field of its record, and the title of its column."""
+"""Kinds of heads: the field of the record, and the title of the column."""
 NOTHING = 0.01
 """Of the gain: the least effect of zeroing a head that shows."""
 
@@ -37,12 +37,12 @@ NOTHING = 0.01
 def causal_section(model: ModelRecord, records: Sequence[CausalRecord]) -> Section:
     """Show what the heads of a ranking carry, for every form; of the first form with curve, knockout and heads."""
     if not model.mixers:
-        return Section("causal", TITLE, missing=f"{model.architecture} has no heads to exchange.")
+        return Section("causal", TITLE, missing=f"{model.architecture} has no heads to interchange.")
     if not records:
         return Section(
             "causal",
             TITLE,
-            missing="Head outputs were not exchanged in this run: groundbench run MODEL --measure gain,causal.",
+            missing="Head outputs were not interchanged in this run: groundbench run MODEL --measure gain,causal.",
         )
     first = records[0]
     identity = next((r.identity for r in records if r.identity), ())
