@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.completion import complete_run
+from groundbench.cli.completion import complete_form, complete_run
 from groundbench.cli.options import Explain, examples
 
 if TYPE_CHECKING:
@@ -40,7 +40,13 @@ def compare(
         ),
     ],
     env_form: Annotated[
-        str | None, typer.Option(help="ENV form to compare; the form both runs headline if left out.")
+        str | None,
+        typer.Option(
+            help="ENV form to compare.",
+            autocompletion=complete_form,
+            show_default="the form that both runs headline",
+            metavar="FORM",
+        ),
     ] = None,
     by_noun: Annotated[
         bool, typer.Option("--by-noun", help="Also print every noun, largest difference first.")
