@@ -122,7 +122,8 @@ def test_a_card_opens_what_it_was_opened_from(
     folder = place.parent / "out"
     for where in (folder, folder / "card.json", str(folder)):
         assert Screener.load(where).adapter.info.fingerprint == card.model.fingerprint
-    gone = place.rename(place.with_name(f"gone{place.suffix}"))
+    (tmp_path / "gone").mkdir()
+    gone = place.rename(tmp_path / "gone" / place.name)  # a file's name is part of its fingerprint
     with pytest.raises(BadInputError, match="which is not there; give the model"):
         Screener.load(folder)
     assert Screener.load(folder, str(gone)).adapter.info.fingerprint == card.model.fingerprint
