@@ -308,10 +308,10 @@ def select_nouns(
     as_json: AsJson = False,
 ) -> None:
     """List the nouns of the inventory that a corpus shows and says often enough, and why the others are left out."""
-    from groundbench.tasks import corpora as importers
+    from groundbench.tasks import corpora
     from groundbench.tasks.inventories import load_inventory
 
-    found = importers.select_nouns(corpus, at_least, [n.word for n in load_inventory(nouns).nouns])
+    found = corpora.select_nouns(corpus, at_least, [n.word for n in load_inventory(nouns).nouns])
     if as_json:
         console.show_json(_plain(found))
         return
