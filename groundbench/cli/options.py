@@ -176,7 +176,7 @@ AblationNouns = Annotated[
 CausalNouns = Annotated[
     str | None,
     typer.Option(
-        help="Exchange head outputs between prompts of this many nouns, drawn by the seed, or of all.",
+        help="Interchange head outputs between prompts of this many nouns, drawn by the seed, or of all.",
         show_default="all up to 30 M parameters, else 40",
         metavar="N|all",
         rich_help_panel=CAUSE,
@@ -203,7 +203,7 @@ CausalScores = Annotated[
 CausalRandomPairs = Annotated[
     str | None,
     typer.Option(
-        help="Exchange random sets and orders of heads on this many pairs of prompts, drawn by the seed, or on all.",
+        help="Interchange random sets and orders of heads on this many pairs of prompts, drawn by the seed, or on all.",
         show_default="all up to 30 M parameters, else 20",
         metavar="N|all",
         rich_help_panel=CAUSE,
@@ -212,7 +212,7 @@ CausalRandomPairs = Annotated[
 CausalExactPairs = Annotated[
     str | None,
     typer.Option(
-        help="Exchange every head alone (score exact) on this many pairs, or on all.",
+        help="Interchange every head alone (score exact) on this many pairs, or on all.",
         show_default="64 up to 30 M parameters, else 16",
         metavar="N|all",
         rich_help_panel=CAUSE,
@@ -230,7 +230,7 @@ CausalKnockoutPairs = Annotated[
 CausalSamePairs = Annotated[
     bool | None,
     typer.Option(
-        help="Also exchange heads that were ranked on the same pairs at every size, not at the headline's alone.",
+        help="Also interchange heads that were ranked on the same pairs at every size, not at the headline's alone.",
         show_default="up to 30 M parameters",
         rich_help_panel=CAUSE,
     ),
@@ -247,7 +247,7 @@ HeadItems = Annotated[
 SwapRings = Annotated[
     str | None,
     typer.Option(
-        help="Of images, also exchange so many rings of patches around the object's box, and the whole image.",
+        help="Of images, also swap so many rings of patches around the object's box, and the whole image.",
         show_default="the box alone",
         metavar="1,2,…",
         rich_help_panel=CAUSE,

@@ -187,7 +187,7 @@ def run_sections(result: Result, gallery: images.Gallery | None = None) -> list[
     seen = images.image_sections(_images(result), gallery)
     if not seen and any(f.env_form.partition("-")[0] == "image" for f in result.forms):
         command = "groundbench run MODEL --measure gain,heads,image"
-        seen = [Section("image", images.TITLE, missing=f"Patches were not exchanged in this run: {command}.")]
+        seen = [Section("image", images.TITLE, missing=f"Patches were not swapped in this run: {command}.")]
     return [*sections, *seen, about.failures_section(result)]
 
 

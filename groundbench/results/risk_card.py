@@ -130,11 +130,11 @@ class HeadsUsed(Record):
     Detected: in at least `min_rate` of the items of some kind of question (protocol §10). `selection` is the loosest
     definition that was needed: `magnitude` (share, lift and magnitude), `size` (share and magnitude, where evidence of
     over half of the prompt leaves no room for a lift of 2), `share` alone; or heads that were `given`. `n_items`: right
-    answers they were detected in.
+    answers they were detected in. Carriers are ranked by `contrast` in another run, and `n_items` are its pairs.
     """
 
     heads: tuple[tuple[int, int], ...]
-    selection: Literal["magnitude", "size", "share", "given"]
+    selection: Literal["magnitude", "size", "share", "given", "contrast"]
     threshold: float
     min_rate: float
     n_items: int = Field(ge=0)
@@ -377,6 +377,7 @@ class RiskCard(Record):
     mentions: MentionRecord | None = None
     gains: tuple[TruthGain, ...] = ()
     heads: HeadsUsed | None = None
+    carriers: HeadsUsed | None = None
     signals: tuple[SignalRecord, ...] = ()
     predictors: Predictors = Predictors()
     operating: OperatingPoint | None = None

@@ -91,10 +91,10 @@ def run(
 
         _show_plan(plan(model, testbed, options=Options(**options.given()), timed=try_it, **asked), as_json)
         return
-    from groundbench.engine import distributed as processes
+    from groundbench.engine import distributed
     from groundbench.evaluation.evaluate import evaluate
 
-    with processes.process_group() as team:  # one process, unless a launcher started several
+    with distributed.process_group() as team:  # one process, unless a launcher started several
         result = evaluate(model, testbed, out=out, force=force, **options.given(), **asked)
     if team.first:
         _show(result, shlex.join([model, *(["--testbed", testbed] if testbed else [])]), out, as_json, explain)

@@ -15,7 +15,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvForm, EnvSegment, Frame, Noun, TextSegment
 from groundbench.api.testbed import Testbed as Bed
 from groundbench.cli import console
-from groundbench.cli.commands import tasks_import as imports
+from groundbench.cli.commands import tasks_import
 from groundbench.cli.completion import complete_testbed
 from groundbench.cli.new_file import write_new
 from groundbench.cli.options import AsJson, OneForm, examples
@@ -33,8 +33,8 @@ app = typer.Typer(
         ("a corpus to train on, of transcripts you have", "groundbench tasks import childes Brown.zip --out DIR"),
     ),
 )
-app.add_typer(imports.app, name="import")
-app.command("select-nouns", epilog=imports.SELECT_EPILOG)(imports.select_nouns)
+app.add_typer(tasks_import.app, name="import")
+app.command("select-nouns", epilog=tasks_import.SELECT_EPILOG)(tasks_import.select_nouns)
 
 Name = Annotated[
     str,

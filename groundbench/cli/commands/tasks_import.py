@@ -15,7 +15,7 @@ from groundbench.cli.options import AsJson, examples
 
 if TYPE_CHECKING:
     from groundbench.tasks.corpora import Manifest
-    from groundbench.tasks.corpora.noun_selection import Selection
+    from groundbench.tasks.corpora.noun_selection import NounSelection
     from groundbench.tasks.photos import Choices, PhotoManifest
 
 SHOWN = 5
@@ -258,7 +258,7 @@ def _show(manifest: Manifest, out: Path, nouns: Sequence[str]) -> None:
         page.print(line, soft_wrap=True)
 
 
-def suggestions(chosen: Selection, env_words: int, lan_words: int, out: Path) -> list[str]:
+def suggestions(chosen: NounSelection, env_words: int, lan_words: int, out: Path) -> list[str]:
     """Return what is possible with a corpus, and with which commands.
 
     Args:
@@ -307,10 +307,10 @@ def select_nouns(
     as_json: AsJson = False,
 ) -> None:
     """List the nouns of the inventory that a corpus shows and says often enough, and why the others are left out."""
-    from groundbench.tasks import corpora as importers
+    from groundbench.tasks import corpora
     from groundbench.tasks.inventories import load_inventory
 
-    found = importers.select_nouns(corpus, at_least, [n.word for n in load_inventory(nouns).nouns])
+    found = corpora.select_nouns(corpus, at_least, [n.word for n in load_inventory(nouns).nouns])
     if as_json:
         console.show_json(_plain(found))
         return
