@@ -22,6 +22,15 @@ from groundbench.adapters.hooks.feed_forward import caught_feed_forward
 from groundbench.adapters.hooks.output_projection import caught_projection, projected_alone
 from groundbench.adapters.hooks.session import Site
 from groundbench.adapters.kv_cache import CachedPrefix, UncachedPrefix
+from groundbench.adapters.length_checks import (
+    EAGER,
+    EAGER_TOKENS,
+    LONGEST,
+    Reach,
+    is_further,
+    measure_reach,
+    named_lengths,
+)
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import (
@@ -33,7 +42,6 @@ from groundbench.adapters.loading.fingerprint import (
 from groundbench.adapters.loading.source import Source, locate, names_object, readable
 from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
 from groundbench.adapters.model_inputs import TextInputs
-from groundbench.adapters.reach import EAGER, EAGER_TOKENS, LONGEST, Reach, is_further, measure_reach, named_lengths
 from groundbench.adapters.start_at_layer_hook import entering_at, layers_are_packed
 from groundbench.adapters.tokenization import BosPolicy
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix

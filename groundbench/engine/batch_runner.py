@@ -18,11 +18,11 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Prefix
 from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.batching import Batch, Plan
 from groundbench.engine.contexts import Contexts
 from groundbench.engine.run_directory import Array, Stage
-from groundbench.util.scarcity import is_out_of_memory
+from groundbench.util.resource_errors import is_out_of_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -84,7 +84,7 @@ class BatchRunner:
             GroundbenchError: one context alone does not fit into memory.
         """
         batches = self.plan.batches
-        arrays = processes.current().map_batches(batches, self._finished, size=size, advance=advance)
+        arrays = distributed.current().map_batches(batches, self._finished, size=size, advance=advance)
         return {
             i: a
             for batch, array in zip(batches, arrays, strict=True)

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from groundbench.results.base import read_record
+from groundbench.results.card_summary import as_html, summarize
 from groundbench.results.risk_card_answers import (
     AggregateRecord,
     RecordsRecord,
@@ -393,6 +394,16 @@ class RiskCard(Record):
     def signal(self, name: str) -> SignalRecord | None:
         """Return the record of one signal, if it was asked for."""
         return next((s for s in self.signals if s.name == name), None)
+
+    def summary(self) -> str:
+        """Summarise in a few lines: how often it errs, which signals tell, and the verdict."""
+        return summarize(self)
+
+    def __str__(self) -> str:
+        return summarize(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def save(self, path: Path) -> None:
         """Write the card as JSON, whole or not at all."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from groundbench.api.adapter import Adapter, ModelInfo
 from groundbench.api.errors import BadInputError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.run_directory import RunStore
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import MIN_LIFT, MIN_MAGNITUDE, THRESHOLD, HeadRule, shares
@@ -83,13 +83,13 @@ def watch(
     def kept() -> HeadSaliency | None:
         return HeadSaliency.load(path) if path is not None and path.exists() else None
 
-    done = processes.current().from_first(kept)
+    done = distributed.current().from_first(kept)
     if done is not None:
         if advance is not None:
             advance(len(items))
         return done
     found = measure_saliency(adapter, items, SaliencyOptions(attention=True), seed=seed, advance=advance)
-    if path is not None and processes.current().first:
+    if path is not None and distributed.current().first:
         found.save(path)
     return found
 

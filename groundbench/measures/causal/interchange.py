@@ -19,10 +19,10 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix, StartsAtLayer
 from groundbench.api.errors import NonFiniteLogitsError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.batching import MAX_LOGITS, common_prefix, group_alike
 from groundbench.engine.run_directory import Array, Stage, load_or_make
-from groundbench.util.scarcity import is_out_of_memory
+from groundbench.util.resource_errors import is_out_of_memory
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -91,7 +91,7 @@ def interchange_heads(
 
         return load_or_make(stage, number, make).astype(np.float64)
 
-    for group, values in zip(groups, processes.current().map_batches(groups, run, advance=advance), strict=True):
+    for group, values in zip(groups, distributed.current().map_batches(groups, run, advance=advance), strict=True):
         found[group] = values
     return found
 

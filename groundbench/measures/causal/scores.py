@@ -17,7 +17,7 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, EmbeddingInput, Encoded, Forward, Prefix
 from groundbench.api.errors import UnsupportedModelError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import group_alike
 from groundbench.engine.run_directory import Array, Stage, load_or_make
@@ -63,7 +63,7 @@ def contrast_scores(
         return load_or_make(stage, number, make).astype(np.float64)
 
     found = np.full((len(interchanges), adapter.info.n_heads), np.nan)
-    for batch, values in zip(batches, processes.current().map_batches(batches, run, advance=advance), strict=True):
+    for batch, values in zip(batches, distributed.current().map_batches(batches, run, advance=advance), strict=True):
         found[batch] = values
     return found
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, Forward, Prefix, Trace
 from groundbench.api.errors import BadInputError, UnsupportedModelError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, common_prefix, group_alike
 from groundbench.engine.contexts import FormContexts, matched
@@ -104,7 +104,7 @@ def measure_saliency(
             )
         )
 
-    parts = processes.current().map_batches(batches, measured, advance=advance)
+    parts = distributed.current().map_batches(batches, measured, advance=advance)
     return HeadSaliency.concat(parts).select(np.argsort([i for batch in batches for i in batch]))
 
 

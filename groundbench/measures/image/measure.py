@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.contexts import FormContexts, matched
 from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.heads.head_saliency import HeadSaliency
@@ -99,7 +99,7 @@ def _examples(subject: Subject, lists: MapHeads, maps: SaliencyOptions) -> tuple
     """Written by the first process; none without heads, a run directory or known patches."""
     if subject.store is None or not lists or not subject.contexts.rows[0].grids:
         return ()
-    if not processes.current().first:
+    if not distributed.current().first:
         return ()
     return keep_image_examples(
         subject.adapter,

@@ -14,7 +14,6 @@ from groundbench.report.sections.risk_card_answers import (
     thresholds_section,
     worst_section,
 )
-from groundbench.report.text.card_sentences import above_chance, comparison_sentence, control_sentence, verdict_sentence
 from groundbench.results.risk_card import (
     EVERY,
     ErrorRecord,
@@ -23,6 +22,12 @@ from groundbench.results.risk_card import (
     MentionRecord,
     RiskCard,
     SignalRecord,
+)
+from groundbench.results.text.card_sentences import (
+    above_chance,
+    comparison_sentence,
+    control_sentence,
+    verdict_sentence,
 )
 from groundbench.results.text.numbers import (
     NOT_MEASURED,
