@@ -42,6 +42,16 @@ Forms = Annotated[
         metavar="FORM",
     ),
 ]
+OneForm = Annotated[
+    str | None,
+    typer.Option(
+        "--env-form",
+        help="How the noun is shown.",
+        autocompletion=complete_form,
+        show_default="the testbed's own",
+        metavar="FORM",
+    ),
+]
 Measures = Annotated[
     list[str] | None,
     typer.Option(
@@ -175,7 +185,7 @@ CausalNouns = Annotated[
 CausalFrames = Annotated[
     str | None,
     typer.Option(
-        help="… in this many frames of each half, or in all.",
+        help="Exchange them in this many frames of each half, or in all.",
         show_default="2 up to 30 M parameters, else 1",
         metavar="N|all",
         rich_help_panel=CAUSE,
@@ -186,6 +196,7 @@ CausalScores = Annotated[
     typer.Option(
         help="Rank heads by: share, contrast, contrast-ig, exact (each head alone: slow); separated by commas.",
         show_default="all up to 30 M parameters, else share,contrast",
+        metavar="WHICH",
         rich_help_panel=CAUSE,
     ),
 ]
@@ -504,3 +515,8 @@ def examples(*pairs: tuple[str, str]) -> str:
     """Return a help epilog of (what it does, command line) pairs, in rich markup."""
     lines = [f"[dim]# {what}[/dim]\n{command}" for what, command in pairs]
     return "\n".join(["[bold]Examples[/bold]", *lines])
+
+
+def example_commands(epilog: str) -> list[str]:
+    """Return the command lines of an epilog that `examples` made."""
+    return [line for line in epilog.split("\n") if line.startswith("groundbench ")]

@@ -29,11 +29,11 @@ from groundbench.report.sections import (
     training_lens,
 )
 from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
-from groundbench.report.text import card_sentences
 from groundbench.report.text.labels import distinct
 from groundbench.results.image import ImageRecord
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.run import Result
+from groundbench.results.text import card_sentences
 from groundbench.results.text.numbers import count, decimals_for, interval, number, parameters, percent
 from groundbench.results.text.sentences import CI, gain_phrase, headline
 from groundbench.results.trajectory import MeanTrajectory, Trajectory

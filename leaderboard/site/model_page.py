@@ -15,8 +15,8 @@ from groundbench.report.elements import Facts, Section, Stat, Table
 from groundbench.report.pages import run_facts, run_sections, run_stats, training_sections
 from groundbench.report.sections import training_gain
 from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
-from groundbench.report.text.card_sentences import headline as risk_headline
 from groundbench.results.run import Result
+from groundbench.results.text.card_sentences import headline as risk_headline
 from groundbench.results.text.numbers import count, decimals_for, interval, number, with_interval
 from groundbench.results.text.sentences import gain_sentence
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint

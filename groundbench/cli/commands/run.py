@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 EPILOG = examples(
     (
         "gain and heads on the model's own testbed",
-        "groundbench run runs/demo/training/gpt2-mini/seed-42/step-001500 --out runs/mine",
+        "groundbench run CHECKPOINT --out runs/mine",
     ),
     (
         "the whole ladder of a pretrained model: gain, heads and causes of every form",

@@ -34,7 +34,7 @@ app = typer.Typer(
 Files = Annotated[
     list[Path],
     typer.Argument(
-        help="Files, folders, zip or tar archives; .xz, .gz or .bz2 of each.", metavar="FILES…", show_default=False
+        help="Files, folders, zip or tar archives; .xz, .gz or .bz2 of each.", metavar="FILES", show_default=False
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The corpus folder to make.", metavar="DIR", show_default=False)]
@@ -134,8 +134,7 @@ def childes(
         ("several at once", "groundbench tasks import visdial train.json val.json.xz --out DIR"),
         (
             "a testbed of its photos",
-            "groundbench tasks import visdial visdial_1.0_train.json instances_train2017.json --images train2017/ "
-            "--out DIR",
+            "groundbench tasks import visdial train.json boxes.json --images DIR --out DIR",
         ),
     )
 )
@@ -178,7 +177,7 @@ def visdial(
         ("hold out more", "groundbench tasks import coco captions_val2017.json.xz --heldout 0.1 --out DIR"),
         (
             "a testbed of its photos",
-            "groundbench tasks import coco instances_val2017.json captions_val2017.json --images val2017.zip --out DIR",
+            "groundbench tasks import coco boxes.json captions.json --images DIR --out DIR",
         ),
     )
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EPILOG = examples(
     ("train, with the checkpoints in runs/gpt2/seed-42", "groundbench train gpt2-mini --out runs/gpt2"),
-    ("five seeds, two at a time", "groundbench train gpt2-mini --out runs/five --seeds 42,142,242,342,442 --jobs 2"),
+    ("three seeds, two at a time", "groundbench train gpt2-mini --out runs/three --seeds 42,142,242 --jobs 2"),
     ("the null: what is shown says nothing of what is said", "groundbench train gpt2-mini --out DIR --shuffle-env"),
     ("on transcripts you imported", "groundbench train gpt2-mini --corpus corpora/brown --vocabulary 8000 --out DIR"),
     ("any value of the preset", "groundbench train gpt2-mini --out DIR --lr 3e-3 --set config.n_layer=6"),
