@@ -10,7 +10,7 @@ from pathlib import Path
 
 from groundbench.api.errors import BadInputError
 from groundbench.evaluation.trajectory import TrajectoryOptions
-from groundbench.studies.children.run_order import RunOrder, order_of
+from groundbench.studies.children.run_order import RunOrder, gains_of_frames, gains_of_nouns, order_of
 from groundbench.studies.paper import page
 from groundbench.studies.paper.claims import claims_of
 from groundbench.studies.paper.figures import write_figures, write_image_figures, write_order_figures
@@ -105,8 +105,22 @@ def orders_of(measured: Sequence[Measured], corpus: Path | None) -> list[RunOrde
         return []
     said = {v.noun: v.lan for v in select_nouns(corpus, 1).verdicts}
     runs = [m for m in measured if m.run.kind != "lstm"]
-    found = [order_of(m.trajectories, said, name=m.run.name, shuffled=m.run.shuffled) for m in runs]
+    gains = [_gains(m) for m in runs]
+    found = [
+        order_of(seeds, said, name=m.run.name, shuffled=m.run.shuffled) for m, seeds in zip(runs, gains, strict=True)
+    ]
     return [order for order in found if order is not None]
+
+
+def _gains(measured: Measured) -> list[dict[int, dict[str, list[float]]]]:
+    """Return each seed's gains of nouns in their frames, at the checkpoints of its trajectory; means without items."""
+    if not measured.folders:
+        return [gains_of_nouns(t) for t in measured.trajectories]
+    found = []
+    for folder, trajectory in zip(measured.folders, measured.trajectories, strict=True):
+        steps = {point.step for point in trajectory.points}
+        found.append({step: gains for step, gains in gains_of_frames(folder).items() if step in steps})
+    return found
 
 
 def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None) -> list[Run]:
