@@ -134,6 +134,14 @@ def order_sentence(run: RunOrder) -> str:
     return f"{whose}: {told} ({_said(age)}{held}; {run.order.nouns} of {len(run.nouns)} nouns ground)."
 
 
+def orders_text(runs: Sequence[RunOrder]) -> str:
+    """Return the sentences of all runs; says so where none is the null."""
+    told = [order_sentence(r) for r in runs]
+    if not any(r.shuffled for r in runs):
+        told.append("No model trained on shuffled scenes was measured, so this order has no null beside it.")
+    return " ".join(told)
+
+
 def order_table(runs: Sequence[RunOrder]) -> Table:
     """Tabulate the rank correlations of each run with their intervals."""
     rows = tuple(

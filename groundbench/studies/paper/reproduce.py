@@ -35,6 +35,7 @@ def reproduce(
     out: str | Path = "reproduction",
     runs: str | Path | None = None,
     images: str | Path | None = None,
+    unfinished: bool = False,
     override: Mapping[str, object] | None = None,
     vocabulary: int | None = None,
     docs: str | Path | None = None,
@@ -53,6 +54,7 @@ def reproduce(
         out: gets trainings, measurements, `report.html`, `verdicts.json`, and `reproduction.md` without `docs`.
         runs: existing trainings DIR/NAME/seed-*/step-* to measure instead of training; what is unfinished is left out.
         images: trainings of models that see images, DIR/NAME/seed-*/step-*; they get a section of their own.
+        unfinished: measure existing trainings that ended early as far as they came; the report says how far.
         override: other values of every preset that is trained, by dotted key.
         vocabulary: words kept of the corpus in place of the size's.
         docs: the Markdown file to write; its plots go to `images/reproduction` beside it.
@@ -72,7 +74,9 @@ def reproduce(
     if (override or vocabulary) and (corpus is None or runs is not None):
         raise BadInputError("values of presets and the vocabulary are for models that are trained; none is")
     folder = None if corpus is None else Path(corpus)
-    seen = [] if images is None else _images_in_order(find_runs(images, images=True))  # before any training
+    seen = (
+        [] if images is None else _images_in_order(find_runs(images, images=True, unfinished=unfinished))
+    )  # before any training
     measured: list[Measured] = []
     if folder is not None:
         load_manifest(folder)  # before any training
@@ -80,7 +84,7 @@ def reproduce(
         if runs is None:
             asked = size_of(size, override, vocabulary)
             train_parts(plan_parts(asked, archs, seeds), asked, folder, where, jobs)
-        found = _text_runs(where, folder, archs)
+        found = _text_runs(where, folder, archs, unfinished)
         measured = measure_runs(found, out / "measured", replace(options, corpus=folder), jobs)
     measured_images = measure_images(seen, out / "measured-pictures", options, jobs)
     threshold = AT_LEAST if options.at_least is None else options.at_least
@@ -123,10 +127,12 @@ def _gains(measured: Measured) -> list[dict[int, dict[str, list[float]]]]:
     return found
 
 
-def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None) -> list[Run]:
+def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None, unfinished: bool) -> list[Run]:
     """Return the runs of models that read text only, in order; all are of one corpus."""
     digest = load_manifest(corpus).digest
-    found = _in_order([run for run in find_runs(where) if not archs or run.preset["name"] in archs])
+    found = _in_order(
+        [run for run in find_runs(where, unfinished=unfinished) if not archs or run.preset["name"] in archs]
+    )
     for run in found:
         if run.corpus.get("digest") != digest:
             raise BadInputError(

@@ -90,6 +90,8 @@ def test_the_null_stands_beside_and_has_no_order(tmp_path: Path) -> None:
     study = page.Study((), (), None, (), 0, orders=kept)
     (section,) = page._order_section(study)
     assert order_sentence(kept[1]) in section.lead
+    assert "no null" not in section.lead
+    assert "no null" in page._order_section(page.Study((), (), None, (), 0, orders=kept[:1]))[0].lead
     assert page._order_section(page.Study((), (), None, (), 0)) == []
 
 
