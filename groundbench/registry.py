@@ -120,6 +120,15 @@ def load_record_file(name: str, **options: Any) -> RecordSet:
     return load_records(name, ReadOptions(**options))
 
 
+def public_set_source(name: str) -> str:
+    """Return where the makers of a public set publish it, with its licence. Raises BadInputError for an unknown set."""
+    from groundbench.tasks.questions.sets import SETS
+
+    if name not in SETS:
+        raise BadInputError(f"unknown set {name!r}: expected one of {', '.join(SETS)}")
+    return f"{SETS[name].source} (licence: {SETS[name].licence})"
+
+
 def record_questions(found: RecordSet) -> tuple[Question, ...]:
     """Return records with candidates as questions."""
     from groundbench.tasks.questions.records import as_questions

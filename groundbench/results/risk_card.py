@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from groundbench.results.base import read_record
+from groundbench.results.card_summary import as_html, summarize
 from groundbench.results.risk_card_answers import (
     AggregateRecord,
     RecordsRecord,
@@ -129,11 +130,11 @@ class HeadsUsed(Record):
     Detected: in at least `min_rate` of the items of some kind of question (protocol §10). `selection` is the loosest
     definition that was needed: `magnitude` (share, lift and magnitude), `size` (share and magnitude, where evidence of
     over half of the prompt leaves no room for a lift of 2), `share` alone; or heads that were `given`. `n_items`: right
-    answers they were detected in.
+    answers they were detected in. Carriers are ranked by `contrast` in another run, and `n_items` are its pairs.
     """
 
     heads: tuple[tuple[int, int], ...]
-    selection: Literal["magnitude", "size", "share", "given"]
+    selection: Literal["magnitude", "size", "share", "given", "contrast"]
     threshold: float
     min_rate: float
     n_items: int = Field(ge=0)
@@ -376,6 +377,7 @@ class RiskCard(Record):
     mentions: MentionRecord | None = None
     gains: tuple[TruthGain, ...] = ()
     heads: HeadsUsed | None = None
+    carriers: HeadsUsed | None = None
     signals: tuple[SignalRecord, ...] = ()
     predictors: Predictors = Predictors()
     operating: OperatingPoint | None = None
@@ -392,6 +394,16 @@ class RiskCard(Record):
     def signal(self, name: str) -> SignalRecord | None:
         """Return the record of one signal, if it was asked for."""
         return next((s for s in self.signals if s.name == name), None)
+
+    def summary(self) -> str:
+        """Summarise in a few lines: how often it errs, which signals tell, and the verdict."""
+        return summarize(self)
+
+    def __str__(self) -> str:
+        return summarize(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def save(self, path: Path) -> None:
         """Write the card as JSON, whole or not at all."""

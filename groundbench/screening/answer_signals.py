@@ -34,11 +34,13 @@ class Watched:
         info: the model.
         detected: its aggregate heads, detected in the split `detect`; none if there are none.
         induction: its induction heads, found in random repeated tokens; none if there are none.
+        carriers: heads that carry the gain in another run (measure `causal`); None where no run names them.
     """
 
     info: ModelInfo
     detected: Bools
     induction: Bools
+    carriers: Bools | None = None
 
 
 Values = Callable[[Reading, Watched], Floats | None]
@@ -93,30 +95,57 @@ def lens_entropy(reading: Reading, watched: Watched) -> Floats | None:
     return _wide(reading.lens_entropy)
 
 
-def heads_share(reading: Reading, watched: Watched) -> Floats | None:
-    """Return [T] minus the part of the detected heads' saliency that comes from the evidence."""
-    if reading.edge is None or reading.row_sum is None or not watched.detected.any():
+def _share(reading: Reading, heads: Bools | None) -> Floats | None:
+    if reading.edge is None or reading.row_sum is None or heads is None or not heads.any():
         return None
-    edge: Floats = reading.edge[:, watched.detected].astype(np.float64).sum(1)
-    row: Floats = reading.row_sum[:, watched.detected].astype(np.float64).sum(1)
+    edge: Floats = reading.edge[:, heads].astype(np.float64).sum(1)
+    row: Floats = reading.row_sum[:, heads].astype(np.float64).sum(1)
     share: Floats = np.divide(edge, row, out=np.full(len(row), np.nan), where=row > 0)
     return -share
 
 
+def _attention(reading: Reading, heads: Bools | None) -> Floats | None:
+    if reading.evidence is None or heads is None or not heads.any():
+        return None
+    mean: Floats = reading.evidence[:, heads].astype(np.float64).mean(1)
+    return -mean
+
+
+def _support(reading: Reading, heads: Bools | None) -> Floats | None:
+    if reading.support is None or heads is None or not heads.any():
+        return None
+    total: Floats = reading.support[:, heads].astype(np.float64).sum(1)
+    return -total
+
+
+def heads_share(reading: Reading, watched: Watched) -> Floats | None:
+    """Return [T] minus the part of the detected heads' saliency that comes from the evidence."""
+    return _share(reading, watched.detected)
+
+
 def heads_attention(reading: Reading, watched: Watched) -> Floats | None:
     """Return [T] minus the detected heads' mean attention to the evidence."""
-    if reading.evidence is None or not watched.detected.any():
-        return None
-    mean: Floats = reading.evidence[:, watched.detected].astype(np.float64).mean(1)
-    return -mean
+    return _attention(reading, watched.detected)
 
 
 def heads_support(reading: Reading, watched: Watched) -> Floats | None:
     """Compute [T] minus what evidence adds to the log-probability through detected heads, to first order."""
-    if reading.support is None or not watched.detected.any():
-        return None
-    total: Floats = reading.support[:, watched.detected].astype(np.float64).sum(1)
-    return -total
+    return _support(reading, watched.detected)
+
+
+def carriers_share(reading: Reading, watched: Watched) -> Floats | None:
+    """Return [T] minus the part of the carriers' saliency that comes from the evidence."""
+    return _share(reading, watched.carriers)
+
+
+def carriers_attention(reading: Reading, watched: Watched) -> Floats | None:
+    """Return [T] minus the carriers' mean attention to the evidence."""
+    return _attention(reading, watched.carriers)
+
+
+def carriers_support(reading: Reading, watched: Watched) -> Floats | None:
+    """Compute [T] minus what evidence adds to the log-probability through the carriers, to first order."""
+    return _support(reading, watched.carriers)
 
 
 def sink(reading: Reading, watched: Watched) -> Floats | None:
@@ -210,6 +239,9 @@ FUNCTIONS: dict[str, Values] = {
     "heads-share": heads_share,
     "heads-attention": heads_attention,
     "heads-support": heads_support,
+    "carriers-share": carriers_share,
+    "carriers-attention": carriers_attention,
+    "carriers-support": carriers_support,
     "lens-entropy": lens_entropy,
     "context-shift": context_shift,
     "context-shift-mmd": context_shift_mmd,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, Readable
 from groundbench.api.errors import BadInputError
 from groundbench.api.evidence_record import EvidenceRecord, RecordSet
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.run_directory import RunStore
 from groundbench.results.run import Failure
 from groundbench.screening.answer_reading import GivenAnswer, Reading, Wanted, encode_answer, read_answer
@@ -27,11 +27,13 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 HOW = ("mean", "worst", "window")
+WATCHING = ("heads-share", "heads-support", "heads-attention")
+OF_CARRIERS = ("carriers-share", "carriers-support", "carriers-attention")
 MEASURED_BY: dict[str, tuple[str, ...]] = {
     "without": ("gain", "contrast"),
     "other": ("gain-mismatched", "context-shift", "context-shift-mmd"),
-    "gradients": ("heads-share", "heads-support", "heads-attention"),
-    "heads": ("heads-share", "heads-support", "heads-attention", "lookback", "redeep", "sink", "rauq", "svar"),
+    "gradients": (*WATCHING, *OF_CARRIERS),
+    "heads": (*WATCHING, *OF_CARRIERS, "lookback", "redeep", "sink", "rauq", "svar"),
     "lens": ("lens-entropy", "ipr", "redeep", "internal-confidence", "svar", "glsim"),
     "mlp": ("redeep",),
 }
@@ -128,7 +130,7 @@ def _kept(
         found = Reading.load(path)
     else:
         found = read_answer(adapter, given, wanted)
-        if path is not None and processes.current().first:
+        if path is not None and distributed.current().first:
             found.save(path)
     if advance is not None:
         advance(1)

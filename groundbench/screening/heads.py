@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,12 +19,13 @@ import numpy.typing as npt
 
 from groundbench.api.adapter import Adapter, ModelInfo
 from groundbench.api.errors import BadInputError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.run_directory import RunStore
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import MIN_LIFT, MIN_MAGNITUDE, THRESHOLD, HeadRule, shares
 from groundbench.measures.heads.saliency import SaliencyItem, SaliencyOptions, measure_saliency
 from groundbench.results.risk_card import HeadsUsed
+from groundbench.results.run import Result
 from groundbench.screening.answering import Asked
 
 Floats = npt.NDArray[np.float64]
@@ -72,22 +74,22 @@ def watch(
         NonFiniteLogitsError: names the question.
     """
     items = [
-        SaliencyItem(asked.row(q), asked.answer(q, a), asked.questions[q].id, asked.questions[q].group)
+        SaliencyItem(asked.row(q), asked.answer(q, a), label=asked.questions[q].id)
         for q, a in zip(chosen.tolist(), answers.tolist(), strict=True)
     ]
-    key = hashlib.sha256(json.dumps([[i.noun, i.target] for i in items] + [seed]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([[i.label, i.target] for i in items] + [seed]).encode()).hexdigest()[:16]
     path = None if store is None else store.directory / "parts" / stage / f"{key}.npz"
 
     def kept() -> HeadSaliency | None:
         return HeadSaliency.load(path) if path is not None and path.exists() else None
 
-    done = processes.current().from_first(kept)
+    done = distributed.current().from_first(kept)
     if done is not None:
         if advance is not None:
             advance(len(items))
         return done
     found = measure_saliency(adapter, items, SaliencyOptions(attention=True), seed=seed, advance=advance)
-    if path is not None and processes.current().first:
+    if path is not None and distributed.current().first:
         found.save(path)
     return found
 
@@ -149,6 +151,42 @@ def given_heads(info: ModelInfo, heads: Sequence[Head]) -> HeadsUsed:
     return HeadsUsed(
         heads=tuple(heads), selection="given", threshold=THRESHOLD, min_rate=MIN_RATE, n_items=0, total=len(known)
     )
+
+
+def measured_heads(run: Path) -> tuple[Result, HeadsUsed]:
+    """Return a run with the measure `causal` and the heads that carry the gain in it.
+
+    The heads are of the first form: as many as its headline interchanges, those of the largest mean contrast over all
+    pairs.
+
+    Args:
+        run: the run's directory or its result.json.
+
+    Raises:
+        BadInputError: the run cannot be read, or holds no such measure.
+    """
+    result = Result.load(run / "result.json" if run.is_dir() else run)
+    for measured in result.causal:
+        scores = [(s.contrast, (s.layer, s.head)) for s in measured.scores if s.contrast is not None]
+        if measured.headline is not None and scores:
+            first = sorted(scores, key=lambda s: (-s[0], s[1]))[: measured.headline.k]
+            heads = tuple(sorted(place for _, place in first))
+            n, total = measured.pairs.n, measured.n_heads
+            return result, HeadsUsed(
+                heads=heads, selection="contrast", threshold=0.0, min_rate=0.0, n_items=n, total=total
+            )
+    raise BadInputError(f"{run}: found no heads ranked by contrast; expected a run with --measure causal")
+
+
+def carrier_heads(info: ModelInfo, run: Path) -> HeadsUsed:
+    """Return the heads of `measured_heads`. Raises BadInputError also where the run is of other weights."""
+    result, heads = measured_heads(run)
+    if result.model.fingerprint != info.fingerprint:
+        raise BadInputError(
+            f"{run}: found heads of {result.model.name} with weights {result.model.fingerprint}; expected those of the "
+            f"model that is screened, {info.fingerprint}"
+        )
+    return heads
 
 
 def mask_of(info: ModelInfo, heads: Sequence[Head]) -> Bools:

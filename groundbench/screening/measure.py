@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.api.adapter import Adapter
-from groundbench.api.errors import UnsupportedModelError
+from groundbench.api.adapter import Adapter, ModelInfo
+from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.question import Question
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
@@ -21,11 +22,11 @@ from groundbench.screening.answer_signals import Watched
 from groundbench.screening.answering import Answers, Asked, ask, read_questions
 from groundbench.screening.generation import generate
 from groundbench.screening.given_answers import read_set, risks_of_answers, wanted_for
-from groundbench.screening.heads import Head, activity, detect, given_heads, watch
+from groundbench.screening.heads import Head, activity, carrier_heads, detect, given_heads, measured_heads, watch
 from groundbench.screening.induction import induction_heads
 from groundbench.screening.lens_entropy import lens_entropy
 from groundbench.screening.policy import Policy
-from groundbench.screening.signals import Signal, behaviour, choose, of_heads
+from groundbench.screening.signals import CARRIERS, Signal, behaviour, choose, of_heads
 from groundbench.screening.splits import Splits, split
 from groundbench.screening.strengthening import StrengthenOptions, strengthen
 from groundbench.stats.grouped import numbered
@@ -59,6 +60,7 @@ class ScreenOptions:
         policy: what is required; without one nothing is, and the card's verdict is None.
         signals: names or families of signals (see `groundbench.screening.signals`); all by default.
         heads: (layer from 1, head from 0); by default those detected in the split `detect`.
+        carriers: a run of the same model with the measure `causal`, whose heads are watched beside the detected ones.
         limit: at most so many questions, drawn by the seed as whole groups.
         generate: also answer by a greedy continuation.
         own_records: the questions are a user's own records: every signal is measured unless some are named.
@@ -69,6 +71,7 @@ class ScreenOptions:
     policy: Policy | None = None
     signals: tuple[str, ...] = ()
     heads: tuple[Head, ...] = ()
+    carriers: Path | None = None
     limit: int | None = None
     generate: bool = False
     strengthen: StrengthenOptions | None = None
@@ -77,10 +80,22 @@ class ScreenOptions:
     seed: int = 0
     batch_tokens: int = DEFAULT_BATCH_TOKENS
 
+    def __post_init__(self) -> None:
+        if self.carriers is not None:
+            measured_heads(self.carriers)  # before a model is opened
+
     @property
     def chosen(self) -> tuple[Signal, ...]:
-        """The signals that are measured. Raises BadInputError for an unknown name."""
-        return choose(self.signals, records=self.own_records)
+        """The signals that are measured. Raises BadInputError for an unknown name, or carriers that no run names."""
+        return self.signals_of(records=self.own_records)
+
+    def signals_of(self, *, records: bool) -> tuple[Signal, ...]:
+        """Return the signals that are measured on question sets, or on a user's own records."""
+        found = choose(self.signals, records=records)
+        if self.carriers is None and (asked := [s.name for s in found if s.needs == "carriers"]):
+            raise BadInputError(f"signal {asked[0]}: expected --carriers RUN, a run of the model with --measure causal")
+        missing = self.carriers is not None and not any(s.needs == "carriers" for s in found)
+        return (*found, *CARRIERS) if missing else found
 
     @property
     def compares(self) -> bool:
@@ -113,6 +128,7 @@ class Run:
 
 def answered(adapter: Adapter, chosen: Sequence[Question], options: ScreenOptions, store: RunStore | None) -> Run:
     """Return the questions asked and answered, and parted. For the errors see `read_questions` and `ask`."""
+    carriers_of(adapter.info, options)  # a run of another model is refused before anything is asked
     asked = read_questions(adapter, chosen, others=options.compares)
     with Progress(f"{adapter.info.name}: answering", len(asked.contexts.distinct)) as bar:
         answers = ask(adapter, asked, batch_tokens=options.batch_tokens, store=store, advance=bar.advance)
@@ -121,18 +137,24 @@ def answered(adapter: Adapter, chosen: Sequence[Question], options: ScreenOption
     return run
 
 
-def risks_of(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
-    """Return the heads that were used, and every signal's risk of every question."""
+def carriers_of(info: ModelInfo, options: ScreenOptions) -> HeadsUsed | None:
+    """Return the heads of the run that the options name; None without one, or where the model has no hooks."""
+    named = options.carriers is not None and "hooks" in info.capabilities
+    return carrier_heads(info, options.carriers) if named and options.carriers is not None else None
+
+
+def risks_of(run: Run) -> tuple[HeadsUsed | None, HeadsUsed | None, dict[str, Floats]]:
+    """Return the detected heads, the carriers, and every signal's risk of every question."""
     n = len(run.answers.questions)
     risks = behaviour(run.answers, run.answers.given)
-    heads, of_these = _heads(run)
+    heads, carriers, of_these = _heads(run)
     risks |= of_these
     if run.wants("hidden"):
         risks["lens-entropy"] = _lens(run)
     if run.wants("answer"):
         risks |= _of_given_answers(run)
     names = [s.name for s in run.options.chosen]
-    return heads, {name: risks.get(name, np.full(n, np.nan)) for name in names}
+    return heads, carriers, {name: risks.get(name, np.full(n, np.nan)) for name in names}
 
 
 def _of_given_answers(run: Run) -> dict[str, Floats]:
@@ -153,29 +175,44 @@ def _of_given_answers(run: Run) -> dict[str, Floats]:
     return found.risks
 
 
-def _heads(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
-    """Detect heads where the right answer is the loss, in one split; watch them for the given one in the others."""
+def _heads(run: Run) -> tuple[HeadsUsed | None, HeadsUsed | None, dict[str, Floats]]:
+    """Detect heads where the right answer is the loss, in one split; watch them for the given one in the others.
+
+    Returns:
+        the detected heads, the carriers that another run names, and the risks that either tell.
+    """
     wanted = [s.name for s in run.wants("heads")]
-    if not wanted and run.options.strengthen is None:
-        return None, {}
+    told = [s.name for s in run.wants("carriers")]
+    if not wanted and not told and run.options.strengthen is None:
+        return None, None, {}
     info = run.adapter.info
     if "hooks" not in info.capabilities:
-        return None, _unmeasured(run, wanted, f"{info.name}: {info.why_not('hooks')}")
-    heads = _used(run)
-    if not heads.heads:
-        return heads, _unmeasured(run, wanted, f"no head was detected in half of {heads.n_items} questions")
-    if not wanted:
-        return heads, {}
+        return None, None, _unmeasured(run, [*wanted, *told], f"{info.name}: {info.why_not('hooks')}")
+    carriers = carriers_of(info, run.options)
+    heads = _used(run) if wanted or run.options.strengthen is not None else None
+    if heads is not None and not heads.heads:
+        _unmeasured(run, wanted, f"no head was detected in half of {heads.n_items} questions")
+    sets: dict[Literal["heads", "carriers"], HeadsUsed] = {}
+    if wanted and heads is not None and heads.heads:
+        sets["heads"] = heads
+    if told and carriers is not None:
+        sets["carriers"] = carriers
+    return heads, carriers, _watched(run, sets) if sets else {}
+
+
+def _watched(run: Run, sets: Mapping[Literal["heads", "carriers"], HeadsUsed]) -> dict[str, Floats]:
+    """Return the risks that sets of heads tell, by one pass for each question; NaN where questions detect heads."""
     scored = run.splits.scored
     with run.bar("watching heads", len(scored)) as bar:
         given = run.answers.given[scored]
         options = run.options
         saliency = watch(run.adapter, run.asked, scored, given, seed=options.seed, store=run.store, advance=bar.advance)
-    found = of_heads(activity(saliency, heads.heads))
-    risks = {name: np.full(len(run.answers.questions), np.nan) for name in found}
-    for name, values in found.items():
-        risks[name][scored] = values
-    return heads, risks
+    risks = {}
+    for family, used in sets.items():
+        for name, values in of_heads(activity(saliency, used.heads), family).items():
+            risks[name] = np.full(len(run.answers.questions), np.nan)
+            risks[name][scored] = values
+    return risks
 
 
 def _used(run: Run) -> HeadsUsed:

@@ -21,7 +21,7 @@ from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.evidence_record import RecordSet
 from groundbench.api.question import Question, digest
 from groundbench.api.testbed import Prompt
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.provenance import environment_record, model_record
 from groundbench.engine.run_directory import RunStore
 from groundbench.registry import (
@@ -112,7 +112,7 @@ def screen(
         told = {"records": _records(found, len(refused)), "thresholds": thresholds_of(run, card, risks)}
         card = card.model_copy(update={**told, "worst": worst_questions(adapter, run, found, card, risks)})
         card = card.model_copy(update={"verdict": judge(card, options.policy)})
-    if out is not None and processes.current().first:
+    if out is not None and distributed.current().first:
         write_answers(Path(out) / "answers.parquet", run.answers, run.splits, risks)
         if found is not None:
             write_flagged_questions(Path(out) / "flagged.jsonl", run.answers, run.splits, risks, card)
@@ -212,7 +212,7 @@ def _of_given(
     store = _store(adapter, found.digest(), options, out, force)
     made = screen_answers(adapter, found, options, store, calibrated_by=calibrated_by)
     made = replace(made, card=made.card.model_copy(update={"opened": opened}))
-    if out is not None and processes.current().first:
+    if out is not None and distributed.current().first:
         write_given(out / "answers.parquet", made)
         write_flagged(out / "flagged.jsonl", made)
         made.card.save(out / FILE_NAME)
@@ -300,7 +300,7 @@ def _card(
 ) -> tuple[RiskCard, dict[str, Floats]]:
     """Return the card, and every signal's risk of every question; `total`: questions of the sets before any limit."""
     options, adapter = run.options, run.adapter
-    heads, risks = risks_of(run)
+    heads, carriers, risks = risks_of(run)
     group = numbered([q.group for q in run.answers.questions])
     stratum = numbered([f"{q.kind} as {q.form}" for q in run.answers.questions])
     kinds = np.array([q.kind for q in run.answers.questions])
@@ -315,6 +315,7 @@ def _card(
         mentions=mention_record(run.answers, run.asked.unreadable, options.seed),
         gains=truth_gains(run.answers, options.seed),
         heads=heads,
+        carriers=carriers,
         signals=records,
         predictors=found,
         operating=operating_of(scored, options.policy, best),
@@ -369,7 +370,7 @@ def _store(adapter: Adapter, questions: str, options: ScreenOptions, out: Path |
     if out is None:
         return None
     if force:
-        processes.current().from_first(lambda: _clear(out))
+        distributed.current().from_first(lambda: _clear(out))
     info = adapter.info
     key: dict[str, object] = {
         "model": info.name,

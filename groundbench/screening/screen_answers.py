@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +33,9 @@ from groundbench.screening.given_answers import (
 from groundbench.screening.heads import given_heads, mask_of
 from groundbench.screening.induction import induction_heads
 from groundbench.screening.lens_entropy import middle_layers
-from groundbench.screening.measure import ScreenOptions
+from groundbench.screening.measure import ScreenOptions, carriers_of
 from groundbench.screening.policy import judge
 from groundbench.screening.signal_quality import Scored, operating_of, predictors, signal_records, threshold_rows
-from groundbench.screening.signals import choose
 from groundbench.screening.splits import Splits, sample, split
 from groundbench.screening.token_quality import answer_extras
 from groundbench.screening.worst_answers import worst_answers
@@ -75,7 +74,8 @@ def screen_answers(
     started = time.perf_counter()
     chosen = sample(found.records, options.limit, options.seed)
     given = encode_set(adapter, found, chosen)
-    signals = choose(options.signals, records=True)
+    signals = options.signals_of(records=True)
+    carriers = carriers_of(adapter.info, options)
     splits = split(given.records, options.seed)
     with Progress(f"{adapter.info.name}: reading answers", len(given.answers)) as bar:
         readings = read_set(adapter, given.answers, wanted_for(signals), store, bar.advance)
@@ -83,6 +83,8 @@ def screen_answers(
     error = np.array([bool(r.wrong) for r in given.records])
     group = numbered([r.group for r in given.records])
     heads, watched = _heads(adapter, given, readings, splits, error if labelled else None, options)
+    if carriers is not None:
+        watched = replace(watched, carriers=mask_of(adapter.info, carriers.heads))
     risks = risks_of_answers(signals, readings, watched, error if labelled else None, group, splits)
     kinds = np.array([r.kind for r in given.records])
     scored = Scored(risks.risks, error, group, kinds, numbered(kinds.tolist()), splits, options.seed)
@@ -99,6 +101,7 @@ def screen_answers(
         errors=_errors(given, error if labelled else None, group),
         gains=_gains(readings, error if labelled else None, group, options.seed),
         heads=heads,
+        carriers=carriers,
         signals=records,
         **({} if found_best is None else {"predictors": found_best}),
         operating=operating_of(scored, options.policy, best) if labelled else None,

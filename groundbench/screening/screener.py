@@ -77,6 +77,7 @@ class Screener:
     Args:
         model: an adapter, or what `groundbench.open_model` opens.
         heads: (layer from 1, head from 0) whose activity is watched.
+        carriers: the same of heads that carry the gain (a card's `carriers`), for the signals of that name.
         calibration: by signal, the fit that turns it into a risk (a card's `CalibrationRecord.fit`).
         order: signals from the best predictor of errors on; by default those of `calibration`, in its order.
     """
@@ -86,12 +87,14 @@ class Screener:
         model: Adapter | str,
         *,
         heads: Sequence[Head] = (),
+        carriers: Sequence[Head] = (),
         calibration: Mapping[str, Fit] | None = None,
         order: Sequence[str] = (),
         **load: Any,
     ) -> None:
         self.adapter = open_model(model, **load) if isinstance(model, str) else model
         self.heads = given_heads(self.adapter.info, heads).heads if heads else ()
+        self.carriers = given_heads(self.adapter.info, carriers).heads if carriers else ()
         self.calibration = dict(calibration or {})
         self.order = tuple(order) or tuple(self.calibration)
         self._induction: npt.NDArray[np.bool_] | None = None
@@ -120,6 +123,7 @@ class Screener:
         made = cls(
             model,
             heads=() if card.heads is None else card.heads.heads,
+            carriers=() if card.carriers is None else card.carriers.heads,
             calibration={s.name: s.calibration[0].fit for s in measured},
             **load,
         )
@@ -198,7 +202,9 @@ class Screener:
         chosen = [s for s in choose(tuple(signals), records=True) if s.name in FUNCTIONS]
         with self._lock:
             reading = read_answer(self.adapter, given, wanted_for(chosen))
-            watched = Watched(self.adapter.info, mask_of(self.adapter.info, self.heads), self._induction_heads(chosen))
+            info = self.adapter.info
+            detected, carriers = mask_of(info, self.heads), mask_of(info, self.carriers)
+            watched = Watched(info, detected, self._induction_heads(chosen), carriers)
         found = []
         for signal in chosen:
             values = FUNCTIONS[signal.name](reading, watched)
@@ -282,6 +288,7 @@ class Screener:
         alone = "candidates=, the other answers it might have been"
         lacks = {
             "heads": None if self.heads else "heads: load a card with detected heads, or give heads=",
+            "carriers": None if self.carriers else "carriers: load a card that has them, or give carriers=",
             "without": None if live.without is not None else "without=, the prompt without its evidence",
             "mismatched": None if live.mismatched else "mismatched=, the prompt with other evidence",
             "candidates": alone if len(live.choices) < 2 else None,
@@ -296,13 +303,16 @@ class Screener:
         found: dict[str, float] = {}
         if families & {"gain", "probability", "entropy", "contrast"}:
             found |= {n: float(v[0]) for n, v in behaviour(self._answers(live), np.array([0])).items()}
-        if families & {"heads", "lens"}:
+        if families & {"heads", "carriers", "lens"}:
             (row,) = self.adapter.encode([live.prompt])
-            if "heads" in families:
+            if families & {"heads", "carriers"}:
                 (target,) = self.adapter.encode_targets(live.choices[:1], live.prompt)
-                item = SaliencyItem(row, target, "the answer", "live")
+                item = SaliencyItem(row, target, label="the live answer")
                 saliency = measure_saliency(self.adapter, [item], SaliencyOptions(attention=True))
-                found |= {n: float(v[0]) for n, v in of_heads(activity(saliency, self.heads)).items()}
+                for family, watched in (("heads", self.heads), ("carriers", self.carriers)):
+                    if family in families:
+                        told = of_heads(activity(saliency, watched), "heads" if family == "heads" else "carriers")
+                        found |= {n: float(v[0]) for n, v in told.items()}
             if "lens" in families:
                 layers = middle_layers(self.adapter.info)
                 found["lens-entropy"] = float(lens_entropies(self.adapter, [row], layers)[0])

@@ -18,7 +18,7 @@ from groundbench.screening.answering import Answers, normalised
 from groundbench.screening.heads import Activity
 
 Floats = npt.NDArray[np.float64]
-Need = Literal["without", "mismatched", "heads", "hidden", "candidates", "answer"]
+Need = Literal["without", "mismatched", "heads", "carriers", "hidden", "candidates", "answer"]
 CONTRAST = 1.0
 """Step of contrastive decoding beyond the prompt, away from blank evidence (Leng et al. 2024)."""
 
@@ -178,13 +178,27 @@ PUBLISHED: tuple[Signal, ...] = (
     Signal("length", "length", "baseline", "tokens of the answer", "nothing", "answer"),
     Signal("position", "position", "baseline", "tokens before the answer", "nothing", "answer"),
 )  # fmt: skip
+CARRIERS: tuple[Signal, ...] = tuple(
+    Signal(
+        f"carriers-{name}", "carriers", "signal",
+        f"{text} (heads ranked by contrast in a run with the measure causal)", HEADS_COST, "carriers",
+    )
+    for name, text in (
+        ("share", "minus the part of the carriers' saliency that comes from the evidence"),
+        ("attention", "minus the carriers' mean attention to the evidence"),
+        ("support", "minus what the evidence adds to the answer through the carriers, to first order, in nats"),
+    )
+)  # fmt: skip
 FAMILIES = tuple(dict.fromkeys(s.family for s in SIGNALS))
-EVERY_SIGNAL = (*SIGNALS, *PUBLISHED)
-"""All signals. Those of `SIGNALS` are measured by default on question sets; on users' own records, all."""
+EVERY_SIGNAL = (*SIGNALS, *PUBLISHED, *CARRIERS)
+"""All signals. Those of `SIGNALS` are measured by default on question sets; on users' own records, `PUBLISHED` too;
+`CARRIERS` where a measured run names the heads."""
 
 
 def choose(names: tuple[str, ...], *, records: bool = False) -> tuple[Signal, ...]:
-    """Return the signals of these families or names, in the order of the table; `all` is every one.
+    """Return the signals of these families or names, in the order of the table.
+
+    `all` is every one but those of carriers, which need a run that names the heads.
 
     Args:
         records: of a user's own records, where every signal is measured if none is named.
@@ -201,8 +215,9 @@ def choose(names: tuple[str, ...], *, records: bool = False) -> tuple[Signal, ..
                 f"{', '.join(s.name for s in EVERY_SIGNAL if s.name not in families)}, or all"
             )
     if not names:
-        return EVERY_SIGNAL if records else SIGNALS
-    return tuple(s for s in EVERY_SIGNAL if "all" in names or s.name in names or s.family in names)
+        return (*SIGNALS, *PUBLISHED) if records else SIGNALS
+    every = "all" in names
+    return tuple(s for s in EVERY_SIGNAL if (every and s.needs != "carriers") or s.name in names or s.family in names)
 
 
 def gains(answers: Answers, answer: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -232,6 +247,7 @@ def behaviour(answers: Answers, given: npt.NDArray[np.int64]) -> dict[str, Float
     }
 
 
-def of_heads(found: Activity) -> dict[str, Floats]:
-    """Return [questions] the risks that heads tell."""
-    return {"heads-share": -found.share, "heads-attention": -found.attention, "heads-support": -found.support}
+def of_heads(found: Activity, family: Literal["heads", "carriers"] = "heads") -> dict[str, Floats]:
+    """Return [questions] the risks that heads tell, under the names of their family."""
+    parts = {"share": found.share, "attention": found.attention, "support": found.support}
+    return {f"{family}-{name}": -values for name, values in parts.items()}

@@ -10,7 +10,7 @@ from helpers.fake_results import fake_trajectory
 from groundbench.cli.commands.leaderboard import _alike
 from groundbench.cli.commands.tasks_import import suggestions
 from groundbench.cli.completion import complete_run
-from groundbench.tasks.corpora.noun_selection import Selection, Verdict
+from groundbench.tasks.corpora.noun_selection import NounSelection, Verdict
 
 
 def test_runs_complete_and_other_folders_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,9 +26,9 @@ def test_runs_complete_and_other_folders_do_not(tmp_path: Path, monkeypatch: pyt
     assert complete_run("nowhere/") == complete_run("x") == []
 
 
-def _selection(counts: list[tuple[int, int]], at_least: int = 100) -> Selection:
+def _selection(counts: list[tuple[int, int]], at_least: int = 100) -> NounSelection:
     made = [Verdict(f"n{i}", *c, None if min(c) >= at_least else "too rare") for i, c in enumerate(counts)]
-    return Selection("x", None, at_least, tuple(made))
+    return NounSelection("x", None, at_least, tuple(made))
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,14 @@ def screen(
             metavar="WHICH",
         ),
     ] = None,
+    carriers: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also watch the heads that carry the gain in this run of the model (measure causal).",
+            show_default=False,
+            metavar="RUN",
+        ),
+    ] = None,
     template: Annotated[
         str | None,
         typer.Option(
@@ -170,7 +178,7 @@ def screen(
     error rates by kind, which signal predicts errors best, and whether the policy is met: exit code 0, or 3 if not.
     What a policy asks for and was not measured is not met.
     """
-    from groundbench.engine import distributed as processes
+    from groundbench.engine import distributed
     from groundbench.screening.measure import RecordOptions
     from groundbench.screening.screen import ScreenOptions
     from groundbench.screening.screen import dry_run as plan
@@ -179,6 +187,7 @@ def screen(
     options = ScreenOptions(
         policy=_policy(policy, max_risk, min_gain),
         signals=split(signals),
+        carriers=carriers,
         limit=limit,
         generate=generate,
         records=RecordOptions(template, keep_going, max_evidence, calibrate),
@@ -190,7 +199,7 @@ def screen(
     if dry_run:
         _show_plan(plan(model, split(questions), options, load=load, timed=try_it), as_json)
         return
-    with processes.process_group() as team:  # one process, unless a launcher started several
+    with distributed.process_group() as team:  # one process, unless a launcher started several
         card = run(model, split(questions), options, out=out, force=force, load=load)
     if team.first:
         _show(card, out, as_json)

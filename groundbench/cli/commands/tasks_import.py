@@ -15,7 +15,7 @@ from groundbench.cli.options import AsJson, examples
 
 if TYPE_CHECKING:
     from groundbench.tasks.corpora import Manifest
-    from groundbench.tasks.corpora.noun_selection import Selection
+    from groundbench.tasks.corpora.noun_selection import NounSelection
     from groundbench.tasks.photos import Choices, PhotoManifest
 
 SHOWN = 5
@@ -34,7 +34,7 @@ app = typer.Typer(
 Files = Annotated[
     list[Path],
     typer.Argument(
-        help="Files, folders, zip or tar archives; .xz, .gz or .bz2 of each.", metavar="FILES…", show_default=False
+        help="Files, folders, zip or tar archives; .xz, .gz or .bz2 of each.", metavar="FILES", show_default=False
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The corpus folder to make.", metavar="DIR", show_default=False)]
@@ -134,8 +134,7 @@ def childes(
         ("several at once", "groundbench tasks import visdial train.json val.json.xz --out DIR"),
         (
             "a testbed of its photos",
-            "groundbench tasks import visdial visdial_1.0_train.json instances_train2017.json --images train2017/ "
-            "--out DIR",
+            "groundbench tasks import visdial train.json boxes.json --images DIR --out DIR",
         ),
     )
 )
@@ -178,7 +177,7 @@ def visdial(
         ("hold out more", "groundbench tasks import coco captions_val2017.json.xz --heldout 0.1 --out DIR"),
         (
             "a testbed of its photos",
-            "groundbench tasks import coco instances_val2017.json captions_val2017.json --images val2017.zip --out DIR",
+            "groundbench tasks import coco boxes.json captions.json --images DIR --out DIR",
         ),
     )
 )
@@ -259,7 +258,7 @@ def _show(manifest: Manifest, out: Path, nouns: Sequence[str]) -> None:
         page.print(line, soft_wrap=True)
 
 
-def suggestions(chosen: Selection, env_words: int, lan_words: int, out: Path) -> list[str]:
+def suggestions(chosen: NounSelection, env_words: int, lan_words: int, out: Path) -> list[str]:
     """Return what is possible with a corpus, and with which commands.
 
     Args:
@@ -308,10 +307,10 @@ def select_nouns(
     as_json: AsJson = False,
 ) -> None:
     """List the nouns of the inventory that a corpus shows and says often enough, and why the others are left out."""
-    from groundbench.tasks import corpora as importers
+    from groundbench.tasks import corpora
     from groundbench.tasks.inventories import load_inventory
 
-    found = importers.select_nouns(corpus, at_least, [n.word for n in load_inventory(nouns).nouns])
+    found = corpora.select_nouns(corpus, at_least, [n.word for n in load_inventory(nouns).nouns])
     if as_json:
         console.show_json(_plain(found))
         return

@@ -87,7 +87,7 @@ def contexts(
 
     lm-eval passes the model's arguments along with a task's metadata; what is not ours is left alone.
     """
-    return _test_split(_portable(select(testbed, env_form, hash, limit_nouns, noun_seed)))
+    return test_split(_portable(select(testbed, env_form, hash, limit_nouns, noun_seed)))
 
 
 def ladder_contexts(
@@ -103,7 +103,7 @@ def ladder_contexts(
         if form.modality == "text":
             chosen = select(testbed, form.name, hash, limit_nouns, noun_seed)
             rows += [row | {"form": form.name} for row in _portable(chosen)]
-    return _test_split(rows)
+    return test_split(rows)
 
 
 def _portable(chosen: Selected) -> list[dict[str, Any]]:
@@ -149,7 +149,7 @@ def items(
     if draws is not None and (not isinstance(draws, int) or draws < 1):
         raise BadInputError(f"--metadata draws={draws!r}: expected a whole number from 1 up")
     what = {"testbed": testbed, "env_form": env_form, "limit_nouns": limit_nouns, "seed": noun_seed, "draws": draws}
-    return _test_split(
+    return test_split(
         [
             {
                 "context": chosen.testbed.prompt(frame, noun, chosen.form).text,
@@ -164,7 +164,8 @@ def items(
     )
 
 
-def _test_split(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def test_split(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return rows as the split `test` of a dataset of lm-eval."""
     from datasets import Dataset  # lm-eval refuses a plain list
 
     return {"test": Dataset.from_list(rows)}

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.measures.gain.comparison_text import as_html, summarize
 from groundbench.measures.gain.measure import gain_items, mean_or_none, noun_means, or_none
 from groundbench.measures.gain.pairing import pair_rows
 from groundbench.results.items import read_items
@@ -72,6 +73,16 @@ class Comparison(Record):
     by_noun: tuple[NounDifference, ...]
     control: Literal["a", "b"] | None = None
     control_verdict: str | None = None
+
+    def summary(self) -> str:
+        """Summarise in a few lines: the finding, what was compared, both gains and their difference."""
+        return summarize(self)
+
+    def __str__(self) -> str:
+        return summarize(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 def compare_runs(

@@ -14,7 +14,6 @@ from groundbench.report.sections.risk_card_answers import (
     thresholds_section,
     worst_section,
 )
-from groundbench.report.text.card_sentences import above_chance, comparison_sentence, control_sentence, verdict_sentence
 from groundbench.results.risk_card import (
     EVERY,
     ErrorRecord,
@@ -23,6 +22,12 @@ from groundbench.results.risk_card import (
     MentionRecord,
     RiskCard,
     SignalRecord,
+)
+from groundbench.results.text.card_sentences import (
+    above_chance,
+    comparison_sentence,
+    control_sentence,
+    verdict_sentence,
 )
 from groundbench.results.text.numbers import (
     NOT_MEASURED,
@@ -41,6 +46,7 @@ FOUND_BY = {
     "share": "detected by share alone",
     "size": "detected by share and magnitude (in some kinds the evidence is too long for a lift of 2)",
     "magnitude": "detected by share, lift and magnitude",
+    "contrast": "those that carry the gain in another run, ranked by contrast",
 }
 HEAD = ("Error rate", "95 % interval", "Questions", "Scenes", "Guessing", "Constant")
 
@@ -244,6 +250,8 @@ def signals_section(card: RiskCard) -> Section:
     notes = tuple(comparison_sentence(c) for c in card.predictors.comparisons)
     if card.heads is not None and card.heads.heads:
         notes = (*notes, _watched(card.heads))
+    if card.carriers is not None:
+        notes = (*notes, _watched(card.carriers))
     return Section(
         "signals",
         title,
@@ -258,8 +266,9 @@ def _watched(heads: HeadsUsed) -> str:
     """Say which heads were watched, and how they were found."""
     names = ", ".join(f"{layer}.{head}" for layer, head in heads.heads[:SHOWN_HEADS])
     more = " …" if len(heads.heads) > SHOWN_HEADS else ""
+    what = "Carriers" if heads.selection == "contrast" else "Heads"
     return (
-        f"Heads watched (layer.head): {names}{more}; {len(heads.heads)} of {heads.total} heads, "
+        f"{what} watched (layer.head): {names}{more}; {len(heads.heads)} of {heads.total} heads, "
         f"{FOUND_BY[heads.selection]}."
     )
 

@@ -1,7 +1,7 @@
 """The order in which a model's nouns ground in training, beside children's ages and the corpus's counts.
 
 Wordbank's ages are of children; the counts are of what is said in the training corpus. The null is the same training
-with scenes exchanged between transcripts: its nouns ground by nothing that was shown.
+with scenes shuffled between transcripts: its nouns ground by nothing that was shown.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from groundbench.report.pages import render_seeds
 from groundbench.studies.children.run_order import TITLE as ORDER_TITLE
 from groundbench.studies.children.run_order import RunOrder, order_figures, order_table, orders_text
 from groundbench.studies.paper import findings as read
-from groundbench.studies.paper import image_page, tables
-from groundbench.studies.paper import paper_tables as beside
+from groundbench.studies.paper import image_page, paper_tables, tables
 from groundbench.studies.paper import published_numbers as paper
 from groundbench.studies.paper.figures import Drawn
 from groundbench.studies.paper.measure import Measured
@@ -72,12 +71,12 @@ class Study:
         own = [m for m in self.measured if not m.run.shuffled]
         main = [m for m in own if m.run.kind != "lstm"]
         found = [
-            beside.matched_table(main),
-            beside.heads_table(main),
-            beside.paper_table(main),
+            paper_tables.matched_table(main),
+            paper_tables.heads_table(main),
+            paper_tables.paper_table(main),
             tables.crossfit_table(main),
-            beside.regression_table(own),
-            beside.lens_table(main),
+            paper_tables.regression_table(own),
+            paper_tables.lens_table(main),
             tables.lstm_table(self.measured),
         ]
         return [table for table in found if table.rows]

@@ -53,7 +53,7 @@ class Run:
 
     @property
     def shuffled(self) -> bool:
-        """True if what was shown was exchanged between transcripts, or images between dialogues: the null."""
+        """True if what was shown was shuffled between transcripts, or images between dialogues: the null."""
         return bool(self.corpus.get("shuffle_env"))
 
     @property
