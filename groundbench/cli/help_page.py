@@ -29,8 +29,8 @@ def tidy(command: Any) -> Any:
     for param in command.params:
         param.show_envvar = False
         if isinstance(param, TyperArgument):
-            param.display_type_rich = _nothing
-            param.get_usage_pieces = partial(_usage, param)
+            for name, shown in (("display_type_rich", _nothing), ("get_usage_pieces", partial(_usage, param))):
+                setattr(param, name, shown)
         elif isinstance(param, TyperOption):
             _name_the_value(param)
         if (getattr(param, "max", None) or 0) >= 2**31:  # a bound of the machine's, not of the option's
