@@ -17,7 +17,7 @@ EVERY = 30.0
 
 
 class _Silence:
-    """How long the process has said nothing, over all its bars: many short stages are one long wait for a reader."""
+    """The time since the process last wrote a line, over all bars: many short stages are one long wait for a reader."""
 
     def __init__(self) -> None:
         self._spoken = self._seen = float("-inf")

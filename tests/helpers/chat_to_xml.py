@@ -193,7 +193,7 @@ def word(token: str) -> str:
 
 
 def letters(text: str) -> str:
-    """What is in a `<w>`: letters, and elements for what is noted among them."""
+    """The content of a `<w>`: letters, and elements for what is noted among them."""
     out, rest = "", text
     while rest:
         shortened = re.match(r"\(([^\W\d_']+)\)", rest)
