@@ -89,7 +89,7 @@ def screen(
     opened = opened_from(model, load)
     scorer = open_scorer(model, **dict(load or {}))
     if scorer is not None:
-        return texts_of(scorer, records_for(scorer, found), options, folder, force, opened)
+        return texts_of(scorer, records_for(scorer, found), options, folder, force)
     adapter = open_model(model, **dict(load or {}))
     if found is not None and found.mode != "A":
         return given_answers_of(adapter, found, options, folder, force, opened)

@@ -53,14 +53,16 @@ def texts_of(
     options: ScreenOptions,
     out: Path | None,
     force: bool,
-    opened: OpenedRecord | None,
 ) -> RiskCard:
-    """Return a screening of given answers by a model known by log-probabilities of texts alone, with its files."""
+    """Return a screening of given answers by a model known by log-probabilities of texts alone, with its files.
+
+    The card does not keep what the model was opened from: the arguments may hold a key to the server.
+    """
     info = scorer.info
     calibrated_by = _calibrating(options, info.name, info.fingerprint)
     key = {"model": info.name, "weights": info.fingerprint, "questions": found.digest(), "limit": options.limit}
     store = _made_store(out, force, {**key, "seed": options.seed, "groundbench": __version__})
-    return _written(screen_texts(scorer, found, options, store, calibrated_by=calibrated_by), out, opened)
+    return _written(screen_texts(scorer, found, options, store, calibrated_by=calibrated_by), out, None)
 
 
 def _calibrating(options: ScreenOptions, name: str, fingerprint: str) -> RiskCard | None:

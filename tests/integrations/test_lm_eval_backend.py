@@ -73,7 +73,7 @@ def test_a_backends_card_has_the_numbers_of_our_own_engine(
         args = {
             "hf": f"pretrained={folder},device=cpu,dtype=float32",
             "local-completions": f"base_url={server.url},model=tiny,tokenizer={folder},tokenizer_backend=huggingface,"
-            "max_length=128,batch_size=8",
+            "max_length=128,batch_size=8,auth_token=sesame",
         }
         theirs = screen(f"lm-eval:{backend},{args[backend]}", [file], SHORT, out=tmp_path / "theirs")
         asked = server.prompts
@@ -104,6 +104,8 @@ def test_a_backends_card_has_the_numbers_of_our_own_engine(
     assert {w.tokens for w in theirs.worst} == {()}
     card = RiskCard.load(tmp_path / "theirs")
     assert card.model.architecture == f"lm-eval {backend}"
+    assert card.opened is None  # the arguments hold a key to the server
+    assert not any("sesame" in p.read_text(errors="replace") for p in (tmp_path / "theirs").rglob("*.json"))
 
 
 def test_the_command_writes_the_card_and_its_pages(
