@@ -21,7 +21,7 @@ from groundbench.adapters.kv_cache import CachedPrefix
 from groundbench.adapters.model_structure import input_device, logits_of
 from groundbench.api.adapter import Capability, Encoded, Forward
 from groundbench.api.errors import BadInputError, GroundbenchError, UnsupportedModelError
-from groundbench.util.scarcity import is_scarcity
+from groundbench.util.resource_errors import is_resource_error
 from groundbench.util.users_code import first_line
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def tried(trial: Callable[[], str | None]) -> str | None:
     except GroundbenchError as error:
         return str(error)
     except Exception as error:  # the model's code, which may raise anything
-        if is_scarcity(error):
+        if is_resource_error(error):
             raise
         return f"{type(error).__name__}: {first_line(error)[:160]}"
 

@@ -19,7 +19,18 @@ from groundbench.adapters import model_structure, multi_token
 from groundbench.adapters.capability_checks import check, probe_row, require_causal, tried
 from groundbench.adapters.hooks import HeadHooks
 from groundbench.adapters.hooks.feed_forward import caught_feed_forward
+from groundbench.adapters.hooks.output_projection import caught_projection, projected_alone
+from groundbench.adapters.hooks.session import Site
 from groundbench.adapters.kv_cache import CachedPrefix, UncachedPrefix
+from groundbench.adapters.length_checks import (
+    EAGER,
+    EAGER_TOKENS,
+    LONGEST,
+    Reach,
+    is_further,
+    measure_reach,
+    named_lengths,
+)
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import (
@@ -31,7 +42,6 @@ from groundbench.adapters.loading.fingerprint import (
 from groundbench.adapters.loading.source import Source, locate, names_object, readable
 from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
 from groundbench.adapters.model_inputs import TextInputs
-from groundbench.adapters.reach import EAGER, EAGER_TOKENS, LONGEST, Reach, is_further, measure_reach, named_lengths
 from groundbench.adapters.start_at_layer_hook import entering_at, layers_are_packed
 from groundbench.adapters.tokenization import BosPolicy
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
@@ -281,6 +291,31 @@ class HFCausal:
         with torch.enable_grad(), self._hooked(None, prefix, trace=True) as hooked, self._entering(1, embedded):
             out = self.call(inputs, **more)
         return Forward(out.logits[:, -1].float(), {}, tuple(hooked.traces))
+
+    def embedding_writes(self, ids: Sequence[int]) -> Iterator[Tensor | None]:
+        """Yield what the heads of each mixer write for each token's embedding alone; see `EmbeddingWritable`."""
+        embedded = self.token_embeddings(ids)[None]
+        for site in () if self._hooks is None else self._hooks.sites:
+            try:
+                yield self._written(site, ids, embedded) if site.mixer.kind == "attention" else None
+            except UnsupportedModelError:  # families whose traces need all layers' calls
+                yield None
+
+    def _written(self, site: Site, ids: Sequence[int], embedded: Tensor) -> Tensor | None:
+        """Return [H, ids, d], what one mixer's heads add to the residual stream when its layer reads embeddings."""
+        mixer = site.mixer
+        inputs, more = self.inputs.of([Encoded(tuple(ids))]), self.cache_options(None, 1)
+        with (
+            torch.no_grad(),
+            caught_projection(site.module, mixer.n_heads * mixer.d_head) as projection,
+            self._hooked(None, None, trace=True, layer=mixer.layer) as hooked,
+            self._entering(mixer.layer, embedded),
+        ):
+            self.call(inputs, **more)
+        matrix, values = projection(), next(t.values[0] for t in hooked.traces if t.mixer == mixer)
+        if matrix is None or values.shape != (mixer.n_heads, len(ids), mixer.d_head):
+            return None
+        return projected_alone(matrix, values)
 
     def token_embeddings(self, ids: Sequence[int]) -> Tensor:
         """Return [ids, d] the input embeddings of tokens, without positions."""

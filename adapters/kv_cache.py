@@ -38,7 +38,7 @@ class CachedPrefix:
 class UncachedPrefix:
     """A prefix that keeps no cache: what goes on from it is run whole, since its rows hold all of their tokens.
 
-    Of prompts that are longer than the cache was seen to serve (see `groundbench.adapters.reach`).
+    Of prompts that are longer than the cache was seen to serve (see `groundbench.adapters.length_checks`).
     """
 
     length: int

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from groundbench.adapters import model_structure as anatomy
+from groundbench.adapters import model_structure
 from groundbench.api.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class _SteppedOver(nn.Module):
 
 def layers_are_packed(model: PreTrainedModel, call: Callable[[], Any]) -> bool:
     """Return True if the first layer returns a tuple, seen in one call; False where there is no list of layers."""
-    layers = anatomy.layer_list(model)
+    layers = model_structure.layer_list(model)
     seen: list[bool] = []
 
     def look(_: nn.Module, __: Any, output: Any) -> None:
@@ -69,7 +69,7 @@ def entering_at(model: PreTrainedModel, layer: int, residual: Tensor, packed: bo
     Raises:
         UnsupportedModelError: the model's layers cannot be found.
     """
-    layers = anatomy.layer_list(model)
+    layers = model_structure.layer_list(model)
     if layers is None:
         raise UnsupportedModelError(f"{model.config.model_type}: its list of layers was not found, so no restart")
     kept = [layers[i] for i in range(layer - 1)]

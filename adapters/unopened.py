@@ -10,7 +10,7 @@ from typing import Any, NoReturn, get_args
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from groundbench.adapters import model_structure as anatomy
+from groundbench.adapters import model_structure
 from groundbench.adapters.hooks.discovery import candidates
 from groundbench.adapters.huggingface import training_of
 from groundbench.adapters.loading import hub, native_mamba, quantization
@@ -64,7 +64,7 @@ class Unopened:
             name=source.name,
             family=config.model_type,
             architecture=type(model).__name__,
-            parameters=anatomy.parameter_count(model),
+            parameters=model_structure.parameter_count(model),
             dtype=str(model.dtype).removeprefix("torch."),
             fingerprint="",
             tokenizer="",

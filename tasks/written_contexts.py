@@ -20,7 +20,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvForm, Frame, Noun
 from groundbench.tasks.corpora.formats.chat_words import plain
 from groundbench.tasks.corpora.formats.segments import ENV, LAN
-from groundbench.tasks.corpora.noun_selection import AT_LEAST, Selection, select_nouns
+from groundbench.tasks.corpora.noun_selection import AT_LEAST, NounSelection, select_nouns
 from groundbench.tasks.nouns import inventory
 from groundbench.tasks.yaml_testbed import TextForm, TextTestbed
 from groundbench.util.yaml_files import Marked, read_marked
@@ -75,7 +75,7 @@ class ContextTestbed(TextTestbed):
         nouns: Sequence[Noun],
         contexts: Sequence[Context],
         layout: Layout,
-        selection: Selection | None = None,
+        selection: NounSelection | None = None,
     ) -> None:
         out = {} if selection is None else {v.noun: v.why_not for v in selection.verdicts if v.why_not is not None}
         kept = [c for c in contexts if c.noun not in out]
@@ -143,7 +143,7 @@ def load_contexts(
     return ContextTestbed(name, version, nouns, contexts, layout, chosen(name, nouns, corpus, at_least))
 
 
-def chosen(name: str, nouns: Sequence[Noun], corpus: str | Path | None, at_least: int | None) -> Selection | None:
+def chosen(name: str, nouns: Sequence[Noun], corpus: str | Path | None, at_least: int | None) -> NounSelection | None:
     """Return the nouns that a corpus has often enough; None without a corpus: all stay.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What all tests share: --slow, shared data, and a process that stays offline and on its own cores."""
+"""Options and fixtures of all tests: --slow, shared data, and a process that stays offline and on its own cores."""
 
 from __future__ import annotations
 

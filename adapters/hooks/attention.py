@@ -221,7 +221,7 @@ class AttentionTrace:
         return self.options.get(SINK) is not None
 
     @cached_property
-    def ahead(self) -> bool:
+    def bidirectional(self) -> bool:
         """True if the mask lets a token see later ones."""
         if self.mask is None or self.mask.shape[-2] == 1:
             return False

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from groundbench.adapters.hooks import attention
-from groundbench.adapters.hooks import self_check as selfcheck
+from groundbench.adapters.hooks import attention, self_check
 from groundbench.adapters.hooks.cut_check import mixed_heads
 from groundbench.adapters.hooks.discovery import Candidates, candidates, layers_counted
 from groundbench.adapters.hooks.mamba2 import Recorder
@@ -98,7 +97,7 @@ class HeadHooks:
             untouched = self._model(**inputs, use_cache=False, return_dict=True).logits
         with self.active(trace=True) as session:
             logits = self._model(**inputs, use_cache=False, return_dict=True).logits
-        selfcheck.check(self._model, self._found, session, untouched, logits.detach())
+        self_check.check(self._model, self._found, session, untouched, logits.detach())
 
 
 def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> HeadHooks:
@@ -121,7 +120,7 @@ def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> H
         untouched = model(**inputs, use_cache=False, return_dict=True).logits
     route: Route = "interface" if all(attention.dispatches(m) for m in found.attention) else "eager"
     session, logits = _probe(model, found, route, inputs)
-    selfcheck.check(model, found, session, untouched, logits)
+    self_check.check(model, found, session, untouched, logits)
     hooks = HeadHooks(model, found, route, tuple(session.sites))
     if route == "interface":  # elsewhere edits act on the projection's input itself
         hooks.uncut = mixed_heads(hooks, lambda: model(**inputs, use_cache=False, return_dict=True), model.dtype)

@@ -48,7 +48,7 @@ class SSDTrace:
     c: Tensor
     site: Tensor
     sinks: bool = False
-    ahead: bool = False
+    bidirectional: bool = False
 
     @torch.no_grad()
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:

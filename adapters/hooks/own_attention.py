@@ -35,7 +35,7 @@ class EagerTrace:
     skip: Tensor | None = None
     smear: int = 0
     sinks: bool = False
-    ahead: bool = False
+    bidirectional: bool = False
 
     @property
     def values(self) -> Tensor:

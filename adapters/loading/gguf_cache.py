@@ -27,7 +27,7 @@ from groundbench.util.cache_folder import ABOUT, UNFINISHED, cache_folder
 from groundbench.util.checksums import sha256_of
 from groundbench.util.notices import tell_once
 from groundbench.util.packages import installed
-from groundbench.util.scarcity import is_scarcity
+from groundbench.util.resource_errors import is_resource_error
 from groundbench.util.users_code import said
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _kept(
     except GroundbenchError:
         raise
     except Exception as error:  # a library's writer may raise anything on a disk that is full
-        full = is_scarcity(error) or isinstance(error, OSError)
+        full = is_resource_error(error) or isinstance(error, OSError)
         why = _why(error) if full else said(error)
         tell_once(f"{file.name} is converted each time it is opened: it cannot be kept in {folder.parent} ({why})")
         return None

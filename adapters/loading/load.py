@@ -29,7 +29,7 @@ from groundbench.adapters.model_structure import accepting_options
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.util.cache_folder import cache_folder
 from groundbench.util.notices import tell_once
-from groundbench.util.scarcity import is_out_of_memory
+from groundbench.util.resource_errors import is_out_of_memory
 from groundbench.util.users_code import first_line
 
 DTYPES: Mapping[str, torch.dtype] = {

@@ -22,7 +22,7 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from groundbench.api.errors import BadInputError, GroundbenchError
-from groundbench.util.scarcity import is_scarcity
+from groundbench.util.resource_errors import is_resource_error
 from groundbench.util.users_code import innermost_module, place_in_users_code, said
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def opening(source: Source, part: str) -> Iterator[None]:
     except GroundbenchError:
         raise
     except Exception as error:
-        if is_scarcity(error) or _is_ours(error):
+        if is_resource_error(error) or _is_ours(error):
             raise
         raise BadInputError(_sentence(source, part, error)) from error
 

@@ -19,10 +19,10 @@ def types(family: Family, rows: Sequence[Encoded], placeholder: int, device: tor
     that goes on from no cache, since without it transformers lets all tokens see all.
     """
     start = rows[0].start
-    if family.ahead == "image" and any(placeholder in row.ids[start:] for row in rows):
+    if family.bidirectional == "image" and any(placeholder in row.ids[start:] for row in rows):
         ids = torch.tensor([row.ids for row in rows], device=device)
         return {"token_type_ids": (ids == placeholder).int()}
-    if family.ahead == "prefix" and not start:
+    if family.bidirectional == "prefix" and not start:
         ends = [max((end for _, end in row.image_spans), default=0) for row in rows]
         places = torch.arange(len(rows[0]), device=device)
         return {"token_type_ids": torch.stack([(places >= end).int() for end in ends])}

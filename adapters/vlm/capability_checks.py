@@ -92,7 +92,7 @@ def plain_inputs(adapter: HFCausal, inputs: ImageTextInputs) -> dict[str, Tensor
     end = probe_ids(adapter.model)[0].tolist()
     added = {"input_ids": (begin, end), "attention_mask": ([1] * len(begin), [1] * len(end))}
     for name, values in of_text.items():
-        kind = int(inputs.family.ahead == "prefix")
+        kind = int(inputs.family.bidirectional == "prefix")
         before, after = added.get(name, ([0] * len(begin), [kind] * len(end)))
         of_text[name] = torch.cat([values.new_tensor([before]), values[:, :n], values.new_tensor([after])], dim=1)
     pixels = {k: v for k, v in made.items() if isinstance(v, Tensor) and k not in OF_THE_TEXT}

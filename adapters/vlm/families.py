@@ -44,14 +44,14 @@ class Family:
     Attributes:
         tiles: where the patches stand; gives None where that is not known.
         around: special tokens before and after an image, outside a chat template.
-        ahead: which tokens see later ones: none, those of one image each other, or the whole `prefix` of images
+        bidirectional: which tokens see later ones: none, those of one image each other, or the whole `prefix` of images
             (which then stands before all text).
         several: whether a prompt may hold more than one image.
     """
 
     grids: Grids | None = None
     around: tuple[str, str] = ("", "")
-    ahead: Literal["none", "image", "prefix"] = "none"
+    bidirectional: Literal["none", "image", "prefix"] = "none"
     several: bool = True
 
 
@@ -168,8 +168,8 @@ FAMILIES: Mapping[str, Family] = {
     "qwen2_5_vl": Family(merged_patches, around=QWEN),
     "idefics3": Family(tiles_and_whole),
     "smolvlm": Family(tiles_and_whole),
-    "paligemma": Family(one_grid, ahead="prefix", several=False),
-    "gemma3": Family(whole_only, ahead="image"),
+    "paligemma": Family(one_grid, bidirectional="prefix", several=False),
+    "gemma3": Family(whole_only, bidirectional="image"),
 }
 """By transformers' model type."""
 

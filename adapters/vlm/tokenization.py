@@ -41,7 +41,7 @@ class ImagePromptEncoder(PromptEncoder):
         self.fault: str | None = None
         self._openings: dict[int, str] = {}
         super().__init__(processor.tokenizer, max_length, name, bos, chat, embeddings)
-        if family.ahead == "prefix" and not chat:
+        if family.bidirectional == "prefix" and not chat:
             self.opening = self._leading_bos
 
     @property
@@ -87,7 +87,7 @@ class ImagePromptEncoder(PromptEncoder):
         texts = [self.image_inputs.layout(s.image, prompt.where).text for s in images]
         if self.chat:
             return self._behind(self._turn(texts), prompt)
-        if self.family.ahead == "prefix":
+        if self.family.bidirectional == "prefix":
             return self._leading(texts, prompt)
         before, after = self.family.around
         expanded = iter(texts)
@@ -99,7 +99,7 @@ class ImagePromptEncoder(PromptEncoder):
         token = str(self.processor.image_token)
         if self.chat:
             return self._with_bos_as_asked(self._chat_opening(1))
-        return token if self.family.ahead == "prefix" else token.join(self.family.around)
+        return token if self.family.bidirectional == "prefix" else token.join(self.family.around)
 
     def _require_plain(self, prompt: Prompt) -> None:
         for token in (self.processor.image_token, self.image_inputs.placeholder):
@@ -175,7 +175,7 @@ class ImagePromptEncoder(PromptEncoder):
             if start < end:
                 inside = [i + shift for i, (a, b) in enumerate(offsets) if a < end and b > start]
                 spans.append((inside[0], inside[-1] + 1))
-            elif self.family.ahead == "prefix":  # its tokens see all that stands before the text
+            elif self.family.bidirectional == "prefix":  # its tokens see all that stands before the text
                 first = next((i for i, (_, b) in enumerate(offsets) if b > start), len(offsets))
                 spans.append((at[0], max(at[-1] + 1, first + shift)))
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -333,7 +333,7 @@ class Trace(Protocol):
         skip: [H], Mamba-2's D, or None.
         smear: over how many later positions a short convolution spreads a token before it is mixed (0 without one).
         sinks: whether rows may sum to less than 1.
-        ahead: whether a row may have weight on later tokens (the patches of one image, in some families).
+        bidirectional: whether a row may have weight on later tokens (the patches of one image, in some families).
     """
 
     @property
@@ -351,7 +351,7 @@ class Trace(Protocol):
     @property
     def sinks(self) -> bool: ...  # noqa: D102
     @property
-    def ahead(self) -> bool: ...  # noqa: D102
+    def bidirectional(self) -> bool: ...  # noqa: D102
 
     def weights(self, rows: slice, keys: int | None = None) -> Tensor:
         """Return [B, H, r, keys], the mixing weights of some query rows over the first `keys` keys (default all Tk).
@@ -480,6 +480,19 @@ class EmbeddingInput(Protocol):
         """As `forward` with `trace`, but with `embedded` [B, T, d] entering the first layer for the new tokens.
 
         Needs the capability `start_at_layer`.
+        """
+        ...
+
+
+@runtime_checkable
+class EmbeddingWritable(Protocol):
+    """An adapter that shows what its heads write when they read a token's input embedding (§15, OV-copy score)."""
+
+    def embedding_writes(self, ids: Sequence[int]) -> Iterator[Tensor | None]:
+        """Yield for each mixer [H, ids, d], what each head adds to the residual stream for each token read alone.
+
+        None where that cannot be told: a state-space mixer, or no output projection that reads one part for each head.
+        Needs the capabilities `hooks` and `start_at_layer`.
         """
         ...
 

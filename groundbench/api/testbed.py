@@ -149,8 +149,8 @@ class Prompt:
 
     @property
     def where(self) -> str:
-        """A name for messages: which prompt this is."""
-        return f"frame {self.frame!r} with {self.env!r} shown as {self.form!r}"
+        """A name for messages: which prompt this is. A prompt in which nothing is shown has its frame's name alone."""
+        return f"frame {self.frame!r} with {self.env!r} shown as {self.form!r}" if self.env else self.frame
 
 
 class Testbed(ABC):

@@ -20,11 +20,14 @@ def complete_questions(incomplete: str) -> list[str]:
 
 
 def complete_form(ctx: Any, incomplete: str) -> list[str]:
-    """Return the forms of the testbed that was named before, else of the ladder."""
-    from groundbench.registry import load_testbed
+    """Return the forms of the testbed that was named before, by an option or as an argument, else of the ladder."""
+    from groundbench.registry import load_testbed, testbed_names
 
+    # While an option waits for its value, arguments are not yet told apart: they are in ctx.args.
+    words = [ctx.params.get("name"), *getattr(ctx, "args", ())]
+    argument = next((w for w in words if w and (w in testbed_names() or w.endswith((".yaml", ".yml")))), None)
     try:
-        bed = load_testbed(str(ctx.params.get("testbed") or "ladder"))
+        bed = load_testbed(str(ctx.params.get("testbed") or argument or "ladder"))
     except (GroundbenchError, OSError):
         return []
     return [f.name for f in (*bed.forms, *bed.image_forms) if f.name.startswith(incomplete)]

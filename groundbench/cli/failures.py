@@ -6,7 +6,7 @@ import sys
 from typing import Any, NamedTuple
 
 from groundbench.api.errors import GroundbenchError
-from groundbench.util.scarcity import chain, is_disk_full, is_out_of_memory
+from groundbench.util.resource_errors import chain, is_disk_full, is_out_of_memory
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
+from typing import Any, ClassVar, NamedTuple
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
+
+from groundbench.cli.help_page import tidy
 
 
 class Command(NamedTuple):
@@ -65,52 +66,17 @@ def load(name: str) -> Any:
         app.command(name, epilog=module.EPILOG)(getattr(module, name))
     command = get_command(app)
     command.name = name
-    return tidy(command)
+    return tidy(prepare(command))
 
 
-def tidy(command: Any) -> Any:
-    """Return the same command with a help page a person can read.
-
-    The variable of every option follows one rule that the main page states, so it is not repeated at each; a flag
-    shows no type; and a paragraph of the docstring is wrapped to the terminal, not to the source.
-    """
-    for param in command.params:
-        param.show_envvar = False
-        if isinstance(param, TyperOption) and param.is_flag:
-            param.metavar = ""
-        elif param.metavar is None and len(choices := _choices(param)) > 1:
-            param.metavar = "WHICH"  # a list of choices would be broken within a word
-            param.help = f"{(param.help or '').rstrip()} One of: {', '.join(choices)}.".strip()
-        if (getattr(param, "max", None) or 0) >= 2**31:  # a bound of the machine's, not of the option's
-            param._get_number_range_help_str = partial("x>={}".format, param.min)
-    command.get_help_option = _plain_help(command.get_help_option)
-    paragraphs = (command.help or "").split("\n\n")
-    command.help = "\n\n".join(" ".join(line.strip() for line in p.split("\n")) for p in paragraphs)
-    inner_commands = getattr(command, "commands", {})
-    if not inner_commands and "invoke" not in vars(command):
+def prepare(command: Any) -> Any:
+    """Return the same command, which reads `~` as the home folder; so do the commands in it."""
+    inner = getattr(command, "commands", {})
+    if not inner and "invoke" not in vars(command):
         command.invoke = _prepared(command.invoke)
-    for inner in inner_commands.values():
-        tidy(inner)
+    for part in inner.values():
+        prepare(part)
     return command
-
-
-def _choices(param: Any) -> tuple[str, ...]:
-    """Return the words that an option takes, if it takes some words only."""
-    annotation = getattr(getattr(param, "type_descriptor", None), "annotation", None)
-    kinds = (annotation, *get_args(annotation))
-    return tuple(str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind))
-
-
-def _plain_help(found: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return the option --help without a type: it is a flag."""
-
-    def option(ctx: Any) -> Any:
-        made = found(ctx)
-        if made is not None:
-            made.metavar = ""
-        return made
-
-    return option
 
 
 def _prepared(invoke: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -42,6 +42,16 @@ Forms = Annotated[
         metavar="FORM",
     ),
 ]
+OneForm = Annotated[
+    str | None,
+    typer.Option(
+        "--env-form",
+        help="How the noun is shown.",
+        autocompletion=complete_form,
+        show_default="the testbed's own",
+        metavar="FORM",
+    ),
+]
 Measures = Annotated[
     list[str] | None,
     typer.Option(
@@ -166,7 +176,7 @@ AblationNouns = Annotated[
 CausalNouns = Annotated[
     str | None,
     typer.Option(
-        help="Exchange head outputs between prompts of this many nouns, drawn by the seed, or of all.",
+        help="Interchange head outputs between prompts of this many nouns, drawn by the seed, or of all.",
         show_default="all up to 30 M parameters, else 40",
         metavar="N|all",
         rich_help_panel=CAUSE,
@@ -175,7 +185,7 @@ CausalNouns = Annotated[
 CausalFrames = Annotated[
     str | None,
     typer.Option(
-        help="… in this many frames of each half, or in all.",
+        help="Exchange them in this many frames of each half, or in all.",
         show_default="2 up to 30 M parameters, else 1",
         metavar="N|all",
         rich_help_panel=CAUSE,
@@ -186,13 +196,14 @@ CausalScores = Annotated[
     typer.Option(
         help="Rank heads by: share, contrast, contrast-ig, exact (each head alone: slow); separated by commas.",
         show_default="all up to 30 M parameters, else share,contrast",
+        metavar="WHICH",
         rich_help_panel=CAUSE,
     ),
 ]
 CausalRandomPairs = Annotated[
     str | None,
     typer.Option(
-        help="Exchange random sets and orders of heads on this many pairs of prompts, drawn by the seed, or on all.",
+        help="Interchange random sets and orders of heads on this many pairs of prompts, drawn by the seed, or on all.",
         show_default="all up to 30 M parameters, else 20",
         metavar="N|all",
         rich_help_panel=CAUSE,
@@ -201,7 +212,7 @@ CausalRandomPairs = Annotated[
 CausalExactPairs = Annotated[
     str | None,
     typer.Option(
-        help="Exchange every head alone (score exact) on this many pairs, or on all.",
+        help="Interchange every head alone (score exact) on this many pairs, or on all.",
         show_default="64 up to 30 M parameters, else 16",
         metavar="N|all",
         rich_help_panel=CAUSE,
@@ -219,7 +230,7 @@ CausalKnockoutPairs = Annotated[
 CausalSamePairs = Annotated[
     bool | None,
     typer.Option(
-        help="Also exchange heads that were ranked on the same pairs at every size, not at the headline's alone.",
+        help="Also interchange heads that were ranked on the same pairs at every size, not at the headline's alone.",
         show_default="up to 30 M parameters",
         rich_help_panel=CAUSE,
     ),
@@ -236,7 +247,7 @@ HeadItems = Annotated[
 SwapRings = Annotated[
     str | None,
     typer.Option(
-        help="Of images, also exchange so many rings of patches around the object's box, and the whole image.",
+        help="Of images, also swap so many rings of patches around the object's box, and the whole image.",
         show_default="the box alone",
         metavar="1,2,…",
         rich_help_panel=CAUSE,
@@ -504,3 +515,8 @@ def examples(*pairs: tuple[str, str]) -> str:
     """Return a help epilog of (what it does, command line) pairs, in rich markup."""
     lines = [f"[dim]# {what}[/dim]\n{command}" for what, command in pairs]
     return "\n".join(["[bold]Examples[/bold]", *lines])
+
+
+def example_commands(epilog: str) -> list[str]:
+    """Return the command lines of an epilog that `examples` made."""
+    return [line for line in epilog.split("\n") if line.startswith("groundbench ")]

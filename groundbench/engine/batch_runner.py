@@ -18,11 +18,11 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Prefix
 from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.batching import Batch, Plan
 from groundbench.engine.contexts import Contexts
 from groundbench.engine.run_directory import Array, Stage
-from groundbench.util.scarcity import is_out_of_memory
+from groundbench.util.resource_errors import is_out_of_memory
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +61,6 @@ class BatchRunner:
         stage: the run directory's parts; finished batches are read from it and new ones written to it.
         edit: one row for all contexts, or one for each.
         fault: the message on what is not finite; by default it names the prompt.
-        where: the name of a context (index) in messages; by default its prompt's.
     """
 
     adapter: Adapter
@@ -71,7 +70,6 @@ class BatchRunner:
     stage: Stage | None = None
     edit: HeadEdit | None = None
     fault: Fault | None = None
-    where: Callable[[int], str] | None = None
     _shared: tuple[Encoded, Prefix] | None = field(default=None, repr=False)
 
     def run(self, advance: Advance | None = None, *, size: Callable[[Batch], int] = len) -> dict[int, Array]:
@@ -86,7 +84,7 @@ class BatchRunner:
             GroundbenchError: one context alone does not fit into memory.
         """
         batches = self.plan.batches
-        arrays = processes.current().map_batches(batches, self._finished, size=size, advance=advance)
+        arrays = distributed.current().map_batches(batches, self._finished, size=size, advance=advance)
         return {
             i: a
             for batch, array in zip(batches, arrays, strict=True)
@@ -111,10 +109,10 @@ class BatchRunner:
 
     @torch.no_grad()
     def _measured(self, contexts: Sequence[int], start: int) -> Array:
-        first = self.contexts.rows[contexts[0]]
+        first = self.contexts[contexts[0]].row
         part = Part(
             tuple(contexts),
-            [self.contexts.rows[i].after(start) for i in contexts],
+            [self.contexts[i].row.after(start) for i in contexts],
             self._prefix(first.upto(start)),
             None if self.edit is None else self.edit.pick(tuple(contexts)),
         )
@@ -126,7 +124,7 @@ class BatchRunner:
         return values.cpu().numpy().astype(np.float32)
 
     def _where(self, context: int) -> str:
-        return self.contexts.prompts[context].where if self.where is None else self.where(context)
+        return self.contexts[context].prompt.where
 
     def _not_finite(self, part: Part, values: Tensor, row: int) -> str:
         return (

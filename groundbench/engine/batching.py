@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from groundbench.api.adapter import Encoded
-from groundbench.engine.contexts import Contexts, Targets
+from groundbench.engine.contexts import Context, Contexts, TargetSet
 
-Key = tuple[int, Encoded, tuple[int, Targets]]
+Key = tuple[int, Encoded, tuple[int, TargetSet | None]]
 Groups = Mapping[Key, list[int]]
 MAX_LOGITS = 1 << 25
 MIN_PREFIX = 8
@@ -66,30 +66,30 @@ def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, cached: int) 
         cached: the longest row, with a target of several tokens behind it, that can go on from a shared prefix.
     """
     groups: dict[Key, list[int]] = defaultdict(list)
-    starts = _prefix_lengths(contexts) if cached else [0] * len(contexts.rows)
-    starts = [start if _end(contexts, i) <= cached else 0 for i, start in enumerate(starts)]
+    starts = _prefix_lengths(contexts) if cached else [0] * len(contexts)
+    starts = [start if _end(contexts[i]) <= cached else 0 for i, start in enumerate(starts)]
     for i in contexts.distinct.tolist():
-        row, start = contexts.rows[i], starts[i]
-        groups[len(row), row.upto(start), _together(contexts.targets[i])].append(i)
+        row, start = contexts[i].row, starts[i]
+        groups[len(row), row.upto(start), _together(contexts[i].targets)].append(i)
     batches: list[Batch] = []
     tokens, last = 0, Encoded(())
     for (length, prefix, _), members in _in_order(groups):
-        rows = _rows(length, len(prefix), contexts.rows[members[0]], budget, vocab_size)
+        rows = _rows(length, len(prefix), contexts[members[0]].row, budget, vocab_size)
         batches += [Batch(tuple(members[a : a + rows]), len(prefix)) for a in range(0, len(members), rows)]
         tokens += (length - len(prefix)) * len(members) + (0 if prefix == last else len(prefix))
         last = prefix
-    number: dict[Targets, int] = {}
-    for targets in contexts.targets:
-        number.setdefault(targets, len(number))
-    ids = [[b.start, [_told(contexts.rows[i], number[contexts.targets[i]]) for i in b.contexts]] for b in batches]
-    digest = hashlib.sha256(json.dumps([ids, list(number), budget]).encode()).hexdigest()[:16]
+    number: dict[TargetSet, int] = {}
+    for c in contexts:
+        number.setdefault(c.targets, len(number))
+    ids = [[b.start, [_told(contexts[i].row, number[contexts[i].targets]) for i in b.contexts]] for b in batches]
+    digest = hashlib.sha256(json.dumps([ids, [t.tokens for t in number], budget]).encode()).hexdigest()[:16]
     return Plan(tuple(batches), tokens, budget, digest)
 
 
-def _end(contexts: Contexts, i: int) -> int:
+def _end(context: Context) -> int:
     """Return tokens of a context, and of its longest target where that has several."""
-    longest = max(map(len, contexts.targets[i]))
-    return len(contexts.rows[i]) + (longest if longest > 1 else 0)
+    longest = context.targets.longest
+    return len(context.row) + (longest if longest > 1 else 0)
 
 
 def _in_order(groups: Groups) -> list[tuple[Key, list[int]]]:
@@ -122,22 +122,22 @@ def _told(row: Encoded, targets: int) -> tuple[object, ...]:
     return (row.ids, targets, [str(image) for image in row.images]) if row.images else (row.ids, targets)
 
 
-def _together(targets: Targets) -> tuple[int, Targets]:
+def _together(targets: TargetSet) -> tuple[int, TargetSet | None]:
     """Return what contexts of one batch share: the number of targets, or the targets if any has several tokens."""
-    return len(targets), targets if max(map(len, targets)) > 1 else ()
+    return len(targets), targets if targets.longest > 1 else None
 
 
 def _prefix_lengths(contexts: Contexts) -> list[int]:
     """Return for each context the length of the prefix that it shares, or 0 where that saves little.
 
-    It is shared by the contexts of a frame, or by those of the same images, whatever their frame.
+    It is shared by the contexts of a group, or by those of the same images, whatever their group.
     """
     together: dict[object, list[int]] = defaultdict(list)
     for i in contexts.distinct.tolist():
-        together[contexts.rows[i].images or int(contexts.frame[i])].append(i)
-    starts = [0] * len(contexts.rows)
+        together[contexts[i].row.images or contexts[i].group].append(i)
+    starts = [0] * len(contexts)
     for members in together.values():
-        rows = [contexts.rows[i] for i in members]
+        rows = [contexts[i].row for i in members]
         shared = common_prefix(rows)
         mean = sum(map(len, rows)) / len(rows)
         if len(rows) > 1 and shared >= MIN_PREFIX and shared >= MIN_SAVING * mean:

@@ -1,9 +1,14 @@
-"""Tokenized prompts of one form and the target words scored after each. Identical prompts are run once."""
+"""Prompts as a model reads them, and the targets that are read after each. Equal contexts are run once.
+
+`Contexts` is what the engine runs: any prompts, such as a question's or lm-eval's. `FormContexts` are those of one form
+of a testbed: every noun shown in every frame, with the nouns that are asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -19,41 +24,155 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Contexts:
-    """The prompts of one form, and the targets that are read after each.
+class TargetSet:
+    """The targets that are read after a context, in order.
+
+    Sets of the same tokens are equal, whatever their nouns: contexts that differ in nothing else run once.
 
     Attributes:
-        frame, env: [n] indices into `frames` and `nouns` of each context.
-        rows: [n] the encoded context.
-        unique: [n] index of the first context with the same tokens and the same targets; equal contexts run once.
-        targets: for each context the targets' token ids, in the order of `target_index`.
-        target_index: for each context the indices of its target nouns.
-        left_out: nouns that the model's tokenizer does not set apart in this form, with the reason.
+        tokens: the token ids of each target.
+        nouns: the index of each target's noun; empty where targets are no nouns of a testbed.
+        longest: the number of tokens of the longest target.
     """
 
-    form: EnvForm
-    nouns: tuple[Noun, ...]
-    frames: tuple[Frame, ...]
-    frame_nouns: Ints
-    frame: Ints
-    env: Ints
-    prompts: tuple[Prompt, ...]
-    rows: tuple[Encoded, ...]
-    unique: Ints
-    targets: tuple[Targets, ...]
-    target_index: tuple[Ints, ...]
-    keep: npt.NDArray[np.bool_] | None
-    """[frame, env, target] what the table holds (a sample of mismatches, or all but what is no mismatch); None: all."""
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    tokens: Targets
+    nouns: tuple[int, ...] = field(default=(), compare=False)
+    longest: int = field(init=False, compare=False, repr=False)
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # once: sets of a hundred targets are looked up for every context
+        object.__setattr__(self, "longest", max(map(len, self.tokens), default=0))
+        object.__setattr__(self, "_hash", hash(self.tokens))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @cached_property
+    def noun_index(self) -> Ints:
+        """[targets] `nouns` as an array."""
+        return np.array(self.nouns, dtype=np.int64)
+
+    def of_noun(self, noun: int) -> tuple[int, ...]:
+        """Return the token ids of a noun (index) among the targets."""
+        return self.tokens[self.nouns.index(noun)]
+
+    def only(self, nouns: Container[int]) -> TargetSet:
+        """Return the set with only the targets of these nouns (indices), in its own order."""
+        kept = [k for k, noun in enumerate(self.nouns) if noun in nouns]
+        return TargetSet(tuple(self.tokens[k] for k in kept), tuple(self.nouns[k] for k in kept))
+
+
+@dataclass(frozen=True)
+class Context:
+    """A prompt, its tokens, and the targets that are read after it.
+
+    Contexts of one `group` begin alike, and may share the cache of their common prefix.
+    """
+
+    prompt: Prompt
+    row: Encoded
+    targets: TargetSet
+    group: int = 0
+
+
+@dataclass(frozen=True)
+class FormContext(Context):
+    """A frame with one noun shown in it; the contexts of a frame are a group.
+
+    Attributes:
+        env: the index of the noun that is shown.
+    """
+
+    env: int = 0
 
     @property
+    def frame(self) -> int:
+        """The index of the frame."""
+        return self.group
+
+
+@dataclass(frozen=True, eq=False)
+class Contexts:
+    """Contexts in order, as the engine runs them.
+
+    Attributes:
+        merged: equal contexts (rows and targets) are run once; False where each is run under a head edit of its own.
+    """
+
+    items: tuple[Context, ...]
+    merged: bool = True
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Context:
+        return self.items[index]
+
+    def __iter__(self) -> Iterator[Context]:
+        return iter(self.items)
+
+    @cached_property
+    def rows(self) -> tuple[Encoded, ...]:
+        """[n] the encoded prompts."""
+        return tuple(c.row for c in self.items)
+
+    @cached_property
+    def unique(self) -> Ints:
+        """[n] the index of the context that is run for each: of equal ones the first."""
+        if not self.merged:
+            return np.arange(len(self))
+        first: dict[tuple[Encoded, TargetSet], int] = {}
+        return np.array([first.setdefault((c.row, c.targets), i) for i, c in enumerate(self.items)], dtype=np.int64)
+
+    @cached_property
     def distinct(self) -> Ints:
         """The contexts that are run, each once."""
         return np.unique(self.unique)
 
-    def target(self, context: int, noun: int) -> tuple[int, ...]:
-        """Return the token ids of a noun (index) that is asked for after a context (index)."""
-        return self.targets[context][int(np.flatnonzero(self.target_index[context] == noun)[0])]
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FormContexts(Contexts):
+    """The prompts of one form, and the nouns that are asked for after each.
+
+    Attributes:
+        frame_nouns: [frames] the index of the noun that a frame is about; -1 where all nouns share it.
+        keep: [frame, env, target] what the table holds (a sample of mismatches, or all but what is no mismatch); None:
+            all.
+        left_out: nouns that the model's tokenizer does not set apart in this form, with the reason.
+    """
+
+    items: tuple[FormContext, ...]
+    form: EnvForm
+    nouns: tuple[Noun, ...]
+    frames: tuple[Frame, ...]
+    frame_nouns: Ints
+    keep: npt.NDArray[np.bool_] | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, index: int) -> FormContext:
+        return self.items[index]
+
+    def __iter__(self) -> Iterator[FormContext]:
+        return iter(self.items)
+
+    @cached_property
+    def frame(self) -> Ints:
+        """[n] the index of each context's frame."""
+        return np.array([c.group for c in self.items], dtype=np.int64)
+
+    @cached_property
+    def env(self) -> Ints:
+        """[n] the index of the noun shown in each context."""
+        return np.array([c.env for c in self.items], dtype=np.int64)
+
+    @cached_property
+    def place(self) -> dict[tuple[int, int], int]:
+        """The context of each frame and noun shown (indices)."""
+        return {(c.group, c.env): i for i, c in enumerate(self.items)}
 
 
 class EmptyFormError(BadInputError):
@@ -72,7 +191,7 @@ def build_contexts(
     nouns: Sequence[str] | None = None,
     mismatches: int | None = None,
     seed: int = 0,
-) -> Contexts:
+) -> FormContexts:
     """Return prompts and targets of one form.
 
     A noun whose form or word the tokenizer merges with what stands beside it is left out where any model may read
@@ -104,7 +223,7 @@ def build_contexts(
 
 def _contexts(
     adapter: Adapter, testbed: Testbed, form: EnvForm, chosen: tuple[Noun, ...], mismatches: int | None, seed: int
-) -> Contexts:
+) -> FormContexts:
     """Return the contexts of these nouns; what cannot be encoded is an UnencodableError by their indices."""
     index = {n.word: i for i, n in enumerate(chosen)}
     frames = tuple(f for f in testbed.frames(form) if f.noun is None or f.noun in index)
@@ -116,132 +235,87 @@ def _contexts(
         for u in range(len(chosen))
         if keep is None or own[f] < 0 or keep[f, u, own[f]]
     ]
-    prompts = tuple(testbed.prompt(frames[f], chosen[u], form) for f, u in pairs)
-    rows = tuple(_by_noun(lambda: adapter.encode(prompts), lambda i: pairs[i][1]))
+    prompts = [testbed.prompt(frames[f], chosen[u], form) for f, u in pairs]
+    rows = _by_noun(lambda: adapter.encode(prompts), lambda i: pairs[i][1])
     words = [testbed.target_in(n, form) for n in chosen]
-    every = np.arange(len(chosen))
-    cache: dict[object, Targets] = {}
-    targets = tuple(
-        _targets(adapter, p, words if own[f] < 0 else [words[own[f]]], int(own[f]), cache)
-        for (f, _), p in zip(pairs, prompts, strict=True)
-    )
-    require_room(adapter.info, prompts, rows, targets)
-    return Contexts(
+    asked = [tuple(range(len(chosen))) if noun < 0 else (noun,) for noun in own.tolist()]
+    cache: dict[object, TargetSet] = {}
+    targets = [_targets(adapter, p, words, asked[f], cache) for (f, _), p in zip(pairs, prompts, strict=True)]
+    contexts = FormContexts(
+        items=tuple(
+            FormContext(prompt, row, after, f, u)
+            for (f, u), prompt, row, after in zip(pairs, prompts, rows, targets, strict=True)
+        ),
         form=form,
         nouns=chosen,
         frames=frames,
         frame_nouns=own,
-        frame=np.array([f for f, _ in pairs]),
-        env=np.array([u for _, u in pairs]),
-        prompts=prompts,
-        rows=rows,
-        unique=_first_equal(rows, targets),
-        targets=targets,
-        target_index=tuple(every if own[f] < 0 else every[own[f] : own[f] + 1] for f, _ in pairs),
         keep=keep,
     )
+    require_room(adapter.info, contexts)
+    return contexts
 
 
-def require_room(
-    info: ModelInfo, prompts: Sequence[Prompt], rows: Sequence[Encoded], targets: Sequence[Targets]
-) -> None:
+def require_room(info: ModelInfo, contexts: Contexts) -> None:
     """Raise BadInputError where a context and all tokens of a target are longer than the model's context.
 
     Asked of every model: some crash beyond it, those with rotary positions would read on and give other numbers.
     """
-    longest: dict[int, int] = {}
-    for prompt, row, after in zip(prompts, rows, targets, strict=True):
-        if id(after) not in longest:
-            longest[id(after)] = max(map(len, after), default=0)
-        if len(row) + longest[id(after)] > info.max_length:
+    for c in contexts:
+        if len(c.row) + c.targets.longest > info.max_length:
             raise BadInputError(
-                f"{prompt.where}: {len(row)} tokens and {longest[id(after)]} of the longest target do not fit "
+                f"{c.prompt.where}: {len(c.row)} tokens and {c.targets.longest} of the longest target do not fit "
                 f"{info.name}'s context of {info.max_length:,}; nothing is truncated, since ENV could be lost"
             )
 
 
 def of_prompts(
-    prompts: Sequence[Prompt], rows: Sequence[Encoded], targets: Sequence[Targets], frames: Sequence[str]
+    prompts: Sequence[Prompt], rows: Sequence[Encoded], targets: Sequence[Targets], groups: Sequence[str] | None = None
 ) -> Contexts:
     """Return contexts of single prompts, each with targets of its own, for the scoring engine.
 
     Args:
-        frames: what each prompt belongs to; those of one frame begin alike and may share a cache.
+        groups: a name of what each prompt belongs to; those of one group begin alike and may share a cache. All by
+            default.
     """
-    same: dict[Targets, Targets] = {}
-    shared = tuple(same.setdefault(t, t) for t in targets)  # equal targets are one object: their contexts merge
-    number = {name: i for i, name in enumerate(dict.fromkeys(frames))}
-    none = np.zeros(0, dtype=np.int64)
-    return Contexts(
-        form=EnvForm("prompts"),
-        nouns=(),
-        frames=(),
-        frame_nouns=none,
-        frame=np.array([number[f] for f in frames], dtype=np.int64),
-        env=np.zeros(len(prompts), dtype=np.int64),
-        prompts=tuple(prompts),
-        rows=tuple(rows),
-        unique=_first_equal(rows, shared),
-        targets=shared,
-        target_index=tuple(np.arange(len(t)) for t in shared),
-        keep=None,
-    )
+    sets = {after: TargetSet(after) for after in dict.fromkeys(targets)}
+    names = [""] * len(prompts) if groups is None else groups
+    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    parts = zip(prompts, rows, targets, names, strict=True)
+    return Contexts(tuple(Context(prompt, row, sets[after], number[name]) for prompt, row, after, name in parts))
 
 
-def matched(contexts: Contexts) -> tuple[Ints, Ints]:
+def matched(contexts: FormContexts) -> tuple[Ints, Ints]:
     """Return the items: (context index, target noun) of every matched prompt, in order of frame and noun."""
     target = np.where(contexts.frame_nouns[contexts.frame] < 0, contexts.env, contexts.frame_nouns[contexts.frame])
     index = np.flatnonzero(contexts.env == target)
     return index, contexts.env[index]
 
 
-def of_frames(contexts: Contexts, frames: Ints, nouns: Ints | None = None) -> Contexts:
+def of_frames(contexts: FormContexts, frames: Ints, nouns: Ints | None = None) -> FormContexts:
     """Return the contexts of some frames, with only some nouns shown and asked for; numbers stay."""
     kept = np.isin(contexts.frame, frames)
-    if nouns is None:
-        return _take(contexts, np.flatnonzero(kept), None)
-    return _asking(_take(contexts, np.flatnonzero(kept & np.isin(contexts.env, nouns)), None), nouns)
+    if nouns is not None:
+        kept &= np.isin(contexts.env, nouns)
+    items = tuple(contexts[i] for i in np.flatnonzero(kept).tolist())
+    if nouns is not None:
+        fewer: dict[tuple[TargetSet, tuple[int, ...]], TargetSet] = {}
+        wanted = set(nouns.tolist())
+        for c in items:
+            key = c.targets, c.targets.nouns
+            if key not in fewer:
+                fewer[key] = c.targets.only(wanted)
+        items = tuple(replace(c, targets=fewer[c.targets, c.targets.nouns]) for c in items)
+    return replace(contexts, items=items, merged=True)
 
 
-def _asking(contexts: Contexts, nouns: Ints) -> Contexts:
-    """Return the same contexts with only these nouns for targets; contexts that shared their targets still do."""
-    made: dict[tuple[int, bytes], tuple[Targets, Ints]] = {}
-    pairs = []
-    for targets, index in zip(contexts.targets, contexts.target_index, strict=True):
-        key = id(targets), index.tobytes()
-        if key not in made:
-            kept = np.flatnonzero(np.isin(index, nouns))
-            made[key] = tuple(targets[k] for k in kept), index[kept]
-        pairs.append(made[key])
-    return replace(contexts, targets=tuple(t for t, _ in pairs), target_index=tuple(i for _, i in pairs))
-
-
-def of_pairs(contexts: Contexts, index: Ints, target: Ints) -> Contexts:
+def of_pairs(contexts: FormContexts, index: Ints, target: Ints) -> FormContexts:
     """Return one context for each pair (context index, target noun), with that target only; a pair is never merged."""
-    return _take(contexts, index, target)
-
-
-def _take(contexts: Contexts, index: Ints, target: Ints | None) -> Contexts:
-    rows = tuple(contexts.rows[i] for i in index)
-    if target is None:
-        targets = tuple(contexts.targets[i] for i in index)
-        target_index = tuple(contexts.target_index[i] for i in index)
-        unique = _first_equal(rows, targets)
-    else:
-        targets = tuple((contexts.target(i, v),) for i, v in zip(index, target, strict=True))
-        target_index = tuple(np.array([v]) for v in target)
-        unique = np.arange(len(index))
-    return replace(
-        contexts,
-        frame=contexts.frame[index],
-        env=contexts.env[index],
-        prompts=tuple(contexts.prompts[i] for i in index),
-        rows=rows,
-        unique=unique,
-        targets=targets,
-        target_index=target_index,
-        keep=contexts.keep if target is None else None,
-    )
+    items = []
+    for i, noun in zip(index.tolist(), target.tolist(), strict=True):
+        c = contexts[i]
+        items.append(replace(c, targets=TargetSet((c.targets.of_noun(noun),), (noun,))))
+    return replace(contexts, items=tuple(items), merged=False, keep=None)
 
 
 def _kept(
@@ -273,13 +347,16 @@ def _sampled(own: Ints, n_nouns: int, mismatches: int, seed: int) -> npt.NDArray
     return keep
 
 
-def _targets(adapter: Adapter, prompt: Prompt, words: Sequence[str], own: int, cache: dict[object, Targets]) -> Targets:
-    """Encode targets after a prompt; contexts that end in the same text share them."""
+def _targets(
+    adapter: Adapter, prompt: Prompt, words: Sequence[str], nouns: tuple[int, ...], cache: dict[object, TargetSet]
+) -> TargetSet:
+    """Encode the words of some nouns after a prompt; contexts that end in the same text share them."""
     last = prompt.segments[-1]
-    key = (last.text if isinstance(last, TextSegment) else prompt.text, prompt.join, own)
+    key = last.text if isinstance(last, TextSegment) else prompt.text, prompt.join, nouns
     if key not in cache:
-        made = tuple(_by_noun(lambda: adapter.encode_targets(words, prompt), lambda i: i if own < 0 else own))
-        cache[key] = cache.setdefault(made, made)  # equal targets are one object, so that frames share batches
+        tokens = _by_noun(lambda: adapter.encode_targets([words[v] for v in nouns], prompt), lambda i: nouns[i])
+        made = TargetSet(tuple(tokens), nouns)
+        cache[key] = cache.setdefault((made, nouns), made)
     return cache[key]
 
 
@@ -292,11 +369,6 @@ def _by_noun(encode: Callable[[], Sequence[T]], noun: Callable[[int], int]) -> S
         for i, why in error.faults.items():
             faults.setdefault(noun(i), why)
         raise UnencodableError(faults) from None
-
-
-def _first_equal(rows: Sequence[Encoded], targets: Sequence[Targets]) -> Ints:
-    first: dict[tuple[Encoded, int], int] = {}
-    return np.array([first.setdefault((r, id(t)), i) for i, (r, t) in enumerate(zip(rows, targets, strict=True))])
 
 
 def sample_mismatches(targets: Ints, n_nouns: int, m: int, seed: int) -> Ints:

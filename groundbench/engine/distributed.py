@@ -55,7 +55,7 @@ class Processes:
             outcome: Any = (True, compute())
         except Exception as error:
             own, outcome = error, (False, _portable(error, self.rank))
-        outcomes = self._exchanged(outcome)
+        outcomes = self._gathered(outcome)
         if own is not None:
             raise own
         for works, value in outcomes:
@@ -94,7 +94,7 @@ class Processes:
         (value,) = self.gather(lambda: [compute()] if self.first else [])[0]
         return value
 
-    def _exchanged(self, value: Any) -> list[Any]:
+    def _gathered(self, value: Any) -> list[Any]:
         import torch.distributed as dist
 
         values: list[Any] = [None] * self.count
@@ -146,7 +146,7 @@ def process_group() -> Iterator[Processes]:
 
 
 def _group(count: int) -> Any:
-    """Return a gloo group: what is exchanged are numbers in main memory, whatever device they were computed on."""
+    """Return a gloo group: the numbers that are gathered are in main memory, whatever device they were computed on."""
     import torch.distributed as dist
 
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]

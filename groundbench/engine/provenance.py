@@ -9,7 +9,7 @@ from pathlib import Path
 
 from groundbench.api.adapter import ModelInfo
 from groundbench.api.testbed import EnvForm, Testbed
-from groundbench.engine.contexts import Contexts, matched
+from groundbench.engine.contexts import FormContexts, matched
 from groundbench.results.run import EnvironmentRecord, Excluded, MixerRecord, ModelRecord, TestbedRecord
 from groundbench.results.unknown_words import UnknownWords
 from groundbench.util.packages import installed
@@ -38,7 +38,7 @@ def excluded_nouns(testbed: Testbed, form: EnvForm, left_out: Mapping[str, str])
     return tuple(Excluded(noun=n, reason=r) for n, r in sorted({**testbed.excluded(form), **left_out}.items()))
 
 
-def testbed_record(testbed: Testbed, contexts: Contexts) -> TestbedRecord:
+def testbed_record(testbed: Testbed, contexts: FormContexts) -> TestbedRecord:
     """Return the testbed's part of a result; an item is a noun in a frame."""
     shared = testbed.frame_kind == "shared"
     return TestbedRecord(
@@ -53,11 +53,11 @@ def testbed_record(testbed: Testbed, contexts: Contexts) -> TestbedRecord:
     )
 
 
-def unknown_record(info: ModelInfo, contexts: Contexts) -> UnknownWords | None:
+def unknown_record(info: ModelInfo, contexts: FormContexts) -> UnknownWords | None:
     """Count a form's prompt words that the tokenizer does not know; None where it knows every word."""
     if info.unknown is None:
         return None
-    rows = [contexts.rows[i] for i in matched(contexts)[0]]
+    rows = [contexts[i].row for i in matched(contexts)[0]]
     found = [row.ids.count(info.unknown) for row in rows]
     image_tokens = sum(b - a for row in rows for a, b in row.image_spans)
     return UnknownWords(

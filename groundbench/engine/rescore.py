@@ -22,11 +22,10 @@ def score_items(adapter: Adapter, testbed: Testbed, form: str, items: Sequence[t
     contexts = build_contexts(adapter, testbed, testbed.form(form))
     frames = {f.id: i for i, f in enumerate(contexts.frames)}
     nouns = {n.word: i for i, n in enumerate(contexts.nouns)}
-    place = {(f, u): i for i, (f, u) in enumerate(zip(contexts.frame.tolist(), contexts.env.tolist(), strict=True))}
     index, target = [], []
     for frame, env, word in items:
-        at = place.get((frames.get(frame, -1), nouns.get(env, -1)))
-        if at is None or nouns.get(word, -1) not in contexts.target_index[at]:
+        at = contexts.place.get((frames.get(frame, -1), nouns.get(env, -1)))
+        if at is None or nouns.get(word, -1) not in contexts[at].targets.nouns:
             raise BadInputError(f"testbed {testbed.name!r} has no item {word!r} after {env!r} in frame {frame!r}")
         index.append(at)
         target.append(nouns[word])

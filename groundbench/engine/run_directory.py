@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError, StoreMismatchError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.util.atomic_files import file_name, write_text, written_whole
 
 MANIFEST = "manifest.json"
@@ -36,7 +36,7 @@ class RunStore:
         self.directory = directory
         self.key = dict(key)
         self.path = directory / MANIFEST
-        self._manifest: dict[str, object] = processes.current().from_first(self._opened)
+        self._manifest: dict[str, object] = distributed.current().from_first(self._opened)
 
     def _opened(self) -> dict[str, object]:
         if self.path.exists():
@@ -72,7 +72,7 @@ class RunStore:
             plan: what the batches are a function of, with a hash; stands in the manifest.
         """
         folder = self.directory.joinpath("parts", *map(file_name, name.split("/")))
-        processes.current().from_first(lambda: self._prepare(folder, name, plan))
+        distributed.current().from_first(lambda: self._prepare(folder, name, plan))
         folder.mkdir(parents=True, exist_ok=True)
         return Stage(folder, self, name)
 
@@ -87,7 +87,7 @@ class RunStore:
 
     def record_halving(self, stage: str, batch: int, rows: int) -> None:
         """Note that a batch was halved for memory (its numbers do not depend on it); by the first process only."""
-        if not processes.current().first:
+        if not distributed.current().first:
             return
         halvings = self._manifest["halvings"]
         assert isinstance(halvings, list)

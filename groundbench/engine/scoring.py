@@ -16,7 +16,7 @@ from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Prefix
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.batch_runner import Advance, BatchRunner, Part
 from groundbench.engine.batching import MAX_LOGITS, Plan, make_plan
-from groundbench.engine.contexts import Contexts, Targets, require_room
+from groundbench.engine.contexts import Contexts, FormContexts, Targets, require_room
 from groundbench.engine.run_directory import Array, RunStore
 
 DEFAULT_BATCH_TOKENS = 8192
@@ -24,7 +24,7 @@ DEFAULT_BATCH_TOKENS = 8192
 
 def score(
     adapter: Adapter,
-    contexts: Contexts,
+    contexts: FormContexts,
     *,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     edit: HeadEdit | None = None,
@@ -61,7 +61,7 @@ def surprisals(
         NonFiniteLogitsError: NaN logits, naming the prompt; finished batches are kept.
         GroundbenchError: one context alone does not fit into memory.
     """
-    require_room(adapter.info, contexts.prompts, contexts.rows, contexts.targets)
+    require_room(adapter.info, contexts)
     constant = edit is None or not edit.per_row
     shared = constant or (edit is not None and edit.positions == "last")
     cached = adapter.info.longest_cached if shared else 0
@@ -71,11 +71,11 @@ def surprisals(
     return runner.run(advance)
 
 
-def table_of(contexts: Contexts, values: dict[int, Array]) -> SurprisalTable:
+def table_of(contexts: FormContexts, values: dict[int, Array]) -> SurprisalTable:
     """Return the table of surprisals [targets] of every distinct context."""
-    sizes = [len(t) for t in contexts.target_index]
+    sizes = [len(c.targets) for c in contexts]
     frame, env = np.repeat(contexts.frame, sizes), np.repeat(contexts.env, sizes)
-    target = np.concatenate(contexts.target_index)
+    target = np.concatenate([c.targets.noun_index for c in contexts])
     surprisal = np.concatenate([values[int(u)] for u in contexts.unique]).astype(np.float64)
     if contexts.keep is not None:
         kept = contexts.keep[frame, env, target]
@@ -97,8 +97,8 @@ def table_of(contexts: Contexts, values: dict[int, Array]) -> SurprisalTable:
 @torch.no_grad()
 def read_surprisals(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
     """Return [rows, targets] the surprisal (nats) of every target of a part's contexts."""
-    targets = contexts.targets[part.contexts[0]]
-    several = max(map(len, targets)) > 1
+    asked = contexts[part.contexts[0]].targets
+    targets, several = asked.tokens, asked.longest > 1
     if several and is_run_whole(adapter, part.rows[0], targets):
         logs = [p.sum(1) for p, _ in whole_texts(adapter, part.rows, targets, part.edit)]
         return -torch.stack(logs, dim=1)
@@ -151,10 +151,10 @@ def whole_texts(
 
 def first_tokens(contexts: Contexts, some: Sequence[int]) -> Tensor:
     """Return [rows, targets] the id of each target's first token; [1, targets] where rows share targets."""
-    targets = [contexts.targets[i] for i in some]
-    if all(t is targets[0] for t in targets):
+    targets = [contexts[i].targets for i in some]
+    if all(t == targets[0] for t in targets):
         targets = targets[:1]
-    return torch.tensor([[t[0] for t in row] for row in targets])
+    return torch.tensor([[t[0] for t in own.tokens] for own in targets])
 
 
 def picked(logits: Tensor, ids: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.engine.contexts import Contexts
+from groundbench.engine.contexts import FormContexts
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 
@@ -28,7 +28,7 @@ class Subject:
     """
 
     adapter: Adapter
-    contexts: Contexts
+    contexts: FormContexts
     table: SurprisalTable
     store: RunStore | None = None
     seed: int = 0

@@ -16,7 +16,7 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import Prompt
-from groundbench.engine.contexts import Contexts, Ints, of_frames
+from groundbench.engine.contexts import FormContexts, Ints, of_frames
 from groundbench.engine.scoring import score
 
 PROBE_TOKENS = 1024
@@ -73,7 +73,7 @@ class Traced:
 
 
 def probe_table(
-    adapter: Adapter, contexts: Contexts, batch_tokens: int = PROBE_TOKENS, nouns: int | None = None, seed: int = 0
+    adapter: Adapter, contexts: FormContexts, batch_tokens: int = PROBE_TOKENS, nouns: int | None = None, seed: int = 0
 ) -> SurprisalTable:
     """Return one frame scored on the traced path; needs the capability `hooks`.
 
@@ -85,7 +85,7 @@ def probe_table(
     return score(Traced(adapter), some, batch_tokens=min(batch_tokens, PROBE_TOKENS))
 
 
-def probed_nouns(contexts: Contexts, nouns: int | None, seed: int) -> Ints | None:
+def probed_nouns(contexts: FormContexts, nouns: int | None, seed: int) -> Ints | None:
     """Return the numbers of the nouns that `probe_table` takes; None for all."""
     present = np.unique(contexts.env[contexts.frame == 0])
     if nouns is None or nouns >= len(present):

@@ -37,7 +37,7 @@ CAUSAL_DRAWS = (50, 20)
 CAUSAL_SCORES: tuple[tuple[Score, ...], tuple[Score, ...]] = (SCORES, ("share", "contrast"))
 """A ranking by `exact` costs a pass for every head, as much as all the rest of the measure on a model of 270 heads."""
 RANDOM_PAIRS: tuple[Literal["all"], int] = ("all", 20)
-"""Pairs on which random sets and orders are exchanged: half of the passes that heads ranked otherwise need."""
+"""Pairs on which random sets and orders are interchanged: half of the passes that heads ranked otherwise need."""
 KNOCKOUT_PAIRS = (64, 16)
 WINDOWS = (16, 8)
 HEAD_ITEMS: tuple[Literal["all"], int] = ("all", 200)
@@ -115,8 +115,8 @@ def resolve_causal(options: CausalOptions, info: ModelInfo) -> CausalOptions:
     """Return every score, all nouns in two frames of each half, 50 draws and 64 swept pairs for small models (§15).
 
     For others the scores `share` and `contrast`, 40 nouns in one frame of each half, 20 draws and 5 random orders on 20
-    of the pairs, and edges cut in 16 pairs and 8 windows of layers; heads ranked on the pairs they are exchanged in at
-    the headline's size alone.
+    of the pairs, and edges cut in 16 pairs and 8 windows of layers; heads ranked on the pairs they are interchanged in
+    at the headline's size alone.
     """
     small = is_small(info)
     return replace(

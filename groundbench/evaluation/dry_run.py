@@ -14,7 +14,7 @@ import numpy as np
 
 from groundbench.api.adapter import Adapter, ImagePatchable, StartsAtLayer, Untrainable
 from groundbench.api.testbed import Testbed
-from groundbench.engine.contexts import Contexts, matched, of_frames
+from groundbench.engine.contexts import FormContexts, matched, of_frames
 from groundbench.engine.cost import basis, seconds_per_token
 from groundbench.engine.scoring import dry_plan
 from groundbench.engine.subject import resolved
@@ -40,7 +40,7 @@ DONORS = 1.25
 RANKED, ORDERED = 0.35, 0.7
 """Of a pass: sets of first-ranked heads start late, those of random orders early (counted on SmolLM2's form `word`)."""
 UNTOUCHED = 5
-"""Passes of a pair for all sets: both prompts, one with all heads exchanged, and the donors of the two controls."""
+"""Passes of a pair for all sets: both prompts, one with all heads interchanged, and the donors of the two controls."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def dry_run(
         contexts = form_contexts(adapter, bed, form, options)
         plan = dry_plan(adapter, contexts, options.batch_tokens)
         first = plan.batches[0]
-        per_token = seconds_per_token(adapter, [contexts.rows[i] for i in first.contexts[:16]])
+        per_token = seconds_per_token(adapter, [contexts[i].row for i in first.contexts[:16]])
         width = sum(2 * m.n_heads * m.d_head for m in adapter.info.mixers) * 4
         names = measures_of_form(options.measures or (), form, adapter.info)
         planned = Planned(adapter, contexts, options, per_token, plan.tokens, "heads" in names)
@@ -123,7 +123,7 @@ def dry_run(
                 batches=len(plan.batches),
                 tokens=plan.tokens,
                 seconds=per_token * plan.tokens,
-                cache_bytes=width * max(len(b.contexts) * len(contexts.rows[b.contexts[0]]) for b in plan.batches),
+                cache_bytes=width * max(len(b.contexts) * len(contexts[b.contexts[0]].row) for b in plan.batches),
                 steps=tuple(step for name in names for step in _steps(name, planned)),
                 basis=basis(adapter),
             )
@@ -136,7 +136,7 @@ class Planned:
     """One form before it is measured."""
 
     adapter: Adapter
-    contexts: Contexts
+    contexts: FormContexts
     options: Options
     per_token: float
     scoring_tokens: int
@@ -150,12 +150,12 @@ class Planned:
     @property
     def length(self) -> float:
         """Mean tokens of a context."""
-        return float(np.mean([len(self.contexts.rows[i]) for i in self.contexts.distinct]))
+        return float(np.mean([len(self.contexts[i].row) for i in self.contexts.distinct]))
 
     @property
     def after_beginning(self) -> float:
         """The mean part of a matched prompt from its ENV form on: what differs between the prompts of a pair."""
-        rows = [self.contexts.rows[i] for i in matched(self.contexts)[0].tolist()]
+        rows = [self.contexts[i].row for i in matched(self.contexts)[0].tolist()]
         if "prefix" not in self.adapter.info.capabilities:
             return 1.0
         return float(np.mean([1 - min(row.env_positions, default=0) / len(row) for row in rows]))
@@ -229,10 +229,10 @@ def _causal(p: Planned) -> list[Step]:
         steps.append(p.step("causal", "contrast-ig", pairs, (2 + options.points * (1 + BACKWARD)) * rest))
     if "exact" in kinds:
         steps.append(
-            p.step("causal", f"each of {n} heads alone exchanged, {swept} pairs", swept * n, HALF * DONORS * rest)
+            p.step("causal", f"each of {n} heads alone interchanged, {swept} pairs", swept * n, HALF * DONORS * rest)
         )
     steps += [
-        p.step("causal", "prompts untouched, and with all heads exchanged", UNTOUCHED * pairs, rest),
+        p.step("causal", "prompts untouched, and with all heads interchanged", UNTOUCHED * pairs, rest),
         p.step("causal", f"{ranked} sets of ranked heads", ranked * pairs, RANKED * DONORS * rest),
         p.step("causal", f"{draws} random draws, {random} pairs", 2 * draws * random, RANKED * DONORS * rest),
         p.step("causal", f"{orders} random orders, {random} pairs", orders * sizes * random, ORDERED * DONORS * rest),

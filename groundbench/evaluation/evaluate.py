@@ -18,8 +18,8 @@ from groundbench._version import __version__
 from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import EnvForm, Testbed
-from groundbench.engine import distributed as processes
-from groundbench.engine.contexts import Contexts, EmptyFormError, matched
+from groundbench.engine import distributed
+from groundbench.engine.contexts import EmptyFormError, FormContexts, matched
 from groundbench.engine.provenance import (
     environment_record,
     excluded_nouns,
@@ -103,8 +103,12 @@ def evaluate(
             (of our own checkpoints ablation), and of a testbed with images also image.
         seed: of every sample, draw, half and bootstrap of every measure.
         batch_tokens: token budget of one batch of every pass; changes no number beyond rounding.
-        heads, ablation, causal, lens, image: options of single measures; what they leave open depends on the model, see
+        heads: options of the measure. What is left open here and below depends on the model, see
             `groundbench.evaluation.defaults`, and is recorded in the result's `protocol`.
+        ablation: options of the measure.
+        causal: options of the measure.
+        lens: options of the measure.
+        image: options of the measure.
         out: a run directory: results are written as they come, and an interrupted run goes on from it. Inside
             `groundbench.engine.distributed.process_group` a launcher's processes share the batches and the first
             one writes.
@@ -170,7 +174,7 @@ def evaluate_with(
     ladder_forms = measure_forms(adapter, bed, forms, options, store)
     measured = [r for r in ladder_forms if isinstance(r, Measured)]
     result = _result(adapter, bed, options, ladder_forms, time.perf_counter() - started)
-    if out is not None and processes.current().first:
+    if out is not None and distributed.current().first:
         _write(Path(out), measured, result)
     return result
 
@@ -192,7 +196,7 @@ class Measured:
     `failures` are measurements that could not be made, `image_examples` those kept for the page.
     """
 
-    contexts: Contexts
+    contexts: FormContexts
     table: SurprisalTable
     record: FormRecord
     saliency: HeadSaliency | None = None
@@ -283,7 +287,7 @@ def open_store(adapter: Adapter, testbed: Testbed, options: Options, out: Path |
     if out is None:
         return None
     if force:
-        processes.current().from_first(lambda: _clear(out))
+        distributed.current().from_first(lambda: _clear(out))
     return RunStore(out, run_key(adapter, testbed, options))
 
 

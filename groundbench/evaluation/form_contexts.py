@@ -7,11 +7,11 @@ import numpy as np
 from groundbench.api.adapter import Adapter
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvForm, Testbed
-from groundbench.engine.contexts import Contexts, build_contexts
+from groundbench.engine.contexts import FormContexts, build_contexts
 from groundbench.evaluation.options import Options
 
 
-def form_contexts(adapter: Adapter, testbed: Testbed, form: EnvForm, options: Options) -> Contexts:
+def form_contexts(adapter: Adapter, testbed: Testbed, form: EnvForm, options: Options) -> FormContexts:
     """Build the contexts of a form under a run's limit, mismatches and seed.
 
     Raises:
@@ -43,7 +43,7 @@ def limited_nouns(testbed: Testbed, form: EnvForm, options: Options) -> list[str
     return [testbed.nouns[i].word for i in sorted(picked)]
 
 
-def refuse_split_marks(adapter: Adapter, testbed: Testbed, contexts: Contexts) -> None:
+def refuse_split_marks(adapter: Adapter, testbed: Testbed, contexts: FormContexts) -> None:
     """Refuse marked words (`book:<LAN>`) that the tokenizer splits: they are tokens to the models they are for.
 
     Raises:
@@ -51,7 +51,7 @@ def refuse_split_marks(adapter: Adapter, testbed: Testbed, contexts: Contexts) -
     """
     form = contexts.form
     marked = [n for n in contexts.nouns if testbed.target_in(n, form) != n.word]
-    if testbed.natural_language or not marked or all(len(t) == 1 for ts in contexts.targets for t in ts):
+    if testbed.natural_language or not marked or all(c.targets.longest == 1 for c in contexts):
         return
     plain = [f.name for f in testbed.forms if testbed.target_in(marked[0], f) == marked[0].word]
     hint = (

@@ -8,7 +8,7 @@ import torch
 
 from groundbench.api.adapter import Adapter, Capability, Encoded, Estimated, HeadEdit, StartsAtLayer
 from groundbench.api.testbed import EnvForm, Testbed
-from groundbench.engine.contexts import Contexts, build_contexts
+from groundbench.engine.contexts import FormContexts, build_contexts
 from groundbench.measures.heads.single_heads import lacking
 
 UNCHANGED = 1e-3
@@ -46,7 +46,7 @@ def find_abilities(adapter: Adapter, testbed: Testbed, form: EnvForm) -> list[Ab
     ]
 
 
-def _untried(adapter: Adapter, contexts: Contexts, row: Encoded) -> list[Ability]:
+def _untried(adapter: Adapter, contexts: FormContexts, row: Encoded) -> list[Ability]:
     """Return what config, tokenizer and headers tell; all else is not tried."""
     info = adapter.info
     kinds = ", ".join(sorted({m.kind for m in info.mixers}))
@@ -60,15 +60,15 @@ def _untried(adapter: Adapter, contexts: Contexts, row: Encoded) -> list[Ability
     ]
 
 
-def _behaviour(adapter: Adapter, contexts: Contexts, row: Encoded, logits: torch.Tensor) -> Ability:
+def _behaviour(adapter: Adapter, contexts: FormContexts, row: Encoded, logits: torch.Tensor) -> Ability:
     if not torch.isfinite(logits).all():
         return Ability("behaviour", False, "the logits are not finite")
     return Ability("behaviour", True, _prompts(adapter, contexts, row))
 
 
-def _prompts(adapter: Adapter, contexts: Contexts, row: Encoded) -> str:
+def _prompts(adapter: Adapter, contexts: FormContexts, row: Encoded) -> str:
     """Return how the testbed's prompts and words fit the model, from its tokenizer and its context alone."""
-    targets = {target for after in contexts.targets for target in after}
+    targets = {target for c in contexts for target in c.targets.tokens}
     several = sum(len(target) > 1 for target in targets)
     limit = adapter.info.max_length
     detail = (

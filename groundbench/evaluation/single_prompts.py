@@ -116,7 +116,7 @@ def heads(
     prompt = Prompt("context", shown, "text", tuple(p for p in parts if p.text), join)
     (row,) = adapter.encode([prompt])
     (target,) = adapter.encode_targets([word], prompt)
-    item = SaliencyItem(row, target, word, "context")
+    item = SaliencyItem(row, target, label="the context")
     saliency = measure_saliency(adapter, [item], SaliencyOptions(denominator=denominator, loss=loss))
     found = shares(saliency, HeadRule(denominator=denominator, threshold=threshold))
     layer, head = zip(*adapter.info.head_index, strict=True)

@@ -29,11 +29,11 @@ from groundbench.report.sections import (
     training_lens,
 )
 from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
-from groundbench.report.text import card_sentences
 from groundbench.report.text.labels import distinct
 from groundbench.results.image import ImageRecord
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.run import Result
+from groundbench.results.text import card_sentences
 from groundbench.results.text.numbers import count, decimals_for, interval, number, parameters, percent
 from groundbench.results.text.sentences import CI, gain_phrase, headline
 from groundbench.results.trajectory import MeanTrajectory, Trajectory
@@ -187,7 +187,7 @@ def run_sections(result: Result, gallery: images.Gallery | None = None) -> list[
     seen = images.image_sections(_images(result), gallery)
     if not seen and any(f.env_form.partition("-")[0] == "image" for f in result.forms):
         command = "groundbench run MODEL --measure gain,heads,image"
-        seen = [Section("image", images.TITLE, missing=f"Patches were not exchanged in this run: {command}.")]
+        seen = [Section("image", images.TITLE, missing=f"Patches were not swapped in this run: {command}.")]
     return [*sections, *seen, about.failures_section(result)]
 
 

@@ -28,7 +28,7 @@ class PairRecord(Record):
 
     Attributes:
         n_left_out: items without another noun's prompt of equal length; they are in no number here.
-        n_same_category: pairs whose two nouns are of one category; n_exact: pairs on which every head was exchanged
+        n_same_category: pairs whose two nouns are of one category; n_exact: pairs on which every head was interchanged
             alone.
         clean, corrupt: mean surprisal (nats) of the noun's first token when it, or the other noun, is shown; gain:
             corrupt - clean, with a bootstrap over nouns.
@@ -77,7 +77,7 @@ class HeadPlace(Record):
 
 
 class InterchangeRecord(Record):
-    """The effect of a set of heads: the first k of a ranking, exchanged between the prompts of a pair.
+    """The effect of a set of heads: the first k of a ranking, interchanged between the prompts of a pair.
 
     Attributes:
         crossfit: ranked on the other half of nouns and frames; otherwise on the same pairs, which flatters.

@@ -58,7 +58,7 @@ class SwapRecord(Record):
         share: the part of the image's patches that changed places, mean over pairs.
         n_items: a seeded sample of items, each with `mismatches` seeded other nouns.
         n_left_out: pairs of images whose patches do not stand in the same places.
-        gain: of the same pairs untouched; `gain_swapped`: with the patches exchanged. Means over nouns.
+        gain: of the same pairs untouched; `gain_swapped`: with the patches swapped. Means over nouns.
         ratio: gain_swapped / gain: -1 is a gain that goes with the patches, 1 one that does not depend on them; null
             where the gain's interval touches 0.
     """
@@ -81,7 +81,7 @@ class SwapRecord(Record):
 
     @property
     def region(self) -> str:
-        """The exchanged region, in words."""
+        """The swapped region, in words."""
         if self.whole:
             return "the whole image"
         rings = {0: "", 1: " and a ring of patches around it"}

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from groundbench.results.base import read_record
+from groundbench.results.card_summary import as_html, summarize
 from groundbench.results.risk_card_answers import (
     AggregateRecord,
     RecordsRecord,
@@ -311,13 +312,15 @@ class StrengthRecord(Record):
 
 
 class StrengthenRecord(Record):
-    """Detected heads' outputs multiplied by `factor` (chosen on the `fit` split), reported on the `test` split.
+    """Heads' outputs multiplied by `factor` (chosen on the `fit` split), reported on the `test` split.
+
+    The heads are the detected ones; weakened are those that raise wrong answers on the `fit` split.
 
     Attributes:
         tried: every factor on the `fit` split.
         before, after: error rates on the test split; `change`: their paired difference.
         random: error rates with as many other heads of the same layers multiplied alike; `p_rank`: the rank of the
-            detected heads among these draws, (1 + draws with as few errors) / (1 + draws).
+            chosen heads among these draws, (1 + draws with as few errors) / (1 + draws).
         perplexity_*: of ordinary text, over the same tokens; null where it could not be measured (`note` says why).
     """
 
@@ -382,6 +385,7 @@ class RiskCard(Record):
     operating: OperatingPoint | None = None
     generation: GenerationRecord | None = None
     strengthen: StrengthenRecord | None = None
+    weaken: StrengthenRecord | None = None
     verdict: Verdict = Verdict()
     records: RecordsRecord | None = None
     thresholds: tuple[ThresholdRow, ...] = ()
@@ -393,6 +397,16 @@ class RiskCard(Record):
     def signal(self, name: str) -> SignalRecord | None:
         """Return the record of one signal, if it was asked for."""
         return next((s for s in self.signals if s.name == name), None)
+
+    def summary(self) -> str:
+        """Summarise in a few lines: how often it errs, which signals tell, and the verdict."""
+        return summarize(self)
+
+    def __str__(self) -> str:
+        return summarize(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def save(self, path: Path) -> None:
         """Write the card as JSON, whole or not at all."""

@@ -20,6 +20,7 @@ from groundbench.results.run import (
     TestbedRecord,
     Version,
 )
+from groundbench.results.summary import summarize_trajectory, trajectory_as_html
 from groundbench.util.atomic_files import write_text
 
 FILE_NAME = "trajectory.json"
@@ -80,6 +81,16 @@ class Trajectory(Record):
     def last(self) -> Result:
         """The result of the last checkpoint."""
         return self.points[-1].result
+
+    def summary(self) -> str:
+        """Summarise in a few lines: what the last checkpoint found, and the gain of every checkpoint."""
+        return summarize_trajectory(self)
+
+    def __str__(self) -> str:
+        return summarize_trajectory(self)
+
+    def _repr_html_(self) -> str:
+        return trajectory_as_html(self)
 
     def save(self, path: Path) -> None:
         """Write the trajectory as JSON, whole or not at all."""

@@ -26,8 +26,8 @@ from groundbench.measures.heads.saliency_flow import gradients
 from groundbench.measures.heads.spans import patch_positions
 from groundbench.screening.answer_pass import AnswerPass, evidence_positions, run_answer
 from groundbench.screening.distributions import contrasted, divergence, embedding_distance
+from groundbench.screening.information_rate import Lens, LensSums
 from groundbench.screening.lens_entropy import middle_layers
-from groundbench.screening.lens_rate import Lens, LensSums
 from groundbench.util.atomic_files import write_npz
 
 Floats = npt.NDArray[np.float64]

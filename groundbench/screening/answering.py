@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -29,48 +30,82 @@ MOST_SHARED = 32
 
 
 @dataclass(frozen=True)
+class ReadPrompt:
+    """One prompt of a question as a model reads it; `answers`: the tokens of the question's candidates after it."""
+
+    prompt: Prompt
+    row: Encoded
+    answers: Targets
+
+
+@dataclass(frozen=True)
+class ReadQuestion:
+    """A question as a model reads it: with its evidence (`shown`), without it, and with other evidence."""
+
+    question: Question
+    shown: ReadPrompt
+    without: ReadPrompt | None = None
+    mismatched: tuple[ReadPrompt, ...] = ()
+
+    @property
+    def prompts(self) -> tuple[ReadPrompt, ...]:
+        """Its prompts in order: shown, without if there is one, mismatched."""
+        return (self.shown, *([] if self.without is None else [self.without]), *self.mismatched)
+
+    def alone(self) -> ReadQuestion:
+        """Return the question with its own prompt only."""
+        return ReadQuestion(replace(self.question, without=None, mismatched=()), self.shown)
+
+
+@dataclass(frozen=True)
 class Asked:
     """Questions as a model reads them.
 
     Attributes:
-        contexts: of every question its prompt, then (where asked for) the one without evidence, then the mismatched;
-            questions of one kind may share their targets, so that they share batches.
-        answers: [contexts] the tokens of the question's own candidates; `place`: where these stand among the targets.
-        shown: [questions] where each question's own prompt stands in `contexts`.
-        without: [questions] the same of the prompt without evidence; -1 where there is none.
-        mismatched: for each question where its prompts with other evidence stand.
+        contexts: the prompts of all questions, one question after another; questions of one kind may share their
+            targets, so that they share batches.
         left_out: questions that the model's tokenizer cannot read; `failures`: why not, in their order.
         unreadable: for questions of the kind `mention` (their ids) the number of candidates left out for that reason.
     """
 
-    questions: tuple[Question, ...]
+    read: tuple[ReadQuestion, ...]
     contexts: Contexts
-    answers: tuple[Targets, ...]
-    place: tuple[Ints, ...]
-    shown: Ints
-    without: Ints
-    mismatched: tuple[Ints, ...]
     left_out: tuple[Question, ...] = ()
     failures: tuple[Failure, ...] = ()
     unreadable: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """The questions that are asked."""
+        return tuple(read.question for read in self.read)
+
+    @cached_property
+    def place(self) -> tuple[Ints, ...]:
+        """For each context the places of the question's own candidates among its targets."""
+        answers = (p.answers for read in self.read for p in read.prompts)
+        return tuple(
+            np.array([c.targets.tokens.index(t) for t in own]) for c, own in zip(self.contexts, answers, strict=True)
+        )
+
     def row(self, question: int) -> Encoded:
         """Return a question's own prompt."""
-        return self.contexts.rows[int(self.shown[question])]
+        return self.read[question].shown.row
 
     def answer(self, question: int, answer: int) -> tuple[int, ...]:
         """Return the tokens of one of a question's candidates."""
-        return self.answers[int(self.shown[question])][answer]
+        return self.read[question].shown.answers[answer]
 
     def compared(self, question: int) -> tuple[Encoded | None, Encoded | None]:
         """Return a question's prompt without evidence, and the first with other evidence; None where there is none."""
-        without, others = int(self.without[question]), self.mismatched[question]
-        rows = self.contexts.rows
-        return (rows[without] if without >= 0 else None, rows[int(others[0])] if len(others) else None)
+        read = self.read[question]
+        return (
+            None if read.without is None else read.without.row,
+            read.mismatched[0].row if read.mismatched else None,
+        )
 
     def only(self, chosen: Ints, *, others: bool = False) -> Asked:
         """Return some of the questions; with their own prompts only unless `others` are wanted too."""
-        return _laid_out([_Read.of(self, int(q), others) for q in chosen])
+        return _asked([self.read[q] if others else self.read[q].alone() for q in chosen.tolist()])
 
 
 @dataclass(frozen=True)
@@ -165,19 +200,21 @@ def read_questions(adapter: Adapter, questions: Sequence[Question], *, others: b
     flat = [p for own in prompts for p in own]
     owner = [i for i, own in enumerate(prompts) for _ in own]
     encoded, faults = _encoded(adapter, flat, owner)
-    found: list[_Read] = []
+    found: list[ReadQuestion] = []
     at = 0
     for i, (question, own) in enumerate(zip(questions, prompts, strict=True)):
         rows = encoded[at : at + len(own)]
         at += len(own)
         if i in faults:
             continue
-        read, why = _with_candidates(adapter, question, own)
-        if read is None:
+        answered, why = _with_candidates(adapter, question, own)
+        if answered is None:
             faults[i] = why
             continue
-        asked, targets = read
-        found.append(_Read(asked, tuple(own), tuple(r for r in rows if r is not None), targets))
+        asked, answers = answered
+        read = [ReadPrompt(p, r, t) for p, r, t in zip(own, rows, answers, strict=True) if r is not None]
+        without = int(others and asked.without is not None)
+        found.append(ReadQuestion(asked, read[0], read[1] if without else None, tuple(read[1 + without :])))
     if not found:
         why = next(iter(faults.values()), "there are none")
         raise BadInputError(f"no question can be asked of {adapter.info.name}: {why}")
@@ -186,7 +223,7 @@ def read_questions(adapter: Adapter, questions: Sequence[Question], *, others: b
     by_id = {q.id: len(q.choices) for q in questions}
     unreadable = {r.question.id: by_id[r.question.id] - len(r.question.choices) for r in found}
     short = {id_: n for id_, n in unreadable.items() if n}
-    return replace(_laid_out(found), left_out=left_out, failures=failures, unreadable=short)
+    return replace(_asked(found), left_out=left_out, failures=failures, unreadable=short)
 
 
 def _with_candidates(
@@ -220,64 +257,26 @@ def ask(
         adapter, asked.contexts, batch_tokens=batch_tokens, edit=edit, store=store, stage=stage, advance=advance
     )
     width = max(len(q.choices) for q in asked.questions)
-    every = np.full((len(asked.contexts.rows) + 1, width), np.nan)  # the last row is that of no prompt: -1
-    for i, first in enumerate(asked.contexts.unique.tolist()):
-        own = asked.place[i]
-        every[i, : len(own)] = found[first][own]
-    most = max(map(len, asked.mismatched), default=0)
-    other = np.full((len(asked.questions), most), -1)
-    for i, own in enumerate(asked.mismatched):
-        other[i, : len(own)] = own
-    return Answers(asked.questions, every[asked.shown], every[asked.without], every[other])
+    most = max(len(read.mismatched) for read in asked.read)
+    shown, without = (np.full((len(asked.read), width), np.nan) for _ in range(2))
+    mismatched = np.full((len(asked.read), most, width), np.nan)
+    values = iter([found[first][own] for first, own in zip(asked.contexts.unique.tolist(), asked.place, strict=True)])
+    for q, read in enumerate(asked.read):
+        n = len(read.question.choices)
+        shown[q, :n] = next(values)
+        if read.without is not None:
+            without[q, :n] = next(values)
+        for other in range(len(read.mismatched)):
+            mismatched[q, other, :n] = next(values)
+    return Answers(asked.questions, shown, without, mismatched)
 
 
-@dataclass(frozen=True)
-class _Read:
-    """One question's prompts in order (own, without if there is one, mismatched), encoded."""
-
-    question: Question
-    prompts: tuple[Prompt, ...]
-    rows: tuple[Encoded, ...]
-    targets: tuple[Targets, ...]
-
-    @classmethod
-    def of(cls, asked: Asked, question: int, others: bool) -> _Read:
-        c, q = asked.contexts, asked.questions[question]
-        at = [int(asked.shown[question])]
-        if others:
-            at += [int(a) for a in (asked.without[question], *asked.mismatched[question]) if a >= 0]
-        else:
-            q = replace(q, without=None, mismatched=())
-        return cls(
-            question=q,
-            prompts=tuple(c.prompts[a] for a in at),
-            rows=tuple(c.rows[a] for a in at),
-            targets=tuple(asked.answers[a] for a in at),
-        )
-
-
-def _laid_out(found: Sequence[_Read]) -> Asked:
-    shown, without, mismatched = [], [], []
-    at = 0
-    for read in found:
-        has = int(read.question.without is not None and len(read.prompts) > 1)
-        shown.append(at)
-        without.append(at + 1 if has else -1)
-        mismatched.append(np.arange(at + 1 + has, at + len(read.prompts)))
-        at += len(read.prompts)
+def _asked(found: Sequence[ReadQuestion]) -> Asked:
     prompts = [p for read in found for p in read.prompts]
-    answers = tuple(t for read in found for t in read.targets)
-    targets = _shared(answers, [read.question.kind for read in found for _ in read.prompts])
-    rows = [row for read in found for row in read.rows]
-    return Asked(
-        questions=tuple(read.question for read in found),
-        contexts=of_prompts(prompts, rows, targets, [_opening(p) for p in prompts]),
-        answers=answers,
-        place=tuple(np.array([all_.index(t) for t in own]) for own, all_ in zip(answers, targets, strict=True)),
-        shown=np.array(shown),
-        without=np.array(without),
-        mismatched=tuple(mismatched),
-    )
+    targets = _shared([p.answers for p in prompts], [read.question.kind for read in found for _ in read.prompts])
+    groups = [_opening(p.prompt) for p in prompts]
+    contexts = of_prompts([p.prompt for p in prompts], [p.row for p in prompts], targets, groups)
+    return Asked(tuple(found), contexts)
 
 
 def _shared(answers: Sequence[Targets], kinds: Sequence[str]) -> list[Targets]:

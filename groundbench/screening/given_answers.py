@@ -12,7 +12,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, Readable
 from groundbench.api.errors import BadInputError
 from groundbench.api.evidence_record import EvidenceRecord, RecordSet
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.run_directory import RunStore
 from groundbench.results.run import Failure
 from groundbench.screening.answer_reading import GivenAnswer, Reading, Wanted, encode_answer, read_answer
@@ -136,7 +136,7 @@ def _kept(
         found = Reading.load(path)
     else:
         found = read_answer(adapter, given, wanted)
-        if path is not None and processes.current().first:
+        if path is not None and distributed.current().first:
             found.save(path)
     if advance is not None:
         advance(1)

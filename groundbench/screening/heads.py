@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from groundbench.api.adapter import Adapter, ModelInfo
 from groundbench.api.errors import BadInputError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.run_directory import RunStore
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import MIN_LIFT, MIN_MAGNITUDE, THRESHOLD, HeadRule, shares
@@ -74,22 +74,22 @@ def watch(
         NonFiniteLogitsError: names the question.
     """
     items = [
-        SaliencyItem(asked.row(q), asked.answer(q, a), asked.questions[q].id, asked.questions[q].group)
+        SaliencyItem(asked.row(q), asked.answer(q, a), label=asked.questions[q].id)
         for q, a in zip(chosen.tolist(), answers.tolist(), strict=True)
     ]
-    key = hashlib.sha256(json.dumps([[i.noun, i.target] for i in items] + [seed]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps([[i.label, i.target] for i in items] + [seed]).encode()).hexdigest()[:16]
     path = None if store is None else store.directory / "parts" / stage / f"{key}.npz"
 
     def kept() -> HeadSaliency | None:
         return HeadSaliency.load(path) if path is not None and path.exists() else None
 
-    done = processes.current().from_first(kept)
+    done = distributed.current().from_first(kept)
     if done is not None:
         if advance is not None:
             advance(len(items))
         return done
     found = measure_saliency(adapter, items, SaliencyOptions(attention=True), seed=seed, advance=advance)
-    if path is not None and processes.current().first:
+    if path is not None and distributed.current().first:
         found.save(path)
     return found
 
@@ -156,7 +156,8 @@ def given_heads(info: ModelInfo, heads: Sequence[Head]) -> HeadsUsed:
 def measured_heads(run: Path) -> tuple[Result, HeadsUsed]:
     """Return a run with the measure `causal` and the heads that carry the gain in it.
 
-    The first of its forms; as many heads as its headline exchanges, those of the largest mean contrast over all pairs.
+    The heads are of the first form: as many as its headline interchanges, those of the largest mean contrast over all
+    pairs.
 
     Args:
         run: the run's directory or its result.json.

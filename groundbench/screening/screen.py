@@ -19,7 +19,7 @@ from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.evidence_record import RecordSet
 from groundbench.api.question import Question, digest
 from groundbench.api.testbed import Prompt
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.provenance import environment_record, model_record
 from groundbench.registry import (
     describe_model,
@@ -40,7 +40,16 @@ from groundbench.screening.dry_run import ScreenPlan, plan_answers, plan_screeni
 from groundbench.screening.error_rates import error_records, truth_gains, unasked_record
 from groundbench.screening.lens_entropy import middle_layers
 from groundbench.screening.longest_prompt import encode_longest
-from groundbench.screening.measure import Floats, Run, ScreenOptions, answered, generated, risks_of, strengthened
+from groundbench.screening.measure import (
+    Floats,
+    Run,
+    ScreenOptions,
+    answered,
+    generated,
+    risks_of,
+    strengthened,
+    weakened,
+)
 from groundbench.screening.mentions import mention_record
 from groundbench.screening.policy import judge
 from groundbench.screening.screen_records import given_answers_of, records_for, store_of, texts_of
@@ -111,7 +120,7 @@ def screen(
         told = {"records": _records(found, len(refused)), "thresholds": thresholds_of(run, card, risks)}
         card = card.model_copy(update={**told, "worst": worst_questions(adapter, run, found, card, risks)})
         card = card.model_copy(update={"verdict": judge(card, options.policy)})
-    if out is not None and processes.current().first:
+    if out is not None and distributed.current().first:
         write_answers(Path(out) / "answers.parquet", run.answers, run.splits, risks)
         if found is not None:
             write_flagged_questions(Path(out) / "flagged.jsonl", run.answers, run.splits, risks, card)
@@ -302,6 +311,7 @@ def _card(
         operating=operating_of(scored, options.policy, best),
         generation=generated(run),
         strengthen=strengthened(run, heads),
+        weaken=weakened(run),
         failures=tuple(run.failures),
         protocol=_protocol(run),
         environment=environment_record(adapter.info.device, (options.seed,), round(time.perf_counter() - started, 2)),

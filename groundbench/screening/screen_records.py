@@ -12,7 +12,7 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.errors import BadInputError
 from groundbench.api.evidence_record import RecordSet
 from groundbench.api.text_scorer import TextScorer
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.run_directory import RunStore
 from groundbench.results.risk_card import FILE_NAME, OpenedRecord, RiskCard
 from groundbench.screening.answers_table import write_flagged, write_given
@@ -77,7 +77,7 @@ def _calibrating(options: ScreenOptions, name: str, fingerprint: str) -> RiskCar
 def _written(made: AnswerScreen, out: Path | None, opened: OpenedRecord | None) -> RiskCard:
     """Write a screening of given answers and return its card."""
     made = replace(made, card=made.card.model_copy(update={"opened": opened}))
-    if out is not None and processes.current().first:
+    if out is not None and distributed.current().first:
         write_given(out / "answers.parquet", made)
         write_flagged(out / "flagged.jsonl", made)
         made.card.save(out / FILE_NAME)
@@ -105,7 +105,7 @@ def _made_store(out: Path | None, force: bool, key: Mapping[str, object]) -> Run
     if out is None:
         return None
     if force:
-        processes.current().from_first(lambda: _clear(out))
+        distributed.current().from_first(lambda: _clear(out))
     return RunStore(out, dict(key))
 
 

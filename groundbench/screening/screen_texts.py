@@ -111,7 +111,7 @@ def _require(info: ScorerInfo, found: RecordSet, options: ScreenOptions) -> None
             f"--signals {', '.join(options.signals)}: {info.backend} gives sums of log-probabilities only, which tell "
             f"{', '.join(SUMMED)}"
         )
-    if options.heads or options.carriers or options.strengthen is not None or options.generate:
+    if options.heads or options.carriers or options.strengthen or options.weaken or options.generate:
         raise BadInputError(f"{info.backend} shows no heads and generates nothing here: log-probabilities only")
 
 

@@ -63,7 +63,7 @@ PARTS = (
         "gpt2-mini-shuffled",
         "gpt2-mini",
         f"{TESTBED}:shuffled",
-        "The null: the same Transformer on a corpus whose scenes were exchanged between episodes.",
+        "The null: the same Transformer on a corpus whose scenes were shuffled between episodes.",
         (0.0, 0.2, 0.6, 1.0),
     ),
     Part(

@@ -22,7 +22,7 @@ import torch
 
 from groundbench.api.errors import BadInputError, GroundbenchError
 from groundbench.util.atomic_files import write_text
-from groundbench.util.scarcity import chain, is_disk_full
+from groundbench.util.resource_errors import chain, is_disk_full
 
 RUN = "run.json"
 

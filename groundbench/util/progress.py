@@ -16,6 +16,30 @@ EVERY = 30.0
 """Seconds between two lines in a file; what ends sooner writes none."""
 
 
+class _Silence:
+    """How long the process has said nothing, over all its bars: many short stages are one long wait for a reader."""
+
+    def __init__(self) -> None:
+        self._spoken = self._seen = float("-inf")
+
+    def notice(self, now: float) -> None:
+        """Begin to count where no bar was at work for a while, or where the clock is another one."""
+        if now - self._seen >= EVERY or now < self._seen:
+            self._spoken = now
+        self._seen = now
+
+    def is_long(self, now: float) -> bool:
+        """Return True once every half a minute."""
+        self._seen = now
+        if now - self._spoken < EVERY:
+            return False
+        self._spoken = now
+        return True
+
+
+_SILENCE = _Silence()
+
+
 class Progress:
     """One bar over `total` steps; `advance(n)` moves it. Use as a context manager."""
 
@@ -23,7 +47,8 @@ class Progress:
         self._bar: RichProgress | None = None
         self._text, self._total, self._done = description, total, 0
         self._clock = clock
-        self._begun = self._told = clock()
+        self._begun = clock()
+        _SILENCE.notice(self._begun)
         if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":  # of several processes the first one shows it
             self._bar = RichProgress(
                 TextColumn("{task.description}", markup=False),
@@ -54,8 +79,7 @@ class Progress:
             return
         self._done += steps
         now = self._clock()
-        if now - self._told >= EVERY and os.environ.get("RANK", "0") == "0":
-            self._told = now
+        if _SILENCE.is_long(now) and os.environ.get("RANK", "0") == "0":
             print(f"{self._text}: {self._state(now - self._begun)}", file=sys.stderr, flush=True)
 
     def _state(self, spent: float) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from groundbench.api.errors import BadInputError, GroundbenchError
-from groundbench.util.scarcity import is_scarcity
+from groundbench.util.resource_errors import is_resource_error
 
 LONGEST = 300
 
@@ -74,7 +74,7 @@ def made_by(spec: str, *args: Any, call_if: Any = callable, **options: Any) -> A
             ) from error
         raise _theirs(spec, error) from error
     except Exception as error:  # a user's module: it may raise anything
-        if is_scarcity(error):
+        if is_resource_error(error):
             raise
         raise _theirs(spec, error) from error
     for part in attribute.split("."):
@@ -88,7 +88,7 @@ def made_by(spec: str, *args: Any, call_if: Any = callable, **options: Any) -> A
     except GroundbenchError:
         raise
     except Exception as error:  # a user's function: it may raise anything
-        if is_scarcity(error):
+        if is_resource_error(error):
             raise
         raise _theirs(spec, error) from error
 

@@ -13,10 +13,10 @@ from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.measures.gain.measure import gain_items
 from groundbench.report.elements import Facts, Section, Stat, Table
 from groundbench.report.pages import run_facts, run_sections, run_stats, training_sections
-from groundbench.report.sections import training_gain as curves
+from groundbench.report.sections import training_gain
 from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
-from groundbench.report.text.card_sentences import headline as risk_headline
 from groundbench.results.run import Result
+from groundbench.results.text.card_sentences import headline as risk_headline
 from groundbench.results.text.numbers import count, decimals_for, interval, number, with_interval
 from groundbench.results.text.sentences import gain_sentence
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
@@ -86,7 +86,7 @@ def _run(s: Submission, run: Run, i: int, lines: Sequence[Line]) -> dict[str, An
         "with_items": bool(run.tables),
         "trajectory": run.trajectory is not None,
         "stats": [*_score(headline), *run_stats(last)],
-        "hero": None if curve is None else curves.hero([curve]),
+        "hero": None if curve is None else training_gain.hero([curve]),
         "sections": [*evidence, *([items] if items else ()), *training, failures],
         "facts": run_facts(last),
         "prefix": f"r{i}-",
@@ -156,5 +156,5 @@ def _curve(results: Sequence[Result], trajectory: Trajectory | None, name: str) 
 
 def _training(curve: Trajectory) -> list[Section]:
     """Return the measurements of the run at its checkpoints."""
-    table = Section("checkpoints", "Every checkpoint", tables=(curves.checkpoints_table(curve),))
+    table = Section("checkpoints", "Every checkpoint", tables=(training_gain.checkpoints_table(curve),))
     return [*(s for s in training_sections([curve]) if not s.missing), table]

@@ -100,7 +100,7 @@ def _row(line: RiskLine) -> ScreenRow:
 
 
 def _signal(card: RiskCard) -> Value:
-    """Return the best signal within kinds, with its interval."""
+    """Return the best signal within kinds, with its interval; "none" where no signal is better than chance."""
     known = [s for s in card.signals if s.auroc_within is not None and s.auroc_within.value is not None]
     if not known:
         return Value(None)
@@ -108,4 +108,6 @@ def _signal(card: RiskCard) -> Value:
     a = best.auroc_within
     if a is None:
         return Value(None)
+    if not card.predictors.above_within:
+        return Value("none", 0.5, "better than chance")
     return Value(f"{best.name} {number(a.value)}", a.value, interval(a.low, a.high) or "")

@@ -16,7 +16,7 @@ def load() -> Childworld:
 
 def corpus(density: str = "dense", shuffle_env: bool = False) -> ChildworldCorpus:
     """Return the training corpus. Densities: `dense` (470 ENV tiers per 1,000 utterances), `childes-like` (80) and
-    `childes-like-strict` (37). `shuffle_env` exchanges ENV tiers across transcripts: the null corpus.
+    `childes-like-strict` (37). `shuffle_env` shuffles ENV tiers across transcripts: the null corpus.
 
     Raises:
         BadInputError: unknown density.

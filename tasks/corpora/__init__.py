@@ -3,12 +3,12 @@
 from groundbench.tasks.corpora.corpus import ImportedCorpus
 from groundbench.tasks.corpora.importing.import_corpus import import_childes, import_coco, import_visdial
 from groundbench.tasks.corpora.manifest import Manifest, is_corpus, load_manifest
-from groundbench.tasks.corpora.noun_selection import Selection, select_nouns
+from groundbench.tasks.corpora.noun_selection import NounSelection, select_nouns
 
 __all__ = [
     "ImportedCorpus",
     "Manifest",
-    "Selection",
+    "NounSelection",
     "import_childes",
     "import_coco",
     "import_visdial",

@@ -13,7 +13,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.tasks.corpora.chunks import Ids, cut
 from groundbench.tasks.corpora.importing.writer import HELDOUT, offsets
 from groundbench.tasks.corpora.manifest import PAD, PAD_ID, UNK, UNK_ID, Manifest, load_manifest
-from groundbench.tasks.corpora.shuffle import exchange, exchangeable, gather
+from groundbench.tasks.corpora.shuffle import can_be_shuffled, gather, shuffle
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -31,7 +31,7 @@ class ImportedCorpus:
         folder: the corpus folder.
         vocabulary: keep the special tokens, speaker tags, the inventory's nouns and the most frequent other words,
             this many in all; the rest is `<unk>`. None keeps every word.
-        shuffle_env: exchange ENV tiers between transcripts, within what is trained on and within what is held out: the
+        shuffle_env: shuffle ENV tiers between transcripts, within what is trained on and within what is held out: the
             null corpus of protocol §14 B. Done in memory.
         digest: what the manifest's digest must be.
 
@@ -141,11 +141,11 @@ class ImportedCorpus:
         segments, utterances = self._array("segments"), self._array("utterances")
         if not self.shuffle_env:
             return tokens, segments[utterances]
-        source = self._exchanged(np.diff(utterances))
+        source = self._shuffled(np.diff(utterances))
         lengths = np.diff(segments)[source]
         return gather(np.asarray(tokens), segments[:-1][source], lengths), offsets([lengths])[utterances]
 
-    def _exchanged(self, segments: Ids) -> Ids:
+    def _shuffled(self, segments: Ids) -> Ids:
         """Return [S] which segment stands at each place: ENV from another transcript of the same split, LAN its own.
 
         In a held-out split of which one transcript has more than half, ENV comes from another place of the split.
@@ -157,10 +157,10 @@ class ImportedCorpus:
         for out in (False, True):
             places = np.flatnonzero(is_env & (self._split[owner] == out))
             from_whom = owner[places]
-            if out and not exchangeable(from_whom):
+            if out and not can_be_shuffled(from_whom):
                 from_whom = np.arange(len(places))
             if len(places) > 1 or not out:
-                source[places] = places[exchange(from_whom, str(self.folder))]
+                source[places] = places[shuffle(from_whom, str(self.folder))]
         return source
 
     def _array(self, name: str, *, in_memory: bool = True) -> Any:

@@ -32,7 +32,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Selection:
+class NounSelection:
     """The nouns of the inventory, against one threshold in one corpus."""
 
     corpus: str
@@ -66,7 +66,7 @@ class Selection:
         )
 
 
-def select_nouns(corpus: str | Path, at_least: int = AT_LEAST, nouns: Iterable[str] | None = None) -> Selection:
+def select_nouns(corpus: str | Path, at_least: int = AT_LEAST, nouns: Iterable[str] | None = None) -> NounSelection:
     """Apply the threshold to each form of each noun; the whole corpus counts, exact forms only.
 
     Args:
@@ -84,7 +84,7 @@ def select_nouns(corpus: str | Path, at_least: int = AT_LEAST, nouns: Iterable[s
     if missing := [w for w in chosen if w not in counts]:
         counts |= _counted(Path(corpus), missing)
     verdicts = tuple(_verdict(noun, *counts[noun], at_least) for noun in chosen)
-    return Selection(str(corpus), manifest.tiers, at_least, verdicts, manifest.digest, manifest.fold_case)
+    return NounSelection(str(corpus), manifest.tiers, at_least, verdicts, manifest.digest, manifest.fold_case)
 
 
 def _counted(corpus: Path, words: Iterable[str]) -> dict[str, tuple[int, int]]:

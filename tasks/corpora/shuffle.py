@@ -1,4 +1,4 @@
-"""The null corpus: ENV tiers exchanged between transcripts: what is shown says nothing of what is said (§14 B)."""
+"""The null corpus: ENV tiers shuffled between transcripts: what is shown says nothing of what is said (§14 B)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEED = 20251013
 ROUNDS = 200
 
 
-def exchange(owner: Ids, where: str) -> Ids:
+def shuffle(owner: Ids, where: str) -> Ids:
     """Return [E] a permutation of ENV segments in which none comes from the transcript that it goes to.
 
     Args:
@@ -23,9 +23,9 @@ def exchange(owner: Ids, where: str) -> Ids:
         BadInputError: one transcript holds more than half of them, so there is no such permutation.
     """
     n = len(owner)
-    if not exchangeable(owner):
+    if not can_be_shuffled(owner):
         raise BadInputError(
-            f"{where}: one transcript holds more than half of the {n} ENV segments, which cannot be exchanged between "
+            f"{where}: one transcript holds more than half of the {n} ENV segments, which cannot be shuffled between "
             "transcripts; expected more transcripts"
         )
     rng = np.random.default_rng(SEED)
@@ -34,14 +34,14 @@ def exchange(owner: Ids, where: str) -> Ids:
         wrong = np.flatnonzero(owner[order] == owner)
         if not len(wrong):
             return order
-        # each of them changes places with any other, one after another: a swap keeps it a permutation
+        # each of them is swapped with any other, one after another, which keeps it a permutation
         for i, j in zip(wrong.tolist(), rng.integers(n, size=len(wrong)).tolist(), strict=True):
             if owner[order[j]] != owner[i] and owner[order[i]] != owner[j]:
                 order[i], order[j] = order[j], order[i]
     return _rotated(owner, rng)
 
 
-def exchangeable(owner: Ids) -> bool:
+def can_be_shuffled(owner: Ids) -> bool:
     """Return True if no transcript holds more than half of the segments."""
     return len(owner) == 0 or int(np.bincount(owner).max()) * 2 <= len(owner)
 

@@ -13,11 +13,18 @@ def load() -> ImageDialogue:
     return ImageDialogue()
 
 
-def corpus(pictures: int = 3000, seed: int = 1, shuffle_env: bool = False) -> ImageDialogues:
-    """Return the training corpus: images, each with ten turns of dialogue. `shuffle_env` gives each another's
-    picture: the null corpus.
+def corpus(
+    images: int = 3000, seed: int = 1, shuffle_env: bool = False, *, pictures: int | None = None
+) -> ImageDialogues:
+    """Return the training corpus: images, each with ten turns of dialogue.
+
+    Args:
+        images: how many there are to train on.
+        seed: draws them.
+        shuffle_env: give each dialogue the image of another: the null corpus.
+        pictures: the former name of `images`, for one release.
 
     Raises:
         BadInputError: fewer than two images.
     """
-    return ImageDialogues(pictures, seed, shuffle_env)
+    return ImageDialogues(images if pictures is None else pictures, seed, shuffle_env)

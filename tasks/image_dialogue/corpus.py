@@ -22,10 +22,10 @@ WORD = re.compile(r"\w+|[^\w\s]")
 class ImageDialogues:
     """Images with ten turns of dialogue each, made when asked for: item i is a pure function of seed and i.
 
-    Items from `pictures` on are of the same kind and never trained on (`heldout`).
+    Items from `images` on are of the same kind and never trained on (`heldout`).
 
     Args:
-        pictures: how many there are to train on.
+        images: how many there are to train on.
         seed: which ones.
         shuffle_env: every dialogue has the image of the next one: the null corpus of protocol §14 B. What is held
             out stays apart.
@@ -36,13 +36,13 @@ class ImageDialogues:
 
     name = "image-dialogue"
 
-    def __init__(self, pictures: int = 3000, seed: int = 1, shuffle_env: bool = False) -> None:
-        if pictures < 2:
-            raise BadInputError(f"image-dialogue: expected at least 2 images, found {pictures}")
-        self.pictures, self.seed, self.shuffle_env = pictures, seed, shuffle_env
+    def __init__(self, images: int = 3000, seed: int = 1, shuffle_env: bool = False) -> None:
+        if images < 2:
+            raise BadInputError(f"image-dialogue: expected at least 2 images, found {images}")
+        self.images, self.seed, self.shuffle_env = images, seed, shuffle_env
 
     def __len__(self) -> int:
-        return self.pictures
+        return self.images
 
     def identity(self) -> dict[str, object]:
         """Return the options that decide its bytes, as JSON values."""
@@ -51,7 +51,7 @@ class ImageDialogues:
             "version": VERSION,
             "art": art_digest(),
             "styles": list(TRAIN_STYLES),
-            "pictures": self.pictures,
+            "pictures": self.images,
             "seed": self.seed,
             "shuffle_env": self.shuffle_env,
         }
@@ -64,7 +64,7 @@ class ImageDialogues:
         """Return the image that is shown with dialogue i: of its scene, unless `shuffle_env`."""
         if not self.shuffle_env:
             return self.scene(i).image()
-        return self.scene((i + 1) % self.pictures if i < self.pictures else i + 1).image()
+        return self.scene((i + 1) % self.images if i < self.images else i + 1).image()
 
     def text(self, i: int, *, caption: bool = False) -> str:
         """Write dialogue i: `Question: ...? Answer: ....` ten times; with `caption`, `Caption: ....` first."""
@@ -88,7 +88,7 @@ class ImageDialogues:
 
     def heldout(self, rows: int) -> Sequence[int]:
         """Return `rows` items that are never trained on."""
-        return range(self.pictures, self.pictures + rows)
+        return range(self.images, self.images + rows)
 
     def _random(self, i: int) -> Random:
         if i < 0:

@@ -16,10 +16,8 @@ from groundbench.tasks.image_dialogue.scenes import Background, Placed, Scene
 from groundbench.tasks.nouns import inventory
 
 IMAGE = EnvForm("image", "the object in a scene, in a style no model of ours is trained on; ENV: its box", "image")
-IMAGE_ALL = EnvForm("image-all", "the same pictures; ENV: the whole picture", "image")
-SEEN_STYLE = EnvForm(
-    "image-seen-style", "the same scenes in the styles of the training pictures; ENV: its box", "image"
-)
+IMAGE_ALL = EnvForm("image-all", "the same images; ENV: the whole image", "image")
+SEEN_STYLE = EnvForm("image-seen-style", "the same scenes in the styles of the training images; ENV: its box", "image")
 GRID = 16
 
 

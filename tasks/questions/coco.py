@@ -65,7 +65,7 @@ def coco(
     """Return questions about COCO photos that are there; a group is a photo.
 
     Kinds: `presence-random`, `presence-popular`, `presence-adversarial`, and `caption`: which of two things is likelier
-    after "The image shows the", one that is there or one that is not but often is with what is there; an error is the
+    after "The picture shows the", one that is there or one that is not but often is with what is there; an error is the
     second. `mention` asks the same of every category of the collection, once of a photo: an error is one that is not
     there. The other questions come in pairs: a category is asked of a photo without it (a negative of its kind) and of
     a photo with it, and of two names each is right once; so the question alone tells nothing.

@@ -1,4 +1,4 @@
-"""What the tests of commands share: a small ladder."""
+"""The fixture that the tests of commands share: a small ladder."""
 
 from __future__ import annotations
 

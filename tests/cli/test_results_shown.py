@@ -146,7 +146,7 @@ NUMBER = re.compile(r"[-\u2212]?\d+\.\d+")
 
 @pytest.mark.parametrize("width", [50, 60, 80, 100, 120, 200])
 def test_tables_fit_and_break_no_number(width: int, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    """What a narrow terminal shows are numbers of the wide one; what it leaves out is named."""
+    """A narrow terminal shows only numbers that the wide one shows too, and names what it leaves out."""
     monkeypatch.setenv("COLUMNS", "300")
     show_result(fake_result())
     show_trajectories([fake_trajectory()])

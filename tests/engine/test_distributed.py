@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from groundbench.api.errors import BadInputError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.distributed import ALONE
 
 HERE = Path(__file__).parent
@@ -146,7 +146,7 @@ if os.environ["RANK"] == "1":
 
 def test_without_a_launcher_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with processes.process_group() as team:
+    with distributed.process_group() as team:
         assert team is ALONE
     batches, counted = ["ab", "c", "def"], []
     assert ALONE.map_batches(batches, lambda n, b: (n, b), advance=counted.append) == [(0, "ab"), (1, "c"), (2, "def")]
@@ -162,9 +162,9 @@ def test_without_a_launcher_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_half_a_launcher_is_bad_input(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], message: str) -> None:
-    for name in (*processes.SIZE, *processes.RANK, "MASTER_ADDR", "MASTER_PORT"):
+    for name in (*distributed.SIZE, *distributed.RANK, "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(BadInputError, match=message), processes.process_group():
+    with pytest.raises(BadInputError, match=message), distributed.process_group():
         pass

@@ -23,7 +23,7 @@ def with_room(adapter: HFCausal, positions: int) -> HFCausal:
 @pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
 def test_all_tokens_of_a_target_must_fit(make):
     whole = build_contexts(make(), BED, FORM)
-    needed = max(len(row) + max(map(len, after)) for row, after in zip(whole.rows, whole.targets, strict=True))
+    needed = max(len(c.row) + c.targets.longest for c in whole)
     one_token = max(map(len, whole.rows)) + 1
     assert needed > one_token
     table = score(with_room(make(), needed), build_contexts(with_room(make(), needed), BED, FORM))

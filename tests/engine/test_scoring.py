@@ -47,11 +47,9 @@ def naive(adapter, prompt, word):
 
 
 def test_targets_of_several_tokens_are_the_naive_sum(adapter, contexts, table):
-    assert max(len(t) for t in contexts.targets[0]) >= 4
+    assert contexts[0].targets.longest >= 4
     words = [BED.target(n) for n in contexts.nouns]
-    expected = [
-        naive(adapter, contexts.prompts[i], words[v]) for i in range(len(contexts.prompts)) for v in range(len(words))
-    ]
+    expected = [naive(adapter, c.prompt, words[v]) for c in contexts for v in range(len(words))]
     assert_same(table.surprisal, expected)
 
 
@@ -88,9 +86,9 @@ def test_a_sample_of_mismatches_is_part_of_the_whole(adapter, table):
 
 
 def test_an_edit_for_each_row_equals_a_loop_over_rows(adapter, contexts):
-    masks = np.random.default_rng(0).random((len(contexts.rows), adapter.info.n_heads)) < 0.5
+    masks = np.random.default_rng(0).random((len(contexts), adapter.info.n_heads)) < 0.5
     targets = contexts.env
-    pairs = of_pairs(contexts, np.arange(len(contexts.rows)), targets)
+    pairs = of_pairs(contexts, np.arange(len(contexts)), targets)
     for positions in ("all", "last"):
         style = EditStyle(positions=positions)
         together = score(adapter, pairs, edit=constant_edit(masks, style)).surprisal

@@ -40,7 +40,7 @@ def look(browser: Any, width: int, dark: bool) -> None:
 
 
 def complaints(browser: Any) -> list[str]:
-    """What stands on the console as warning or error since the last call."""
+    """Return the warnings and errors on the console since the last call."""
     return [e["message"] for e in browser.get_log("browser") if e["level"] in ("SEVERE", "WARNING")]
 
 

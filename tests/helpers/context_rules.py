@@ -1,4 +1,4 @@
-"""What every testbed of written contexts must hold, whatever its layout."""
+"""The rules that every testbed of written contexts must keep, whatever its layout."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def asking(shown: str, word: str) -> Prompt:
 
 
 def sees(text: str) -> bool:
-    """Whether the object that is asked for stands in the scene."""
+    """Return True if the object that is asked for is in the scene."""
     before, _, after = text.partition(" . Is there a ")
     return after.split()[0] in before.split()
 

@@ -400,5 +400,7 @@ def fake_causal(form: str, *, recovered: float | None, others: tuple[str, ...] =
                 for a in (1, 9, 17, 23)
             ),
         ),
-        identity=tuple(HeadIdentity(layer=s.layer, head=s.head, induction=0.1, previous=0.2) for s in scores),
+        identity=tuple(
+            HeadIdentity(layer=s.layer, head=s.head, induction=0.1, previous=0.2, ov_copy=0.3) for s in scores
+        ),
     )

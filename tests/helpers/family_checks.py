@@ -79,7 +79,7 @@ class OracleError(Exception):
 
 
 def routes(adapter: HFCausal) -> str:
-    """How the heads are read."""
+    """Name the ways in which the heads are read."""
     traces = adapter.forward([random_items(1)[0].row], trace=True).traces
     return " + ".join(sorted({ROUTES[type(t).__name__] for t in traces}))
 
@@ -90,7 +90,7 @@ def behaviour_error(adapter: HFCausal, _: str) -> float:
     contexts = build_contexts(adapter, bed, bed.form("word"), nouns=["noun0", "noun1", "noun2"])
     table = score(adapter, contexts)
     expected = []
-    for prompt in contexts.prompts:
+    for prompt in (c.prompt for c in contexts):
         start = len(adapter.tokenizer(prompt.text)["input_ids"])
         for noun in contexts.nouns:
             ids = adapter.tokenizer(f"{prompt.text} {bed.target(noun)}")["input_ids"]

@@ -44,7 +44,7 @@ def likeness(word: str, noun: str) -> float:
 
 
 def stems(word: str) -> set[str]:
-    """What a word may be an inflected or derived form of, itself included."""
+    """Return the words that a word may be an inflected or derived form of, itself included."""
     found = {word}
     for ending in ("s", "es", "ing", "ed", "er", "y", "ies", "ly"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
@@ -67,7 +67,7 @@ def shared_stem(noun: str, text: str) -> str | None:
 
 @cache
 def comments(table: str) -> dict[str, str]:
-    """What a table says of each noun after '#'."""
+    """Read what a table says of each noun after '#'."""
     lines = (TABLES / table).read_text(encoding="utf-8").splitlines()
     rows = (re.fullmatch(r"(\w+): .*?  # (.+)", line) for line in lines)
     return {row[1]: row[2] for row in rows if row}

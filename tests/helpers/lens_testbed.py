@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from groundbench.api.adapter import Adapter
 from groundbench.api.testbed import EnvForm, Frame, Noun, Prompt, Testbed, text_prompt
-from groundbench.engine.contexts import Contexts, build_contexts
+from groundbench.engine.contexts import FormContexts, build_contexts
 
 FORM = EnvForm("word")
 N_NOUNS = 8
@@ -46,6 +46,6 @@ class WordTestbed(Testbed):
         return f"w{SAID + self.nouns.index(noun)}"
 
 
-def contexts_of(adapter: Adapter, testbed: Testbed | None = None) -> Contexts:
+def contexts_of(adapter: Adapter, testbed: Testbed | None = None) -> FormContexts:
     testbed = testbed or WordTestbed()
     return build_contexts(adapter, testbed, testbed.form(testbed.default_form))

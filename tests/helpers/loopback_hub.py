@@ -33,7 +33,7 @@ class Repository:
 
 @dataclass
 class LoopbackHub:
-    """What the hub serves; `url` is its HF_ENDPOINT, `log` holds `METHOD path` of each request."""
+    """The repositories that the hub serves; `url` is its HF_ENDPOINT, `log` holds `METHOD path` of each request."""
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)

@@ -53,7 +53,7 @@ def running(text: str) -> list[str]:
 
 
 def coded(scope: str) -> bool:
-    """Whether `<…>` is a time code."""
+    """Return True if `<…>` is a time code."""
     rest = re.sub(r"after|aft|before|bef|dur|and|[\d\s.,$=+uUwW<>-]", "", scope)
     return not rest
 
@@ -79,7 +79,7 @@ def utterance(text: str) -> list[str]:
 
 
 def applied(words: str, marks: str) -> str:
-    """What is left of some words after the marks behind them."""
+    """Apply the marks behind some words and return what is left of the words."""
     for mark in re.findall(r"\[([^\[\]]*)\]", marks):
         if mark in ("/", "e"):
             words = ""
@@ -89,7 +89,7 @@ def applied(words: str, marks: str) -> str:
 
 
 def one(word: str) -> list[str]:
-    """What a word becomes."""
+    """Return the words that a word of the transcript becomes."""
     if word.startswith("&-"):
         return one(word[2:])
     if re.fullmatch("&(u:*m|u:*h|e:*r|e:*h):*[.,?!]?", word):

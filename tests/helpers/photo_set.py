@@ -65,7 +65,7 @@ TWO = Choices(at_least=2)
 
 
 class Made:
-    """Where the files of a test lie, and what importing them gives."""
+    """The folders of a test's files, and what importing them gives."""
 
     def __init__(self, root: Path, things: Things = SET) -> None:
         self.root, self.things = root, things

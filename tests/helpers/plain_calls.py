@@ -1,4 +1,4 @@
-"""What a plain call of a model on its processor's own inputs is given: the oracle of everything measured on images."""
+"""Plain calls of a model on its processor's own inputs: the oracle of everything measured on images."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from helpers.fake_results import fake_result
 STEPS = (0, 1000, 2000, 4000)
 LAYERS = 8
 NOISE = (-0.02, 0.0, 0.02)
-"""What each of three seeds adds to every planted number."""
+"""The number that each of three seeds adds to every planted one."""
 Numbers = Mapping[str, Sequence[float | None]]
 GROUNDS: Numbers = {
     "gain": (0.0, 0.5, 2.0, 4.0),
@@ -140,7 +140,7 @@ def _result(name: str, seed: int, layers: int, n: Mapping[str, Any]) -> Result:
 
 
 def _image(ratio: float | None, swap: float | None) -> ImageRecord | None:
-    """Where heads read and the swap test, with intervals over nouns of +-0.1."""
+    """The places that heads read and the swap test, with intervals over nouns of +-0.1."""
     if ratio is None or swap is None:
         return None
     ends = {"ratio": ratio, "ratio_ci_low": ratio - 0.1, "ratio_ci_high": ratio + 0.1}

@@ -1,4 +1,4 @@
-"""What `module:object` names on the command line in the tests: models and a question set."""
+"""Models and a question set that tests name as `module:object` on the command line."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from groundbench.measures.heads.head_saliency import HeadSaliency
 
 @dataclass(frozen=True)
 class Salient(Subject):
-    """What an ablation is given."""
+    """A subject with the saliency that an ablation is given."""
 
     saliency: HeadSaliency | None = None
 

@@ -70,7 +70,7 @@ OWN: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 NEEDED = ("head_dim", "num_key_value_heads", "num_experts_per_tok")
-"""What some families leave unset and then ask for."""
+"""Fields that some families leave unset and then ask for."""
 
 
 def unlisted() -> list[str]:
@@ -80,7 +80,7 @@ def unlisted() -> list[str]:
 
 
 def is_text(model_type: str) -> bool:
-    """Whether a family's config is of one text model: no encoder beside it, no images, no sound."""
+    """Return True if a family's config is of one text model: no encoder beside it, no images, no sound."""
     kind = CONFIG_MAPPING[model_type]
     own = getattr(kind, "sub_configs", {}) or {}
     return not own and not getattr(kind(), "is_encoder_decoder", False)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.measures.causal.interchange import Swap
+from groundbench.measures.causal.interchange import Interchange
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,18 +32,18 @@ def _ids(ids: Sequence[int]) -> Tensor:
     return torch.tensor([list(ids)])
 
 
-def contrast(theirs: Any, swaps: Sequence[Swap], layers: int) -> Floats:
-    """Return [swaps, heads]: the clean minus the corrupt head outputs times the gradient at the corrupt run."""
+def contrast(theirs: Any, interchanges: Sequence[Interchange], layers: int) -> Floats:
+    """Return [interchanges, heads]: the clean minus the corrupt head outputs times the gradient at the corrupt run."""
     found = []
     names = _hooks(layers)
-    for swap in swaps:
+    for one in interchanges:
         with torch.no_grad():
-            _, clean = theirs.run_with_cache(_ids(swap.donor.ids), names_filter=lambda name: name in names)
+            _, clean = theirs.run_with_cache(_ids(one.donor.ids), names_filter=lambda name: name in names)
         kept: dict[str, Tensor] = {}
 
         hooks = [(name, partial(_keep, kept, name)) for name in names]
-        logits = theirs.run_with_hooks(_ids(swap.receiver.ids), fwd_hooks=hooks)
-        logits[0, -1].log_softmax(-1)[swap.targets[0]].backward()
+        logits = theirs.run_with_hooks(_ids(one.receiver.ids), fwd_hooks=hooks)
+        logits[0, -1].log_softmax(-1)[one.targets[0]].backward()
         parts = []
         for name in names:
             own, gradient = kept[name], kept[name].grad
@@ -53,17 +53,17 @@ def contrast(theirs: Any, swaps: Sequence[Swap], layers: int) -> Floats:
     return np.array(found)
 
 
-def exchanged(theirs: Any, swaps: Sequence[Swap], sets: npt.NDArray[np.bool_], layers: int) -> Floats:
-    """Return [swaps, sets] surprisal (nats) of the first target after the receiver with each set's heads exchanged."""
+def interchanged(theirs: Any, interchanges: Sequence[Interchange], sets: npt.NDArray[np.bool_], layers: int) -> Floats:
+    """Return [interchanges, sets] surprisal (nats) of the first target after the receiver with a set's donor heads."""
     names = _hooks(layers)
-    found = np.zeros((len(swaps), len(sets)))
+    found = np.zeros((len(interchanges), len(sets)))
     with torch.no_grad():
-        for i, swap in enumerate(swaps):
-            _, donor = theirs.run_with_cache(_ids(swap.donor.ids), names_filter=lambda name: name in names)
+        for i, one in enumerate(interchanges):
+            _, donor = theirs.run_with_cache(_ids(one.donor.ids), names_filter=lambda name: name in names)
             for k, chosen in enumerate(torch.tensor(sets).view(len(sets), layers, -1)):
                 hooks = [(name, partial(_put_in, own, donor[name])) for name, own in zip(names, chosen, strict=True)]
-                logits = theirs.run_with_hooks(_ids(swap.receiver.ids), fwd_hooks=hooks)
-                found[i, k] = -logits[0, -1].log_softmax(-1)[swap.targets[0]]
+                logits = theirs.run_with_hooks(_ids(one.receiver.ids), fwd_hooks=hooks)
+                found[i, k] = -logits[0, -1].log_softmax(-1)[one.targets[0]]
     return found
 
 

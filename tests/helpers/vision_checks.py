@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from groundbench.adapters.vlm.adapter import VisionLanguage
-from groundbench.engine.contexts import Contexts, build_contexts
+from groundbench.engine.contexts import FormContexts, build_contexts
 from groundbench.engine.scoring import score
 from groundbench.measures.heads.saliency_flow import gradients, row_flow, target_loss
 from helpers.image_bed import COLOURS, ImageBed, Square
@@ -37,7 +37,7 @@ def vision_checked(model_type: str) -> dict[str, float]:
     }
 
 
-def _unshared(adapter: VisionLanguage, contexts: Contexts) -> np.ndarray:
+def _unshared(adapter: VisionLanguage, contexts: FormContexts) -> np.ndarray:
     info = adapter.info
     adapter.info = replace(info, capabilities=info.capabilities - {"prefix"})
     try:

@@ -25,6 +25,7 @@ def test_hflm_gives_the_same_numbers(make):
     contexts = build_contexts(adapter, BED, BED.form("word"))
     lm = huggingface.HFLM(pretrained=adapter.model, tokenizer=adapter.tokenizer, batch_size=8, device="cpu")
     words = [BED.target(n) for n in contexts.nouns]
-    requests = [Instance("loglikelihood", {}, (p.text, p.join + w), 0) for p in contexts.prompts for w in words]
+    prompts = [c.prompt for c in contexts]
+    requests = [Instance("loglikelihood", {}, (p.text, p.join + w), 0) for p in prompts for w in words]
     theirs = np.array([-a for a, _ in lm.loglikelihood(requests, disable_tqdm=True)])
     assert_same(score(adapter, contexts).surprisal, theirs, depth=64)

@@ -68,7 +68,7 @@ def test_log_likelihoods_are_those_of_lm_evals_backend(ours, theirs):
 
 
 def test_greedy_continuations_are_known_for_such(ours, theirs):
-    """What the model itself would write, one and several tokens; and the same with another last token."""
+    """The model's own continuations are greedy, of one and of several tokens; with another word they are not."""
     tokenizer, model = tiny.english(), tiny.gpt2()
     pairs = []
     for context in ("The girl looks at the", "Mother: Oh, you mean the"):
@@ -223,7 +223,7 @@ def test_a_model_without_heads_has_no_head_metrics(tmp_path):
 
 
 def test_the_entry_point_names_the_model(root):
-    """What lm-eval's main branch reads."""
+    """The entry point is the one that lm-eval's main branch reads."""
     declared = tomllib.loads((root / "pyproject.toml").read_text())["project"]["entry-points"]["lm_eval.models"]
     assert EntryPoint("groundbench", declared["groundbench"], "lm_eval.models").load() is GroundbenchLM
 

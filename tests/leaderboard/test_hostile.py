@@ -21,7 +21,7 @@ EVIL = "</title></script><script>alert(1)</script><img src=x onerror=alert(1)>\"
 
 
 def strings(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where a string stands in a document, as value or as key of a free mapping."""
+    """Yield the path of every string in a document, as value or as key of a free mapping."""
     if isinstance(value, str):
         yield path
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
@@ -35,7 +35,7 @@ def put(document: Any, path: tuple[Any, ...], value: Any) -> None:
 
 
 def accepted(folder, document) -> bool:
-    """Whether a result is taken; if not, that it is refused in one short sentence."""
+    """Return True if a result is accepted; else check that it is refused in one short sentence."""
     (folder / "run" / "result.json").write_text(json.dumps(document))
     try:
         read_submission(folder, references)

@@ -15,7 +15,7 @@ from groundbench.leaderboard.submission.isolated import attempt, read_isolated
 
 
 def misbehave(folder: Path) -> str:
-    """What the folder's name asks for."""
+    """Misbehave in the way that the folder's name asks for."""
     match folder.name.split("-")[0]:
         case "exit":
             os._exit(3)

@@ -115,6 +115,14 @@ def test_a_result_that_is_not_the_testbeds_is_refused(tmp_path, path, value, mes
     assert message in refusal(folder)
 
 
+def test_counts_of_heads_and_shares_of_a_gain_are_no_surprisals():
+    heads = {"value": 150.0, "ci_low": 40.0, "ci_high": 260.0}
+    for name in ("heads_for_half", "recovered", "lost"):
+        check_types({name: heads}, {name: heads}, "x")
+    with pytest.raises(RefusedError, match="260 nats"):
+        check_types({"gain": heads}, {"gain": heads}, "x")
+
+
 def test_a_narrowed_interval_is_no_reason_for_a_rank(tmp_path):
     """Without items an interval may be narrower than the nouns give it, but then the nouns' own decides."""
 

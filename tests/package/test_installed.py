@@ -73,7 +73,7 @@ def test_wheel_loads_its_testbeds_from_its_own_files(python: Run, installed: Pat
 
 
 def test_this_install_reads_the_repository(python: Run) -> None:
-    """What scripts/test installs is editable: the top-level folders are subpackages, from any working directory."""
+    """The install of scripts/test is editable: the top-level folders are subpackages, from any working directory."""
     found = facts(python)
     if not str(found["home"]).startswith(str(ROOT)):
         pytest.skip("groundbench is not installed editable here")

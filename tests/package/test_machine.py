@@ -1,4 +1,4 @@
-"""What a process does with its machine: workers end with their parent, freed memory is kept."""
+"""The processes and the memory of a machine: workers end with their parent, freed memory is kept."""
 
 import os
 import signal

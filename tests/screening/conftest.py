@@ -21,9 +21,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> HFCausal:
 
 @pytest.fixture(scope="session")
 def naming() -> tuple[Question, ...]:
-    """What is this? In two of three scenes one candidate was shown; in the third neither was, and the truth is a coin.
+    """Questions for the name of a thing, of which one candidate was shown in two of three scenes.
 
-    A model with a grounding head is right about the first and guesses the second.
+    In the third neither was shown, and the truth is a coin: a model with a grounding head guesses there.
     """
     from helpers.planted import FRAMES, NOUNS
 

@@ -18,7 +18,7 @@ from groundbench.screening.answer_signals import FUNCTIONS, Watched, aggregate, 
 from groundbench.screening.distributions import contrasted, divergence, embedding_distance
 from groundbench.screening.fitted_signals import RidgeLogistic, lookback, lookback_features, redeep
 from groundbench.screening.induction import induction_scores
-from groundbench.screening.lens_rate import Lens, LensSums
+from groundbench.screening.information_rate import Lens, LensSums
 from groundbench.screening.signals import EVERY_SIGNAL, PUBLISHED
 from groundbench.screening.splits import Splits
 

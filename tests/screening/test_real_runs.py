@@ -1,4 +1,4 @@
-"""What only a model that runs can show: what one live answer costs, and that the same seed gives the same card."""
+"""Runs of a real model: one live answer has its cost, and the same seed gives the same card."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ANSWER, OTHER = "ball", "the"
 
 @dataclass
 class Counted:
-    """What a model was run on: the new positions of each forward pass, and the passes backward."""
+    """A count of what a model was run on: the new positions of each forward pass, and the passes backward."""
 
     positions: list[int] = field(default_factory=list)
     backward: int = 0

@@ -17,8 +17,8 @@ from groundbench import screen
 from groundbench.api.errors import BadInputError, StoreMismatchError
 from groundbench.api.question import Question
 from groundbench.report.pages import render_card, render_card_markdown
-from groundbench.report.text.card_sentences import headline, verdict_sentence
 from groundbench.results.risk_card import RiskCard
+from groundbench.results.text.card_sentences import headline, verdict_sentence
 from groundbench.screening.answering import ask, read_questions
 from groundbench.screening.policy import Policy, WantedPoint
 from groundbench.screening.screen import ScreenOptions

@@ -20,7 +20,7 @@ WORDS = ("w31", "w32", "w33", "w34")
 
 
 def pictures(n: int = 24) -> tuple[Question, ...]:
-    """Which colour is the square? A grey image for no evidence, another colour for other evidence."""
+    """Questions for the colour of a square: a grey image for no evidence, another colour for other evidence."""
 
     def prompt(i: int, colour: tuple[int, int, int]) -> Prompt:
         square = ImageSegment(Square(colour, ground=80 + i), BOX)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from helpers.small_models import tiny_llama
 
 from groundbench import screen
+from groundbench.adapters.loading import hub
 from groundbench.api.errors import BadInputError
 from groundbench.screening.measure import ScreenOptions
 from groundbench.screening.screener import Screener
@@ -85,28 +87,49 @@ def test_what_cannot_be_read_is_named(screened: Path) -> None:
         screener.risk_of_answer("it is red say", "bob", evidence="red", signals=("nonsense",))
 
 
-def test_a_card_opens_what_it_was_opened_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file or folder by its path, from any working folder; a bare name is never asked of a hub."""
+def as_folder(place: Path) -> tuple[Path, dict[str, str]]:
     model = tiny_llama()
-    model.model.save_pretrained(tmp_path / "mine")
-    model.tokenizer.save_pretrained(tmp_path / "mine")
-    (tmp_path / "my.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(8)))
-    monkeypatch.chdir(tmp_path)
+    model.model.save_pretrained(place / "mine")
+    model.tokenizer.save_pretrained(place / "mine")
+    return place / "mine", {"dtype": "float32"}
+
+
+def as_gguf(place: Path) -> tuple[Path, dict[str, str]]:
+    pytest.importorskip("gguf")
+    from helpers.tiny_gguf import write_gguf
+
+    return write_gguf(place / "mine.gguf"), {}
+
+
+@pytest.mark.parametrize("made", [as_folder, as_gguf])
+def test_a_card_opens_what_it_was_opened_from(
+    made: Callable[[Path], tuple[Path, dict[str, str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file or folder by its path, from any working folder; a bare name is never asked of a hub."""
+    monkeypatch.setenv("GROUNDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hub, "fetch_texts", lambda asked: pytest.fail(f"a hub was asked for {asked}"))
+    (tmp_path / "here").mkdir()
+    place, options = made(tmp_path / "here")
+    (tmp_path / "here" / "my.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(8)))
+    monkeypatch.chdir(place.parent)
     asked = ScreenOptions(signals=("probability", "length"))
-    card = screen("mine", ["my.jsonl"], asked, out="out", load={"dtype": "float32"})
+    card = screen(place.name, ["my.jsonl"], asked, out="out", load=options)
     assert card.opened is not None
-    assert card.opened.model == str(tmp_path / "mine")
-    assert card.opened.options == {"dtype": "float32"}
+    assert card.opened.model == str(place)
+    assert card.opened.options == options
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert Screener.load(tmp_path / "out").adapter.info.fingerprint == card.model.fingerprint
-    (tmp_path / "mine").rename(tmp_path / "gone")
+    folder = place.parent / "out"
+    for where in (folder, folder / "card.json", str(folder)):
+        assert Screener.load(where).adapter.info.fingerprint == card.model.fingerprint
+    (tmp_path / "gone").mkdir()
+    gone = place.rename(tmp_path / "gone" / place.name)  # a file's name is part of its fingerprint
     with pytest.raises(BadInputError, match="which is not there; give the model"):
-        Screener.load(tmp_path / "out")
-    assert Screener.load(tmp_path / "out", str(tmp_path / "gone")).adapter.info.n_layers == model.info.n_layers
-    card.model_copy(update={"opened": None}).save(tmp_path / "out" / "card.json")
+        Screener.load(folder)
+    assert Screener.load(folder, str(gone)).adapter.info.fingerprint == card.model.fingerprint
+    card.model_copy(update={"opened": None}).save(folder / "card.json")
     with pytest.raises(BadInputError, match="does not say what mine was opened from"):
-        Screener.load(tmp_path / "out")
+        Screener.load(folder)
 
 
 def test_a_watched_generation_says_what_it_would_have_said_and_is_judged_as_it_grows(screened: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import ImageSegment, TextSegment
-from groundbench.tasks.image_dialogue import ImageDialogues, load, phrases
+from groundbench.tasks.image_dialogue import ImageDialogues, corpus, load, phrases
 from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, STYLES, TRAIN_STYLES, drawn, excluded, glyph, nouns
 from groundbench.tasks.image_dialogue.corpus import WORD
 from groundbench.tasks.image_dialogue.dialogue import color_of, shows
@@ -213,8 +213,8 @@ def test_the_vocabulary_is_closed_and_holds_the_frames() -> None:
 
 
 def test_shuffled_pictures_are_of_other_scenes_and_what_is_held_out_stays_apart() -> None:
-    corpus = ImageDialogues(pictures=20, shuffle_env=True)
-    plain = ImageDialogues(pictures=20)
+    corpus = ImageDialogues(images=20, shuffle_env=True)
+    plain = ImageDialogues(images=20)
     trained = {plain.scene(i).key for i in range(20)}
     assert sorted(corpus.image(i).key for i in range(20)) == sorted(trained)
     assert all(corpus.image(i).key != plain.image(i).key for i in range(20))
@@ -231,6 +231,10 @@ def test_shuffled_pictures_are_of_other_scenes_and_what_is_held_out_stays_apart(
 def test_a_corpus_of_too_few_pictures_is_refused(pictures: int) -> None:
     with pytest.raises(BadInputError, match=f"at least 2 images, found {pictures}"):
         ImageDialogues(pictures)
+
+
+def test_the_former_name_of_the_number_of_images_is_still_understood() -> None:
+    assert corpus(pictures=4).identity() == corpus(images=4).identity()
 
 
 # the testbed

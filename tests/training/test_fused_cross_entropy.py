@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundbench.training import fused_cross_entropy as surprisal
+from groundbench.training import fused_cross_entropy as fused
 from groundbench.training.fused_cross_entropy import summed_surprisal
 
 N, D, V = 150, 12, 41
@@ -15,10 +15,10 @@ N, D, V = 150, 12, 41
 
 @pytest.fixture(params=["blocks", "at once"])
 def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the logits are computed in blocks or, as where they are few, the textbook way."""
+    """Choose between logits in blocks and, as where they are few, the textbook way."""
     if request.param == "blocks":
-        monkeypatch.setitem(surprisal.BLOCK_BYTES, "cpu", 0)
-        monkeypatch.setattr(surprisal, "FEWEST", surprisal.ROWS)
+        monkeypatch.setitem(fused.BLOCK_BYTES, "cpu", 0)
+        monkeypatch.setattr(fused, "FEWEST", fused.ROWS)
 
 
 def textbook(hidden: Tensor, unembedding: nn.Module, targets: Tensor) -> Tensor:
@@ -39,8 +39,8 @@ def parts(loss: object, bias: bool, bf16: bool = False, scale: float = 1 / N, n:
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("rows", "fewest"), [(1, 64), (64, 1), (N - 1, 1), (N, 1), (1000, 1), (1, 1000)])
 def test_it_is_the_textbook_loss(monkeypatch: pytest.MonkeyPatch, bias: bool, rows: int, fewest: int) -> None:
-    monkeypatch.setitem(surprisal.BLOCK_BYTES, "cpu", 4 * V * rows)
-    monkeypatch.setattr(surprisal, "FEWEST", fewest)
+    monkeypatch.setitem(fused.BLOCK_BYTES, "cpu", 4 * V * rows)
+    monkeypatch.setattr(fused, "FEWEST", fewest)
     ours, theirs = (parts(loss, bias, scale=0.3) for loss in (summed_surprisal, textbook))
     assert len(ours) == (4 if bias else 3)
     for a, b in zip(ours, theirs, strict=True):
@@ -49,8 +49,8 @@ def test_it_is_the_textbook_loss(monkeypatch: pytest.MonkeyPatch, bias: bool, ro
 
 
 def test_under_autocast_it_is_as_near_as_bf16_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(surprisal.BLOCK_BYTES, "cpu", 4 * V * 7)
-    monkeypatch.setattr(surprisal, "FEWEST", 64)
+    monkeypatch.setitem(fused.BLOCK_BYTES, "cpu", 4 * V * 7)
+    monkeypatch.setattr(fused, "FEWEST", 64)
     exact, low = parts(textbook, True), parts(summed_surprisal, True, bf16=True)
     assert not torch.equal(exact[0], low[0])
     for a, b in zip(low, exact, strict=True):
@@ -58,18 +58,18 @@ def test_under_autocast_it_is_as_near_as_bf16_allows(monkeypatch: pytest.MonkeyP
         torch.testing.assert_close(a, b, atol=1e-2, rtol=2e-2)
 
 
-@pytest.mark.parametrize("n", [1, surprisal.ROWS, surprisal.ROWS + 1, 3 * surprisal.ROWS - 5])
+@pytest.mark.parametrize("n", [1, fused.ROWS, fused.ROWS + 1, 3 * fused.ROWS - 5])
 def test_low_precision_meets_few_shapes_and_counts_no_row_that_was_added(
     monkeypatch: pytest.MonkeyPatch, n: int
 ) -> None:
-    monkeypatch.setitem(surprisal.BLOCK_BYTES, "cpu", 4 * V * (2 * surprisal.ROWS + 9))
-    monkeypatch.setattr(surprisal, "FEWEST", 1)
+    monkeypatch.setitem(fused.BLOCK_BYTES, "cpu", 4 * V * (2 * fused.ROWS + 9))
+    monkeypatch.setattr(fused, "FEWEST", 1)
     exact = parts(textbook, True, n=n)
     rows, linear = [], F.linear
     monkeypatch.setattr(F, "linear", lambda x, *rest: (rows.append(len(x)), linear(x, *rest))[1])
     low = parts(summed_surprisal, True, bf16=True, n=n)
-    assert set(rows) <= {surprisal.ROWS, 2 * surprisal.ROWS}
-    assert sum(rows) < n + surprisal.ROWS
+    assert set(rows) <= {fused.ROWS, 2 * fused.ROWS}
+    assert sum(rows) < n + fused.ROWS
     for a, b in zip(low, exact, strict=True):
         assert a.shape == b.shape
         torch.testing.assert_close(a, b, atol=3e-2, rtol=2e-2)
@@ -87,7 +87,7 @@ def test_frozen_parts_take_no_gradient() -> None:
 @pytest.mark.usefixtures("both_ways")
 def test_without_gradient_only_the_value_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     unembedding, hidden = nn.Linear(D, V), torch.randn(N, D)
-    monkeypatch.setattr(surprisal, "_Gradients", None)  # calling it would fail
+    monkeypatch.setattr(fused, "_Gradients", None)  # calling it would fail
     with torch.no_grad():
         value = summed_surprisal(hidden, unembedding, torch.arange(N) % V)
     assert not value.requires_grad

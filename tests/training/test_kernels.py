@@ -22,7 +22,7 @@ BF16 = 2.0**-8
 
 
 class Watching(TorchDispatchMode):
-    """Whether the fused kernel runs inside it."""
+    """A record of whether the fused kernel runs inside it."""
 
     fused = False
 

@@ -41,7 +41,7 @@ class Cut(ToyCorpus):
 
 
 def launch(program: str) -> list[str]:
-    """What two processes said on stdout."""
+    """Return what two processes wrote to stdout."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}

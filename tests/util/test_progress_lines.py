@@ -19,6 +19,22 @@ def test_lines_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -
         assert capsys.readouterr().err == ""
 
 
+def test_many_short_stages_are_not_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    """No stage lasts half a minute, all of them do; after a rest it begins to count anew."""
+    now = [1000.0]
+    for i in range(9):
+        with Progress(f"stage {i}", 2, clock=lambda: now[0]) as bar:
+            for _ in range(2):
+                now[0] += EVERY / 6
+                bar.advance()
+    said = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["stage 2", "stage 5", "stage 8"]
+    now[0] += 100 * EVERY
+    with Progress("later", 2, clock=lambda: now[0]) as bar:
+        bar.advance()
+    assert capsys.readouterr().err == ""
+
+
 def test_an_unknown_total_has_no_estimate(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     with Progress("passes", 0, clock=lambda: now[0]) as bar:

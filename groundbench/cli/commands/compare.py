@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.completion import complete_run
+from groundbench.cli.completion import complete_form, complete_run
 from groundbench.cli.options import Explain, examples
 
 if TYPE_CHECKING:
@@ -40,7 +40,13 @@ def compare(
         ),
     ],
     env_form: Annotated[
-        str | None, typer.Option(help="ENV form to compare; the form both runs headline if left out.")
+        str | None,
+        typer.Option(
+            help="ENV form to compare.",
+            autocompletion=complete_form,
+            show_default="the form that both runs headline",
+            metavar="FORM",
+        ),
     ] = None,
     by_noun: Annotated[
         bool, typer.Option("--by-noun", help="Also print every noun, largest difference first.")
@@ -69,13 +75,12 @@ def compare(
 
 def _print(c: Comparison, by_noun: bool, explain: bool) -> None:
     from groundbench.cli.console import interval, nats
+    from groundbench.measures.gain.comparison_text import compared_on, control_sentence, finding
 
-    console.say(console.bold(_finding(c)))
-    if c.control_verdict is not None:
-        name = str(c.control).upper()
-        of = "B" if name == "A" else "A"
-        console.say(f"{name} controls {of}. {c.control_verdict}")
-    console.say(f"{c.testbed}, shown as {c.env_form}: {c.n_nouns} nouns, {c.n_items} items that both runs hold")
+    console.say(console.bold(finding(c)))
+    if control := control_sentence(c):
+        console.say(control)
+    console.say(compared_on(c))
     rows = [
         (name, side.model, "" if side.step is None else str(side.step), nats(side.gain), "")
         for name, side in (("A", c.a), ("B", c.b))
@@ -110,23 +115,6 @@ LEGEND = {
     "gain (nats)": "mean surprisal of a noun after another noun was shown, minus after it was shown itself",
     "95 %": "interval of the paired difference, clustered by noun and frame",
 }
-
-
-def _finding(c: Comparison) -> str:
-    """Return the comparison in one sentence."""
-    from groundbench.results.text.numbers import decimals_for, number, p_phrase
-    from groundbench.results.text.sentences import ALPHA, CI
-
-    if c.difference is None or c.ci_low is None or c.ci_high is None:
-        return "The two runs cannot be told apart or alike: the difference has no interval."
-    p = p_phrase(c.p_cluster)
-    places = decimals_for(c.difference, c.ci_low, c.ci_high)
-    size = f"{CI} {number(c.ci_low, places)} to {number(c.ci_high, places)}{', ' + p if p else ''}"
-    if c.ci_low <= 0 <= c.ci_high or (c.p_cluster is not None and c.p_cluster >= ALPHA):
-        return f"No difference that can be told from 0: A minus B is {number(c.difference, places)} nats ({size})."
-    more = "more" if c.difference > 0 else "less"
-    by = number(abs(c.difference), places)
-    return f"A gains {by} nats {more} than B ({CI} of A - B: {size.removeprefix(CI + ' ')})."
 
 
 def _show_nouns(c: Comparison) -> None:

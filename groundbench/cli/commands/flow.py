@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import LoadOptions, Model, Testbed, examples
+from groundbench.cli.options import LoadOptions, Model, OneForm, Testbed, examples
 from groundbench.cli.parameters import shared_parameters
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EPILOG = examples(
     (
         "a checkpoint trained here, the noun book in the first frame",
-        "groundbench flow runs/demo/training/gpt2-mini/seed-42/step-001500 --noun book --out runs/flow",
+        "groundbench flow CHECKPOINT --noun book --out runs/flow",
     ),
     ("a pretrained model, shown a definition", "groundbench flow MODEL --env-form gloss --noun book --out DIR"),
     ("the loss summed over the word's tokens", "groundbench flow MODEL --noun giraffe --loss all --out DIR"),
@@ -32,10 +32,7 @@ def flow(
     out: Annotated[Path, typer.Option(help="For flow.html and flow.npz.", show_default=False, metavar="DIR")],
     *,
     testbed: Testbed = None,
-    env_form: Annotated[
-        str | None,
-        typer.Option("--env-form", help="How the noun is shown.", show_default="the testbed's own", metavar="FORM"),
-    ] = None,
+    env_form: OneForm = None,
     noun: Annotated[
         str | None,
         typer.Option(help="The noun shown and asked for.", show_default="the testbed's first", metavar="WORD"),

@@ -13,7 +13,7 @@ from groundbench.api.adapter import Estimated
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.cli import console
 from groundbench.cli.new_file import write_new
-from groundbench.cli.options import AsJson, LoadOptions, Model, Testbed, examples
+from groundbench.cli.options import AsJson, LoadOptions, Model, OneForm, Testbed, examples
 from groundbench.cli.parameters import shared_parameters
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def check(
     model: Model,
     *,
     testbed: Testbed = None,
-    env_form: Annotated[str | None, typer.Option(help="Of this form.", show_default="the testbed's own")] = None,
+    env_form: OneForm = None,
     try_it: Annotated[
         bool, typer.Option("--try", help="Open a large model too, and try everything on one prompt.")
     ] = False,

@@ -11,6 +11,7 @@ import typer
 
 from groundbench.api.errors import BadInputError
 from groundbench.cli import console
+from groundbench.cli.completion import complete_preset
 from groundbench.cli.options import examples, overrides
 
 EPILOG = examples(
@@ -32,7 +33,12 @@ def reproduce(
     size: Annotated[Literal["mini", "paper"], typer.Option(help="Of the models that are trained.")] = "mini",
     arch: Annotated[
         list[str] | None,
-        typer.Option(help="Only this preset; repeat it for several.", show_default="all", metavar="PRESET"),
+        typer.Option(
+            help="Only this preset; repeat it for several.",
+            show_default="all",
+            metavar="PRESET",
+            autocompletion=complete_preset,
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many of the published seeds.", min=1, metavar="N")] = 3,
     out: Annotated[
@@ -48,6 +54,9 @@ def reproduce(
             help="Existing trainings NAME/seed-*/step-* of models that see images.", show_default=False, metavar="DIR"
         ),
     ] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="With --runs or --images: take trainings that ended early too.")
+    ] = False,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -118,6 +127,7 @@ def reproduce(
         out=out,
         runs=runs,
         images=images,
+        unfinished=unfinished,
         override=overrides(changes or ()),
         vocabulary=vocabulary,
         docs=docs,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 EPILOG = examples(
     (
         "gain and heads on the model's own testbed",
-        "groundbench run runs/demo/training/gpt2-mini/seed-42/step-001500 --out runs/mine",
+        "groundbench run CHECKPOINT --out runs/mine",
     ),
     (
         "the whole ladder of a pretrained model: gain, heads and causes of every form",
@@ -91,10 +91,10 @@ def run(
 
         _show_plan(plan(model, testbed, options=Options(**options.given()), timed=try_it, **asked), as_json)
         return
-    from groundbench.engine import distributed as processes
+    from groundbench.engine import distributed
     from groundbench.evaluation.evaluate import evaluate
 
-    with processes.process_group() as team:  # one process, unless a launcher started several
+    with distributed.process_group() as team:  # one process, unless a launcher started several
         result = evaluate(model, testbed, out=out, force=force, **options.given(), **asked)
     if team.first:
         _show(result, shlex.join([model, *(["--testbed", testbed] if testbed else [])]), out, as_json, explain)

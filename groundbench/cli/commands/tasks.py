@@ -15,9 +15,10 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvForm, EnvSegment, Frame, Noun, TextSegment
 from groundbench.api.testbed import Testbed as Bed
 from groundbench.cli import console
-from groundbench.cli.commands import tasks_import as imports
+from groundbench.cli.commands import tasks_import
+from groundbench.cli.completion import complete_testbed
 from groundbench.cli.new_file import write_new
-from groundbench.cli.options import AsJson, examples
+from groundbench.cli.options import AsJson, OneForm, examples
 from groundbench.registry import TASKS, load_testbed
 
 app = typer.Typer(
@@ -32,10 +33,15 @@ app = typer.Typer(
         ("a corpus to train on, of transcripts you have", "groundbench tasks import childes Brown.zip --out DIR"),
     ),
 )
-app.add_typer(imports.app, name="import")
-app.command("select-nouns", epilog=imports.SELECT_EPILOG)(imports.select_nouns)
+app.add_typer(tasks_import.app, name="import")
+app.command("select-nouns", epilog=tasks_import.SELECT_EPILOG)(tasks_import.select_nouns)
 
-Name = Annotated[str, typer.Argument(help="A testbed's name or YAML file.", show_default=False, metavar="NAME")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A testbed's name or YAML file.", show_default=False, metavar="NAME", autocompletion=complete_testbed
+    ),
+]
 
 
 @app.callback()
@@ -105,8 +111,8 @@ def new(
 )
 def show(
     name: Name,
-    env_form: Annotated[str | None, typer.Option(help="Of this form.", show_default="the testbed's own")] = None,
-    noun: Annotated[str | None, typer.Option(help="Show this noun.", show_default="the first")] = None,
+    env_form: OneForm = None,
+    noun: Annotated[str | None, typer.Option(help="Show this noun.", show_default="the first", metavar="WORD")] = None,
     limit: Annotated[int, typer.Option(help="How many prompts.", min=1, metavar="N")] = 2,
     sheet: Annotated[
         Path | None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EPILOG = examples(
     ("train, with the checkpoints in runs/gpt2/seed-42", "groundbench train gpt2-mini --out runs/gpt2"),
-    ("five seeds, two at a time", "groundbench train gpt2-mini --out runs/five --seeds 42,142,242,342,442 --jobs 2"),
+    ("three seeds, two at a time", "groundbench train gpt2-mini --out runs/three --seeds 42,142,242 --jobs 2"),
     ("the null: what is shown says nothing of what is said", "groundbench train gpt2-mini --out DIR --shuffle-env"),
     ("on transcripts you imported", "groundbench train gpt2-mini --corpus corpora/brown --vocabulary 8000 --out DIR"),
     ("any value of the preset", "groundbench train gpt2-mini --out DIR --lr 3e-3 --set config.n_layer=6"),
@@ -99,7 +99,7 @@ def train(
     shuffle_env: Annotated[
         bool,
         typer.Option(
-            "--shuffle-env", help="Exchange what is shown between episodes: the null.", rich_help_panel=CORPUS
+            "--shuffle-env", help="Shuffle what is shown between episodes: the null control.", rich_help_panel=CORPUS
         ),
     ] = False,
     seeds: Annotated[
@@ -195,7 +195,7 @@ def train(
     values |= {f"pictures.{key}": value for key, value in sight.items() if value is not None}
     if compiled:
         values["compile"] = True
-    from groundbench.engine import distributed as processes
+    from groundbench.engine import distributed
     from groundbench.training.corpus import default_corpus, load_corpus
 
     recipe = _recipe(preset, vision)
@@ -222,7 +222,7 @@ def train(
         threads=threads,
         device=device,
     )
-    if processes.rank() == 0:  # of several processes the first one speaks
+    if distributed.rank() == 0:  # of several processes the first one speaks
         _show_last(paths)
 
 

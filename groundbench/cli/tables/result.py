@@ -332,7 +332,7 @@ def _show_image(image: ImageRecord | None) -> None:
     for swap in image.swaps:
         what = "the box's patches" if swap is image.swap else swap.region
         console.out().print(
-            f"{what} exchanged, {image.env_form}: a gain of {nats(swap.gain)} becomes "
+            f"{what} swapped, {image.env_form}: a gain of {nats(swap.gain)} becomes "
             f"{nats(swap.gain_swapped)} {interval(swap.gain_swapped_ci_low, swap.gain_swapped_ci_high)} nats "
             f"({swap.n_items} items)"
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from groundbench.cli import console
 from groundbench.report.elements import Section, Table
 from groundbench.report.sections.risk_card import card_sections
-from groundbench.report.text.card_sentences import headline
 from groundbench.results.risk_card import RiskCard
+from groundbench.results.text.card_sentences import headline
 from groundbench.results.text.numbers import NOT_MEASURED
 
 WIDE = {"What it is", "Role"}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.engine.contexts import Contexts, build_contexts
+from groundbench.engine.contexts import FormContexts, build_contexts
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject, resolved
 from groundbench.evaluation.defaults import resolve_ablation, resolve_heads
@@ -71,7 +71,7 @@ def _behaviour(items: GainItems) -> dict[str, Items]:
     }
 
 
-def _heads(contexts: Contexts, saliency: HeadSaliency) -> dict[str, Items]:
+def _heads(contexts: FormContexts, saliency: HeadSaliency) -> dict[str, Items]:
     """Return [V, K] how many heads the headline definition finds in each item, for the ENV form and for other words."""
     rule = headline_rule(saliency)
     noun = {n.word: i for i, n in enumerate(contexts.nouns)}

@@ -11,16 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded
 from groundbench.api.errors import BadInputError
-from groundbench.api.testbed import EnvForm, Prompt, TextSegment
+from groundbench.api.testbed import Prompt, TextSegment
 from groundbench.engine.batch_runner import BatchRunner, Part
 from groundbench.engine.batching import MAX_LOGITS, make_plan
-from groundbench.engine.contexts import Contexts
+from groundbench.engine.contexts import Contexts, of_prompts
 from groundbench.engine.scoring import (
     continuations,
     first_tokens,
@@ -62,21 +61,22 @@ def log_likelihoods(
     asked: dict[Encoded, set[Tokens]] = {}
     for row, target in encoded:
         asked.setdefault(row, set()).add(target)
-    contexts = _contexts(list(asked), [tuple(sorted(t)) for t in asked.values()])
+    first = {row: pair for pair, (row, _) in reversed(list(zip(pairs, encoded, strict=True)))}
+    prompts = [_prompt(first[row].context, first[row].where) for row in asked]
+    contexts = of_prompts(prompts, list(asked), [tuple(sorted(t)) for t in asked.values()])
     waiting: dict[tuple[Encoded, Tokens], list[int]] = {}
     for i, what in enumerate(encoded):
         waiting.setdefault(what, []).append(i)
     answers: list[Answer] = [(float("nan"), False)] * len(pairs)
     cached = adapter.info.longest_cached
     plan = make_plan(contexts, budget=batch_tokens, vocab_size=adapter.info.vocab_size, cached=cached)
-    places = [[waiting[row, t] for t in targets] for row, targets in zip(contexts.rows, contexts.targets, strict=True)]
+    places = [[waiting[c.row, t] for t in c.targets.tokens] for c in contexts]
     runner = BatchRunner(
         adapter,
         contexts,
         plan,
         lambda part: _read(adapter, contexts, part),
         fault=lambda part, values, row: _not_finite(adapter, pairs, places[part.contexts[row]], values[row]),
-        where=lambda i: pairs[places[i][0][0]].where,
     )
     found = runner.run(advance, size=lambda b: sum(len(p) for i in b.contexts for p in places[i]))
     for i, answered in found.items():
@@ -97,8 +97,8 @@ def _not_finite(adapter: Adapter, pairs: Sequence[Pair], places: list[list[int]]
 def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
     """Return [rows, targets]: log-probabilities, and whether every token of the target is the most probable one."""
     rows, prefix = part.rows, part.prefix
-    targets = contexts.targets[part.contexts[0]]
-    several, state = max(map(len, targets)) > 1, None
+    asked = contexts[part.contexts[0]].targets
+    targets, several, state = asked.tokens, asked.longest > 1, None
     if several and is_run_whole(adapter, rows[0], targets):
         found = list(whole_texts(adapter, rows, targets, None))
         logs, likeliest = [p.sum(1) for p, _ in found], [g.all(1) for _, g in found]
@@ -124,26 +124,6 @@ def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
             missed = torch.zeros_like(total).index_add_(1, of, (chosen < after.amax(-1)[:, at]).to(total.dtype))
             greedy &= missed == 0
     return torch.stack([total, greedy.to(total.dtype)], -1)
-
-
-def _contexts(rows: Sequence[Encoded], targets: Sequence[tuple[Tokens, ...]]) -> Contexts:
-    """Return rows and targets in the shape that plans are made of: no nouns, no frames, each row once."""
-    n, none = len(rows), np.zeros(0, dtype=np.int64)
-    one_of_each: dict[tuple[Tokens, ...], tuple[Tokens, ...]] = {}
-    return Contexts(
-        form=EnvForm("text"),
-        nouns=(),
-        frames=(),
-        frame_nouns=none,
-        frame=np.zeros(n, dtype=np.int64),
-        env=np.zeros(n, dtype=np.int64),
-        prompts=(),
-        rows=tuple(rows),
-        unique=np.arange(n),
-        targets=tuple(one_of_each.setdefault(t, t) for t in targets),
-        target_index=(),
-        keep=None,
-    )
 
 
 def _encoded(adapter: Adapter, pairs: Sequence[Pair]) -> list[tuple[Encoded, Tokens]]:

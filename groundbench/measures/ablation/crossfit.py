@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from groundbench.api.adapter import HeadEdit
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.engine.contexts import Contexts, Ints, of_frames
+from groundbench.engine.contexts import FormContexts, Ints, of_frames
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.ablation.control_heads import (
@@ -126,7 +126,7 @@ def crossfit_lists(
     return cells, [found[c.fit].mean(0) >= MIN_RATE if c.fit.any() else np.zeros(found.shape[1], bool) for c in cells]
 
 
-def item_places(contexts: Contexts, saliency: HeadSaliency) -> tuple[Ints, Ints]:
+def item_places(contexts: FormContexts, saliency: HeadSaliency) -> tuple[Ints, Ints]:
     """Return [items] each item's noun and frame, as indices of the contexts' nouns and frames."""
     noun = {n.word: i for i, n in enumerate(contexts.nouns)}
     frame = {f.id: i for i, f in enumerate(contexts.frames)}
@@ -258,7 +258,7 @@ class CellTables:
                 self.subject.advance(1)
         return self.scored[key]
 
-    def _head_edit(self, contexts: Contexts, chosen: Bools, cell: Cell) -> HeadEdit:
+    def _head_edit(self, contexts: FormContexts, chosen: Bools, cell: Cell) -> HeadEdit:
         adapter, budget = self.subject.adapter, self.subject.batch_tokens
         style = self.edit
         if style.mode == "mean":

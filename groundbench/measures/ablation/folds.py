@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.engine.contexts import Contexts
+from groundbench.engine.contexts import FormContexts
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -24,7 +24,7 @@ class Cell:
 
 
 def make_cells(
-    contexts: Contexts, item_noun: Ints, item_frame: Ints, seed: int, most: int | None = None
+    contexts: FormContexts, item_noun: Ints, item_frame: Ints, seed: int, most: int | None = None
 ) -> tuple[Cell, ...]:
     """Split items into cells by seeded halves of nouns and of frames.
 

@@ -16,7 +16,7 @@ from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Positions
 from groundbench.api.errors import BadInputError
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import group_alike
-from groundbench.engine.contexts import Contexts, Ints, matched
+from groundbench.engine.contexts import FormContexts, Ints, matched
 
 Mode = Literal["zero", "mean", "resample", "scale"]
 Bools = npt.NDArray[np.bool_]
@@ -91,10 +91,10 @@ def resample_edit(chosen: Bools, outputs: Sequence[Tensor]) -> HeadEdit:
     return HeadEdit(scale, tuple(outputs), "last")
 
 
-def mean_outputs(adapter: Adapter, contexts: Contexts, items: Ints, batch_tokens: int) -> list[Tensor]:
+def mean_outputs(adapter: Adapter, contexts: FormContexts, items: Ints, batch_tokens: int) -> list[Tensor]:
     """Compute for each mixer [1, roles, H, D]: each head's mean output at each role over matched prompts."""
     index, _ = matched(contexts)
-    rows = [contexts.rows[i] for i in index[items]]
+    rows = [contexts[i].row for i in index[items]]
     sums = [torch.zeros(N_ROLES, m.n_heads, m.d_head, dtype=torch.float64) for m in adapter.info.mixers]
     count = torch.zeros(N_ROLES, dtype=torch.float64)
     for _, batch, outputs in _outputs(adapter, rows, batch_tokens):
@@ -105,10 +105,10 @@ def mean_outputs(adapter: Adapter, contexts: Contexts, items: Ints, batch_tokens
     return [(s / count.clamp(min=1)[:, None, None])[None].float() for s in sums]
 
 
-def resampled_outputs(adapter: Adapter, contexts: Contexts, seed: int, batch_tokens: int) -> list[Tensor]:
+def resampled_outputs(adapter: Adapter, contexts: FormContexts, seed: int, batch_tokens: int) -> list[Tensor]:
     """Compute for each mixer [contexts, 1, H, D]: last-position outputs with a seeded other noun shown."""
     rng = np.random.default_rng(seed)
-    partner = np.arange(len(contexts.rows))
+    partner = np.arange(len(contexts))
     for frame in np.unique(contexts.frame):
         members = np.flatnonzero(contexts.frame == frame)
         turn = int(rng.integers(1, len(members))) if len(members) > 1 else 0

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
-from groundbench.engine.contexts import Contexts, matched, of_pairs, sample_mismatches
+from groundbench.engine.contexts import FormContexts, matched, of_pairs, sample_mismatches
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.ablation.control_heads import draw_control, set_rank_p
@@ -38,7 +38,7 @@ NOTE = "selection-biased: heads are detected with the item's own label"
 class _Pairs:
     """Every item's matched context and M mismatched ones; `item` [pairs] says whose they are."""
 
-    contexts: Contexts
+    contexts: FormContexts
     item: Ints
     noun: Ints
     column: Ints
@@ -123,7 +123,6 @@ def _p_of_gain(cut: Floats, control: Floats, surprisal: Floats, nested: bool) ->
 def _pairs(subject: Subject, saliency: HeadSaliency) -> _Pairs:
     contexts = subject.contexts
     index, noun = matched(contexts)
-    where = {(int(f), int(u)): i for i, (f, u) in enumerate(zip(contexts.frame, contexts.env, strict=True))}
     order = _item_order(contexts, saliency, index, noun)
     index, noun = index[order], noun[order]
     m = min(MISMATCHES, len(contexts.nouns) - 1)
@@ -132,8 +131,8 @@ def _pairs(subject: Subject, saliency: HeadSaliency) -> _Pairs:
     context, item = [], []
     for i in range(len(index)):
         for u in (int(noun[i]), *others[i].tolist()):
-            if (int(frame[i]), u) in where:  # per-noun frames under a sample of mismatches lack some
-                context.append(where[int(frame[i]), u])
+            if (int(frame[i]), u) in contexts.place:  # per-noun frames under a sample of mismatches lack some
+                context.append(contexts.place[int(frame[i]), u])
                 item.append(i)
     items = np.array(item)
     column, width = item_columns(subject.table)
@@ -164,10 +163,10 @@ def _control_masks(found: Bools, saliency: HeadSaliency, rng: np.random.Generato
     return masks, borrowed
 
 
-def _item_order(contexts: Contexts, saliency: HeadSaliency, index: Ints, noun: Ints) -> Ints:
+def _item_order(contexts: FormContexts, saliency: HeadSaliency, index: Ints, noun: Ints) -> Ints:
     """Return matched contexts in the order of the saliency's items."""
     place = {
-        (contexts.nouns[v].word, contexts.frames[contexts.frame[i]].id): k
+        (contexts.nouns[v].word, contexts.frames[contexts[i].frame].id): k
         for k, (i, v) in enumerate(zip(index, noun, strict=True))
     }
     return np.array([place[n, f] for n, f in zip(saliency.nouns, saliency.frames, strict=True)])

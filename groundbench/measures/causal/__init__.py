@@ -1,1 +1,1 @@
-"""Cause on real models: head outputs exchanged between a matched and a mismatched prompt (protocol §15)."""
+"""Cause on real models: head outputs interchanged between a matched and a mismatched prompt (protocol §15)."""

@@ -7,7 +7,7 @@ lengths may differ. A head that carries the noun transfers between forms; one th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from groundbench.measures.causal.measure import CausalRun
 from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.saliency_flow import finite_loss
 from groundbench.results.causal import CausalRecord, MatrixCell
+from groundbench.util.progress import Progress
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,9 +42,13 @@ class LastOutputs:
         self.run = run
         contexts = run.setting.subject.contexts
         words, frames = [n.word for n in contexts.nouns], [f.id for f in contexts.frames]
-        pairs = zip(contexts.frame.tolist(), contexts.env.tolist(), strict=True)
-        self.place = {(frames[f], words[u]): i for i, (f, u) in enumerate(pairs)}
+        self.place = {(frames[f], words[u]): i for (f, u), i in contexts.place.items()}
         self._kept: dict[int, list[Tensor]] = {}
+
+    def identity(self, name: tuple[str, str]) -> object:
+        """Return what decides a donor's outputs, by frame and noun: its tokens; None where the form lacks it."""
+        place = self.place.get(name)
+        return None if place is None else self.run.setting.subject.contexts[place].row.ids
 
     def of(self, wanted: Sequence[int]) -> list[Tensor]:
         """Return for each mixer [wanted, 1, H, D] of these contexts."""
@@ -59,13 +64,28 @@ class LastOutputs:
 
 
 def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...]:
-    """Return one receiver's cells; its prompts are read once, whatever the number of donor forms."""
+    """Return one receiver's cells; its prompts are read once, whatever the number of donor forms.
+
+    What a cell of the cross-fit gave is kept in the run directory.
+    """
     setting, contexts = run.setting, run.setting.subject.contexts
     patched = np.full((len(setting.noun), len(donors)), np.nan)
-    for part, cell, chosen in zip(setting.parts, setting.cells, run.lists, strict=True):
-        asked = [Asked(contexts.rows[p.corrupt], p.target, contexts.prompts[p.corrupt].where) for p in cell.pairs]
-        names = [(contexts.frames[p.frame].id, contexts.nouns[p.noun].word) for p in cell.pairs]
-        patched[part] = _patched(setting, asked, names, chosen, donors)
+    name = f"{setting.subject.adapter.info.name}: heads of {run.record.env_form} from other forms"
+    with Progress(name, len(setting.noun)) as bar:
+        for number, (part, cell, chosen) in enumerate(zip(setting.parts, setting.cells, run.lists, strict=True)):
+            asked = [Asked(contexts[p.corrupt].row, p.target, contexts[p.corrupt].prompt.where) for p in cell.pairs]
+            names = [(contexts.frames[p.frame].id, contexts.nouns[p.noun].word) for p in cell.pairs]
+            given = [[d.identity(n) for n in names] for d in donors]
+            told = [(a.row.ids, a.target) for a in asked], chosen.tobytes(), given
+            stage = setting.stage(f"matrix-{number}", *told)
+            done = None if stage is None else stage.load(0)
+            if done is not None:
+                bar.advance(len(asked))
+            else:
+                done = _patched(setting, asked, names, chosen, donors, bar.advance).astype(np.float32)
+                if stage is not None:
+                    stage.write(0, done)
+            patched[part] = done
     gain = run.corrupt - run.clean
     cells = []
     for number, donor in enumerate(donors):
@@ -88,6 +108,7 @@ def _patched(
     names: Sequence[tuple[str, str]],
     chosen: npt.NDArray[np.bool_],
     donors: Sequence[LastOutputs],
+    advance: Callable[[int], None],
 ) -> Floats:
     """Return [rows, donors] surprisal with the chosen heads' outputs put in at the prediction position.
 
@@ -113,4 +134,5 @@ def _patched(
             members = [asked[i] for _, i in own]
             loss = finite_loss(logits, [a.target for a in members], [a.where for a in members].__getitem__)
             found[[i for _, i in own], number] = loss.double().cpu().numpy()
+        advance(len(part))
     return found

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, group_alike
 from groundbench.engine.subject import resolved
@@ -81,7 +81,7 @@ def knocked_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], b
             return _run(adapter, own, [cuts[k] for k in columns], start, batch_tokens)
 
         if columns:
-            for members, values in zip(groups, processes.current().map_batches(groups, run), strict=True):
+            for members, values in zip(groups, distributed.current().map_batches(groups, run), strict=True):
                 found[np.ix_(members, columns)] = values
     return found
 
@@ -158,7 +158,7 @@ def knockout_records(setting: Setting, lists: Sequence[Bools], gains: Floats) ->
             part = setting.parts[number]
             chosen = sample[(sample >= part.start) & (sample < part.stop)] - part.start
             asked = [
-                Asked(contexts.rows[at], cell.pairs[i].target, contexts.prompts[at].where)
+                Asked(contexts[at].row, cell.pairs[i].target, contexts[at].prompt.where)
                 for i in chosen.tolist()
                 for at in (cell.pairs[i].clean, cell.pairs[i].corrupt)
             ]

@@ -2,7 +2,7 @@
 
 Mean attention weights from the repeat to the token after the first occurrence (induction), to the first occurrence
 (duplicate token), to the token before (previous token) and to the first token (sink). Of a state-space head, whose
-weights do not sum to 1, shares of its absolute weights.
+weights do not sum to 1, shares of its absolute weights. Beside them the OV-copy score, from the weights.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 
 from groundbench.api.adapter import Adapter, Encoded, Trace
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
+from groundbench.measures.causal.ov_copy import ov_copy
 from groundbench.results.causal import HeadIdentity
 
 SEQUENCES = 20
@@ -40,9 +41,16 @@ def head_identity(
         traces = adapter.forward(part, trace=True).traces
         total += len(part) * np.concatenate([_weights(t, length, len(first)) for t in traces], axis=1)
     induction, previous, duplicate, sink = (total / SEQUENCES).tolist()
+    copy = ov_copy(adapter, seed=seed)
     return tuple(
         HeadIdentity(
-            layer=layer, head=head, induction=induction[i], previous=previous[i], duplicate=duplicate[i], sink=sink[i]
+            layer=layer,
+            head=head,
+            induction=induction[i],
+            previous=previous[i],
+            duplicate=duplicate[i],
+            sink=sink[i],
+            ov_copy=None if copy is None or np.isnan(copy[i]) else float(copy[i]),
         )
         for i, (layer, head) in enumerate(info.head_index)
     )

@@ -19,22 +19,22 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix, StartsAtLayer
 from groundbench.api.errors import NonFiniteLogitsError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.batching import MAX_LOGITS, common_prefix, group_alike
 from groundbench.engine.run_directory import Array, Stage, load_or_make
-from groundbench.util.scarcity import is_out_of_memory
+from groundbench.util.resource_errors import is_out_of_memory
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 GROUP = 16
-"""Most swaps that share their passes: enough to fill batches, few enough that an interrupted run loses little."""
+"""Most interchanges that share their passes: enough to fill batches, few enough to lose little by an interruption."""
 MIN_SHARED = 2
 """Tokens that two prompts begin with and that are worth a cache: it serves every set."""
 
 
 @dataclass(frozen=True)
-class Swap:
+class Interchange:
     """A prompt that receives head outputs, the one that gives them (of equal length), and the tokens asked for."""
 
     receiver: Encoded
@@ -44,12 +44,12 @@ class Swap:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Everything that decides the numbers of an exchange but the heads."""
+        """Everything that decides the numbers of an interchange but the heads."""
         images = list(map(str, self.receiver.images + self.donor.images))
         return self.receiver.ids, self.donor.ids, images, self.targets
 
-    def asking(self, n: int) -> Swap:
-        """Return the same exchange, of which the first n targets are asked for."""
+    def asking(self, n: int) -> Interchange:
+        """Return the same interchange, of which the first n targets are asked for."""
         return replace(self, targets=self.targets[:n])
 
     def start(self, prefixes: bool) -> int:
@@ -58,9 +58,9 @@ class Swap:
         return shared if shared >= MIN_SHARED else 0
 
 
-def exchange(
+def interchange_heads(
     adapter: Adapter,
-    swaps: Sequence[Swap],
+    interchanges: Sequence[Interchange],
     sets: Bools,
     *,
     back: Bools | None = None,
@@ -68,56 +68,56 @@ def exchange(
     stage: Stage | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Floats:
-    """Return [swaps, sets, targets] surprisal (nats) of each target after the receiver with each set's heads exchanged.
+    """Return [interchanges, sets, targets] surprisal (nats) of each target after the receiver with a set's donor heads.
 
     Args:
         sets: [sets, heads]; an empty set changes nothing.
         back: [sets] True where the donor's prompt takes the heads of the receiver's instead; by default nowhere.
         stage: where finished groups are kept.
-        advance: is told how many swaps each finished group had.
+        advance: is told how many interchanges each finished group had.
 
     Raises:
         NonFiniteLogitsError: names the prompt.
     """
-    most = max((len(s.targets) for s in swaps), default=0)
-    found = np.full((len(swaps), len(sets), most), np.nan)
-    groups = _groups(adapter, swaps, batch_tokens)
+    most = max((len(s.targets) for s in interchanges), default=0)
+    found = np.full((len(interchanges), len(sets), most), np.nan)
+    groups = _groups(adapter, interchanges, batch_tokens)
     plan = _plan(adapter, sets, np.zeros(len(sets), dtype=bool) if back is None else back)
 
     def run(number: int, group: list[int]) -> Floats:
         def make() -> Array:
-            own = [swaps[i] for i in group]
+            own = [interchanges[i] for i in group]
             return _with_halving(adapter, own, plan, batch_tokens, most).astype(np.float32)
 
         return load_or_make(stage, number, make).astype(np.float64)
 
-    for group, values in zip(groups, processes.current().map_batches(groups, run, advance=advance), strict=True):
+    for group, values in zip(groups, distributed.current().map_batches(groups, run, advance=advance), strict=True):
         found[group] = values
     return found
 
 
-def _groups(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> list[list[int]]:
+def _groups(adapter: Adapter, interchanges: Sequence[Interchange], batch_tokens: int) -> list[list[int]]:
     prefixes = "prefix" in adapter.info.capabilities
-    shapes = [(len(swap.receiver), swap.start(prefixes)) for swap in swaps]
+    shapes = [(len(s.receiver), s.start(prefixes)) for s in interchanges]
     # donors and receivers run side by side
     return group_alike(shapes, lambda shape: min(GROUP, batch_tokens // (2 * shape[0])))
 
 
 def _with_halving(
-    adapter: Adapter, swaps: Sequence[Swap], plan: Sequence[_Planned], batch_tokens: int, most: int
+    adapter: Adapter, interchanges: Sequence[Interchange], plan: Sequence[_Planned], batch_tokens: int, most: int
 ) -> Floats:
     try:
-        return _Group.of(adapter, swaps, plan, batch_tokens).run(plan, batch_tokens, most)
+        return _Group.of(adapter, interchanges, plan, batch_tokens).run(plan, batch_tokens, most)
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error) or (len(swaps) == 1 and batch_tokens <= len(swaps[0].receiver)):
+        if not is_out_of_memory(error) or (len(interchanges) == 1 and batch_tokens <= len(interchanges[0].receiver)):
             raise
-    half = max(1, len(swaps) // 2)
-    parts = [p for p in (swaps[:half], swaps[half:]) if p]
+    half = max(1, len(interchanges) // 2)
+    parts = [p for p in (interchanges[:half], interchanges[half:]) if p]
     return np.concatenate([_with_halving(adapter, p, plan, batch_tokens // 2, most) for p in parts])
 
 
 Base = tuple[bool, bool]
-"""A pass from which sets start: whether every head was exchanged, and whether into the donor's prompt."""
+"""A pass from which sets start: whether every head was interchanged, and whether into the donor's prompt."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _plan(adapter: Adapter, sets: Bools, back: Bools) -> list[_Planned]:
 
 def _start(layer: Ints, chosen: Bools) -> tuple[bool, int | None]:
     """Return the later of the two starts that a set allows, from a pass in which no head, or every head (True), was
-    exchanged; `layer` is [heads]."""
+    interchanged; `layer` is [heads]."""
     patched, kept = (int(layer[m].min()) if m.any() else None for m in (chosen, ~chosen))
     if patched is None or kept is None:
         return kept is None, None
@@ -194,46 +194,51 @@ def shared_passes(starts: Sequence[int], n_layers: int, most: int) -> list[list[
 
 @dataclass(frozen=True)
 class _Group:
-    """Swaps of one length and one common beginning, which is cached, and the passes that their sets start from.
+    """Interchanges of one length and one common beginning, which is cached, and the passes that their sets start from.
 
     Attributes:
         prompts: the tokens after the beginning: of the receivers, and (True) of the donors.
-        kinds: the base of each block of `passed`, whose rows are as many as there are swaps.
+        kinds: the base of each block of `passed`, whose rows are as many as there are interchanges.
     """
 
     adapter: Adapter
-    swaps: tuple[Swap, ...]
+    interchanges: tuple[Interchange, ...]
     prefix: Prefix | None
     prompts: dict[bool, list[Encoded]]
     kinds: tuple[Base, ...]
     passed: Forward | None
 
     @classmethod
-    def of(cls, adapter: Adapter, swaps: Sequence[Swap], plan: Sequence[_Planned], batch_tokens: int) -> _Group:
-        """Run the prompts untouched, and with every head exchanged where sets start from that."""
-        start = swaps[0].start("prefix" in adapter.info.capabilities)
-        prefix = adapter.prefill([s.receiver.upto(start) for s in swaps]) if start else None
-        prompts = {False: [s.receiver.after(start) for s in swaps], True: [s.donor.after(start) for s in swaps]}
+    def of(
+        cls, adapter: Adapter, interchanges: Sequence[Interchange], plan: Sequence[_Planned], batch_tokens: int
+    ) -> _Group:
+        """Run the prompts untouched, and with every head interchanged where sets start from that."""
+        start = interchanges[0].start("prefix" in adapter.info.capabilities)
+        prefix = adapter.prefill([s.receiver.upto(start) for s in interchanges]) if start else None
+        prompts = {
+            False: [s.receiver.after(start) for s in interchanges],
+            True: [s.donor.after(start) for s in interchanges],
+        }
         kinds: list[Base] = [(False, False), (False, True)]
         kinds += sorted({p.base for p in plan if p.base[0]})
-        group = cls(adapter, tuple(swaps), prefix, prompts, tuple(kinds), None)
+        group = cls(adapter, tuple(interchanges), prefix, prompts, tuple(kinds), None)
         restarts = _restarts(adapter)
         if not restarts and all(p.layer is not None for p in plan):
             return group
         layers = sorted({p.layer - 1 for p in plan if p.layer is not None}) if restarts else []
-        if len(kinds) * len(swaps) * (len(swaps[0].receiver) - start) <= batch_tokens:
-            return replace(group, passed=group._untouched_and_exchanged(kinds, layers))
-        parts = [group._untouched_and_exchanged(kinds[:2], layers)]
+        if len(kinds) * len(interchanges) * (len(interchanges[0].receiver) - start) <= batch_tokens:
+            return replace(group, passed=group._base_passes(kinds, layers))
+        parts = [group._base_passes(kinds[:2], layers)]
         for base in kinds[2:]:  # beside the prompts that give its heads
-            both = group._untouched_and_exchanged([(False, not base[1]), base], layers)
-            hidden = {layer: state[len(swaps) :] for layer, state in both.hidden.items()}
-            parts.append(Forward(both.logits[len(swaps) :], hidden))
+            both = group._base_passes([(False, not base[1]), base], layers)
+            hidden = {layer: state[len(interchanges) :] for layer, state in both.hidden.items()}
+            parts.append(Forward(both.logits[len(interchanges) :], hidden))
         hidden = {layer: torch.cat([part.hidden[layer] for part in parts]) for layer in layers}
         return replace(group, passed=Forward(torch.cat([part.logits for part in parts]), hidden))
 
-    def _untouched_and_exchanged(self, kinds: Sequence[Base], layers: Sequence[int]) -> Forward:
-        """Return one pass of these blocks of rows; those with every head exchanged take it from an untouched one."""
-        n, edit = len(self.swaps), None
+    def _base_passes(self, kinds: Sequence[Base], layers: Sequence[int]) -> Forward:
+        """Return one pass of these blocks of rows; those with every head interchanged take it from an untouched one."""
+        n, edit = len(self.interchanges), None
         if any(everything for everything, _ in kinds):
             scale = torch.tensor([[0.0 if everything else 1.0] for everything, _ in kinds]).repeat_interleave(n, 0)
             givers = [kinds.index((False, not back)) if all_ else i for i, (all_, back) in enumerate(kinds)]
@@ -244,27 +249,27 @@ class _Group:
 
     def _cached(self, blocks: int) -> Prefix | None:
         """Return the common beginnings for so many blocks of rows."""
-        return None if self.prefix is None else self.prefix.select(list(range(len(self.swaps))) * blocks)
+        return None if self.prefix is None else self.prefix.select(list(range(len(self.interchanges))) * blocks)
 
     def _block(self, values: Tensor, base: Base) -> Tensor:
-        """Return the rows [swaps, ...] of a block."""
-        n, place = len(self.swaps), self.kinds.index(base)
+        """Return the rows [interchanges, ...] of a block."""
+        n, place = len(self.interchanges), self.kinds.index(base)
         return values[place * n : (place + 1) * n]
 
     def run(self, plan: Sequence[_Planned], batch_tokens: int, most: int) -> Floats:
-        """Return [swaps, sets, targets] nats."""
-        n, info = len(self.swaps), self.adapter.info
+        """Return [interchanges, sets, targets] nats."""
+        n, info = len(self.interchanges), self.adapter.info
         targets = torch.zeros(n, most, dtype=torch.long)
         asked = np.zeros((n, most), dtype=bool)
-        for i, swap in enumerate(self.swaps):
-            targets[i, : len(swap.targets)] = torch.tensor(swap.targets)
-            asked[i, : len(swap.targets)] = True
+        for i, one in enumerate(self.interchanges):
+            targets[i, : len(one.targets)] = torch.tensor(one.targets)
+            asked[i, : len(one.targets)] = True
         result = np.full((n, len(plan), most), np.nan)
         for p in plan:
             if p.layer is None:
                 assert self.passed is not None
                 own = self._block(self.passed.logits, p.base)
-                result[:, p.number] = _surprisal(own, targets, self.swaps).numpy()
+                result[:, p.number] = _surprisal(own, targets, self.interchanges).numpy()
         moved = [p for p in plan if p.layer is not None]
         length = len(self.prompts[False][0]) - self.prompts[False][0].start
         room = max(2, min(batch_tokens // length, MAX_LOGITS // info.vocab_size))
@@ -272,13 +277,13 @@ class _Group:
         for members in shared_passes([p.layer or 1 for p in moved], info.n_layers, width):
             part = [moved[k] for k in members]
             for p, own in zip(part, self._patched(part).view(len(part), n, -1).unbind(), strict=True):
-                result[:, p.number] = _surprisal(own, targets, self.swaps).numpy()
+                result[:, p.number] = _surprisal(own, targets, self.interchanges).numpy()
         result[~asked[:, None].repeat(len(plan), 1)] = np.nan
         return result
 
     def _patched(self, part: Sequence[_Planned]) -> Tensor:
-        """Return [sets * swaps, V] logits under each set, the prompts that give heads beside them."""
-        n = len(self.swaps)
+        """Return [sets * interchanges, V] logits under each set, the prompts that give heads beside them."""
+        n = len(self.interchanges)
         givers = sorted({not p.back for p in part})
         heads = torch.tensor(np.stack([p.heads for p in part]))
         scale = torch.ones(n * (len(givers) + len(part)), heads.shape[1])
@@ -298,11 +303,11 @@ class _Group:
         return self.adapter.start_at_layer(batch, entering, layer, prefix=cached, edit=edit)[skipped:]
 
 
-def _surprisal(logits: Tensor, targets: Tensor, swaps: Sequence[Swap]) -> Tensor:
+def _surprisal(logits: Tensor, targets: Tensor, interchanges: Sequence[Interchange]) -> Tensor:
     """Return [rows, targets] nats on the CPU. Raises NonFiniteLogitsError."""
     found = torch.logsumexp(logits, -1, keepdim=True) - logits.gather(1, targets.to(logits.device))
     finite = torch.isfinite(found).all(-1)
     if not bool(finite.all()):
-        where = swaps[int((~finite).nonzero()[0])].where
-        raise NonFiniteLogitsError(f"{where}: the model returned NaN or infinite logits with exchanged heads")
+        where = interchanges[int((~finite).nonzero()[0])].where
+        raise NonFiniteLogitsError(f"{where}: the model returned NaN or infinite logits with interchanged heads")
     return found.double().cpu()

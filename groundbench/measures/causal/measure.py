@@ -1,4 +1,4 @@
-"""The measure `causal`: which heads carry the gain, by exchanging their outputs between two prompts (protocol §15)."""
+"""The measure `causal`: heads that carry the gain, by interchange of their outputs between prompts (protocol §15)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine.subject import Subject
 from groundbench.measures.causal.edge_knockout import knockout_records
-from groundbench.measures.causal.exchange import exchange_sets, pair_record
+from groundbench.measures.causal.head_sets import interchange_sets, pair_record
 from groundbench.measures.causal.options import CausalOptions, Score, headline_size
 from groundbench.measures.causal.ranking import agreement, opposed, score_heads, score_records, top_heads, zeroed_alone
 from groundbench.measures.causal.setting import Setting
@@ -39,7 +39,7 @@ class CausalRun:
 
 
 def measure(subject: Subject, options: CausalOptions, saliency: HeadSaliency | None = None) -> CausalRecord:
-    """Rank heads, exchange sets of them and draw faithfulness curves; see `run_causal`."""
+    """Rank heads, interchange sets of them and draw faithfulness curves; see `run_causal`."""
     return run_causal(subject, options, saliency).record
 
 
@@ -55,11 +55,11 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
     """
     info = subject.adapter.info
     if "hooks" not in info.capabilities or not info.mixers:
-        raise UnsupportedModelError(f"{info.name}: no heads can be exchanged: {info.why_not('hooks')}")
+        raise UnsupportedModelError(f"{info.name}: no heads can be interchanged: {info.why_not('hooks')}")
     setting = Setting.of(subject, options)
     scores = score_heads(setting, saliency)
     kinds = [s for s in options.rankings if s in scores.of_pairs or (s == "share" and scores.share is not None)]
-    interchange, curves, table = exchange_sets(setting, scores, kinds)
+    interchange, curves, table = interchange_sets(setting, scores, kinds)
     lists = top_heads(scores, setting, "contrast", headline_size(info.n_heads))
     notes = [] if len(kinds) == len(options.rankings) else [_unscored(options, kinds)]
     knockout: tuple[KnockoutRecord, ...] = ()

@@ -30,10 +30,10 @@ class CausalOptions:
         frames: of each half of the frames a seeded sample of this many, or `all`.
         draws: layer-matched random sets beside the headline's set.
         random_orders: random rankings of the curve's band.
-        random_pairs: most pairs, a seeded sample, on which random sets and orders are exchanged, or `all`.
-        same_pairs: also measure every size of set, and the curve, of heads ranked on the pairs they are exchanged in
+        random_pairs: most pairs, a seeded sample, on which random sets and orders are interchanged, or `all`.
+        same_pairs: also measure every size of set, and the curve, of heads ranked on the pairs they are interchanged in
             (otherwise the headline's size alone), to say how much that flatters.
-        exact_pairs: most pairs on which every head is exchanged alone, or `all`.
+        exact_pairs: most pairs on which every head is interchanged alone, or `all`.
         points: points between the two prompts over which `contrast-ig` averages its gradient.
         knockout: also cut the edges from the ENV form to the prediction, in heads and in windows of layers.
         knockout_pairs: most pairs in which edges are cut, a seeded sample, or `all`.

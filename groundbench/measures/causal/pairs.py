@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
-from groundbench.engine.contexts import Contexts, matched
+from groundbench.engine.contexts import FormContexts, matched
 from groundbench.measures.ablation.folds import Cell, make_cells
 from groundbench.measures.causal.options import MIN_NOUNS, CausalOptions
 
@@ -51,47 +51,45 @@ class PairCell:
 class Items:
     """The contexts by noun shown and frame."""
 
-    contexts: Contexts
-    place: dict[tuple[int, int], int]
+    contexts: FormContexts
     categories: tuple[str, ...]
 
     @classmethod
-    def of(cls, contexts: Contexts) -> Items:
+    def of(cls, contexts: FormContexts) -> Items:
         """Return the items of one form's contexts."""
-        keys = zip(contexts.frame.tolist(), contexts.env.tolist(), strict=True)
-        return cls(contexts, {k: i for i, k in enumerate(keys)}, tuple(n.category for n in contexts.nouns))
+        return cls(contexts, tuple(n.category for n in contexts.nouns))
 
     def first_token(self, context: int, noun: int) -> int | None:
         """Return the first token of a noun that is asked for after a context, else None."""
-        at = np.flatnonzero(self.contexts.target_index[context] == noun)
-        return int(self.contexts.targets[context][int(at[0])][0]) if at.size else None
+        targets = self.contexts[context].targets
+        return targets.of_noun(noun)[0] if noun in targets.nouns else None
 
     def mismatches(self, frame: int, noun: int, among: Sequence[int]) -> list[int]:
         """Return nouns whose prompt in this frame mismatches at equal length, with another first token."""
         keep = self.contexts.keep
-        clean = self.place.get((frame, noun))
+        clean = self.contexts.place.get((frame, noun))
         if clean is None:
             return []
         own = self.first_token(clean, noun)
-        length = len(self.contexts.rows[clean])
+        length = len(self.contexts[clean].row)
         found = []
         for other in among:
-            corrupt = self.place.get((frame, other))
+            corrupt = self.contexts.place.get((frame, other))
             if corrupt is None or other == noun or (keep is not None and not keep[frame, other, noun]):
                 continue
-            if len(self.contexts.rows[corrupt]) == length and self.first_token(corrupt, other) != own:
+            if len(self.contexts[corrupt].row) == length and self.first_token(corrupt, other) != own:
                 found.append(other)
         return found
 
     def pair(self, frame: int, noun: int, other: int) -> Pair:
         """Return the pair of a noun and one of its mismatches in a frame."""
-        clean, corrupt = self.place[frame, noun], self.place[frame, other]
+        clean, corrupt = self.contexts.place[frame, noun], self.contexts.place[frame, other]
         target = self.first_token(clean, noun)
         assert target is not None
         return Pair(noun, other, frame, clean, corrupt, target, self.first_token(clean, other))
 
 
-def make_pairs(contexts: Contexts, options: CausalOptions, seed: int = 0) -> tuple[PairCell, ...]:
+def make_pairs(contexts: FormContexts, options: CausalOptions, seed: int = 0) -> tuple[PairCell, ...]:
     """Return one seeded mismatch for every item of every cell; the cell opposite to number i has the number -1 - i.
 
     Raises:
@@ -127,7 +125,7 @@ def _of_cell(items: Items, cell: Cell, item_noun: Ints, most: int | None, seed: 
         for frame in own.tolist():
             others = items.mismatches(frame, noun, half)
             if not others:
-                left_out += (frame, noun) in items.place
+                left_out += (frame, noun) in contexts.place
                 continue
             pairs.append(items.pair(frame, noun, int(rng.choice(others))))
             near = [u for u in others if items.categories[u] == items.categories[noun]]
@@ -136,7 +134,7 @@ def _of_cell(items: Items, cell: Cell, item_noun: Ints, most: int | None, seed: 
     return PairCell(cell, tuple(pairs), tuple(alike), left_out)
 
 
-def _require_nouns(contexts: Contexts, cells: Sequence[Cell]) -> None:
+def _require_nouns(contexts: FormContexts, cells: Sequence[Cell]) -> None:
     fewest = min(len(c.nouns) for c in cells)
     if fewest < MIN_NOUNS:
         raise BadInputError(
@@ -145,13 +143,13 @@ def _require_nouns(contexts: Contexts, cells: Sequence[Cell]) -> None:
         )
 
 
-def _no_pair(contexts: Contexts, cells: Sequence[PairCell]) -> str:
+def _no_pair(contexts: FormContexts, cells: Sequence[PairCell]) -> str:
     """Return names the nearest lengths of two nouns' prompts in one frame."""
     empty = next(c for c in cells if not c.pairs)
     nearest: tuple[int, int, str] | None = None
     for frame in empty.cell.frames.tolist():
         chosen = np.flatnonzero(contexts.frame == frame)
-        lengths = sorted({len(contexts.rows[i]) for i in chosen.tolist()})
+        lengths = sorted({len(contexts[i].row) for i in chosen.tolist()})
         for a, b in pairwise(lengths):
             if nearest is None or b - a < nearest[1] - nearest[0]:
                 nearest = a, b, contexts.frames[frame].id
@@ -160,5 +158,5 @@ def _no_pair(contexts: Contexts, cells: Sequence[PairCell]) -> str:
         told = f"the nearest lengths are {nearest[0]} and {nearest[1]} tokens, in frame {nearest[2]!r}"
     return (
         f"form {contexts.form.name!r}: half of the nouns has no two prompts of equal length in one frame ({told}), "
-        "but the measure causal exchanges head outputs between prompts of equal length"
+        "but the measure causal interchanges head outputs between prompts of equal length"
     )

@@ -66,25 +66,27 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
     """Return every score that was asked for and that the model allows."""
     subject, options = setting.subject, setting.options
     adapter, budget = subject.adapter, subject.batch_tokens
-    swaps = [setting.swap(p).asking(1) for p in setting.pairs]
-    told = [s.identity for s in swaps]
+    interchanges = [setting.interchange(p).asking(1) for p in setting.pairs]
+    told = [s.identity for s in interchanges]
     found: dict[Score, Floats] = {}
-    with Progress(f"{adapter.info.name}: contrast of {subject.contexts.form.name}", len(swaps)) as bar:
+    with Progress(f"{adapter.info.name}: contrast of {subject.contexts.form.name}", len(interchanges)) as bar:
         stage = setting.stage("contrast", told, budget)
-        found["contrast"] = contrast_scores(adapter, swaps, batch_tokens=budget, stage=stage, advance=bar.advance)
+        found["contrast"] = contrast_scores(
+            adapter, interchanges, batch_tokens=budget, stage=stage, advance=bar.advance
+        )
     if "contrast-ig" in options.rankings and can_interpolate(adapter):
-        with Progress(f"{adapter.info.name}: contrast-ig of {subject.contexts.form.name}", len(swaps)) as bar:
+        with Progress(f"{adapter.info.name}: contrast-ig of {subject.contexts.form.name}", len(interchanges)) as bar:
             stage = setting.stage("contrast-ig", told, budget, options.points)
             found["contrast-ig"] = contrast_scores(
-                adapter, swaps, points=options.points, batch_tokens=budget, stage=stage, advance=bar.advance
+                adapter, interchanges, points=options.points, batch_tokens=budget, stage=stage, advance=bar.advance
             )
     if "exact" in options.rankings:
         chosen = setting.sample(options.most("exact_pairs"), 27).tolist()
-        exact = np.full((len(swaps), adapter.info.n_heads), np.nan)
+        exact = np.full((len(interchanges), adapter.info.n_heads), np.nan)
         with Progress(f"{adapter.info.name}: single heads of {subject.contexts.form.name}", len(chosen)) as bar:
             stage = setting.stage("exact", [told[i] for i in chosen], budget)
             exact[chosen] = exact_scores(
-                adapter, [swaps[i] for i in chosen], batch_tokens=budget, stage=stage, advance=bar.advance
+                adapter, [interchanges[i] for i in chosen], batch_tokens=budget, stage=stage, advance=bar.advance
             )
         found["exact"] = exact
     if saliency is None or "share" not in options.rankings:
@@ -121,7 +123,7 @@ def zeroed_alone(setting: Setting, scores: Scores, clean: Floats, gains: Floats)
         strong = np.flatnonzero(scores.mean("exact", setting, None) >= STRONG * gain).tolist()
     pairs = setting.pairs
     swept = np.flatnonzero(~np.isnan(scores.of_pairs["exact"]).all(1)).tolist()
-    rows = [contexts.rows[pairs[i].clean] for i in swept]
+    rows = [contexts[pairs[i].clean].row for i in swept]
     budget = setting.subject.batch_tokens
     for head in strong:
         scale = torch.ones(1, adapter.info.n_heads)
@@ -130,7 +132,7 @@ def zeroed_alone(setting: Setting, scores: Scores, clean: Floats, gains: Floats)
         for part in group_alike([(len(row),) for row in rows], lambda key: min(GROUP, budget // key[0])):
             own = [pairs[swept[k]] for k in part]
             logits = adapter.forward([rows[k] for k in part], edit=HeadEdit(scale)).logits
-            names = [contexts.prompts[p.clean].where for p in own]
+            names = [contexts[p.clean].prompt.where for p in own]
             zeroed[part] = finite_loss(logits, [p.target for p in own], names.__getitem__).double().cpu().numpy()
         found[head] = np.mean(zeroed - clean[swept])
     return found

@@ -3,7 +3,7 @@
 `contrast` is attribution patching at head nodes: sum over positions and dimensions of (o_clean - o_corrupt) times the
 gradient of the target's log-probability at the corrupt run; two forward passes and one backward pass for a batch of
 pairs, whatever the number of heads. `contrast-ig` averages that gradient over points between the two prompts'
-embeddings. `exact` is the effect of exchanging each head alone, clean into corrupt. All in nats: positive heads help.
+embeddings. `exact` is the effect of interchanging each head alone, clean into corrupt. In nats: positive heads help.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, EmbeddingInput, Encoded, Forward, Prefix
 from groundbench.api.errors import UnsupportedModelError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import group_alike
 from groundbench.engine.run_directory import Array, Stage, load_or_make
-from groundbench.measures.causal.interchange import Swap, exchange
+from groundbench.measures.causal.interchange import Interchange, interchange_heads
 from groundbench.measures.heads.saliency import rows_can_be_cached
 from groundbench.measures.heads.saliency_flow import finite_loss
 
@@ -30,14 +30,14 @@ Floats = npt.NDArray[np.float64]
 
 def contrast_scores(
     adapter: Adapter,
-    swaps: Sequence[Swap],
+    interchanges: Sequence[Interchange],
     *,
     points: int = 0,
     batch_tokens: int,
     stage: Stage | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Floats:
-    """Return [swaps, heads] contrast of every head: receiver corrupt, donor clean, the first target asked for.
+    """Return [interchanges, heads] contrast of every head: receiver corrupt, donor clean, the first target asked for.
 
     Args:
         points: 0 takes the gradient at the corrupt run; otherwise it is averaged over so many points between the
@@ -52,18 +52,18 @@ def contrast_scores(
         raise UnsupportedModelError(
             f"{adapter.info.name}: no gradient between two prompts: {adapter.info.why_not('start_at_layer')}"
         )
-    batches = _batches(adapter, swaps, batch_tokens)
+    batches = _batches(adapter, interchanges, batch_tokens)
 
     def run(number: int, batch: list[int]) -> Floats:
         def make() -> Array:
-            own = [swaps[i] for i in batch]
-            parts = in_halves(lambda some: _contrast(adapter, some, points), own, name=lambda swap: swap.where)
+            own = [interchanges[i] for i in batch]
+            parts = in_halves(lambda some: _contrast(adapter, some, points), own, name=lambda s: s.where)
             return np.concatenate(parts).astype(np.float32)
 
         return load_or_make(stage, number, make).astype(np.float64)
 
-    found = np.full((len(swaps), adapter.info.n_heads), np.nan)
-    for batch, values in zip(batches, processes.current().map_batches(batches, run, advance=advance), strict=True):
+    found = np.full((len(interchanges), adapter.info.n_heads), np.nan)
+    for batch, values in zip(batches, distributed.current().map_batches(batches, run, advance=advance), strict=True):
         found[batch] = values
     return found
 
@@ -75,32 +75,32 @@ def can_interpolate(adapter: Adapter) -> bool:
 
 def exact_scores(
     adapter: Adapter,
-    swaps: Sequence[Swap],
+    interchanges: Sequence[Interchange],
     *,
     batch_tokens: int,
     stage: Stage | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Floats:
-    """Return [swaps, heads] fall of the first target's surprisal (nats) when each head alone is exchanged."""
+    """Return [interchanges, heads] fall of the first target's surprisal (nats) when each head alone is interchanged."""
     n = adapter.info.n_heads
     sets = np.concatenate([np.zeros((1, n), dtype=bool), np.eye(n, dtype=bool)])
-    first = [Swap(s.receiver, s.donor, s.targets[:1], s.where) for s in swaps]
-    found = exchange(adapter, first, sets, batch_tokens=batch_tokens, stage=stage, advance=advance)[..., 0]
+    first = [Interchange(s.receiver, s.donor, s.targets[:1], s.where) for s in interchanges]
+    found = interchange_heads(adapter, first, sets, batch_tokens=batch_tokens, stage=stage, advance=advance)[..., 0]
     result: Floats = found[:, :1] - found[:, 1:]
     return result
 
 
-def _batches(adapter: Adapter, swaps: Sequence[Swap], batch_tokens: int) -> list[list[int]]:
+def _batches(adapter: Adapter, interchanges: Sequence[Interchange], batch_tokens: int) -> list[list[int]]:
     prefixes = rows_can_be_cached(adapter)
-    shapes = [(len(swap.receiver), swap.start(prefixes)) for swap in swaps]
+    shapes = [(len(s.receiver), s.start(prefixes)) for s in interchanges]
     return group_alike(shapes, lambda shape: batch_tokens // (2 * shape[0]))
 
 
-def _contrast(adapter: Adapter, swaps: Sequence[Swap], points: int) -> Floats:
-    start = swaps[0].start(rows_can_be_cached(adapter))
-    prefix = adapter.prefill([s.receiver.upto(start) for s in swaps]) if start else None
-    corrupt = [s.receiver.after(start) for s in swaps]
-    clean = [s.donor.after(start) for s in swaps]
+def _contrast(adapter: Adapter, interchanges: Sequence[Interchange], points: int) -> Floats:
+    start = interchanges[0].start(rows_can_be_cached(adapter))
+    prefix = adapter.prefill([s.receiver.upto(start) for s in interchanges]) if start else None
+    corrupt = [s.receiver.after(start) for s in interchanges]
+    clean = [s.donor.after(start) for s in interchanges]
     entering = [0] if points else []
     other = adapter.forward(clean, prefix=prefix, trace=True, hidden=entering)
     given = [t.site.detach() for t in other.traces]
@@ -109,13 +109,13 @@ def _contrast(adapter: Adapter, swaps: Sequence[Swap], points: int) -> Floats:
     own = adapter.forward(corrupt, prefix=prefix, trace=True, hidden=entering)
     difference = [g - t.site.detach() for g, t in zip(given, own.traces, strict=True)]
     if not points:
-        return _weighted(difference, _gradients(own, swaps))
+        return _weighted(difference, _gradients(own, interchanges))
     here = own.hidden[0].detach()
     del own
     total: list[Tensor] | None = None
     for step in range(1, points + 1):
         between = embedded[0] + step / points * (here - embedded[0])
-        grads = _gradients(_from(adapter, corrupt, between, prefix), swaps)
+        grads = _gradients(_from(adapter, corrupt, between, prefix), interchanges)
         total = grads if total is None else [a + b for a, b in zip(total, grads, strict=True)]
     assert total is not None
     return _weighted(difference, total) / points
@@ -126,9 +126,9 @@ def _from(adapter: Adapter, rows: Sequence[Encoded], embedded: Tensor, prefix: P
     return adapter.forward_from(rows, embedded, prefix=prefix)
 
 
-def _gradients(out: Forward, swaps: Sequence[Swap]) -> list[Tensor]:
+def _gradients(out: Forward, interchanges: Sequence[Interchange]) -> list[Tensor]:
     """Compute the gradient of the target's log-probability by each mixer's head outputs, [B, H, T, D] each."""
-    metric = -finite_loss(out.logits, [s.targets[0] for s in swaps], lambda i: swaps[i].where)
+    metric = -finite_loss(out.logits, [s.targets[0] for s in interchanges], lambda i: interchanges[i].where)
     return list(torch.autograd.grad(metric.sum(), [t.site for t in out.traces], materialize_grads=True))
 
 

@@ -1,4 +1,4 @@
-"""One form under the measure `causal`: its pairs cell by cell, and sets of heads exchanged once."""
+"""One form under the measure `causal`: its pairs cell by cell, and sets of heads interchanged once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from groundbench.engine.run_directory import Stage
 from groundbench.engine.subject import Subject
-from groundbench.measures.causal.interchange import Swap, exchange
+from groundbench.measures.causal.interchange import Interchange, interchange_heads
 from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.causal.pairs import Pair, PairCell, make_pairs
 from groundbench.results.causal import HeadPlace
@@ -55,12 +55,12 @@ class Setting:
         """[heads] each head's layer."""
         return np.array([layer for layer, _ in self.subject.adapter.info.head_index])
 
-    def swap(self, pair: Pair) -> Swap:
-        """Return the exchange of a pair: corrupt receives from clean; v is asked for, then u where it can be."""
+    def interchange(self, pair: Pair) -> Interchange:
+        """Return the interchange of a pair: corrupt receives from clean; v is asked for, then u where it can be."""
         contexts = self.subject.contexts
         asked = (pair.target,) if pair.other_target is None else (pair.target, pair.other_target)
-        where = contexts.prompts[pair.clean].where
-        return Swap(contexts.rows[pair.corrupt], contexts.rows[pair.clean], asked, where)
+        where = contexts[pair.clean].prompt.where
+        return Interchange(contexts[pair.corrupt].row, contexts[pair.clean].row, asked, where)
 
     def stage(self, name: str, *decides: object) -> Stage | None:
         """Return the stage that keeps work of one kind; what it holds is dropped when what decides it changes."""
@@ -70,12 +70,14 @@ class Setting:
         digest = hashlib.sha256(repr(decides).encode()).hexdigest()[:16]
         return store.stage(f"causal/{self.subject.contexts.form.name}/{name}", {"hash": digest})
 
-    def exchanged(self, name: str, swaps: Sequence[Swap], sets: Bools, back: Bools | None = None) -> Floats:
-        """Return [swaps, sets, targets], see `exchange`."""
-        told = [s.identity for s in swaps], sets.tobytes(), None if back is None else back.tobytes()
-        return exchange(
+    def surprisals(
+        self, name: str, interchanges: Sequence[Interchange], sets: Bools, back: Bools | None = None
+    ) -> Floats:
+        """Return [interchanges, sets, targets], see `interchange_heads`."""
+        told = [s.identity for s in interchanges], sets.tobytes(), None if back is None else back.tobytes()
+        return interchange_heads(
             self.subject.adapter,
-            swaps,
+            interchanges,
             sets,
             back=back,
             batch_tokens=self.subject.batch_tokens,
@@ -96,10 +98,10 @@ class Setting:
 
 @dataclass
 class Sets:
-    """Sets of heads asked for in one direction, each cell its own; equal ones are exchanged once.
+    """Sets of heads asked for in one direction, each cell its own; equal ones are interchanged once.
 
     Attributes:
-        of_sample: of each set asked for, whether it is exchanged in a sample of the pairs only.
+        of_sample: of each set asked for, whether it is interchanged in a sample of the pairs only.
     """
 
     asked: list[list[Bools]] = field(default_factory=list)
@@ -116,11 +118,11 @@ class Sets:
         return [k for k, only in enumerate(self.of_sample) if sampled or not only]
 
 
-def exchanged_both(setting: Setting, to_corrupt: Sets, to_clean: Sets, sample: Ints) -> tuple[Floats, Floats]:
+def interchange_both(setting: Setting, to_corrupt: Sets, to_clean: Sets, sample: Ints) -> tuple[Floats, Floats]:
     """Return [pairs, asked, 2] surprisal of v and u under the sets of each direction; u's is NaN where it is not asked.
 
     Args:
-        sample: places of the pairs in which sets of a sample are exchanged; in others they are NaN.
+        sample: places of the pairs in which sets of a sample are interchanged; in others they are NaN.
     """
     both = (to_corrupt, to_clean)
     found = tuple(np.full((len(setting.noun), len(sets.asked), 2), np.nan) for sets in both)
@@ -138,8 +140,8 @@ def exchanged_both(setting: Setting, to_corrupt: Sets, to_clean: Sets, sample: I
                 distinct.append(unique)
                 where.append(inverse.reshape(-1))
             back = np.repeat([False, True], [len(d) for d in distinct])
-            swaps = [setting.swap(pairs[i]) for i in own.tolist()]
-            values = setting.exchanged(f"sets-{number}-{name}", swaps, np.concatenate(distinct), back)
+            interchanges = [setting.interchange(pairs[i]) for i in own.tolist()]
+            values = setting.surprisals(f"sets-{number}-{name}", interchanges, np.concatenate(distinct), back)
             into_corrupt, into_clean = values[:, ~back][:, where[0]], values[:, back][:, where[1]]
             rows, asked = own[:, None], [np.array(c) for c in columns]
             found[0][rows, asked[0], 0] = into_corrupt[..., 0]
@@ -148,7 +150,7 @@ def exchanged_both(setting: Setting, to_corrupt: Sets, to_clean: Sets, sample: I
 
 
 def watched(setting: Setting, bar: Progress) -> Setting:
-    """Return the same form, whose exchanges move a bar."""
+    """Return the same form, whose interchanges move a bar."""
     return replace(setting, subject=replace(setting.subject, advance=bar.advance))
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.measures.gain.comparison_text import as_html, summarize
 from groundbench.measures.gain.measure import gain_items, mean_or_none, noun_means, or_none
 from groundbench.measures.gain.pairing import pair_rows
 from groundbench.results.items import read_items
@@ -73,6 +74,16 @@ class Comparison(Record):
     control: Literal["a", "b"] | None = None
     control_verdict: str | None = None
 
+    def summary(self) -> str:
+        """Summarise in a few lines: the finding, what was compared, both gains and their difference."""
+        return summarize(self)
+
+    def __str__(self) -> str:
+        return summarize(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
 
 def compare_runs(
     a: str | Path, b: str | Path, *, form: str | None = None, seed: int = 0, n_resamples: int = N_RESAMPLES
@@ -80,9 +91,11 @@ def compare_runs(
     """Compare two run directories, each with a result.json and an items.parquet.
 
     Args:
-        a, b: the run directories, or trajectories, of which the last checkpoint is taken; the difference is a - b.
+        a: a run directory, or a trajectory, of which the last checkpoint is taken.
+        b: the other one; the difference is a - b.
         form: the ENV form to compare; by default the form both results headline.
-        seed, n_resamples: of the bootstrap and the sign flips.
+        seed: of the bootstrap and the sign flips.
+        n_resamples: of the bootstrap and the sign flips.
 
     Raises:
         BadInputError: a file is missing or broken, or the runs differ in testbed or form.

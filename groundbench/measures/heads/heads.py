@@ -17,7 +17,7 @@ from groundbench.stats.significance import clustered_interval, clustered_ratio, 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 HeadKind = Literal["aggregate", "gather"]
-Selection = Literal["share", "magnitude"]
+Ranking = Literal["share", "magnitude"]
 
 THRESHOLD = 0.30
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -38,7 +38,7 @@ class HeadRule:
         denominator: the edge's share is taken of the prediction position's `row`, or of the head's `total` saliency.
         threshold: the least share.
         diagonal: whether flow of a position to itself is part of the denominator.
-        selection: `share` (the paper's), or `magnitude`: also lift >= 2 and >= 0.5 % of the model's saliency.
+        ranking: `share` (the paper's), or `magnitude`: also lift >= 2 and >= 0.5 % of the model's saliency.
         floor: the least part of the whole model's saliency under `share`, since a share is without scale; by default
             1e-4 for aggregate and 0.5 % for gather heads, which are noise below it. 0: the share alone, as published.
     """
@@ -47,13 +47,13 @@ class HeadRule:
     denominator: Denominator = "row"
     threshold: float = THRESHOLD
     diagonal: bool = True
-    selection: Selection = "share"
+    ranking: Ranking = "share"
     floor: float | None = None
 
     @property
     def least(self) -> float:
         """The least part of the model's saliency."""
-        if self.selection == "magnitude":
+        if self.ranking == "magnitude":
             return MIN_MAGNITUDE
         return self.floor if self.floor is not None else MIN_MAGNITUDE if self.kind == "gather" else FLOOR
 
@@ -98,15 +98,15 @@ def detected(saliency: HeadSaliency, rule: HeadRule, *, null: bool = False) -> B
 def headline_rule(saliency: HeadSaliency) -> HeadRule:
     """`row` shares; where ENV forms have several tokens, which a bare share does not tell apart, with magnitude."""
     several = bool((saliency.span.min(1) > 1).any())
-    return HeadRule(selection="magnitude" if several else "share")
+    return HeadRule(ranking="magnitude" if several else "share")
 
 
 def standard_rules(saliency: HeadSaliency) -> tuple[HeadRule, ...]:
-    """Return the headline, then every other definition that was measured: both denominators, selections, kinds."""
-    selections: tuple[Selection, ...] = ("share", "magnitude")
+    """Return the headline, then every other definition that was measured: both denominators, rankings, kinds."""
+    rankings: tuple[Ranking, ...] = ("share", "magnitude")
     rules = [headline_rule(saliency)]
-    for denominator, selection in product(saliency.denominators, selections):
-        rules += [HeadRule("aggregate", denominator, THRESHOLD, diagonal, selection) for diagonal in (True, False)]
+    for denominator, ranking in product(saliency.denominators, rankings):
+        rules += [HeadRule("aggregate", denominator, THRESHOLD, diagonal, ranking) for diagonal in (True, False)]
     if "total" in saliency.denominators:
         rules += [HeadRule("gather", "total", THRESHOLD, diagonal) for diagonal in (True, False)]
         rules.append(HeadRule("gather", "total", floor=0.0))
@@ -133,7 +133,7 @@ def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSal
         kind=rule.kind,
         denominator=rule.denominator,
         threshold=rule.threshold,
-        selection=rule.selection,
+        selection=rule.ranking,
         floor=rule.least,
         diagonal=rule.diagonal,
         n_items=len(saliency),
@@ -181,7 +181,7 @@ def _denominator(saliency: HeadSaliency, rule: HeadRule) -> Floats:
 
 def _passes(found: Shares, rule: HeadRule) -> Bools:
     passed: Bools = found.share >= rule.threshold  # False where undefined
-    if rule.selection == "magnitude":
+    if rule.ranking == "magnitude":
         passed = passed & (found.lift >= MIN_LIFT)
     return passed & (found.magnitude >= rule.least)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from groundbench.api.adapter import Adapter, StartsAtLayer, Untrainable
 from groundbench.api.errors import UnsupportedModelError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import all_head_records
@@ -69,7 +69,7 @@ def read_saliency(subject: Subject, options: HeadOptions) -> HeadSaliency:
     It is read from the run directory where it is there already.
     """
     path = None if subject.store is None else _saliency_path(subject, options)
-    team = processes.current()
+    team = distributed.current()
     kept = team.from_first(lambda: HeadSaliency.load(path) if path is not None and path.exists() else None)
     if kept is not None:
         return kept

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, Forward, Prefix, Trace
 from groundbench.api.errors import BadInputError, UnsupportedModelError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, common_prefix, group_alike
-from groundbench.engine.contexts import Contexts, matched
+from groundbench.engine.contexts import FormContexts, matched
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.saliency_flow import finite_loss, flow_matrix, gradients, row_flow, total_flow
 from groundbench.measures.heads.spans import env_mask, image_mask, null_mask
@@ -30,17 +30,23 @@ DEFAULT_BATCH_TOKENS = 4096
 
 @dataclass(frozen=True)
 class SaliencyItem:
-    """A matched prompt and its target's tokens; `noun` and `frame` label the item."""
+    """A prompt and its target's tokens.
+
+    Attributes:
+        noun, frame: of a testbed's item, the noun that is shown and the frame's id.
+        label: of any other prompt, its name in messages, such as a question's id.
+    """
 
     row: Encoded
     target: tuple[int, ...]
-    noun: str
-    frame: str
+    noun: str = ""
+    frame: str = ""
+    label: str = ""
 
     @property
     def where(self) -> str:
         """A name for messages."""
-        return f"frame {self.frame!r} with {self.noun!r} shown"
+        return self.label or f"frame {self.frame!r} with {self.noun!r} shown"
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def measure_saliency(
             )
         )
 
-    parts = processes.current().map_batches(batches, measured, advance=advance)
+    parts = distributed.current().map_batches(batches, measured, advance=advance)
     return HeadSaliency.concat(parts).select(np.argsort([i for batch in batches for i in batch]))
 
 
@@ -262,19 +268,19 @@ def _loss(out: Forward, items: Sequence[SaliencyItem], token: int) -> Tensor:
     return finite_loss(out.logits, [item.target[token] for item in items], lambda i: items[i].where)
 
 
-def matched_items(contexts: Contexts) -> list[SaliencyItem]:
+def matched_items(contexts: FormContexts) -> list[SaliencyItem]:
     """Return every matched prompt with its own noun's tokens for target."""
     index, noun = matched(contexts)
     return [_item(contexts, i, v) for i, v in zip(index.tolist(), noun.tolist(), strict=True)]
 
 
-def _item(contexts: Contexts, context: int, noun: int) -> SaliencyItem:
+def _item(contexts: FormContexts, context: int, noun: int) -> SaliencyItem:
     """Return a context (index) as an item whose target is a noun (index)."""
-    frame = contexts.frames[contexts.frame[context]].id
-    return SaliencyItem(contexts.rows[context], contexts.target(context, noun), contexts.nouns[noun].word, frame)
+    c = contexts[context]
+    return SaliencyItem(c.row, c.targets.of_noun(noun), contexts.nouns[noun].word, contexts.frames[c.frame].id)
 
 
-def mismatched_items(contexts: Contexts, chosen: Sequence[int], seed: int) -> list[SaliencyItem | None]:
+def mismatched_items(contexts: FormContexts, chosen: Sequence[int], seed: int) -> list[SaliencyItem | None]:
     """For some of `matched_items`, by their places, one prompt of the same frame that shows another noun.
 
     The target stays; the noun shown is drawn by the seed among the mismatches that the table holds. None for an item

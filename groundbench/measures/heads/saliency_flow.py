@@ -111,7 +111,7 @@ def total_flow(
 
 def _block(trace: Trace, gradient: Tensor, values: Tensor, rows: slice, skip_on_diagonal: bool) -> Tensor:
     """Return [B, H, r, keys]: signed flow into some query rows, from the keys that they may see."""
-    keys = values.shape[2] if trace.ahead else values.shape[2] - gradient.shape[2] + rows.stop
+    keys = values.shape[2] if trace.bidirectional else values.shape[2] - gradient.shape[2] + rows.stop
     flow = trace.weights(rows, keys)
     if skip_on_diagonal and trace.skip is not None:
         flow[..., keys - (rows.stop - rows.start) :].diagonal(dim1=2, dim2=3).add_(trace.skip[:, None])
@@ -120,11 +120,11 @@ def _block(trace: Trace, gradient: Tensor, values: Tensor, rows: slice, skip_on_
 
 def _even(trace: Trace, gradient: Tensor, values: Tensor, rows: slice) -> Tensor:
     """[B, H, r, keys]: |flow| into some query rows if each spread its weights evenly over the keys that it may see."""
-    keys = values.shape[2] if trace.ahead else values.shape[2] - gradient.shape[2] + rows.stop
+    keys = values.shape[2] if trace.bidirectional else values.shape[2] - gradient.shape[2] + rows.stop
     weights = trace.weights(rows, keys).abs()
     n = rows.stop - rows.start
     seen = torch.ones(n, keys, device=weights.device)
-    if not trace.ahead:
+    if not trace.bidirectional:
         seen = seen.tril_(keys - n)
     mean = weights.sum(-1, keepdim=True) / seen.sum(-1)[:, None]
     return (mean * seen * (gradient[:, :, rows].float() @ values[:, :, :keys].transpose(2, 3))).abs_()

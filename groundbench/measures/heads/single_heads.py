@@ -25,7 +25,7 @@ from groundbench.api.adapter import (
     StartsAtLayer,
 )
 from groundbench.api.errors import UnsupportedModelError
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.measures.heads.saliency import SaliencyItem
@@ -63,7 +63,7 @@ def sweep_heads(
         parts = in_halves(lambda some: _sweep(adapter, some, positions), [items[i] for i in batch], name=_where)
         return np.concatenate(parts)
 
-    for batch, found in zip(batches, processes.current().map_batches(batches, swept, advance=advance), strict=True):
+    for batch, found in zip(batches, distributed.current().map_batches(batches, swept, advance=advance), strict=True):
         effects[batch] = found
     return effects
 

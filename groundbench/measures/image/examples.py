@@ -12,7 +12,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, ImageGrid
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import ImageSegment, Prompt
-from groundbench.engine.contexts import Contexts, matched
+from groundbench.engine.contexts import FormContexts, matched
 from groundbench.measures.gain.measure import gain_items, item_columns, noun_means
 from groundbench.measures.heads.saliency import SaliencyItem, SaliencyOptions, prediction_row
 from groundbench.results.image_examples import FOLDER, ImageExample, ReadMap
@@ -52,7 +52,7 @@ def _median_frame(table: SurprisalTable, gains: Floats, noun: int) -> int:
 
 def keep_image_examples(
     adapter: Adapter,
-    contexts: Contexts,
+    contexts: FormContexts,
     table: SurprisalTable,
     items: Sequence[SaliencyItem],
     lists: dict[Literal["all", "crossfit"], Bools],
@@ -72,7 +72,7 @@ def keep_image_examples(
     for number, (v, f) in enumerate(choose_items(table)):
         item = int(np.flatnonzero((noun == v) & (frame == f))[0])
         row = prediction_row(adapter, items[item], options)
-        prompt = contexts.prompts[index[item]]
+        prompt = contexts[index[item]].prompt
         segment = _shown(prompt)
         name = f"{_plain(contexts.form.name)}-{number + 1:02d}.webp"
         _write(segment, directory / FOLDER / name)

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.engine import distributed as processes
-from groundbench.engine.contexts import Contexts, matched
+from groundbench.engine import distributed
+from groundbench.engine.contexts import FormContexts, matched
 from groundbench.engine.subject import Subject, resolved
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items
@@ -59,7 +59,7 @@ def measure(
 
 
 def _swap(subject: Subject, options: ImageOptions, region: Region) -> SwapRecord | None:
-    """Return the swap test of one region; None where the adapter cannot exchange patches."""
+    """Return the swap test of one region; None where the adapter cannot swap patches."""
     return measure_swap(
         subject.adapter,
         subject.contexts,
@@ -79,9 +79,9 @@ def _lists(subject: Subject, saliency: HeadSaliency | None) -> MapHeads:
     return {"all": np.ones(saliency.edge.shape, bool), "crossfit": crossfit_heads(subject, saliency)}
 
 
-def _shape(contexts: Contexts) -> dict[str, float | int | None]:
+def _shape(contexts: FormContexts) -> dict[str, float | int | None]:
     """Patches of the matched prompts and of their boxes, and the grid that they all have in common."""
-    rows = [contexts.rows[i] for i in matched(contexts)[0]]
+    rows = [contexts[i].row for i in matched(contexts)[0]]
     patches = [set(patch_positions(r)) for r in rows]
     if not all(patches):
         return {}
@@ -99,7 +99,7 @@ def _examples(subject: Subject, lists: MapHeads, maps: SaliencyOptions) -> tuple
     """Written by the first process; none without heads, a run directory or known patches."""
     if subject.store is None or not lists or not subject.contexts.rows[0].grids:
         return ()
-    if not processes.current().first:
+    if not distributed.current().first:
         return ()
     return keep_image_examples(
         subject.adapter,

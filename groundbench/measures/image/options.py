@@ -12,7 +12,7 @@ class ImageOptions:
     """The options of the measure `image` (protocol §10, §14 B); None is resolved by the model's size.
 
     Attributes:
-        swap_rings: also exchange the object's box with so many rings of patches around it, for each of these numbers,
+        swap_rings: also swap the object's box with so many rings of patches around it, for each of these numbers,
             and the whole image; none by default: the box alone.
         items: items of the swap test.
     """
@@ -24,7 +24,7 @@ class ImageOptions:
         if any(rings < 1 for rings in self.swap_rings) or len(set(self.swap_rings)) < len(self.swap_rings):
             raise BadInputError(
                 f"swap_rings is {', '.join(map(str, self.swap_rings))}; expected different whole numbers from 1 on "
-                "(the box alone is always exchanged)"
+                "(the box alone is always swapped)"
             )
         if self.items is not None and self.items < 1:
             raise BadInputError(f"image option items is {self.items}; expected at least 1")

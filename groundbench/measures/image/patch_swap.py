@@ -1,9 +1,9 @@
-"""The swap test: patches of the matched and of the mismatched image change places, and the gain should turn over.
+"""The swap test: patches of the matched and of the mismatched image are swapped, and the gain should turn over.
 
 If what the model knows of the noun comes from the object's patches, then a matched image that carries the other
 image's patches in its box is a mismatched one, and the other way round: the gain becomes its negative (§14 B).
 
-An encoder that mixes patches tells of the object outside its box too. So the exchanged region may be widened by rings
+An encoder that mixes patches tells of the object outside its box too. So the swapped region may be widened by rings
 of patches around the box: how many it takes until the gain has turned over says how far the object reaches.
 """
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from groundbench.api.adapter import Adapter, Encoded, ImageGrid, ImagePatchable
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.engine.contexts import Contexts, matched, of_prompts
+from groundbench.engine.contexts import FormContexts, matched, of_prompts
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, surprisals
 from groundbench.measures.heads.spans import patch_positions
@@ -31,7 +31,7 @@ MISMATCHES = 2
 
 @dataclass(frozen=True)
 class Region:
-    """The exchanged region: the box with `rings` rings of patches around it, or the `whole` image."""
+    """The swapped region: the box with `rings` rings of patches around it, or the `whole` image."""
 
     rings: int = 0
     whole: bool = False
@@ -81,7 +81,7 @@ class _Pair:
 
 def measure_swap(
     adapter: Adapter,
-    contexts: Contexts,
+    contexts: FormContexts,
     table: SurprisalTable,
     *,
     items: int,
@@ -91,27 +91,27 @@ def measure_swap(
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     store: RunStore | None = None,
 ) -> SwapRecord | None:
-    """Return the gain before and after the patches are exchanged, of a seeded sample of items; None if they cannot be.
+    """Return the gain before and after the patches are swapped, of a seeded sample of items; None if they cannot be.
 
     Args:
         table: the untouched surprisals of these contexts.
         items: how many items are drawn; each is compared with `mismatches` other nouns. The draw depends on the seed
             alone, so that regions are compared on the same pairs.
-        region: what changes places.
+        region: the patches that are swapped.
     """
     if not isinstance(adapter, ImagePatchable):
         return None
     mismatches = min(mismatches, len(contexts.nouns) - 1)
     pairs = list(_pairs(contexts, items, mismatches, seed))
-    kept = [p for p in pairs if _alike(contexts.rows[p.matched], contexts.rows[p.mismatched])]
+    kept = [p for p in pairs if _alike(contexts[p.matched].row, contexts[p.mismatched].row)]
     if not kept:
         return SwapRecord(
             rings=region.rings, whole=region.whole, n_items=0, mismatches=mismatches, n_left_out=len(pairs)
         )
     index = np.array([[p.item, p.matched, p.mismatched, p.target] for p in kept])
     swapped = _swapped(adapter, contexts, kept, region, batch_tokens, store)
-    rows = [contexts.rows[p.matched] for p in kept]
-    frames = [contexts.frames[contexts.frame[i]].id for i in index[:, 1]]
+    rows = [contexts[p.matched].row for p in kept]
+    frames = [contexts.frames[contexts[i].frame].id for i in index[:, 1]]
     nouns = [contexts.nouns[i].word for i in index[:, 3]]
     tables = [items_table(v, nouns, frames) for v in (_untouched(contexts, table, index), swapped)]
     before, after = (clustered_interval(items) for items in tables)
@@ -129,7 +129,7 @@ def measure_swap(
     )
 
 
-def _pairs(contexts: Contexts, items: int, mismatches: int, seed: int) -> Iterator[_Pair]:
+def _pairs(contexts: FormContexts, items: int, mismatches: int, seed: int) -> Iterator[_Pair]:
     """Yield a seeded sample of items, each with a seeded sample of the other nouns that its frame shows."""
     rng = np.random.default_rng(seed)
     index, noun = matched(contexts)
@@ -149,24 +149,24 @@ def _alike(a: Encoded, b: Encoded) -> bool:
 
 def _swapped(
     adapter: ImagePatchable,
-    contexts: Contexts,
+    contexts: FormContexts,
     pairs: list[_Pair],
     region: Region,
     batch_tokens: int,
     store: RunStore | None,
 ) -> Floats:
-    """Return [pairs] the gain with the patches of the region of the matched image exchanged."""
+    """Return [pairs] the gain with the patches of the region of the matched image swapped."""
     rows: list[Encoded] = []
     for p in pairs:
-        a, b = contexts.rows[p.matched], contexts.rows[p.mismatched]
+        a, b = contexts[p.matched].row, contexts[p.mismatched].row
         taken = region.positions(a)
         rows += [adapter.patch_images(a, b, taken), adapter.patch_images(b, a, taken)]
     where = [(i, p.target) for p in pairs for i in (p.matched, p.mismatched)]
     single = of_prompts(
-        [contexts.prompts[i] for i, _ in where],
+        [contexts[i].prompt for i, _ in where],
         rows,
-        [(contexts.target(i, v),) for i, v in where],
-        [str(contexts.frame[i]) for i, _ in where],
+        [(contexts[i].targets.of_noun(v),) for i, v in where],
+        [str(contexts[i].frame) for i, _ in where],
     )
     stage = f"{region.stage}/{contexts.form.name}"
     found = surprisals(adapter, single, batch_tokens=batch_tokens, store=store, stage=stage)
@@ -174,7 +174,7 @@ def _swapped(
     return values[:, 1] - values[:, 0]
 
 
-def _untouched(contexts: Contexts, table: SurprisalTable, index: npt.NDArray[np.int64]) -> Floats:
+def _untouched(contexts: FormContexts, table: SurprisalTable, index: npt.NDArray[np.int64]) -> Floats:
     """Return [pairs] the gain of the same pairs as the table has it."""
     n = len(table.nouns)
     keys = (table.frame * n + table.env) * n + table.target

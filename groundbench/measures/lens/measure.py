@@ -9,7 +9,7 @@ import numpy as np
 
 from groundbench.api.surprisal_table import Floats, SurprisalTable
 from groundbench.api.testbed import Testbed
-from groundbench.engine import distributed as processes
+from groundbench.engine import distributed
 from groundbench.engine.contexts import of_frames
 from groundbench.engine.subject import Subject
 from groundbench.measures.gain.measure import gain_items, noun_means
@@ -96,7 +96,7 @@ def trained_lens(subject: Subject, fold: LensFold, options: LensOptions) -> Tune
         return lens
 
     # Several processes: the first trains it, the others wait; each reads it on its own device.
-    return processes.current().from_first(lambda: trained().to("cpu")).to(adapter.info.device)
+    return distributed.current().from_first(lambda: trained().to("cpu")).to(adapter.info.device)
 
 
 def lens_layers(reading: LensReading) -> tuple[LensLayer, ...]:

@@ -17,7 +17,7 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.batch_runner import BatchRunner, Part
 from groundbench.engine.batching import make_plan
-from groundbench.engine.contexts import Contexts
+from groundbench.engine.contexts import FormContexts
 from groundbench.engine.run_directory import Array, RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, first_tokens, picked, table_of
 from groundbench.measures.lens.training import PASS_STATES, kl_divergence, require_hidden
@@ -48,7 +48,12 @@ class LensReading:
 
 
 def read_lens(
-    adapter: Adapter, contexts: Contexts, lens: Lens, layers: Sequence[int], *, batch_tokens: int = DEFAULT_BATCH_TOKENS
+    adapter: Adapter,
+    contexts: FormContexts,
+    lens: Lens,
+    layers: Sequence[int],
+    *,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
 ) -> LensReading:
     """Read one lens; see `read_lenses`."""
     return read_lenses(adapter, contexts, (lens,), layers, batch_tokens=batch_tokens)[0]
@@ -56,7 +61,7 @@ def read_lens(
 
 def read_lenses(
     adapter: Adapter,
-    contexts: Contexts,
+    contexts: FormContexts,
     lenses: Sequence[Lens],
     layers: Sequence[int],
     *,
@@ -88,7 +93,7 @@ def read_lenses(
     return tuple(_reading(contexts, read, k, (*layers, info.n_layers)) for k in range(len(lenses)))
 
 
-def _reading(contexts: Contexts, read: dict[int, Array], lens: int, layers: tuple[int, ...]) -> LensReading:
+def _reading(contexts: FormContexts, read: dict[int, Array], lens: int, layers: tuple[int, ...]) -> LensReading:
     tables = tuple(
         table_of(contexts, {i: values[lens, at, :-1] for i, values in read.items()}) for at in range(len(layers))
     )
@@ -117,7 +122,7 @@ class _Reader:
     """The reading of lenses on a batch."""
 
     adapter: Adapter
-    contexts: Contexts
+    contexts: FormContexts
     lenses: Sequence[Lens]
     layers: tuple[int, ...]
 
@@ -140,7 +145,7 @@ class _Reader:
         finite = torch.isfinite(values[row]).all(-1).all(0)
         layer = (*self.layers, self.adapter.info.n_layers)[int((~finite).nonzero()[0])]
         return (
-            f"{self.contexts.prompts[part.contexts[row]].where}: the lens of {self.adapter.info.name} gives NaN "
+            f"{self.contexts[part.contexts[row]].prompt.where}: the lens of {self.adapter.info.name} gives NaN "
             f"or infinite logits at layer {layer}; try --dtype float32"
         )
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from groundbench.api.adapter import Adapter, Encoded
 from groundbench.api.testbed import Prompt, Testbed, TextSegment, Trainable
-from groundbench.engine.contexts import Contexts
+from groundbench.engine.contexts import FormContexts
 from groundbench.measures.lens.options import LensOptions
 
 Ints = npt.NDArray[np.int64]
@@ -42,7 +42,7 @@ class LensFold:
 
 def lens_folds(
     adapter: Adapter,
-    contexts: Contexts,
+    contexts: FormContexts,
     testbed: Testbed,
     options: LensOptions,
     corpus: HeldoutText | None = None,
@@ -70,7 +70,7 @@ def lens_folds(
     if not all(map(len, halves)):
         return (), "no tuned lens: cross-fitting it needs two frames"
     folds = tuple(
-        LensFold(f"half-{k}", tuple(contexts.rows[i] for i in _of(contexts, halves[1 - k])), halves[k]) for k in (0, 1)
+        LensFold(f"half-{k}", tuple(contexts[i].row for i in _of(contexts, halves[1 - k])), halves[k]) for k in (0, 1)
     )
     return folds, "trained on the testbed's prompts, cross-fitted over halves of the frames"
 
@@ -85,7 +85,7 @@ def heldout_rows(adapter: Adapter, corpus: HeldoutText, options: LensOptions) ->
     return tuple(adapter.encode(prompts))
 
 
-def frame_halves(contexts: Contexts, seed: int) -> tuple[Ints, Ints]:
+def frame_halves(contexts: FormContexts, seed: int) -> tuple[Ints, Ints]:
     """Seeded halves of the frames; frames of one noun stay together. Of one frame, a half is empty."""
     own = contexts.frame_nouns
     unit = own if (own >= 0).all() else np.arange(len(own))
@@ -94,6 +94,6 @@ def frame_halves(contexts: Contexts, seed: int) -> tuple[Ints, Ints]:
     return np.flatnonzero(first), np.flatnonzero(~first)
 
 
-def _of(contexts: Contexts, frames: Ints) -> Sequence[int]:
+def _of(contexts: FormContexts, frames: Ints) -> Sequence[int]:
     own: list[int] = contexts.distinct[np.isin(contexts.frame[contexts.distinct], frames)].tolist()
     return own

@@ -22,6 +22,14 @@ STEPS = {
     "read": "prediction ← later words",
 }
 LISTED = 20
+IDENTITY = (
+    ("induction", "Induction"),
+    ("previous", "Previous"),
+    ("duplicate", "Duplicate"),
+    ("sink", "Sink"),
+    ("ov_copy", "OV copy"),
+)
+"""Kinds of heads: the field of the record, and the title of the column."""
 NOTHING = 0.01
 """Of the gain: the least effect of zeroing a head that shows."""
 
@@ -29,12 +37,12 @@ NOTHING = 0.01
 def causal_section(model: ModelRecord, records: Sequence[CausalRecord]) -> Section:
     """Show what the heads of a ranking carry, for every form; of the first form with curve, knockout and heads."""
     if not model.mixers:
-        return Section("causal", TITLE, missing=f"{model.architecture} has no heads to exchange.")
+        return Section("causal", TITLE, missing=f"{model.architecture} has no heads to interchange.")
     if not records:
         return Section(
             "causal",
             TITLE,
-            missing="Head outputs were not exchanged in this run: groundbench run MODEL --measure gain,causal.",
+            missing="Head outputs were not interchanged in this run: groundbench run MODEL --measure gain,causal.",
         )
     first = records[0]
     identity = next((r.identity for r in records if r.identity), ())
@@ -328,10 +336,10 @@ def _listed(record: CausalRecord, identity: Sequence[HeadIdentity]) -> Table:
                 number(s.contrast_ig, 3),
                 number(s.exact, 3),
                 percent(s.share),
-                *(number(getattr(who, n)) if who else None for n in ("induction", "previous", "duplicate", "sink")),
+                *(number(getattr(who, n)) if who else None for n, _ in IDENTITY),
             )
         )
-    head = ("Head", "Contrast", "Contrast-ig", "Exact", "Share", "Induction", "Previous", "Duplicate", "Sink")
+    head = ("Head", "Contrast", "Contrast-ig", "Exact", "Share", *(title for _, title in IDENTITY))
     agree = "; ".join(
         f"{a.first} and {a.second} {number(a.rank_correlation)}"
         for a in record.agreement

@@ -8,7 +8,7 @@ from itertools import pairwise
 from groundbench.report.charts.dots import Layout, Row, dot_plot, value_range
 from groundbench.report.elements import Figure, Section, Table
 from groundbench.results.run import GainRecord, NounGain
-from groundbench.results.text.numbers import count, interval, number, p_value, signed
+from groundbench.results.text.numbers import count, decimals_for, interval, number, p_value, signed
 from groundbench.results.text.sentences import COPYING
 
 COLUMNS = 3
@@ -18,20 +18,19 @@ MATCHED_LEGEND = (("mark c1", "its own noun was shown (matched)"), ("ring c2", "
 def measures_section(gain: GainRecord, form: str) -> Section:
     """Return the gain's own numbers: intervals, tests and controls."""
     rows = (
-        ("Grounding gain", number(gain.mean), interval(gain.ci_low, gain.ci_high), p_value(gain.p_cluster)),
+        ("Grounding gain", *_measured(gain.mean, gain.ci_low, gain.ci_high), p_value(gain.p_cluster)),
         (
             "Gain within the noun's category",
-            number(gain.same_category),
-            interval(gain.same_category_ci_low, gain.same_category_ci_high),
+            *_measured(gain.same_category, gain.same_category_ci_low, gain.same_category_ci_high),
             None,
         ),
-        ("Surprisal, own noun shown", number(gain.matched), None, None),
-        ("Surprisal, another noun shown", number(gain.mismatched), None, None),
+        ("Surprisal, own noun shown", *_measured(gain.matched), None),
+        ("Surprisal, another noun shown", *_measured(gain.mismatched), None),
         ("Sign-flip test over nouns", None, None, p_value(gain.p_signflip)),
-        ("Spread over frames (SD)", number(gain.per_frame_sd), None, None),
+        ("Spread over frames (SD)", *_measured(gain.per_frame_sd), None),
         ("Probe path minus scoring path", signed(gain.probe_gap, 4), None, None),
-        ("Ideal observer", number(gain.ideal), None, None),
-        ("Smallest detectable gain", number(gain.detectable), None, None),
+        ("Ideal observer", *_measured(gain.ideal), None),
+        ("Smallest detectable gain", *_measured(gain.detectable), None),
     )
     kept = tuple(r for r in rows if any(r[1:]))
     table = Table("Behaviour, in nats", ("Measure", "Mean", "95 % interval", "p"), kept)
@@ -46,6 +45,14 @@ def measures_section(gain: GainRecord, form: str) -> Section:
         if n
     )
     return Section("measures", "The gain in numbers", tables=(table,), notes=notes)
+
+
+def _measured(
+    value: float | None, low: float | None = None, high: float | None = None
+) -> tuple[str | None, str | None]:
+    """Return a number and its interval, in as many decimals as they need together."""
+    places = decimals_for(value, low, high)
+    return number(value, places), interval(low, high, places)
 
 
 def noun_section(gain: GainRecord) -> Section:

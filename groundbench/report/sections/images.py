@@ -61,7 +61,7 @@ def _lead(record: ImageRecord) -> str:
         becomes = f"{number(swap.gain_swapped)} nats (95 % interval {ends})"
         if i == 0:
             parts.append(
-                "With the box's patches of the matched and the mismatched image exchanged, a gain of "
+                "With the box's patches of the matched and the mismatched image swapped, a gain of "
                 f"{number(swap.gain)} becomes {becomes}."
             )
         else:
@@ -142,13 +142,13 @@ def _swap_figure(records: Sequence[ImageRecord]) -> Figure | None:
     rows = [row for name, swaps in found for row in _swap_rows(name, swaps, len(found) > 1)]
     summary = "; ".join(f"{r.label} {number(r.value)}" for r in rows)
     wide = 260 if any(len(swaps) > 1 for _, swaps in found) else 190
-    chart = dot_plot(rows, Layout("gain (nats)", 420, 30, wide), "Gain before and after the exchange", summary)
+    chart = dot_plot(rows, Layout("gain (nats)", 420, 30, wide), "Gain before and after the swap", summary)
     caption = "A gain that comes from the object's patches turns to its negative when they change images."
     table = Table(
         "The swap test (nats)",
         (
             "Form",
-            "Exchanged",
+            "Swapped",
             "Of the patches",
             "Items",
             "Pairs left out",
@@ -176,7 +176,7 @@ def _swap_figure(records: Sequence[ImageRecord]) -> Figure | None:
         ),
         frozenset({0, 1}),
     )
-    return Figure("The object's patches exchanged", (chart,), table, caption)
+    return Figure("The object's patches swapped", (chart,), table, caption)
 
 
 def _swap_rows(name: str, swaps: Sequence[SwapRecord], several: bool) -> list[Row]:
@@ -185,7 +185,7 @@ def _swap_rows(name: str, swaps: Sequence[SwapRecord], several: bool) -> list[Ro
         Row(f"{label}as they are", first.gain, first.gain_ci_low, first.gain_ci_high),
         *(
             Row(
-                f"{label}{s.region if len(swaps) > 1 else 'exchanged'}",
+                f"{label}{s.region if len(swaps) > 1 else 'swapped'}",
                 s.gain_swapped,
                 s.gain_swapped_ci_low,
                 s.gain_swapped_ci_high,
@@ -217,7 +217,7 @@ def _notes(records: Sequence[ImageRecord]) -> list[str]:
             "and frames: chosen for reading the box in other items, so that no item chooses its own."
         )
     if any(r.swap is None for r in records):
-        found.append("The swap test was not made: the model's adapter cannot exchange patches.")
+        found.append("The swap test was not made: the model's adapter cannot swap patches.")
     return found
 
 

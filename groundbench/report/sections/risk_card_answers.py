@@ -5,9 +5,9 @@ from __future__ import annotations
 from markupsafe import Markup, escape
 
 from groundbench.report.elements import Cell, Section, Table
-from groundbench.report.text.card_sentences import in_plain_words
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.risk_card_answers import WorstAnswer
+from groundbench.results.text.card_sentences import in_plain_words
 from groundbench.results.text.numbers import count, number, percent, with_interval
 
 LEVELS = 5

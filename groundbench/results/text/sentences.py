@@ -52,7 +52,11 @@ def gain_sentence(gain: GainRecord | None, form: str) -> str:
             f"Showing a noun as {shown(form)} makes its word {times_as_probable(gain.mean)} showing another noun does: "
             f"a grounding gain of {size}."
         )
-    found = "" if gain.detectable is None else f" This design finds gains from {number(gain.detectable)} nats on."
+    found = (
+        ""
+        if gain.detectable is None
+        else f" This design finds gains from {number(gain.detectable, decimals_for(gain.detectable))} nats on."
+    )
     return f"No grounding was found: a gain of {size} cannot be told from 0.{found}"
 
 

@@ -252,13 +252,13 @@ def _lens(measured: Measured) -> tuple[Verdict, str]:
 
 
 def null_claim(null: Measured, others: Sequence[Measured], claim: str = NULL) -> Claim:
-    """Judge a model trained on exchanged scenes: no gain, beside the same preset on its own scenes (§14 B)."""
+    """Judge a model trained on shuffled scenes: no gain, beside the same preset on its own scenes (§14 B)."""
     verdict, because = _null(null, next((m for m in others if _same_but_shuffled(m, null)), None))
     return Claim("null", claim, null.run.name, NULL_CRITERION, verdict, because)
 
 
 def _same_but_shuffled(one: Measured, null: Measured) -> bool:
-    """Return True if recipe and corpus are the same but for what the null exchanges."""
+    """Return True if recipe and corpus are the same but for what the null shuffles."""
     corpora = [{k: v for k, v in m.run.corpus.items() if k != "shuffle_env"} for m in (one, null)]
     return one.run.preset == null.run.preset and corpora[0] == corpora[1]
 

@@ -104,7 +104,7 @@ def _goes_with_patches(measured: Measured) -> tuple[Verdict, str]:
     left = ev.interval_at(measured, swapped("ratio"), step)
     if left is None:
         return "not testable", (
-            "at the last checkpoint patches were not exchanged in every seed, or the sample of items has no gain"
+            "at the last checkpoint patches were not swapped in every seed, or the sample of items has no gain"
         )
     verdict = sided(left, 0.0, "not reproduced")
     told = {
@@ -114,7 +114,7 @@ def _goes_with_patches(measured: Measured) -> tuple[Verdict, str]:
     }
     why = (
         f"at step {step} the gain is {at_step(measured, swapped('gain'), step)} before and "
-        f"{at_step(measured, swapped('gain_swapped'), step)} after the patches changed places, {ev.said(left)} of what "
+        f"{at_step(measured, swapped('gain_swapped'), step)} after the patches were swapped, {ev.said(left)} of what "
         f"it was: {told[verdict]}{ev.over_nouns(measured)}"
     )
     return verdict, why

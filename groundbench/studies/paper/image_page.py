@@ -25,7 +25,7 @@ DIFFERENCE = (
 INTERVALS = (
     "Intervals are t-intervals over seeds; of fewer than three seeds they are bootstraps over nouns, where there are "
     "any. Gains are of images in a style that training never showed, unless the column says otherwise. The swap "
-    "exchanges the patches of the object's box between matched and mismatched image, on a seeded sample of items."
+    "swaps the patches of the object's box between matched and mismatched image, on a seeded sample of items."
 )
 
 

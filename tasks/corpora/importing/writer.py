@@ -121,7 +121,7 @@ def write_corpus(
 def split_off(transcripts: Sequence[Coded], share: float, group: Sequence[int] | None = None) -> npt.NDArray[np.bool_]:
     """Return [T] which transcripts are held out: those with the smallest digests, so that no order of files decides.
 
-    At least one and never all; with four transcripts or more at least two, so that their ENV can be exchanged. The
+    At least one and never all; with four transcripts or more at least two, so that their ENV can be shuffled. The
     transcripts of one group are held out together or not at all; `group` None: each is its own.
 
     Raises:

@@ -11,7 +11,7 @@ from helpers.tiny_models import EXPERTS, GQA, LLAMA_LIKE, SPECIAL, WINDOW, rando
 from torch import nn
 
 from groundbench.adapters.huggingface import HFCausal
-from groundbench.adapters.reach import named_lengths
+from groundbench.adapters.length_checks import named_lengths
 from groundbench.api.adapter import Encoded, HeadEdit
 from groundbench.api.testbed import Prompt, TextSegment
 from groundbench.engine.contexts import of_prompts

@@ -13,7 +13,7 @@ from helpers.swept_page import SECTION, swept_page, swept_row
 QUICK = ("bert", "bitnet", "cohere2", "granite", "openai-gpt")
 """A refused encoder, one whose heads are not cut, one with windows, one with a factor, one without a lens."""
 NUMBER = re.compile(r"\d(\.\d+)?e[-+]?\d+")
-"""How far off something is may differ between processors; that it is does not."""
+"""The size of an error may differ between processors; that there is one does not."""
 TITLE = SECTION.strip().splitlines()[0]
 
 

@@ -144,7 +144,7 @@ def test_a_pickle_with_objects_is_not_run(whole: Path, tmp_path: Path, make: Cal
 
 
 def test_weights_of_torch_beside_other_tensors(whole: Path, tmp_path: Path) -> None:
-    """What lies beside pytorch_model.bin is not taken for the weights."""
+    """A file beside pytorch_model.bin is not taken for the weights."""
     folder = copied(whole, tmp_path / "m")
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()

@@ -20,7 +20,7 @@ from transformers.models.llava.processing_llava import LlavaProcessor
 
 from groundbench.adapters.vlm.adapter import VisionLanguage
 from groundbench.api.adapter import HeadEdit
-from groundbench.engine.contexts import Contexts, build_contexts
+from groundbench.engine.contexts import FormContexts, build_contexts
 from groundbench.engine.scoring import dry_plan, score, surprisals
 from groundbench.measures.heads.saliency import matched_items, measure_saliency
 
@@ -48,7 +48,7 @@ class Work:
     """A model, its contexts, and what every measurement's largest tensor is held against."""
 
     adapter: VisionLanguage
-    contexts: Contexts
+    contexts: FormContexts
     tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -95,7 +95,9 @@ def test_frames_of_a_picture_share_it_and_score_as_they_do_alone(work: Work) -> 
         shared = score(work.adapter, work.contexts).surprisal
     with torch.no_grad():
         alone = [work.adapter.forward([row]).logits[0].double().log_softmax(-1) for row in work.contexts.rows]
-    wanted = [-float(logp[target[0]]) for logp, own in zip(alone, work.contexts.targets, strict=True) for target in own]
+    wanted = [
+        -float(logp[target[0]]) for logp, own in zip(alone, work.contexts, strict=True) for target in own.targets.tokens
+    ]
     assert_same(shared, wanted, depth=64)
     assert np.ptp(wanted) > 0.1
 

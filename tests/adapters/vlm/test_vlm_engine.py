@@ -21,7 +21,7 @@ from groundbench.adapters.vlm.image_features import Features
 from groundbench.api.adapter import Encoded, HeadEdit
 from groundbench.api.testbed import ImageSegment, Prompt, TextSegment
 from groundbench.engine.batching import common_prefix
-from groundbench.engine.contexts import Contexts, build_contexts
+from groundbench.engine.contexts import FormContexts, build_contexts
 from groundbench.engine.scoring import dry_plan, score
 from groundbench.evaluation.evaluate import evaluate
 from groundbench.measures.ablation.options import AblationOptions
@@ -31,7 +31,7 @@ from groundbench.measures.lens.options import LensOptions
 SEVERAL = ("llava", "llava_onevision", "qwen2_vl", "qwen2_5_vl", "idefics3", "paligemma", "gemma3")
 
 
-def contexts_of(adapter: VisionLanguage, bed: ImageBed, form: str = "image") -> Contexts:
+def contexts_of(adapter: VisionLanguage, bed: ImageBed, form: str = "image") -> FormContexts:
     return build_contexts(adapter, bed, bed.form(form))
 
 
@@ -68,12 +68,12 @@ def test_contexts_of_one_image_share_it_and_those_of_two_share_nothing():
     contexts = contexts_of(adapter, bed)
     adapter.features.computed = 0
     plan = dry_plan(adapter, contexts)
-    prefixes = [contexts.rows[b.contexts[0]].upto(b.start) for b in plan.batches]
+    prefixes = [contexts[b.contexts[0]].row.upto(b.start) for b in plan.batches]
     assert len(set(prefixes)) == len(bed.nouns)
     changes = sum(a != b for a, b in pairwise(prefixes))
     assert changes == len(bed.nouns) - 1, "batches of one image do not stand together"
     for batch in plan.batches:
-        assert len({contexts.rows[i].images for i in batch.contexts}) == 1
+        assert len({contexts[i].row.images for i in batch.contexts}) == 1
     every = sum(len(r) for r in contexts.rows)
     assert plan.tokens < every / 2
     score(adapter, contexts)
@@ -159,8 +159,8 @@ def test_text_alone_is_read_as_the_language_model_reads_it(family):
     with no_prefix(adapter):
         assert_same(table.surprisal, score(adapter, contexts).surprisal)
     fresh, processor = tiny_vlm(family)
-    row = contexts.rows[0]
-    ids = torch.tensor([processor.tokenizer(contexts.prompts[0].text)["input_ids"]])
+    row = contexts[0].row
+    ids = torch.tensor([processor.tokenizer(contexts[0].prompt.text)["input_ids"]])
     causal = {"token_type_ids": torch.ones_like(ids)} if family == "paligemma" else {}
     if family == "paligemma":
         ids = torch.cat([torch.tensor([[processor.tokenizer.bos_token_id]]), ids], 1)

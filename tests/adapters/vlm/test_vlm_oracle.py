@@ -95,7 +95,7 @@ def ours_and_questions(adapter: VisionLanguage) -> tuple[np.ndarray, list[tuple[
     nouns = [n.word for n in bed.nouns_of(bed.form("image"))[:4]]
     contexts = build_contexts(adapter, bed, bed.form("image"), nouns=nouns)
     asked = []
-    for prompt in contexts.prompts:
+    for prompt in (c.prompt for c in contexts):
         picture, text = prompt.segments
         assert isinstance(picture, ImageSegment)
         assert isinstance(text, TextSegment)

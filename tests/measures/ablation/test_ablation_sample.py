@@ -97,7 +97,7 @@ def test_the_sample_is_said_where_nothing_was_cut(subject):
 def test_a_cell_is_scored_on_its_own_targets_only_and_gives_the_tables_numbers(subject):
     frames, nouns = np.array([1, 3]), np.array([0, 4, 7])
     few = of_frames(subject.contexts, frames, nouns)
-    assert {t for index in few.target_index for t in index} == {0, 4, 7}
+    assert {noun for c in few for noun in c.targets.nouns} == {0, 4, 7}
     table = score(subject.adapter, few)
     assert len(table.surprisal) == 2 * 3 * 3
     expected = subject.table.dense()[np.ix_(frames, nouns, nouns)]

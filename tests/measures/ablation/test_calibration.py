@@ -43,7 +43,7 @@ def null_items(rng: np.random.Generator, shape: tuple[int, ...], variance: tuple
 
 
 def item_t_rejections(items: np.ndarray) -> float:
-    """What an item-level t-test would do."""
+    """Return the share of rejections by an item-level t-test."""
     flat = items.reshape(len(items), -1)
     return float((scipy_stats.ttest_1samp(flat, 0, axis=1).pvalue < 0.05).mean())
 

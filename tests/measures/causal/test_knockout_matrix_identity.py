@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from helpers.tiny_models import tiny_adapter
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.engine.contexts import build_contexts
+from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject
 from groundbench.measures.causal.cross_form import cross_form
@@ -91,6 +93,18 @@ def test_a_head_that_carries_the_noun_transfers_between_forms(tmp_path: Path) ->
             assert cell.recovered.value == pytest.approx(1, abs=1e-3)
             assert cell.n_pairs == run.record.pairs.n
     assert cross_form([run])[0].matrix == ()
+
+
+def test_a_matrix_is_kept_in_the_run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _run(CIRCUITS["copy"](tmp_path / "model").folder)
+    store = RunStore(tmp_path / "run", {"model": "copy"})
+    kept = replace(run.setting, subject=replace(run.setting.subject, store=store))
+    run = replace(run, setting=kept)
+    first = cross_form([run, run])
+    monkeypatch.setattr(
+        "groundbench.measures.causal.cross_form._patched", lambda *_: pytest.fail("it was measured again")
+    )
+    assert cross_form([run, run]) == first
 
 
 def test_a_previous_token_head_is_known_for_one(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from helpers.planted_circuits import CIRCUITS, Circuit
 from sklearn.metrics import roc_auc_score
 
 from groundbench.adapters.huggingface import HFCausal, open_causal
-from groundbench.engine.contexts import Contexts, build_contexts
+from groundbench.engine.contexts import FormContexts, build_contexts
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject
 from groundbench.measures.causal.measure import measure
@@ -40,7 +40,7 @@ SHARE_AUROC = {"traffic": 0.95, "relay": 0.6}
 class Measured:
     circuit: Circuit
     adapter: HFCausal
-    contexts: Contexts
+    contexts: FormContexts
     record: CausalRecord
 
     def score(self, head: tuple[int, int]) -> HeadScore:

@@ -91,7 +91,7 @@ def test_the_gain_that_a_head_takes_is_that_of_whole_tables(tmp_path):
     nouns = [n.word for n in testbed.nouns[:2]]
     contexts = build_contexts(adapter, testbed, testbed.forms[0], nouns=nouns)
     subject = Subject(adapter, contexts, score(adapter, contexts))
-    found = single_head_effects(subject, HeadOptions(swept_items=len(contexts.rows)))
+    found = single_head_effects(subject, HeadOptions(swept_items=len(contexts)))
     assert found is not None
     whole = measure_gain(subject.table)
     for column, head in enumerate(adapter.info.head_index):

@@ -78,7 +78,7 @@ def test_the_head_reads_the_box_and_nothing_beside_it(run):
     assert reading(result, "crossfit").n_heads == 1
 
 
-def test_exchanging_the_patches_turns_the_gain_over(run):
+def test_swapping_the_patches_turns_the_gain_over(run):
     _, result = run
     swap = result.image.swap
     assert (swap.n_items, swap.n_left_out) == (48, 0)
@@ -123,19 +123,19 @@ def test_every_image_form_has_a_record_of_its_own(reader):
     assert both.protocol["measures"] == ["gain", "heads", "image"]
 
 
-class NoExchange:
-    """An adapter that cannot exchange patches."""
+class NoSwap:
+    """An adapter that cannot swap patches."""
 
     def __init__(self, inner):
         for name in ("info", "encode", "encode_targets", "prefill", "forward", "continuation_logits", "unembed"):
             setattr(self, name, getattr(inner, name))
 
 
-def test_an_adapter_that_cannot_exchange_patches_has_no_swap_test(reader):
+def test_an_adapter_that_cannot_swap_patches_has_no_swap_test(reader):
     bed = PatchTestbed()
     contexts = build_contexts(reader, bed, bed.forms[0])
     table = score(reader, contexts)
-    assert measure_swap(NoExchange(reader), contexts, table, items=4) is None
+    assert measure_swap(NoSwap(reader), contexts, table, items=4) is None
     sampled = measure_swap(reader, contexts, table, items=4, mismatches=3)
     assert (sampled.n_items, sampled.mismatches) == (4, 3)
 
@@ -218,7 +218,7 @@ def test_the_page_shows_the_pictures_and_loads_nothing(run):
     assert page.count("data:image/webp;base64,") == 12
     assert page.count("data:image/png;base64,") == 24
     assert "Where in the image the word comes from" in page
-    assert "exchanged" in page
+    assert "swapped" in page
     assert "http" not in page.replace("http-equiv", "")
 
 
@@ -324,11 +324,11 @@ def test_the_flow_of_a_picture_is_summed_over_the_patches_of_a_row_inside_and_ou
     assert maps.edge[1] / maps.total[1] > 0.99  # of layer 2, the planted head's
 
 
-def test_the_terminal_shows_what_was_read_and_exchanged(run, capsys, monkeypatch):
+def test_the_terminal_shows_what_was_read_and_swapped(run, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     _, result = run
     show_result(result)
     said = capsys.readouterr().out
     assert "Saliency of a patch" in said
     assert "detected, cross-fitted" in said
-    assert "exchanged, image: a gain of 5.82" in " ".join(said.split())
+    assert "swapped, image: a gain of 5.82" in " ".join(said.split())

@@ -1,4 +1,4 @@
-"""The image's part measured on the tiny vision-language models: patches exchanged, pixels ignored, images kept."""
+"""The image's part measured on the tiny vision-language models: patches swapped, pixels ignored, images kept."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def two_rows(adapter):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_with_all_features_exchanged_a_row_is_the_other_one(family):
+def test_with_all_features_swapped_a_row_is_the_other_one(family):
     adapter = adapter_of(family)
     assert isinstance(adapter, ImagePatchable)
     a, b, _ = two_rows(adapter)
@@ -46,7 +46,7 @@ def test_with_all_features_exchanged_a_row_is_the_other_one(family):
 
 
 @pytest.mark.parametrize("family", ["llava", "llava_next", "qwen2_5_vl", "idefics3"])
-def test_only_the_patches_named_are_exchanged_and_come_back(family):
+def test_only_the_patches_named_are_swapped_and_come_back(family):
     adapter = adapter_of(family)
     a, b, patches = two_rows(adapter)
     box = [p for p in patches if p in set(a.env_positions)]
@@ -61,7 +61,7 @@ def test_only_the_patches_named_are_exchanged_and_come_back(family):
     assert adapter.patch_images(a, b, []) == a
 
 
-def test_exchanged_features_are_made_again_after_they_were_let_go():
+def test_swapped_features_are_made_again_after_they_were_let_go():
     adapter = tiny_adapter("llava")
     a, b, patches = two_rows(adapter)
     mixed = adapter.patch_images(a, b, patches[:3])

@@ -69,7 +69,7 @@ def test_rings_change_nothing_of_the_box_itself_and_the_page_shows_them(reader, 
     assert "the whole image" in page
     assert "rings around it" not in page_of(run[0])
     show_result(result)
-    assert "the box and a ring of patches around it exchanged, image: a gain of 5.82" in " ".join(
+    assert "the box and a ring of patches around it swapped, image: a gain of 5.82" in " ".join(
         capsys.readouterr().out.split()
     )
 
@@ -114,7 +114,7 @@ def test_a_form_without_boxes_has_nothing_to_widen(reader):
 
 
 @pytest.mark.parametrize("measures", [("gain",), ("gain", "heads")])
-def test_rings_that_nothing_would_exchange_are_refused(reader, measures):
+def test_rings_that_nothing_would_swap_are_refused(reader, measures):
     with pytest.raises(BadInputError, match="swap_rings is given, but the forms are image-all and the measures gain"):
         evaluate(reader, PatchTestbed(), forms=("image-all",), measures=measures, **RINGS)
 

@@ -71,7 +71,7 @@ def test_no_lens_is_read_in_a_frame_that_it_was_trained_on(adapter):
         folds, _ = lens_folds(adapter, contexts, testbed, QUICK)
         assert sorted(f for fold in folds for f in fold.frames) == list(range(len(contexts.frames)))
         for fold in folds:
-            read = {contexts.rows[i] for i in range(len(contexts.rows)) if contexts.frame[i] in fold.frames}
+            read = {c.row for c in contexts if c.frame in fold.frames}
             assert fold.rows
             assert not read & set(fold.rows)
 

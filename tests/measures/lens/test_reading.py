@@ -12,9 +12,10 @@ from helpers.planted import PlantedTestbed, single_head
 from helpers.tiny_models import tiny, tiny_adapter, word_tokenizer
 from helpers.tolerances import assert_same, tolerance
 
-from groundbench.adapters import model_structure as anatomy
+from groundbench.adapters import model_structure
 from groundbench.adapters.huggingface import open_causal
 from groundbench.api.errors import NonFiniteLogitsError, UnsupportedModelError
+from groundbench.engine.contexts import TargetSet
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import score
 from groundbench.measures.gain.measure import item_gains
@@ -56,7 +57,7 @@ def test_every_layer_is_what_its_block_gives_out(family):
     """Against hooks on the blocks themselves, unembedded by hand at the last position; the last layer included."""
     model = tiny(family)
     adapter = tiny_adapter(family)
-    blocks = anatomy.layer_list(model)
+    blocks = model_structure.layer_list(model)
     caught = {}
     for number, block in enumerate(blocks, start=1):
         block.register_forward_hook(
@@ -67,11 +68,11 @@ def test_every_layer_is_what_its_block_gives_out(family):
     cap = getattr(model.config, "final_logit_softcapping", None)
     for i in (0, 9, 17, 31):
         with torch.no_grad():
-            model(input_ids=torch.tensor([contexts.rows[i].ids]))
+            model(input_ids=torch.tensor([contexts[i].row.ids]))
             for layer, table in zip(reading.layers, reading.tables, strict=True):
-                logits = model.get_output_embeddings()(anatomy.final_norm(model)(caught[layer][0, -1]))
+                logits = model.get_output_embeddings()(model_structure.final_norm(model)(caught[layer][0, -1]))
                 logits = torch.tanh(logits / cap) * cap if cap else logits
-                expected = -logits.log_softmax(-1)[[t[0] for t in contexts.targets[i]]]
+                expected = -logits.log_softmax(-1)[[t[0] for t in contexts[i].targets.tokens]]
                 rows = (table.frame == contexts.frame[i]) & (table.env == contexts.env[i])
                 assert_same(table.surprisal[rows], expected, depth=64)
 
@@ -132,10 +133,14 @@ def test_batches_and_shared_prefixes_change_nothing():
     np.testing.assert_allclose(whole.kl, singly.kl, rtol=0, atol=tolerance(whole.kl, whole.tables[0].surprisal))
 
 
+def with_token(targets: TargetSet, token: int) -> TargetSet:
+    return replace(targets, tokens=tuple((*t, token) for t in targets.tokens))
+
+
 def test_the_first_token_of_longer_targets_is_read():
     adapter = tiny_adapter("gpt2")
     contexts = contexts_of(adapter)
-    longer = replace(contexts, targets=tuple(tuple((*t, 5) for t in ts) for ts in contexts.targets))
+    longer = replace(contexts, items=tuple(replace(c, targets=with_token(c.targets, 5)) for c in contexts))
     short, long = (read_lens(adapter, c, None, (1,)) for c in (contexts, longer))
     for a, b in zip(short.tables, long.tables, strict=True):
         np.testing.assert_array_equal(a.surprisal, b.surprisal)

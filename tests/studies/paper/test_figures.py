@@ -1,4 +1,4 @@
-"""What is drawn: R² of every model, heads of those that have some, and what cutting them did."""
+"""The figures draw R² of every model, heads of those that have some, and the effect of cutting them."""
 
 from __future__ import annotations
 

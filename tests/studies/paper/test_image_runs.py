@@ -46,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pictures")
     override = {**FEW, "pictures.cache": str(root / "cache")}
     for name, shuffled in (("vlm", False), ("vlm-shuffled", True)):
-        text = corpus(pictures=4, shuffle_env=shuffled)
+        text = corpus(images=4, shuffle_env=shuffled)
         train("vlm-mini-embedded", text, root / "runs" / name, override=override, threads=1, device="cpu")
     return root / "runs"
 

@@ -13,8 +13,7 @@ from helpers.planted_runs import cut_in, planted
 from groundbench.report.elements import Table
 from groundbench.report.sections import seeds
 from groundbench.studies.paper import image_page as image_page
-from groundbench.studies.paper import paper_tables as beside
-from groundbench.studies.paper import tables
+from groundbench.studies.paper import paper_tables, tables
 from groundbench.studies.paper.measure import Measured
 
 
@@ -27,7 +26,7 @@ def test_what_all_seeds_share_has_no_interval() -> None:
     for t in run.trajectories:
         object.__setattr__(t.points[-1].result.heads[0], "untrained_count", 0.1)
     run = cut_in(run, [0, 1, 2])
-    last = rows(beside.heads_table([run]))[-1]
+    last = rows(paper_tables.heads_table([run]))[-1]
     assert (last["Untrained"], last["Heads"]) == ("0.10", "5.00 [4.95, 5.05]")
 
 
@@ -53,9 +52,9 @@ def test_a_row_of_cross_fitted_cuts_is_of_the_seeds_that_were_cut() -> None:
 
 
 def test_a_row_beside_the_papers_is_of_the_seeds_that_were_cut() -> None:
-    last = rows(beside.paper_table([shifted("instance")]))[-1]
+    last = rows(paper_tables.paper_table([shifted("instance")]))[-1]
     assert (last["Seeds"], last["Heads"], last["Original"], last["Ablated"]) == ("1 of 3", "4.00", "6.00", "6.00")
-    none = rows(beside.paper_table([cut_in(planted(), [], "instance")]))[-1]
+    none = rows(paper_tables.paper_table([cut_in(planted(), [], "instance")]))[-1]
     assert (none["Seeds"], none["Ablated"], none["Heads"]) == ("0", None, "5.00 [4.95, 5.05]")
 
 

@@ -218,7 +218,7 @@ def test_shuffling_keeps_what_is_shown_and_said_but_not_together(dense: np.ndarr
     assert abs(together[1] - chance) < 0.004
 
 
-def test_shuffling_is_an_exchange_of_tiers_between_two_transcripts() -> None:
+def test_shuffling_moves_tiers_between_two_transcripts() -> None:
     plain, null = (corpus(shuffle_env=s).batch(0, seed=4, batch_size=32, length=400) for s in (False, True))
 
     def split(row: np.ndarray) -> tuple[list[list[str]], list[list[str]]]:

@@ -17,7 +17,7 @@ from groundbench.measures.gain.cooccurrence import count_cooccurrence
 from groundbench.registry import load_testbed
 from groundbench.tasks.corpora import ImportedCorpus, import_childes
 from groundbench.tasks.corpora.chunks import cut
-from groundbench.tasks.corpora.shuffle import exchange
+from groundbench.tasks.corpora.shuffle import shuffle
 from groundbench.training.corpus import Corpus, load_corpus
 
 
@@ -133,7 +133,7 @@ def shown_and_said(rows: list[list[str]]) -> set[tuple[str, str]]:
     return found
 
 
-def test_the_null_exchanges_env_between_transcripts(folder: Path) -> None:
+def test_the_null_shuffles_env_between_transcripts(folder: Path) -> None:
     plain, null = ImportedCorpus(folder), ImportedCorpus(folder, shuffle_env=True)
     rows = rows_of(null, batch_size=300, length=64)
     pairs = shown_and_said(rows)
@@ -162,15 +162,15 @@ def test_the_null_has_the_same_words_and_the_same_speech(folder: Path, heldout: 
     assert said_in[0] == said_in[1]
 
 
-def test_exchange_is_a_permutation_without_own() -> None:
+def test_shuffling_is_a_permutation_without_own() -> None:
     rng = np.random.default_rng(0)
     for sizes in ([1, 1], [2, 1, 1], [5, 5], [50, 30, 20], list(rng.integers(1, 40, size=30))):
         owner = np.repeat(np.arange(len(sizes)), sizes)
-        order = exchange(owner, "x")
+        order = shuffle(owner, "x")
         assert sorted(order) == list(range(len(owner)))
         assert (owner[order] != owner).all()
     with pytest.raises(BadInputError, match="x: one transcript holds more than half of the 4 ENV segments"):
-        exchange(np.array([0, 0, 0, 1]), "x")
+        shuffle(np.array([0, 0, 0, 1]), "x")
 
 
 def test_cut_at_utterances() -> None:

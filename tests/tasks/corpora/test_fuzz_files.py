@@ -76,7 +76,7 @@ def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 def imported(run: Callable[..., Manifest], name: str, data: bytes, *beside: tuple[str, bytes]) -> Manifest | None:
-    """What an import that keeps going makes of a folder with this file; one that does not, the same or a refusal."""
+    """Import a folder with this file, keeping going; an import that does not gives the same or refuses."""
     with tempfile.TemporaryDirectory() as home:
         files = Path(home) / "in"
         files.mkdir()

@@ -62,7 +62,7 @@ def bed() -> TextTestbed:
 
 
 def shown(bed: TextTestbed, name: str) -> dict[str, str]:
-    """What each noun is shown as."""
+    """Return the text that each noun is shown as."""
     form = bed.form(name)
     frame = bed.frames(form)[0]
     segments = {n.word: bed.prompt(frame, n, form).segments for n in bed.nouns_of(form)}

@@ -15,7 +15,7 @@ from PIL import Image
 
 from groundbench.api.errors import BadInputError
 from groundbench.tasks.corpora.importing.faults import FaultError
-from groundbench.tasks.photos import image_store as stores
+from groundbench.tasks.photos import image_store
 from groundbench.tasks.photos.decode import decode, upright_box
 from groundbench.tasks.photos.image_store import ImageFiles, open_image_files
 
@@ -168,7 +168,7 @@ def test_pictures_are_found_by_name_or_number(place: Path) -> None:
 
 
 def test_a_file_that_claims_too_much_is_refused_unread(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "FILE_BYTES", 100)
+    monkeypatch.setattr(image_store, "FILE_BYTES", 100)
     with pytest.raises(FaultError, match=r"claims .* bytes, expected at most 100"):
         ImageFiles(place).read(NAMES[0])
 

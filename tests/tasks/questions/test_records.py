@@ -57,7 +57,7 @@ def test_names_of_other_tools_are_recognised(tmp_path: Path, row: dict[str, Any]
 
 
 def test_of_two_common_names_none_is_taken(tmp_path: Path) -> None:
-    """Which of two fields holds the evidence is not guessed: the sentence says what is missing."""
+    """The field of the evidence is not guessed among two: the sentence says what is missing."""
     row = {"query": "q", "context": "e", "documents": ["f"], "response": "a"}
     with pytest.raises(BadInputError, match=r"no field evidence; found context, documents, query, response"):
         load_records(lines(tmp_path, row))
@@ -228,7 +228,7 @@ def test_candidates_become_questions_with_blank_and_other_evidence(tmp_path: Pat
 
 
 def refusal(path: Path, options: ReadOptions) -> str | None:
-    """What a reader says of a file that it refuses; None where it reads records."""
+    """Return what a reader says of a file that it refuses; None where it reads records."""
     try:
         found = load_records(path, options)
     except BadInputError as error:

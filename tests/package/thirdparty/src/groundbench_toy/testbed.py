@@ -8,7 +8,7 @@ WORD = EnvForm("word", "the noun itself")
 
 
 class Toybox(Testbed):
-    """What lies on the table is named."""
+    """A testbed that names what lies on the table."""
 
     name = "toybox"
     version = "1"

@@ -24,7 +24,7 @@ def is_disk_full(error: BaseException) -> bool:
     return (isinstance(error, OSError) and error.errno in DISK_FULL) or "no space left" in str(error).lower()
 
 
-def is_scarcity(error: BaseException) -> bool:
+def is_resource_error(error: BaseException) -> bool:
     """Return True where the machine ran out of memory, space or open files, which is no fault of a user's file."""
     few_files = isinstance(error, OSError) and error.errno == errno.EMFILE
     return few_files or is_out_of_memory(error) or is_disk_full(error)

@@ -1,4 +1,4 @@
-"""Sets of heads exchanged in both directions, and the curves: one pass over the pairs for each direction."""
+"""Sets of heads interchanged in both directions, and the curves: one pass over the pairs for each direction."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from groundbench.engine.subject import resolved
 from groundbench.measures.causal.curve import by_noun, curve_record, random_band, ratio
-from groundbench.measures.causal.interchange import Swap
+from groundbench.measures.causal.interchange import Interchange
 from groundbench.measures.causal.options import Score, curve_sizes, headline_size, set_sizes
 from groundbench.measures.causal.random_sets import against_draws, layer_matched_draws
 from groundbench.measures.causal.ranking import Scores, top_heads
-from groundbench.measures.causal.setting import Sets, Setting, exchanged_both, first_heads, places, watched
+from groundbench.measures.causal.setting import Sets, Setting, first_heads, interchange_both, places, watched
 from groundbench.results.causal import CurveRecord, InterchangeRecord, Interval, PairRecord, Ranking
 from groundbench.stats.bootstrap import bootstrap_mean
 from groundbench.util.progress import Progress
@@ -25,12 +25,12 @@ Ints = npt.NDArray[np.int64]
 
 
 NONE, EVERY = 0, 1
-"""Columns of the exchanges into the clean prompt: no head, and every head, comes from the corrupt run."""
+"""Columns of the interchanges into the clean prompt: no head, and every head, comes from the corrupt run."""
 
 
 @dataclass(frozen=True)
 class Surprisals:
-    """Surprisals (nats) of v and u, [pairs, sets, 2], under every exchange in each direction; the first is of no head.
+    """Surprisals (nats) of v and u, [pairs, sets, 2], under every interchange, by direction. The first is of no head.
 
     Of the untouched prompts and the gain, each [pairs].
     """
@@ -81,7 +81,7 @@ class _Job:
     borrowed: int = 0
 
 
-def exchange_sets(
+def interchange_sets(
     setting: Setting, scores: Scores, kinds: Sequence[Score]
 ) -> tuple[tuple[InterchangeRecord, ...], tuple[CurveRecord, ...], Surprisals]:
     """Return every set and every curve: one pass over the pairs for both directions."""
@@ -106,9 +106,9 @@ def exchange_sets(
         order = np.random.default_rng([subject.seed, draw, 41]).permutation(n_heads)
         columns = [to_clean.add([~first_heads(order, k)] * n_cells, of_sample=True) for k in sizes.tolist()]
         curves.append(("random", True, columns))
-    name = f"{subject.adapter.info.name}: exchanges of {subject.contexts.form.name}"
+    name = f"{subject.adapter.info.name}: interchanges of {subject.contexts.form.name}"
     with Progress(name, len(setting.noun)) as bar:
-        table = Surprisals(*exchanged_both(watched(setting, bar), to_corrupt, to_clean, sample))
+        table = Surprisals(*interchange_both(watched(setting, bar), to_corrupt, to_clean, sample))
     made = []
     for ranking, crossfit, columns in curves:
         own = sample if ranking == "random" else np.arange(len(setting.noun))
@@ -213,17 +213,19 @@ def _same_answer(setting: Setting, lists: Sequence[Bools], table: Surprisals) ->
     kept: list[int] = []
     values: list[float] = []
     for number, cell in enumerate(setting.cells):
-        swaps, own = [], []
+        interchanges, own = [], []
         for i, pair in enumerate(cell.pairs, start=setting.parts[number].start):
             same = np.flatnonzero((contexts.env == pair.noun) & (contexts.frame != pair.frame))
-            length = len(contexts.rows[pair.corrupt])
-            alike = [c for c in same.tolist() if len(contexts.rows[c]) == length]
+            length = len(contexts[pair.corrupt].row)
+            alike = [c for c in same.tolist() if len(contexts[c].row) == length]
             if alike:
-                swap = setting.swap(pair)
-                swaps.append(Swap(swap.receiver, contexts.rows[int(rng.choice(alike))], swap.targets[:1], swap.where))
+                one = setting.interchange(pair)
+                interchanges.append(
+                    Interchange(one.receiver, contexts[int(rng.choice(alike))].row, one.targets[:1], one.where)
+                )
                 own.append(i)
-        if swaps:
-            values += setting.exchanged(f"same-answer-{number}", swaps, lists[number][None])[:, 0, 0].tolist()
+        if interchanges:
+            values += setting.surprisals(f"same-answer-{number}", interchanges, lists[number][None])[:, 0, 0].tolist()
             kept += own
     if not kept:
         return Interval(), 0
@@ -241,8 +243,8 @@ def _same_category(setting: Setting, lists: Sequence[Bools], table: Surprisals) 
         if not cell.same_category:
             continue
         chosen = np.stack([np.zeros_like(lists[number]), lists[number]])
-        into = [setting.swap(p).asking(1) for p in cell.same_category]
-        values = setting.exchanged(f"same-category-{number}", into, chosen)[..., 0]
+        into = [setting.interchange(p).asking(1) for p in cell.same_category]
+        values = setting.surprisals(f"same-category-{number}", into, chosen)[..., 0]
         place = {p.clean: i for i, p in enumerate(cell.pairs, start=setting.parts[number].start)}
         best = table.clean[[place[p.clean] for p in cell.same_category]]
         noun += [p.noun for p in cell.same_category]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from groundbench.adapters import capability_checks as probing
+from groundbench.adapters import capability_checks
 from groundbench.adapters.hooks.head_hooks import probe_ids
 from groundbench.api.adapter import Capability, Encoded
 
@@ -117,13 +117,13 @@ def measure_reach(adapter: HFCausal, longest: int, reach: Reach, of_config: bool
         cuts = [length // 2] if named is None else [n for n in (named - 2, named + 2) if 0 < n < length - 1]
         held = reach.tried if named is None else named - 1
         if reach.prefix == LONGEST and "prefix" not in adapter.lacks:
-            reach.why = probing.no_prefix(adapter, rows, (*cuts, length - 1))
+            reach.why = capability_checks.no_prefix(adapter, rows, (*cuts, length - 1))
             reach.prefix = LONGEST if reach.why is None else held
         lacks = adapter.lacks.keys() | lost.keys() | ({"prefix"} if reach.prefix < LONGEST else set())
-        for capability, why in probing.failing_on(adapter, rows, lacks).items():
+        for capability, why in capability_checks.failing_on(adapter, rows, lacks).items():
             lost[capability] = f"in rows of more than {held} tokens {why}"
         if reach.trace == LONGEST and not {"prefix", "hooks"} & (lacks | lost.keys()):
-            reach.trace = LONGEST if probing.no_rows_on_a_cache(adapter, rows[-1]) is None else held
+            reach.trace = LONGEST if capability_checks.no_rows_on_a_cache(adapter, rows[-1]) is None else held
         reach.tried = max(reach.tried, length)
         reach.passed = reach.passed if named is None else max(reach.passed, named)
     return lost

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from groundbench.results.risk_card import Comparison, Estimated, RiskCard, StrengthenRecord
+from typing import TYPE_CHECKING
+
 from groundbench.results.text.numbers import count, number, percent, with_interval
+
+if TYPE_CHECKING:
+    from groundbench.results.risk_card import Comparison, Estimated, RiskCard, StrengthenRecord
 
 
 def headline(card: RiskCard) -> str:
