@@ -44,7 +44,9 @@ def test_evidence_replaced_by_other_evidence_leaves_gains_of_nothing() -> None:
     assert gains["mismatched"].value == pytest.approx(0.0, abs=1e-6)
     assert gains["without"].value is not None
     assert gains["without"].value <= 0.0  # words that were shown in vain take their share from the answer's
-    for name in ("gain", "gain-mismatched", "contrast"):
+    for end in (gains["mismatched"].low, gains["mismatched"].high):
+        assert end == pytest.approx(0.0, abs=1e-6)  # in every answer, so that its ranking would be rounding alone
+    for name in ("gain", "contrast"):
         told, untold = own.signal(name), strange.signal(name)
         assert told is not None
         assert untold is not None
@@ -54,4 +56,4 @@ def test_evidence_replaced_by_other_evidence_leaves_gains_of_nothing() -> None:
         assert untold.auroc.low is not None
         assert untold.auroc.high is not None
         assert untold.auroc.low <= 0.5 <= untold.auroc.high, name
-    assert strange.predictors.above_chance == ()
+    assert not {"gain", "contrast"} & set(strange.predictors.above_chance)
