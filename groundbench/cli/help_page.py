@@ -29,7 +29,8 @@ def tidy(command: Any) -> Any:
     for param in command.params:
         param.show_envvar = False
         if isinstance(param, TyperArgument):
-            _show_name_alone(param)
+            for name, shown in (("display_type_rich", _nothing), ("get_usage_pieces", partial(_usage, param))):
+                setattr(param, name, shown)
         elif isinstance(param, TyperOption):
             _name_the_value(param)
         if (getattr(param, "max", None) or 0) >= 2**31:  # a bound of the machine's, not of the option's
@@ -44,11 +45,6 @@ def tidy(command: Any) -> Any:
     for part in inner.values():
         tidy(part)
     return command
-
-
-def _show_name_alone(argument: Any) -> None:
-    argument.display_type_rich = _nothing
-    argument.get_usage_pieces = partial(_usage, argument)
 
 
 def _name_the_value(param: TyperOption) -> None:

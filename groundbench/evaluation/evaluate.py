@@ -103,8 +103,12 @@ def evaluate(
             (of our own checkpoints ablation), and of a testbed with images also image.
         seed: of every sample, draw, half and bootstrap of every measure.
         batch_tokens: token budget of one batch of every pass; changes no number beyond rounding.
-        heads, ablation, causal, lens, image: options of single measures; what they leave open depends on the model, see
+        heads: options of the measure. What is left open here and below depends on the model, see
             `groundbench.evaluation.defaults`, and is recorded in the result's `protocol`.
+        ablation: options of the measure.
+        causal: options of the measure.
+        lens: options of the measure.
+        image: options of the measure.
         out: a run directory: results are written as they come, and an interrupted run goes on from it. Inside
             `groundbench.engine.distributed.process_group` a launcher's processes share the batches and the first
             one writes.

@@ -312,13 +312,15 @@ class StrengthRecord(Record):
 
 
 class StrengthenRecord(Record):
-    """Detected heads' outputs multiplied by `factor` (chosen on the `fit` split), reported on the `test` split.
+    """Heads' outputs multiplied by `factor` (chosen on the `fit` split), reported on the `test` split.
+
+    The heads are the detected ones; weakened are those that raise wrong answers on the `fit` split.
 
     Attributes:
         tried: every factor on the `fit` split.
         before, after: error rates on the test split; `change`: their paired difference.
         random: error rates with as many other heads of the same layers multiplied alike; `p_rank`: the rank of the
-            detected heads among these draws, (1 + draws with as few errors) / (1 + draws).
+            chosen heads among these draws, (1 + draws with as few errors) / (1 + draws).
         perplexity_*: of ordinary text, over the same tokens; null where it could not be measured (`note` says why).
     """
 
@@ -383,6 +385,7 @@ class RiskCard(Record):
     operating: OperatingPoint | None = None
     generation: GenerationRecord | None = None
     strengthen: StrengthenRecord | None = None
+    weaken: StrengthenRecord | None = None
     verdict: Verdict = Verdict()
     records: RecordsRecord | None = None
     thresholds: tuple[ThresholdRow, ...] = ()

@@ -77,7 +77,7 @@ class TextLens:
     Attributes:
         tokens: [T] the text's tokens.
         layers: [L] from 1; the last is the model itself.
-        top: [L][T] the token that each layer expects next.
+        top: [L, T] the token that each layer expects next.
         surprisal: [L, T - 1] of token t + 1 at position t, in nats.
         entropy: [L, T] of the expectation, in nats.
         tuned: True if read through a tuned lens, False for the logit lens.

@@ -64,7 +64,8 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
     hooked = "hooks" in adapter.info.capabilities
     watched = hooked and any(s.needs in ("heads", "carriers") for s in options.chosen)
     detected = hooked and not options.heads and (watched or strong is not None)
-    passes = 0 if strong is None else len(strong.factors) * len(splits.fit) + (1 + strong.draws) * len(splits.test)
+    multiplied = [m for m in (strong, options.weaken) if m is not None]
+    passes = sum(len(m.factors) * len(splits.fit) + (1 + m.draws) * len(splits.test) for m in multiplied)
     length = sum(map(len, asked.contexts.rows)) / max(1, len(asked.contexts))
     traced = len(splits.detect) * detected + len(splits.scored) * watched
     return ScreenPlan(

@@ -15,6 +15,7 @@ from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.question import Question
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
+from groundbench.measures.causal.options import headline_size
 from groundbench.results.risk_card import GenerationRecord, HeadsUsed, StrengthenRecord
 from groundbench.results.run import Failure
 from groundbench.screening.answer_reading import GivenAnswer
@@ -28,7 +29,7 @@ from groundbench.screening.lens_entropy import lens_entropy
 from groundbench.screening.policy import Policy
 from groundbench.screening.signals import CARRIERS, Signal, behaviour, choose, of_heads
 from groundbench.screening.splits import Splits, split
-from groundbench.screening.strengthening import StrengthenOptions, strengthen
+from groundbench.screening.strengthening import StrengthenOptions, raising_heads, strengthen
 from groundbench.stats.grouped import numbered
 from groundbench.util.progress import Progress
 
@@ -66,6 +67,7 @@ class ScreenOptions:
         own_records: the questions are a user's own records: every signal is measured unless some are named.
         records: how users' own files of records are read.
         strengthen: multiply the heads' outputs and see; not by default.
+        weaken: the same, by factors below 1, of heads that raise wrong answers; not by default.
     """
 
     policy: Policy | None = None
@@ -75,6 +77,7 @@ class ScreenOptions:
     limit: int | None = None
     generate: bool = False
     strengthen: StrengthenOptions | None = None
+    weaken: StrengthenOptions | None = None
     own_records: bool = False
     records: RecordOptions = field(default_factory=lambda: RecordOptions())
     seed: int = 0
@@ -269,21 +272,57 @@ def generated(run: Run) -> GenerationRecord | None:
 def strengthened(run: Run, heads: HeadsUsed | None) -> StrengthenRecord | None:
     """Return the heads strengthened; None where that was not asked for, or there is nothing to strengthen or test."""
     wanted = run.options.strengthen
+    found = () if heads is None else heads.heads
+    return None if wanted is None else _multiplied(run, found, wanted, "strengthen", "no head was detected")
+
+
+def weakened(run: Run) -> StrengthenRecord | None:
+    """Return the heads that raise wrong answers weakened; None where that was not asked for, or cannot be.
+
+    They are chosen on wrongly answered questions of the split `fit`, as many as the measure `causal` exchanges.
+    """
+    wanted, info = run.options.weaken, run.adapter.info
     if wanted is None:
         return None
+    if "hooks" not in info.capabilities:
+        run.failures.append(Failure(where="weaken", reason=f"{info.name}: {info.why_not('hooks')}"))
+        return None
+    wrong = run.splits.fit[run.answers.errors[run.splits.fit]]
+    heads: tuple[Head, ...] = ()
+    if len(wrong):
+        with run.bar("finding heads that raise wrong answers", 2 * len(wrong)) as bar:
+            given, truth = (
+                watch(
+                    run.adapter,
+                    run.asked,
+                    wrong,
+                    of[wrong],
+                    seed=run.options.seed,
+                    store=run.store,
+                    advance=bar.advance,
+                )
+                for of in (run.answers.given, run.answers.truth)
+            )
+        heads = raising_heads(given, truth, headline_size(info.n_heads))
+    return _multiplied(run, heads, wanted, "weaken", "no head raises wrong answers, or none is wrong")
+
+
+def _multiplied(
+    run: Run, heads: Sequence[Head], wanted: StrengthenOptions, name: str, nothing: str
+) -> StrengthenRecord | None:
     empty = not len(run.splits.fit) or not len(run.splits.test)
-    if heads is None or not heads.heads or empty:
-        why = "the questions are too few to split" if empty else "no head was detected"
-        run.failures.append(Failure(where="strengthen", reason=why))
+    if empty or not heads:
+        why = "the questions are too few to split" if empty else nothing
+        run.failures.append(Failure(where=name, reason=why))
         return None
     passes = len(wanted.factors) * len(run.splits.fit) + (1 + wanted.draws) * len(run.splits.test)
-    with run.bar("strengthening", passes) as bar:
+    with run.bar(f"{name}ing", passes) as bar:
         return strengthen(
             run.adapter,
             run.asked,
             run.answers,
             run.splits,
-            heads.heads,
+            heads,
             wanted,
             seed=run.options.seed,
             batch_tokens=run.options.batch_tokens,

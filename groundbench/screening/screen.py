@@ -42,7 +42,16 @@ from groundbench.screening.dry_run import ScreenPlan, plan_answers, plan_screeni
 from groundbench.screening.error_rates import error_records, truth_gains, unasked_record
 from groundbench.screening.lens_entropy import middle_layers
 from groundbench.screening.longest_prompt import encode_longest
-from groundbench.screening.measure import Floats, Run, ScreenOptions, answered, generated, risks_of, strengthened
+from groundbench.screening.measure import (
+    Floats,
+    Run,
+    ScreenOptions,
+    answered,
+    generated,
+    risks_of,
+    strengthened,
+    weakened,
+)
 from groundbench.screening.mentions import mention_record
 from groundbench.screening.policy import judge
 from groundbench.screening.screen_answers import screen_answers
@@ -321,6 +330,7 @@ def _card(
         operating=operating_of(scored, options.policy, best),
         generation=generated(run),
         strengthen=strengthened(run, heads),
+        weaken=weakened(run),
         failures=tuple(run.failures),
         protocol=_protocol(run),
         environment=environment_record(adapter.info.device, (options.seed,), round(time.perf_counter() - started, 2)),

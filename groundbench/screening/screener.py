@@ -154,7 +154,8 @@ class Screener:
             signals: names or families (signals of whole answers, such as perplexity, are measured by
                 `risk_of_answer`); heads cost one forward and one backward pass through the last position, gain
                 one forward pass and one for each comparison, probability and entropy one.
-            without, mismatched: for gain and contrast, the prompt without evidence and with other evidence.
+            without: for gain and contrast, the prompt without evidence.
+            mismatched: for gain, the prompt with other evidence.
             candidates: for probability, entropy and contrast, the other answers that it might have been.
 
         Raises:
@@ -189,7 +190,8 @@ class Screener:
         """Compute the risk that a long answer is not supported, by the signals of given answers.
 
         Args:
-            prompt, evidence: as for `risk`; the prompt without evidence is the same with nothing in its place.
+            prompt: as for `risk`; the prompt without evidence is the same with nothing in its place.
+            evidence: as for `risk`.
             other: another text of evidence to compare with; without it the signals that need one are left out.
             signals: names or families; by default every one that needs no fitting.
 
@@ -247,7 +249,10 @@ class Screener:
         """Return a callback for `model.generate(..., stopping_criteria=[watch])`, which never touches its logits.
 
         Args:
-            prompt, evidence, other, signals: as for `risk_of_answer`.
+            prompt: as for `risk_of_answer`.
+            evidence: as for `risk_of_answer`.
+            other: as for `risk_of_answer`.
+            signals: as for `risk_of_answer`.
             every: the answer so far is measured each time so many tokens were added.
             stop_above: stop where the risk of the answer so far is larger; None: never.
 

@@ -1,7 +1,8 @@
-"""Control: the detected heads' outputs multiplied, and whether the model then errs less (protocol §11).
+"""Control: heads' outputs multiplied, and whether the model then errs less (protocol §11).
 
-The factor is chosen on the `fit` split and reported on `test`, beside random heads of the same layers multiplied alike:
-any change of a model may help it a little, so only more than chance counts.
+Strengthened are the detected heads; weakened are heads that raise wrong answers over right ones, to first order, on
+the `fit` split. The factor is chosen on that split and reported on `test`, beside random heads of the same layers
+multiplied alike: any change of a model may help it a little, so only more than chance counts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.engine.run_directory import RunStore
 from groundbench.measures.ablation.control_heads import different_draws, draw_control, set_rank_p
 from groundbench.measures.ablation.head_edits import EditStyle, constant_edit
+from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.results.risk_card import StrengthenRecord, StrengthRecord
 from groundbench.screening.answering import Answers, Asked, ask
 from groundbench.screening.error_rates import estimated
@@ -30,12 +32,13 @@ from groundbench.stats.grouped import grouped_mean, numbered, rate
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 FACTORS = (1.1, 1.25, 1.5, 2.0)
+WEAKER = (0.9, 0.75, 0.5, 0.25)
 DRAWS = 20
 
 
 @dataclass(frozen=True)
 class StrengthenOptions:
-    """By what heads are multiplied: one factor, or the best of several on the `fit` split.
+    """By what heads are multiplied: one factor, or the best of several on the `fit` split. Below 1 it weakens them.
 
     Attributes:
         draws: sets of random heads that the chosen factor is compared with.
@@ -134,6 +137,19 @@ def strengthen(
         text=name,
         note="; ".join(n for n in (note, few) if n) or None,
     )
+
+
+def raising_heads(wrong: HeadSaliency, right: HeadSaliency, k: int) -> tuple[Head, ...]:
+    """Return the k heads that raise given wrong answers most over the right ones, to first order (mean of nats).
+
+    Args:
+        wrong, right: of the same questions, saliency for the wrong answer that was given and for the right one.
+    """
+    raised = (right.signed_row.astype(np.float64) - wrong.signed_row.astype(np.float64)).mean(0)
+    first = [i for i in np.argsort(-raised, kind="stable")[:k].tolist() if raised[i] > 0]
+    places = zip(wrong.head_layer.tolist(), wrong.head_number.tolist(), strict=True)
+    chosen = set(first)
+    return tuple(place for i, place in enumerate(places) if i in chosen)
 
 
 def _mark(edit: HeadEdit) -> str:

@@ -47,7 +47,10 @@ def train(
         corpus: a testbed's name (`childworld`, `childworld:shuffled`), a Corpus or a ImageCorpus; None: the
             preset's own.
         out: the folder of the run; each seed has a folder of checkpoints in it.
-        steps, lr, batch_size, length: in place of the preset's values.
+        steps: in place of the preset's value.
+        lr: learning rate, in place of the preset's value.
+        batch_size: in place of the preset's value.
+        length: tokens of a row, in place of the preset's value.
         override: any other value of the preset by dotted key, as in `{"config.n_layer": 6}`.
         jobs: processes that train seeds side by side. Small models are best trained with as many jobs as cores, one
             thread each. A script that calls this with several jobs needs `if __name__ == "__main__":`, and the

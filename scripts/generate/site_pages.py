@@ -120,11 +120,11 @@ def _option(param: Any) -> str:
     else:
         plain = isinstance(param.default, str | int | float) and not isinstance(param.default, bool)
         default = str(param.default) if plain else ""
-    return f"| `{(name + value).replace('|', chr(92) + '|')}` | {_cell(_plain(param.help or ''))} | {_cell(default)} |"
+    return f"| `{name + value}` | {_cell(_plain(param.help or ''))} | {_cell(default)} |"
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
 def _plain(text: str) -> str:

@@ -8,9 +8,11 @@ import pytest
 from helpers.fake_results import fake_trajectory
 
 from groundbench.cli.commands.leaderboard import _alike
-from groundbench.cli.commands.tasks_import import suggestions
+from groundbench.cli.commands.tasks_import import TESTBEDS, suggestions
 from groundbench.cli.completion import complete_run
+from groundbench.registry import testbed_names
 from groundbench.tasks.corpora.noun_selection import NounSelection, Verdict
+from groundbench.tasks.inventories import SHIPPED
 
 
 def test_runs_complete_and_other_folders_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +51,23 @@ def test_an_import_suggests_what_its_corpus_allows(
     lines = suggestions(_selection(counts), env, lan, Path("corpora/x"))
     assert said in " ".join(lines)
     assert ("groundbench train" in lines[0]) == (lan > 0)
+
+
+@pytest.mark.parametrize(
+    ("inventory", "options"),
+    [
+        ("inventory", ("trajectory RUN --at-least", "corpora/x --at-least")),
+        ("cdi-es", ("trajectory RUN --testbed childes-es --at-least", "corpora/x --nouns cdi-es --at-least")),
+        ("cdi-en", ("trajectory RUN --testbed childes-en-all --at-least", "corpora/x --nouns cdi-en --at-least")),
+        ("mine.yaml", ("trajectory RUN --testbed YOURS --at-least", "corpora/x --nouns mine.yaml --at-least")),
+    ],
+)
+def test_commands_suggested_are_of_the_nouns_that_were_counted(inventory: str, options: tuple[str, str]) -> None:
+    lines = suggestions(_selection([(40, 12)] * 30), 9000, 9000, Path("corpora/x"), inventory)
+    assert all(option in " ".join(lines) for option in options)
+    assert set(TESTBEDS) == {"inventory", *SHIPPED}
+    testbeds = {option.removeprefix(" --testbed ") for option in TESTBEDS.values() if option}
+    assert testbeds <= set(testbed_names())
 
 
 @pytest.mark.parametrize(

@@ -200,5 +200,6 @@ def test_a_run_of_some_measures_names_them_and_a_screening_stands_beside_it(scri
     assert [r.name for r in entry.runs] == ["ladder", "rag"]
     assert entry.card.notes.split("Measured with: ")[1] == (
         "groundbench run MODEL --testbed ladder --measure gain --out OUT; "
-        "groundbench screen MODEL --questions docs/examples/rag.jsonl --out OUT"
+        "groundbench screen MODEL --questions docs/examples/rag.jsonl "
+        "--carriers leaderboard/entries/smollm2/ladder --out OUT"
     )

@@ -79,6 +79,28 @@ def test_strengthening_is_reported_on_the_other_split_beside_random_heads(card: 
     assert "does not know" in s.note  # type: ignore[operator]
 
 
+def test_heads_that_raise_wrong_answers_are_found_in_one_split_and_weakened_in_another(
+    planted: HFCausal, naming: Questions
+) -> None:
+    """Right is here what was never shown: the head that says what was shown is wrong each time."""
+    against = [replace(q, target=1) for q in naming]
+    options = ScreenOptions(signals=("probability",), weaken=StrengthenOptions((0.5, 1e-6), draws=3))
+    card = screen(planted, against, options)
+    s = card.weaken
+    assert s is not None
+    assert card.strengthen is None
+    assert (s.factor, s.n_heads, len(s.random)) == (1e-6, 1, 3)
+    assert s.before.n == card.questions.splits["test"]
+    assert s.change.high < 0  # type: ignore[operator]
+    assert min(s.random) > s.after.value  # type: ignore[operator]
+    page = render_card(card)
+    assert "Weakening heads that raise wrong answers" in page
+    right = [replace(q, target=0) for q in naming if q.kind == "seen"]
+    nothing = screen(planted, right, options)
+    assert nothing.weaken is None
+    assert [f.where for f in nothing.failures] == ["weaken"]
+
+
 @pytest.mark.parametrize("selection", ["magnitude", "size", "share", "given"])
 def test_the_page_names_the_heads_and_how_they_were_found(card: RiskCard, selection: str) -> None:
     assert card.heads is not None

@@ -54,6 +54,9 @@ def reproduce(
             help="Existing trainings NAME/seed-*/step-* of models that see images.", show_default=False, metavar="DIR"
         ),
     ] = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="With --runs or --images: take trainings that ended early too.")
+    ] = False,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -124,6 +127,7 @@ def reproduce(
         out=out,
         runs=runs,
         images=images,
+        unfinished=unfinished,
         override=overrides(changes or ()),
         vocabulary=vocabulary,
         docs=docs,

@@ -154,10 +154,19 @@ def screen(
             rich_help_panel=CONTROL,
         ),
     ] = None,
+    weaken: Annotated[
+        str | None,
+        typer.Option(
+            help="Multiply heads that raise wrong answers by this (below 1), or by the best of several (auto).",
+            show_default=False,
+            metavar="X|auto",
+            rich_help_panel=CONTROL,
+        ),
+    ] = None,
     draws: Annotated[
         int,
         typer.Option(
-            help="Sets of random heads that are strengthened alike.", min=1, metavar="N", rich_help_panel=CONTROL
+            help="Sets of random heads that are multiplied alike.", min=1, metavar="N", rich_help_panel=CONTROL
         ),
     ] = 20,
     text: Annotated[
@@ -191,7 +200,8 @@ def screen(
         limit=limit,
         generate=generate,
         records=RecordOptions(template, keep_going, max_evidence, calibrate),
-        strengthen=_strength(strengthen, draws, text),
+        strengthen=_strength("--strengthen", strengthen, draws, text),
+        weaken=_strength("--weaken", weaken, draws, text),
         seed=seed,
         batch_tokens=batch_tokens,
     )
@@ -242,17 +252,22 @@ def _policy(path: Path | None, max_risk: float | None, min_gain: float | None) -
         raise BadInputError(f"--max-risk or --min-gain: {first_fault(error)}") from None
 
 
-def _strength(wanted: str | None, draws: int, text: Path | None) -> StrengthenOptions | None:
-    from groundbench.screening.strengthening import FACTORS, StrengthenOptions
+def _strength(option: str, wanted: str | None, draws: int, text: Path | None) -> StrengthenOptions | None:
+    from groundbench.screening.strengthening import FACTORS, WEAKER, StrengthenOptions
 
+    weaker = option == "--weaken"
     if wanted is None:
         return None
     if wanted == "auto":
-        return StrengthenOptions(FACTORS, draws, text)
+        return StrengthenOptions(WEAKER if weaker else FACTORS, draws, text)
+    expected = "a number between 0 and 1, such as 0.5" if weaker else "a number such as 1.5"
     try:
-        return StrengthenOptions((float(wanted),), draws, text)
+        factor = float(wanted)
     except ValueError:
-        raise BadInputError(f"--strengthen {wanted!r}: expected a number such as 1.5, or auto") from None
+        raise BadInputError(f"{option} {wanted!r}: expected {expected}, or auto") from None
+    if weaker and not 0 < factor < 1:
+        raise BadInputError(f"{option} {wanted}: expected {expected}, or auto")
+    return StrengthenOptions((factor,), draws, text)
 
 
 def _show(card: RiskCard, out: Path | None, as_json: bool) -> None:

@@ -220,10 +220,10 @@ def _run(make: Callable[[], Manifest], out: Path, as_json: bool, nouns: str = "i
 
     words = [n.word for n in load_inventory(nouns).nouns]  # a name that is unknown is said before the import
     manifest = make()
-    _show_import(manifest, lambda: _show(manifest, out, words), as_json)
+    _show_import(manifest, lambda: _show(manifest, out, words, nouns), as_json)
 
 
-def _show(manifest: Manifest, out: Path, nouns: Sequence[str]) -> None:
+def _show(manifest: Manifest, out: Path, nouns: Sequence[str], inventory: str = "inventory") -> None:
     from groundbench.tasks.corpora import select_nouns
 
     columns = ("corpus", "transcripts", "utterances", "ENV tiers", "ENV words", "LAN words")
@@ -254,17 +254,26 @@ def _show(manifest: Manifest, out: Path, nouns: Sequence[str]) -> None:
     chosen = select_nouns(out, nouns=nouns)
     page.print(chosen.describe())
     page.print(f"Licence: {manifest.licence}", soft_wrap=True)
-    for line in suggestions(chosen, manifest.totals.env_words, manifest.totals.lan_words, out):
+    for line in suggestions(chosen, manifest.totals.env_words, manifest.totals.lan_words, out, inventory):
         page.print(line, soft_wrap=True)
 
 
-def suggestions(chosen: NounSelection, env_words: int, lan_words: int, out: Path) -> list[str]:
+TESTBEDS = {"inventory": "", "cdi-en": " --testbed childes-en-all", "cdi-es": " --testbed childes-es"}
+"""The testbed of an inventory's nouns, as an option; that of the paper's is the default."""
+
+
+def suggestions(
+    chosen: NounSelection, env_words: int, lan_words: int, out: Path, inventory: str = "inventory"
+) -> list[str]:
     """Return what is possible with a corpus, and with which commands.
 
     Args:
         chosen: its nouns at the published threshold.
         env_words, lan_words: the words that it shows, and that it says.
+        inventory: the name of the nouns, or their file, whose testbed the user makes.
     """
+    measure = f"groundbench trajectory RUN{TESTBEDS.get(inventory, ' --testbed YOURS')}"
+    select = f"groundbench tasks select-nouns {out}{'' if inventory == 'inventory' else f' --nouns {inventory}'}"
     if not lan_words:
         return [f"{out}: nothing is said in it, so nothing can be trained on it"]
     lines = [f"{out}: train on it with groundbench train PRESET --corpus {out}"]
@@ -273,7 +282,7 @@ def suggestions(chosen: NounSelection, env_words: int, lan_words: int, out: Path
     most = sorted((min(v.env, v.lan) for v in chosen.verdicts), reverse=True)
     lower = next((most[n - 1] for n in (USUAL, FEWEST) if len(most) >= n and most[n - 1] >= 1), 0)
     if len(chosen.kept) >= USUAL:
-        return [*lines, f"then measure its {len(chosen.kept)} nouns with groundbench trajectory RUN --out DIR"]
+        return [*lines, f"then measure its {len(chosen.kept)} nouns with {measure} --out DIR"]
     if lower == 0 or (len(chosen.kept) >= FEWEST and lower >= chosen.at_least):
         few = "too few to measure" if len(chosen.kept) < FEWEST else "few: intervals will be wide"
         return [*lines, f"{len(chosen.kept)} nouns are {few} ({USUAL} are usual); a larger corpus would show more"]
@@ -281,8 +290,8 @@ def suggestions(chosen: NounSelection, env_words: int, lan_words: int, out: Path
     return [
         *lines,
         f"{len(chosen.kept)} nouns are few ({USUAL} are usual): with --at-least {lower} there are {count}, as in "
-        f"groundbench trajectory RUN --at-least {lower} --out DIR",
-        f"which nouns: groundbench tasks select-nouns {out} --at-least {lower}",
+        f"{measure} --at-least {lower} --out DIR",
+        f"which nouns: {select} --at-least {lower}",
     ]
 
 

@@ -91,9 +91,11 @@ def compare_runs(
     """Compare two run directories, each with a result.json and an items.parquet.
 
     Args:
-        a, b: the run directories, or trajectories, of which the last checkpoint is taken; the difference is a - b.
+        a: a run directory, or a trajectory, of which the last checkpoint is taken.
+        b: the other one; the difference is a - b.
         form: the ENV form to compare; by default the form both results headline.
-        seed, n_resamples: of the bootstrap and the sign flips.
+        seed: of the bootstrap and the sign flips.
+        n_resamples: of the bootstrap and the sign flips.
 
     Raises:
         BadInputError: a file is missing or broken, or the runs differ in testbed or form.

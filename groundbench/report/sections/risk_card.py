@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.charts.lines import Axes, Series, line_chart
@@ -22,6 +23,7 @@ from groundbench.results.risk_card import (
     MentionRecord,
     RiskCard,
     SignalRecord,
+    StrengthenRecord,
 )
 from groundbench.results.text.card_sentences import (
     above_chance,
@@ -77,7 +79,8 @@ def card_sections(card: RiskCard) -> list[Section]:
         calibration_section(card),
         operating_section(card),
         *([generation_section(card)] if card.generation else []),
-        *([control_section(card)] if card.strengthen else []),
+        *([control_section(card.strengthen, "strengthen")] if card.strengthen else []),
+        *([control_section(card.weaken, "weaken")] if card.weaken else []),
         failures_section(card),
     ]
 
@@ -385,13 +388,12 @@ def generation_section(card: RiskCard) -> Section:
     return Section("generation", "Answers by generation", tables=(table,), notes=notes)
 
 
-def control_section(card: RiskCard) -> Section:
-    """Show the effect of strengthening the heads."""
-    s = card.strengthen
-    assert s is not None
+def control_section(s: StrengthenRecord, name: Literal["strengthen", "weaken"]) -> Section:
+    """Show the effect of strengthening the detected heads, or of weakening those that raise wrong answers."""
+    whose = "detected heads" if name == "strengthen" else "heads that raise wrong answers"
     rows = (
         ("untouched", number(1.0), share(s.before), number(s.perplexity_before)),
-        ("detected heads", number(s.factor), share(s.after), number(s.perplexity_after)),
+        (whose, number(s.factor), share(s.after), number(s.perplexity_after)),
         *(
             (f"random heads {i + 1}", number(s.factor), percent(e, 1), number(p))
             for i, (e, p) in enumerate(zip(s.random, s.perplexity_random or (None,) * len(s.random), strict=True))
@@ -401,7 +403,9 @@ def control_section(card: RiskCard) -> Section:
     tried = tuple((number(t.factor), percent(t.error, 1), number(t.perplexity)) for t in s.tried)
     fit = Table("Factors tried on the fit split", ("Factor", "Wrong answers", "Perplexity"), tried)
     notes = tuple(n for n in (f"Perplexity per token of {s.text}.", s.note) if n)
-    return Section("control", "Strengthening the heads", control_sentence(s), tables=(table, fit), notes=notes)
+    title = "Strengthening the heads" if name == "strengthen" else "Weakening heads that raise wrong answers"
+    anchor = "control" if name == "strengthen" else "weakened"
+    return Section(anchor, title, control_sentence(s), tables=(table, fit), notes=notes)
 
 
 def failures_section(card: RiskCard) -> Section:

@@ -50,16 +50,22 @@ def onsets(steps: Sequence[int], gains: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Order:
-    """Rank correlations over nouns, each with its interval over frames and nouns; value None: not measurable.
+    """Steps of grounding and their rank correlations over nouns; value None: not measurable.
 
     Attributes:
         nouns: how many nouns have an onset and an age.
+        steps: [V] the step at which each noun grounds; NaN: it does not.
+        steps_low, steps_high: [V] its 95 % interval, bootstrapped over the noun's frames; inf: in some resamples it
+            does not ground; NaN: of a noun that does not, or has one frame only.
         age: of the step of grounding with the age at which half of the children say the noun.
         frequency: of the step with log frequency.
         partial: of the step with the age, log frequency held constant.
     """
 
     nouns: int
+    steps: Floats
+    steps_low: Floats
+    steps_high: Floats
     age: Estimate
     frequency: Estimate
     partial: Estimate
@@ -76,9 +82,11 @@ def order_beside_children(
 ) -> Order:
     """Relate the order of grounding to that of children.
 
+    Each resample draws nouns, and for each noun frames of its own: intervals of the correlations are over both.
+
     Args:
         steps: [C] checkpoints.
-        items: [C, F, V] gain of each frame of each noun, nats.
+        items: [C, F, V] gain of each frame of each noun, nats; NaN where it was not measured.
         ages: [V] months.
         frequency: [V] how often the noun is said in the training corpus.
 
@@ -104,14 +112,16 @@ def order_beside_children(
         step, age, log = found[rows], months[rows], logs[rows]
         return [spearman(step, age), spearman(step, log), partial_spearman(step, age, log)]
 
-    everything = np.arange(nouns)
-    observed = statistics(values.mean(axis=1), everything)
-    grounded = int((~np.isnan(onsets(steps, values.mean(axis=1)))).sum())
+    observed = statistics(_over_frames(values), np.arange(nouns))
+    first = onsets(steps, _over_frames(values))
+    grounded = int((~np.isnan(first)).sum())
     draws = np.empty((n_resamples, 3))
+    drawn = np.empty((n_resamples, nouns))
     for i in range(n_resamples):
         picked = draw.integers(frames, size=(frames, nouns))
-        means = np.take_along_axis(values, picked[None], axis=1).mean(axis=1)
+        means = _over_frames(np.take_along_axis(values, picked[None], axis=1))
         draws[i] = statistics(means, draw.integers(nouns, size=(nouns,)))
+        drawn[i] = onsets(steps, means)
 
     def estimate(k: int) -> Estimate:
         if np.isnan(observed[k]):
@@ -119,7 +129,25 @@ def order_beside_children(
         low, high = percentile_interval(draws[~np.isnan(draws[:, k]), k])
         return Estimate(float(observed[k]), low, high, grounded)
 
-    return Order(grounded, estimate(0), estimate(1), estimate(2))
+    low, high = _step_intervals(drawn, frames, first)
+    return Order(grounded, first, low, high, estimate(0), estimate(1), estimate(2))
+
+
+def _over_frames(items: Floats) -> Floats:
+    """Return [C, V] from [C, F, V]: each noun's mean over the frames that were measured, NaN if none was."""
+    there = ~np.isnan(items)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.where(there, items, 0.0).sum(axis=1) / there.sum(axis=1)
+    return mean
+
+
+def _step_intervals(drawn: Floats, frames: int, first: Floats) -> tuple[Floats, Floats]:
+    """Return the 2.5th and 97.5th percentiles [V] of resampled steps [N, V]; a resample that never grounds is last."""
+    if frames < 2 or not len(drawn):
+        return np.full_like(first, np.nan), np.full_like(first, np.nan)
+    ordered = np.where(np.isnan(drawn), np.inf, drawn)
+    low, high = np.percentile(ordered, [2.5, 97.5], axis=0, method="nearest")
+    return np.where(np.isnan(first), np.nan, low), np.where(np.isnan(first), np.nan, high)
 
 
 def spearman(a: Floats, b: Floats) -> float:

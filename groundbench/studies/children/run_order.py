@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from groundbench.api.errors import BadInputError
+from groundbench.measures.gain.measure import item_gains
 from groundbench.report.charts.scatter import Dot, ScatterAxes, scatter_chart
 from groundbench.report.elements import Figure, Table
+from groundbench.results.items import read_items
 from groundbench.results.text.numbers import count, interval, number
 from groundbench.results.trajectory import Trajectory
 from groundbench.stats.bootstrap import N_RESAMPLES, Estimate
 from groundbench.studies.children.ages import production_ages
-from groundbench.studies.children.onset import Floats, Order, onsets, order_beside_children
+from groundbench.studies.children.onset import Floats, Order, order_beside_children
 
 TITLE = "The order in which nouns ground, beside children's"
 AGE = "age at which half of the children say the noun (months)"
@@ -29,8 +32,9 @@ class RunOrder:
     """One model's order, over the mean of its seeds.
 
     Attributes:
-        nouns: those with an age, in the order of `ages` (months) and of `steps` (NaN: the noun does not ground).
+        nouns: those with an age, in the order of `ages` (months) and of the order's steps.
         shuffled: True for the null.
+        frames: how many frames of each noun its intervals are over; 1: over nouns alone, since only means were kept.
     """
 
     name: str
@@ -38,35 +42,62 @@ class RunOrder:
     shuffled: bool
     nouns: tuple[str, ...]
     ages: Floats
-    steps: Floats
     order: Order
+    frames: int = 1
 
 
-def gains_of(seeds: Sequence[Trajectory]) -> tuple[list[int], list[str], Floats]:
-    """Return steps [C], nouns with an age of children's [V] and gains [C, V] (nats), the mean over seeds.
+Gains = Mapping[int, Mapping[str, Sequence[float]]]
+"""Step -> noun -> the gain in each of its frames, nats; NaN where it was not measured."""
 
-    Only steps and nouns that every seed has are kept.
+
+def gains_of_frames(folder: Path) -> dict[int, dict[str, list[float]]]:
+    """Return the gains of a trajectory's directory, from the items.parquet of its checkpoints (of the first form each).
+
+    Raises:
+        BadInputError: a file that is no items.parquet.
+    """
+    found: dict[int, dict[str, list[float]]] = {}
+    for path in sorted(folder.glob("step-*/items.parquet")):
+        table = read_items(path)
+        rows = zip(table.nouns, item_gains(table).tolist(), strict=True)
+        found[int(path.parent.name.removeprefix("step-"))] = dict(rows)
+    return found
+
+
+def gains_of_nouns(trajectory: Trajectory) -> dict[int, dict[str, list[float]]]:
+    """Return the gains of a trajectory alone, which keeps each noun's mean over its frames: one value a noun.
 
     Raises:
         BadInputError: a checkpoint without gains by noun.
     """
-    rows: list[dict[int, dict[str, float]]] = []
-    for trajectory in seeds:
-        found: dict[int, dict[str, float]] = {}
-        for point in trajectory.points:
-            record = next((f.gain for f in point.result.forms if f.gain is not None), None)
-            if record is None:
-                raise BadInputError(f"{trajectory.name}: step {point.step} has no gain; expected the measure gain")
-            found[point.step] = {n.noun: n.gain for n in record.by_noun if n.gain is not None}
-        rows.append(found)
-    steps = [s for s in rows[0] if all(s in r for r in rows)]
-    nouns = [w for w in sorted(production_ages()) if all(w in r[s] for r in rows for s in steps)]
-    gains = np.array([[[r[s][w] for w in nouns] for s in steps] for r in rows], dtype=np.float64)
-    return steps, nouns, gains.reshape(len(rows), len(steps), len(nouns)).mean(axis=0)
+    found: dict[int, dict[str, list[float]]] = {}
+    for point in trajectory.points:
+        record = next((f.gain for f in point.result.forms if f.gain is not None), None)
+        if record is None:
+            raise BadInputError(f"{trajectory.name}: step {point.step} has no gain; expected the measure gain")
+        found[point.step] = {n.noun: [n.gain] for n in record.by_noun if n.gain is not None}
+    return found
+
+
+def mean_gains(seeds: Sequence[Gains]) -> tuple[list[int], list[str], Floats]:
+    """Return steps [C], nouns with an age of children's [V] and gains [C, F, V] (nats), the mean over seeds.
+
+    Only steps and nouns that every seed has are kept. A noun with fewer frames than another has NaN in the rest.
+    """
+    steps = [s for s in seeds[0] if all(s in seed for seed in seeds)]
+    nouns = [w for w in sorted(production_ages()) if all(w in seed[s] for seed in seeds for s in steps)]
+    frames = max((len(seed[s][w]) for seed in seeds for s in steps for w in nouns), default=1)
+    gains = np.full((len(seeds), len(steps), frames, len(nouns)), np.nan)
+    for i, seed in enumerate(seeds):
+        for c, step in enumerate(steps):
+            for v, noun in enumerate(nouns):
+                values = seed[step][noun]
+                gains[i, c, : len(values), v] = values
+    return steps, nouns, gains.mean(axis=0)
 
 
 def order_of(
-    seeds: Sequence[Trajectory],
+    seeds: Sequence[Gains],
     said: Mapping[str, int],
     *,
     name: str,
@@ -74,22 +105,22 @@ def order_of(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> RunOrder | None:
-    """Relate one model's order to children's; intervals over nouns (a trajectory holds each noun's mean over frames).
+    """Relate one model's order to children's; intervals are over nouns and, where there are several, over their frames.
 
     None where fewer than two checkpoints or no noun with an age were measured.
 
     Args:
-        seeds: the trajectories of one model.
+        seeds: the gains of one model's trajectories.
         said: how often each noun is said in the corpus.
         name: of the model, `shuffled`: that it is the null.
     """
-    steps, nouns, gains = gains_of(seeds)
+    steps, nouns, gains = mean_gains(seeds)
     if len(steps) < 2 or not nouns:
         return None
     ages = np.array([production_ages()[w] for w in nouns])
     counts = np.array([said.get(w, 0) for w in nouns], dtype=np.float64)
-    found = order_beside_children(steps, gains[:, None, :], ages, counts, n_resamples=n_resamples, seed=seed)
-    return RunOrder(name, len(seeds), shuffled, tuple(nouns), ages, onsets(steps, gains), found)
+    found = order_beside_children(steps, gains, ages, counts, n_resamples=n_resamples, seed=seed)
+    return RunOrder(name, len(seeds), shuffled, tuple(nouns), ages, found, gains.shape[1])
 
 
 def order_sentence(run: RunOrder) -> str:
@@ -101,6 +132,14 @@ def order_sentence(run: RunOrder) -> str:
     told = _direction(age, "earlier", "later")
     held = "" if partial.value is None else f"; with frequency held constant {_said(partial)}"
     return f"{whose}: {told} ({_said(age)}{held}; {run.order.nouns} of {len(run.nouns)} nouns ground)."
+
+
+def orders_text(runs: Sequence[RunOrder]) -> str:
+    """Return the sentences of all runs; says so where none is the null."""
+    told = [order_sentence(r) for r in runs]
+    if not any(r.shuffled for r in runs):
+        told.append("No model trained on shuffled scenes was measured, so this order has no null beside it.")
+    return " ".join(told)
 
 
 def order_table(runs: Sequence[RunOrder]) -> Table:
@@ -117,8 +156,8 @@ def order_table(runs: Sequence[RunOrder]) -> Table:
     head = ("Model", "Seeds", "Nouns that ground", "With age", "With log frequency", "With age, frequency held")
     caption = (
         "Rank correlation of the step at which a noun grounds (its gain first passes half of its last) with the age at "
-        "which half of the children say it and with how often it is said in the corpus; 95 % bootstrap intervals over "
-        "nouns, of the mean over seeds"
+        f"which half of the children say it and with how often it is said in the corpus; 95 % bootstrap intervals over "
+        f"{_over(runs)}, of the mean over seeds"
     )
     return Table(caption, head, rows)
 
@@ -129,19 +168,37 @@ def order_figures(runs: Sequence[RunOrder]) -> list[Figure]:
 
 
 def _figure(run: RunOrder) -> Figure | None:
-    grounded = [(w, a, s) for w, a, s in zip(run.nouns, run.ages, run.steps, strict=True) if not np.isnan(s)]
+    order = run.order
+    columns = zip(run.nouns, run.ages, order.steps, order.steps_low, order.steps_high, strict=True)
+    grounded = [row for row in columns if not np.isnan(row[2])]
     if not grounded:
         return None
     title = f"{TITLE}: {run.name}{', scenes shuffled (null)' if run.shuffled else ''}"
     axes = ScatterAxes(AGE, "step at which it grounds", from_zero=False)
-    dots = [Dot(float(a), float(s), w) for w, a, s in grounded]
+    dots = [Dot(float(a), float(s), w) for w, a, s, _, _ in grounded]
     table = Table(
         title,
-        ("Noun", "Age (months)", "Step"),
-        tuple((w, number(float(a), 1), number(float(s), 0)) for w, a, s in sorted(grounded, key=lambda g: g[2])),
+        ("Noun", "Age (months)", "Step", "95 % interval over its frames"),
+        tuple(
+            (w, number(float(a), 1), number(float(s), 0), _steps(low, high))
+            for w, a, s, low, high in sorted(grounded, key=lambda g: g[2])
+        ),
     )
     caption = f"{order_sentence(run)} Ages: Wordbank, CC BY 4.0; 16 and 31 months are bounds."
     return Figure(title, (scatter_chart(dots, axes, title, caption),), table, caption)
+
+
+def _over(runs: Sequence[RunOrder]) -> str:
+    return "nouns and their frames" if all(r.frames > 1 for r in runs) else "nouns"
+
+
+def _steps(low: float, high: float) -> str | None:
+    """Write an interval of steps; one that reaches past the training has no upper end."""
+    if np.isnan(low):
+        return None
+    if np.isinf(low):
+        return "not in this training"
+    return f"from {number(low, 0)}" if np.isinf(high) else interval(low, high, 0)
 
 
 def _direction(found: Estimate, above: str, below: str) -> str:

@@ -42,12 +42,18 @@ FROZEN_POINTS, FROZEN_COSTLY_POINTS, FROZEN_NOUNS, FROZEN_DRAWS = 3, 1, 40, 5
 
 @dataclass(frozen=True)
 class Measured:
-    """One run with each seed's trajectory and their mean; `seen`: the last checkpoint's gain in the seen styles."""
+    """One run with each seed's trajectory and their mean.
+
+    Attributes:
+        seen: the last checkpoint's gain in the seen styles.
+        folders: where each seed's checkpoints were measured, with their items.
+    """
 
     run: Run
     trajectories: tuple[Trajectory, ...]
     mean: MeanTrajectory = field(repr=False)
     seen: Measured | None = field(default=None, repr=False)
+    folders: tuple[Path, ...] = ()
 
 
 def options_for(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
@@ -133,7 +139,8 @@ def measure_runs(
     for run in runs:
         mean = mean_over_seeds(by_run[run.name], name=run.name)
         mean.save(out / run.name / AGGREGATE)
-        measured.append(Measured(run, tuple(by_run[run.name]), mean))
+        folders = tuple(out / run.name / seed.name for seed in run.seeds)
+        measured.append(Measured(run, tuple(by_run[run.name]), mean, folders=folders))
     return measured
 
 

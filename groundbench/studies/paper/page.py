@@ -11,7 +11,8 @@ from groundbench.report.elements import Section, Table
 from groundbench.report.markdown import table as as_markdown
 from groundbench.report.pages import render_seeds
 from groundbench.studies.children.run_order import TITLE as ORDER_TITLE
-from groundbench.studies.children.run_order import RunOrder, order_figures, order_sentence, order_table
+from groundbench.studies.children.run_order import RunOrder, order_figures, order_table, orders_text
+from groundbench.studies.paper import findings as read
 from groundbench.studies.paper import image_page, paper_tables, tables
 from groundbench.studies.paper import published_numbers as paper
 from groundbench.studies.paper.figures import Drawn
@@ -103,7 +104,8 @@ def html(study: Study) -> str:
         *seen,
         made,
     ]
-    first = [tables.verdict_table(study.claims), tables.models_table(study.measured)]
+    told = read.findings_table(read.findings(study.claims, ()))
+    first = [told, tables.verdict_table(study.claims), tables.models_table(study.measured)]
     return render_seeds([m.mean for m in study.measured], TITLE, study.sentence(), first, sections)
 
 
@@ -111,7 +113,7 @@ def _order_section(study: Study) -> list[Section]:
     """Return the part on children's order; empty where no model has one."""
     if not study.orders:
         return []
-    lead = " ".join(order_sentence(r) for r in study.orders)
+    lead = orders_text(study.orders)
     figures, tables = tuple(order_figures(study.orders)), (order_table(study.orders),)
     return [Section("children", ORDER_TITLE, lead=lead, figures=figures, tables=tables)]
 
@@ -144,6 +146,9 @@ def _of_text(study: Study, figures: dict[str, list[Drawn]], images: str) -> list
         "surprisals and gains are in nats. The paper's runs have "
         f"{paper.LAYERS} layers, {paper.STEPS:,} steps and {paper.SEEDS} seeds: the numbers to compare are orders and "
         "signs, not sizes.",
+        *(how_far(m) for m in study.measured if m.run.stopped),
+        "## Findings",
+        read.markdown(read.findings(study.claims, {d.file for drawn in figures.values() for d in drawn}), f"{images}/"),
         "## Verdicts",
         as_markdown(tables.short_table(study.claims)),
         as_markdown(tables.verdict_table(study.claims)),
@@ -155,7 +160,7 @@ def _of_text(study: Study, figures: dict[str, list[Drawn]], images: str) -> list
         if found := figures.get(m.run.name):
             parts += [f"## {m.run.name}", *_images(found, images)]
     if study.orders:
-        parts += [f"## {ORDER_TITLE}", " ".join(order_sentence(r) for r in study.orders)]
+        parts += [f"## {ORDER_TITLE}", orders_text(study.orders)]
         parts += [*_images(figures.get(CHILDREN, []), images), as_markdown(order_table(study.orders))]
     return [*parts, "## Evidence, beside the paper's numbers where it gives them", *map(as_markdown, study.evidence())]
 
@@ -185,10 +190,18 @@ def _how(study: Study) -> str:
     sample = drawn if protocol else ""
     unfinished = [f"{m.run.name} {', '.join(m.run.unfinished)}" for m in study.every if m.run.unfinished]
     left = f" Still trained, so left out: {'; '.join(unfinished)}." if unfinished else ""
+    left += "".join(f" {how_far(m)}" for m in study.every if m.run.stopped)
     return (
         f"{len(points)} checkpoints were measured in {seconds / 3600:.1f} hours, with one thread each where several "
         f"ran side by side{sample}.{_unknown(protocol)}{left} Minutes of training are those that the logs' speed gives."
     )
+
+
+def how_far(measured: Measured) -> str:
+    """Say how far a training came that ended early."""
+    run = measured.run
+    seeds = ", ".join(f"{name.replace('-', ' ')} at step {step:,}" for name, step in run.stopped.items())
+    return f"The training of {run.name} ended before its {run.steps:,} steps: {seeds}."
 
 
 def _where(study: Study) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from groundbench.api.errors import BadInputError
 from groundbench.evaluation.trajectory import TrajectoryOptions
-from groundbench.studies.children.run_order import RunOrder, order_of
+from groundbench.studies.children.run_order import RunOrder, gains_of_frames, gains_of_nouns, order_of
 from groundbench.studies.paper import page
 from groundbench.studies.paper.claims import claims_of
 from groundbench.studies.paper.figures import write_figures, write_image_figures, write_order_figures
@@ -35,6 +35,7 @@ def reproduce(
     out: str | Path = "reproduction",
     runs: str | Path | None = None,
     images: str | Path | None = None,
+    unfinished: bool = False,
     override: Mapping[str, object] | None = None,
     vocabulary: int | None = None,
     docs: str | Path | None = None,
@@ -53,6 +54,7 @@ def reproduce(
         out: gets trainings, measurements, `report.html`, `verdicts.json`, and `reproduction.md` without `docs`.
         runs: existing trainings DIR/NAME/seed-*/step-* to measure instead of training; what is unfinished is left out.
         images: trainings of models that see images, DIR/NAME/seed-*/step-*; they get a section of their own.
+        unfinished: measure existing trainings that ended early as far as they came; the report says how far.
         override: other values of every preset that is trained, by dotted key.
         vocabulary: words kept of the corpus in place of the size's.
         docs: the Markdown file to write; its plots go to `images/reproduction` beside it.
@@ -72,7 +74,9 @@ def reproduce(
     if (override or vocabulary) and (corpus is None or runs is not None):
         raise BadInputError("values of presets and the vocabulary are for models that are trained; none is")
     folder = None if corpus is None else Path(corpus)
-    seen = [] if images is None else _images_in_order(find_runs(images, images=True))  # before any training
+    seen = (
+        [] if images is None else _images_in_order(find_runs(images, images=True, unfinished=unfinished))
+    )  # before any training
     measured: list[Measured] = []
     if folder is not None:
         load_manifest(folder)  # before any training
@@ -80,7 +84,7 @@ def reproduce(
         if runs is None:
             asked = size_of(size, override, vocabulary)
             train_parts(plan_parts(asked, archs, seeds), asked, folder, where, jobs)
-        found = _text_runs(where, folder, archs)
+        found = _text_runs(where, folder, archs, unfinished)
         measured = measure_runs(found, out / "measured", replace(options, corpus=folder), jobs)
     measured_images = measure_images(seen, out / "measured-pictures", options, jobs)
     threshold = AT_LEAST if options.at_least is None else options.at_least
@@ -105,14 +109,30 @@ def orders_of(measured: Sequence[Measured], corpus: Path | None) -> list[RunOrde
         return []
     said = {v.noun: v.lan for v in select_nouns(corpus, 1).verdicts}
     runs = [m for m in measured if m.run.kind != "lstm"]
-    found = [order_of(m.trajectories, said, name=m.run.name, shuffled=m.run.shuffled) for m in runs]
+    gains = [_gains(m) for m in runs]
+    found = [
+        order_of(seeds, said, name=m.run.name, shuffled=m.run.shuffled) for m, seeds in zip(runs, gains, strict=True)
+    ]
     return [order for order in found if order is not None]
 
 
-def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None) -> list[Run]:
+def _gains(measured: Measured) -> list[dict[int, dict[str, list[float]]]]:
+    """Return each seed's gains of nouns in their frames, at the checkpoints of its trajectory; means without items."""
+    if not measured.folders:
+        return [gains_of_nouns(t) for t in measured.trajectories]
+    found = []
+    for folder, trajectory in zip(measured.folders, measured.trajectories, strict=True):
+        steps = {point.step for point in trajectory.points}
+        found.append({step: gains for step, gains in gains_of_frames(folder).items() if step in steps})
+    return found
+
+
+def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None, unfinished: bool) -> list[Run]:
     """Return the runs of models that read text only, in order; all are of one corpus."""
     digest = load_manifest(corpus).digest
-    found = _in_order([run for run in find_runs(where) if not archs or run.preset["name"] in archs])
+    found = _in_order(
+        [run for run in find_runs(where, unfinished=unfinished) if not archs or run.preset["name"] in archs]
+    )
     for run in found:
         if run.corpus.get("digest") != digest:
             raise BadInputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -25,12 +25,14 @@ class Run:
     Attributes:
         training: the training.json of the first seed's last checkpoint.
         unfinished: seeds that are still trained, and left out.
+        stopped: seeds that are there though their training ended early, with the last step of each.
     """
 
     name: str
     seeds: tuple[Path, ...]
     training: Mapping[str, Any]
     unfinished: tuple[str, ...] = ()
+    stopped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def preset(self) -> Mapping[str, Any]:
@@ -89,19 +91,20 @@ class Run:
         return sum(found) if found else None
 
 
-def find_runs(folder: str | Path, *, images: bool = False) -> list[Run]:
+def find_runs(folder: str | Path, *, images: bool = False, unfinished: bool = False) -> list[Run]:
     """Return the runs in a folder: those of our architectures with at least one finished seed, by name.
 
     Args:
         images: of models that see images, instead of those that read text only.
+        unfinished: take trainings that ended early too, as far as they came.
 
     Raises:
         BadInputError: there is none; says which are unfinished.
     """
-    runs = [run for path in sorted(Path(folder).glob("*")) if (run := _run(path)) is not None]
+    runs = [run for path in sorted(Path(folder).glob("*")) if (run := _run(path, unfinished)) is not None]
     found = [run for run in runs if (run.kind == "vlm") == images]
     if not any(run.seeds for run in found):
-        still = f"; still trained: {', '.join(r.name for r in found)}" if found else ""
+        still = f"; still trained: {', '.join(r.name for r in found)} (--unfinished takes these too)" if found else ""
         raise BadInputError(
             f"{folder}: no finished training{' of a model that sees images' if images else ''}, expected folders "
             f"NAME/seed-42/step-000000 and so on{still}"
@@ -109,7 +112,7 @@ def find_runs(folder: str | Path, *, images: bool = False) -> list[Run]:
     return [run for run in found if run.seeds]
 
 
-def _run(folder: Path) -> Run | None:
+def _run(folder: Path, unfinished: bool) -> Run | None:
     seeds = seed_folders(folder)
     if not seeds:
         return None
@@ -117,8 +120,11 @@ def _run(folder: Path) -> Run | None:
     last = find_checkpoints((done or seeds)[0])[-1]
     if last.training.get("preset", {}).get("architecture") not in KINDS:
         return None
-    left = tuple(s.name for s in seeds if s not in done)
-    return Run(folder.name, tuple(done), last.training, left)
+    early = [s for s in seeds if s not in done]
+    if not unfinished:
+        return Run(folder.name, tuple(done), last.training, tuple(s.name for s in early))
+    stopped = {s.name: find_checkpoints(s)[-1].step for s in early}
+    return Run(folder.name, tuple(seeds), last.training, stopped=stopped)
 
 
 def _is_finished(seed: Path) -> bool:

@@ -45,9 +45,16 @@ def test_a_rarer_family_is_measured_and_screened(model_type: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [TypeError, IndexError, AttributeError, NotImplementedError, KeyError, AssertionError]
+    ("asked", "error"),
+    [
+        ("a cache", TypeError),
+        ("a cache", KeyError),
+        ("a head", IndexError),
+        ("a head", AssertionError),
+        ("a residual", AttributeError),
+        ("a residual", NotImplementedError),
+    ],
 )
-@pytest.mark.parametrize("asked", ["a cache", "a head", "a residual"])
 def test_whatever_a_models_code_raises_is_the_reason(
     asked: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:

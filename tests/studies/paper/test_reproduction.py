@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from helpers.corpus_fixtures import small_corpus
+from helpers.planted_runs import planted
 
 from groundbench.api.errors import BadInputError
 from groundbench.evaluation import trajectory as module
@@ -18,6 +20,7 @@ from groundbench.measures.lens.options import LensOptions
 from groundbench.results.trajectory import MeanTrajectory
 from groundbench.studies.paper import find_runs, reproduce
 from groundbench.studies.paper import training_plan as plan
+from groundbench.studies.paper.page import how_far
 from groundbench.studies.paper.training_plan import SIZES, Size, plan_parts, size_of, train_parts
 from groundbench.tasks.corpora import import_childes
 
@@ -96,7 +99,12 @@ def test_what_is_still_trained_is_left_out_and_another_corpus_is_refused(corpus:
     (seed / "training.json").write_text(json.dumps(record))
     with pytest.raises(BadInputError, match="still trained: gpt2-mini"):
         find_runs(tmp_path)
+    (early,) = find_runs(tmp_path, unfinished=True)
+    assert (early.seeds, early.stopped, early.unfinished) == ((seed.parent,), {"seed-1": 0}, ())
+    told = how_far(replace(planted(), run=early))
+    assert told == "The training of gpt2-mini ended before its 4 steps: seed 1 at step 0."
     (seed / "training.json").write_text(json.dumps({**record, "step": 4}))
+    assert [r.stopped for r in find_runs(tmp_path, unfinished=True)] == [{}]
     with pytest.raises(BadInputError, match="trained on another corpus"):
         reproduce(corpus, runs=tmp_path, out=tmp_path / "out")
 

@@ -30,14 +30,15 @@ def tokenizer(name: str, request: pytest.FixtureRequest) -> Any:
     return transformers.PreTrainedTokenizerFast(tokenizer_file=str(file))
 
 
+@pytest.mark.parametrize("testbed", ["ladder", "ladder-es"])
 @pytest.mark.parametrize("name", ["gpt2", "gpt-neox-20b", "stories260k", "smollm2"])
-def test_every_form_has_its_own_tokens(name: str, request: pytest.FixtureRequest) -> None:
+def test_every_form_has_its_own_tokens(name: str, testbed: str, request: pytest.FixtureRequest) -> None:
     """The ENV span decodes to the form and nothing else, no token is unknown, and the targets join every frame."""
     from groundbench.adapters.tokenization import PromptEncoder
 
     own = tokenizer(name, request)
     encoder = PromptEncoder(own, CONTEXT, name)
-    bed = load_testbed("ladder")
+    bed = load_testbed(testbed)
     words = [bed.target(n) for n in bed.nouns]
     for form in bed.forms:
         prompts = [bed.prompt(frame, noun, form) for frame in bed.frames(form) for noun in bed.nouns_of(form)]
