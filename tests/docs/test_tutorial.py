@@ -40,7 +40,7 @@ def test_the_first_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         lines = () if words[1] in ("doctor", "lm-eval") else texts[command].out.splitlines()
         wide = [line for line in lines if len(line) > 80 and "/" not in line]
         assert wide == [], command
-    assert len(texts) >= 18
+    assert len(texts) >= 17
 
     def out(part: str) -> str:
         return " ".join(next(t.out for c, t in texts.items() if part in c).split())
