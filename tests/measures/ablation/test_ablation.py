@@ -40,7 +40,7 @@ from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items, measure_saliency
 
 BED = PlantedTestbed()
-RULE = HeadRule(selection="magnitude")
+RULE = HeadRule(ranking="magnitude")
 
 
 @pytest.fixture(scope="module", params=sorted(PLANTED))

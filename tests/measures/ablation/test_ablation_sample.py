@@ -25,7 +25,7 @@ from groundbench.measures.heads.options import HeadOptions
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items, measure_saliency
 
 BED = PlantedTestbed()
-RULE = HeadRule(selection="magnitude")
+RULE = HeadRule(ranking="magnitude")
 CUT = AblationOptions(selections=("crossfit",), controls=("layer",), draws=2)
 QUICK = {"heads": HeadOptions(denominator="row"), "ablation": CUT}
 

@@ -22,7 +22,7 @@ from groundbench.measures.heads.saliency import SaliencyOptions, matched_items, 
 from groundbench.results.run import AblationRecord
 
 BED = PlantedTestbed()
-RULE = HeadRule(selection="magnitude")
+RULE = HeadRule(ranking="magnitude")
 CUTTING = [
     EditStyle("zero", "all"),
     EditStyle("zero", "last"),

@@ -68,14 +68,14 @@ def test_heads_without_any_saliency_are_not_detected_and_have_no_share():
 
 
 def test_the_magnitude_list_asks_for_lift_and_for_a_part_of_the_model():
-    rule = HeadRule(selection="magnitude")
+    rule = HeadRule(ranking="magnitude")
     tiny = made([[0.9, 0.0009, 0.9]], row_sum=[[1.0, 0.001, 1.0]])
     assert detected(tiny, rule).tolist() == [[True, False, True]]
     long = made([[0.4, 0.9, 0.59]], span=3)  # expected by length alone: 0.3
     assert detected(long, rule).tolist() == [[False, True, False]]
     assert shares(long, rule).lift[0] == pytest.approx([4 / 3, 3.0, 0.59 / 0.3])
-    assert headline_rule(tiny).selection == "share"
-    assert headline_rule(long).selection == "magnitude"
+    assert headline_rule(tiny).ranking == "share"
+    assert headline_rule(long).ranking == "magnitude"
 
 
 def test_counts_layers_and_intervals():

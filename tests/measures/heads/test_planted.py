@@ -14,11 +14,11 @@ from groundbench.api.adapter import HeadEdit
 from groundbench.measures.heads.heads import HeadRule, describe_heads, detected, headline_rule
 from groundbench.measures.heads.saliency import SaliencyOptions, measure_saliency
 
-MATTERS = HeadRule(selection="magnitude")
+MATTERS = HeadRule(ranking="magnitude")
 RULES = {
     "row": MATTERS,
-    "total": HeadRule(denominator="total", selection="magnitude"),
-    "row, no diagonal": HeadRule(diagonal=False, selection="magnitude"),
+    "total": HeadRule(denominator="total", ranking="magnitude"),
+    "row, no diagonal": HeadRule(diagonal=False, ranking="magnitude"),
 }
 
 
@@ -69,7 +69,7 @@ def test_the_record_says_what_was_found(case):
     assert {(h.layer, h.head) for h in record.by_head if h.rate == 1.0} == planted.aggregate
     assert [s.threshold for s in record.stability] == [0.1, 0.2, 0.3, 0.4, 0.5]
     assert {s.mean_count for s in record.stability} == {float(len(planted.aggregate))}
-    assert headline_rule(saliency).selection == ("magnitude" if saliency.span.min() > 1 else "share")
+    assert headline_rule(saliency).ranking == ("magnitude" if saliency.span.min() > 1 else "share")
 
 
 def scores(adapter, heads=None, positions="all"):
