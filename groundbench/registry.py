@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from groundbench.api.adapter import Adapter
-from groundbench.api.errors import BadInputError
+from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.evidence_record import RecordSet
 from groundbench.api.question import Question
 from groundbench.api.testbed import Testbed
+from groundbench.api.text_scorer import TextScorer
 from groundbench.util.suggestions import did_you_mean
 from groundbench.util.users_code import made_by
 
 TASKS = "groundbench.tasks"
 ADAPTERS = "groundbench.adapters"
 QUESTIONS = "groundbench.questions"
+SCORERS = "groundbench.scorers"
+"""Openers of models known by log-probabilities of texts alone: `NAME:SPEC` is opened by `(SPEC) -> TextScorer`."""
 DESCRIPTIONS = "groundbench.descriptions"
 """Openers that read no weights: `(model, **options) -> Adapter | None`, the adapter being `Estimated`."""
 
@@ -160,6 +163,11 @@ def open_model(model: Any, **options: Any) -> Adapter:
         model = str(model)
     if hasattr(model, "info") and hasattr(model, "forward"):
         return cast(Adapter, model)
+    if _scorer(model) is not None:
+        raise UnsupportedModelError(
+            f"{model}: gives log-probabilities of texts alone, which `groundbench screen --questions FILE` reads; all "
+            "else needs a model's own logits"
+        )
     known: set[str] = set()
     adapter = _first(_openers(), model, options, known)
     if adapter is not None:
@@ -174,6 +182,34 @@ def open_model(model: Any, **options: Any) -> Adapter:
         f"{shown}: not a model any adapter knows; expected a hub id, a folder with config.json, a .gguf file, "
         "module:object, or in Python a model of transformers with its tokenizer, or an Adapter"
     )
+
+
+def open_scorer(model: Any, **options: Any) -> TextScorer | None:
+    """Open a model known by log-probabilities of texts alone; None for any other.
+
+    Args:
+        model: `lm-eval:BACKEND,key=value,...`, or `NAME:SPEC` of another package's; or a TextScorer, returned as it is.
+        options: of loading: none is taken, since they stand in the spec.
+
+    Raises:
+        BadInputError: it cannot be opened, or an option is given.
+    """
+    if isinstance(model, TextScorer):
+        return model
+    entry = _scorer(model)
+    if entry is None:
+        return None
+    if options:
+        raise BadInputError(
+            f"{model}: the option of loading {next(iter(options))!r} is not read here; say it in the backend's own "
+            f"arguments, {entry.name}:BACKEND,key=value"
+        )
+    return cast(TextScorer, _load(entry)(str(model).partition(":")[2]))
+
+
+def _scorer(model: Any) -> EntryPoint | None:
+    name, mark, _ = model.partition(":") if isinstance(model, str) else ("", "", "")
+    return next((e for e in entry_points(group=SCORERS) if mark and e.name == name), None)
 
 
 def describe_model(model: Any, **options: Any) -> Adapter:

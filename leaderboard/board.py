@@ -132,7 +132,7 @@ def open_board(root: Path, installed: ReferencesOf = no_references) -> Board:
         BadInputError: no such folder, or a broken board.yaml.
     """
     if not root.is_dir():
-        raise BadInputError(f"{root}: no such folder; expected a board with entries/ in it")
+        raise BadInputError(f"{root}: no such folder; expected a board; groundbench leaderboard add RUN makes one")
     path = root / BOARD_FILE
     about = BoardFile()
     if path.exists():
@@ -177,7 +177,7 @@ def add_run(board: Board, run: Path, card: Path, slug: str, run_name: str | None
     read_card(read_bytes(card, CARD.bytes, str(card)), str(card))
     sources = _sources(run)
     if not sources:
-        raise BadInputError(f"{run}: holds neither result.json nor trajectory.json; expected a run directory")
+        raise BadInputError(f"{run}: holds no result.json, trajectory.json or card.json; expected a run directory")
     target = board.entries / slug
     if (target / name).exists():
         raise BadInputError(f"{target / name}: stands there already; choose another --run-name, or remove it first")

@@ -129,7 +129,15 @@ def risk_lines_of(s: Submission, own: bool) -> list[RiskLine]:
             m, at = run.risk.model, f"{s.slug}~{run.name}~risk"
             out.append(
                 RiskLine(
-                    at, s.slug, s.card.model, s.card.submitter, own, m.fingerprint, m.family, m.parameters, run.risk
+                    at,
+                    s.slug,
+                    s.card.model,
+                    s.card.submitter,
+                    own,
+                    m.fingerprint,
+                    m.family,
+                    m.parameters or 0,
+                    run.risk,
                 )
             )
     return out
@@ -174,7 +182,7 @@ def _line(at: str, s: Submission, run: Run, own: bool, result: Result, view: For
         own=own,
         family=m.family,
         architecture=m.architecture,
-        parameters=m.parameters,
+        parameters=m.parameters or 0,  # never None here: submissions without it are refused
         fingerprint=m.fingerprint,
         released=s.card.released,
         measured=s.card.measured,

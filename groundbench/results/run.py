@@ -42,7 +42,8 @@ class ModelRecord(Record):
     name: str
     family: str
     architecture: str
-    parameters: int = Field(ge=0)
+    parameters: int | None = Field(ge=0)
+    """None where nobody says it: a model behind an API."""
     dtype: str
     fingerprint: str
     mixers: tuple[MixerRecord, ...] = ()

@@ -64,7 +64,7 @@ def write_given(path: Path, made: AnswerScreen) -> None:
     }
     columns["split"] = pa.array(part.tolist(), pa.string())
     columns["wrong"] = pa.array([r.wrong for r in records], pa.bool_())
-    columns["tokens"] = pa.array([len(a.target) for a in made.given.answers], pa.int32())
+    columns["tokens"] = pa.array(made.given.counts, pa.int32())
     for name, values in made.risks.risks.items():
         columns[f"risk_{name}"] = pa.array(values, mask=np.isnan(values))
     _write(path, columns)

@@ -51,6 +51,10 @@ class GivenSet:
     answers: list[GivenAnswer]
     token_labels: list[Bools | None] = field(default_factory=list)
     refused: list[tuple[EvidenceRecord, Failure]] = field(default_factory=list)
+    counts: list[int | None] = field(default_factory=list)
+    """Tokens of each record's answer; None where the model does not show them."""
+    without_other: int = 0
+    """Records that have no other evidence to be compared with."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ def encode_set(adapter: Adapter, found: RecordSet, chosen: Sequence[EvidenceReco
         made.records.append(record)
         made.answers.append(given)
         made.token_labels.append(_labels(adapter, record, given))
+        made.counts.append(len(given.target))
+        made.without_other += given.other is None
     if not made.records:
         why = made.refused[0][1].reason if made.refused else "there are none"
         raise BadInputError(f"no record of {found.name} can be read by {adapter.info.name}: {why}")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from groundbench._version import __version__
 from groundbench.api.adapter import Adapter, ImagePatchable
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.evidence_record import RecordSet
@@ -23,13 +21,13 @@ from groundbench.api.question import Question, digest
 from groundbench.api.testbed import Prompt
 from groundbench.engine import distributed
 from groundbench.engine.provenance import environment_record, model_record
-from groundbench.engine.run_directory import RunStore
 from groundbench.registry import (
     describe_model,
     is_record_file,
     load_questions,
     load_record_file,
     open_model,
+    open_scorer,
     question_set_names,
     record_questions,
 )
@@ -54,15 +52,13 @@ from groundbench.screening.measure import (
 )
 from groundbench.screening.mentions import mention_record
 from groundbench.screening.policy import judge
-from groundbench.screening.screen_answers import screen_answers
+from groundbench.screening.screen_records import given_answers_of, records_for, store_of, texts_of
 from groundbench.screening.signal_quality import Scored, operating_of, predictors, signal_records, threshold_rows
 from groundbench.screening.splits import sample
 from groundbench.screening.worst_answers import worst_questions
 from groundbench.stats.grouped import numbered
 
 __all__ = ["ScreenOptions", "dry_run", "screen"]
-
-WRITTEN = (FILE_NAME, "card.md", "card.html", "card.xml", "answers.parquet", "flagged.jsonl", "manifest.json")
 
 
 def screen(
@@ -98,11 +94,14 @@ def screen(
     started = time.perf_counter()
     found = record_file(questions, options)
     refuse_unknown(questions)
-    adapter = open_model(model, **dict(load or {}))
     folder = None if out is None else Path(out)
     opened = opened_from(model, load)
+    scorer = open_scorer(model, **dict(load or {}))
+    if scorer is not None:
+        return texts_of(scorer, records_for(scorer, found), options, folder, force)
+    adapter = open_model(model, **dict(load or {}))
     if found is not None and found.mode != "A":
-        return _of_given(adapter, found, options, folder, force, opened)
+        return given_answers_of(adapter, found, options, folder, force, opened)
     if found is not None:
         options = replace(options, own_records=True)
         asked_for, refused = fitting(adapter, record_questions(found))
@@ -111,7 +110,7 @@ def screen(
         names, asked_for = question_sets(adapter, questions)
         refused = ()
     chosen = sample(asked_for, options.limit, options.seed)
-    store = _store(adapter, digest(chosen), options, folder, force)
+    store = store_of(adapter, digest(chosen), options, folder, force)
     run = answered(adapter, chosen, options, store)
     run.failures += refused
     card, risks = _card(run, names, digest(chosen), len(asked_for), started)
@@ -203,31 +202,6 @@ def opened_from(model: Any, load: Mapping[str, Any] | None) -> OpenedRecord | No
     return OpenedRecord(model=str(path.resolve()) if path.exists() else str(model), options=given)
 
 
-def _of_given(
-    adapter: Adapter,
-    found: RecordSet,
-    options: ScreenOptions,
-    out: Path | None,
-    force: bool,
-    opened: OpenedRecord | None,
-) -> RiskCard:
-    """Return a screening of given answers, with its files."""
-    from groundbench.screening.answers_table import write_flagged, write_given
-
-    said = options.records.calibrate
-    calibrated_by = None if said is None else RiskCard.load(said)
-    if calibrated_by is not None and calibrated_by.model.fingerprint != adapter.info.fingerprint:
-        raise BadInputError(f"{said}: the card is of {calibrated_by.model.name}, not of {adapter.info.name}")
-    store = _store(adapter, found.digest(), options, out, force)
-    made = screen_answers(adapter, found, options, store, calibrated_by=calibrated_by)
-    made = replace(made, card=made.card.model_copy(update={"opened": opened}))
-    if out is not None and distributed.current().first:
-        write_given(out / "answers.parquet", made)
-        write_flagged(out / "flagged.jsonl", made)
-        made.card.save(out / FILE_NAME)
-    return made.card
-
-
 def _with_left_out(card: RiskCard, found: RecordSet, refused: int) -> RiskCard:
     """Count faulty and refused records as not asked, so that a policy fails closed, and judge again."""
     q = card.questions
@@ -273,6 +247,13 @@ def dry_run(
         timed: open the model and time one batch; by default a large model's weights are not read.
     """
     options = options or ScreenOptions()
+    scorer = open_scorer(model, **dict(load or {}))
+    if scorer is not None:
+        records = sample(records_for(scorer, record_file(questions, options)).records, options.limit, options.seed)
+        raise BadInputError(
+            f"{len(records)} records would be up to {3 * len(records)} requests to {scorer.info.backend}; how long it "
+            "takes to answer is not known beforehand"
+        )
     opener = open_model if timed else describe_model
     adapter = opener(model, **dict(load or {})) if isinstance(model, str) else model
     found = record_file(questions, options)
@@ -373,30 +354,3 @@ def _protocol(run: Run) -> dict[str, JsonValue]:
     if info.chat_date is not None:
         found["chat_date"] = info.chat_date
     return found
-
-
-def _store(adapter: Adapter, questions: str, options: ScreenOptions, out: Path | None, force: bool) -> RunStore | None:
-    """Return the run directory under this screening's key."""
-    if out is None:
-        return None
-    if force:
-        distributed.current().from_first(lambda: _clear(out))
-    info = adapter.info
-    key: dict[str, object] = {
-        "model": info.name,
-        "weights": info.fingerprint,
-        "questions": questions,
-        "limit": options.limit,
-    }
-    key |= info.identity
-    key |= {name: getattr(info, name) for name in ("tokenizer", "dtype", "attention", "bos", "chat")}
-    return RunStore(out, {**key, "compares": options.compares, "seed": options.seed, "groundbench": __version__})
-
-
-def _clear(out: Path) -> None:
-    """Remove what a screening wrote, and nothing else; a folder without a manifest is left as it is."""
-    if not (out / "manifest.json").exists():
-        return
-    shutil.rmtree(out / "parts", ignore_errors=True)
-    for name in WRITTEN:
-        (out / name).unlink(missing_ok=True)

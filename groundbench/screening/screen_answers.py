@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,16 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.evidence_record import EvidenceRecord, RecordSet
 from groundbench.engine.provenance import environment_record, model_record
 from groundbench.engine.run_directory import RunStore
-from groundbench.results.risk_card import ErrorRecord, HeadsUsed, QuestionsRecord, RiskCard, TruthGain, UnaskedRecord
+from groundbench.results.risk_card import (
+    ErrorRecord,
+    HeadsUsed,
+    Predictors,
+    QuestionsRecord,
+    RiskCard,
+    SignalRecord,
+    TruthGain,
+    UnaskedRecord,
+)
 from groundbench.results.risk_card_answers import Estimated, RecordsRecord
 from groundbench.results.run import Failure
 from groundbench.screening.answer_reading import Reading
@@ -79,41 +89,90 @@ def screen_answers(
     splits = split(given.records, options.seed)
     with Progress(f"{adapter.info.name}: reading answers", len(given.answers)) as bar:
         readings = read_set(adapter, given.answers, wanted_for(signals), store, bar.advance)
-    labelled = found.mode == "B"
-    error = np.array([bool(r.wrong) for r in given.records])
-    group = numbered([r.group for r in given.records])
-    heads, watched = _heads(adapter, given, readings, splits, error if labelled else None, options)
+    error, group = labels_and_groups(given)
+    known = error if found.mode == "B" else None
+    heads, watched = _heads(adapter, given, readings, splits, known, options)
     if carriers is not None:
         watched = replace(watched, carriers=mask_of(adapter.info, carriers.heads))
-    risks = risks_of_answers(signals, readings, watched, error if labelled else None, group, splits)
-    kinds = np.array([r.kind for r in given.records])
-    scored = Scored(risks.risks, error, group, kinds, numbered(kinds.tolist()), splits, options.seed)
-    if labelled:
-        records = signal_records(scored, signals, risks.missing)
-        records = answer_extras(records, scored, risks, given)
-        found_best = predictors(scored, records)
-        best = found_best.best or next((r.name for r in records if r.missing is None), None)
-    else:
-        records, found_best, best = (), None, _ranking_signal(risks, calibrated_by)
+    risks = risks_of_answers(signals, readings, watched, known, group, splits)
+    judged = judge_signals(found, options, given, splits, risks, calibrated_by)
     card = RiskCard(
         model=model_record(adapter.info),
-        questions=_questions(found, given, splits, options),
-        errors=_errors(given, error if labelled else None, group),
-        gains=_gains(readings, error if labelled else None, group, options.seed),
+        **judged.parts(found, given, chosen, options),
+        gains=gains_of(_gained(readings), known, group, options.seed),
         heads=heads,
         carriers=carriers,
-        signals=records,
-        **({} if found_best is None else {"predictors": found_best}),
-        operating=operating_of(scored, options.policy, best) if labelled else None,
-        records=_records(found, given, chosen),
-        thresholds=threshold_rows(scored, best) if labelled and best is not None else (),
-        worst=worst_answers(adapter, given, splits, risks, best, records, calibrated_by, labelled),
-        failures=(*(Failure(where=f.where, reason=f.reason) for f in found.faults), *(f for _, f in given.refused)),
-        protocol=_protocol(adapter, found, [s.name for s in signals], best, options),
+        worst=worst_answers(
+            adapter, given, splits, risks, judged.best, judged.records, calibrated_by, known is not None
+        ),
+        protocol=_protocol(adapter, found, [s.name for s in signals], judged.best, options),
         environment=environment_record(adapter.info.device, (options.seed,), round(time.perf_counter() - started, 2)),
     )
     card = card.model_copy(update={"verdict": judge(card, options.policy)})
     return AnswerScreen(card, given, splits, risks)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Signals of given answers judged by their labels; without labels only the signal that ranks them.
+
+    Attributes:
+        scored: risks, labels, groups and splits.
+        records: one for each signal, none without labels; `predictors`: which are best, None without labels.
+        best: the signal that ranks the answers; None where none was measured.
+        labelled: whether the answers have labels.
+    """
+
+    scored: Scored
+    records: tuple[SignalRecord, ...]
+    predictors: Predictors | None
+    best: str | None
+    labelled: bool
+
+    def parts(
+        self, found: RecordSet, given: GivenSet, chosen: Sequence[EvidenceRecord], options: ScreenOptions
+    ) -> dict[str, Any]:
+        """Return the fields of a card that do not depend on how the answers were read."""
+        error = self.scored.error if self.labelled else None
+        made: dict[str, Any] = {
+            "questions": _questions(found, given, self.scored.splits, options),
+            "errors": _errors(given, error, self.scored.group),
+            "signals": self.records,
+            "operating": operating_of(self.scored, options.policy, self.best) if self.labelled else None,
+            "records": _records(found, given, chosen),
+            "thresholds": threshold_rows(self.scored, self.best) if self.labelled and self.best is not None else (),
+            "failures": (
+                *(Failure(where=f.where, reason=f.reason) for f in found.faults),
+                *(f for _, f in given.refused),
+            ),
+        }
+        return made if self.predictors is None else {**made, "predictors": self.predictors}
+
+
+def labels_and_groups(given: GivenSet) -> tuple[Bools, npt.NDArray[np.int64]]:
+    """Return [answers] whether each is labelled wrong, and its group."""
+    return np.array([bool(r.wrong) for r in given.records]), numbered([r.group for r in given.records])
+
+
+def judge_signals(
+    found: RecordSet,
+    options: ScreenOptions,
+    given: GivenSet,
+    splits: Splits,
+    risks: AnswerRisks,
+    calibrated_by: RiskCard | None,
+) -> Judged:
+    """Judge every signal by the labels, if there are any."""
+    error, group = labels_and_groups(given)
+    kinds = np.array([r.kind for r in given.records])
+    scored = Scored(risks.risks, error, group, kinds, numbered(kinds.tolist()), splits, options.seed)
+    if found.mode != "B":
+        return Judged(scored, (), None, _ranking_signal(risks, calibrated_by), False)
+    records = signal_records(scored, options.signals_of(records=True), risks.missing)
+    records = answer_extras(records, scored, risks, given)
+    told = predictors(scored, records)
+    best = told.best or next((r.name for r in records if r.missing is None), None)
+    return Judged(scored, records, told, best, True)
 
 
 def _heads(
@@ -183,7 +242,7 @@ def _records(found: RecordSet, given: GivenSet, chosen: Sequence[EvidenceRecord]
         refused=len(given.refused),
         cut=sum(r.cut > 0 for r in chosen),
         characters_cut=sum(r.cut for r in chosen),
-        without_other=sum(a.other is None for a in given.answers),
+        without_other=given.without_other,
         notes=found.notes,
     )
 
@@ -212,22 +271,25 @@ def _errors(given: GivenSet, error: Bools | None, group: npt.NDArray[np.int64]) 
     )
 
 
-def _gains(
-    readings: Sequence[Reading], error: Bools | None, group: npt.NDArray[np.int64], seed: int
+def _gained(readings: Sequence[Reading]) -> dict[str, list[float | None]]:
+    """Return what the evidence adds to each answer's log-probability, against no and against other evidence."""
+    found: dict[str, list[float | None]] = {"without": [], "mismatched": []}
+    for reading in readings:
+        for against, compared in (("without", reading.without), ("mismatched", reading.other)):
+            own = reading.surprisal.astype(np.float64)
+            found[against].append(None if compared is None else float((compared.astype(np.float64) - own).sum()))
+    return found
+
+
+def gains_of(
+    gained: Mapping[str, Sequence[float | None]], error: Bools | None, group: npt.NDArray[np.int64], seed: int
 ) -> tuple[TruthGain, ...]:
     """Return the gain of the right answers (of all, without labels), summed over their tokens (nats)."""
-    right = np.ones(len(readings), dtype=bool) if error is None else ~error
+    right = np.ones(len(group), dtype=bool) if error is None else ~error
     found = []
-    for against, name in (("without", "without"), ("mismatched", "other")):
-        values = np.array(
-            [
-                np.nan
-                if getattr(r, name) is None
-                else float((getattr(r, name).astype(np.float64) - r.surprisal.astype(np.float64)).sum())
-                for r in readings
-            ]
-        )
-        gain = grouped_mean(values[right], group[right], seed)
+    for against, values in gained.items():
+        known = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+        gain = grouped_mean(known[right], group[right], seed)
         if gain.n:
             found.append(TruthGain.model_validate({"against": against, "gain": estimated(gain)}))
     return tuple(found)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, Readable
 from groundbench.api.errors import BadInputError
 from groundbench.api.evidence_record import EvidenceRecord, RecordSet
-from groundbench.results.risk_card import IsotonicFit, LogisticFit, RiskCard, SignalRecord
+from groundbench.results.risk_card import RiskCard, SignalRecord
 from groundbench.results.risk_card_answers import WorstAnswer
 from groundbench.screening.answer_reading import GivenAnswer, Wanted, encode_answer, read_answer
 from groundbench.screening.answer_signals import FUNCTIONS, Watched
@@ -48,14 +48,14 @@ def worst_answers(
     values = risks.risks[signal]
     part = splits.test if labelled and len(splits.test) else np.arange(len(values))
     source = records if labelled else (() if calibrated_by is None else calibrated_by.signals)
-    fit = next((s.calibration[0].fit for s in source if s.name == signal and s.calibration), None)
     found = []
-    for i in _riskiest(values, part):
+    for i in riskiest(values, part):
         record = given.records[i]
         own = risks.tokens.get(signal, [None] * len(values))[i]
         shades = () if own is None else tuple(_finite(v) for v in own.tolist())
         wrong = record.wrong if labelled else None
-        found.append(_worst(adapter, record, given.answers[i], float(values[i]), fit, shades, wrong))
+        probability = probability_of(source, signal, float(values[i]))
+        found.append(_worst(adapter, record, given.answers[i], float(values[i]), probability, shades, wrong))
     return tuple(found)
 
 
@@ -70,26 +70,32 @@ def worst_questions(
     if signal is None or signal not in risks:
         return ()
     values, part = risks[signal], run.splits.test
-    own = card.signal(signal)
-    fit = own.calibration[0].fit if own is not None and own.calibration else None
     watched = _watched(adapter, card)
     worst = []
-    for i in _riskiest(values, part):
+    for i in riskiest(values, part):
         question, number = run.answers.questions[i], int(run.answers.given[i])
         answer = question.choices[number]
         record = replace(records[question.id], answer=answer)
         given = GivenAnswer(record.where, run.asked.row(i), run.asked.answer(i, number), *run.asked.compared(i))
         shades = _shades(adapter, given, signal, watched)
         wrong = bool(run.answers.errors[i])
-        worst.append(_worst(adapter, record, given, float(values[i]), fit, shades, wrong))
+        probability = probability_of(card.signals, signal, float(values[i]))
+        worst.append(_worst(adapter, record, given, float(values[i]), probability, shades, wrong))
     return tuple(worst)
 
 
-def _riskiest(values: Floats, part: npt.NDArray[np.int64]) -> list[int]:
-    """Return the numbers of the answers of a part with the largest risk, at most fifty, riskiest first."""
+def riskiest(values: Floats, part: npt.NDArray[np.int64] | None = None) -> list[int]:
+    """Return the numbers of the answers (of a part of them) with the largest risk, at most fifty, riskiest first."""
+    part = np.arange(len(values)) if part is None else part
     known = part[~np.isnan(values[part])]
     found: list[int] = known[np.argsort(-values[known], kind="stable")][:MOST].tolist()
     return found
+
+
+def probability_of(records: Sequence[SignalRecord], signal: str, risk: float) -> float | None:
+    """Return the chance of an error by the signal's first fit in these records; None where it has none."""
+    fit = next((s.calibration[0].fit for s in records if s.name == signal and s.calibration), None)
+    return None if fit is None else float(predict(fit, np.array([risk]))[0])
 
 
 def _worst(
@@ -97,7 +103,7 @@ def _worst(
     record: EvidenceRecord,
     given: GivenAnswer,
     risk: float,
-    fit: LogisticFit | IsotonicFit | None,
+    probability: float | None,
     shades: tuple[float | None, ...],
     wrong: bool | None,
 ) -> WorstAnswer:
@@ -113,7 +119,7 @@ def _worst(
         answer=record.answer or "",
         wrong=wrong,
         risk=risk,
-        probability=None if fit is None else float(predict(fit, np.array([risk]))[0]),
+        probability=probability,
         tokens=tokens,
         shades=shades if len(shades) == len(tokens) else (),
         sentence=sentence,

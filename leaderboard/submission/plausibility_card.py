@@ -15,6 +15,8 @@ def card_fault(card: RiskCard) -> str | None:
 
 def _faults(card: RiskCard) -> Iterator[str]:
     q = card.questions
+    if card.model.parameters is None:
+        yield "the model's size is unknown: a model behind an API has no weights that could be checked"
     if not card.model.fingerprint:
         yield "the weights have no fingerprint"
     if not card.errors or card.errors[0].kind is not None or card.errors[0].form is not None:

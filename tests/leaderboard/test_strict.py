@@ -155,7 +155,7 @@ def test_a_head_counts_interval_may_reach_past_zero_but_not_far() -> None:
 
     result = fake_result(0)
     total = sum(m.n_heads for m in result.model.mixers)
-    count = result.heads[0]
-    assert not list(_heads(count.model_copy(update={"ci_low": -1e-3}), result.model))
+    count, items = result.heads[0], result.testbed.n_items
+    assert not list(_heads(count.model_copy(update={"ci_low": -1e-3}), result.model, items))
     for far in ({"ci_low": -2.0 * total}, {"ci_high": 3.0 * total}, {"mean_count": -1e-3}):
-        assert list(_heads(count.model_copy(update=far), result.model))
+        assert list(_heads(count.model_copy(update=far), result.model, items))

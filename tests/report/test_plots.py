@@ -129,3 +129,12 @@ def test_heat_map_shade_is_the_value_and_missing_heads_are_hollow():
 
 def test_strings_in_svg_are_escaped():
     assert el("text", "<b>&", class_='"x') == '<text class="&quot;x">&lt;b&gt;&amp;</text>'
+
+
+def test_labels_of_ticks_never_run_into_each_other() -> None:
+    ticks = (4.5, 7.5, 10.5, 25.5, 26.5)
+    line = Series("a", ticks, (0.0, 0.1, 0.2, 0.3, 0.4))
+    labels = tuple(f"{t:g}" for t in ticks)
+    drawing = line_chart([line], Axes("x", "y", x_ticks=ticks, x_labels=labels), "t", "d")
+    shown = [e.text for e in marks(drawing, "tick") if e.get("text-anchor") == "middle"]
+    assert shown == ["4.5", "7.5", "10.5", "25.5"]

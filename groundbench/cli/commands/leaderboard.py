@@ -30,7 +30,7 @@ app = typer.Typer(
 )
 
 BoardOption = Annotated[
-    Path, typer.Option("--board", help="The board: a folder with entries/ and, optionally, board.yaml.")
+    Path, typer.Option("--board", help="The board: a folder with entries/ and, optionally, board.yaml.", metavar="DIR")
 ]
 BOARD = Path("leaderboard")
 SITE = Path("build/leaderboard")
@@ -59,12 +59,21 @@ def add(
     """Copy a run's result files into a submission and check it.
 
     The card names model, licence, hardware, submitter and the commit of groundbench; nothing is copied unless the
-    whole submission is valid.
+    whole submission is valid. A board that does not exist is begun.
     """
     from groundbench.leaderboard import add_run
     from groundbench.leaderboard.board import slug_of
 
-    submission = add_run(_open(board), run, card, name or slug_of(card), run_name)
+    is_new = not board.exists()
+    if is_new:
+        board.mkdir(parents=True)
+    try:
+        submission = add_run(_open(board), run, card, name or slug_of(card), run_name)
+    finally:
+        if is_new and not any(board.iterdir()):
+            board.rmdir()
+    if is_new:
+        console.note(f"{board}: a new board; groundbench leaderboard build --board {board} makes its site")
     typer.echo(f"{board / 'entries' / submission.slug}: {_runs(submission)}")
     found = [r.last if r.results else r.risk for r in submission.runs]
     for measured in dict.fromkeys(f.model.name for f in found if f is not None):

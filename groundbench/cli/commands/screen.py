@@ -36,6 +36,7 @@ EPILOG = examples(
     ("the risk card of a model", "groundbench screen MODEL --out DIR"),
     ("a gate: exit code 3 unless at most 15 % of the answers are wrong", "groundbench screen MODEL --max-risk 0.15"),
     ("your own questions, passages and answers", "groundbench screen MODEL --questions my.jsonl --out DIR"),
+    ("of a model behind an API", "groundbench screen lm-eval:local-completions,base_url=URL --questions my.jsonl"),
     ("a policy file in a pipeline", "groundbench screen MODEL --policy policy.yaml --out DIR"),
     ("do the heads help if they are strengthened?", "groundbench screen MODEL --strengthen auto --out DIR"),
     ("what that would cost", "groundbench screen MODEL --dry-run"),

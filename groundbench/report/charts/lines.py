@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from groundbench.report.text.labels import shortened
 from groundbench.results.text.numbers import number
 
 Values = Sequence[float | None]
+CHARACTER = 7.0
+"""The width of a tick's character, at most."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,12 @@ def _grid(plot: _Plot) -> Iterator[Markup]:
     ticks = x.ticks(max(3, int((x.end - x.start) / 75))) if axes.x_ticks is None else axes.x_ticks
     x_step = 1.0 if axes.x_ticks is not None else round_step(x.high - x.low, max(3, int((x.end - x.start) / 75)))
     labels = axes.x_labels or [tick_label(tick, x_step) for tick in ticks]
+    taken = -math.inf
     for tick, label in zip(ticks, labels, strict=True):
-        yield svg.text(x(tick), y.start + 16, label, "tick", "middle")
+        half = len(label) * CHARACTER / 2
+        if x(tick) - half > taken:  # a label that would run into the one before it is left out
+            yield svg.text(x(tick), y.start + 16, label, "tick", "middle")
+            taken = x(tick) + half
     yield svg.line(x.start, y.start, x.end, y.start, "axis")
     yield svg.text((x.start + x.end) / 2, axes.height - 3, axes.x_label, "label", "middle")
     yield svg.text(6, 11, axes.y_label, "label")

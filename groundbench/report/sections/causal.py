@@ -346,4 +346,7 @@ def _listed(record: CausalRecord, identity: Sequence[HeadIdentity]) -> Table:
         if a.rank_correlation is not None
     )
     caption = f"What each head is, {record.env_form} (scores in nats; rank correlations: {agree or 'none'})"
-    return Table(caption, head, tuple(rows))
+    kept = [
+        i for i in range(len(head)) if i == 0 or any(row[i] is not None for row in rows)
+    ]  # the others: not asked for
+    return Table(caption, tuple(head[i] for i in kept), tuple(tuple(row[i] for i in kept) for row in rows))

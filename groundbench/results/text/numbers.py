@@ -89,8 +89,10 @@ def count(value: int | None) -> str | None:
     return None if value is None else f"{value:,}".replace(",", "\u2009")
 
 
-def parameters(n: int) -> str:
-    """Return a model's size: 135 M, 0.9 M, 1.2 B."""
+def parameters(n: int | None) -> str:
+    """Return a model's size: 135 M, 0.9 M, 1.2 B; `unknown` where nobody says it."""
+    if n is None:
+        return "unknown"
     for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if n >= size:
             scaled = n / size
