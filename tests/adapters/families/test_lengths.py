@@ -104,7 +104,7 @@ def row_of(length: int, start: int = 0) -> tuple[int, ...]:
 def engine(adapter: HFCausal, rows: list[tuple[int, ...]], edit: HeadEdit | None = None) -> np.ndarray:
     prompts = [Prompt("f", str(i), "word", (TextSegment("x"),)) for i in range(len(rows))]
     found = surprisals(
-        adapter, of_prompts(prompts, [Encoded(r) for r in rows], [TARGETS] * len(rows), ["f"] * 9), edit=edit
+        adapter, of_prompts(prompts, [Encoded(r) for r in rows], [TARGETS] * len(rows), ["f"] * len(rows)), edit=edit
     )
     return np.stack([found[i] for i in range(len(rows))])
 
