@@ -17,7 +17,7 @@ Change = Callable[[dict[str, Any]], Any]
 
 @dataclass
 class CompletionsServer:
-    """What the server answers; `url` is its base_url, `prompts` counts those it was asked for.
+    """The answers of the server; `url` is its base_url, `prompts` counts those it was asked for.
 
     `change` alters an answer before it is sent; where that is an int it is sent as the HTTP status.
     """
