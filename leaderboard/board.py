@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from groundbench.leaderboard.submission.names import name_fault
 from groundbench.leaderboard.submission.reference import ReferencesOf, TestbedReference
 from groundbench.leaderboard.submission.strict_json_yaml import CARD, Limits, RefusedError, parse, read_yaml
 from groundbench.leaderboard.submission.submission import Submission, read_submission
+from groundbench.util.atomic_files import write_text
 
 BOARD_FILE = "board.yaml"
 
@@ -190,6 +192,7 @@ def add_run(board: Board, run: Path, card: Path, slug: str, run_name: str | None
         (staged / name).mkdir()
         for file, source in sources.items():
             shutil.copyfile(source, staged / name / file)
+        _strip_place(staged / name / "card.json")
         submission = read_submission(staged, board.references)
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(card, target / CARD_FILE)
@@ -197,3 +200,13 @@ def add_run(board: Board, run: Path, card: Path, slug: str, run_name: str | None
         return submission
     finally:
         shutil.rmtree(staged.parent, ignore_errors=True)
+
+
+def _strip_place(path: Path) -> None:
+    """Take out of a risk card the place its model was opened from: a path of the submitter's own machine."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return  # there is none, or it is refused when it is read
+    if isinstance(document, dict) and document.get("opened") is not None:
+        write_text(path, json.dumps({**document, "opened": None}, ensure_ascii=False, separators=(",", ":")) + "\n")

@@ -17,6 +17,7 @@ from groundbench.leaderboard import Submission, build_site, open_board
 from groundbench.leaderboard.submission.files import check_name
 from groundbench.leaderboard.submission.reference import installed_references
 from groundbench.results.items import item_forms, read_items
+from groundbench.results.risk_card import OpenedRecord
 from groundbench.results.run import Result
 from groundbench.results.trajectory import Trajectory
 
@@ -191,13 +192,16 @@ def test_a_run_of_some_measures_names_them_and_a_screening_stands_beside_it(scri
         patch.setattr(script, "installed_references", installed_references)
         for _ in range(2):
             assert script.main(["--entry", "smollm2", "--run", str(folder), "--board", str(board)]) == 0
-        made_up_card(fingerprint=document.model.fingerprint).save(tmp_path / "screened" / "card.json")
+        screened = made_up_card(fingerprint=document.model.fingerprint)
+        opened = OpenedRecord(model=str(tmp_path / "model.gguf"))
+        screened.model_copy(update={"opened": opened}).save(tmp_path / "screened" / "card.json")
         for _ in range(2):
             assert (
                 script.main(["--entry", "smollm2-rag", "--run", str(tmp_path / "screened"), "--board", str(board)]) == 0
             )
     (entry,) = open_board(board, installed_references).read()
     assert [r.name for r in entry.runs] == ["ladder", "rag"]
+    assert str(tmp_path) not in (board / "entries" / "smollm2" / "rag" / "card.json").read_text()
     assert entry.card.notes.split("Measured with: ")[1] == (
         "groundbench run MODEL --testbed ladder --measure gain --out OUT; "
         "groundbench screen MODEL --questions docs/examples/rag.jsonl "
