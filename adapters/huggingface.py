@@ -19,7 +19,7 @@ from groundbench.adapters import model_structure, multi_token
 from groundbench.adapters.capability_checks import check, probe_row, require_causal, tried
 from groundbench.adapters.hooks import HeadHooks
 from groundbench.adapters.hooks.feed_forward import caught_feed_forward
-from groundbench.adapters.hooks.output_projection import caught_projection, projected_alone
+from groundbench.adapters.hooks.output_projection import caught_inputs, projected_alone
 from groundbench.adapters.hooks.session import Site
 from groundbench.adapters.kv_cache import CachedPrefix, UncachedPrefix
 from groundbench.adapters.length_checks import (
@@ -307,15 +307,15 @@ class HFCausal:
         inputs, more = self.inputs.of([Encoded(tuple(ids))]), self.cache_options(None, 1)
         with (
             torch.no_grad(),
-            caught_projection(site.module, mixer.n_heads * mixer.d_head) as projection,
+            caught_inputs(site.module, mixer.n_heads * mixer.d_head) as seen,
             self._hooked(None, None, trace=True, layer=mixer.layer) as hooked,
             self._entering(mixer.layer, embedded),
         ):
             self.call(inputs, **more)
-        matrix, values = projection(), next(t.values[0] for t in hooked.traces if t.mixer == mixer)
-        if matrix is None or values.shape != (mixer.n_heads, len(ids), mixer.d_head):
+        values = next(t.values[0] for t in hooked.traces if t.mixer == mixer)
+        if not seen or values.shape != (mixer.n_heads, len(ids), mixer.d_head):
             return None
-        return projected_alone(matrix, values)
+        return projected_alone(seen[-1][0], values)
 
     def token_embeddings(self, ids: Sequence[int]) -> Tensor:
         """Return [ids, d] the input embeddings of tokens, without positions."""

@@ -7,13 +7,13 @@ are, change no other head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from groundbench.adapters.hooks.output_projection import caught_inputs
 from groundbench.api.adapter import HeadEdit
 
 if TYPE_CHECKING:
@@ -60,20 +60,7 @@ def mixed_heads(hooks: HeadHooks, call: Callable[[], Any], dtype: torch.dtype) -
 
 def _projected(hooks: HeadHooks, call: Callable[[], Any], site: Site, edit: HeadEdit, width: int) -> Tensor | None:
     """Return [B, T, width]: the input of the output projection in the module's first call, the last matrix it calls."""
-    seen: list[Tensor] = []
-    ended: list[bool] = []
-
-    def before(_: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        x = args[0] if args else next(iter(kwargs.values()), None)
-        if not ended and isinstance(x, Tensor) and x.ndim == 3 and x.shape[-1] == width:
-            seen.append(x.detach())
-
-    with ExitStack() as stack:
-        for part in site.module.modules():
-            weight = getattr(part, "weight", None)
-            if isinstance(weight, Tensor) and weight.ndim > 1:
-                stack.callback(part.register_forward_pre_hook(before, with_kwargs=True).remove)
-        stack.callback(site.module.register_forward_hook(lambda *_: ended.append(True)).remove)
-        with torch.no_grad(), hooks.active(edit):
-            call()
-    return seen[-1] if seen else None
+    with caught_inputs(site.module, width) as seen, torch.no_grad(), hooks.active(edit):
+        call()
+    rows = [x for _, x in seen if x.ndim == 3]
+    return rows[-1] if rows else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,20 +11,19 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def caught_projection(module: nn.Module, width: int) -> Iterator[Callable[[], nn.Module | None]]:
-    """Watch one call of an attention module; the function given tells its output projection, None if there is none.
+def caught_inputs(module: nn.Module, width: int) -> Iterator[list[tuple[nn.Module, Tensor]]]:
+    """List which matrices the first call of an attention module gives an input of this width, each with its input.
 
     Args:
-        width: heads times head size. The projection is the last matrix that the module's first call gives an input of
-            this width.
+        width: heads times head size: the last matrix of the list is the output projection.
     """
-    seen: list[nn.Module] = []
+    seen: list[tuple[nn.Module, Tensor]] = []
     ended: list[bool] = []
 
     def before(part: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         x = args[0] if args else next(iter(kwargs.values()), None)
         if not ended and isinstance(x, Tensor) and x.shape[-1] == width:
-            seen.append(part)
+            seen.append((part, x.detach()))
 
     with ExitStack() as stack:
         for part in module.modules():
@@ -32,7 +31,7 @@ def caught_projection(module: nn.Module, width: int) -> Iterator[Callable[[], nn
             if isinstance(weight, Tensor) and weight.ndim > 1:
                 stack.callback(part.register_forward_pre_hook(before, with_kwargs=True).remove)
         stack.callback(module.register_forward_hook(lambda *_: ended.append(True)).remove)
-        yield lambda: seen[-1] if seen else None
+        yield seen
 
 
 @torch.no_grad()

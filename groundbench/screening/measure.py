@@ -117,6 +117,7 @@ class Run:
     asked: Asked
     answers: Answers
     splits: Splits
+    carriers: HeadsUsed | None = None
     missing: dict[str, str] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
@@ -131,33 +132,34 @@ class Run:
 
 def answered(adapter: Adapter, chosen: Sequence[Question], options: ScreenOptions, store: RunStore | None) -> Run:
     """Return the questions asked and answered, and parted. For the errors see `read_questions` and `ask`."""
-    carriers_of(adapter.info, options)  # a run of another model is refused before anything is asked
+    carriers = carriers_of(adapter.info, options)  # a run of another model is refused before anything is asked
     asked = read_questions(adapter, chosen, others=options.compares)
     with Progress(f"{adapter.info.name}: answering", len(asked.contexts.distinct)) as bar:
         answers = ask(adapter, asked, batch_tokens=options.batch_tokens, store=store, advance=bar.advance)
-    run = Run(adapter, options, store, asked, answers, split(asked.questions, options.seed))
+    run = Run(adapter, options, store, asked, answers, split(asked.questions, options.seed), carriers)
     run.failures += asked.failures
     return run
 
 
 def carriers_of(info: ModelInfo, options: ScreenOptions) -> HeadsUsed | None:
     """Return the heads of the run that the options name; None without one, or where the model has no hooks."""
-    named = options.carriers is not None and "hooks" in info.capabilities
-    return carrier_heads(info, options.carriers) if named and options.carriers is not None else None
+    if options.carriers is None or "hooks" not in info.capabilities:
+        return None
+    return carrier_heads(info, options.carriers)
 
 
-def risks_of(run: Run) -> tuple[HeadsUsed | None, HeadsUsed | None, dict[str, Floats]]:
-    """Return the detected heads, the carriers, and every signal's risk of every question."""
+def risks_of(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
+    """Return the heads that were used, and every signal's risk of every question."""
     n = len(run.answers.questions)
     risks = behaviour(run.answers, run.answers.given)
-    heads, carriers, of_these = _heads(run)
+    heads, of_these = _heads(run)
     risks |= of_these
     if run.wants("hidden"):
         risks["lens-entropy"] = _lens(run)
     if run.wants("answer"):
         risks |= _of_given_answers(run)
     names = [s.name for s in run.options.chosen]
-    return heads, carriers, {name: risks.get(name, np.full(n, np.nan)) for name in names}
+    return heads, {name: risks.get(name, np.full(n, np.nan)) for name in names}
 
 
 def _of_given_answers(run: Run) -> dict[str, Floats]:
@@ -178,29 +180,28 @@ def _of_given_answers(run: Run) -> dict[str, Floats]:
     return found.risks
 
 
-def _heads(run: Run) -> tuple[HeadsUsed | None, HeadsUsed | None, dict[str, Floats]]:
+def _heads(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
     """Detect heads where the right answer is the loss, in one split; watch them for the given one in the others.
 
     Returns:
-        the detected heads, the carriers that another run names, and the risks that either tell.
+        the detected heads, and the risks that they and the carriers tell.
     """
     wanted = [s.name for s in run.wants("heads")]
     told = [s.name for s in run.wants("carriers")]
     if not wanted and not told and run.options.strengthen is None:
-        return None, None, {}
+        return None, {}
     info = run.adapter.info
     if "hooks" not in info.capabilities:
-        return None, None, _unmeasured(run, [*wanted, *told], f"{info.name}: {info.why_not('hooks')}")
-    carriers = carriers_of(info, run.options)
+        return None, _unmeasured(run, [*wanted, *told], f"{info.name}: {info.why_not('hooks')}")
     heads = _used(run) if wanted or run.options.strengthen is not None else None
     if heads is not None and not heads.heads:
         _unmeasured(run, wanted, f"no head was detected in half of {heads.n_items} questions")
     sets: dict[Literal["heads", "carriers"], HeadsUsed] = {}
     if wanted and heads is not None and heads.heads:
         sets["heads"] = heads
-    if told and carriers is not None:
-        sets["carriers"] = carriers
-    return heads, carriers, _watched(run, sets) if sets else {}
+    if told and run.carriers is not None:
+        sets["carriers"] = run.carriers
+    return heads, _watched(run, sets) if sets else {}
 
 
 def _watched(run: Run, sets: Mapping[Literal["heads", "carriers"], HeadsUsed]) -> dict[str, Floats]:

@@ -290,7 +290,7 @@ def _card(
 ) -> tuple[RiskCard, dict[str, Floats]]:
     """Return the card, and every signal's risk of every question; `total`: questions of the sets before any limit."""
     options, adapter = run.options, run.adapter
-    heads, carriers, risks = risks_of(run)
+    heads, risks = risks_of(run)
     group = numbered([q.group for q in run.answers.questions])
     stratum = numbered([f"{q.kind} as {q.form}" for q in run.answers.questions])
     kinds = np.array([q.kind for q in run.answers.questions])
@@ -305,7 +305,7 @@ def _card(
         mentions=mention_record(run.answers, run.asked.unreadable, options.seed),
         gains=truth_gains(run.answers, options.seed),
         heads=heads,
-        carriers=carriers,
+        carriers=run.carriers,
         signals=records,
         predictors=found,
         operating=operating_of(scored, options.policy, best),

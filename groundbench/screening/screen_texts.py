@@ -29,7 +29,7 @@ from groundbench.screening.policy import judge
 from groundbench.screening.screen_answers import AnswerScreen, Judged, gains_of, judge_signals, labels_and_groups
 from groundbench.screening.splits import sample, split
 from groundbench.screening.summed_signals import SUMMED, SummedAnswer, risks_of_sums
-from groundbench.screening.worst_answers import probability_of, riskiest
+from groundbench.screening.worst_answers import plain_answer, probability_of, riskiest
 from groundbench.util.atomic_files import write_text
 from groundbench.util.progress import Progress
 
@@ -211,16 +211,11 @@ def _worst(
     values, test = risks.risks[signal], judged.labelled and len(splits.test) > 0
     source = judged.records if judged.labelled else (() if calibrated_by is None else calibrated_by.signals)
     return tuple(
-        WorstAnswer(
-            id=record.id,
-            where=record.where,
-            group=record.group,
-            kind=record.kind,
-            question=record.question,
-            answer=record.answer or "",
-            wrong=record.wrong if judged.labelled else None,
-            risk=float(values[i]),
-            probability=probability_of(source, signal, float(values[i])),
+        plain_answer(
+            record,
+            float(values[i]),
+            probability_of(source, signal, float(values[i])),
+            record.wrong if judged.labelled else None,
         )
         for i, record in ((i, given.records[i]) for i in riskiest(values, splits.test if test else None))
     )

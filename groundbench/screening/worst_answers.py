@@ -110,6 +110,13 @@ def _worst(
     """Return one answer as a card shows it; without shades where they are not one for each token."""
     tokens = _pieces(adapter, record.answer or "", given.target)
     sentence, carried = carrying_sentence(adapter, record, given)
+    shades = shades if len(shades) == len(tokens) else ()
+    shown = {"tokens": tokens, "shades": shades, "sentence": sentence, "carried": carried}
+    return plain_answer(record, risk, probability, wrong).model_copy(update=shown)
+
+
+def plain_answer(record: EvidenceRecord, risk: float, probability: float | None, wrong: bool | None) -> WorstAnswer:
+    """Return one answer as a card shows it, not shaded and without the sentence that carries most."""
     return WorstAnswer(
         id=record.id,
         where=record.where,
@@ -120,10 +127,6 @@ def _worst(
         wrong=wrong,
         risk=risk,
         probability=probability,
-        tokens=tokens,
-        shades=shades if len(shades) == len(tokens) else (),
-        sentence=sentence,
-        carried=carried,
     )
 
 
