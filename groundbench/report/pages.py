@@ -30,6 +30,7 @@ from groundbench.report.sections import (
 )
 from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
 from groundbench.report.text.labels import distinct
+from groundbench.report.text.unbroken import unbroken
 from groundbench.results.image import ImageRecord
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.run import Result
@@ -45,13 +46,15 @@ HERE = Path(__file__).parent / "templates"
 def environment(*folders: Path) -> Environment:
     """Make Jinja with escaping always on and undefined names refused; our templates, after those of `folders`."""
     loaders = [FileSystemLoader(f) for f in (*folders, HERE)]
-    return Environment(
+    made = Environment(
         loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["unbroken"] = unbroken
+    return made
 
 
 @lru_cache
@@ -163,7 +166,7 @@ def _together(trajectories: Sequence[Trajectory]) -> str:
 
 
 def run_sections(result: Result, gallery: images.Gallery | None = None) -> list[Section]:
-    """Return the evidence of one result, in the order in which it is told."""
+    """Return the sections of one result's page, in order."""
     sections = [
         gain.measures_section(result.gain, result.testbed.env_form)
         if result.gain
