@@ -40,7 +40,7 @@ def worst_answers(
     calibrated_by: RiskCard | None,
     labelled: bool,
 ) -> tuple[WorstAnswer, ...]:
-    """At most fifty, riskiest first: of the split `test` where there are labels (no fit has seen it), else of all."""
+    """Return at most fifty answers, riskiest first: of the split `test` where there are labels, else of all."""
     if signal is None:
         return ()
     values = risks.risks[signal]

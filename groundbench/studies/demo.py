@@ -84,7 +84,7 @@ def demo(
     jobs: int | None = None,
     first: Callable[[Trajectory, Path], None] | None = None,
 ) -> list[Trajectory]:
-    """Train the parts, measure their checkpoints and write `report.html`; the same call goes on where it stopped.
+    """Train the parts, measure their checkpoints and write `report.html`; the same call resumes where it stopped.
 
     Args:
         out: the folder of everything: checkpoints under `training`, a folder for each part and seed, the page.
