@@ -11,7 +11,7 @@ import pytest
 from scipy import special
 
 from groundbench.screening.paired_signals import against_baselines, best_of
-from groundbench.stats.ranking import auroc, auroc_gap_p
+from groundbench.stats.error_ranking import auroc, auroc_gap_p
 
 
 def delong(one: np.ndarray, other: np.ndarray, error: np.ndarray) -> float:
