@@ -100,6 +100,7 @@ KILLED = textwrap.dedent(
 )
 
 
+@pytest.mark.slow
 def test_killed_in_the_second_checkpoint_it_resumes_to_identical_numbers(
     trained: Path, whole: Path, tmp_path: Path, opened: list[str]
 ) -> None:
