@@ -25,6 +25,13 @@ def test_the_headline_says_how_few_heads_carry_how_much() -> None:
     assert "rank p = 0.048" in told
 
 
+def test_random_heads_that_push_against_the_noun_carry_no_negative_share() -> None:
+    record = fake_causal("word", recovered=0.94)
+    against = tuple(i.model_copy(update={"random_recovered": (-0.6, -1.0)}) for i in record.interchange)
+    told = carried_sentence(record.model_copy(update={"interchange": against}))
+    assert "as many random heads of the same layers make the noun less likely, by 80" in told
+
+
 def test_nothing_to_carry_is_said() -> None:
     record = fake_causal("emoji", recovered=None)
     assert "there is nothing to carry" in carried_sentence(record)
