@@ -25,6 +25,7 @@ from groundbench.report.sections import (
     lens,
     seeds,
     training_ablation,
+    training_causal,
     training_gain,
     training_lens,
 )
@@ -116,6 +117,7 @@ def training_sections(trajectories: Sequence[Trajectory]) -> list[Section]:
         training_gain.training_section(trajectories),
         training_gain.surprisal_section(trajectories),
         training_gain.heads_section(trajectories),
+        training_causal.causes_over_training(trajectories),
         training_ablation.ablation_section(trajectories),
         training_lens.lens_over_training(trajectories),
         training_lens.cooccurrence_over_training(trajectories),

@@ -267,6 +267,7 @@ def test_fitted_signals_find_what_is_planted_and_never_score_what_they_were_fitt
     assert abs(np.mean(chance) - 0.5) < 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", [lookback, redeep])
 def test_fitted_signals_keep_their_level_under_chance(fit: object) -> None:
     """On `test`, of 200 runs in which labels are a coin, 2 to 8 % call a difference at 5 %."""

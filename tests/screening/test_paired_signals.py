@@ -80,6 +80,7 @@ def test_a_planted_signal_beats_entropy_and_noise_does_not(tmp_path: Path) -> No
     assert all(f.p_holm >= f.p for f in found)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_with_permuted_labels_hardly_anything_beats_entropy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 200 screenings in which labels were permuted at most 8 % call any signal better than entropy."""
     monkeypatch.setattr("groundbench.stats.grouped.RESAMPLES", 100)
