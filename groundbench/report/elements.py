@@ -19,6 +19,11 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     text: frozenset[int] = frozenset({0})
 
+    @property
+    def of_words(self) -> bool:
+        """True for three or more columns of text: on a phone such rows are set below each other."""
+        return len(self.head) > 2 and len(self.text) == len(self.head)
+
     def filled(self) -> Table:
         """Return the table without the columns that no row fills."""
         kept = [i for i in range(len(self.head)) if not self.rows or any(row[i] is not None for row in self.rows)]

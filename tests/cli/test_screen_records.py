@@ -94,6 +94,27 @@ def test_what_is_missing_is_said_in_one_sentence(
     assert "Traceback" not in err
 
 
+def test_a_spreadsheet_with_names_of_its_own_is_screened_in_one_command(say: Say, tmp_path: Path) -> None:
+    """Semicolons, a byte order mark, Latin letters: what an office program saves in German."""
+    names = {"Frage": "question", "Textstelle": "evidence", "Antwort": "answer", "Urteil": "label"}
+    lines = [";".join(names)] + [";".join(str(r[ours]) for ours in names.values()) for r in rows()]
+    path = tmp_path / "Tabelle.csv"
+    path.write_text("\r\n".join(lines), encoding="utf-8-sig")
+    code, _, err = say("screen", MODEL, "--questions", str(path))
+    assert code == 2
+    assert "found Antwort, Frage, Textstelle, Urteil. Name them: --fields question=" in " ".join(err.split())
+    said = ",".join(f"{ours}={theirs}" for theirs, ours in names.items())
+    code, shown, err = say(
+        "screen", MODEL, "--questions", str(path), "--fields", said, "--signals", "gain", "--limit", "40"
+    )
+    assert code == 0, err
+    assert "of 40 given answers are labelled wrong" in " ".join(shown.split())
+    for wrong, why in (("question", "expected pairs"), ("frage=Frage", "fields has 'frage'"), ("label=Note", "'Note'")):
+        code, _, err = say("screen", MODEL, "--questions", str(path), "--fields", wrong)
+        assert code == 2
+        assert why in " ".join(err.split())
+
+
 def faulty() -> dict[str, dict[str, object] | str]:
     """One record of each kind of fault, by what is said of it."""
     good = rows(1)[0]

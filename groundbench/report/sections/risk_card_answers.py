@@ -66,7 +66,7 @@ def records_section(card: RiskCard) -> Section:
         ("Evidence cut at a sentence border", f"{count(r.cut)} records, {count(r.characters_cut)} characters"),
         ("Without other evidence to compare with", count(r.without_other)),
     )
-    table = Table("The file of records", ("What", "How many"), rows, frozenset({0}))
+    table = Table("The file of records", ("What", "How many"), rows, frozenset({0, 1}))
     return Section("records", "The file of records", tables=(table,), notes=r.notes)
 
 

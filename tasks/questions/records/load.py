@@ -159,9 +159,12 @@ def renamed(row: Row, tool: Names) -> Row:
 
 
 def _given_names(path: Path, fields: Mapping[str, str], names: frozenset[str]) -> Names:
+    known = (*CANONICAL, *LABELS)
     for ours, theirs in fields.items():
+        if ours not in known:
+            raise BadInputError(f"fields has {ours!r}, expected some of {', '.join(known)}")
         if theirs not in names:
-            raise BadInputError(f"{path}: no field {theirs!r}, which fields: gives for {ours}; found {_listed(names)}")
+            raise BadInputError(f"{path}: no field {theirs!r}, which fields gives for {ours}; found {_listed(names)}")
     return Names("fields:", (), {theirs: ours for ours, theirs in fields.items()})
 
 
@@ -189,8 +192,8 @@ def _require_fields(path: Path, names: frozenset[str], tool: Names) -> None:
         lacking.append("answer (or candidates with truth)")
     if lacking:
         raise BadInputError(
-            f"{path}: no field {', no field '.join(lacking)}; found {_listed(names)}. Name them in "
-            f"a YAML file: records: {path.name}, fields: {{question: ..., evidence: ..., answer: ...}}"
+            f"{path}: no field {', no field '.join(lacking)}; found {_listed(names)}. Name them: "
+            f"--fields question=...,evidence=...,answer=...,label=... (or fields: in a YAML file)"
         )
 
 

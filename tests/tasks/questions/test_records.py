@@ -167,7 +167,7 @@ def test_a_template_or_field_names_that_do_not_fit_are_said_once(tmp_path: Path)
         with pytest.raises(BadInputError, match="the template has") as said:
             load_records(path, ReadOptions(template=template))
         assert "line" not in str(said.value)
-    with pytest.raises(BadInputError, match=r"no field 'frage', which fields: gives for question; found .*question"):
+    with pytest.raises(BadInputError, match=r"no field 'frage', which fields gives for question; found .*question"):
         load_records(path, ReadOptions(fields={"question": "frage"}))
 
 
