@@ -158,11 +158,16 @@ def _aurocs(risk: Floats, error: Bools, stratum: Ints | None) -> Weighted:
 
 def can_be_told(error: Bools, group: Ints, stratum: Ints | None = None) -> bool:
     """Return True if an AUROC (within strata: of those with both classes) rests on enough groups of either class."""
+    return _groups_of_rarer(error, group, stratum) >= FEWEST
+
+
+def _groups_of_rarer(error: Bools, group: Ints, stratum: Ints | None) -> int:
+    """Count the groups that hold a wrong answer, and those that hold a right one; return the smaller number."""
     counted = np.ones(len(error), dtype=bool)
     if stratum is not None:
         both = [k for k in np.unique(stratum) if 0 < error[stratum == k].sum() < (stratum == k).sum()]
         counted = np.isin(stratum, both)
-    return all(len(np.unique(group[counted & part])) >= FEWEST for part in (error, ~error))
+    return min(len(np.unique(group[counted & part])) for part in (error, ~error))
 
 
 def _estimated(statistic: Weighted, group: Ints, seed: int, has_interval: bool = True) -> Estimate:
@@ -179,12 +184,14 @@ def auroc_p(risk: Floats, error: Bools, group: Ints, *, stratum: Ints | None = N
     """Test, two-sided and clustered by group, that the AUROC (or that within strata) is 0.5; None where impossible.
 
     DeLong's placement values, summed within groups (Obuchowski 1997): each wrong answer's share of right answers below
-    it, and the other way round; each pair of answers counts once, whatever its stratum.
+    it, and the other way round; each pair of answers counts once, whatever its stratum. Student's t, with one degree of
+    freedom less than groups that hold the rarer of wrong and right answers: few of them tell little of their spread,
+    and Holm's correction asks for small p.
     """
     if not _has_pairs(error, group, stratum):
         return None
     value, influence = _influence(risk, error, stratum)
-    return _two_sided(value - 0.5, influence, group)
+    return _two_sided(value - 0.5, influence, group, _groups_of_rarer(error, group, stratum) - 1)
 
 
 def auroc_gap_p(one: Floats, other: Floats, error: Bools, group: Ints, *, stratum: Ints | None = None) -> float | None:
@@ -193,7 +200,7 @@ def auroc_gap_p(one: Floats, other: Floats, error: Bools, group: Ints, *, stratu
     if not _has_pairs(error, group, stratum):
         return None
     (a, of_one), (b, of_other) = _influence(one, error, stratum), _influence(other, error, stratum)
-    return _two_sided(a - b, of_one - of_other, group)
+    return _two_sided(a - b, of_one - of_other, group, _groups_of_rarer(error, group, stratum) - 1)
 
 
 def _has_pairs(error: Bools, group: Ints, stratum: Ints | None) -> bool:
@@ -218,14 +225,14 @@ def _influence(risk: Floats, error: Bools, stratum: Ints | None) -> tuple[float,
     return value, influence / pairs
 
 
-def _two_sided(deviation: float, influence: Floats, group: Ints) -> float:
+def _two_sided(deviation: float, influence: Floats, group: Ints, df: int) -> float:
     own = np.unique(group, return_inverse=True)[1]
     groups = int(own.max()) + 1
     sums = np.bincount(own, influence)
     spread = (groups / (groups - 1) * float(sums @ sums)) ** 0.5
     if spread == 0:
         return float(deviation == 0)
-    return float(2 * special.ndtr(-abs(deviation) / spread))
+    return float(2 * special.stdtr(df, -abs(deviation) / spread))
 
 
 def _below(among: Floats, risk: Floats) -> Floats:
@@ -300,9 +307,10 @@ def ranking_quality(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> R
     if several:
         ends = [percentile_interval(column) for column in resampled(measures, group, seed).T]
     n = len(risk)
-    auroc, aurc, auprc, prr = (
-        Estimate(None, None, None, n) if np.isnan(v) else Estimate(v, *(end if has else (None, None)), n)
-        for v, end, has in zip(values, ends, (told, True, told, told), strict=False)
-    )
-    curve = tuple((c, Estimate(e, *end, n)) for (c, e), end in zip(points, ends[len(values) :], strict=True))
+    found = []
+    for value, end, has in zip(values, ends, (told, True, told, told), strict=False):
+        low, high = end if has and not np.isnan(value) else (None, None)
+        found.append(Estimate(None if np.isnan(value) else value, low, high, n))
+    curve = tuple((c, Estimate(e, end[0], end[1], n)) for (c, e), end in zip(points, ends[len(values) :], strict=True))
+    auroc, aurc, auprc, prr = found
     return RankingQuality(auroc, aurc, auprc, prr, curve)
