@@ -15,7 +15,8 @@ from groundbench.results.base import read_record
 from groundbench.results.causal import CausalRecord
 from groundbench.results.image import ImageRecord
 from groundbench.results.ladder_score import LadderScore
-from groundbench.results.summary import as_html, summarize
+from groundbench.results.run_summary import of_result
+from groundbench.results.summary import Summarized, Summary
 from groundbench.util.atomic_files import write_text
 
 SCHEMA_VERSION: Literal["1.1"] = "1.1"
@@ -269,7 +270,7 @@ class Regression(Record):
 
 
 class CooccurrenceRecord(Record):
-    """The co-occurrence analysis; `gain_variance` stands beside R², which falls when the gain saturates."""
+    """The co-occurrence analysis; `gain_variance` is given beside R², which falls when the gain saturates."""
 
     regressions: tuple[Regression, ...]
     gain_variance: float | None
@@ -291,7 +292,7 @@ class CopyCorrected(Record):
 
 
 class HeadForms(Record):
-    """The ENV forms in whose headline list a head stands: detected in at least half of the form's items."""
+    """The ENV forms whose headline list holds a head: it is detected in at least half of the form's items."""
 
     layer: int = Field(ge=1)
     head: int = Field(ge=0)
@@ -332,7 +333,7 @@ class EnvironmentRecord(Record):
     git: str | None = None
 
 
-class Result(Record):
+class Result(Summarized, Record):
     """Everything measured of one model on one testbed.
 
     `forms` holds every form that was asked for; the first is the headline's, and `gain`, `heads`, `ablations` and
@@ -355,7 +356,7 @@ class Result(Record):
     @model_validator(mode="before")
     @classmethod
     def _of_an_older_schema(cls, data: Any) -> Any:
-        return upgraded(data) if isinstance(data, dict) and data.get("schema_version") == "1.0" else data
+        return upgrade(data) if isinstance(data, dict) and data.get("schema_version") == "1.0" else data
 
     @model_validator(mode="after")
     def _headline_first(self) -> Self:
@@ -405,20 +406,8 @@ class Result(Record):
         bed = self.testbed.model_copy(update=about)
         return self.model_copy(update={"testbed": bed, "forms": (form,), "head_forms": ()})
 
-    def summary(self) -> str:
-        """Summarise in a few lines: model, testbed, and of each form the gain, the heads and the gain without them.
-
-        Example:
-            >>> next(line for line in RESULT.summary().splitlines() if "parameters" in line)
-            'synthetic-0 (1,300,000 parameters) on childworld 1, 1,000 items'
-        """
-        return summarize(self)
-
-    def __str__(self) -> str:
-        return summarize(self)
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
+    def _summary(self) -> Summary:
+        return of_result(self)
 
     def save(self, path: Path) -> None:
         """Write the result as JSON, whole or not at all."""
@@ -434,8 +423,8 @@ HEADLINE_1_0 = ("gain", "heads", "ablations", "lens")
 """Fields that schema 1.0 kept a second time at the top of a result: the first form's."""
 
 
-def upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a result of schema 1.0 as one of 1.1.
+def upgrade(data: dict[str, Any]) -> dict[str, Any]:
+    """Upgrade a result of schema 1.0 to 1.1.
 
     There a result of one form had no `forms`, and no form but the testbed's counted its items. With shared frames every
     noun has every frame, so that theirs are known; with frames of single nouns they are null.

@@ -33,8 +33,7 @@ from groundbench.screening.error_rates import estimated
 from groundbench.screening.policy import Policy, WantedPoint
 from groundbench.screening.signals import Signal
 from groundbench.screening.splits import Splits
-from groundbench.stats.grouped import rate
-from groundbench.stats.ranking import (
+from groundbench.stats.error_ranking import (
     Ranked,
     auroc,
     auroc_estimate,
@@ -42,6 +41,7 @@ from groundbench.stats.ranking import (
     auroc_p,
     ranking_quality,
 )
+from groundbench.stats.grouped import rate
 from groundbench.stats.significance import Estimate, holm
 
 Floats = npt.NDArray[np.float64]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +21,13 @@ from groundbench.screening.heads import mask_of
 from groundbench.screening.measure import Run
 from groundbench.screening.splits import Splits
 from groundbench.screening.token_places import token_pieces
+from groundbench.util.progress import Progress
+from groundbench.util.sentences import sentences
 
 Floats = npt.NDArray[np.float64]
 MOST = 50
 MOST_SENTENCES = 12
 """Sentences that are knocked out of one record's evidence; of longer evidence the first ones."""
-_END = re.compile(r"""[.!?。！？]+["')\]]*\s+|\n+""")
 BARE = Wanted(without=False, other=False, heads=False, gradients=False, lens=False, mlp=False)
 
 
@@ -42,14 +41,14 @@ def worst_answers(
     calibrated_by: RiskCard | None,
     labelled: bool,
 ) -> tuple[WorstAnswer, ...]:
-    """At most fifty, riskiest first: of the split `test` where there are labels (no fit has seen it), else of all."""
+    """Return at most fifty answers, riskiest first: of the split `test` where there are labels, else of all."""
     if signal is None:
         return ()
     values = risks.risks[signal]
     part = splits.test if labelled and len(splits.test) else np.arange(len(values))
     source = records if labelled else (() if calibrated_by is None else calibrated_by.signals)
     found = []
-    for i in riskiest(values, part):
+    for i in _one_by_one(adapter, riskiest(values, part)):
         record = given.records[i]
         own = risks.tokens.get(signal, [None] * len(values))[i]
         shades = () if own is None else tuple(_finite(v) for v in own.tolist())
@@ -57,6 +56,14 @@ def worst_answers(
         probability = probability_of(source, signal, float(values[i]))
         found.append(_worst(adapter, record, given.answers[i], float(values[i]), probability, shades, wrong))
     return tuple(found)
+
+
+def _one_by_one(adapter: Adapter, chosen: Sequence[int]) -> Iterator[int]:
+    """Yield the chosen answers and show how far it is: each costs a pass for every sentence of its evidence."""
+    with Progress(f"{adapter.info.name}: leaving out sentences of the riskiest", len(chosen)) as bar:
+        for i in chosen:
+            yield i
+            bar.advance()
 
 
 def worst_questions(
@@ -72,7 +79,7 @@ def worst_questions(
     values, part = risks[signal], run.splits.test
     watched = _watched(adapter, card)
     worst = []
-    for i in riskiest(values, part):
+    for i in _one_by_one(adapter, riskiest(values, part)):
         question, number = run.answers.questions[i], int(run.answers.given[i])
         answer = question.choices[number]
         record = replace(records[question.id], answer=answer)
@@ -151,12 +158,6 @@ def _pieces(adapter: Adapter, answer: str, ids: Sequence[int]) -> tuple[str, ...
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def sentences(text: str) -> list[str]:
-    """Return a text in sentences, which joined give it again."""
-    ends = [m.end() for m in _END.finditer(text)]
-    return [text[a:b] for a, b in pairwise([0, *ends, len(text)]) if a < b]
 
 
 def carrying_sentence(adapter: Adapter, record: EvidenceRecord, given: GivenAnswer) -> tuple[str | None, float | None]:

@@ -9,7 +9,8 @@ import typer
 
 from groundbench.cli import console
 from groundbench.cli.completion import complete_form, complete_run
-from groundbench.cli.options import Explain, examples
+from groundbench.cli.help_examples import examples
+from groundbench.cli.options import Explain
 
 if TYPE_CHECKING:
     from groundbench.measures.gain.compare import Comparison
@@ -42,9 +43,9 @@ def compare(
     env_form: Annotated[
         str | None,
         typer.Option(
-            help="ENV form to compare.",
+            help="The form to compare.",
             autocompletion=complete_form,
-            show_default="the form that both runs headline",
+            show_default="the first form of both runs",
             metavar="FORM",
         ),
     ] = None,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import LoadOptions, Model, OneForm, Testbed, examples
-from groundbench.cli.parameters import shared_parameters
+from groundbench.cli.help_examples import examples
+from groundbench.cli.load_options import LoadOptions
+from groundbench.cli.option_groups import expand_option_groups
+from groundbench.cli.options import Model, OneForm, Testbed
 
 if TYPE_CHECKING:
     from groundbench.measures.heads.flow_maps import FlowMaps
@@ -26,7 +28,7 @@ EPILOG = examples(
 )
 
 
-@shared_parameters
+@expand_option_groups
 def flow(
     model: Model,
     out: Annotated[Path, typer.Option(help="For flow.html and flow.npz.", show_default=False, metavar="DIR")],
@@ -42,11 +44,12 @@ def flow(
         typer.Option(help="The context; see `groundbench tasks show`.", show_default="the first", metavar="ID"),
     ] = None,
     loss: Annotated[
-        Literal["first", "all"], typer.Option(help="On the word's first token, or summed over all of them.")
+        Literal["first", "all"],
+        typer.Option(help="Saliency of the word's first token, or summed over all of its tokens."),
     ] = "first",
     loading: LoadOptions,
 ) -> None:
-    """Draw the saliency flow of one prompt: for each layer, which token the word's surprisal hangs on through which.
+    """Draw the saliency flow of one prompt: how much the word's surprisal depends on each pair of tokens, by layer.
 
     Entry q, k of a layer's matrix is the absolute sum over heads of attention times its gradient (protocol section 8).
     """

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from groundbench.cli.options import examples
+from groundbench.cli.help_examples import examples
 
 EPILOG = examples(
     ("every form of the ladder, on lm-eval's own backend", "groundbench lm-eval --model hf --tasks groundbench ..."),
@@ -46,7 +46,7 @@ def lm_eval(
 ) -> None:
     """Run lm-evaluation-harness with our tasks, our models and our architectures known to it.
 
-    Our own options stand first; everything else goes to lm-eval as it is.
+    Our own options come first; all others are passed to lm-eval as they are.
     """
     if print_include_path:
         from groundbench.integrations.lm_eval import include_path

@@ -11,19 +11,11 @@ import typer
 from groundbench.api.errors import BadInputError, GateFailedError
 from groundbench.cli import console
 from groundbench.cli.completion import complete_questions
-from groundbench.cli.options import (
-    BATCH_TOKENS,
-    AsJson,
-    BatchTokens,
-    Force,
-    LoadOptions,
-    Model,
-    Out,
-    Seed,
-    examples,
-    split,
-)
-from groundbench.cli.parameters import shared_parameters
+from groundbench.cli.help_examples import examples
+from groundbench.cli.load_options import LoadOptions
+from groundbench.cli.option_groups import expand_option_groups
+from groundbench.cli.option_values import split
+from groundbench.cli.options import BATCH_TOKENS, AsJson, BatchTokens, Force, Model, Out, Seed
 
 if TYPE_CHECKING:
     from groundbench.results.risk_card import RiskCard
@@ -55,7 +47,7 @@ Questions = Annotated[
 ]
 
 
-@shared_parameters
+@expand_option_groups
 def screen(
     model: Model,
     *,
@@ -63,7 +55,7 @@ def screen(
     out: Out = None,
     force: Force = False,
     seed: Seed = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print how long it would take, and stop.")] = False,
     try_it: Annotated[
         bool, typer.Option("--try", help="With --dry-run: open a large model too, and time one batch of it.")
     ] = False,
@@ -112,7 +104,7 @@ def screen(
     max_evidence: Annotated[
         int | None,
         typer.Option(
-            help="Cut evidence at a sentence border to at most so many characters.",
+            help="Cut evidence to at most this many characters, at the end of a sentence.",
             min=1,
             show_default=False,
             metavar="N",
@@ -177,13 +169,16 @@ def screen(
     draws: Annotated[
         int,
         typer.Option(
-            help="Sets of random heads that are multiplied alike.", min=1, metavar="N", rich_help_panel=CONTROL
+            help="Number of random head sets that are multiplied in the same way.",
+            min=1,
+            metavar="N",
+            rich_help_panel=CONTROL,
         ),
     ] = 20,
     text: Annotated[
         Path | None,
         typer.Option(
-            help="Ordinary text whose perplexity tells the cost.",
+            help="Ordinary text; its perplexity shows what the edit costs.",
             show_default="a text of ours",
             metavar="FILE",
             rich_help_panel=CONTROL,

@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import AsJson, Explain, Force, LoadOptions, RunOptions, Testbed, examples
-from groundbench.cli.parameters import shared_parameters
+from groundbench.cli.help_examples import examples
+from groundbench.cli.load_options import LoadOptions
+from groundbench.cli.option_groups import expand_option_groups
+from groundbench.cli.options import AsJson, Explain, Force, Testbed
+from groundbench.cli.run_options import RunOptions
 
 EPILOG = examples(
     ("a model trained by `groundbench train`", "groundbench trajectory runs/gpt2/seed-42 --out runs/gpt2-measured"),
@@ -36,12 +39,12 @@ class CheckpointOptions(RunOptions):
     ] = None
 
 
-@shared_parameters
+@expand_option_groups
 def trajectory(
     checkpoints: Annotated[
         Path,
         typer.Argument(
-            help="A folder of step-* folders, or of several seed-* folders with such; or org/name@step1000,step2000.",
+            help="A folder of step-* folders, or of seed-* folders that hold them; or org/name@step1000,step2000.",
             show_default=False,
             metavar="CHECKPOINTS",
         ),
@@ -49,7 +52,7 @@ def trajectory(
     out: Annotated[
         Path,
         typer.Option(
-            help="For trajectory.json and a run directory for each checkpoint; the same command goes on in it.",
+            help="The folder for trajectory.json and each checkpoint's run directory; the same command resumes in it.",
             show_default=False,
             metavar="DIR",
         ),
