@@ -19,9 +19,9 @@ from typer.main import get_command
 from groundbench._version import __version__
 from groundbench.cli.console import prepare_streams
 from groundbench.cli.failures import DONE, FAULT, INTERRUPTED, explain
+from groundbench.cli.help_examples import examples
 from groundbench.cli.help_page import tidy
 from groundbench.cli.lazy import Command, LazyGroup
-from groundbench.cli.options import examples
 from groundbench.util.workers import keep_freed_memory, wait_passively
 
 MEASURE, SHARE, MODELS_AND_DATA, SETUP = "Measure", "Share", "Models and testbeds", "This installation"

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from typer.core import TyperArgument, TyperOption
 
-from groundbench.cli.options import example_commands
+from groundbench.cli.help_examples import example_commands
 
 USED_FIRST, OTHERS = "Used first", "Others"
 WORDS = {str: "TEXT", int: "N", float: "X", Path: "PATH"}

@@ -1,10 +1,10 @@
-"""A risk card as a few lines of text and as a small HTML table, for notebooks and `print`."""
+"""The summary of a risk card: the best signals with AUROC and interval, and the verdict."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from groundbench.results.summary import as_table, as_text
+from groundbench.results.summary import Summary
 from groundbench.results.text.card_sentences import above_chance, headline, in_plain_words
 from groundbench.results.text.numbers import NOT_MEASURED, with_interval
 
@@ -15,14 +15,9 @@ HEAD = ["signal", "AUROC", "within kinds"]
 SHOWN_SIGNALS = 8
 
 
-def summarize(card: RiskCard) -> str:
-    """Write the sentence, what was asked, the best signals with AUROC and interval, and the verdict."""
-    return as_text(headline(card), _title(card), HEAD, _signals(card), _notes(card))
-
-
-def as_html(card: RiskCard) -> str:
-    """Write the same as HTML."""
-    return as_table(headline(card), _title(card), HEAD, _signals(card), _notes(card))
+def of_card(card: RiskCard) -> Summary:
+    """Return the headline, what was asked, the best signals with AUROC and interval, and the verdict."""
+    return Summary(headline(card), _title(card), HEAD, _signals(card), _notes(card))
 
 
 def _title(card: RiskCard) -> str:

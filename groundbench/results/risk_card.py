@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from groundbench.results.base import read_record
-from groundbench.results.card_summary import as_html, summarize
+from groundbench.results.card_summary import of_card
 from groundbench.results.risk_card_answers import (
     AggregateRecord,
     RecordsRecord,
@@ -24,6 +24,7 @@ from groundbench.results.risk_card_answers import (
     Estimated as Estimated,
 )
 from groundbench.results.run import EnvironmentRecord, Failure, ModelRecord, Record
+from groundbench.results.summary import Summarized, Summary
 from groundbench.util.atomic_files import write_text
 
 CARD_VERSION: Literal["1.1"] = "1.1"
@@ -367,7 +368,7 @@ class OpenedRecord(Record):
     """The options of loading that were given."""
 
 
-class RiskCard(Record):
+class RiskCard(Summarized, Record):
     """Everything a screening found of one model. The first entry of `errors` is over all questions."""
 
     schema_version: Literal["1.0", "1.1"] = CARD_VERSION
@@ -398,15 +399,8 @@ class RiskCard(Record):
         """Return the record of one signal, if it was asked for."""
         return next((s for s in self.signals if s.name == name), None)
 
-    def summary(self) -> str:
-        """Summarise in a few lines: how often it errs, which signals tell, and the verdict."""
-        return summarize(self)
-
-    def __str__(self) -> str:
-        return summarize(self)
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
+    def _summary(self) -> Summary:
+        return of_card(self)
 
     def save(self, path: Path) -> None:
         """Write the card as JSON, whole or not at all."""

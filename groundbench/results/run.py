@@ -15,7 +15,8 @@ from groundbench.results.base import read_record
 from groundbench.results.causal import CausalRecord
 from groundbench.results.image import ImageRecord
 from groundbench.results.ladder_score import LadderScore
-from groundbench.results.summary import as_html, summarize
+from groundbench.results.run_summary import of_result
+from groundbench.results.summary import Summarized, Summary
 from groundbench.util.atomic_files import write_text
 
 SCHEMA_VERSION: Literal["1.1"] = "1.1"
@@ -332,7 +333,7 @@ class EnvironmentRecord(Record):
     git: str | None = None
 
 
-class Result(Record):
+class Result(Summarized, Record):
     """Everything measured of one model on one testbed.
 
     `forms` holds every form that was asked for; the first is the headline's, and `gain`, `heads`, `ablations` and
@@ -405,20 +406,8 @@ class Result(Record):
         bed = self.testbed.model_copy(update=about)
         return self.model_copy(update={"testbed": bed, "forms": (form,), "head_forms": ()})
 
-    def summary(self) -> str:
-        """Summarise in a few lines: model, testbed, and of each form the gain, the heads and the gain without them.
-
-        Example:
-            >>> next(line for line in RESULT.summary().splitlines() if "parameters" in line)
-            'synthetic-0 (1,300,000 parameters) on childworld 1, 1,000 items'
-        """
-        return summarize(self)
-
-    def __str__(self) -> str:
-        return summarize(self)
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
+    def _summary(self) -> Summary:
+        return of_result(self)
 
     def save(self, path: Path) -> None:
         """Write the result as JSON, whole or not at all."""

@@ -20,7 +20,8 @@ from groundbench.results.run import (
     TestbedRecord,
     Version,
 )
-from groundbench.results.summary import summarize_trajectory, trajectory_as_html
+from groundbench.results.run_summary import of_trajectory
+from groundbench.results.summary import Summarized, Summary
 from groundbench.util.atomic_files import write_text
 
 FILE_NAME = "trajectory.json"
@@ -51,7 +52,7 @@ class HolmTest(Record):
     p_holm: float = Field(ge=0, le=1)
 
 
-class Trajectory(Record):
+class Trajectory(Summarized, Record):
     """Everything measured along one training run.
 
     Attributes:
@@ -82,15 +83,8 @@ class Trajectory(Record):
         """The result of the last checkpoint."""
         return self.points[-1].result
 
-    def summary(self) -> str:
-        """Summarise in a few lines: what the last checkpoint found, and the gain of every checkpoint."""
-        return summarize_trajectory(self)
-
-    def __str__(self) -> str:
-        return summarize_trajectory(self)
-
-    def _repr_html_(self) -> str:
-        return trajectory_as_html(self)
+    def _summary(self) -> Summary:
+        return of_trajectory(self)
 
     def save(self, path: Path) -> None:
         """Write the trajectory as JSON, whole or not at all."""

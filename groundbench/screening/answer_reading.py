@@ -28,6 +28,7 @@ from groundbench.screening.answer_pass import AnswerPass, evidence_positions, ru
 from groundbench.screening.distributions import contrasted, divergence, embedding_distance
 from groundbench.screening.information_rate import Lens, LensSums
 from groundbench.screening.lens_entropy import middle_layers
+from groundbench.screening.prompt_length import CUT_EVIDENCE, encode_fitting, require_possible_length
 from groundbench.util.atomic_files import write_npz
 
 Floats = npt.NDArray[np.float64]
@@ -40,8 +41,6 @@ MLP_LAYERS = 10
 """At most so many layers, evenly spaced, in which the feed-forward part is read (`redeep`)."""
 TOP_SHARE = 0.1
 """Of the evidence tokens: the most attended part that `redeep` compares with."""
-CHARACTERS_A_TOKEN = 32
-"""A text of more characters than this for each token of the context cannot fit, and is not even tokenized."""
 
 
 @dataclass(frozen=True)
@@ -138,33 +137,18 @@ def encode_answer(adapter: Adapter, record: EvidenceRecord, other: Prompt | None
         BadInputError: prompt and answer do not fit the model's context, or cannot be told apart in its tokens.
     """
     prompt = record.prompt()
-    most = adapter.info.max_length
-    if len(prompt.text) > CHARACTERS_A_TOKEN * most:
-        raise BadInputError(
-            f"{len(prompt.text):,} characters do not fit {adapter.info.name}'s context of {most} tokens; "
-            "--max-evidence cuts evidence at sentence borders"
-        )
+    require_possible_length(adapter, prompt, CUT_EVIDENCE)
     (target,) = adapter.encode_targets([answer], prompt)
-    row = _fitting(adapter, prompt, len(target))
+    row = encode_fitting(adapter, prompt, len(target), CUT_EVIDENCE)
     without = record.prompt("")
-    blank = _fitting(adapter, without, len(target)) if without.segments else None
+    blank = encode_fitting(adapter, without, len(target), CUT_EVIDENCE) if without.segments else None
     lent = None
-    if other is not None and len(other.text) <= CHARACTERS_A_TOKEN * most:
+    if other is not None:
         try:
-            lent = _fitting(adapter, other, len(target))
+            lent = encode_fitting(adapter, other, len(target))
         except BadInputError:
             lent = None  # the comparison alone is unmeasured
     return GivenAnswer(record.where, row, target, blank, lent)
-
-
-def _fitting(adapter: Adapter, prompt: Prompt, extra: int) -> Encoded:
-    (row,) = adapter.encode([prompt])
-    if len(row) + extra > adapter.info.max_length:
-        raise BadInputError(
-            f"{len(row)} tokens and {extra} of the answer do not fit {adapter.info.name}'s context of "
-            f"{adapter.info.max_length}; nothing is cut silently, --max-evidence cuts evidence at sentence borders"
-        )
-    return row
 
 
 def read_answer(adapter: Adapter, given: GivenAnswer, wanted: Wanted | None = None) -> Reading:

@@ -18,7 +18,7 @@ from groundbench.results.run import Failure
 from groundbench.screening.answer_reading import GivenAnswer, Reading, Wanted, encode_answer, read_answer
 from groundbench.screening.answer_signals import FUNCTIONS, Watched, aggregate
 from groundbench.screening.fitted_signals import FITTED
-from groundbench.screening.longest_prompt import encode_longest
+from groundbench.screening.prompt_length import encode_longest
 from groundbench.screening.signals import Signal
 from groundbench.screening.splits import Splits
 from groundbench.screening.token_places import token_places, tokens_in

@@ -34,12 +34,10 @@ from groundbench.registry import (
 from groundbench.results.risk_card import FILE_NAME, OpenedRecord, QuestionsRecord, RiskCard
 from groundbench.results.risk_card_answers import RecordsRecord, ThresholdRow
 from groundbench.results.run import Failure
-from groundbench.screening.answer_reading import CHARACTERS_A_TOKEN
 from groundbench.screening.answers_table import write_answers, write_flagged_questions
 from groundbench.screening.dry_run import ScreenPlan, plan_answers, plan_screening
 from groundbench.screening.error_rates import error_records, truth_gains, unasked_record
 from groundbench.screening.lens_entropy import middle_layers
-from groundbench.screening.longest_prompt import encode_longest
 from groundbench.screening.measure import (
     Floats,
     Run,
@@ -52,6 +50,7 @@ from groundbench.screening.measure import (
 )
 from groundbench.screening.mentions import mention_record
 from groundbench.screening.policy import judge
+from groundbench.screening.prompt_length import encode_fitting, encode_longest
 from groundbench.screening.screen_records import given_answers_of, records_for, store_of, texts_of
 from groundbench.screening.signal_quality import Scored, operating_of, predictors, signal_records, threshold_rows
 from groundbench.screening.splits import sample
@@ -164,7 +163,7 @@ def fitting(adapter: Adapter, questions: Sequence[Question]) -> tuple[tuple[Ques
     refused: list[Failure] = []
     for question in questions:
         try:
-            _try(adapter, question.prompt)
+            encode_fitting(adapter, question.prompt)
         except UnencodableError:
             pass  # `read_questions` says so, with its question
         except BadInputError as error:
@@ -178,19 +177,10 @@ def fitting(adapter: Adapter, questions: Sequence[Question]) -> tuple[tuple[Ques
 
 def _fits(adapter: Adapter, prompt: Prompt) -> bool:
     try:
-        _try(adapter, prompt)
+        encode_fitting(adapter, prompt)
     except BadInputError:
         return False
     return True
-
-
-def _try(adapter: Adapter, prompt: Prompt) -> None:
-    if len(prompt.text) > CHARACTERS_A_TOKEN * adapter.info.max_length:
-        raise BadInputError(
-            f"{len(prompt.text):,} characters do not fit {adapter.info.name}'s context of "
-            f"{adapter.info.max_length} tokens"
-        )
-    adapter.encode([prompt])
 
 
 def opened_from(model: Any, load: Mapping[str, Any] | None) -> OpenedRecord | None:

@@ -29,6 +29,7 @@ from groundbench.screening.given_answers import wanted_for
 from groundbench.screening.heads import Head, activity, given_heads, mask_of
 from groundbench.screening.induction import induction_heads
 from groundbench.screening.lens_entropy import lens_entropies, middle_layers
+from groundbench.screening.prompt_length import encode_fitting, require_possible_length
 from groundbench.screening.signals import Signal, behaviour, choose, of_heads
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+(:[\w./-]+)?)?")
@@ -268,14 +269,9 @@ class Screener:
         return GenerationWatch(judged, self.adapter, every, stop_above)
 
     def _given(self, shown: Prompt, answer: str, other: str | None) -> GivenAnswer:
-        info = self.adapter.info
-        (row,) = self.adapter.encode([shown])
+        require_possible_length(self.adapter, shown)
         (target,) = self.adapter.encode_targets([answer], shown)
-        if len(row) + len(target) > info.max_length:
-            raise BadInputError(
-                f"{len(row)} tokens and {len(target)} of the answer do not fit {info.name}'s context of "
-                f"{info.max_length}"
-            )
+        row = encode_fitting(self.adapter, shown, len(target))
         lent = None if other is None else _in_its_place(shown, EnvSegment(other))
         return GivenAnswer("the answer", row, target, self._encoded(_in_its_place(shown, None)), self._encoded(lent))
 

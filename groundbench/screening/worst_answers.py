@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +21,12 @@ from groundbench.screening.heads import mask_of
 from groundbench.screening.measure import Run
 from groundbench.screening.splits import Splits
 from groundbench.screening.token_places import token_pieces
+from groundbench.util.sentences import sentences
 
 Floats = npt.NDArray[np.float64]
 MOST = 50
 MOST_SENTENCES = 12
 """Sentences that are knocked out of one record's evidence; of longer evidence the first ones."""
-_END = re.compile(r"""[.!?。！？]+["')\]]*\s+|\n+""")
 BARE = Wanted(without=False, other=False, heads=False, gradients=False, lens=False, mlp=False)
 
 
@@ -151,12 +149,6 @@ def _pieces(adapter: Adapter, answer: str, ids: Sequence[int]) -> tuple[str, ...
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def sentences(text: str) -> list[str]:
-    """Return a text in sentences, which joined give it again."""
-    ends = [m.end() for m in _END.finditer(text)]
-    return [text[a:b] for a, b in pairwise([0, *ends, len(text)]) if a < b]
 
 
 def carrying_sentence(adapter: Adapter, record: EvidenceRecord, given: GivenAnswer) -> tuple[str | None, float | None]:

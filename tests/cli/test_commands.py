@@ -19,7 +19,9 @@ import torch
 import groundbench
 from groundbench.api.adapter import Encoded, Forward
 from groundbench.api.errors import BadInputError
-from groundbench.cli.options import BATCH_TOKENS, numbers, parse_max_memory, split
+from groundbench.cli.load_options import parse_max_memory
+from groundbench.cli.option_values import numbers, split
+from groundbench.cli.options import BATCH_TOKENS
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.results.run import Result
 

@@ -10,8 +10,8 @@ import pytest
 
 from groundbench.cli import lazy, main
 from groundbench.cli.app import COMMANDS
+from groundbench.cli.help_examples import example_commands
 from groundbench.cli.help_page import OTHERS, USED_FIRST
-from groundbench.cli.options import example_commands
 
 COLUMNS = 80
 

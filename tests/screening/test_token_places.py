@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundbench.screening.token_places import token_pieces, token_places, tokens_in
-from groundbench.screening.worst_answers import sentences
 
 
 @pytest.mark.parametrize(
@@ -35,14 +34,3 @@ def test_pieces_always_give_the_answer_again(answer: str, texts: list[str]) -> N
     pieces = token_pieces(answer, texts)
     assert len(pieces) == len(texts)
     assert "".join(pieces) == answer
-
-
-@given(st.text(alphabet="ab .!?\n\"'", max_size=60))
-def test_sentences_joined_give_the_text_again(text: str) -> None:
-    assert "".join(sentences(text)) == text
-
-
-def test_a_sentence_ends_at_its_mark_or_line() -> None:
-    assert sentences('He said "no." She left!  Then 3.5 came\nEnd') == [
-        'He said "no." ', "She left!  ", "Then 3.5 came\n", "End",
-    ]  # fmt: skip

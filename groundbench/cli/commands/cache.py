@@ -9,7 +9,8 @@ import typer
 
 from groundbench.api.errors import BadInputError
 from groundbench.cli import console
-from groundbench.cli.options import AsJson, examples
+from groundbench.cli.help_examples import examples
+from groundbench.cli.options import AsJson
 from groundbench.util.cache_folder import KINDS, CacheEntry, cache_folder, entries, remove
 
 app = typer.Typer(

@@ -9,7 +9,8 @@ import typer
 
 from groundbench.cli import console
 from groundbench.cli.completion import complete_form, complete_run
-from groundbench.cli.options import Explain, examples
+from groundbench.cli.help_examples import examples
+from groundbench.cli.options import Explain
 
 if TYPE_CHECKING:
     from groundbench.measures.gain.compare import Comparison

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import Explain, examples, numbers
+from groundbench.cli.help_examples import examples
+from groundbench.cli.option_values import numbers
+from groundbench.cli.options import Explain
 
 EPILOG = examples(
     ("train, measure, write runs/demo/report.html", "groundbench demo"),

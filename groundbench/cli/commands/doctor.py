@@ -18,7 +18,8 @@ import groundbench
 from groundbench._version import __version__
 from groundbench.api.errors import GroundbenchError
 from groundbench.cli import console
-from groundbench.cli.options import AsJson, examples
+from groundbench.cli.help_examples import examples
+from groundbench.cli.options import AsJson
 from groundbench.util.cache_folder import cache_folder, entries
 
 EPILOG = examples(

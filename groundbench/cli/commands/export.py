@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundbench.cli.completion import complete_run
-from groundbench.cli.options import examples
+from groundbench.cli.help_examples import examples
 
 if TYPE_CHECKING:
     from groundbench.results.run import Result

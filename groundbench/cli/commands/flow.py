@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import LoadOptions, Model, OneForm, Testbed, examples
-from groundbench.cli.parameters import shared_parameters
+from groundbench.cli.help_examples import examples
+from groundbench.cli.load_options import LoadOptions
+from groundbench.cli.option_groups import expand_option_groups
+from groundbench.cli.options import Model, OneForm, Testbed
 
 if TYPE_CHECKING:
     from groundbench.measures.heads.flow_maps import FlowMaps
@@ -26,7 +28,7 @@ EPILOG = examples(
 )
 
 
-@shared_parameters
+@expand_option_groups
 def flow(
     model: Model,
     out: Annotated[Path, typer.Option(help="For flow.html and flow.npz.", show_default=False, metavar="DIR")],

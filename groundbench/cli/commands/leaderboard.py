@@ -10,7 +10,7 @@ import typer
 
 from groundbench.cli import console
 from groundbench.cli.completion import complete_run
-from groundbench.cli.options import examples
+from groundbench.cli.help_examples import examples
 
 if TYPE_CHECKING:
     from groundbench.leaderboard import Board, Submission

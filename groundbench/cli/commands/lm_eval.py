@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from groundbench.cli.options import examples
+from groundbench.cli.help_examples import examples
 
 EPILOG = examples(
     ("every form of the ladder, on lm-eval's own backend", "groundbench lm-eval --model hf --tasks groundbench ..."),

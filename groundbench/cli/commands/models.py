@@ -12,9 +12,11 @@ import typer
 from groundbench.api.adapter import Estimated
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.cli import console
+from groundbench.cli.help_examples import examples
+from groundbench.cli.load_options import LoadOptions
 from groundbench.cli.new_file import write_new
-from groundbench.cli.options import AsJson, LoadOptions, Model, OneForm, Testbed, examples
-from groundbench.cli.parameters import shared_parameters
+from groundbench.cli.option_groups import expand_option_groups
+from groundbench.cli.options import AsJson, Model, OneForm, Testbed
 
 if TYPE_CHECKING:
     from groundbench.api.adapter import ModelInfo
@@ -65,7 +67,7 @@ def new(
         ),
     )
 )
-@shared_parameters
+@expand_option_groups
 def check(
     model: Model,
     *,

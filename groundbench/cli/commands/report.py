@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from groundbench.cli.completion import complete_run
-from groundbench.cli.options import examples
+from groundbench.cli.help_examples import examples
 
 EPILOG = examples(
     ("one run", "groundbench report runs/mine"),

@@ -12,7 +12,8 @@ import typer
 from groundbench.api.errors import BadInputError
 from groundbench.cli import console
 from groundbench.cli.completion import complete_preset
-from groundbench.cli.options import examples, overrides
+from groundbench.cli.help_examples import examples
+from groundbench.cli.option_values import overrides
 
 EPILOG = examples(
     ("small models on an imported corpus", "groundbench reproduce CORPUS --out runs/reproduction"),

@@ -8,20 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import (
-    AsJson,
-    Explain,
-    Force,
-    LoadOptions,
-    Model,
-    Out,
-    RandomWeights,
-    RunOptions,
-    ShuffleForms,
-    Testbed,
-    examples,
-)
-from groundbench.cli.parameters import shared_parameters
+from groundbench.cli.help_examples import examples
+from groundbench.cli.load_options import LoadOptions
+from groundbench.cli.option_groups import expand_option_groups
+from groundbench.cli.options import AsJson, Explain, Force, Model, Out, Testbed
+from groundbench.cli.run_options import RunOptions
 from groundbench.cli.tables.result import show_result
 from groundbench.results.text.sentences import null_controls
 
@@ -31,6 +22,7 @@ if TYPE_CHECKING:
     from groundbench.evaluation.dry_run import DryRun
     from groundbench.results.run import Result
 
+NULL_CONTROLS = "Null controls"
 EPILOG = examples(
     (
         "gain and heads on the model's own testbed",
@@ -53,7 +45,7 @@ EPILOG = examples(
 )
 
 
-@shared_parameters
+@expand_option_groups
 def run(
     model: Model,
     *,
@@ -69,8 +61,22 @@ def run(
     ] = False,
     as_json: AsJson = False,
     explain: Explain = False,
-    shuffle_forms: ShuffleForms = False,
-    random_weights: RandomWeights = False,
+    shuffle_forms: Annotated[
+        bool,
+        typer.Option(
+            "--shuffle-forms",
+            help="Show every noun in another noun's form: the gain must be 0.",
+            rich_help_panel=NULL_CONTROLS,
+        ),
+    ] = False,
+    random_weights: Annotated[
+        bool,
+        typer.Option(
+            "--random-weights",
+            help="The same architecture with random weights, drawn by the seed: the gain must be 0.",
+            rich_help_panel=NULL_CONTROLS,
+        ),
+    ] = False,
     loading: LoadOptions,
 ) -> None:
     """Measure a model: does a noun become less surprising when it was shown?

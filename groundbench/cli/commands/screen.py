@@ -10,19 +10,11 @@ import typer
 from groundbench.api.errors import BadInputError, GateFailedError
 from groundbench.cli import console
 from groundbench.cli.completion import complete_questions
-from groundbench.cli.options import (
-    BATCH_TOKENS,
-    AsJson,
-    BatchTokens,
-    Force,
-    LoadOptions,
-    Model,
-    Out,
-    Seed,
-    examples,
-    split,
-)
-from groundbench.cli.parameters import shared_parameters
+from groundbench.cli.help_examples import examples
+from groundbench.cli.load_options import LoadOptions
+from groundbench.cli.option_groups import expand_option_groups
+from groundbench.cli.option_values import split
+from groundbench.cli.options import BATCH_TOKENS, AsJson, BatchTokens, Force, Model, Out, Seed
 
 if TYPE_CHECKING:
     from groundbench.results.risk_card import RiskCard
@@ -54,7 +46,7 @@ Questions = Annotated[
 ]
 
 
-@shared_parameters
+@expand_option_groups
 def screen(
     model: Model,
     *,

@@ -17,8 +17,9 @@ from groundbench.api.testbed import Testbed as Bed
 from groundbench.cli import console
 from groundbench.cli.commands import tasks_import
 from groundbench.cli.completion import complete_testbed
+from groundbench.cli.help_examples import examples
 from groundbench.cli.new_file import write_new
-from groundbench.cli.options import AsJson, OneForm, examples
+from groundbench.cli.options import AsJson, OneForm
 from groundbench.registry import TASKS, load_testbed
 
 app = typer.Typer(

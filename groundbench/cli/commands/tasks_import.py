@@ -11,7 +11,8 @@ import typer
 
 from groundbench.api.errors import BadInputError
 from groundbench.cli import console
-from groundbench.cli.options import AsJson, examples
+from groundbench.cli.help_examples import examples
+from groundbench.cli.options import AsJson
 
 if TYPE_CHECKING:
     from groundbench.tasks.corpora import Manifest

@@ -9,7 +9,8 @@ import typer
 
 from groundbench.cli import console
 from groundbench.cli.completion import complete_preset
-from groundbench.cli.options import examples, numbers, overrides
+from groundbench.cli.help_examples import examples
+from groundbench.cli.option_values import numbers, overrides
 
 if TYPE_CHECKING:
     from groundbench.training.presets import Preset

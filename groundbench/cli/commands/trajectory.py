@@ -9,8 +9,11 @@ from typing import Annotated
 import typer
 
 from groundbench.cli import console
-from groundbench.cli.options import AsJson, Explain, Force, LoadOptions, RunOptions, Testbed, examples
-from groundbench.cli.parameters import shared_parameters
+from groundbench.cli.help_examples import examples
+from groundbench.cli.load_options import LoadOptions
+from groundbench.cli.option_groups import expand_option_groups
+from groundbench.cli.options import AsJson, Explain, Force, Testbed
+from groundbench.cli.run_options import RunOptions
 
 EPILOG = examples(
     ("a model trained by `groundbench train`", "groundbench trajectory runs/gpt2/seed-42 --out runs/gpt2-measured"),
@@ -36,7 +39,7 @@ class CheckpointOptions(RunOptions):
     ] = None
 
 
-@shared_parameters
+@expand_option_groups
 def trajectory(
     checkpoints: Annotated[
         Path,

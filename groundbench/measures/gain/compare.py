@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.measures.gain.comparison_text import as_html, summarize
+from groundbench.measures.gain.comparison_text import of_comparison
 from groundbench.measures.gain.measure import gain_items, mean_or_none, noun_means, or_none
 from groundbench.measures.gain.pairing import pair_rows
 from groundbench.results.items import read_items
 from groundbench.results.run import Record, Result
+from groundbench.results.summary import Summarized, Summary
 from groundbench.results.text.sentences import control_verdict, null_controls
 from groundbench.stats.significance import N_RESAMPLES, bootstrap_mean, clustered_interval, clustered_test, signflip_p
 
@@ -41,7 +42,7 @@ class NounDifference(Record):
     difference: float | None
 
 
-class Comparison(Record):
+class Comparison(Summarized, Record):
     """The difference in gain, a - b, over the items both runs hold (nats).
 
     Attributes:
@@ -74,15 +75,8 @@ class Comparison(Record):
     control: Literal["a", "b"] | None = None
     control_verdict: str | None = None
 
-    def summary(self) -> str:
-        """Summarise in a few lines: the finding, what was compared, both gains and their difference."""
-        return summarize(self)
-
-    def __str__(self) -> str:
-        return summarize(self)
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
+    def _summary(self) -> Summary:
+        return of_comparison(self)
 
 
 def compare_runs(

@@ -1,10 +1,10 @@
-"""A comparison of two runs as sentences and a small table, for the terminal, notebooks and `print`."""
+"""A comparison of two runs as sentences, and its summary."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from groundbench.results.summary import as_table, as_text, with_ends
+from groundbench.results.summary import Summary, with_ends
 from groundbench.results.text.numbers import decimals_for, number, p_phrase
 from groundbench.results.text.sentences import ALPHA, CI
 
@@ -39,14 +39,9 @@ def compared_on(c: Comparison) -> str:
     return f"{c.testbed}, shown as {c.env_form}: {c.n_nouns} nouns, {c.n_items:,} items that both runs hold"
 
 
-def summarize(c: Comparison) -> str:
-    """Write the sentence, what was compared, and a line for each run and for their difference."""
-    return as_text(" ".join(filter(None, (finding(c), control_sentence(c)))), compared_on(c), *_table(c))
-
-
-def as_html(c: Comparison) -> str:
-    """Write the same as HTML."""
-    return as_table(" ".join(filter(None, (finding(c), control_sentence(c)))), compared_on(c), *_table(c))
+def of_comparison(c: Comparison) -> Summary:
+    """Return the finding, what was compared, and a row for each run and for their difference."""
+    return Summary(" ".join(filter(None, (finding(c), control_sentence(c)))), compared_on(c), *_table(c))
 
 
 def _table(c: Comparison) -> tuple[list[str], list[list[str]]]:

@@ -20,6 +20,7 @@ from groundbench.api.evidence_record import (
 from groundbench.api.testbed import ImageSource
 from groundbench.tasks.questions.records.field_names import LABELS_FALSE, LABELS_TRUE
 from groundbench.tasks.questions.sets.place import FaultyError, Row
+from groundbench.util.sentences import sentences
 
 RIGHT = ("supported", "right", "correct", "faithful", "grounded", "good", "pass", "passed")
 WRONG = (
@@ -29,7 +30,6 @@ WRONG = (
 PASSAGE_TEXT = ("text", "page_content", "content", "passage")
 YES = ("true", "yes", "1", "1.0")
 NO = ("false", "no", "0", "0.0")
-_SENTENCE_END = re.compile(r"[.!?。！？][\"')\]]*(?=\s|$)|\n")
 
 
 def build(
@@ -292,11 +292,16 @@ def shortened(evidence: str, most: int | None) -> tuple[str, int]:
     """
     if most is None or len(evidence) <= most:
         return evidence, 0
-    ends = [m.end() for m in _SENTENCE_END.finditer(evidence, 0, most + 1) if m.end() <= most]
-    if not ends:
+    start = kept = 0
+    for sentence in sentences(evidence):
+        end = start + len(sentence.rstrip())
+        if end > most:
+            break
+        kept = end if sentence.strip() else kept
+        start += len(sentence)
+    if not kept:
         raise FaultyError(f"the evidence's first sentence is longer than --max-evidence {most} characters")
-    kept = evidence[: ends[-1]].rstrip()
-    return kept, len(evidence) - len(kept)
+    return evidence[:kept], len(evidence) - kept
 
 
 def _short(text: str, most: int = 40) -> str:

@@ -1,4 +1,4 @@
-"""Parameters that several commands share are fields of a dataclass, declared once; a command takes the dataclass."""
+"""Options that several commands share are fields of a dataclass, declared once; a command takes the dataclass."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from inspect import Parameter, signature
 from typing import Any, get_type_hints
 
 
-def shared_parameters(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take dataclasses of parameters: on the command line each of their fields is one.
+def expand_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take dataclasses of options: on the command line each of their fields is one.
 
     A field's annotation holds its typer option and its default. Fields keep the place of the dataclass among the
     command's own parameters, which is their order in the help.
 
-        @shared_parameters
+        @expand_option_groups
         def flow(model: Model, out: Out, loading: LoadOptions) -> None: ...
     """
     hints = get_type_hints(command, include_extras=True)
