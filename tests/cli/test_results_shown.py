@@ -222,3 +222,11 @@ def test_a_line_of_text_is_broken_at_plain_spaces_only(words: list[str], width: 
     lines = written.getvalue().splitlines()
     assert " ".join(line.rstrip(" ") for line in lines) == f"{text} {text}"
     assert all(console.cell_len(line) <= width or " " not in line for line in lines)
+
+
+@given(st.floats(-3, 3), st.integers(0, 4))
+def test_no_number_is_a_negative_zero(value: float, digits: int) -> None:
+    text = console.nats(value, digits)
+    assert float(text) == pytest.approx(value, abs=0.51 * 10**-digits)
+    assert text.startswith("-") == (float(text) < 0)
+    assert console.interval(value, value, digits) == f"[{text}, {text}]"
