@@ -30,7 +30,7 @@ LEAST_PROSE = 24
 class _Terminal(Console):
     """A console whose lines of text are broken at plain spaces only: no number is parted from its digits or unit."""
 
-    def print(self, *objects: Any, soft_wrap: bool = False, **options: Any) -> None:
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
         if soft_wrap or not objects or not all(isinstance(o, str | Text) for o in objects):
             super().print(*objects, soft_wrap=soft_wrap, **options)
             return
