@@ -127,7 +127,7 @@ def test_a_trajectory_shows_the_cuts_the_lens_and_the_regressions(capsys: pytest
         over_nouns = [r for r in point.result.cooccurrence.regressions if r.unit == "noun"]  # type: ignore[union-attr]
         assert row == [
             str(point.step),
-            *(f"{r.r2_adjusted:.2f} [{r.ci_low:.2f}, {r.ci_high:.2f}]" for r in over_nouns),
+            *(f"{r.r2_adjusted:.2f} [{r.ci_low:z.2f}, {r.ci_high:z.2f}]" for r in over_nouns),
             "0.80",
         ]
 
