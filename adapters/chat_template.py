@@ -1,4 +1,4 @@
-"""Prompts in a chat model's own template: the assistant's turn is the prompt, and the target goes on from it.
+"""Prompts in a chat model's own template: the prompt begins the assistant's turn, the target continues it.
 
 A user's turn asks for the continuation of a text and the assistant's turn has begun with the prompt, so that prompts,
 targets and ENV spans are those of every other model; only what stands before them differs.

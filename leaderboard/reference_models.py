@@ -110,7 +110,7 @@ class CopyOnly(WholeWords):
 
 
 class IdealObserver(WholeWords):
-    """Know which nouns of the ladder a form may show, whatever the form, and expect these."""
+    """An observer that knows which nouns a shown text may mean, and expects these."""
 
     def __init__(self) -> None:
         super().__init__("ideal-observer", "IdealObserver")

@@ -97,7 +97,7 @@ class Line:
 
     @property
     def ranked(self) -> bool:
-        """True if it can have a rank: the last checkpoint, of the whole testbed, with a gain that is told from 0."""
+        """True if it can have a rank: the last checkpoint, of the whole testbed, with a gain distinguishable from 0."""
         return self.kind != "checkpoint" and self.whole and self.gain is not None and self.told
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvForm, EnvSegment, Frame, ImageSegment, Noun, Prompt, Testbed, TextSegment
 from groundbench.tasks.written_contexts import ContextTestbed
 from groundbench.tasks.written_contexts_check import context_faults
+from groundbench.util.collection import collection_paused
 
 _ARTICLES = frozenset({"a", "an"})
 _TAG = re.compile(r"<[^>]*>")
@@ -35,10 +36,11 @@ def find_faults(testbed: Testbed) -> list[Fault]:
     faults += [Fault(f"form {n!r}", "is there twice") for n in _repeated(names)]
     if testbed.default_form not in names:
         faults.append(Fault("default_form", f"is {testbed.default_form!r}; the forms are {', '.join(names)}"))
-    for form in forms:
-        faults += _form(testbed, form)
-    if isinstance(testbed, ContextTestbed):
-        faults += [Fault(*fault) for fault in context_faults(testbed)]
+    with collection_paused():
+        for form in forms:
+            faults += _form(testbed, form)
+        if isinstance(testbed, ContextTestbed):
+            faults += [Fault(*fault) for fault in context_faults(testbed)]
     return faults
 
 
@@ -81,6 +83,7 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
             except (KeyError, BadInputError) as error:
                 yield Fault(f"{place}, frame {frame.id!r}", f"cannot show {noun.word!r}: {error}")
     words = inventory_words(testbed.nouns)
+    names = lru_cache(maxsize=1 << 14)(partial(named, inventory=words))  # a text comes once for every noun shown in it
     shows_itself = all(_shown_words(prompt) == split_words(noun.word) for noun, prompt in prompts)
     own = {f.id: f.noun for f in frames}
     seen: dict[tuple[object, ...], str] = {}
@@ -90,10 +93,10 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
         if not shows_itself:
             yield from (
                 Fault(prompt.where, f"shows the word {' '.join(word)!r} itself")
-                for word in named(_shown_words(prompt), words)
+                for word in names(_shown_words(prompt))
                 if words[word] == noun.word
             )
-        for fault in _around(testbed, noun, prompt, words):
+        for fault in _around(testbed, noun, prompt, names):
             if (prompt.frame, fault.what) not in told:  # once for a frame, not for every noun shown in it
                 told.add((prompt.frame, fault.what))
                 yield fault
@@ -165,13 +168,13 @@ def _shown(prompt: Prompt) -> Iterator[Fault]:
         yield Fault(prompt.where, f"ends in space, and {prompt.join!r} is put before the target")
 
 
-def _around(testbed: Testbed, noun: Noun, prompt: Prompt, words: Mapping[Words, str]) -> Iterator[Fault]:
+def _around(testbed: Testbed, noun: Noun, prompt: Prompt, names: Callable[[Words], Sequence[Words]]) -> Iterator[Fault]:
     """Find inventory nouns beside the shown one, and a/an before the cut or a shared slot (protocol §4)."""
     for i, segment in enumerate(prompt.segments):
         if not isinstance(segment, TextSegment):
             continue
         found = split_words(segment.text)
-        for word in named(found, words):
+        for word in names(found):
             yield Fault(prompt.where, f"has the inventory noun {' '.join(word)!r} besides the shown one")
         last = i + 1 == len(prompt.segments)
         before_slot = not last and isinstance(prompt.segments[i + 1], EnvSegment)

@@ -93,7 +93,7 @@ def launched() -> bool:
 
 
 class Loaded(NamedTuple):
-    """A model, and what should stand in its results (weights in its files that it has no place for)."""
+    """A model, and what its results should record (weights in its files that it has no place for)."""
 
     model: PreTrainedModel
     notes: tuple[str, ...]
@@ -291,7 +291,7 @@ def dtype_label(model: PreTrainedModel) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers from reporting on a loading: what matters of it is raised or stands in the result."""
+    """Silence transformers' own report of a loading; what matters of it is raised or recorded in the result."""
     before = hf_logging.get_verbosity()
     hf_logging.disable_progress_bar()
     hf_logging.set_verbosity_error()

@@ -1,4 +1,4 @@
-"""Refuse weights that a model needs and its files do not hold: transformers draws them at random and goes on."""
+"""Refuse a model whose files lack weights: transformers would draw them at random without an error."""
 
 from __future__ import annotations
 

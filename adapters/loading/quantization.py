@@ -43,7 +43,7 @@ def asked_for(name: str, gguf: str | None, config: Any, bits: Quantize) -> BitsA
 
 
 def require_known(config: Any, name: str) -> None:
-    """Raise UnsupportedModelError where transformers does not know the weights' quantization: it would go on."""
+    """Raise UnsupportedModelError where transformers does not know the weights' quantization, which it would ignore."""
     own = getattr(config, "quantization_config", None)
     method = None if own is None else _field(own, "quant_method")
     if method is not None and method not in AUTO_QUANTIZER_MAPPING and method != "bitsandbytes":

@@ -23,7 +23,7 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class Processed:
-    """An image after its processor: `size` is (width, height) as it was, `tokens` what stands for it in a text."""
+    """An image after its processor: `size` is its original (width, height), `tokens` its placeholder in a text."""
 
     processor: Any
     config: Any

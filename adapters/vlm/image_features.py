@@ -93,7 +93,7 @@ class ImageInputs:
         return self.processed(self._read(self._sources[key], f"image {key}"), key)[0]
 
     def processed(self, image: Image, where: str) -> tuple[dict[str, Tensor], str]:
-        """Return the pixels as the model takes them, and the text that stands for the image.
+        """Return the pixels as the model takes them, and the image's placeholder text.
 
         Raises:
             BadInputError: the processor refuses the image.

@@ -1,4 +1,4 @@
-"""Prompts with images as token ids: the processor's own expansion of each image, and where its patches stand."""
+"""Prompts with images as token ids: the processor's own expansion of each image, and the places of its patches."""
 
 from __future__ import annotations
 

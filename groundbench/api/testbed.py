@@ -124,7 +124,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One context: what stands before the target word. `join` stands between the prompt and the target."""
+    """One context: the text and images before the target word. `join` is put between the prompt and the target."""
 
     frame: str
     env: str

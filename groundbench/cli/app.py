@@ -31,9 +31,7 @@ COMMANDS = {
     "run": Command("Measure a model on a testbed: gain, heads, ablation, lens.", MEASURE, resumes=True),
     "trajectory": Command("Measure every checkpoint of a training run.", MEASURE, resumes=True),
     "screen": Command("Screen a model before it ships: a risk card, and a gate for pipelines.", MEASURE, resumes=True),
-    "reproduce": Command(
-        "Make the paper's study again: train, measure, and a verdict on each claim.", MEASURE, resumes=True
-    ),
+    "reproduce": Command("Repeat the paper's study: train, measure, and judge each claim.", MEASURE, resumes=True),
     "flow": Command("Draw which tokens a word hangs on, layer by layer.", MEASURE),
     "compare": Command("The paired, clustered difference between two results.", MEASURE),
     "report": Command("Write a run as one self-contained HTML page.", MEASURE),
@@ -77,7 +75,7 @@ class Session:
 
     @property
     def kept(self) -> bool:
-        """True where a second call would go on from what the first one wrote."""
+        """True where a second call would resume from what the first one wrote."""
         return self.resumes and self.out is not None and self.out.is_dir() and any(self.out.iterdir())
 
 

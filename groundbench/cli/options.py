@@ -24,7 +24,7 @@ Testbed = Annotated[
     typer.Option(
         help="A testbed's name (see `groundbench tasks list`) or a YAML file.",
         autocompletion=complete_testbed,
-        show_default="that of what a checkpoint was trained on here, ladder for any other model",
+        show_default="of a checkpoint trained here that of its corpus, else ladder",
         metavar="NAME",
     ),
 ]
@@ -53,10 +53,10 @@ BATCH_TOKENS = 8192
 
 Out = Annotated[
     Path | None,
-    typer.Option(help="The run directory; the same command goes on in it.", show_default=False, metavar="DIR"),
+    typer.Option(help="The run directory; the same command resumes in it.", show_default=False, metavar="DIR"),
 ]
 Force = Annotated[
-    bool, typer.Option("--force/--resume", help="Start over where DIR holds another run, or go on with its own.")
+    bool, typer.Option("--force/--resume", help="Start over even if DIR holds another run, or resume the run in DIR.")
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Also print what each column means.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

@@ -62,7 +62,7 @@ class RunOptions:
     at_least: Annotated[
         int | None,
         typer.Option(
-            help="Of an imported corpus: ask for the nouns that it shows and says so often; 0 for all.",
+            help="Of an imported corpus: only nouns that it shows and says at least this often; 0 for all.",
             min=0,
             show_default="100",
             metavar="K",
@@ -72,8 +72,8 @@ class RunOptions:
     corpus: Annotated[
         Path | None,
         typer.Option(
-            help="Where the imported corpus that the checkpoint was trained on lies now.",
-            show_default="where it lay then",
+            help="The folder of the imported corpus that the checkpoint was trained on, if it was moved.",
+            show_default="its folder during training",
             metavar="DIR",
         ),
     ] = None
@@ -81,7 +81,7 @@ class RunOptions:
     draws: Annotated[
         int | None,
         typer.Option(
-            help="Random head sets to compare with.",
+            help="Number of random head sets to compare with.",
             min=1,
             show_default="99 up to 30 M parameters, else 20",
             metavar="N",
@@ -109,7 +109,7 @@ class RunOptions:
     causal_frames: Annotated[
         str | None,
         typer.Option(
-            help="Exchange them in this many frames of each half, or in all.",
+            help="Interchange in this many frames of each half, or in all.",
             show_default="2 up to 30 M parameters, else 1",
             metavar="N|all",
             rich_help_panel=CAUSE,
@@ -205,7 +205,8 @@ class RunOptions:
         typer.Option(help="What is done to a head's output; scale multiplies it by --factor.", rich_help_panel=CAUSE),
     ] = "zero"
     factor: Annotated[
-        float | None, typer.Option(help="Of --edit scale.", show_default=False, metavar="X", rich_help_panel=CAUSE)
+        float | None,
+        typer.Option(help="The factor of --edit scale.", show_default=False, metavar="X", rich_help_panel=CAUSE),
     ] = None
     positions: Annotated[
         Literal["all", "last"],
@@ -214,7 +215,7 @@ class RunOptions:
     swap_rings: Annotated[
         str | None,
         typer.Option(
-            help="Of images, also swap so many rings of patches around the object's box, and the whole image.",
+            help="Of images, also swap this many rings of patches around the object's box, and the whole image.",
             show_default="the box alone",
             metavar="1,2,…",
             rich_help_panel=CAUSE,

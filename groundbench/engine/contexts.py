@@ -17,6 +17,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, Encoded, ModelInfo
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.testbed import EnvForm, Frame, Noun, Prompt, Testbed, TextSegment
+from groundbench.util.collection import collection_paused
 
 Ints = npt.NDArray[np.int64]
 Targets = tuple[tuple[int, ...], ...]
@@ -209,7 +210,8 @@ def build_contexts(
     left_out: dict[str, str] = {}
     while len(kept := tuple(n for n in chosen if n.word not in left_out)) >= 2:
         try:
-            return replace(_contexts(adapter, testbed, form, kept, mismatches, seed), left_out=left_out)
+            with collection_paused():
+                return replace(_contexts(adapter, testbed, form, kept, mismatches, seed), left_out=left_out)
         except UnencodableError as error:
             if not testbed.natural_language:
                 raise

@@ -1,4 +1,4 @@
-"""The run directory: append-only parts and a manifest, so that an interrupted run goes on where it stopped.
+"""The run directory: append-only parts and a manifest, so that an interrupted run resumes where it stopped.
 
 The manifest's key names everything that decides a number (weights, the whole config, code that comes with them,
 adapters, tokenizer, dtype, attention implementation, testbed, protocol options, versions of libraries and of our code).
@@ -145,11 +145,19 @@ class Stage:
         return self.folder / f"{batch:06d}.npy"
 
 
-def load_or_make(stage: Stage | None, batch: int, make: Callable[[], Array]) -> Array:
-    """Return the array of a finished batch, or make it and keep it where there is a stage."""
+def load_or_make(
+    stage: Stage | None, batch: int, make: Callable[[], Array], when_held: Callable[[], None] | None = None
+) -> Array:
+    """Return the array of a finished batch, or make it and keep it where there is a stage.
+
+    Args:
+        when_held: called where nothing had to be made, e.g. to move a progress bar that `make` moves itself.
+    """
     found = None if stage is None else stage.load(batch)
     if found is None:
         found = make()
         if stage is not None:
             stage.write(batch, found)
+    elif when_held is not None:
+        when_held()
     return found

@@ -207,7 +207,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """A form of which fewer than two nouns are left: its record says which were left out, its failure why."""
+    """A form with fewer than two nouns left: its record names those left out, its failure the reason."""
 
     record: FormRecord
     failures: tuple[Failure, ...]
@@ -354,7 +354,7 @@ def _ladder_score(testbed: Testbed, ladder_forms: Sequence[Measured | Unmeasured
 
 
 def _causes(adapter: Adapter, options: Options, measured: Sequence[Measured]) -> tuple[CausalRecord, ...]:
-    """Return the records of all forms with the cross-form matrix; what each head is stands in the first."""
+    """Return the records of all forms with the cross-form matrix; the first also holds the identity of the heads."""
     runs = [m.causal for m in measured if m.causal is not None]
     records = cross_form(runs)
     if records and options.causal.identity:
@@ -374,7 +374,7 @@ def _null_controls(adapter: Adapter, testbed: Testbed) -> dict[str, JsonValue]:
 
 
 def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:
-    """Return the choices of this run, as they stand in its result."""
+    """Return the choices of this run, as its result records them."""
     found: dict[str, JsonValue] = {
         "measures": list(options.measures or ()),
         "mismatches": options.mismatches if options.mismatches is not None else "all",

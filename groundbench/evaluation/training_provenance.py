@@ -73,7 +73,7 @@ class Trained:
 
     @property
     def missing(self) -> str | None:
-        """One sentence if an imported corpus is not where it was; None where nothing is amiss."""
+        """Return one sentence if the folder of an imported corpus is gone, else None."""
         if not self.imported or self._found() is not None:
             return None
         return (

@@ -35,7 +35,7 @@ from groundbench.util.progress import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryOptions(Options):
-    """The measures along a training run: the options of one run, and of which checkpoints.
+    """The options of measuring a training run: those of one run, and the choice of checkpoints.
 
     Attributes:
         measures: `image` is left out where the testbed shows no images.

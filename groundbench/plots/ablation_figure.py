@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from groundbench.plots.style import COLOURS, SOFT, axes_of, form_of, not_measured, titled
+from groundbench.plots.style import COLOURS, SOFT, axes_of, form_of, not_measured, put_title
 from groundbench.results.run import AblationRecord, Result
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def ablation(result: Result, *, form: str | None = None, ax: Axes | None = None)
         figure.legend(frameon=False, fontsize="small", loc="outside lower center", ncols=4)
     else:
         ax.legend(frameon=False, fontsize="small")
-    titled(ax, result, "gain with heads switched off")
+    put_title(ax, result, "gain with heads switched off")
     return figure
 
 

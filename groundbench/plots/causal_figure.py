@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from groundbench.api.errors import BadInputError
-from groundbench.plots.style import COLOURS, INK, SOFT, axes_of, not_measured, titled
+from groundbench.plots.style import COLOURS, INK, SOFT, axes_of, not_measured, put_title
 from groundbench.results.causal import CausalRecord
 from groundbench.results.run import Result
 
@@ -46,7 +46,7 @@ def causal_curve(result: Result, *, form: str | None = None, ax: Axes | None = N
     ax.set_xlabel(f"heads that stay clean (of {record.n_heads})")
     ax.set_ylabel("share of the gain")
     ax.legend(frameon=False, fontsize="small")
-    titled(ax, result, f"faithfulness, {record.env_form}")
+    put_title(ax, result, f"faithfulness, {record.env_form}")
     return figure
 
 
@@ -79,7 +79,7 @@ def cross_form(result: Result, *, ax: Axes | None = None) -> Figure:
     ax.set_xlabel("outputs from")
     ax.set_ylabel("heads ranked and tested in")
     figure.colorbar(image, ax=ax, label="recovered")
-    titled(ax, result, "cross-form")
+    put_title(ax, result, "cross-form")
     return figure
 
 
@@ -110,7 +110,7 @@ def knockout(result: Result, *, form: str | None = None, ax: Axes | None = None)
     ax.set_xlabel(f"middle of {windows[0].last_layer - windows[0].first_layer + 1} layers")
     ax.set_ylabel("share of the gain lost")
     ax.legend(frameon=False, fontsize="small")
-    titled(ax, result, f"edge knockout, {record.env_form}")
+    put_title(ax, result, f"edge knockout, {record.env_form}")
     return figure
 
 
@@ -142,7 +142,7 @@ def head_identity(result: Result, *, form: str | None = None, ax: Axes | None = 
             )
     ax.set_xlabel("induction score")
     ax.set_ylabel("contrast (nats)")
-    titled(ax, result, f"heads, {record.env_form}")
+    put_title(ax, result, f"heads, {record.env_form}")
     return figure
 
 

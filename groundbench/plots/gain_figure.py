@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from groundbench.plots.style import COLOURS, SOFT, axes_of, form_of, not_measured, titled
+from groundbench.plots.style import COLOURS, SOFT, axes_of, form_of, not_measured, put_title
 from groundbench.results.run import Result
 
 if TYPE_CHECKING:
@@ -45,5 +45,5 @@ def gain(result: Result, *, form: str | None = None, ax: Axes | None = None) -> 
     ax.set_yticks(range(len(nouns)), [word for _, word in nouns], fontsize=6)
     ax.set_ylim(-0.8, len(nouns) - 0.2)
     ax.set_xlabel("gain (nats)")
-    titled(ax, result, f"gain by noun, form {form or result.testbed.env_form}")
+    put_title(ax, result, f"gain by noun, form {form or result.testbed.env_form}")
     return figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundbench.plots.style import axes_of, form_of, headed, not_measured, titled
+from groundbench.plots.style import axes_of, form_of, not_measured, put_heading, put_title
 from groundbench.results.run import Result
 from groundbench.results.single_prompts import PromptHeads
 
@@ -58,8 +58,8 @@ def heads(result: Result | PromptHeads, *, form: str | None = None, record: int 
     ax.set_xlabel("head")
     ax.set_ylabel("layer")
     if isinstance(result, PromptHeads):
-        headed(ax, f"{result.shown!r} to {result.word!r}")
+        put_heading(ax, f"{result.shown!r} to {result.word!r}")
     else:
-        titled(ax, result, "heads")
+        put_title(ax, result, "heads")
     figure.colorbar(image, ax=ax, label=label)
     return figure

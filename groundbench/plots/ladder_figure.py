@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from groundbench.plots.style import COLOURS, SOFT, axes_of, not_measured, titled
+from groundbench.plots.style import COLOURS, SOFT, axes_of, not_measured, put_title
 from groundbench.results.run import Result
 
 if TYPE_CHECKING:
@@ -43,5 +43,5 @@ def ladder(result: Result, *, ax: Axes | None = None) -> Figure:
     ax.set_yticks(range(len(forms)), [f"{f.env_form} ({f.n_nouns})" for f in reversed(forms)])
     ax.set_ylim(-0.6, len(forms) - 0.4)
     ax.set_xlabel("gain (nats)")
-    titled(ax, result, "gain by form (nouns)")
+    put_title(ax, result, "gain by form (nouns)")
     return figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundbench.plots.style import COLOURS, INK, axes_of, form_of, headed, not_measured, titled
+from groundbench.plots.style import COLOURS, INK, axes_of, form_of, not_measured, put_heading, put_title
 from groundbench.results.run import Result
 from groundbench.results.single_prompts import TextLens
 
@@ -49,7 +49,7 @@ def lens(result: Result | TextLens, *, form: str | None = None, record: int = 0,
     ax.set_xlabel("layer")
     ax.set_ylabel("nats")
     ax.legend(frameon=False, fontsize="small")
-    titled(ax, result, f"{records[record].kind} lens")
+    put_title(ax, result, f"{records[record].kind} lens")
     return figure
 
 
@@ -65,7 +65,7 @@ def _text(read: TextLens, ax: Axes | None) -> Figure:
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=7)
     ax.set_yticks(range(len(read.layers)), [str(layer) for layer in read.layers], fontsize=7)
     ax.set_ylabel("layer")
-    headed(ax, f"{read.model}: expected next token")
+    put_heading(ax, f"{read.model}: expected next token")
     figure.colorbar(image, ax=ax, label="entropy (nats)")
     return figure
 

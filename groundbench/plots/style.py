@@ -35,14 +35,14 @@ def axes_of(ax: Axes | None, width: float = 6.4, height: float = 4.0) -> tuple[F
     return figure, ax
 
 
-def headed(ax: Axes, title: str) -> None:
+def put_heading(ax: Axes, title: str) -> None:
     """Put a title above the axes."""
     ax.set_title(title, loc="left", fontsize="medium", color=INK)
 
 
-def titled(ax: Axes, result: Result, what: str) -> None:
+def put_title(ax: Axes, result: Result, what: str) -> None:
     """Put the model's name and what is shown above the axes."""
-    headed(ax, f"{result.model.name}: {what}")
+    put_heading(ax, f"{result.model.name}: {what}")
 
 
 def form_of(result: Result, name: str | None) -> FormRecord:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from groundbench.api.errors import BadInputError
-from groundbench.plots.style import COLOURS, SOFT, axes_of, headed
+from groundbench.plots.style import COLOURS, SOFT, axes_of, put_heading
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def trajectory(result: Trajectory | Sequence[Trajectory], *, ax: Axes | None = N
     ax.set_xlabel("training step")
     ax.set_ylabel("nats")
     ax.legend(frameon=False, fontsize="small")
-    headed(ax, runs[0].name if len(runs) == 1 else "gain along training")
+    put_heading(ax, runs[0].name if len(runs) == 1 else "gain along training")
     return figure
 
 

@@ -72,7 +72,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Stat:
-    """One number of a page's header; `missing` is what stands in its place where there is none."""
+    """One number of a page's header; `missing` is shown in its place where there is none."""
 
     label: str
     value: Cell

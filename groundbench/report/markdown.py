@@ -11,7 +11,7 @@ from groundbench.results.text.numbers import NOT_MEASURED
 def markdown(
     title: str, sentence: str, stats: Sequence[Stat], sections: Sequence[Section], facts: Sequence[Facts]
 ) -> str:
-    """Return a document with one heading for each section; figures are left out, their numbers stand in the tables."""
+    """Return a document with one heading for each section; in place of figures it has tables of their numbers."""
     parts = [f"# {_plain(title)}", _plain(sentence), _list((s.label, _stat(s)) for s in stats)]
     for s in sections:
         parts.append(f"## {_plain(s.title)}")

@@ -25,11 +25,13 @@ from groundbench.report.sections import (
     lens,
     seeds,
     training_ablation,
+    training_causal,
     training_gain,
     training_lens,
 )
 from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
 from groundbench.report.text.labels import distinct
+from groundbench.report.text.unbroken import unbroken
 from groundbench.results.image import ImageRecord
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.run import Result
@@ -45,13 +47,15 @@ HERE = Path(__file__).parent / "templates"
 def environment(*folders: Path) -> Environment:
     """Make Jinja with escaping always on and undefined names refused; our templates, after those of `folders`."""
     loaders = [FileSystemLoader(f) for f in (*folders, HERE)]
-    return Environment(
+    made = Environment(
         loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["unbroken"] = unbroken
+    return made
 
 
 @lru_cache
@@ -113,6 +117,7 @@ def training_sections(trajectories: Sequence[Trajectory]) -> list[Section]:
         training_gain.training_section(trajectories),
         training_gain.surprisal_section(trajectories),
         training_gain.heads_section(trajectories),
+        training_causal.causes_over_training(trajectories),
         training_ablation.ablation_section(trajectories),
         training_lens.lens_over_training(trajectories),
         training_lens.cooccurrence_over_training(trajectories),
@@ -163,7 +168,7 @@ def _together(trajectories: Sequence[Trajectory]) -> str:
 
 
 def run_sections(result: Result, gallery: images.Gallery | None = None) -> list[Section]:
-    """Return the evidence of one result, in the order in which it is told."""
+    """Return the sections of one result's page, in order."""
     sections = [
         gain.measures_section(result.gain, result.testbed.env_form)
         if result.gain

@@ -211,5 +211,5 @@ class CausalRecord(Record):
 
     @property
     def headline(self) -> InterchangeRecord | None:
-        """The set of heads of which the headline speaks."""
+        """The set of heads that the headline reports."""
         return next((i for i in self.interchange if i.headline), None)

@@ -270,7 +270,7 @@ class Regression(Record):
 
 
 class CooccurrenceRecord(Record):
-    """The co-occurrence analysis; `gain_variance` stands beside R², which falls when the gain saturates."""
+    """The co-occurrence analysis; `gain_variance` is given beside R², which falls when the gain saturates."""
 
     regressions: tuple[Regression, ...]
     gain_variance: float | None
@@ -292,7 +292,7 @@ class CopyCorrected(Record):
 
 
 class HeadForms(Record):
-    """The ENV forms in whose headline list a head stands: detected in at least half of the form's items."""
+    """The ENV forms whose headline list holds a head: it is detected in at least half of the form's items."""
 
     layer: int = Field(ge=1)
     head: int = Field(ge=0)
@@ -356,7 +356,7 @@ class Result(Summarized, Record):
     @model_validator(mode="before")
     @classmethod
     def _of_an_older_schema(cls, data: Any) -> Any:
-        return upgraded(data) if isinstance(data, dict) and data.get("schema_version") == "1.0" else data
+        return upgrade(data) if isinstance(data, dict) and data.get("schema_version") == "1.0" else data
 
     @model_validator(mode="after")
     def _headline_first(self) -> Self:
@@ -423,8 +423,8 @@ HEADLINE_1_0 = ("gain", "heads", "ablations", "lens")
 """Fields that schema 1.0 kept a second time at the top of a result: the first form's."""
 
 
-def upgraded(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a result of schema 1.0 as one of 1.1.
+def upgrade(data: dict[str, Any]) -> dict[str, Any]:
+    """Upgrade a result of schema 1.0 to 1.1.
 
     There a result of one form had no `forms`, and no form but the testbed's counted its items. With shared frames every
     noun has every frame, so that theirs are known; with frames of single nouns they are null.

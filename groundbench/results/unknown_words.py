@@ -1,4 +1,4 @@
-"""Words that a model's tokenizer does not know, as they stand in a result's protocol under `unknown_words` (§4)."""
+"""Words that a model's tokenizer does not know: the entry `unknown_words` of a result's protocol (§4)."""
 
 from __future__ import annotations
 

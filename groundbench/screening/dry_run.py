@@ -49,7 +49,7 @@ class ScreenPlan:
 
     @property
     def seconds_in_all(self) -> float:
-        """Answering, heads and strengthened heads together."""
+        """The seconds of answering, heads and strengthened heads together."""
         return self.seconds + self.seconds_heads + self.seconds_strengthened
 
 

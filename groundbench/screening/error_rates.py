@@ -21,7 +21,7 @@ YES, NO = "yes", "no"
 
 
 def estimated(found: Estimate) -> Estimated:
-    """Return an estimate as it stands in a card."""
+    """Return an estimate in the form that a card records."""
     return Estimated(value=found.value, low=found.ci_low, high=found.ci_high, n=found.n)
 
 
@@ -60,7 +60,7 @@ def _error_record(
 
 
 def unasked_record(left_out: Sequence[Question]) -> UnaskedRecord:
-    """Count questions of which sort could not be asked."""
+    """Count the questions that could not be asked, by kind."""
     return UnaskedRecord(
         n=len(left_out),
         by_kind=dict(Counter(q.kind for q in left_out)),

@@ -17,7 +17,7 @@ from scipy import optimize, special
 
 from groundbench.screening.answer_reading import Reading
 from groundbench.screening.splits import Splits
-from groundbench.stats.ranking import auroc
+from groundbench.stats.error_ranking import auroc
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

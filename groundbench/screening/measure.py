@@ -132,7 +132,7 @@ class Run:
 
 
 def answered(adapter: Adapter, chosen: Sequence[Question], options: ScreenOptions, store: RunStore | None) -> Run:
-    """Return the questions asked and answered, and parted. For the errors see `read_questions` and `ask`."""
+    """Ask and answer the questions, and split them. For the errors see `read_questions` and `ask`."""
     carriers = carriers_of(adapter.info, options)  # a run of another model is refused before anything is asked
     asked = read_questions(adapter, chosen, others=options.compares)
     with Progress(f"{adapter.info.name}: answering", len(asked.contexts.distinct)) as bar:
@@ -272,14 +272,14 @@ def generated(run: Run) -> GenerationRecord | None:
 
 
 def strengthened(run: Run, heads: HeadsUsed | None) -> StrengthenRecord | None:
-    """Return the heads strengthened; None where that was not asked for, or there is nothing to strengthen or test."""
+    """Measure with the detected heads strengthened; None if not asked for, or nothing can be strengthened or tested."""
     wanted = run.options.strengthen
     found = () if heads is None else heads.heads
     return None if wanted is None else _multiplied(run, found, wanted, "strengthen", "no head was detected")
 
 
 def weakened(run: Run) -> StrengthenRecord | None:
-    """Return the heads that raise wrong answers weakened; None where that was not asked for, or cannot be.
+    """Measure with the heads that raise wrong answers weakened; None if not asked for, or impossible.
 
     They are chosen on wrongly answered questions of the split `fit`, as many as the measure `causal` exchanges.
     """

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from groundbench.screening.signals import EVERY_SIGNAL, Signal
+from groundbench.stats.error_ranking import auroc, auroc_gap, auroc_gap_p
 from groundbench.stats.grouped import numbered
-from groundbench.stats.ranking import auroc, auroc_gap, auroc_gap_p
 from groundbench.stats.significance import Estimate, holm
 
 Floats = npt.NDArray[np.float64]

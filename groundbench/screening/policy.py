@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from groundbench.api.errors import BadInputError
 from groundbench.api.question import MENTION
 from groundbench.results.risk_card import Check, ErrorRecord, Estimated, MentionRecord, RiskCard, SignalRecord, Verdict
-from groundbench.stats.ranking import FEWEST
+from groundbench.stats.error_ranking import FEWEST
 from groundbench.util.yaml_records import read_yaml
 
 MAX_UNASKED = 0.05

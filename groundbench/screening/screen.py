@@ -327,7 +327,7 @@ def _questions(run: Run, names: tuple[str, ...], hash_: str, total: int) -> Ques
 
 
 def _protocol(run: Run) -> dict[str, JsonValue]:
-    """Return the choices of this screening, as they stand in its card."""
+    """Return the choices of this screening, as its card records them."""
     info = run.adapter.info
     found: dict[str, JsonValue] = {
         "answers": "the candidate with the least surprisal, summed over its tokens",

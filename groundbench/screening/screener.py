@@ -1,4 +1,4 @@
-"""The risk of one live answer, from its own prompt and evidence: cheap enough to stand beside generation."""
+"""The risk of one live answer, from its own prompt and evidence: cheap enough to run beside generation."""
 
 from __future__ import annotations
 

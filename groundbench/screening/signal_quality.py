@@ -33,8 +33,7 @@ from groundbench.screening.error_rates import estimated
 from groundbench.screening.policy import Policy, WantedPoint
 from groundbench.screening.signals import Signal
 from groundbench.screening.splits import Splits
-from groundbench.stats.grouped import rate
-from groundbench.stats.ranking import (
+from groundbench.stats.error_ranking import (
     Ranked,
     auprc_estimate,
     aurc_estimate,
@@ -45,6 +44,7 @@ from groundbench.stats.ranking import (
     prr_estimate,
     risk_coverage,
 )
+from groundbench.stats.grouped import rate
 from groundbench.stats.significance import holm
 
 Floats = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ from groundbench.screening.error_rates import estimated
 from groundbench.screening.fitted_signals import FITTED
 from groundbench.screening.given_answers import AnswerRisks, GivenSet
 from groundbench.screening.signal_quality import Scored
-from groundbench.stats.ranking import auprc_estimate, auroc_estimate
+from groundbench.stats.error_ranking import auprc_estimate, auroc_estimate
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from groundbench.screening.heads import mask_of
 from groundbench.screening.measure import Run
 from groundbench.screening.splits import Splits
 from groundbench.screening.token_places import token_pieces
+from groundbench.util.progress import Progress
 from groundbench.util.sentences import sentences
 
 Floats = npt.NDArray[np.float64]
@@ -40,14 +41,14 @@ def worst_answers(
     calibrated_by: RiskCard | None,
     labelled: bool,
 ) -> tuple[WorstAnswer, ...]:
-    """At most fifty, riskiest first: of the split `test` where there are labels (no fit has seen it), else of all."""
+    """Return at most fifty answers, riskiest first: of the split `test` where there are labels, else of all."""
     if signal is None:
         return ()
     values = risks.risks[signal]
     part = splits.test if labelled and len(splits.test) else np.arange(len(values))
     source = records if labelled else (() if calibrated_by is None else calibrated_by.signals)
     found = []
-    for i in riskiest(values, part):
+    for i in _one_by_one(adapter, riskiest(values, part)):
         record = given.records[i]
         own = risks.tokens.get(signal, [None] * len(values))[i]
         shades = () if own is None else tuple(_finite(v) for v in own.tolist())
@@ -55,6 +56,14 @@ def worst_answers(
         probability = probability_of(source, signal, float(values[i]))
         found.append(_worst(adapter, record, given.answers[i], float(values[i]), probability, shades, wrong))
     return tuple(found)
+
+
+def _one_by_one(adapter: Adapter, chosen: Sequence[int]) -> Iterator[int]:
+    """Yield the chosen answers and show how far it is: each costs a pass for every sentence of its evidence."""
+    with Progress(f"{adapter.info.name}: leaving out sentences of the riskiest", len(chosen)) as bar:
+        for i in chosen:
+            yield i
+            bar.advance()
 
 
 def worst_questions(
@@ -70,7 +79,7 @@ def worst_questions(
     values, part = risks[signal], run.splits.test
     watched = _watched(adapter, card)
     worst = []
-    for i in riskiest(values, part):
+    for i in _one_by_one(adapter, riskiest(values, part)):
         question, number = run.answers.questions[i], int(run.answers.given[i])
         answer = question.choices[number]
         record = replace(records[question.id], answer=answer)

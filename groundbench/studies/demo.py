@@ -22,6 +22,7 @@ from groundbench.api.errors import GroundbenchError
 from groundbench.evaluation.trajectory import TrajectoryOptions, measure_checkpoint, trajectory
 from groundbench.leaderboard import add_run, build_site, open_board
 from groundbench.leaderboard.submission.reference import installed_references
+from groundbench.measures.causal.options import CausalOptions
 from groundbench.report.from_directory import page_of
 from groundbench.results.trajectory import Trajectory
 from groundbench.training import train
@@ -32,6 +33,9 @@ from groundbench.util.workers import worker_pool
 
 TESTBED = "childworld"
 PAGE = "report.html"
+MEASURES = ("gain", "heads", "causal", "ablation", "lens")
+CAUSES = CausalOptions(scores=("share", "contrast", "exact"), nouns=20, frames=2)
+"""Forty pairs: enough where one head carries all of a gain of six nats."""
 STEPS = 1500
 """Five seeds passed 3 nats by step 1,250, the slowest at 3.75; this leaves it room."""
 
@@ -47,7 +51,7 @@ class Part:
     points: tuple[float, ...]
     """Checkpoints that are measured, as parts of the training."""
     costly: tuple[float, ...] = (1.0,)
-    """Those that also get the ablation and the lens."""
+    """Those at which heads are also interchanged and cut, and the lens is read."""
 
 
 PARTS = (
@@ -84,7 +88,7 @@ def demo(
     jobs: int | None = None,
     first: Callable[[Trajectory, Path], None] | None = None,
 ) -> list[Trajectory]:
-    """Train the parts, measure their checkpoints and write `report.html`; the same call goes on where it stopped.
+    """Train the parts, measure their checkpoints and write `report.html`; the same call resumes where it stopped.
 
     Args:
         out: the folder of everything: checkpoints under `training`, a folder for each part and seed, the page.
@@ -135,7 +139,9 @@ class Run:
     @property
     def options(self) -> TrajectoryOptions:
         """The checkpoints that are measured, and with what."""
-        return TrajectoryOptions(steps=self.points, costly_steps=self._steps(self.part.costly))
+        return TrajectoryOptions(
+            steps=self.points, costly_steps=self._steps(self.part.costly), measures=MEASURES, causal=CAUSES
+        )
 
     @property
     def points(self) -> tuple[int, ...]:

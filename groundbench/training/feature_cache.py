@@ -101,7 +101,7 @@ class ImageFeatureCache:
         return self._map[rows].astype(np.float32)
 
     def _trim(self) -> dict[bytes, int]:
-        """Drop what a kill left half written; where each image stands."""
+        """Drop what a killed process left half written; return the row of each image."""
         data = self._keys.read_bytes() if self._keys.exists() else b""
         size = self._values.stat().st_size if self._values.exists() else 0
         n = min(len(data) // KEY_BYTES, size // self._record)

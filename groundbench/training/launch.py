@@ -40,7 +40,7 @@ def train(
     threads: int | None = None,
     device: str = "auto",
 ) -> list[Path]:
-    """Train a preset on a corpus; the same call again goes on with a run that was stopped (protocol §6).
+    """Train a preset on a corpus; the same call resumes a run that was stopped (protocol §6).
 
     Args:
         preset: a preset's name, a YAML file with one preset, or a Preset.

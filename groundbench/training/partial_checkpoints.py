@@ -1,4 +1,4 @@
-"""Checkpoints of a model that is frozen in part: the frozen weights lie on disk once."""
+"""Checkpoints of a partly frozen model: the frozen weights are on disk once."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ RUN = "run.json"
 
 
 def refuse_other_run(out: Path, identity: Mapping[str, object]) -> None:
-    """Let pass an empty folder, or one that OUT/run.json says is this run's.
+    """Refuse a folder whose run.json names another run; an empty folder passes.
 
     Raises:
         BadInputError: the folder holds a run that differs; names the first field that does.
@@ -107,7 +107,7 @@ class SeedFolder:
             unfinished.rename(final)
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Save what a run needs to go on from here."""
+        """Save what a run needs to resume from here."""
         unfinished = self.path / ".state.pt"
         with writing(self._state):
             with unfinished.open("wb") as file:

@@ -30,7 +30,7 @@ LOG_EVERY = 10
 
 
 class Report(Protocol):
-    """Who is told how a run goes on."""
+    """The receiver of a training's progress."""
 
     def __call__(self, seed: int, record: Mapping[str, Any]) -> None:
         """Hear of one line of a seed's log."""
@@ -40,7 +40,7 @@ class Report(Protocol):
 def train_seed(
     preset: Preset, corpus: Corpus | ImageCorpus, folder: SeedFolder, seed: int, *, device: str, report: Report
 ) -> list[Path]:
-    """Train one seed, or go on with it where it was stopped; the checkpoints' folders in order.
+    """Train one seed, or resume it where it was stopped; return the checkpoints' folders in order.
 
     The seed decides the initial weights and the order of the data, and every random number of a step follows from
     seed and step alone: a run that was killed and goes on ends with the same bits as one that was not, on one
@@ -209,7 +209,7 @@ class _Run:
         self._start_clock()
 
     def finish(self) -> None:
-        """Return nothing is left to go on from."""
+        """Remove the state that a stopped run would continue from."""
         if self.is_main:
             self.folder.drop_state()
         self.accelerator.wait_for_everyone()

@@ -1,4 +1,4 @@
-"""The folder of what can be computed again (converted weights, features of images), and what lies in it."""
+"""The cache folder, for what can be computed again (converted weights, features of images), and its entries."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CacheEntry:
 
 
 def entries(folder: Path | None = None) -> list[CacheEntry]:
-    """Return what lies in the cache, the largest first.
+    """Return the entries of the cache, the largest first.
 
     Args:
         folder: the cache; by default `cache_folder()`.

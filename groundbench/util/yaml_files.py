@@ -1,4 +1,4 @@
-"""YAML whose every value knows its file and line, so that a mistake can be named where it stands."""
+"""YAML whose every value knows its file and line, so that a mistake can be named with its place."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Marked:
 
     @property
     def line(self) -> int:
-        """The line it stands on, from 1."""
+        """Its line in the file, from 1."""
         return int(self.node.start_mark.line) + 1
 
     def error(self, message: str) -> BadInputError:

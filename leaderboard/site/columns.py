@@ -1,4 +1,4 @@
-"""The columns of the board's tables: what each says, in words that stand beside it, and its cells."""
+"""The columns of the board's tables: the name, the explanation and the cells of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the items give the numbers? Everything that can be computed from the surprisals is computed again."""
+"""Check that a submission's numbers follow from its items: all that the surprisals give is computed again."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, shorten
 from groundbench.results.risk_card import RiskCard
-from groundbench.stats.ranking import auroc
+from groundbench.stats.error_ranking import auroc
 
 MOST_ROWS = 500_000
 TOLERANCE = 1e-6

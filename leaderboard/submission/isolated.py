@@ -1,4 +1,4 @@
-"""Reading strangers' files in child processes under limits: whatever one entry does, the others are read.
+"""Submitted files read in child processes under limits, so that a hostile entry cannot keep the others from being read.
 
 A worker process reads entry after entry. Its address space may grow by `MEMORY` bytes, an entry may use `SECONDS` of
 processor time; a worker that dies is replaced, and its entry is refused. Where the system knows no such limits

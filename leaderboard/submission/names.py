@@ -1,4 +1,4 @@
-"""Names that strangers choose: what may stand in one, and which of two look alike on a page.
+"""Names that submitters choose: the characters they may hold, and the names that look alike on a page.
 
 Not Unicode's whole table of confusable characters: letters of two scripts in one word are refused, and the letters of
 Greek and Cyrillic that are drawn like Latin ones are folded together with the digits and letters that fonts mix up.
@@ -109,7 +109,7 @@ def skeleton(text: str) -> str:
 
 
 def name_fault(slug: str, card: Card, own: Collection[str], submitter: str) -> str | None:
-    """Return the reason for which a card's submitter cannot stand: the board's own name belongs to its own entries."""
+    """Return the reason for which a card's submitter is refused: the board's own name belongs to its own entries."""
     if submitter and slug not in own and skeleton(card.submitter) == skeleton(submitter):
         return f"field 'submitter': {shorten(card.submitter)} is this board's own name, and {slug} none of its entries"
     return None

@@ -1,4 +1,4 @@
-"""Can these numbers have been measured? Checks that hold for every result of the protocol, whatever the model.
+"""Checks of plausibility that hold for every result of the protocol, of any model.
 
 They find slips and clumsy forgeries. A consistent forgery passes: only scoring items again (`recheck`) finds it.
 """

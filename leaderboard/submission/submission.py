@@ -65,7 +65,7 @@ class Run:
 
     @property
     def last(self) -> Result:
-        """The result that stands on the board."""
+        """The result that the board shows."""
         return self.results[-1]
 
 

@@ -27,7 +27,10 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
-    """Make every cited section of the protocol a link to concepts.md."""
+    """Make every cited section of the protocol a link to concepts.md; in tables, names do not break at hyphens."""
+    from groundbench.report.text.unbroken import with_unbroken_cells
+
+    html = with_unbroken_cells(html)
     if page.file.src_uri in NO_SECTION_LINKS:
         return html
     concepts = files.get_file_from_path("concepts.md")

@@ -58,7 +58,7 @@ def compiled() -> Compiled:
 
 
 def compile_grammar(g: Grammar) -> Compiled:
-    """Give every word a number and lay all sentences out in one table."""
+    """Give every word a number and put all sentences into one table."""
     vocabulary = _vocabulary(g)
     ids = {word: i for i, word in enumerate(vocabulary)}
     slots = ("speaker", "NOUN", "OTHER", *(f"@{name}" for name in g.classes))

@@ -1,4 +1,4 @@
-"""The folder of an imported corpus: what lies in it, and the manifest that says where it is from.
+"""The folder of an imported corpus: its files, and the manifest that says where it is from.
 
 manifest.json      what was read, with which options; counts; licence; the digest of the rest
 vocabulary.txt     one token a line, in the order of the ids

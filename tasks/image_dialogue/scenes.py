@@ -117,7 +117,7 @@ class Scene:
         return Scene((*self.objects[:index], *self.objects[index + 1 :]), self.background)
 
     def at(self, place: Place) -> list[Placed]:
-        """Return the objects that stand there."""
+        """Return the objects at that place."""
         return [o for o in self.objects if place in o.places]
 
 

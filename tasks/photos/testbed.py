@@ -107,7 +107,7 @@ class PhotoTestbed(Testbed):
         return frozenset(missing)
 
     def identity(self) -> dict[str, object]:
-        """Return the manifest's hash: it holds every image of every item. Where the files lie is no part of it."""
+        """Return the manifest's hash: it holds every image of every item, but not the folder of the files."""
         return {"pictures": self.manifest.digest()}
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:

@@ -18,8 +18,8 @@ Say = Callable[..., tuple[int, str, str]]
 
 
 def ablations(say: Say, bed: str, *words: str) -> list[dict[str, Any]]:
-    quick = ("--env-form", "word", "--measure", "ablation", "--draws", "1", "--selection", "crossfit", "--json")
-    code, out, err = say("run", MODEL, "--testbed", bed, *quick, *words)
+    quick = ("--env-form", "word", "--measure", "ablation", "--draws", "1", "--selection", "crossfit", "--limit", "6")
+    code, out, err = say("run", MODEL, "--testbed", bed, *quick, "--denominator", "row", "--json", *words)
     assert code == 0, err
     return json.loads(out)["forms"][0]["ablations"]  # type: ignore[no-any-return]
 

@@ -159,6 +159,24 @@ def test_architecture_is_a_map_and_lists_the_rooms_in_the_tested_order() -> None
     assert shown == [room for room in tested if room != "__main__"]
 
 
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "README.md"])
+def test_the_tree_that_is_shown_is_the_tree(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    tree = re.search(r"^```\n(groundbench/\n.*?)^```", text, re.M | re.S)
+    assert tree is not None
+    inside, outside = set(), set()
+    for line in tree[1].splitlines()[1:]:
+        names = re.match(r" *((?:[a-z_]+(?:/|\.py) ?)+)", line)
+        assert names is not None, line
+        (inside if line.startswith(" ") else outside).update(names[1].split())
+    rooms = {f"{p.parent.name}/" for p in (ROOT / "groundbench").glob("*/__init__.py")}
+    top = {"adapters/", "tasks/", "leaderboard/"}
+    assert {x for x in inside if x.endswith("/")} == rooms - top
+    assert all((ROOT / "groundbench" / x).exists() for x in inside)
+    assert top <= outside
+    assert all((ROOT / x).is_dir() for x in outside)
+
+
 @pytest.mark.parametrize("page", documents(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_between_files_lead_somewhere(page) -> None:
     """Also those of README and its neighbours, which the site does not hold."""

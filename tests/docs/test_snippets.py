@@ -20,6 +20,8 @@ from groundbench.cli import lazy, main
 
 HUB = "HuggingFaceTB/SmolLM2-135M"
 COMMANDS = sorted({(fence.page, command) for fence, command in commands()})
+SLOW = ("docs/how-to/causes.md",)
+"""Pages whose Python measures a whole ladder."""
 PYTHON = {page: [f for f in fences("python") if f.page == page] for page in sorted({f.page for f in fences("python")})}
 RUNS = ("run", "screen", "models check", "tasks validate", "tasks list", "tasks show", "compare", "train --list")
 """Commands that are carried out with a tiny model in MODEL's place; `run` and `screen` as --dry-run."""
@@ -28,7 +30,7 @@ NEEDS_MORE = re.compile(
 )
 
 
-@pytest.mark.parametrize("page", PYTHON)
+@pytest.mark.parametrize("page", [pytest.param(p, marks=pytest.mark.slow) if p in SLOW else p for p in PYTHON])
 def test_python_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch) -> None:
     """In the tests' small world: a tiny model of two layers has the name of the model from the Hub."""
     pytest.importorskip("matplotlib")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from groundbench.api.errors import BadInputError
+from groundbench.cli import main
 from groundbench.engine import distributed
 from groundbench.engine.distributed import ALONE
 
@@ -98,6 +99,7 @@ def alone(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_accelerate_launch_spreads_a_run_and_gives_the_same_result(model: Path, alone: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [*LAUNCH, *words(model, tmp_path, EVERYTHING)], env=environment(), capture_output=True, text=True, timeout=240
@@ -118,7 +120,7 @@ def told(self, number, batch):
     return run(self, number, batch)
 BatchRunner._finished = told
 """
-    first, second = pair(model, tmp_path, counted)
+    first, second = pair(model, tmp_path / "two", counted)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
     assert "word" in first[1]
     assert second[1] == ""
@@ -126,8 +128,12 @@ BatchRunner._finished = told
     assert ran[0]
     assert ran[1]
     assert not ran[0] & ran[1]
+    one = tmp_path / "one"
+    assert main(words(model, one, "gain")) == 0
+    assert result_of(tmp_path / "two") == result_of(one)
 
 
+@pytest.mark.slow
 def test_an_error_in_one_process_ends_both_with_its_sentence(model: Path, tmp_path: Path) -> None:
     broken = """
 from groundbench.engine.batch_runner import BatchRunner

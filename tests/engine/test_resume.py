@@ -36,13 +36,13 @@ KILLED = textwrap.dedent(
             os.kill(os.getpid(), signal.SIGKILL)
 
     Stage.write = write_then_die
-    evaluate(tiny_llama(), Home(), batch_tokens=200, out=sys.argv[2])
+    evaluate(tiny_llama(), Home(), measures=("gain", "heads"), batch_tokens=200, out=sys.argv[2])
     """
 )
 
 
-def run(out, **more):
-    return evaluate(tiny_llama(), Home(), batch_tokens=200, out=out, **more)
+def run(out, measures=("gain", "heads"), **more):
+    return evaluate(tiny_llama(), Home(), measures=measures, batch_tokens=200, out=out, **more)
 
 
 def same(a, b):
@@ -50,7 +50,7 @@ def same(a, b):
     return a.model_copy(update={"environment": b.environment}) == b
 
 
-@pytest.mark.parametrize("after", [1, 4])
+@pytest.mark.parametrize("after", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_killed_while_scoring_it_resumes_to_identical_numbers(tmp_path, after):
     whole = run(tmp_path / "whole")
     out = tmp_path / "killed"
@@ -84,14 +84,15 @@ def test_a_full_disk_loses_nothing_computed(tmp_path, monkeypatch):
 def test_another_model_testbed_or_option_is_refused_and_force_starts_over(tmp_path):
     first = run(tmp_path)
     with pytest.raises(StoreMismatchError, match="weights"):
-        evaluate(tiny_llama(seed=1), Home(), batch_tokens=200, out=tmp_path)
+        evaluate(tiny_llama(seed=1), Home(), measures=("gain", "heads"), batch_tokens=200, out=tmp_path)
     with pytest.raises(StoreMismatchError, match=r"limit None.*has 4"):
         run(tmp_path, limit=4)
-    other = evaluate(tiny_llama(seed=1), Home(), batch_tokens=200, out=tmp_path, force=True)
+    more = {"measures": ("gain", "heads"), "batch_tokens": 200, "out": tmp_path}
+    other = evaluate(tiny_llama(seed=1), Home(), force=True, **more)
     assert other.gain.mean != first.gain.mean
 
 
 def test_the_mechanism_options_do_not_hide_in_an_old_run(tmp_path):
-    one = run(tmp_path, measures=("gain", "heads", "ablation"), ablation=AblationOptions(draws=2, instance_draws=2))
-    two = run(tmp_path, measures=("gain", "heads", "ablation"), ablation=AblationOptions(draws=3, instance_draws=2))
+    asked = (AblationOptions(draws=n, instance_draws=2, selections=("crossfit",)) for n in (2, 3))
+    one, two = (run(tmp_path, measures=("gain", "heads", "ablation"), ablation=options) for options in asked)
     assert [a.n_draws for a in one.ablations] != [a.n_draws for a in two.ablations]

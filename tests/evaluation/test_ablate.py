@@ -13,6 +13,7 @@ from groundbench.adapters.huggingface import HFCausal
 from groundbench.api.adapter import Encoded, HeadEdit
 from groundbench.api.errors import BadInputError, StoreMismatchError, UnsupportedModelError
 from groundbench.evaluation.evaluate import evaluate
+from groundbench.measures.ablation.options import AblationOptions
 
 
 @pytest.fixture
@@ -101,7 +102,8 @@ def test_a_model_without_heads_is_refused() -> None:
 def test_heads_and_ablation_are_measured_in_what_is_left(adapter) -> None:
     with groundbench.ablate(adapter, [(1, 2)]) as cut:
         found = groundbench.heads(cut, "the cat sees the dog", "cat", "cat")
-        record = evaluate(cut, Home(), measures=("gain", "heads", "ablation"))
+        options = AblationOptions(draws=2, selections=("crossfit",))
+        record = evaluate(cut, Home(), measures=("gain", "heads", "ablation"), ablation=options)
     assert found.edge[2] == 0
     assert found.edge.max() > 0
     assert record.heads

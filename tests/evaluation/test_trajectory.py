@@ -100,6 +100,7 @@ KILLED = textwrap.dedent(
 )
 
 
+@pytest.mark.slow
 def test_killed_in_the_second_checkpoint_it_resumes_to_identical_numbers(
     trained: Path, whole: Path, tmp_path: Path, opened: list[str]
 ) -> None:
@@ -257,7 +258,7 @@ def test_the_demo_trains_measures_and_writes_its_page_and_board(tmp_path: Path) 
     assert [r.name for r in runs] == [p.name for p in PARTS]
     assert all([p.step for p in r.points] == [0, 20] for r in runs)
     assert [bool(r.last.ablations) for r in runs] == [True, True, False]
-    assert {f.where for f in runs[2].last.failures} == {"heads", "ablation", "lens"}
+    assert {f.where for f in runs[2].last.failures} == {"heads", "causal", "ablation", "lens"}
     page = (tmp_path / PAGE).read_text()
     assert all(p.name in page for p in PARTS)
     assert (tmp_path / "site" / "index.html").is_file()

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from groundbench.api.testbed import EnvSegment
+from groundbench.registry import load_testbed
+from groundbench.tasks.yaml_testbed import TextTestbed
+
 TABLES = Path(__file__).resolve().parents[2] / "tasks" / "ladder"
 
 _ROMAN = "a b v g d e zh z i i k l m n o p r s t u f kh ts ch sh shch y e iu ia"
@@ -65,10 +69,25 @@ def shared_stem(noun: str, text: str) -> str | None:
     return None
 
 
+def text_testbed(name: str) -> TextTestbed:
+    """Load a ladder by its name."""
+    testbed = load_testbed(name)
+    assert isinstance(testbed, TextTestbed)
+    return testbed
+
+
+def shown(bed: TextTestbed, name: str) -> dict[str, str]:
+    """Return the text that each noun is shown as in a form."""
+    form = bed.form(name)
+    frame = bed.frames(form)[0]
+    segments = {n.word: bed.prompt(frame, n, form).segments for n in bed.nouns_of(form)}
+    return {word: next(s.text for s in row if isinstance(s, EnvSegment)) for word, row in segments.items()}
+
+
 @cache
-def comments(table: str) -> dict[str, str]:
+def comments(table: str, folder: Path = TABLES) -> dict[str, str]:
     """Read what a table says of each noun after '#'."""
-    lines = (TABLES / table).read_text(encoding="utf-8").splitlines()
+    lines = (folder / table).read_text(encoding="utf-8").splitlines()
     rows = (re.fullmatch(r"(\w+): .*?  # (.+)", line) for line in lines)
     return {row[1]: row[2] for row in rows if row}
 

@@ -26,7 +26,7 @@ from groundbench.api.errors import BadInputError, NonFiniteLogitsError  # noqa: 
 from groundbench.cli import main  # noqa: E402
 from groundbench.integrations.lm_eval import evidence, evidence_metrics, include_path  # noqa: E402
 from groundbench.screening.measure import RecordOptions, ScreenOptions  # noqa: E402
-from groundbench.stats.ranking import auroc  # noqa: E402
+from groundbench.stats.error_ranking import auroc  # noqa: E402
 from groundbench.tasks.questions.sets import SETS  # noqa: E402
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.fake_results import fake_causal, fake_result
+from helpers.fake_results import fake_causal, fake_result, fake_trajectory
 
-from groundbench.report.pages import render_run
+from groundbench.report.pages import render_run, render_trajectories
 from groundbench.report.sections.causal import causal_section
+from groundbench.report.sections.training_causal import causes_over_training
 from groundbench.results.causal import Interval
 from groundbench.results.run import Result
+from groundbench.results.text.numbers import count, percent
 from groundbench.results.text.sentences import carried_sentence
 
 
@@ -23,6 +25,13 @@ def test_the_headline_says_how_few_heads_carry_how_much() -> None:
     assert "10 of 270 heads carry 94" in told
     assert "as many random heads of the same layers carry 1" in told
     assert "rank p = 0.048" in told
+
+
+def test_random_heads_that_push_against_the_noun_carry_no_negative_share() -> None:
+    record = fake_causal("word", recovered=0.94)
+    against = tuple(i.model_copy(update={"random_recovered": (-0.6, -1.0)}) for i in record.interchange)
+    told = carried_sentence(record.model_copy(update={"interchange": against}))
+    assert "as many random heads of the same layers make the noun less likely, by 80" in told
 
 
 def test_nothing_to_carry_is_said() -> None:
@@ -109,3 +118,22 @@ def test_results_with_causes_are_read_back(tmp_path: Path) -> None:
     result = _with((fake_causal("word", recovered=0.9),))
     result.save(tmp_path / "result.json")
     assert Result.load(tmp_path) == result
+
+
+def test_over_training_one_sees_when_a_few_heads_take_over() -> None:
+    run = fake_trajectory(0)
+    assert "--measure gain,heads,causal" in causes_over_training([run]).missing
+    at = {600: None, 1000: 0.5, 2000: 0.94}
+    points = tuple(
+        p
+        if p.step not in at
+        else p.model_copy(update={"result": _with((fake_causal("word", recovered=at[p.step]),), p.result)})
+        for p in run.points
+    )
+    measured = run.model_copy(update={"points": points})
+    (figure,) = causes_over_training([measured, fake_trajectory(1, name="null")]).figures
+    assert [row[0] for row in figure.table.rows] == [count(step) for step in at]
+    assert [row[3] for row in figure.table.rows] == [None, percent(0.5), percent(0.94)]
+    page = render_trajectories([measured])
+    assert "How few heads carry it, over training" in page
+    assert f"At the end 10 of 270 heads recover {percent(0.94)} of the gain" in page

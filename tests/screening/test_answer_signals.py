@@ -251,7 +251,7 @@ def planted(n: int, seed: int, informative: bool) -> tuple[list[Reading | None],
 
 @pytest.mark.parametrize("fit", [lookback, redeep])
 def test_fitted_signals_find_what_is_planted_and_never_score_what_they_were_fitted_on(fit: object) -> None:
-    from groundbench.stats.ranking import auroc
+    from groundbench.stats.error_ranking import auroc
 
     def value(informative: bool, seed: int) -> float:
         made, error, group, splits = planted(150, seed, informative)
@@ -267,10 +267,11 @@ def test_fitted_signals_find_what_is_planted_and_never_score_what_they_were_fitt
     assert abs(np.mean(chance) - 0.5) < 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", [lookback, redeep])
 def test_fitted_signals_keep_their_level_under_chance(fit: object) -> None:
     """On `test`, of 200 runs in which labels are a coin, 2 to 8 % call a difference at 5 %."""
-    from groundbench.stats.ranking import auroc_p
+    from groundbench.stats.error_ranking import auroc_p
 
     found = []
     for seed in range(200):

@@ -11,7 +11,7 @@ import pytest
 from scipy import special
 
 from groundbench.screening.paired_signals import against_baselines, best_of
-from groundbench.stats.ranking import auroc, auroc_gap_p
+from groundbench.stats.error_ranking import auroc, auroc_gap_p
 
 
 def delong(one: np.ndarray, other: np.ndarray, error: np.ndarray) -> float:
@@ -80,6 +80,7 @@ def test_a_planted_signal_beats_entropy_and_noise_does_not(tmp_path: Path) -> No
     assert all(f.p_holm >= f.p for f in found)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_with_permuted_labels_hardly_anything_beats_entropy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 200 screenings in which labels were permuted at most 8 % call any signal better than entropy."""
     monkeypatch.setattr("groundbench.stats.grouped.RESAMPLES", 100)

@@ -212,7 +212,7 @@ def test_records_that_do_not_fit_are_refused_one_by_one_and_counted(tmp_path: Pa
 
 def test_permuted_labels_leave_no_signal_above_chance(tmp_path: Path) -> None:
     """Under 200 permutations of the labels the gain is called above chance about as often as its level says."""
-    from groundbench.stats.ranking import auroc_p
+    from groundbench.stats.error_ranking import auroc_p
 
     screen(copier(), [written(tmp_path, rows(160))], out=tmp_path / "out")
     table = pq.read_table(tmp_path / "out" / "answers.parquet").to_pydict()

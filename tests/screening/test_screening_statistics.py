@@ -8,8 +8,7 @@ from helpers.simulated_levels import recorded
 from scipy import special, stats
 
 from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
-from groundbench.stats.grouped import grouped_mean, numbered, rate, wilson
-from groundbench.stats.ranking import (
+from groundbench.stats.error_ranking import (
     FEWEST,
     aurc_estimate,
     auroc,
@@ -18,6 +17,7 @@ from groundbench.stats.ranking import (
     auroc_p,
     risk_coverage,
 )
+from groundbench.stats.grouped import grouped_mean, numbered, rate, wilson
 
 
 def simulated(n: int, seed: int = 0, slope: float = 1.5) -> tuple[np.ndarray, np.ndarray]:

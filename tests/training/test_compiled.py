@@ -77,7 +77,13 @@ class Cut(ToyCorpus):
 
 
 @pytest.mark.usefixtures("traced")
-@pytest.mark.parametrize("how", [{"precision": "bf16", "accumulation": 3}, {"compile": True, "precision": "bf16"}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"precision": "bf16", "accumulation": 3},
+        pytest.param({"compile": True, "precision": "bf16"}, marks=pytest.mark.slow),
+    ],
+)
 def test_interrupted_it_goes_on_to_the_same_bits(tmp_path: Path, how: dict[str, object]) -> None:
     preset = toy_preset(**SHORT, **how)
     train(preset, ToyCorpus(), tmp_path / "whole", device="cpu", threads=1)

@@ -75,7 +75,7 @@ def test_a_checkpoint_read_by_transformers_has_the_loss_that_training_saw(
         assert logged == pytest.approx(their_loss(path, ToyImages(), module.heldout), abs=2e-4)  # patches are fp16
 
 
-@pytest.mark.parametrize("kind", ["embedded", "frozen-vision"])
+@pytest.mark.parametrize("kind", [pytest.param("embedded", marks=pytest.mark.slow), "frozen-vision"])
 def test_it_learns_to_say_what_it_sees(kind: str, sources: dict[str, str], tmp_path: Path) -> None:
     found = {}
     for blind in (False, True):

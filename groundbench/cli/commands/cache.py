@@ -1,4 +1,4 @@
-"""`groundbench cache`: what is kept to be computed only once, where it lies, and how to be rid of it."""
+"""`groundbench cache`: list and clear what is kept so that it is computed only once."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     epilog=examples(
-        ("what lies in the cache, with sizes", "groundbench cache list"),
+        ("the cache, with sizes", "groundbench cache list"),
         ("remove all of it; it is made again when it is needed", "groundbench cache clear"),
     )
-    + "\n\nIt lies in GROUNDBENCH_CACHE, else in groundbench/ of XDG_CACHE_HOME, else in ~/.cache/groundbench.",
+    + "\n\nIts folder is GROUNDBENCH_CACHE, else groundbench/ of XDG_CACHE_HOME, else ~/.cache/groundbench.",
 )
 
 
 @app.callback()
 def cache() -> None:
-    """Show and clear what is kept to be computed once: converted GGUF files, features of images."""
+    """Show and clear the cache: converted GGUF files, features of images."""
 
 
 @app.command("list", epilog=examples(("for a program", "groundbench cache list --json")))
 def list_entries(as_json: AsJson = False) -> None:
-    """List what lies in the cache: kind, size, last use, and what it was made from."""
+    """List the cache: kind, size, last use, and what each entry was made from."""
     found = entries()
     if as_json:
         console.show_json({"folder": str(cache_folder()), "entries": [_as_json(e) for e in found]})
@@ -55,7 +55,7 @@ def clear(
         typer.Argument(help=f"Only this kind: {', '.join(KINDS)}.", show_default="all of them", metavar="[KIND]"),
     ] = None,
 ) -> None:
-    """Remove what lies in the cache; it is made again when it is needed."""
+    """Clear the cache; what it held is made again when it is needed."""
     if kind is not None and kind not in KINDS:
         raise BadInputError(f"unknown kind {kind!r}: expected one of {', '.join(KINDS)}")
     gone = [e for e in entries() if kind in (None, e.kind)]

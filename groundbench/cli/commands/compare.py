@@ -43,9 +43,9 @@ def compare(
     env_form: Annotated[
         str | None,
         typer.Option(
-            help="ENV form to compare.",
+            help="The form to compare.",
             autocompletion=complete_form,
-            show_default="the form that both runs headline",
+            show_default="the first form of both runs",
             metavar="FORM",
         ),
     ] = None,

@@ -21,7 +21,7 @@ EPILOG = examples(
 
 def demo(
     out: Annotated[
-        Path, typer.Option(help="Where everything goes; the same command goes on in it.", metavar="DIR")
+        Path, typer.Option(help="The folder for everything; the same command resumes in it.", metavar="DIR")
     ] = Path("runs/demo"),
     seeds: Annotated[str, typer.Option(help="Seeds of the initial weights and the order of the data.")] = "42",
     steps: Annotated[int, typer.Option(help="Training steps of each model.", min=1, metavar="N")] = 1500,
@@ -31,7 +31,7 @@ def demo(
     ] = None,
     explain: Explain = False,
 ) -> None:
-    """Train a Transformer, its null and an LSTM on a made-up world, measure them, and write a page.
+    """Train a Transformer, its null control and an LSTM on a made-up world, measure them, and write a page.
 
     The Transformer should come to expect a noun once it was shown it; the same Transformer on a corpus whose scenes
     were shuffled cannot; the LSTM is shown as measured. Every number on the page is computed in this run. The page is

@@ -42,7 +42,7 @@ class Line(NamedTuple):
 def doctor(as_json: AsJson = False) -> None:
     """Describe this installation: versions, devices, memory, disk, optional extras, plugins, data and caches.
 
-    A missing option is told with how to install it and is no error. Exit code 1 if something needed is broken.
+    For a missing optional part it says how to install it; that is no error. Exit code 1 if something needed is broken.
     """
     lines = [*_here(), *_required(), *_compute(), *_storage(), *_extras(), *_plugins()]
     if as_json:

@@ -44,11 +44,12 @@ def flow(
         typer.Option(help="The context; see `groundbench tasks show`.", show_default="the first", metavar="ID"),
     ] = None,
     loss: Annotated[
-        Literal["first", "all"], typer.Option(help="On the word's first token, or summed over all of them.")
+        Literal["first", "all"],
+        typer.Option(help="Saliency of the word's first token, or summed over all of its tokens."),
     ] = "first",
     loading: LoadOptions,
 ) -> None:
-    """Draw the saliency flow of one prompt: for each layer, which token the word's surprisal hangs on through which.
+    """Draw the saliency flow of one prompt: how much the word's surprisal depends on each pair of tokens, by layer.
 
     Entry q, k of a layer's matrix is the absolute sum over heads of attention times its gradient (protocol section 8).
     """

@@ -46,7 +46,7 @@ def lm_eval(
 ) -> None:
     """Run lm-evaluation-harness with our tasks, our models and our architectures known to it.
 
-    Our own options stand first; everything else goes to lm-eval as it is.
+    Our own options come first; all others are passed to lm-eval as they are.
     """
     if print_include_path:
         from groundbench.integrations.lm_eval import include_path

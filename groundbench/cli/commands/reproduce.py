@@ -43,7 +43,7 @@ def reproduce(
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many of the published seeds.", min=1, metavar="N")] = 3,
     out: Annotated[
-        Path, typer.Option(help="For everything that is made; the same command goes on in it.", metavar="DIR")
+        Path, typer.Option(help="The folder for everything; the same command resumes in it.", metavar="DIR")
     ] = Path("runs/reproduction"),
     runs: Annotated[
         Path | None,
@@ -75,7 +75,13 @@ def reproduce(
         typer.Option(help="The Markdown to write.", show_default="DIR/reproduction.md", metavar="FILE"),
     ] = None,
     at_least: Annotated[
-        int | None, typer.Option(help="Nouns shown and said so often.", min=0, show_default="100", metavar="K")
+        int | None,
+        typer.Option(
+            help="Only nouns that the corpus shows and says at least this often.",
+            min=0,
+            show_default="100",
+            metavar="K",
+        ),
     ] = None,
     mismatches: Annotated[
         int | None,
@@ -93,14 +99,16 @@ def reproduce(
     ] = None,
     command: Annotated[
         list[str] | None,
-        typer.Option(help="A command to put on record, e.g. the training's.", show_default=False, metavar="TEXT"),
+        typer.Option(
+            help="A command to record on the page, e.g. that of the training.", show_default=False, metavar="TEXT"
+        ),
     ] = None,
     note: Annotated[
         list[str] | None,
-        typer.Option(help="A sentence to put on record beside the commands.", show_default=False, metavar="TEXT"),
+        typer.Option(help="A sentence to record beside the commands.", show_default=False, metavar="TEXT"),
     ] = None,
 ) -> None:
-    """Make the paper's study again on an imported corpus: train, measure, and a verdict on each claim.
+    """Repeat the paper's study on an imported corpus: train, measure, and judge each claim.
 
     With --images, models that see images are measured too, or alone where CORPUS is left out.
     """

@@ -54,7 +54,8 @@ def run(
     out: Out = None,
     force: Force = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what this very call would measure and cost, and stop.")
+        bool,
+        typer.Option("--dry-run", help="Print what this command would measure and how long it would take, and stop."),
     ] = False,
     try_it: Annotated[
         bool, typer.Option("--try", help="With --dry-run: open a large model too, and time one batch of it.")

@@ -54,7 +54,7 @@ def screen(
     out: Out = None,
     force: Force = False,
     seed: Seed = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print how long it would take, and stop.")] = False,
     try_it: Annotated[
         bool, typer.Option("--try", help="With --dry-run: open a large model too, and time one batch of it.")
     ] = False,
@@ -95,7 +95,7 @@ def screen(
     max_evidence: Annotated[
         int | None,
         typer.Option(
-            help="Cut evidence at a sentence border to at most so many characters.",
+            help="Cut evidence to at most this many characters, at the end of a sentence.",
             min=1,
             show_default=False,
             metavar="N",
@@ -160,13 +160,16 @@ def screen(
     draws: Annotated[
         int,
         typer.Option(
-            help="Sets of random heads that are multiplied alike.", min=1, metavar="N", rich_help_panel=CONTROL
+            help="Number of random head sets that are multiplied in the same way.",
+            min=1,
+            metavar="N",
+            rich_help_panel=CONTROL,
         ),
     ] = 20,
     text: Annotated[
         Path | None,
         typer.Option(
-            help="Ordinary text whose perplexity tells the cost.",
+            help="Ordinary text; its perplexity shows what the edit costs.",
             show_default="a text of ours",
             metavar="FILE",
             rich_help_panel=CONTROL,

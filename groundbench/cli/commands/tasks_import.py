@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ import typer
 from groundbench.api.errors import BadInputError
 from groundbench.cli import console
 from groundbench.cli.help_examples import examples
+from groundbench.cli.option_groups import expand_option_groups
 from groundbench.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -60,23 +62,49 @@ MinEnvShare = Annotated[
         metavar="SHARE",
     ),
 ]
-Images = Annotated[
-    Path | None,
-    typer.Option(help="Make a testbed of these photos: a folder, a zip or a plain tar.", show_default="none"),
-]
-PerNoun = Annotated[int, typer.Option(help="With --images: at most N photos a noun.", min=1, metavar="N")]
-AtLeast = Annotated[int, typer.Option(help="With --images: leave out nouns with fewer photos.", min=1, metavar="K")]
-Crops = Annotated[bool, typer.Option("--crops", help="With --images: also a form of single-object crops.")]
-Copy = Annotated[bool, typer.Option("--copy", help="With --images: copy the photos in use into DIR.")]
 NounsTold = Annotated[
     str,
     typer.Option(
         "--nouns",
-        help="Say of which nouns the corpus has enough: inventory (the paper's), cdi-en, cdi-es, or a file of nouns.",
+        help="The nouns to look for in the corpus: inventory (the paper's), cdi-en, cdi-es, or a file of nouns.",
         metavar="NAME|FILE",
     ),
 ]
 FoldCase = Annotated[bool, typer.Option("--fold-case/--keep-case", help="Write every word in lower case.")]
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """The options of importing captions and dialogues as texts."""
+
+    fold_case: FoldCase = True
+    heldout: Heldout = 0.02
+    jobs: Jobs = None
+    keep_going: KeepGoing = False
+
+
+@dataclass(frozen=True)
+class PhotoOptions:
+    """The options of importing photos as a testbed."""
+
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Make a testbed of these photos: a folder, a zip or a plain tar.", show_default="none"),
+    ] = None
+    contexts: Annotated[int, typer.Option(help="With --images: at most N photos a noun.", min=1, metavar="N")] = 10
+    at_least: Annotated[
+        int, typer.Option(help="With --images: leave out nouns with fewer photos.", min=1, metavar="K")
+    ] = 5
+    crops: Annotated[bool, typer.Option("--crops", help="With --images: also a form of single-object crops.")] = False
+    copy: Annotated[bool, typer.Option("--copy", help="With --images: copy the photos in use into DIR.")] = False
+
+    def choices(self, keep_going: bool) -> Choices:
+        """Return them as the import takes them."""
+        from groundbench.tasks.photos import Choices
+
+        return Choices(
+            contexts=self.contexts, at_least=self.at_least, crops=self.crops, copy=self.copy, keep_going=keep_going
+        )
 
 
 @app.callback()
@@ -139,19 +167,13 @@ def childes(
         ),
     )
 )
+@expand_option_groups
 def visdial(
     context: typer.Context,
     files: Files,
     out: Out,
-    fold_case: FoldCase = True,
-    heldout: Heldout = 0.02,
-    jobs: Jobs = None,
-    keep_going: KeepGoing = False,
-    images: Images = None,
-    contexts: PerNoun = 10,
-    at_least: AtLeast = 5,
-    crops: Crops = False,
-    copy: Copy = False,
+    texts: TextOptions,
+    photos: PhotoOptions,
     as_json: AsJson = False,
 ) -> None:
     """Import Visual Dialog: JSON of version 1.0, or lists of a caption and "question? answer" texts.
@@ -159,17 +181,13 @@ def visdial(
     The caption becomes ENV and stands before the first question; questions (<Q>) and answers (<A>) become LAN.
     With --images a testbed of photos instead: each with its own dialogue, cut before a noun that the photo shows.
     """
-    _check_photo_options(context, images)
-    if images is not None:
-        _import_photos("visdial", files, images, out, _choices(contexts, at_least, crops, copy, keep_going), as_json)
+    _check_photo_options(context, photos.images)
+    if photos.images is not None:
+        _import_photos("visdial", files, photos.images, out, photos.choices(texts.keep_going), as_json)
         return
     from groundbench.tasks.corpora import import_visdial
 
-    _run(
-        lambda: import_visdial(files, out, fold_case=fold_case, heldout=heldout, jobs=jobs, keep_going=keep_going),
-        out,
-        as_json,
-    )
+    _run(lambda: import_visdial(files, out, **asdict(texts)), out, as_json)
 
 
 @app.command(
@@ -182,19 +200,13 @@ def visdial(
         ),
     )
 )
+@expand_option_groups
 def coco(
     context: typer.Context,
     files: Files,
     out: Out,
-    fold_case: FoldCase = True,
-    heldout: Heldout = 0.02,
-    jobs: Jobs = None,
-    keep_going: KeepGoing = False,
-    images: Images = None,
-    contexts: PerNoun = 10,
-    at_least: AtLeast = 5,
-    crops: Crops = False,
-    copy: Copy = False,
+    texts: TextOptions,
+    photos: PhotoOptions,
     as_json: AsJson = False,
 ) -> None:
     """Import COCO captions: of an image's captions one is shown (ENV), the next one said (LAN).
@@ -202,17 +214,13 @@ def coco(
     With --images a testbed of photos instead (`groundbench run MODEL --testbed DIR`): a photo with a noun's object,
     and for every other noun one without it, as alike as can be.
     """
-    _check_photo_options(context, images)
-    if images is not None:
-        _import_photos("coco", files, images, out, _choices(contexts, at_least, crops, copy, keep_going), as_json)
+    _check_photo_options(context, photos.images)
+    if photos.images is not None:
+        _import_photos("coco", files, photos.images, out, photos.choices(texts.keep_going), as_json)
         return
     from groundbench.tasks.corpora import import_coco
 
-    _run(
-        lambda: import_coco(files, out, fold_case=fold_case, heldout=heldout, jobs=jobs, keep_going=keep_going),
-        out,
-        as_json,
-    )
+    _run(lambda: import_coco(files, out, **asdict(texts)), out, as_json)
 
 
 def _run(make: Callable[[], Manifest], out: Path, as_json: bool, nouns: str = "inventory") -> None:
@@ -266,7 +274,7 @@ TESTBEDS = {"inventory": "", "cdi-en": " --testbed childes-en-all", "cdi-es": " 
 def suggestions(
     chosen: NounSelection, env_words: int, lan_words: int, out: Path, inventory: str = "inventory"
 ) -> list[str]:
-    """Return what is possible with a corpus, and with which commands.
+    """Suggest commands for an imported corpus: to train on it, and to measure with its nouns.
 
     Args:
         chosen: its nouns at the published threshold.
@@ -355,13 +363,6 @@ def _check_photo_options(context: typer.Context, images: Path | None) -> None:
                 if images is None
                 else f"{option} is for importing texts: leave out --images"
             )
-
-
-def _choices(contexts: int, at_least: int, crops: bool, copy: bool, keep_going: bool) -> Choices:
-    """Return the options of both commands."""
-    from groundbench.tasks.photos import Choices
-
-    return Choices(contexts=contexts, at_least=at_least, crops=crops, copy=copy, keep_going=keep_going)
 
 
 def _import_photos(

@@ -56,7 +56,7 @@ def train(
     out: Annotated[
         Path,
         typer.Option(
-            help="Where the checkpoints go; the same command goes on in it.", metavar="DIR", show_default=False
+            help="The folder for the checkpoints; the same command resumes in it.", metavar="DIR", show_default=False
         ),
     ],
     corpus: Annotated[
@@ -151,7 +151,7 @@ def train(
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Where the encoder's view of each image is kept; runs share it.",
+            help="The folder for the encoder's features of each image; runs share it.",
             metavar="DIR",
             show_default="groundbench/pictures in your cache folder",
             rich_help_panel=SIGHT,
@@ -161,7 +161,7 @@ def train(
         bool,
         typer.Option(
             "--compile",
-            help="Compile the layers: faster after a minute, and rounded otherwise.",
+            help="Compile the layers: faster after a minute; numbers differ by rounding.",
             rich_help_panel=MACHINE,
         ),
     ] = False,

@@ -44,7 +44,7 @@ def trajectory(
     checkpoints: Annotated[
         Path,
         typer.Argument(
-            help="A folder of step-* folders, or of several seed-* folders with such; or org/name@step1000,step2000.",
+            help="A folder of step-* folders, or of seed-* folders that hold them; or org/name@step1000,step2000.",
             show_default=False,
             metavar="CHECKPOINTS",
         ),
@@ -52,7 +52,7 @@ def trajectory(
     out: Annotated[
         Path,
         typer.Option(
-            help="For trajectory.json and a run directory for each checkpoint; the same command goes on in it.",
+            help="The folder for trajectory.json and each checkpoint's run directory; the same command resumes in it.",
             show_default=False,
             metavar="DIR",
         ),

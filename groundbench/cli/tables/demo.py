@@ -17,7 +17,7 @@ WORLD = (
 
 
 def show_first(trajectory: Trajectory, page: Path) -> None:
-    """Print what the first checkpoints say, while the rest goes on."""
+    """Print what the first checkpoints say, while the others are still measured."""
     last = trajectory.points[-1]
     console.note(f"{trajectory.name} after {last.step:,} steps: {headline(last.result)}")
     console.note(f"a first page: {page}   (reload it; the rest is still trained and measured)")

@@ -96,7 +96,7 @@ def _frames(testbed: TestbedRecord) -> str:
 
 
 def _asked_and_missing(result: Result) -> list[str]:
-    """Measures that were asked for, of which nothing stands in the result and no failure says why."""
+    """List the measures that were asked for but are neither in the result nor named by a failure."""
     asked = result.protocol.get("measures")
     there = {
         "gain": result.gain,

@@ -192,7 +192,7 @@ def _told(lm: Any) -> Mapping[str, Any]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep lm-eval's bars and log off the terminal: what fails is told once, in one sentence."""
+    """Keep lm-eval's bars and log off the terminal; a failure is reported once, in one sentence."""
     logger = logging.getLogger("lm_eval")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

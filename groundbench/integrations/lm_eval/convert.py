@@ -82,7 +82,7 @@ def from_lm_eval(results: Mapping[str, Any], samples: Samples | None = None, *, 
 
 
 def read_lm_eval(path: Path) -> Result:
-    """Return the result of a results_*.json of lm-eval, with the samples_*.jsonl that lie beside it.
+    """Return the result of a results_*.json of lm-eval, with the samples_*.jsonl beside it.
 
     Raises:
         BadInputError: not such a file, or see `from_lm_eval`.

@@ -15,7 +15,7 @@ from groundbench.api.errors import NonFiniteLogitsError
 from groundbench.integrations.lm_eval.evidence_task import PROMPTS
 from groundbench.screening.answering import given_answers
 from groundbench.screening.generation import read_answer
-from groundbench.stats.ranking import auroc
+from groundbench.stats.error_ranking import auroc
 
 RISKS = ("gain", "gain_mismatched", "logprob", "length")
 """Signals of the given answer of which an AUROC is computed; each rises with the risk."""

@@ -99,7 +99,7 @@ def _different(lists: Sequence[Bools]) -> list[Bools]:
 
 
 def set_variance(kind: Control, lists: Sequence[Bools], layer: Ints) -> tuple[float, int]:
-    """Compare the variance of the detected sets' effect with that of control draws, were the sets random too.
+    """Return how much more a random set's effect varies than that of control draws, which overlap each other.
 
     Control draws overlap each other, and none overlaps the detected set, so draws vary less around their mean than a
     random set varies around it: with k heads of a layer detected and m others, by (1 - k/m) to (1 + k/m).

@@ -8,6 +8,7 @@ lengths may differ. A head that carries the noun transfers between forms; one th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor
 
 from groundbench.api.adapter import HeadEdit
+from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, group_alike
+from groundbench.engine.run_directory import Array, load_or_make
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.edge_knockout import Asked
 from groundbench.measures.causal.measure import CausalRun
@@ -23,8 +26,6 @@ from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.saliency_flow import finite_loss
 from groundbench.results.causal import CausalRecord, MatrixCell
 from groundbench.util.progress import Progress
-
-Floats = npt.NDArray[np.float64]
 
 
 def cross_form(runs: Sequence[CausalRun]) -> list[CausalRecord]:
@@ -78,14 +79,8 @@ def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...
             given = [[d.identity(n) for n in names] for d in donors]
             told = [(a.row.ids, a.target) for a in asked], chosen.tobytes(), given
             stage = setting.stage(f"matrix-{number}", *told)
-            done = None if stage is None else stage.load(0)
-            if done is not None:
-                bar.advance(len(asked))
-            else:
-                done = _patched(setting, asked, names, chosen, donors, bar.advance).astype(np.float32)
-                if stage is not None:
-                    stage.write(0, done)
-            patched[part] = done
+            make = partial(_patched, setting, asked, names, chosen, donors, bar.advance)
+            patched[part] = load_or_make(stage, 0, make, partial(bar.advance, len(asked)))
     gain = run.corrupt - run.clean
     cells = []
     for number, donor in enumerate(donors):
@@ -109,7 +104,7 @@ def _patched(
     chosen: npt.NDArray[np.bool_],
     donors: Sequence[LastOutputs],
     advance: Callable[[int], None],
-) -> Floats:
+) -> Array:
     """Return [rows, donors] surprisal with the chosen heads' outputs put in at the prediction position.
 
     Args:
@@ -118,8 +113,9 @@ def _patched(
     adapter, budget = setting.subject.adapter, setting.subject.batch_tokens
     cached = "prefix" in adapter.info.capabilities and all(m.kind == "attention" for m in adapter.info.mixers)
     scale = torch.tensor(np.where(chosen, 0.0, 1.0), dtype=torch.float32)[None]
-    found = np.full((len(asked), len(donors)), np.nan)
-    for part in group_alike([(len(a.row),) for a in asked], lambda key: budget // key[0]):
+
+    def run(part: Sequence[int]) -> Array:
+        found = np.full((len(part), len(donors)), np.nan, dtype=np.float32)
         length = len(asked[part[0]].row)
         start = length - 1 if cached and length > MIN_PREFIX else 0
         prefix = adapter.prefill([asked[i].row.upto(start) for i in part]) if start else None
@@ -133,6 +129,11 @@ def _patched(
             logits = adapter.forward([asked[i].row.after(start) for _, i in own], prefix=here, edit=edit).logits
             members = [asked[i] for _, i in own]
             loss = finite_loss(logits, [a.target for a in members], [a.where for a in members].__getitem__)
-            found[[i for _, i in own], number] = loss.double().cpu().numpy()
+            found[[k for k, _ in own], number] = loss.double().cpu().numpy()
+        return found
+
+    found = np.full((len(asked), len(donors)), np.nan, dtype=np.float32)
+    for part in group_alike([(len(a.row),) for a in asked], lambda key: budget // key[0]):
+        found[part] = np.concatenate(list(in_halves(run, part, name=lambda i: asked[i].where)))
         advance(len(part))
     return found

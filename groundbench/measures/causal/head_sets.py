@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from groundbench.engine.subject import resolved
 from groundbench.measures.causal.curve import by_noun, curve_record, random_band, ratio
+from groundbench.measures.causal.head_ranking import Scores, top_heads
 from groundbench.measures.causal.interchange import Interchange
 from groundbench.measures.causal.options import Score, curve_sizes, headline_size, set_sizes
 from groundbench.measures.causal.random_sets import against_draws, layer_matched_draws
-from groundbench.measures.causal.ranking import Scores, top_heads
 from groundbench.measures.causal.setting import Sets, Setting, first_heads, interchange_both, places, watched
 from groundbench.results.causal import CurveRecord, InterchangeRecord, Interval, PairRecord, Ranking
 from groundbench.stats.bootstrap import bootstrap_mean

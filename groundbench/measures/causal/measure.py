@@ -11,9 +11,16 @@ import numpy.typing as npt
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine.subject import Subject
 from groundbench.measures.causal.edge_knockout import knockout_records
+from groundbench.measures.causal.head_ranking import (
+    agreement,
+    opposed,
+    score_heads,
+    score_records,
+    top_heads,
+    zeroed_alone,
+)
 from groundbench.measures.causal.head_sets import interchange_sets, pair_record
 from groundbench.measures.causal.options import CausalOptions, Score, headline_size
-from groundbench.measures.causal.ranking import agreement, opposed, score_heads, score_records, top_heads, zeroed_alone
 from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.results.causal import CausalRecord, KnockoutRecord

@@ -9,7 +9,7 @@ from groundbench.results.run import FormRecord, HeadForms
 
 
 def head_forms(forms: Sequence[FormRecord]) -> tuple[HeadForms, ...]:
-    """Every head of some form's headline list, with the forms in whose lists it stands; those of most forms first.
+    """Return the heads of every form's headline list with the forms that list them; heads of most forms come first.
 
     A head stands in the list if it is detected in at least half of the form's items (of the first record).
     """

@@ -63,7 +63,7 @@ def environment_facts(env: EnvironmentRecord) -> Facts:
 
 
 def protocol_facts(protocol: dict[str, JsonValue]) -> Facts:
-    """Return every choice the run made, as it stands in its result."""
+    """Return every choice of the run, as its result records it."""
     unknown = unknown_words(protocol)
     rows = ((k, _plain(v)) for k, v in protocol.items() if not (k == UNKNOWN and unknown))
     return Facts("Protocol", (*rows, *((f"words, {name}", u.describe()) for name, u in unknown.items())))

@@ -97,7 +97,7 @@ def _shared_heads(result: Result) -> Iterator[Table]:
 
 
 def _alone(result: Result) -> Iterator[str]:
-    """Count heads stand in one form's list only."""
+    """Count the heads that only one form's list holds."""
     if result.head_forms:
         alone = sum(len(h.forms) == 1 for h in result.head_forms)
         yield (

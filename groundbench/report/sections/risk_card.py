@@ -64,7 +64,7 @@ def share(found: Estimated | None) -> Cell:
 
 
 def card_sections(card: RiskCard) -> list[Section]:
-    """Return the evidence of one card, in the order in which it is told."""
+    """Return the sections of one card's page, in order."""
     own = card.records is not None
     return [
         *([plain_section(card)] if own else []),

@@ -1,4 +1,4 @@
-"""Names that stand beside each other on one page: none equal, none cut to the same text."""
+"""Names of several runs on one page: none equal, none cut to the same text."""
 
 from __future__ import annotations
 

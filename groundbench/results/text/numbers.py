@@ -78,7 +78,7 @@ def percent(share: float | None, decimals: int = 0) -> str | None:
 
 
 def percent_with_interval(value: float | None, low: float | None, high: float | None) -> str | None:
-    """Write a share as `50.6 % (43.0 % to 58.1 %)`: the one way in which shares stand on a card."""
+    """Write a share as `50.6 % (43.0 % to 58.1 %)`, as every share on a card is written."""
     if value is None:
         return None
     ends = "" if low is None or high is None else f" ({percent(low, 1)} to {percent(high, 1)})"

@@ -210,10 +210,13 @@ def carried_sentence(record: CausalRecord) -> str:
     drawn = headline.random_recovered
     if not drawn:
         return f"Shown as {shown(record.env_form)}, {found}."
-    mean = percent(sum(drawn) / len(drawn))
+    mean = sum(drawn) / len(drawn)
+    effect = (
+        f"carry {percent(mean)}" if mean > -0.005 else f"make the noun less likely, by {percent(-mean)} of the gain"
+    )
     rank = "" if headline.p_rank is None else f", rank p = {number(headline.p_rank, 3)}"
     return (
-        f"Shown as {shown(record.env_form)}, {found}; as many random heads of the same layers carry {mean} "
+        f"Shown as {shown(record.env_form)}, {found}; as many random heads of the same layers {effect} "
         f"({headline.n_draws} draws{rank})."
     )
 

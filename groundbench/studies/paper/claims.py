@@ -12,7 +12,7 @@ from groundbench.stats.significance import Estimate
 from groundbench.studies.paper import evidence as ev
 from groundbench.studies.paper.lstm_claim import NO_GAIN, lstm_claim, untrained
 from groundbench.studies.paper.measure import Measured
-from groundbench.studies.paper.verdict import Claim, Verdict, all_of, sided
+from groundbench.studies.paper.verdict import Claim, Verdict, all_of, verdict_at
 
 ALPHA = 0.05
 NEGLIGIBLE = 0.1
@@ -82,7 +82,8 @@ def _grows(measured: Measured) -> tuple[Verdict, str]:
     if not middle:
         return "not testable", "no checkpoint in the first half of the training was measured"
     grown = ev.gain_growth(measured, middle[-1], steps[-1])
-    return sided(grown), f"G grew by {ev.said(grown)} from step {middle[-1]} to {steps[-1]}{ev.over_nouns(measured)}"
+    why = f"G grew by {ev.said(grown)} from step {middle[-1]} to {steps[-1]}{ev.over_nouns(measured)}"
+    return verdict_at(grown), why
 
 
 def _r2_falls(measured: Measured) -> tuple[Verdict, str]:
@@ -102,7 +103,7 @@ def _r2_falls(measured: Measured) -> tuple[Verdict, str]:
         f"R² rises by {ev.said(rise)} to its peak (steps {', '.join(map(str, sorted(set(peaks))))}), then falls by "
         f"{ev.said(fall)} while G grows by {ev.said(more)}"
     )
-    return all_of(sided(rise), sided(fall), sided(more)), why
+    return all_of(verdict_at(rise), verdict_at(fall), verdict_at(more)), why
 
 
 def _without(values: Sequence[float | None], seed: int) -> float:
@@ -132,7 +133,7 @@ def _heads_rise(measured: Measured) -> tuple[Verdict, str]:
         f"{ev.said(rise)} more heads from step {steps[0]} to {steps[-1]}; at the end {ev.said(beyond)} more than for "
         f"{ELSEWHERE[measured.run.kind == 'vlm']}{ev.over_nouns(measured)}"
     )
-    return all_of(sided(rise), sided(beyond)), why
+    return all_of(verdict_at(rise), verdict_at(beyond)), why
 
 
 def _middle(measured: Measured) -> tuple[Verdict, str]:
@@ -149,7 +150,7 @@ def _middle(measured: Measured) -> tuple[Verdict, str]:
         f"{ev.said(share)} of the detections in layers {inside[0]}-{inside[-1]} of {layers}, chance {by_chance:.2f}; "
         f"mean layer {ev.plain(None if mean is None else mean.mean)}{ev.few(measured)}"
     )
-    return sided(share, by_chance), why
+    return verdict_at(share, by_chance), why
 
 
 def _ablated(measured: Measured) -> tuple[Verdict, str]:
@@ -170,7 +171,7 @@ def _ablated(measured: Measured) -> tuple[Verdict, str]:
     )
     if len(measured.trajectories) < ev.MIN_SEEDS:
         return all_of(_by_tests(more, records), _by_tests(part, records)), why
-    return all_of(sided(more), sided(part)), why
+    return all_of(verdict_at(more), verdict_at(part)), why
 
 
 def _by_tests(found: Estimate, records: Sequence[AblationRecord], *, with_draws: bool = True) -> Verdict:
@@ -195,7 +196,7 @@ def _ablated_item(measured: Measured) -> tuple[Verdict, str]:
         f"the gain; p cluster by seed: {', '.join(ev.probability(a.p_cluster) for a in records)}{ev.few(measured)}"
     )
     few = len(measured.trajectories) < ev.MIN_SEEDS
-    return (_by_tests(more, records, with_draws=False) if few else sided(more)), why
+    return (_by_tests(more, records, with_draws=False) if few else verdict_at(more)), why
 
 
 def _gap_grows(measured: Measured) -> tuple[Verdict, str]:
@@ -210,7 +211,7 @@ def _gap_grows(measured: Measured) -> tuple[Verdict, str]:
         f"ablated minus control {ev.said(before)} nats at step {steps[0]}, {ev.said(after)} at step {last}: "
         f"{ev.said(grown)} more{ev.few(measured)}"
     )
-    return sided(grown), why
+    return verdict_at(grown), why
 
 
 def _gather(measured: Measured) -> tuple[Verdict, str]:
@@ -248,7 +249,7 @@ def _lens(measured: Measured) -> tuple[Verdict, str]:
         f"{ev.said(share)} of the gain's rise over the layers lies in layers {inside[0]}-{inside[-1]} of {layers}, "
         f"evenly spread {by_chance:.2f}{ev.few(measured)}"
     )
-    return sided(share, by_chance), why
+    return verdict_at(share, by_chance), why
 
 
 def null_claim(null: Measured, others: Sequence[Measured], claim: str = NULL) -> Claim:

@@ -1,4 +1,4 @@
-"""The reproduction's plots as small SVG files that stand alone."""
+"""The reproduction's plots as small self-contained SVG files."""
 
 from __future__ import annotations
 

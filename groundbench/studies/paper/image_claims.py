@@ -11,7 +11,7 @@ from groundbench.stats.significance import Estimate
 from groundbench.studies.paper import evidence as ev
 from groundbench.studies.paper.claims import CRITERIA, Criterion, decided, null_claim
 from groundbench.studies.paper.measure import Measured
-from groundbench.studies.paper.verdict import Claim, Verdict, all_of, sided
+from groundbench.studies.paper.verdict import Claim, Verdict, all_of, verdict_at
 
 SHARED = ("emerges", "grows", "heads-rise", "middle", "ablation-item", "ablation", "ablation-grows", "gather", "lens")
 """Criteria of the text models that are asked of these too; a corpus of images has no co-occurrence counts."""
@@ -96,7 +96,7 @@ def _reads_object(measured: Measured) -> tuple[Verdict, str]:
         f"(through cross-fitted heads alone {at_step(measured, ratio('crossfit'), step)}), and {ev.said(more)} mean "
         f"patches more than one of an equal box elsewhere{ev.over_nouns(measured)}"
     )
-    return all_of(sided(inside, 1.0), sided(more)), why
+    return all_of(verdict_at(inside, 1.0), verdict_at(more)), why
 
 
 def _goes_with_patches(measured: Measured) -> tuple[Verdict, str]:
@@ -106,7 +106,7 @@ def _goes_with_patches(measured: Measured) -> tuple[Verdict, str]:
         return "not testable", (
             "at the last checkpoint patches were not swapped in every seed, or the sample of items has no gain"
         )
-    verdict = sided(left, 0.0, "not reproduced")
+    verdict = verdict_at(left, 0.0, "not reproduced")
     told = {
         "reproduced": "it turns over",
         "not reproduced": f"{left.value or 0.0:.0%} of it is left",

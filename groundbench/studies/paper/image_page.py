@@ -123,7 +123,7 @@ def evidence(runs: Sequence[Measured]) -> list[Table]:
 
 
 def sentence(claims: Sequence[Claim]) -> str:
-    """Count claims came out how."""
+    """Count the claims by verdict."""
     return f"Of {len(claims)} claims on models that see images: {counted(claims)}."
 
 

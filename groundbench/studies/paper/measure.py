@@ -1,4 +1,4 @@
-"""Every run measured: what of which, resumable, several seeds side by side."""
+"""Measurement of every run of the study: resumable, several seeds side by side."""
 
 from __future__ import annotations
 

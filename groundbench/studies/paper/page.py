@@ -57,7 +57,7 @@ class Study:
     orders: tuple[RunOrder, ...] = ()
 
     def sentence(self) -> str:
-        """Count claims came out how."""
+        """Count the claims by verdict."""
         text = [f"Of {len(self.claims)} claims, model by model: {counted(self.claims)}."] if self.measured else []
         return " ".join([*text, *([image_page.sentence(self.claims_on_images)] if self.image_runs else [])])
 
@@ -119,7 +119,7 @@ def _order_section(study: Study) -> list[Section]:
 
 
 def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
-    """Return the study as Markdown; `images` is where the plots lie, as seen from the document.
+    """Return the study as Markdown; `images` is the folder of the plots, relative to the document.
 
     Args:
         figures: as `write_figures` returns them; those of models that see images under `IMAGES`.

@@ -44,7 +44,7 @@ def reproduce(
     commands: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> page.Study:
-    """Train what is not trained, measure what is not measured, and write the report; the same call goes on.
+    """Train what is not trained, measure what is not measured, and write the report; the same call resumes.
 
     Args:
         corpus: an imported corpus folder; also where a corpus that existing runs were trained on lies now. None:
@@ -104,7 +104,7 @@ def reproduce(
 
 
 def orders_of(measured: Sequence[Measured], corpus: Path | None) -> list[RunOrder]:
-    """Relate the order in which each model's nouns ground to children's; the nulls stand beside, LSTMs are left out."""
+    """Compare the order in which each model's nouns ground with children's; null controls are kept, LSTMs left out."""
     if corpus is None:
         return []
     said = {v.noun: v.lan for v in select_nouns(corpus, 1).verdicts}

@@ -27,13 +27,13 @@ class Claim:
 
 
 def counted(claims: Sequence[Claim]) -> str:
-    """Count claims came out how, e.g. `3 reproduced, 0 not reproduced, 1 not testable at this size`."""
+    """Count the claims by verdict, e.g. `3 reproduced, 0 not reproduced, 1 not testable at this size`."""
     counts = {v: sum(c.verdict == v for c in claims) for v in VERDICTS}
     return ", ".join(f"{n} {v}{' at this size' if v == 'not testable' else ''}" for v, n in counts.items())
 
 
-def sided(estimate: Estimate, bound: float = 0.0, above: Verdict = "reproduced") -> Verdict:
-    """Place an interval beside a bound: `above` if all of it is above, the opposite if none is, else nothing."""
+def verdict_at(estimate: Estimate, bound: float = 0.0, above: Verdict = "reproduced") -> Verdict:
+    """Return an interval's verdict at a bound: `above` if all of it is above, the opposite if none is, else open."""
     if estimate.ci_low is None or estimate.ci_high is None:
         return "not testable"
     if estimate.ci_low > bound:

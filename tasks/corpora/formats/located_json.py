@@ -1,4 +1,4 @@
-"""JSON files read by asking for what is expected, so that a mistake can be named where it stands."""
+"""JSON files read by asking for what is expected, so that a mistake can be named with its place."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def read_visdial(data: bytes, source: Source, faults: list[Fault], *, fold_case:
 
 
 def dialogs_of(value: Any, name: str) -> tuple[list[Any], _Read, str]:
-    """Return the dialogues of a file, what reads one of them, and where they stand in the file.
+    """Return the dialogues of a file, the function that reads one, and their place in the file.
 
     Raises:
         FaultError: neither schema.

@@ -37,5 +37,5 @@ def fault(file: str, line: int | None, reason: str) -> FaultError:
 
 
 def summary(faults: Sequence[Fault]) -> str:
-    """Return all faults, a line each: who asked to go on past them is told of every one."""
+    """Return all faults, a line each, for those who asked to leave faulty files out."""
     return "\n".join(map(str, faults))

@@ -123,7 +123,7 @@ class Inputs:
 
     @property
     def size(self) -> int:
-        """Bytes of all files, as they lie on disk."""
+        """The bytes of all files on disk."""
         return sum(size for _, _, size in self.files)
 
     def _under(self, folder: Path, done: set[tuple[int, int]]) -> Iterator[Path]:

@@ -285,7 +285,7 @@ def _label(value: Any) -> bool:
 
 
 def shortened(evidence: str, most: int | None) -> tuple[str, int]:
-    """Evidence of at most so many characters, cut at the end of a sentence, and how many were cut off.
+    """Cut evidence to at most so many characters at the end of a sentence; return it, and how many were cut off.
 
     Raises:
         FaultyError: its first sentence alone is longer.

@@ -1,4 +1,4 @@
-"""Rows of any supported file: where each stands, and its fields."""
+"""Rows of any supported file: the place and the fields of each."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def read_text(path: Path) -> tuple[str, str | None]:
 
 
 def decoded(data: bytes, path: Path) -> tuple[str, str | None]:
-    """Bytes as text, and a note where they are not UTF-8. Raises BadInputError for binary data."""
+    """Decode bytes to text; the note says if they are not UTF-8. Raises BadInputError for binary data."""
     for mark, name in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if data.startswith(mark):
             try:

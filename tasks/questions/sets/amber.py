@@ -13,7 +13,7 @@ ANNOTATIONS = "annotations.json"
 
 
 def convert(row: Row, place: Place) -> Iterable[Row]:
-    """Yield one yes/no query; its truth stands in `annotations.json` beside the file or in the folder above."""
+    """Yield one yes/no query; its truth is in `annotations.json` beside the file or in the folder above."""
     told = _annotations(place.path.parent).get(row["id"])
     if told is None:
         raise FaultyError(f"the id {row['id']} is not in {ANNOTATIONS} beside the file")

@@ -11,7 +11,7 @@ KINDS = ("random", "popular", "adversarial")
 
 
 def convert(row: Row, place: Place) -> Iterable[Row]:
-    """Yield one yes/no question about an image; the kind is told by the file's name."""
+    """Yield one yes/no question about an image; its kind is in the file's name."""
     label = str(row["label"]).strip().lower()
     if label not in ("yes", "no"):
         raise FaultyError(f"'label' is {row['label']!r}, expected yes or no")

@@ -19,7 +19,7 @@ _FRAMES = (
 
 
 def convert(row: Row, place: Place) -> Iterable[Row]:
-    """Yield one record of a response; its prompt and source stand in `source_info.jsonl` beside the file."""
+    """Yield one record of a response; its prompt and source are in `source_info.jsonl` beside the file."""
     source = _sources(place.path.parent / SOURCES).get(str(row["source_id"]))
     if source is None:
         raise FaultyError(f"'source_id' {row['source_id']!r} is not in {SOURCES} beside the file")

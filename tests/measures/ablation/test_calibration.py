@@ -113,6 +113,7 @@ def placebo_records(
     return records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("heads", "spread"), [(24, 0.0), (24, 0.5), (24, 2.0), (96, 0.5)])
 def test_placebo_ablations_are_calibrated(heads: int, spread: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Detected and control sets both random, whether heads are alike or not: the test among draws holds its level."""
@@ -123,6 +124,7 @@ def test_placebo_ablations_are_calibrated(heads: int, spread: float, monkeypatch
     assert 0.02 <= recorded("p rank", design, [r.p_rank < 0.05 for r in records], "rejects", 1 / 21) <= 0.07
 
 
+@pytest.mark.slow
 def test_the_clustered_test_speaks_of_two_given_sets_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """It holds its level where heads are alike; where they are not, two random sets do differ, and it says so."""
     alike, different = (placebo_records(24, spread, 1_000, monkeypatch) for spread in (0.0, 0.5))

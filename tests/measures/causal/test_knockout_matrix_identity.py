@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from helpers.planted import PlantedTestbed, state_space
 from helpers.planted_circuits import CIRCUITS
 from helpers.tiny_models import tiny_adapter
 
 from groundbench.adapters.huggingface import open_causal
+from groundbench.api.adapter import Encoded, Forward
 from groundbench.engine.contexts import build_contexts
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import score
@@ -105,6 +109,26 @@ def test_a_matrix_is_kept_in_the_run_directory(tmp_path: Path, monkeypatch: pyte
         "groundbench.measures.causal.cross_form._patched", lambda *_: pytest.fail("it was measured again")
     )
     assert cross_form([run, run]) == first
+
+
+def test_a_matrix_is_read_in_halves_where_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _run(CIRCUITS["copy"](tmp_path).folder)
+    whole = cross_form([run, run])
+    adapter, refused = run.setting.subject.adapter, []
+    forward = adapter.forward
+
+    def small(rows: Sequence[Encoded], **options: Any) -> Forward:
+        if len(rows) > 2:
+            refused.append(len(rows))
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(rows, **options)
+
+    monkeypatch.setattr(adapter, "forward", small)
+    for halved, record in zip(cross_form([run, run]), whole, strict=True):
+        for cell, other in zip(halved.matrix, record.matrix, strict=True):
+            assert cell.n_pairs == other.n_pairs
+            assert cell.recovered.value == pytest.approx(other.recovered.value, rel=1e-5)
+    assert refused
 
 
 def test_a_previous_token_head_is_known_for_one(tmp_path: Path) -> None:

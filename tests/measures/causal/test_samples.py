@@ -14,9 +14,9 @@ from groundbench.engine.contexts import build_contexts, matched
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject
 from groundbench.evaluation.defaults import resolve_causal, resolve_heads
+from groundbench.measures.causal.head_ranking import score_heads
 from groundbench.measures.causal.measure import measure
 from groundbench.measures.causal.options import CausalOptions
-from groundbench.measures.causal.ranking import score_heads
 from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.heads import headline_rule, shares
 from groundbench.measures.heads.measure import read_saliency

@@ -94,6 +94,7 @@ def test_of_a_frozen_language_model_less_is_measured(tmp_path: Path) -> None:
     assert (null.measures, null.points, null.limit) == (("gain", "heads", "image"), 3, 40)
 
 
+@pytest.mark.slow
 def test_pictures_alone_are_measured_written_and_gone_on_with(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

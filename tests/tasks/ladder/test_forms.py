@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from helpers.ladder_rules import TABLES, comments, likeness, romanised, shared_stem, wordnet
+from helpers.ladder_rules import TABLES, comments, likeness, romanised, shared_stem, shown, text_testbed, wordnet
 
-from groundbench.api.testbed import EnvSegment
-from groundbench.registry import load_testbed
 from groundbench.tasks.nouns import word_forms
 from groundbench.tasks.yaml_testbed import TextTestbed
 
@@ -56,17 +54,7 @@ COLUMNS = {
 
 @pytest.fixture(scope="module")
 def bed() -> TextTestbed:
-    testbed = load_testbed("ladder")
-    assert isinstance(testbed, TextTestbed)
-    return testbed
-
-
-def shown(bed: TextTestbed, name: str) -> dict[str, str]:
-    """Return the text that each noun is shown as."""
-    form = bed.form(name)
-    frame = bed.frames(form)[0]
-    segments = {n.word: bed.prompt(frame, n, form).segments for n in bed.nouns_of(form)}
-    return {word: next(s.text for s in row if isinstance(s, EnvSegment)) for word, row in segments.items()}
+    return text_testbed("ladder")
 
 
 def wordbank(shared_data: Path) -> list[dict[str, str]]:

