@@ -144,6 +144,7 @@ def record_file(questions: Sequence[str | Question], options: ScreenOptions) -> 
         template=said.template,
         keep_going=said.keep_going,
         max_evidence=said.max_evidence,
+        fields=said.fields,
         seed=options.seed,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,6 +87,15 @@ def screen(
             help="Of a file of records: a prompt with {evidence} and {question}.",
             show_default="a short one of ours",
             metavar="TEXT",
+            rich_help_panel=RECORDS,
+        ),
+    ] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Your file's names of fields, where they are not recognised: question=Frage,answer=Antwort.",
+            show_default="recognised",
+            metavar="OURS=YOURS",
             rich_help_panel=RECORDS,
         ),
     ] = None,
@@ -196,7 +206,7 @@ def screen(
         carriers=carriers,
         limit=limit,
         generate=generate,
-        records=RecordOptions(template, keep_going, max_evidence, calibrate),
+        records=RecordOptions(template, keep_going, max_evidence, calibrate, _fields(fields)),
         strengthen=_strength("--strengthen", strengthen, draws, text),
         weaken=_strength("--weaken", weaken, draws, text),
         seed=seed,
@@ -229,6 +239,19 @@ def _tell_pipeline(card: RiskCard, junit: Path | None, annotations: bool) -> Non
         write_text(junit, junit_xml(card))
     for line in github_annotations(card) if annotations else ():
         typer.echo(line)
+
+
+def _fields(said: list[str] | None) -> dict[str, str]:
+    """Return pairs `ours=yours`, given by repetition or separated by commas; their names may hold commas."""
+    found: dict[str, str] = {}
+    for pair in (p for text in said or () for p in re.split(r",(?=\s*\w+=)", text)):
+        ours, mark, theirs = (part.strip() for part in pair.partition("="))
+        if not mark or not ours or not theirs:
+            raise BadInputError(f"--fields {pair.strip()!r}: expected pairs such as question=Frage,answer=Antwort")
+        if ours in found:
+            raise BadInputError(f"--fields: {ours} is given twice, as {found[ours]!r} and {theirs!r}")
+        found[ours] = theirs
+    return found
 
 
 def _policy(path: Path | None, max_risk: float | None, min_gain: float | None) -> Policy | None:
