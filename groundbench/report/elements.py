@@ -19,6 +19,12 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     text: frozenset[int] = frozenset({0})
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a row of another length than the head: its numbers would stand under wrong names."""
+        for row in self.rows:
+            if len(row) != len(self.head):
+                raise ValueError(f"{self.caption}: {len(row)} cells under {len(self.head)} heads")
+
     @property
     def of_words(self) -> bool:
         """True for three or more columns of text: on a phone such rows are set below each other."""

@@ -86,6 +86,7 @@ class ScreenOptions:
     batch_tokens: int = DEFAULT_BATCH_TOKENS
 
     def __post_init__(self) -> None:
+        self.signals_of(records=self.own_records)  # before a model is opened
         if self.carriers is not None:
             measured_heads(self.carriers)  # before a model is opened
 

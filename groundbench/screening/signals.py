@@ -17,6 +17,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.results.risk_card import Role
 from groundbench.screening.answering import Answers, normalised
 from groundbench.screening.heads import Activity
+from groundbench.util.suggestions import did_you_mean
 
 Floats = npt.NDArray[np.float64]
 Need = Literal["without", "mismatched", "heads", "carriers", "hidden", "candidates", "answer"]
@@ -229,6 +230,7 @@ def choose(names: tuple[str, ...], *, records: bool = False) -> tuple[Signal, ..
             raise BadInputError(
                 f"unknown signal {name!r}: expected some of {', '.join(families)}, one of "
                 f"{', '.join(s.name for s in EVERY_SIGNAL if s.name not in families)}, or all"
+                f"{did_you_mean(name, known)}"
             )
     if not names:
         return (*SIGNALS, *PUBLISHED) if records else SIGNALS

@@ -53,6 +53,32 @@ def test_labelled_answers_become_a_card_in_one_command(say: Say, tmp_path: Path)
     assert RiskCard.load(out).schema_version == "1.1"
 
 
+def test_the_terminal_shows_what_was_measured_and_all_tables_where_asked(say: Say, tmp_path: Path) -> None:
+    """Every answer is right: no signal can be judged, and none is a row of `not measured`."""
+    found = [{**r, "label": "supported"} for r in rows(12)]
+    words = ("screen", MODEL, "--questions", file(tmp_path, found))
+    code, shown, err = say(*words)
+    assert code == 0, err
+    assert "No signal could be judged: all answers are right." in " ".join(shown.split())
+    assert shown.count("not measured") <= 6
+    assert len(shown.splitlines()) < 80
+    assert "--explain" in shown
+    more = say(*words, "--explain")[1]
+    assert len(more.splitlines()) > 2 * len(shown.splitlines())
+    assert set(re.findall(r"\d+\.\d+", shown)) <= set(re.findall(r"\d+\.\d+", more))
+    assert "What the signals are" in more
+    assert "Calibration" in more
+
+
+def test_a_misspelt_field_is_named_with_the_one_that_is_meant(say: Say, tmp_path: Path) -> None:
+    row = {"evidence": "a cup", "question": "what ?", "candidates": ["cup", "hat"], "truth": "cup"}
+    for ours, theirs in (("candidates", "candidate"), ("truth", "thruth"), ("evidence", "evidense")):
+        name = file(tmp_path, [{theirs if k == ours else k: v for k, v in row.items()}])
+        code, _, err = say("screen", "helpers.no_such_module:model", "--questions", name, "--dry-run")
+        assert code == 2
+        assert f"'{theirs}' is perhaps '{ours}'" in " ".join(err.split())
+
+
 def test_a_gate_on_labelled_answers_exits_3(say: Say, tmp_path: Path) -> None:
     code, _, err = say("screen", MODEL, "--questions", file(tmp_path, rows()), "--max-risk", "0.1", "--annotations")
     assert code == 3

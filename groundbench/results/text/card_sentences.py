@@ -101,7 +101,9 @@ def above_chance(card: RiskCard) -> str:
     p = card.predictors
     known = [s for s in card.signals if s.auroc is not None and s.auroc.value is not None]
     if not known:
-        return "No signal could be judged: nothing was measured, or all answers are right, or all are wrong."
+        rate = card.errors[0].error.value
+        one = {0.0: "all answers are right", 1.0: "all answers are wrong"}.get(-1.0 if rate is None else rate)
+        return f"No signal could be judged: {one or 'none was measured of right and of wrong answers'}."
     n = len(known)
     if p.above_chance:
         text = f"{len(p.above_chance)} of {n} signals are better than chance: {', '.join(p.above_chance)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 MINUS = "\u2212"
 NOT_MEASURED = "not measured"
@@ -112,3 +113,8 @@ def factor(nats: float) -> str:
         return f"{times:.1f}"
     digits = max(0, int(math.log10(times)) - 1)
     return f"{round(times, -digits):,.0f}".replace(",", "\u2009")
+
+
+def on_one_line(page: str) -> str:
+    """Return a page in which no browser breaks a number: narrow spaces that do not break, before % too."""
+    return re.sub(r"(?<=\d)(?: (?=%)|\u2009(?=\d))", "\u202f", page)

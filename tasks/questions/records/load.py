@@ -22,6 +22,7 @@ from groundbench.tasks.questions.records.other_evidence import draw_others
 from groundbench.tasks.questions.records.read import SPREADSHEETS, kind_of, read_rows
 from groundbench.tasks.questions.sets import SETS, set_of
 from groundbench.tasks.questions.sets.place import FaultyError, Place, Row
+from groundbench.util.suggestions import misspelt
 from groundbench.util.yaml_files import Marked, read_marked
 
 FILES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".pq", *SPREADSHEETS)
@@ -190,9 +191,12 @@ def _require_fields(path: Path, names: frozenset[str], tool: Names) -> None:
         lacking.append("question (or prompt)")
     if not known & {"answer", "candidates"}:
         lacking.append("answer (or candidates with truth)")
+    if {"candidates"} == known & {"answer", "candidates"} and "truth" not in known:
+        lacking.append("truth")
     if lacking:
+        perhaps = misspelt(sorted(names - {*CANONICAL, *tool.fields}), {*CANONICAL} - known)
         raise BadInputError(
-            f"{path}: no field {', no field '.join(lacking)}; found {_listed(names)}. Name them: "
+            f"{path}: no field {', no field '.join(lacking)}; found {_listed(names)}{perhaps}. Name them: "
             f"--fields question=...,evidence=...,answer=...,label=... (or fields: in a YAML file)"
         )
 
