@@ -470,6 +470,7 @@ def open_causal(
     source = locate(model, revision, subfolder)
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
+    loading.require_device(options, source.name)
     source = loading.with_plain_weights(source, options)
     config = loading.load_config(source, trust_remote_code)
     if hasattr(config, "vision_config"):

@@ -76,6 +76,17 @@ class LoadOptions:
         return DTYPES[self.dtype]
 
 
+def require_device(options: LoadOptions, name: str) -> None:
+    """Raise BadInputError for a device that is not there, before a file is read for it."""
+    device = options.resolved_device()
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise BadInputError(f"{name}: cannot be put on the device {device!r}: {first_line(error)}") from error
+
+
 def launched() -> bool:
     """Return True if a launcher (accelerate launch, torchrun) started this process with others."""
     return os.environ.get("WORLD_SIZE", "1") != "1" and "LOCAL_RANK" in os.environ

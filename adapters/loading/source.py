@@ -87,6 +87,11 @@ def locate(model: str, revision: str | None = None, subfolder: str | None = None
         if not folder.is_dir():
             raise BadInputError(f"{model}: it has no folder {subfolder!r}")
         return _fetched(_in_folder(_folder_name(folder), nameable(folder), [p.name for p in folder.iterdir()], None))
+    code = path if path.suffix == ".py" else Path(f"{model}.py")
+    if code.is_file():
+        raise BadInputError(
+            f"{model}: expected MODULE:OBJECT of an adapter in {code}, such as {code.stem}:make_adapter"
+        )
     if path.exists():
         raise BadInputError(f"{model}: a file that is no model; expected a folder, a .gguf file or a hub id")
     asked = hub.parse_hub_id(model, revision, subfolder)

@@ -58,6 +58,7 @@ def open_vlm(
         return None
     options = loading.LoadOptions(dtype, device, device_map, max_memory, quantize, trust_remote_code)
     options.resolved_dtype()
+    loading.require_device(options, source.name)
     processor = load_processor(source, trust_remote_code)
     loaded, notes = loading.load_model(source, config, options, AutoModelForImageTextToText, KIND)
     with opening(source, FORWARD):

@@ -200,7 +200,8 @@ class Testbed(ABC):
     @property
     def default_forms(self) -> tuple[EnvForm, ...]:
         """The forms measured where none is named: all of a ladder, else the default form."""
-        return self.forms if self.ladder else (self.form(self.default_form),)
+        first = self.form(self.default_form)
+        return (first, *(f for f in self.forms if f != first)) if self.ladder else (first,)
 
     def nouns_of(self, form: EnvForm) -> tuple[Noun, ...]:
         """Return the nouns that have this form."""

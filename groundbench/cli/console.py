@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,10 +27,38 @@ LEAST_PROSE = 24
 """Columns below which the last cell of a list is not wrapped."""
 
 
+class _Terminal(Console):
+    """A console whose lines of text are broken at plain spaces only: no number is parted from its digits or unit."""
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        if soft_wrap or not objects or not all(isinstance(o, str | Text) for o in objects):
+            super().print(*objects, soft_wrap=soft_wrap, **options)
+            return
+        text = Text(" ").join(o if isinstance(o, Text) else Text(o) for o in objects)
+        super().print(_broken(text, self.width), soft_wrap=True, **options)
+
+
+def _broken(text: Text, width: int) -> Text:
+    """Break a text into lines; a word that is longer than a line is left whole."""
+    lines: list[Text] = []
+    for paragraph in text.split(allow_blank=True):
+        breaks, used = [], 0
+        for word in re.finditer(r" *[^ ]+ *", paragraph.plain):
+            if used and used + cell_len(word[0].rstrip(" ")) > width:
+                breaks.append(word.start())
+                used = 0
+            used += cell_len(word[0])
+        for line in paragraph.divide(breaks):
+            if breaks:
+                line.rstrip()
+            lines.append(line)
+    return Text("\n").join(lines)
+
+
 def out() -> Console:
     """Return the console of results: as wide as the terminal, and wide enough for a whole row in a pipe."""
     narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
-    return Console(highlight=False, markup=False, emoji=False, width=None if narrow else PIPE_WIDTH)
+    return _Terminal(highlight=False, markup=False, emoji=False, width=None if narrow else PIPE_WIDTH)
 
 
 def bold(text: str) -> Text:
@@ -38,12 +67,12 @@ def bold(text: str) -> Text:
 
 
 def say(*parts: str | Text, soft_wrap: bool = False) -> None:
-    """Return one paragraph on stdout, of texts and `bold` ones."""
+    """Print one paragraph on stdout, of texts and `bold` ones."""
     out().print(Text.assemble(*parts), soft_wrap=soft_wrap)
 
 
 def note(message: str) -> None:
-    """Return one line on stderr."""
+    """Print one line on stderr."""
     Console(stderr=True, highlight=False, markup=False, emoji=False).print(message, soft_wrap=True)
 
 
@@ -135,7 +164,7 @@ def _is_interval(cell: str) -> bool:
 
 
 def _show_blocks(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
-    """Return one block of lines for each record."""
+    """Print one block of lines for each record."""
     if title:
         console.print(bold(title))
     width = max(map(cell_len, heads), default=0)
@@ -146,7 +175,7 @@ def _show_blocks(console: Console, heads: Sequence[str], rows: Sequence[Sequence
 
 
 def show_list(title: str, rows: Iterable[Sequence[str]]) -> None:
-    """Return a titled list in aligned columns; a long line is never cut, so that a path in it can be copied."""
+    """Print a titled list in aligned columns; a long line is never cut, so that a path in it can be copied."""
     cells = [tuple(row) for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]) - 1)] if cells else []
     console = out()
@@ -160,7 +189,7 @@ def show_list(title: str, rows: Iterable[Sequence[str]]) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Return a value as indented JSON on stdout."""
+    """Print a value as indented JSON on stdout."""
     print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
@@ -190,17 +219,28 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 
 def nats(value: float | None, digits: int = 3) -> str:
     """Return a number of nats; unmeasured is said, never 0."""
-    return "not measured" if value is None else f"{value:.{digits}f}"
+    return "not measured" if value is None else _fixed(value, digits)
 
 
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     """Return a 95 % interval, or nothing."""
-    return "" if low is None or high is None else f"[{low:.{digits}f}, {high:.{digits}f}]"
+    return "" if low is None or high is None else f"[{_fixed(low, digits)}, {_fixed(high, digits)}]"
+
+
+def _fixed(value: float, digits: int) -> str:
+    """Return a number without a negative zero."""
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def p_value(p: float | None) -> str:
     """Return a p-value; one that could not be tested is said."""
     return written_p(p) or "not testable"
+
+
+def about(seconds: float) -> str:
+    """Write an estimate: `about 12 s`, or `under 1 s`."""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"
 
 
 def duration(seconds: float) -> str:

@@ -19,6 +19,17 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     text: frozenset[int] = frozenset({0})
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a row of another length than the head: its numbers would stand under wrong names."""
+        for row in self.rows:
+            if len(row) != len(self.head):
+                raise ValueError(f"{self.caption}: {len(row)} cells under {len(self.head)} heads")
+
+    @property
+    def of_words(self) -> bool:
+        """True for three or more columns of text: on a phone such rows are set below each other."""
+        return len(self.head) > 2 and len(self.text) == len(self.head)
+
     def filled(self) -> Table:
         """Return the table without the columns that no row fills."""
         kept = [i for i in range(len(self.head)) if not self.rows or any(row[i] is not None for row in self.rows)]

@@ -36,7 +36,7 @@ from groundbench.results.image import ImageRecord
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.run import Result
 from groundbench.results.text import card_sentences
-from groundbench.results.text.numbers import count, decimals_for, interval, number, parameters, percent
+from groundbench.results.text.numbers import count, decimals_for, interval, number, on_one_line, parameters, percent
 from groundbench.results.text.sentences import CI, gain_phrase, headline
 from groundbench.results.trajectory import MeanTrajectory, Trajectory
 
@@ -231,7 +231,7 @@ def run_facts(result: Result) -> list[Facts]:
 
 def _render(template: str, **values: Any) -> str:
     page = environment().get_template(template)
-    return page.render(style=stylesheet(), version=__version__, **values)
+    return on_one_line(page.render(style=stylesheet(), version=__version__, **values))
 
 
 def render_seeds(

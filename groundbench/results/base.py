@@ -41,7 +41,7 @@ def read_record(record: type[R], path: Path, file_name: str, expected: str) -> R
     except FileNotFoundError:
         raise BadInputError(f"{path}: no such {expected}") from None
     except ValidationError as error:
-        raise BadInputError(f"{path}: {first_fault(error)}") from None
+        raise BadInputError(f"{path}: {first_fault(error, record)}") from None
 
 
 def flat(name: str, found: Estimate) -> dict[str, float | None]:

@@ -376,7 +376,7 @@ class RiskCard(Summarized, Record):
     opened: OpenedRecord | None = None
     """Null for a model that was in memory, and in older cards."""
     questions: QuestionsRecord
-    errors: tuple[ErrorRecord, ...]
+    errors: tuple[ErrorRecord, ...] = Field(min_length=1)
     mentions: MentionRecord | None = None
     gains: tuple[TruthGain, ...] = ()
     heads: HeadsUsed | None = None

@@ -45,12 +45,14 @@ class RecordOptions:
         keep_going: leave faulty records out and count them.
         max_evidence: cut evidence at a sentence border to at most so many characters.
         calibrate: mode C: the card (or its folder) whose fits turn signals into probabilities.
+        fields: our name of a field -> the file's; recognised if not given.
     """
 
     template: str | None = None
     keep_going: bool = False
     max_evidence: int | None = None
     calibrate: Path | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class ScreenOptions:
     batch_tokens: int = DEFAULT_BATCH_TOKENS
 
     def __post_init__(self) -> None:
+        self.signals_of(records=self.own_records)  # before a model is opened
         if self.carriers is not None:
             measured_heads(self.carriers)  # before a model is opened
 

@@ -144,6 +144,7 @@ def record_file(questions: Sequence[str | Question], options: ScreenOptions) -> 
         template=said.template,
         keep_going=said.keep_going,
         max_evidence=said.max_evidence,
+        fields=said.fields,
         seed=options.seed,
     )
 
@@ -237,16 +238,17 @@ def dry_run(
         timed: open the model and time one batch; by default a large model's weights are not read.
     """
     options = options or ScreenOptions()
+    found = record_file(questions, options)
+    refuse_unknown(questions)
     scorer = open_scorer(model, **dict(load or {}))
     if scorer is not None:
-        records = sample(records_for(scorer, record_file(questions, options)).records, options.limit, options.seed)
+        records = sample(records_for(scorer, found).records, options.limit, options.seed)
         raise BadInputError(
             f"{len(records)} records would be up to {3 * len(records)} requests to {scorer.info.backend}; how long it "
             "takes to answer is not known beforehand"
         )
     opener = open_model if timed else describe_model
     adapter = opener(model, **dict(load or {})) if isinstance(model, str) else model
-    found = record_file(questions, options)
     if found is None:
         _, asked_for = question_sets(adapter, questions)
         return plan_screening(adapter, sample(asked_for, options.limit, options.seed), options)

@@ -46,6 +46,7 @@ from groundbench.screening.lens_entropy import middle_layers
 from groundbench.screening.measure import ScreenOptions, carriers_of
 from groundbench.screening.policy import judge
 from groundbench.screening.signal_quality import Scored, operating_of, predictors, signal_records, threshold_rows
+from groundbench.screening.signals import of_given_answers
 from groundbench.screening.splits import Splits, sample, split
 from groundbench.screening.token_quality import answer_extras
 from groundbench.screening.worst_answers import worst_answers
@@ -168,7 +169,7 @@ def judge_signals(
     scored = Scored(risks.risks, error, group, kinds, numbered(kinds.tolist()), splits, options.seed)
     if found.mode != "B":
         return Judged(scored, (), None, _ranking_signal(risks, calibrated_by), False)
-    records = signal_records(scored, options.signals_of(records=True), risks.missing)
+    records = signal_records(scored, of_given_answers(options.signals_of(records=True)), risks.missing)
     records = answer_extras(records, scored, risks, given)
     told = predictors(scored, records)
     best = told.best or next((r.name for r in records if r.missing is None), None)

@@ -35,17 +35,14 @@ from groundbench.screening.signals import Signal
 from groundbench.screening.splits import Splits
 from groundbench.stats.error_ranking import (
     Ranked,
-    auprc_estimate,
-    aurc_estimate,
     auroc,
     auroc_estimate,
     auroc_gap,
     auroc_p,
-    prr_estimate,
-    risk_coverage,
+    ranking_quality,
 )
 from groundbench.stats.grouped import rate
-from groundbench.stats.significance import holm
+from groundbench.stats.significance import Estimate, holm
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -100,27 +97,27 @@ def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord
     at = scored.known(signal.name, part)
     fit, fit_error, _ = scored.on(signal.name, scored.splits.fit)
     test, test_error, test_group = scored.on(signal.name, scored.splits.test)
+    quality = ranking_quality(risk, error, group, scored.seed)
     return base.model_copy(
         update={
             "n": len(risk),
-            "auroc": estimated(auroc_estimate(risk, error, group, scored.seed)),
+            "auroc": estimated(quality.auroc),
             "auroc_within": estimated(auroc_estimate(risk, error, group, scored.seed, stratum=scored.stratum[at])),
             "by_kind": _by_kind(scored, risk, at),
             "p": auroc_p(risk, error, group),
             "p_within": auroc_p(risk, error, group, stratum=scored.stratum[at]),
             "auroc_fit": auroc(fit, fit_error) if len(fit) else None,
             "auroc_test": estimated(auroc_estimate(test, test_error, test_group, scored.seed)) if len(test) else None,
-            "aurc": estimated(aurc_estimate(risk, error, group, scored.seed)),
-            "auprc": estimated(auprc_estimate(risk, error, group, scored.seed)),
-            "prr": estimated(prr_estimate(risk, error, group, scored.seed)),
-            "curve": _curve(risk, error, group, scored.seed),
+            "aurc": estimated(quality.aurc),
+            "auprc": estimated(quality.auprc),
+            "prr": estimated(quality.prr),
+            "curve": _curve(quality.curve),
             "calibration": _calibrated((fit, fit_error), (test, test_error, test_group), scored.seed),
         }
     )
 
 
-def _curve(risk: Floats, error: Bools, group: Ints, seed: int) -> tuple[CoveragePoint, ...]:
-    found = risk_coverage(risk, error, group, seed)
+def _curve(found: Sequence[tuple[float, Estimate]]) -> tuple[CoveragePoint, ...]:
     return tuple(CoveragePoint(coverage=c, error=e.value or 0.0, low=e.ci_low, high=e.ci_high) for c, e in found)
 
 

@@ -6,7 +6,8 @@ answering takes anyway, is counted too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.results.risk_card import Role
 from groundbench.screening.answering import Answers, normalised
 from groundbench.screening.heads import Activity
+from groundbench.util.suggestions import did_you_mean
 
 Floats = npt.NDArray[np.float64]
 Need = Literal["without", "mismatched", "heads", "carriers", "hidden", "candidates", "answer"]
@@ -189,6 +191,21 @@ CARRIERS: tuple[Signal, ...] = tuple(
         ("support", "minus what the evidence adds to the answer through the carriers, to first order, in nats"),
     )
 )  # fmt: skip
+GIVEN_COST = "1 forward + 1 backward of the answer"
+GIVEN: dict[str, tuple[str, str]] = {
+    "gain": (
+        "minus the answer's grounding gain: its tokens' mean surprisal without the evidence minus with it (nats)",
+        "2 forwards",
+    ),
+    "gain-mismatched": ("the same against another record's evidence (nats)", "2 forwards"),
+    "probability": ("minus the answer's log-probability, summed over its tokens (nats)", "1 forward"),
+    "entropy": ("entropy of the distributions that the answer's tokens are drawn from, summed (nats)", "1 forward"),
+    "contrast": (
+        "mean surprisal of the answer's tokens under contrastive decoding against no evidence (strength 1; nats)",
+        "2 forwards",
+    ),
+}
+"""Description and cost of the signals that differ for given answers of many tokens."""
 FAMILIES = tuple(dict.fromkeys(s.family for s in SIGNALS))
 EVERY_SIGNAL = (*SIGNALS, *PUBLISHED, *CARRIERS)
 """All signals. Those of `SIGNALS` are measured by default on question sets; on users' own records, `PUBLISHED` too;
@@ -213,11 +230,22 @@ def choose(names: tuple[str, ...], *, records: bool = False) -> tuple[Signal, ..
             raise BadInputError(
                 f"unknown signal {name!r}: expected some of {', '.join(families)}, one of "
                 f"{', '.join(s.name for s in EVERY_SIGNAL if s.name not in families)}, or all"
+                f"{did_you_mean(name, known)}"
             )
     if not names:
         return (*SIGNALS, *PUBLISHED) if records else SIGNALS
     every = "all" in names
     return tuple(s for s in EVERY_SIGNAL if (every and s.needs != "carriers") or s.name in names or s.family in names)
+
+
+def of_given_answers(signals: Sequence[Signal]) -> tuple[Signal, ...]:
+    """Return signals with the description and cost that they have for given answers of many tokens."""
+    costs = {HEADS_COST: GIVEN_COST}
+    found = []
+    for s in signals:
+        description, cost = GIVEN.get(s.name, (s.description, costs.get(s.cost, s.cost)))
+        found.append(replace(s, description=description, cost=cost))
+    return tuple(found)
 
 
 def gains(answers: Answers, answer: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:

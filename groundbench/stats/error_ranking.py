@@ -41,15 +41,18 @@ class Ranked:
         _, start, block = np.unique(risk[order], return_index=True, return_inverse=True)
         return cls(error[order].astype(np.float64), block, start, order)
 
+    def sums(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Return [b, blocks] the answers of each block, and the wrong ones among them, under weights [b, answers] (in
+        the answers' own order)."""
+        weights = np.ascontiguousarray(weights[:, self.order])
+        wrong = weights * self.error
+        if len(self.start) == len(self.order):  # no ties: every answer is a block of its own
+            return weights, wrong
+        return np.add.reduceat(weights, self.start, axis=1), np.add.reduceat(wrong, self.start, axis=1)
+
     def aurocs(self, weights: Floats) -> Floats:
-        """[b] AUROC under each row of weights [b, answers] (in the answers' own order); NaN without both classes."""
-        weights = weights[:, self.order]
-        wrong = np.add.reduceat(weights * self.error, self.start, axis=1)
-        right = np.add.reduceat(weights * (1 - self.error), self.start, axis=1)
-        pairs = (wrong * (np.cumsum(right, axis=1) - right / 2)).sum(1)
-        below = wrong.sum(1) * right.sum(1)
-        found: Floats = np.divide(pairs, below, out=np.full(len(weights), np.nan), where=below > 0)
-        return found
+        """[b] AUROC under each row of weights [b, answers]; NaN without both classes."""
+        return auroc_of(*self.sums(weights))
 
     def kept(self) -> tuple[Floats, Floats]:
         """Return [answers] the number and the expected errors among each answer and all of less risk."""
@@ -57,44 +60,52 @@ class Ranked:
         return np.arange(1.0, len(self.error) + 1), np.cumsum(share[self.block])
 
     def aurcs(self, weights: Floats) -> Floats:
-        """Compute [b] the area under the risk-coverage curve: the mean over coverages of the share of errors kept.
+        """Compute [b] the area under the risk-coverage curve under each row of weights [b, answers]."""
+        return aurc_of(*self.sums(weights))
 
-        Along a block of equal risks the errors kept rise evenly: (e + s t) / (w + t), whose integral is below.
-        """
-        weights = weights[:, self.order]
-        own = np.add.reduceat(weights, self.start, axis=1)
-        wrong = np.add.reduceat(weights * self.error, self.start, axis=1)
-        share = np.divide(wrong, own, out=np.zeros_like(own), where=own > 0)
-        end = np.cumsum(own, axis=1)
-        begin, before = end - own, np.cumsum(wrong, axis=1) - wrong
-        growth = np.log(np.divide(end, begin, out=np.ones_like(end), where=begin > 0))
-        mean: Floats = (share * own + (before - share * begin) * growth).sum(1) / end[:, -1]
-        return mean
 
-    def auprcs(self, weights: Floats) -> Floats:
-        """[b] the area under the precision-recall curve of the errors (average precision), riskiest first; NaN without
-        an error. Equal risks are one step, so that their order changes nothing."""
-        weights = weights[:, self.order]
-        own = np.add.reduceat(weights, self.start, axis=1)[:, ::-1]
-        wrong = np.add.reduceat(weights * self.error, self.start, axis=1)[:, ::-1]
-        total = wrong.sum(1, keepdims=True)
-        flagged = np.cumsum(own, axis=1)
-        precision = np.divide(np.cumsum(wrong, axis=1), flagged, out=np.zeros_like(own), where=flagged > 0)
-        area = (precision * wrong).sum(1)
-        found: Floats = np.divide(area, total[:, 0], out=np.full(len(weights), np.nan), where=total[:, 0] > 0)
-        return found
+def auroc_of(own: Floats, wrong: Floats) -> Floats:
+    """Compute [b] AUROC from [b, blocks] answers and wrong answers of equal risk, least risk first; NaN without both
+    classes."""
+    right = own - wrong
+    pairs = (wrong * (np.cumsum(right, axis=1) - right / 2)).sum(1)
+    below = wrong.sum(1) * right.sum(1)
+    found: Floats = np.divide(pairs, below, out=np.full(len(own), np.nan), where=below > 0)
+    return found
 
-    def curve(self, weights: Floats, coverages: Floats) -> Floats:
-        """Compute [b, coverages] the share of errors among the part of least risk, under weights [b, answers]."""
-        weights = weights[:, self.order]
-        end = np.cumsum(np.add.reduceat(weights, self.start, axis=1), axis=1)
-        wrong = np.cumsum(np.add.reduceat(weights * self.error, self.start, axis=1), axis=1)
-        zero = np.zeros((len(weights), 1))
-        kept, lost = np.hstack([zero, end]), np.hstack([zero, wrong])
-        wanted = coverages * end[:, -1:]
-        rows = (np.interp(w, k, e) for w, k, e in zip(wanted, kept, lost, strict=True))
-        found: Floats = np.array(list(rows)) / wanted
-        return found
+
+def aurc_of(own: Floats, wrong: Floats) -> Floats:
+    """Compute [b] the area under the risk-coverage curve: the mean over coverages of the share of errors kept.
+
+    Along a block of equal risks the errors kept rise evenly: (e + s t) / (w + t), whose integral is below.
+    """
+    share = np.divide(wrong, own, out=np.zeros_like(own), where=own > 0)
+    end = np.cumsum(own, axis=1)
+    begin, before = end - own, np.cumsum(wrong, axis=1) - wrong
+    growth = np.log(np.divide(end, begin, out=np.ones_like(end), where=begin > 0))
+    mean: Floats = (share * own + (before - share * begin) * growth).sum(1) / end[:, -1]
+    return mean
+
+
+def auprc_of(own: Floats, wrong: Floats) -> Floats:
+    """[b] the area under the precision-recall curve of the errors (average precision), riskiest first; NaN without
+    an error. Equal risks are one step, so that their order changes nothing."""
+    own, wrong = own[:, ::-1], wrong[:, ::-1]
+    total = wrong.sum(1)
+    flagged = np.cumsum(own, axis=1)
+    precision = np.divide(np.cumsum(wrong, axis=1), flagged, out=np.zeros_like(own), where=flagged > 0)
+    found: Floats = np.divide((precision * wrong).sum(1), total, out=np.full(len(own), np.nan), where=total > 0)
+    return found
+
+
+def curve_of(own: Floats, wrong: Floats, coverages: Floats) -> Floats:
+    """Compute [b, coverages] the share of errors among the part of least risk."""
+    zero = np.zeros((len(own), 1))
+    kept, lost = np.hstack([zero, np.cumsum(own, axis=1)]), np.hstack([zero, np.cumsum(wrong, axis=1)])
+    wanted = coverages * kept[:, -1:]
+    rows = (np.interp(w, k, e) for w, k, e in zip(wanted, kept, lost, strict=True))
+    found: Floats = np.array(list(rows)) / wanted
+    return found
 
 
 def auroc(risk: Floats, error: Bools) -> float | None:
@@ -147,11 +158,16 @@ def _aurocs(risk: Floats, error: Bools, stratum: Ints | None) -> Weighted:
 
 def can_be_told(error: Bools, group: Ints, stratum: Ints | None = None) -> bool:
     """Return True if an AUROC (within strata: of those with both classes) rests on enough groups of either class."""
+    return _groups_of_rarer(error, group, stratum) >= FEWEST
+
+
+def _groups_of_rarer(error: Bools, group: Ints, stratum: Ints | None) -> int:
+    """Count the groups that hold a wrong answer, and those that hold a right one; return the smaller number."""
     counted = np.ones(len(error), dtype=bool)
     if stratum is not None:
         both = [k for k in np.unique(stratum) if 0 < error[stratum == k].sum() < (stratum == k).sum()]
         counted = np.isin(stratum, both)
-    return all(len(np.unique(group[counted & part])) >= FEWEST for part in (error, ~error))
+    return min(len(np.unique(group[counted & part])) for part in (error, ~error))
 
 
 def _estimated(statistic: Weighted, group: Ints, seed: int, has_interval: bool = True) -> Estimate:
@@ -168,12 +184,14 @@ def auroc_p(risk: Floats, error: Bools, group: Ints, *, stratum: Ints | None = N
     """Test, two-sided and clustered by group, that the AUROC (or that within strata) is 0.5; None where impossible.
 
     DeLong's placement values, summed within groups (Obuchowski 1997): each wrong answer's share of right answers below
-    it, and the other way round; each pair of answers counts once, whatever its stratum.
+    it, and the other way round; each pair of answers counts once, whatever its stratum. Student's t, with one degree of
+    freedom less than groups that hold the rarer of wrong and right answers: few of them tell little of their spread,
+    and Holm's correction asks for small p.
     """
     if not _has_pairs(error, group, stratum):
         return None
     value, influence = _influence(risk, error, stratum)
-    return _two_sided(value - 0.5, influence, group)
+    return _two_sided(value - 0.5, influence, group, _groups_of_rarer(error, group, stratum) - 1)
 
 
 def auroc_gap_p(one: Floats, other: Floats, error: Bools, group: Ints, *, stratum: Ints | None = None) -> float | None:
@@ -182,7 +200,7 @@ def auroc_gap_p(one: Floats, other: Floats, error: Bools, group: Ints, *, stratu
     if not _has_pairs(error, group, stratum):
         return None
     (a, of_one), (b, of_other) = _influence(one, error, stratum), _influence(other, error, stratum)
-    return _two_sided(a - b, of_one - of_other, group)
+    return _two_sided(a - b, of_one - of_other, group, _groups_of_rarer(error, group, stratum) - 1)
 
 
 def _has_pairs(error: Bools, group: Ints, stratum: Ints | None) -> bool:
@@ -207,14 +225,14 @@ def _influence(risk: Floats, error: Bools, stratum: Ints | None) -> tuple[float,
     return value, influence / pairs
 
 
-def _two_sided(deviation: float, influence: Floats, group: Ints) -> float:
+def _two_sided(deviation: float, influence: Floats, group: Ints, df: int) -> float:
     own = np.unique(group, return_inverse=True)[1]
     groups = int(own.max()) + 1
     sums = np.bincount(own, influence)
     spread = (groups / (groups - 1) * float(sums @ sums)) ** 0.5
     if spread == 0:
         return float(deviation == 0)
-    return float(2 * special.ndtr(-abs(deviation) / spread))
+    return float(2 * special.stdtr(df, -abs(deviation) / spread))
 
 
 def _below(among: Floats, risk: Floats) -> Floats:
@@ -225,41 +243,74 @@ def _below(among: Floats, risk: Floats) -> Floats:
 
 def aurc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
     """Estimate the area under the risk-coverage curve; a risk that says nothing has the error rate."""
-    return _estimated(Ranked.of(risk, error).aurcs, group, seed)
+    return ranking_quality(risk, error, group, seed).aurc
 
 
 def auprc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
     """Return the area under the precision-recall curve of the errors with its interval; chance has the error rate."""
-    return _estimated(Ranked.of(risk, error).auprcs, group, seed, can_be_told(error, group))
+    return ranking_quality(risk, error, group, seed).auprc
 
 
 def prr_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
     """Return the prediction rejection ratio (Malinin, Gales 2021), with its interval: 1 if a risk ranks every error
     above every right answer, 0 for chance, below 0 for worse; of areas under the risk-coverage curve."""
-    own, best = Ranked.of(risk, error), Ranked.of(error.astype(np.float64), error)
-
-    def ratio(weights: Floats) -> Floats:
-        rate = (weights * error).sum(1) / weights.sum(1)
-        most = rate - best.aurcs(weights)
-        found: Floats = np.divide(rate - own.aurcs(weights), most, out=np.full(len(weights), np.nan), where=most > 0)
-        return found
-
-    return _estimated(ratio, group, seed, can_be_told(error, group))
+    return ranking_quality(risk, error, group, seed).prr
 
 
-def risk_coverage(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> list[tuple[float, Estimate]]:
+def risk_coverage(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> tuple[tuple[float, Estimate], ...]:
     """Compute (coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first.
 
     The intervals are of a bootstrap over groups, at the same coverage of each resample; along a block of equal risks
     the errors kept rise evenly.
     """
+    return ranking_quality(risk, error, group, seed).curve
+
+
+@dataclass(frozen=True)
+class RankingQuality:
+    """How well one risk ranks errors, by every measure: estimates from the same resamples of groups.
+
+    `curve`: (coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first.
+    """
+
+    auroc: Estimate
+    aurc: Estimate
+    auprc: Estimate
+    prr: Estimate
+    curve: tuple[tuple[float, Estimate], ...]
+
+
+def ranking_quality(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> RankingQuality:
+    """Estimate every measure of a ranking; answers are sorted, and their groups resampled, once for all of them."""
     ranked = Ranked.of(risk, error)
-    kept, wrong = ranked.kept()
+    best = Ranked.of(error.astype(np.float64), error)
+    kept, lost = ranked.kept()
     at = [max(1, round(c * len(risk))) - 1 for c in COVERAGES]
-    values = [(float(kept[i] / len(risk)), float(wrong[i] / kept[i])) for i in at]
-    shares = np.array([c for c, _ in values])
-    ends: list[tuple[float, float] | tuple[None, None]] = [(None, None)] * len(values)
-    if len(np.unique(group)) > 1:
-        drawn = resampled(lambda weights: ranked.curve(weights, shares), group, seed)
-        ends = [percentile_interval(column) for column in drawn.T]
-    return [(c, Estimate(e, end[0], end[1], len(risk))) for (c, e), end in zip(values, ends, strict=True)]
+    points = [(float(kept[i] / len(risk)), float(lost[i] / kept[i])) for i in at]
+    coverages = np.array([c for c, _ in points])
+
+    def areas(weights: Floats, own: Floats, wrong: Floats) -> list[Floats]:
+        aurc = aurc_of(own, wrong)
+        rate = (weights * error).sum(1) / weights.sum(1)
+        most = rate - best.aurcs(weights)
+        prr = np.divide(rate - aurc, most, out=np.full(len(weights), np.nan), where=most > 0)
+        return [auroc_of(own, wrong), aurc, auprc_of(own, wrong), prr]
+
+    def measures(weights: Floats) -> Floats:
+        own, wrong = ranked.sums(weights)
+        return np.column_stack([*areas(weights, own, wrong), curve_of(own, wrong, coverages)])
+
+    once = np.ones((1, len(risk)))
+    values = [float(v[0]) for v in areas(once, *ranked.sums(once))]
+    several, told = len(np.unique(group)) > 1, can_be_told(error, group)
+    ends: list[tuple[float, float] | tuple[None, None]] = [(None, None)] * (len(values) + len(points))
+    if several:
+        ends = [percentile_interval(column) for column in resampled(measures, group, seed).T]
+    n = len(risk)
+    found = []
+    for value, end, has in zip(values, ends, (told, True, told, told), strict=False):
+        low, high = end if has and not np.isnan(value) else (None, None)
+        found.append(Estimate(None if np.isnan(value) else value, low, high, n))
+    curve = tuple((c, Estimate(e, end[0], end[1], n)) for (c, e), end in zip(points, ends[len(values) :], strict=True))
+    auroc, aurc, auprc, prr = found
+    return RankingQuality(auroc, aurc, auprc, prr, curve)

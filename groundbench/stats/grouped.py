@@ -7,6 +7,7 @@ design effect of the groups); means and everything ranked have percentile interv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +82,7 @@ def grouped_mean(values: Floats, group: Ints, seed: int = 0) -> Estimate:
     groups = int(own.max()) + 1
     if groups < 2:
         return Estimate(mean, None, None, n)
-    counts = bootstrap_counts(groups, RESAMPLES, seed)
+    counts = _counts(groups, RESAMPLES, seed)
     low, high = percentile_interval(counts @ np.bincount(own, x) / (counts @ np.bincount(own)))
     return Estimate(mean, low, high, n)
 
@@ -93,8 +94,24 @@ def resampled(statistic: Callable[[Floats], Floats], group: Ints, seed: int = 0)
         statistic: takes weights [b, questions], how often each question stands in each resample.
     """
     own = np.unique(group, return_inverse=True)[1]
-    counts = bootstrap_counts(int(own.max()) + 1, RESAMPLES, seed)
+    counts = _counts(int(own.max()) + 1, RESAMPLES, seed)
     return np.concatenate([statistic(part[:, own]) for part in _blocks(counts, len(own))])
+
+
+def _counts(groups: int, resamples: int, seed: int) -> Floats:
+    """Draw resamples of groups; few are kept, since every signal of a card is judged on the same ones."""
+    return (
+        _kept_counts(groups, resamples, seed)
+        if groups * resamples <= CHUNK
+        else bootstrap_counts(groups, resamples, seed)
+    )
+
+
+@lru_cache(maxsize=4)
+def _kept_counts(groups: int, resamples: int, seed: int) -> Floats:
+    counts = bootstrap_counts(groups, resamples, seed)
+    counts.setflags(write=False)
+    return counts
 
 
 def _blocks(counts: Floats, width: int) -> Iterator[Floats]:

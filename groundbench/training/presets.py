@@ -202,7 +202,7 @@ def _validated(data: Mapping[str, object], where: str) -> Preset:
     try:
         return Preset.model_validate(data)
     except ValidationError as error:
-        raise BadInputError(f"{where}: {first_fault(error)}") from None
+        raise BadInputError(f"{where}: {first_fault(error, Preset)}") from None
 
 
 @cache

@@ -10,3 +10,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'NAME'?` for the known name that is nearest; empty where none is near."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def misspelt(found: Iterable[str], known: Iterable[str]) -> str:
+    """Return `; 'tuth' is perhaps 'truth'` for each name found that is near a known one; empty where none is."""
+    names = list(known)
+    near = ((name, difflib.get_close_matches(name, names, n=1)) for name in found)
+    return "".join(f"; {name!r} is perhaps {match[0]!r}" for name, match in near if match)

@@ -59,7 +59,7 @@ class YamlFile:
             return model.model_validate(data)
         except ValidationError as error:
             where = (*location, *error.errors(include_url=False)[0]["loc"])
-            raise self.error(f"{name}{': ' if name else ''}{first_fault(error)}", where) from None
+            raise self.error(f"{name}{': ' if name else ''}{first_fault(error, model)}", where) from None
 
 
 def read_yaml(path: Path, expected: str) -> YamlFile:

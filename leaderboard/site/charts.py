@@ -73,7 +73,7 @@ def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height
     dots = [d for d in dots if d[1] is not None and d[0].parameters > 0][:MOST_DOTS]
     if not dots:
         return Markup("")
-    left, right, top, bottom = 50, width - 14, 14, height - 44
+    left, right, top, bottom = 50, width - 14, 18, height - 44
     ends = [v for d in dots for v in d[1:] if v is not None]
     levels = [(r.value, r.label) for r in references if r.value is not None]
     low, high = domain(ends, [0.0, *(value for value, _ in levels)])

@@ -16,6 +16,7 @@ from groundbench.leaderboard.submission.form_views import form_views
 from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.report.pages import environment
 from groundbench.results.items import write_items
+from groundbench.results.text.numbers import on_one_line
 from groundbench.util.atomic_files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,7 +74,7 @@ def entry_data(s: Submission, line: Line) -> dict[str, Any]:
 
 def render(template: str, **values: Any) -> str:
     """Return a page of the site."""
-    return environment(TEMPLATES).get_template(template).render(version=__version__, **values)
+    return on_one_line(environment(TEMPLATES).get_template(template).render(version=__version__, **values))
 
 
 def script(name: str, *values: Any) -> str:

@@ -159,14 +159,19 @@ def answer(tab: Tab) -> str:
             return "No model here is told from one that only copies."
         return "No model has a rank here yet."
     best = first[0]
-    value = number(best.ladder.score) if tab.ladder and best.ladder else f"{number(best.gain)} nats"
+
+    def value_of(line: Line) -> str:
+        return str(number(line.ladder.score)) if tab.ladder and line.ladder else f"{number(line.gain)} nats"
+
+    value = value_of(best)
     what = "ladder score" if tab.ladder else "gain"
     n = len(set(model_keys([e for e in tab.lines if tab.places[e.id].rank])))
     if n == 1:
         alone = "the only one that does more than copy" if tab.ladder else "the only model that has a rank"
         return f"Best grounded: {best.model} ({what} {value}), {alone}."
     if len(first) == 1:
-        behind = "the other" if n == 2 else f"all {n - 1} others"
+        later = [e for e in tab.lines if (p := tab.places[e.id]).rank and p.rank.rank != 1]
+        behind = f"{later[0].model} ({value_of(later[0])})" if n == 2 and later else f"all {n - 1} others"
         return f"Best grounded: {best.model} ({what} {value}), ahead of {behind}."
     others = len(first) - 1
     apart = f"{others} of the {n - 1} others" if n > 2 else "the other"

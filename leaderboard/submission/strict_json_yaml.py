@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from groundbench.api.errors import BadInputError
+from groundbench.util.suggestions import misspelt
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -133,7 +134,13 @@ def parse(value: Any, where: str, model: type[M]) -> M:
         fault = error.errors(include_url=False)[0]
         field = ".".join(str(p) for p in fault["loc"]) or "the file"
         found = "" if fault["type"] == "missing" else f", found {shorten(str(fault.get('input')))}"
-        raise RefusedError(f"{where}: field {shorten(field)}: {shorten(fault['msg'], 200)[1:-1]}{found}") from None
+        others = (
+            [k for k in value if isinstance(k, str) and k not in model.model_fields] if isinstance(value, dict) else []
+        )
+        perhaps = misspelt(others[:20], [field]) if fault["type"] == "missing" else ""
+        raise RefusedError(
+            f"{where}: field {shorten(field)}: {shorten(fault['msg'], 200)[1:-1]}{found}{perhaps}"
+        ) from None
 
 
 def _check_size(raw: bytes, where: str, limits: Limits) -> None:

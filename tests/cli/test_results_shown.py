@@ -127,7 +127,7 @@ def test_a_trajectory_shows_the_cuts_the_lens_and_the_regressions(capsys: pytest
         over_nouns = [r for r in point.result.cooccurrence.regressions if r.unit == "noun"]  # type: ignore[union-attr]
         assert row == [
             str(point.step),
-            *(f"{r.r2_adjusted:.2f} [{r.ci_low:.2f}, {r.ci_high:.2f}]" for r in over_nouns),
+            *(f"{r.r2_adjusted:.2f} [{r.ci_low:z.2f}, {r.ci_high:z.2f}]" for r in over_nouns),
             "0.80",
         ]
 
@@ -205,3 +205,28 @@ def test_what_was_asked_for_and_is_missing_is_said(capsys: pytest.CaptureFixture
     asked = {"protocol": {"measures": ["gain", "lens"]}}
     show_result(full.with_headline(lens=()).model_copy(update=asked))
     assert "lens: not measured" in shown(capsys)
+
+
+WORD = st.text("abc0\u2009\u202f%", min_size=1, max_size=12).filter(lambda w: w.strip() == w)
+
+
+@given(st.lists(WORD, min_size=1, max_size=30), st.integers(4, 40))
+def test_a_line_of_text_is_broken_at_plain_spaces_only(words: list[str], width: int) -> None:
+    """A number's thousands and its per cent sign are parted by narrow spaces, at which no line may end."""
+    text = " ".join(words)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        patch.setattr("sys.stdout", written := io.StringIO())
+        console.say(console.bold(text[:5]), text[5:])
+        console.out().print(text)
+    lines = written.getvalue().splitlines()
+    assert " ".join(line.rstrip(" ") for line in lines) == f"{text} {text}"
+    assert all(console.cell_len(line) <= width or " " not in line for line in lines)
+
+
+@given(st.floats(-3, 3), st.integers(0, 4))
+def test_no_number_is_a_negative_zero(value: float, digits: int) -> None:
+    text = console.nats(value, digits)
+    assert float(text) == pytest.approx(value, abs=0.51 * 10**-digits)
+    assert text.startswith("-") == (float(text) < 0)
+    assert console.interval(value, value, digits) == f"[{text}, {text}]"

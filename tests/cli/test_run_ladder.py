@@ -45,6 +45,16 @@ def test_the_defaults_of_the_command_are_those_of_the_function(say: Say, bed: st
     assert evaluate(tiny_llama(), Home()).protocol["measures"] == python.protocol["measures"]
 
 
+def test_the_default_form_of_a_ladder_is_quoted_first(say: Say, bed: str) -> None:
+    Path(bed).write_text(LADDER.replace("ladder: true\n", "ladder: true\ndefault_form: gloss\n"))
+    result = evaluate(tiny_llama(), load_testbed(bed), measures=["gain"])
+    assert [f.env_form for f in result.forms] == ["gloss", "word", "name"]
+    out, err = say("run", MODEL, "--testbed", bed, "--env-form", "word,gloss", "--limit", "5", "--measure", "gain")[1:]
+    assert f"run {MODEL} --testbed {bed} --env-form word,gloss --limit 5 --shuffle-forms" in err
+    assert "copy-corrected gain G(gloss)/G(word): " in " ".join(out.split())
+    assert "nats within categories" in " ".join(out.split())
+
+
 def test_dry_run_is_of_the_whole_ladder(say: Say, bed: str) -> None:
     code, out, _ = say("run", MODEL, "--testbed", bed, "--dry-run", "--json")
     assert code == 0

@@ -68,7 +68,7 @@ def test_json_is_the_card_that_is_written(say: Say, tmp_path: Path) -> None:
 def test_bad_input_is_one_sentence(say: Say, tmp_path: Path) -> None:
     for words, why in (
         (("--questions", "tea"), "unknown question set 'tea'"),
-        ((*SET, "--signals", "tea"), "unknown signal 'tea'"),
+        ((*SET, "--signals", "gian"), "unknown signal 'gian'"),
         ((*SET, "--strengthen", "tea"), "--strengthen 'tea'"),
         ((*SET, "--policy", str(tmp_path / "none.yaml")), "no such file; expected a policy in YAML"),
         ((*SET, "--min-gain", "inf"), "--max-risk or --min-gain: field min_gain"),
@@ -77,6 +77,8 @@ def test_bad_input_is_one_sentence(say: Say, tmp_path: Path) -> None:
         code, shown, err = say("screen", "helpers.question_sets:oracle", *words)
         assert (code, shown, err.count("\n")) == (2, "", 1)
         assert why in err
+        # Before a model is opened: one that does not exist is not missed.
+        assert say("screen", "helpers.no_such_module:model", *words)[2] == err
 
 
 def test_draws_are_by_default_as_many_as_the_measurement_says() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from helpers.fake_results import fake_result, fake_trajectory, write_run
-from helpers.small_models import letters_tokenizer, tiny_llama
+from helpers.small_models import tiny_llama
 
 
-def save_model(folder: Path) -> Path:
-    """A model of two layers that reads any text, as a `from_pretrained` folder."""
-    tiny_llama().model.save_pretrained(folder)
-    letters_tokenizer().save_pretrained(folder)
+def save_model(folder: Path, known: Sequence[str] = ()) -> Path:
+    """A model of two layers that reads any text, as a `from_pretrained` folder; words of `known` are one token."""
+    model = tiny_llama(known=known)
+    model.model.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -13,14 +15,16 @@ WORDS = ("cat", "dog", "duck", "ball", "book", "blanket", "elephant", "cup")
 TEXT = "The child is looking at the cat and the dog. Mother: Do you want the ball? There is a book here, see."
 
 
-def letters_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE with few merges: every noun is several tokens, some begin alike."""
+def letters_tokenizer(known: Sequence[str] = ()) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with few merges: every noun is several tokens, some begin alike; words of `known` are one."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=290, initial_alphabet=alphabet, special_tokens=["<s>"])
-    tokenizer.train_from_iterator([TEXT] * 4 + [" ".join(WORDS)], trainer)
+    trainer = trainers.BpeTrainer(
+        vocab_size=20_000 if known else 290, initial_alphabet=alphabet, special_tokens=["<s>"]
+    )
+    tokenizer.train_from_iterator([TEXT] * 4 + [" ".join(WORDS), *known], trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>")
 
 
@@ -45,11 +49,12 @@ class Home(Testbed):
         return noun.word
 
 
-def tiny_llama(seed: int = 0) -> HFCausal:
-    """Two layers, grouped keys and values."""
+def tiny_llama(seed: int = 0, known: Sequence[str] = ()) -> HFCausal:
+    """Two layers, grouped keys and values; words of `known` are one token."""
     torch.manual_seed(seed)
+    tokenizer = letters_tokenizer(known)
     config = LlamaConfig(
-        vocab_size=len(letters_tokenizer()),
+        vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=48,
         num_hidden_layers=2,
@@ -57,7 +62,7 @@ def tiny_llama(seed: int = 0) -> HFCausal:
         num_key_value_heads=2,
         initializer_range=0.3,
     )
-    return HFCausal(LlamaForCausalLM(config), letters_tokenizer(), name="tiny-llama")
+    return HFCausal(LlamaForCausalLM(config), tokenizer, name="tiny-llama")
 
 
 def tiny_gpt2(seed: int = 0, positions: int = 256) -> HFCausal:

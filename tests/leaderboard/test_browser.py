@@ -128,7 +128,7 @@ def column(browser, key: str) -> list[str | None]:
 
 def value(text: str) -> float:
     """The number that a cell shows."""
-    return float(text.replace("\u2212", "-").replace("\u202f%", "").replace("\u2009", ""))
+    return float(text.replace("\u2212", "-").replace("\u202f", "").replace("%", ""))
 
 
 FILTER = 'section.tab:not([hidden]) [data-filter="{}"]'

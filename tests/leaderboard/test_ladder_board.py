@@ -55,7 +55,7 @@ def test_a_reference_is_shown_without_a_rank_and_ranks_nobody(board, tmp_path):
     assert build_site(replace(board, about=about), tmp_path / "site") == []
     page = (tmp_path / "site" / "index.html").read_text()
     assert '<a href="models/copier.html">Copier</a><small>reference</small>' in page
-    assert "ahead of the other" in Page(page).text
+    assert "ahead of Partial (0." in Page(page).text
     assert "Not ranked: a reference." in Page((tmp_path / "site" / "models" / "copier.html").read_text()).text
     heads = [e for e in json.loads((tmp_path / "site" / "board.json").read_text())["entries"] if e["form"] == "word"]
     assert {e["folder"]: (e["rank"], e["reference"]) for e in heads} == {

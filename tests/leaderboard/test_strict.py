@@ -125,6 +125,7 @@ GOOD = {"model": "m", "licence": "MIT", "hardware": "cpu", "submitter": "s", "co
     ("change", "message"),
     [
         ({"model": None}, "field 'model': Field required"),
+        ({"licence": None, "license": "MIT"}, "field 'licence': Field required; 'license' is perhaps 'licence'"),
         ({"model": ""}, "field 'model'"),
         ({"model": "x" * 200}, "field 'model'"),
         ({"commit": "main"}, "field 'commit'"),

@@ -59,6 +59,21 @@ def test_the_page_shows_every_figure_and_the_matrix() -> None:
     assert "Which heads carry it" in page
 
 
+def test_a_matrix_says_why_a_cell_is_empty_and_is_not_drawn_without_one() -> None:
+    record = fake_causal("word", recovered=0.9, others=("word", "gloss"))
+    cells = [c.model_copy(update={"recovered": Interval(value=None)}) for c in record.matrix]
+    half = record.model_copy(update={"matrix": (record.matrix[0], cells[1])})
+    whole, some, none = (
+        next((f for f in causal_section(fake_result(0).model, (r,)).figures if "the token" in f.title), None)
+        for r in (record, half, record.model_copy(update={"matrix": tuple(cells)}))
+    )
+    assert none is None
+    assert some is not None
+    assert "Dashed: not measured" in some.caption
+    assert whole is not None
+    assert "Dashed" not in whole.caption
+
+
 def test_what_was_not_measured_is_said() -> None:
     assert "--measure gain,causal" in causal_section(fake_result(0).model, ()).missing
     without = fake_result(0).model.model_copy(update={"mixers": ()})

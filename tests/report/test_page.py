@@ -8,11 +8,15 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+from helpers.cards import made_up_card
 from helpers.fake_results import fake_result, fake_trajectory
 
 from groundbench.api.errors import BadInputError
 from groundbench.report import render_run, render_trajectories
+from groundbench.report.elements import Table
 from groundbench.report.from_directory import page_of
+from groundbench.report.pages import render_card
+from groundbench.report.sections.training_gain import checkpoints_table
 from groundbench.results.run import (
     AblationRecord,
     CopyCorrected,
@@ -27,6 +31,7 @@ from groundbench.results.run import (
     Result,
 )
 from groundbench.results.run import TestbedRecord as BedRecord
+from groundbench.results.text.numbers import number
 from groundbench.results.trajectory import Trajectory
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
@@ -230,10 +235,35 @@ def test_page_of_a_run_a_trajectory_and_a_folder_of_them(tmp_path):
     assert "two" in both
 
 
+def test_every_cell_of_a_checkpoint_stands_under_its_own_name(tmp_path):
+    trajectory = fake_trajectory(0)
+    table = checkpoints_table(trajectory)
+    last = dict(zip(table.head, table.rows[-1], strict=True))
+    gain = trajectory.last.gain
+    assert (last["Gain"], last["Matched"]) == (number(gain.mean), number(gain.matched))
+    assert last["Mismatched"] == number(gain.mismatched)
+    assert last["Heads"] == number(trajectory.last.heads[0].mean_count)
+    with pytest.raises(ValueError, match="2 cells under 1 heads"):
+        Table("t", ("a",), (("1", "2"),))
+
+
+def test_no_number_is_broken_by_the_end_of_a_line(tmp_path):
+    page = render_trajectories([fake_trajectory(0)])
+    assert "95\u202f% interval" in page
+    assert re.search(r"\d\u202f\d{3}\b", page)
+    assert not re.search(r"\d(?: %|\u2009\d)", page)
+
+
+def test_a_screening_has_its_page_too(tmp_path):
+    card = made_up_card()
+    card.save(tmp_path / "card.json")
+    assert page_of(tmp_path) == render_card(card)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "holds neither result.json nor trajectory.json"),
+        (None, "holds neither result.json, trajectory.json nor card.json"),
         ("{", "Invalid JSON"),
         ("{}", "field model: Field required"),
     ],
@@ -268,8 +298,8 @@ def test_the_ladder_shows_every_form_with_heads_and_ablation():
     text = Reader(render_run(result)).text
     ladder = text[text.index("Heads and ablation by form") :]
     row = ladder[ladder.index("gloss") :]
-    for number in (result.heads[0].mean_count, result.heads[0].null_count, cut.gain_original, cut.gain_ablated):
-        assert f"{number:.2f}" in row
+    for value in (result.heads[0].mean_count, result.heads[0].null_count, cut.gain_original, cut.gain_ablated):
+        assert f"{value:.2f}" in row
     assert "Heads that serve several forms" in ladder
     assert "3.1" in ladder[ladder.index("Heads that serve several forms") :]
     assert "2 heads are detected in at least half of the items of some form, 1 of them of several forms." in text

@@ -23,7 +23,7 @@ def delong(one: np.ndarray, other: np.ndarray, error: np.ndarray) -> float:
         placed.append((above.mean(1), above.mean(0), above.mean()))
     (a, b, first), (c, d, second) = placed
     variance = (a - c).var(ddof=1) / len(a) + (b - d).var(ddof=1) / len(b)
-    return float(2 * special.ndtr(-abs(first - second) / variance**0.5))
+    return float(2 * special.stdtr(min(len(a), len(b)) - 1, -abs(first - second) / variance**0.5))
 
 
 def test_the_paired_test_is_delongs_without_groups() -> None:

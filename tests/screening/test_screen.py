@@ -333,7 +333,7 @@ def test_unknown_signals_and_sets_are_refused() -> None:
         ("sure: true\nmax_risk: 1.5", "line 2: field max_risk"),
         ("max_risk: 0.5\nmax_unasked: 2", "max_unasked"),
         ("max_unasked: 0.1", "requires nothing"),
-        ("max_rsk: 0.5", "max_rsk: Extra inputs"),
+        ("max_rsk: 0.5", "unknown field 'max_rsk'; did you mean 'max_risk'"),
         ("- 1", "expected requirements"),
         ("max_risk: [", "not valid YAML"),
         ("version: 1", "requires nothing"),

@@ -149,7 +149,7 @@ def test_an_unknown_key_is_refused(key: str) -> None:
     [
         ("steps: 0", "field steps: Input should be greater than 0, found '0'"),
         ("steps: many", "field steps: .*valid integer.*found 'many'"),
-        ("wat: 1", "field wat: Extra inputs are not permitted"),
+        ("wat: 1", "unknown field 'wat'"),
         ("optimisation: {lr: 0.1}", "field optimisation.warmup_steps: Field required"),
         ("optimisation: {lr: -1, warmup_steps: 1}", "field optimisation.lr: "),
         ("checkpoints: []", "field checkpoints: "),

@@ -61,9 +61,12 @@ def add(
     The card names model, licence, hardware, submitter and the commit of groundbench; nothing is copied unless the
     whole submission is valid. A board that does not exist is begun.
     """
+    from groundbench.api.errors import BadInputError
     from groundbench.leaderboard import add_run
     from groundbench.leaderboard.board import slug_of
 
+    if not card.is_file():
+        raise BadInputError(f"{card}: no such file; expected a card: model, licence, hardware, submitter, commit")
     is_new = not board.exists()
     if is_new:
         board.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""`groundbench report`: a run, a trajectory or a demo as one HTML page."""
+"""`groundbench report`: a run, a trajectory, a screening or a demo as one HTML page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def report(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="A run directory, a trajectory directory, or a folder of these.",
+            help="A directory of a run, a trajectory or a screening, or a folder of trajectories.",
             autocompletion=complete_run,
         ),
     ],
@@ -30,7 +30,7 @@ def report(
     """Write a run as one self-contained HTML page.
 
     The page needs no network and runs no scripts. Where DIR holds a result.json it shows that run; where it or its
-    folders hold a trajectory.json, training runs side by side.
+    folders hold a trajectory.json, training runs side by side; where it holds a card.json, a screening.
     """
     from groundbench.report.from_directory import page_of
     from groundbench.util.atomic_files import write_text

@@ -104,7 +104,15 @@ def run(
     with distributed.process_group() as team:  # one process, unless a launcher started several
         result = evaluate(model, testbed, out=out, force=force, **options.given(), **asked)
     if team.first:
-        _show(result, shlex.join([model, *(["--testbed", testbed] if testbed else [])]), out, as_json, explain)
+        said = {"--testbed": testbed, "--env-form": options.env_form, "--limit": options.limit}
+        subject = [model, *(word for option, value in said.items() for word in _words(option, value))]
+        _show(result, shlex.join(subject), out, as_json, explain)
+
+
+def _words(option: str, value: object) -> list[str]:
+    """Return an option of the command line with each of its values; nothing where it was not given."""
+    values = value if isinstance(value, list) else [value] if value is not None else []
+    return [word for one in values for word in (option, str(one))]
 
 
 def _show(result: Result, subject: str, out: Path | None, as_json: bool, explain: bool) -> None:
@@ -174,5 +182,5 @@ def _show_plan(plans: list[DryRun], as_json: bool) -> None:
     for plan in plans:
         for step in plan.steps:
             totals[step.measure] = totals.get(step.measure, 0.0) + (step.seconds or 0.0)
-    parts = "; ".join(f"{measure}: about {console.duration(seconds)}" for measure, seconds in totals.items())
-    console.out().print(f"{parts}; in all about {console.duration(sum(totals.values()))}, {plans[0].basis}")
+    parts = "; ".join(f"{measure}: {console.about(seconds)}" for measure, seconds in totals.items())
+    console.out().print(f"{parts}; in all {console.about(sum(totals.values()))}, {plans[0].basis}")

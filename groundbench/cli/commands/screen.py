@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,6 +60,7 @@ def screen(
         bool, typer.Option("--try", help="With --dry-run: open a large model too, and time one batch of it.")
     ] = False,
     as_json: AsJson = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Print every table of the card.")] = False,
     limit: Annotated[
         int | None,
         typer.Option(help="At most this many questions, whole scenes drawn by the seed.", min=1, metavar="N"),
@@ -85,6 +87,15 @@ def screen(
             help="Of a file of records: a prompt with {evidence} and {question}.",
             show_default="a short one of ours",
             metavar="TEXT",
+            rich_help_panel=RECORDS,
+        ),
+    ] = None,
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Your file's names of fields, where they are not recognised: question=Frage,answer=Antwort.",
+            show_default="recognised",
+            metavar="OURS=YOURS",
             rich_help_panel=RECORDS,
         ),
     ] = None,
@@ -195,7 +206,7 @@ def screen(
         carriers=carriers,
         limit=limit,
         generate=generate,
-        records=RecordOptions(template, keep_going, max_evidence, calibrate),
+        records=RecordOptions(template, keep_going, max_evidence, calibrate, _fields(fields)),
         strengthen=_strength("--strengthen", strengthen, draws, text),
         weaken=_strength("--weaken", weaken, draws, text),
         seed=seed,
@@ -208,7 +219,7 @@ def screen(
     with distributed.process_group() as team:  # one process, unless a launcher started several
         card = run(model, split(questions), options, out=out, force=force, load=load)
     if team.first:
-        _show(card, out, as_json)
+        _show(card, out, as_json, explain)
         _tell_pipeline(card, junit, annotations)
     if card.verdict.passed is False:
         failed = next(c for c in card.verdict.checks if not c.passed)
@@ -228,6 +239,19 @@ def _tell_pipeline(card: RiskCard, junit: Path | None, annotations: bool) -> Non
         write_text(junit, junit_xml(card))
     for line in github_annotations(card) if annotations else ():
         typer.echo(line)
+
+
+def _fields(said: list[str] | None) -> dict[str, str]:
+    """Return pairs `ours=yours`, given by repetition or separated by commas; their names may hold commas."""
+    found: dict[str, str] = {}
+    for pair in (p for text in said or () for p in re.split(r",(?=\s*\w+=)", text)):
+        ours, mark, theirs = (part.strip() for part in pair.partition("="))
+        if not mark or not ours or not theirs:
+            raise BadInputError(f"--fields {pair.strip()!r}: expected pairs such as question=Frage,answer=Antwort")
+        if ours in found:
+            raise BadInputError(f"--fields: {ours} is given twice, as {found[ours]!r} and {theirs!r}")
+        found[ours] = theirs
+    return found
 
 
 def _policy(path: Path | None, max_risk: float | None, min_gain: float | None) -> Policy | None:
@@ -266,7 +290,7 @@ def _strength(option: str, wanted: str | None, draws: int, text: Path | None) ->
     return StrengthenOptions((factor,), draws, text)
 
 
-def _show(card: RiskCard, out: Path | None, as_json: bool) -> None:
+def _show(card: RiskCard, out: Path | None, as_json: bool, explain: bool) -> None:
     from groundbench.cli.tables.risk_card import show_card
     from groundbench.report.pages import render_card, render_card_markdown
     from groundbench.util.atomic_files import write_text
@@ -274,7 +298,7 @@ def _show(card: RiskCard, out: Path | None, as_json: bool) -> None:
     if as_json:
         typer.echo(card.model_dump_json(indent=1))
     else:
-        show_card(card)
+        show_card(card, explain=explain)
     if out is None:
         console.note("nothing was written: give --out DIR to keep the card")
         return
@@ -292,13 +316,13 @@ def _show_plan(plan: ScreenPlan, as_json: bool) -> None:
     rows = (
         ("questions", f"{plan.questions:,} in {plan.groups:,} scenes, {plan.unreadable:,} unreadable"),
         ("prompts", f"{plan.prompts:,} distinct, {plan.tokens:,} tokens in {plan.batches:,} batches"),
-        ("answering", f"about {console.duration(plan.seconds)}"),
+        ("answering", console.about(plan.seconds)),
         ("heads", _cost(plan.traced, "forward and backward passes", plan.seconds_heads) if plan.traced else "not read"),
         ("strengthened", _cost(plan.strengthened, "prompts", plan.seconds_strengthened)),
-        ("in all", f"about {console.duration(plan.seconds_in_all)}, {plan.basis}"),
+        ("in all", f"{console.about(plan.seconds_in_all)}, {plan.basis}"),
     )
     console.show_list("A screening would cost", rows)
 
 
 def _cost(count: int, what: str, seconds: float) -> str:
-    return f"{count:,} {what}" + (f", about {console.duration(seconds)}" if seconds else "")
+    return f"{count:,} {what}" + (f", {console.about(seconds)}" if seconds else "")

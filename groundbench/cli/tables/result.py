@@ -9,6 +9,7 @@ from groundbench.cli.console import interval, nats, p_value
 from groundbench.cli.tables.causal import show_causal
 from groundbench.results.image import ImageRecord
 from groundbench.results.run import AblationRecord, FormRecord, HeadsRecord, LensRecord, Result, TestbedRecord
+from groundbench.results.text.numbers import NOT_MEASURED
 from groundbench.results.text.sentences import headline
 from groundbench.results.unknown_words import unknown_words
 
@@ -243,13 +244,16 @@ def _show_together(result: Result) -> None:
     """Print the copy-corrected gain and the heads of several forms."""
     copied = result.copy_corrected
     if copied is not None:
-        ratio = "none: G(word) is not told from 0" if copied.ratio is None else f"{copied.ratio:.3f}"
-        ends = interval(copied.ci_low, copied.ci_high)
-        nouns = "" if copied.n_nouns is None else f" on {copied.n_nouns} nouns"
-        console.out().print(
-            f"copy-corrected gain G(gloss)/G(word): {ratio} {ends}".rstrip()
-            + f" ({nats(copied.gain_gloss, 2)} of {nats(copied.gain_word, 2)} nats within categories{nouns})"
-        )
+        on = "" if copied.n_nouns is None else f" of {copied.n_nouns} nouns"
+        gains = f"{nats(copied.gain_gloss, 2)} and {nats(copied.gain_word, 2)} nats within categories{on}"
+        if copied.ratio is None:
+            console.out().print(
+                f"copy-corrected gain G(gloss)/G(word): {NOT_MEASURED}, since within categories, where alone it is "
+                f"taken, G(word) cannot be told from 0 ({gains})"
+            )
+        else:
+            ends = interval(copied.ci_low, copied.ci_high)
+            console.out().print(f"copy-corrected gain G(gloss)/G(word): {copied.ratio:.3f} {ends} ({gains})")
     several = [h for h in result.head_forms if len(h.forms) > 1]
     if several:
         shown = "; ".join(f"{head_name(h.layer, h.head)} ({', '.join(h.forms)})" for h in several[:SHOWN_HEADS])

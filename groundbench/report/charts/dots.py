@@ -11,6 +11,9 @@ from groundbench.report.charts import svg
 from groundbench.report.charts.scale import Scale, domain, round_step, tick_label
 from groundbench.results.text.numbers import number
 
+LABEL_CHARACTER = 6.4
+"""The width of an axis label's character, at most on average."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -78,7 +81,9 @@ def _axis(x: Scale, layout: Layout, top: float, bottom: float) -> Iterator[Marku
     for tick in x.ticks(about):
         yield svg.line(x(tick), top, x(tick), bottom, "zero" if abs(tick) < step * 1e-6 else "grid")
         yield svg.text(x(tick), bottom + 15, tick_label(tick, step), "tick", "middle")
-    yield svg.text((x.start + x.end) / 2, bottom + 32, layout.x_label, "label", "middle")
+    half = len(layout.x_label) * LABEL_CHARACTER / 2  # a long one keeps to the picture
+    centre = max(half, min((x.start + x.end) / 2, layout.width - half))
+    yield svg.text(centre, bottom + 32, layout.x_label, "label", "middle")
     if layout.reference is not None:
         at = x(layout.reference)
         yield svg.line(at, top - 6, at, bottom, "reference")

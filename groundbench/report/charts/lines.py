@@ -16,6 +16,8 @@ from groundbench.results.text.numbers import number
 Values = Sequence[float | None]
 CHARACTER = 7.0
 """The width of a tick's character, at most."""
+BOLD = 7.9
+"""The width of a name's character at a line's end, at most on average."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class _Plot:
         ys = [v for s in self.series for part in (s.y, s.low, s.high) for v in part]
         low, high = self.axes.y_range or domain(ys, (0.0,) if self.axes.zero else ())
         longest = max((len(s.name) for s in self.series), default=0) if len(self.series) > 1 else 0
-        right = self.axes.right if self.axes.right is not None else 16 + min(longest * 6.4, self.axes.width * 0.3)
+        right = self.axes.right if self.axes.right is not None else 16 + min(longest * BOLD, self.axes.width * 0.36)
         x_low, x_high = self.axes.x_range or ((min(xs), max(xs)) if xs else (0.0, 1.0))
         object.__setattr__(self, "x", Scale(x_low, x_high, 44, self.axes.width - right))
         object.__setattr__(self, "y", Scale(low, high, self.axes.height - 36, 22))
@@ -156,7 +158,7 @@ def _end_labels(plot: _Plot) -> list[Markup]:
         for i in range(len(placed) - 1, -1, -1):
             limit = plot.y.start if i == len(placed) - 1 else placed[i + 1] - 14
             placed[i] = min(placed[i], limit)
-    room = max(4, int((plot.axes.width - plot.x.end - 12) / 6.2))
+    room = max(4, int((plot.axes.width - plot.x.end - 12) / BOLD))
     names = shortened([s.name for _, s in ends], room)
     return [
         svg.text(plot.x.end + 9, y + 4, name, f"name c{s.colour}")

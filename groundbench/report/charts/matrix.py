@@ -59,5 +59,6 @@ def _cell(value: float | None, x: float, y: float, cell: float, name: str) -> li
     shade = min(1.0, abs(value))
     kind = "heat minus" if value < 0 else "heat"
     rect = svg.el("rect", svg.el("title", f"{name}: {number(value)}"), class_=kind, fill_opacity=f"{shade:.3f}", **box)
-    ink = "cellvalue on" if shade > 0.55 else "cellvalue"
+    # On middle shades dark text is readable in both colour schemes, on strong ones the page's own colour.
+    ink = "cellvalue on" if shade > 0.8 else "cellvalue middle" if shade > 0.6 else "cellvalue"
     return [rect, svg.text(x + cell / 2, y + cell / 2 + 4, number(value) or "", ink, "middle")]

@@ -259,7 +259,7 @@ def _knockout(record: CausalRecord) -> Figure | None:
 
 def _matrix(records: Sequence[CausalRecord]) -> Figure | None:
     rows = [r for r in records if r.matrix]
-    if not rows:
+    if all(c.recovered.value is None for r in rows for c in r.matrix):
         return None
     donors = [c.donor_form for c in rows[0].matrix]
     values = {(r.env_form, c.donor_form): c.recovered.value for r in rows for c in r.matrix}
@@ -279,6 +279,8 @@ def _matrix(records: Sequence[CausalRecord]) -> Figure | None:
         "the column's form shows the noun. A head that carries the noun works across forms; one that carries a token "
         "does not."
     )
+    if any(value is None for value in values.values()):
+        caption += " Dashed: not measured, since the gain of the pairs that have both forms cannot be told from 0."
     return Figure(
         "Do heads carry the noun or the token?", (matrix_chart(grid, "Cross-form matrix", told),), table, caption
     )

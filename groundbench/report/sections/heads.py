@@ -134,7 +134,7 @@ def _effects(model: ModelRecord, headline: HeadsRecord) -> Figure | None:
     if not values:
         return None
     what = "loss of gain" if gains else "rise of matched surprisal"
-    verb = "takes most of the gain" if gains else "raises the matched surprisal most"
+    verb = "takes more gain than any other" if gains else "raises the matched surprisal most"
     (layer, head), most = max(values.items(), key=lambda v: v[1])
     full = max(abs(v) for v in values.values()) or 1.0
     style = MapStyle(f"{what} (nats)", full, signed=True, decimals=3)

@@ -73,7 +73,7 @@ def _mechanism(forms: tuple[FormRecord, ...]) -> Table | None:
         "Removed",
         "p rank",
     )
-    return Table("Heads and ablation by form (gain in nats)", head, tuple(_mechanism_cells(f) for f in forms))
+    return Table("Heads and ablation by form (gain in nats)", head, tuple(_mechanism_cells(f) for f in forms)).filled()
 
 
 def _mechanism_cells(form: FormRecord) -> tuple[Cell, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Literal
 
 from groundbench.report.charts.dots import Layout, Row, dot_plot
@@ -37,6 +38,7 @@ from groundbench.results.text.numbers import (
     number,
     p_value,
     percent,
+    percent_interval,
     percent_with_interval,
     with_interval,
 )
@@ -92,8 +94,7 @@ def card_stats(card: RiskCard) -> list[Stat]:
     # The best of signals that are all at chance predicts nothing.
     best = card.signal(named) if named is not None and named in card.predictors.above_chance else None
     passed = card.verdict.passed
-    low, high = percent(overall.error.low, 1), percent(overall.error.high, 1)
-    ends = f"{low} to {high}" if low is not None else ""
+    ends = percent_interval(overall.error.low, overall.error.high) or ""
     gains = {g.against: g.gain for g in card.gains}
     auroc = None if best is None or best.auroc_test is None else number(best.auroc_test.value)
     return [
@@ -172,7 +173,7 @@ def _errors(caption: str, records: Sequence[ErrorRecord]) -> Table:
 
 
 def _error_row(e: ErrorRecord) -> tuple[Cell, ...]:
-    ends = None if e.error.low is None else f"{percent(e.error.low, 1)} to {percent(e.error.high, 1)}"
+    ends = percent_interval(e.error.low, e.error.high)
     yes = None if e.yes is None else percent(e.yes.value, 1)
     return (
         _name(e),
@@ -219,7 +220,7 @@ def mentions_section(found: MentionRecord) -> Section:
 
 
 def gain_section(card: RiskCard) -> Section:
-    """Return True if the evidence counts at all."""
+    """Show whether the evidence counts at all."""
     title = "Does the evidence count?"
     if not card.gains:
         return Section("gain", title, missing="No question was asked without its evidence or on other evidence.")
@@ -332,14 +333,14 @@ def _curves(card: RiskCard) -> tuple[Figure, ...]:
     ]
     summary = "Share of wrong answers among those kept, when the riskiest are withheld."
     chart = line_chart(series, Axes("share of answers kept", "share wrong", decimals=3), "Risk and coverage", summary)
-    points = [p.coverage for p in shown[0].curve]
-    kept = ([percent_with_interval(p.error, p.low, p.high) for p in s.curve] for s in shown)
-    rows = tuple((percent(c), *cells) for c, *cells in zip(points, *kept, strict=True))
+    points = sorted({p.coverage for s in shown for p in s.curve})
+    kept = [{p.coverage: percent_with_interval(p.error, p.low, p.high) for p in s.curve} for s in shown]
+    rows = tuple((percent(c), *(own.get(c) for own in kept)) for c in points)
     return (Figure("Risk and coverage", (chart,), Table(summary, ("Kept", *(s.name for s in shown)), rows), summary),)
 
 
 def calibration_section(card: RiskCard) -> Section:
-    """Return True if a predicted risk of 10 % means one error in ten."""
+    """Show whether a predicted risk of 10 % means one error in ten."""
     title = "Does a risk mean what it says?"
     rows = tuple(
         (s.name, c.method, number(c.ece, 3), number(c.ece_high, 3), number(c.brier, 3), count(c.n_fit), count(c.n_test))
@@ -396,7 +397,7 @@ def control_section(s: StrengthenRecord, name: Literal["strengthen", "weaken"]) 
         (whose, number(s.factor), share(s.after), number(s.perplexity_after)),
         *(
             (f"random heads {i + 1}", number(s.factor), percent(e, 1), number(p))
-            for i, (e, p) in enumerate(zip(s.random, s.perplexity_random or (None,) * len(s.random), strict=True))
+            for i, (e, p) in enumerate(zip_longest(s.random, s.perplexity_random))
         ),
     )
     table = Table("On the test split", ("Heads", "Multiplied by", "Wrong answers", "Perplexity"), rows)

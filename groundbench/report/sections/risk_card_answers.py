@@ -66,7 +66,7 @@ def records_section(card: RiskCard) -> Section:
         ("Evidence cut at a sentence border", f"{count(r.cut)} records, {count(r.characters_cut)} characters"),
         ("Without other evidence to compare with", count(r.without_other)),
     )
-    table = Table("The file of records", ("What", "How many"), rows, frozenset({0}))
+    table = Table("The file of records", ("What", "How many"), rows, frozenset({0, 1}))
     return Section("records", "The file of records", tables=(table,), notes=r.notes)
 
 
@@ -86,7 +86,8 @@ def thresholds_section(card: RiskCard) -> Section:
 
 def worst_section(card: RiskCard) -> Section:
     """Return the answers with the largest risk."""
-    signal = card.protocol.get("ranked by")
+    signal = card.protocol.get("ranked by") or card.predictors.best
+    by = f" by {signal}" if signal else ""
     label = {True: "wrong", False: "right", None: "no label"}
     rows = tuple(
         (
@@ -100,12 +101,12 @@ def worst_section(card: RiskCard) -> Section:
                 if x
             ),
             Shaded.of(w),
-            None if w.sentence is None else f"{w.sentence} ({number(w.carried)} nats)",
+            w.sentence if w.sentence is None or w.carried is None else f"{w.sentence} ({number(w.carried)} nats)",
         )
         for w in card.worst
     )
     lead = (
-        f"The {len(rows)} answers with the largest risk by {signal}, worst first; within an answer the darkest tokens "
+        f"The {len(rows)} answers with the largest risk{by}, worst first; within an answer the darkest tokens "
         "are the riskiest. Beside it the sentence of the evidence without which the answer loses most."
     )
     head = ("Record", "Question and answer", "Evidence that carries most")

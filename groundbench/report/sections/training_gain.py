@@ -238,9 +238,14 @@ def checkpoints_table(t: Trajectory) -> Table:
         "Held-out loss",
         "Gain",
         "95 % interval",
+        "Matched",
+        "Mismatched",
         "Heads",
         "Mean layer",
         "Gain, heads cut",
         "Gain, others cut",
+        "Matched, heads cut",
+        "Matched, others cut",
+        "R²",
     )
     return Table(f"{t.name}: every checkpoint", head, tuple(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from groundbench.results.text.numbers import count, number, percent, with_interval
+from groundbench.results.text.numbers import NOT_MEASURED, count, number, percent, percent_interval, with_interval
 
 if TYPE_CHECKING:
     from groundbench.results.risk_card import Comparison, Estimated, RiskCard, StrengthenRecord
@@ -17,13 +17,13 @@ def headline(card: RiskCard) -> str:
         return " ".join(
             (f"{count(e.error.n)} given answers without labels: a ranking by risk, no error rate.", *of_what(card))
         )
-    ends = (
-        "" if e.error.low is None else f" (95\u202f% interval {percent(e.error.low, 1)} to {percent(e.error.high, 1)})"
-    )
+    told = percent_interval(e.error.low, e.error.high)
+    ends = f" (95\u202f% interval {told})" if told else ""
     if e.chance is None:
         said = f"{percent(e.error.value, 1)} of {count(e.error.n)} given answers are labelled wrong{ends}."
         return " ".join((said, *of_what(card)))
-    chance = f"guessing would err in {percent(e.chance, 1)}, the best constant answer in {percent(e.constant, 1)}"
+    constant = f", the best constant answer in {percent(e.constant, 1)}" if e.constant is not None else ""
+    chance = f"guessing would err in {percent(e.chance, 1)}{constant}"
     said = f"It errs in {percent(e.error.value, 1)} of {count(e.error.n)} questions{ends}; {chance}."
     return " ".join((said, *of_what(card)))
 
@@ -49,7 +49,8 @@ def _how_often(card: RiskCard) -> str:
     e = card.errors[0]
     if e.error.value is None:
         return "Unknown: no answer has a label. The answers are ranked by risk."
-    ends = "" if e.error.low is None else f" (between {percent(e.error.low, 1)} and {percent(e.error.high, 1)})"
+    low, high = percent(e.error.low, 1), percent(e.error.high, 1)
+    ends = f" (between {low} and {high})" if low and high else ""
     beside = "" if e.chance is None else f"; guessing would be wrong in {percent(e.chance, 1)}"
     return f"{percent(e.error.value, 1)} of the answers are wrong{ends}{beside}."
 
@@ -76,7 +77,8 @@ def of_what(card: RiskCard) -> list[str]:
     q = card.questions
     found = []
     if q.drawn_from is not None:
-        found.append(f"This is a card of a sample: {count(q.limit)} of {count(q.drawn_from)} questions were drawn.")
+        drawn = q.n if q.limit is None else q.limit
+        found.append(f"This is a card of a sample: {count(drawn)} of {count(q.drawn_from)} questions were drawn.")
     if q.unasked.n:
         every = q.n + q.unasked.n
         share = percent(q.unasked.n / every, 1)
@@ -99,7 +101,9 @@ def above_chance(card: RiskCard) -> str:
     p = card.predictors
     known = [s for s in card.signals if s.auroc is not None and s.auroc.value is not None]
     if not known:
-        return "No signal could be judged: nothing was measured, or all answers are right, or all are wrong."
+        rate = card.errors[0].error.value
+        one = {0.0: "all answers are right", 1.0: "all answers are wrong"}.get(-1.0 if rate is None else rate)
+        return f"No signal could be judged: {one or 'none was measured of right and of wrong answers'}."
     n = len(known)
     if p.above_chance:
         text = f"{len(p.above_chance)} of {n} signals are better than chance: {', '.join(p.above_chance)}."
@@ -117,7 +121,7 @@ def above_chance(card: RiskCard) -> str:
 
 
 def comparison_sentence(c: Comparison) -> str:
-    """Return True if one signal beats another, over all questions and within kinds."""
+    """Say whether one signal beats another, over all questions and within kinds."""
     names = f"{c.one} against {c.other}, the best baseline, on the test split"
     return f"{names}: {_gap(c.gap)}; within kinds: {_gap(c.within)}."
 
@@ -137,8 +141,8 @@ def control_sentence(s: StrengthenRecord) -> str:
     told = s.change.low is not None and s.change.high is not None and not s.change.low <= 0 <= s.change.high
     which = "the head" if s.n_heads == 1 else f"the {s.n_heads} heads"
     body = (
-        f"Multiplying {which} by {number(s.factor)} changes the share of wrong answers by {change} "
-        f"(from {number(s.before.value, 3)} to {number(s.after.value, 3)})"
+        f"Multiplying {which} by {number(s.factor)} changes the share of wrong answers by {change or NOT_MEASURED} "
+        f"(from {number(s.before.value, 3) or NOT_MEASURED} to {number(s.after.value, 3) or NOT_MEASURED})"
     )
     chance = "" if told else ", which cannot be told from none"
     rank = "" if s.p_rank is None else f"; rank among {len(s.random)} draws of other heads: p = {number(s.p_rank, 3)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 MINUS = "\u2212"
 NOT_MEASURED = "not measured"
@@ -80,8 +81,13 @@ def percent_with_interval(value: float | None, low: float | None, high: float | 
     """Write a share as `50.6 % (43.0 % to 58.1 %)`, as every share on a card is written."""
     if value is None:
         return None
-    ends = "" if low is None or high is None else f" ({percent(low, 1)} to {percent(high, 1)})"
-    return f"{percent(value, 1)}{ends}"
+    ends = percent_interval(low, high)
+    return f"{percent(value, 1)} ({ends})" if ends else percent(value, 1)
+
+
+def percent_interval(low: float | None, high: float | None) -> str | None:
+    """Write `43.0 % to 58.1 %`; None unless both ends are known."""
+    return None if low is None or high is None else f"{percent(low, 1)} to {percent(high, 1)}"
 
 
 def count(value: int | None) -> str | None:
@@ -107,3 +113,8 @@ def factor(nats: float) -> str:
         return f"{times:.1f}"
     digits = max(0, int(math.log10(times)) - 1)
     return f"{round(times, -digits):,.0f}".replace(",", "\u2009")
+
+
+def on_one_line(page: str) -> str:
+    """Return a page in which no browser breaks a number: narrow spaces that do not break, before % too."""
+    return re.sub(r"(?<=\d)(?: (?=%)|\u2009(?=\d))", "\u202f", page)

@@ -40,7 +40,7 @@ def build(
     Raises:
         FaultyError: one sentence with what was found and what was expected.
     """
-    evidence = evidence_text(raw.get("evidence"))
+    evidence = _whole_characters(evidence_text(raw.get("evidence")), "evidence")
     prompt = optional_text(raw, "prompt")
     question = optional_text(raw, "question") or ""
     if not evidence and image is None:
@@ -70,14 +70,14 @@ def build(
     if shift and spans:
         spans = tuple((max(0, a - shift), b - shift) for a, b in spans if b > shift)
     return EvidenceRecord(
-        id=str(raw.get("id") if raw.get("id") not in (None, "") else number),
+        id=plain_text(raw, "id") or str(number),
         question=question,
         evidence=evidence,
         before=before,
         after=after,
         join=join,
-        group=str(raw["group"]) if raw.get("group") not in (None, "") else _group(evidence, image),
-        kind=str(raw.get("kind") or "record"),
+        group=plain_text(raw, "group") or _group(evidence, image),
+        kind=plain_text(raw, "kind") or "record",
         where=where,
         image=image,
         candidates=tuple(strip(c) for c in candidates),
@@ -157,6 +157,26 @@ def optional_text(raw: Row, name: str) -> str | None:
     text = str(value)
     if not text.strip():
         raise FaultyError(f"{name!r} is empty, expected a text")
+    return _whole_characters(text, name)
+
+
+def plain_text(raw: Row, name: str) -> str:
+    """Return a field that names the record, as text; empty where it is absent or empty."""
+    value = raw.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str | int | float):
+        raise FaultyError(f"{name!r} is {type(value).__name__}, expected a text or a number")
+    return _whole_characters(str(value), name)
+
+
+def _whole_characters(text: str, name: str) -> str:
+    """Return a text that can be written as UTF-8, or refuse it: halves of a surrogate pair are no text."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = f"U+{ord(text[error.start]):04X}"
+        raise FaultyError(f"{name!r} holds half a character ({half} at {error.start}), expected text") from None
     return text
 
 
@@ -166,12 +186,16 @@ def texts(value: Any, name: str) -> list[str]:
         return []
     if isinstance(value, str):
         value = listed_text(value)
-    if not isinstance(value, list | tuple) or not all(isinstance(x, str | int | float) for x in value):
+    if not isinstance(value, list | tuple) or not all(_is_text(x) for x in value):
         raise FaultyError(f"{name!r} is {_short(str(value))}, expected a list of texts")
-    found = [str(x) for x in value]
+    found = [_whole_characters(str(x), name) for x in value]
     if len({x.strip() for x in found}) < len(found) or not all(x.strip() for x in found):
         raise FaultyError(f"{name!r} is {_short(str(found))}, expected different texts, none empty")
     return found
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def listed_text(value: str) -> Any:
@@ -237,7 +261,7 @@ def spans_of(value: Any, answer: str) -> tuple[tuple[int, int], ...] | None:
     for span in value:
         ends: Any = (span.get("start"), span.get("end")) if isinstance(span, dict) else span
         if not isinstance(ends, list | tuple) or len(ends) != 2 or not all(map(_is_number, ends)):
-            raise FaultyError(f"the span {_short(str(span))} has no start and end, expected characters")
+            raise FaultyError(f"the span {_short(str(span))} has no start and end, expected whole characters")
         start, end = int(ends[0]), int(ends[1])
         if not 0 <= start < end <= len(answer):
             raise FaultyError(f"the span [{start}, {end}] is outside the answer of {len(answer)} characters")
@@ -246,7 +270,8 @@ def spans_of(value: Any, answer: str) -> tuple[tuple[int, int], ...] | None:
 
 
 def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+    """Return True for a whole number, also one that is written as 3.0."""
+    return not isinstance(value, bool) and isinstance(value, int | float) and value == value // 1
 
 
 def label_of(raw: Row, spans: tuple[tuple[int, int], ...] | None) -> bool | None:

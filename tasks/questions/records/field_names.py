@@ -77,14 +77,18 @@ COMMON: Mapping[str, tuple[str, ...]] = {
 """Names that many files use, tool or none: one of them stands for a field that has no other name in the row."""
 
 
-def recognise(fields: frozenset[str]) -> Names:
-    """Return the tool whose names a row has; else ours, with common names where a row has one and not ours."""
+def recognise(fields: frozenset[str], rare: frozenset[str] = frozenset()) -> Names:
+    """Return the tool whose names the rows have; else ours, with common names where rows have one and not ours.
+
+    Args:
+        fields: those of at least half of the rows; rare: further fields, of few rows.
+    """
     for names in TOOLS:
         if set(names.needs) <= fields and not (names.tool == "ragas 0.1" and "evidence" in fields):
             return names
     common = {}
     for ours, theirs in COMMON.items():
-        found = [name for name in theirs if name in fields]
+        found = [name for name in theirs if name in fields] or [name for name in theirs if name in rare]
         if len(found) == 1 and ours not in fields and not (ours == "question" and "prompt" in fields):
             common[found[0]] = ours
     if not common:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from groundbench.api.errors import BadInputError
-from groundbench.api.evidence_record import MODES, SLOTS, EvidenceRecord, Mode, RecordFault, RecordSet
+from groundbench.api.evidence_record import MODES, SLOTS, EvidenceRecord, Mode, RecordFault, RecordSet, around
 from groundbench.tasks.questions.records.build import build
 from groundbench.tasks.questions.records.field_names import (
     CANONICAL,
@@ -19,12 +19,13 @@ from groundbench.tasks.questions.records.field_names import (
 )
 from groundbench.tasks.questions.records.images import find_image
 from groundbench.tasks.questions.records.other_evidence import draw_others
-from groundbench.tasks.questions.records.read import kind_of, read_rows
+from groundbench.tasks.questions.records.read import SPREADSHEETS, kind_of, read_rows
 from groundbench.tasks.questions.sets import SETS, set_of
 from groundbench.tasks.questions.sets.place import FaultyError, Place, Row
+from groundbench.util.suggestions import misspelt
 from groundbench.util.yaml_files import Marked, read_marked
 
-FILES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".pq")
+FILES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".pq", *SPREADSHEETS)
 LABELS = (*LABELS_TRUE, *LABELS_FALSE)
 
 
@@ -75,6 +76,8 @@ def load_records(path: str | Path, options: ReadOptions | None = None) -> Record
             expected) unless `keep_going`; ids come twice; modes are mixed; or no record is left.
     """
     path, options = Path(path).expanduser(), options or ReadOptions()
+    if options.template is not None:
+        around(options.template, "")  # one sentence for the option, not one for each record
     if path.suffix.lower() in (".yaml", ".yml"):
         files, options = _pointed(path, options)
     else:
@@ -109,12 +112,12 @@ def _read(
     notes += found.notes
     if not found.rows:
         return
-    names = frozenset(found.rows[0][1])
+    names, every = found.names()
     shape = None if options.fields else set_of(options.public_set, names, path)
-    tool = Names("fields:", (), {theirs: ours for ours, theirs in options.fields.items()}) if options.fields else None
+    tool = _given_names(path, options.fields, every) if options.fields else None
     if shape is None and tool is None:
-        tool = recognise(names)
-        _require_fields(path, names, tool)
+        tool = recognise(names, every)
+        _require_fields(path, every, tool)
     told = shape.name if shape is not None else tool.tool if tool is not None else ""
     notes.append(f"{path.name}: read as {MODES_OF.get(told, told)}")
     place = Place(path, options.images)
@@ -156,6 +159,20 @@ def renamed(row: Row, tool: Names) -> Row:
     return _lettucedetect(raw) if tool.tool == "lettucedetect" else raw
 
 
+def _given_names(path: Path, fields: Mapping[str, str], names: frozenset[str]) -> Names:
+    known = (*CANONICAL, *LABELS)
+    for ours, theirs in fields.items():
+        if ours not in known:
+            raise BadInputError(f"fields has {ours!r}, expected some of {', '.join(known)}")
+        if theirs not in names:
+            raise BadInputError(f"{path}: no field {theirs!r}, which fields gives for {ours}; found {_listed(names)}")
+    return Names("fields:", (), {theirs: ours for ours, theirs in fields.items()})
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
 def _lettucedetect(raw: Row) -> Row:
     if "evidence" not in raw and isinstance(raw.get("prompt"), str):
         from groundbench.tasks.questions.sets.ragtruth import evidence_in
@@ -174,10 +191,13 @@ def _require_fields(path: Path, names: frozenset[str], tool: Names) -> None:
         lacking.append("question (or prompt)")
     if not known & {"answer", "candidates"}:
         lacking.append("answer (or candidates with truth)")
+    if {"candidates"} == known & {"answer", "candidates"} and "truth" not in known:
+        lacking.append("truth")
     if lacking:
+        perhaps = misspelt(sorted(names - {*CANONICAL, *tool.fields}), {*CANONICAL} - known)
         raise BadInputError(
-            f"{path}: no field {', no field '.join(lacking)}; found {', '.join(sorted(names)) or 'none'}. Name them in "
-            f"a YAML file: records: {path.name}, fields: {{question: ..., evidence: ..., answer: ...}}"
+            f"{path}: no field {', no field '.join(lacking)}; found {_listed(names)}{perhaps}. Name them: "
+            f"--fields question=...,evidence=...,answer=...,label=... (or fields: in a YAML file)"
         )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from groundbench.api.errors import BadInputError
 from groundbench.tasks.questions.records.rows import Rows
 
+SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+
 
 def kind_of(path: Path) -> str:
     """`jsonl`, `csv` or `parquet` by the name, compression aside. Raises BadInputError for another."""
@@ -20,6 +22,8 @@ def kind_of(path: Path) -> str:
         return "csv"
     if found in (".parquet", ".pq"):
         return "parquet"
+    if found in SPREADSHEETS:
+        raise BadInputError(f"{path}: is a spreadsheet; save the sheet as CSV (any delimiter) and name that file")
     raise BadInputError(f"{path}: unknown kind of file; expected .jsonl, .json, .csv, .tsv, .parquet or .yaml")
 
 

@@ -76,6 +76,12 @@ def test_the_right_answer_of_a_choice_is_found_by_number_letter_or_text(tmp_path
     [
         ('{"question": ', "not JSON"),
         ("[1, 2]", "found list|found int"),
+        ('{"question": "q", "evidence": "e", "evidence": "f", "answer": "a"}', "'evidence' comes twice"),
+        ('{"question": "q", "evidence": "e", "answer": NaN}', "'answer' is nan"),
+        ('{"question": "q", "evidence": "e \\ud800", "answer": "a"}', "half a character"),
+        ({**GOOD, "id": ["a"]}, "'id' is list"),
+        ({**GOOD, "group": {"a": 1}}, "'group' is dict"),
+        ({**GOOD, "spans": [[0.5, 2]]}, "no start and end"),
         ({"question": "q", "answer": "a", "label": "supported"}, "no field 'evidence'"),
         ({"question": "q", "evidence": "", "answer": "a"}, "evidence is empty"),
         ({"question": "q", "evidence": [], "answer": "a"}, "evidence is empty"),
@@ -128,6 +134,43 @@ def test_mixed_modes_and_repeated_ids_are_refused(tmp_path: Path) -> None:
         load_records(lines(tmp_path, {**GOOD, "id": "x"}, {**GOOD, "id": "x"}))
 
 
+def test_a_faulty_first_record_does_not_decide_what_a_file_is(tmp_path: Path) -> None:
+    """Its own line is blamed, and the others are read, by whatever names."""
+    ragas = {"user_input": "q", "retrieved_contexts": ["e"], "response": "a"}
+    common = {"query": "q", "docs": "e", "response": "a"}
+    for good, lacking in ((GOOD, "evidence"), (ragas, "retrieved_contexts"), (common, "docs"), (common, "query")):
+        bad = {name: value for name, value in good.items() if name != lacking}
+        path = lines(tmp_path, bad, *[good] * 3)
+        with pytest.raises(BadInputError, match="line 1: has"):
+            load_records(path)
+        assert len(load_records(path, ReadOptions(keep_going=True)).records) == 3
+    path = lines(tmp_path, *[GOOD] * 3, ragas)  # nor does a stray one of another tool
+    with pytest.raises(BadInputError, match="line 4: has"):
+        load_records(path)
+
+
+def test_a_broken_array_keeps_the_records_before_the_break(tmp_path: Path) -> None:
+    path = tmp_path / "my.json"
+    whole = json.dumps([{**GOOD, "evidence": f"e{i}"} for i in range(3)], indent=0)
+    path.write_text(whole)
+    assert len(load_records(path).records) == 3
+    path.write_text(whole[:-9])
+    last = whole[:-9].count("\n") + 1
+    with pytest.raises(BadInputError, match=rf"my\.json, line {last}: not JSON"):
+        load_records(path)
+    assert len(load_records(path, ReadOptions(keep_going=True)).records) == 2
+
+
+def test_a_template_or_field_names_that_do_not_fit_are_said_once(tmp_path: Path) -> None:
+    path = lines(tmp_path, *[GOOD] * 3)
+    for template in ("{question}", "{evidence} {evidence}", "{evidence} {question} {question}"):
+        with pytest.raises(BadInputError, match="the template has") as said:
+            load_records(path, ReadOptions(template=template))
+        assert "line" not in str(said.value)
+    with pytest.raises(BadInputError, match=r"no field 'frage', which fields gives for question; found .*question"):
+        load_records(path, ReadOptions(fields={"question": "frage"}))
+
+
 def test_a_file_without_the_fields_says_which_and_how_to_name_them(tmp_path: Path) -> None:
     path = lines(tmp_path, {"frage": "q", "text": "e", "antwort": "a"})
     with pytest.raises(
@@ -170,6 +213,38 @@ def test_tables_faults_have_their_lines(tmp_path: Path) -> None:
     path.write_text("question,question,answer\nq,e,a\n")
     with pytest.raises(BadInputError, match="'question' comes twice"):
         load_records(path)
+
+
+@pytest.mark.parametrize(
+    ("head", "row"),
+    [
+        ("sep=;\r\nquestion;evidence;answer\r\n", "q;e;a\r\n"),
+        ("question;evidence, from, a, wiki, or, not;answer\n", "q;e;a\n"),
+        ("question;evidence;answer;;\n", "q;e;a;;\n"),
+        ("\n\nquestion;evidence;answer\n", "q;e;a\n"),
+        ('"question";"evidence";"answer"\n', '"q, q, q";"e, e, e, e";"a"\n'),
+    ],
+)
+def test_tables_as_spreadsheets_save_them(tmp_path: Path, head: str, row: str) -> None:
+    """A line that names the delimiter, commas within, columns without a name, blank lines."""
+    path = tmp_path / "my.csv"
+    path.write_bytes((head + row * 3).encode())
+    named = "evidence, from, a, wiki, or, not" if "wiki" in head else "evidence"
+    found = load_records(path, ReadOptions(fields={"question": "question", "evidence": named, "answer": "answer"}))
+    assert [r.answer for r in found.records] == ["a"] * 3
+    with pytest.raises(BadInputError, match="is a spreadsheet; save the sheet as CSV"):
+        load_records(tmp_path / "my.xlsx")
+
+
+def test_a_quotation_mark_that_nothing_closes_takes_its_own_line_only(tmp_path: Path) -> None:
+    path = tmp_path / "my.csv"
+    good = 'q,"two\nlines",a\n'
+    path.write_text("question,evidence,answer\n" + good + 'q,"open,a\n' + good * 5)
+    with pytest.raises(BadInputError, match="line 4: not CSV"):
+        load_records(path)
+    found = load_records(path, ReadOptions(keep_going=True))
+    assert len(found.faults) == 1
+    assert [r.evidence for r in found.records] == ["two\nlines"] * 6
 
 
 def test_parquet_and_compressed_files(tmp_path: Path) -> None:
