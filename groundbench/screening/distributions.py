@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 TOP_TOKENS = 100
 CONTRAST = 1.0
@@ -28,13 +29,15 @@ def embedding_distance(log_p: Tensor, log_q: Tensor, embeddings: Callable[[Seque
     """Return [T] MMD^2 of the two distributions over their 100 likeliest tokens each, under the cosine kernel on input
     embeddings (LUMINA, Yeh et al. 2025): |sum_i (p_i - q_i) e_i / |e_i||^2, p and q normalised over these tokens."""
     most = min(TOP_TOKENS, log_p.shape[-1])
-    found = []
-    for p, q in zip(log_p, log_q, strict=True):
-        mean = []
-        for own in (p, q):
-            values, index = own.topk(most)
-            vectors = embeddings(index.tolist()).float()
-            vectors = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-            mean.append(values.softmax(-1).to(vectors.device) @ vectors)
-        found.append(((mean[0] - mean[1]) ** 2).sum())
-    return torch.stack(found)
+    means = [_mean_embeddings(log_p, most, embeddings), _mean_embeddings(log_q, most, embeddings)]
+    return ((means[0] - means[1]) ** 2).sum(-1)
+
+
+def _mean_embeddings(log_p: Tensor, most: int, embeddings: Callable[[Sequence[int]], Tensor]) -> Tensor:
+    """Return [T, d] the mean direction of each distribution's likeliest tokens; each token is looked up once."""
+    values, index = log_p.topk(most, dim=-1)
+    ids, place = index.unique(return_inverse=True)
+    vectors = embeddings(ids.tolist()).float()
+    vectors = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    weights = values.softmax(-1).to(vectors.device)
+    return embedding_bag(place.to(vectors.device), vectors, per_sample_weights=weights, mode="sum")

@@ -176,6 +176,20 @@ def test_distances_of_equal_and_disjoint_distributions() -> None:
     torch.testing.assert_close(contrasted(one, one), one, rtol=1e-4, atol=1e-4)
 
 
+def test_the_distance_of_embeddings_is_the_kernels_own_sum_token_by_token() -> None:
+    draw = torch.Generator().manual_seed(0)
+    one, two = (3 * torch.randn((2, 5, 300), generator=draw)).log_softmax(-1)
+    vectors = torch.randn((300, 16), generator=draw)
+    unit = vectors / vectors.norm(dim=-1, keepdim=True)
+    for found, p, q in zip(embedding_distance(one, two, lambda ids: vectors[list(ids)]), one, two, strict=True):
+        difference = torch.zeros(300, dtype=torch.float64)
+        for own, sign in ((p, 1.0), (q, -1.0)):
+            top = own.double().topk(100)
+            difference[top.indices] += sign * top.values.softmax(-1)
+        kernel = (unit @ unit.T).double()
+        assert float(found) == pytest.approx(float(difference @ kernel @ difference), rel=1e-4)
+
+
 def reading(tokens: int = 3, heads: int = 4, **changes: object) -> Reading:
     made = Reading(np.array([10, 4, tokens]), np.full(tokens, np.log(2), np.float32), np.ones(tokens, np.float32))
     return replace(made, **changes)  # type: ignore[arg-type]
