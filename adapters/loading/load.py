@@ -78,6 +78,8 @@ class LoadOptions:
 
 def require_device(options: LoadOptions, name: str) -> None:
     """Raise BadInputError for a device that is not there, before a file is read for it."""
+    if options.device_map is not None:
+        return  # accelerate chooses among the devices that are there
     device = options.resolved_device()
     try:
         torch.empty(0, device=device)
