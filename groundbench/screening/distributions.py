@@ -36,7 +36,7 @@ def embedding_distance(log_p: Tensor, log_q: Tensor, embeddings: Callable[[Seque
 def _mean_embeddings(log_p: Tensor, most: int, embeddings: Callable[[Sequence[int]], Tensor]) -> Tensor:
     """Return [T, d] the mean direction of each distribution's likeliest tokens; each token is looked up once."""
     values, index = log_p.topk(most, dim=-1)
-    ids, place = index.unique(return_inverse=True)
+    ids, place = torch.unique(index, return_inverse=True)
     vectors = embeddings(ids.tolist()).float()
     vectors = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)
     weights = values.softmax(-1).to(vectors.device)

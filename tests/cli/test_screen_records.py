@@ -128,7 +128,8 @@ def test_a_spreadsheet_with_names_of_its_own_is_screened_in_one_command(say: Say
     path.write_text("\r\n".join(lines), encoding="utf-8-sig")
     code, _, err = say("screen", MODEL, "--questions", str(path))
     assert code == 2
-    assert "found Antwort, Frage, Textstelle, Urteil. Name them: --fields question=" in " ".join(err.split())
+    told = " ".join(err.split())
+    assert "found Antwort, Frage, Textstelle, Urteil. Name them: --fields question=" in told
     said = ",".join(f"{ours}={theirs}" for theirs, ours in names.items())
     code, shown, err = say(
         "screen", MODEL, "--questions", str(path), "--fields", said, "--signals", "gain", "--limit", "40"
