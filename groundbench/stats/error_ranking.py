@@ -268,7 +268,7 @@ def risk_coverage(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> tup
 
 @dataclass(frozen=True)
 class RankingQuality:
-    """How well one risk ranks errors, by every measure: estimates from the same resamples of groups.
+    """Every measure of how one risk ranks errors, estimated from the same resamples of groups.
 
     `curve`: (coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first.
     """
