@@ -326,7 +326,11 @@ def test_nothing_is_wider_than_the_window(browser, site, reports, width, dark):
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width, page.name
 
 
-@pytest.mark.parametrize(("width", "dark"), LOOKS[:3], ids=["light", "dark", "light-phone"])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [LOOKS[0], *(pytest.param(*look, marks=pytest.mark.slow) for look in LOOKS[1:3])],
+    ids=["light", "dark", "light-phone"],
+)
 def test_axe_finds_no_serious_fault(browser, site, reports, axe, width, dark):
     look(browser, width, dark)
     pages = [f"{site.as_uri()}/{p}" for p in ("index.html", "models/m11.html", "models/m04.html", "models/curve.html")]

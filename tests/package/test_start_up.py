@@ -40,8 +40,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "words",
     [
         ("models", "check", "{model}", "--testbed", "{bed}"),
-        ("run", "{model}", "--testbed", "{bed}", "--dry-run"),
-        ("run", "{model}", "--testbed", "{bed}", "--measure", "gain,heads"),
+        pytest.param(("run", "{model}", "--testbed", "{bed}", "--dry-run"), marks=pytest.mark.slow),
+        pytest.param(("run", "{model}", "--testbed", "{bed}", "--measure", "gain,heads"), marks=pytest.mark.slow),
         ("run", "{model}", "--testbed", "{bed}", "--measure", "gain", "--out", "{out}"),
         ("--help",),
     ],
