@@ -81,8 +81,15 @@ def require_device(options: LoadOptions, name: str) -> None:
     if options.device_map is not None:
         return  # accelerate chooses among the devices that are there
     device = options.resolved_device()
-    try:
+    with _putting_on(device, name):
         torch.empty(0, device=device)
+
+
+@contextmanager
+def _putting_on(device: str, name: str) -> Iterator[None]:
+    """Turn what torch raises on a device that is not there into BadInputError; memory that runs out passes."""
+    try:
+        yield
     except (RuntimeError, AssertionError) as error:
         if is_out_of_memory(error):
             raise
@@ -276,12 +283,8 @@ def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:
 
 def _moved(model: PreTrainedModel, source: Source, options: LoadOptions) -> PreTrainedModel:
     device = options.resolved_device()
-    try:
+    with _putting_on(device, source.name):
         return model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise BadInputError(f"{source.name}: cannot be put on the device {device!r}: {first_line(error)}") from error
 
 
 def dtype_label(model: PreTrainedModel) -> str:
