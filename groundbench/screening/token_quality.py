@@ -13,7 +13,7 @@ from groundbench.screening.error_rates import estimated
 from groundbench.screening.fitted_signals import FITTED
 from groundbench.screening.given_answers import AnswerRisks, GivenSet
 from groundbench.screening.signal_quality import Scored
-from groundbench.stats.error_ranking import auprc_estimate, auroc_estimate
+from groundbench.stats.error_ranking import auroc_estimate, ranking_quality
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -58,9 +58,7 @@ def _on_spans(name: str, scored: Scored, risks: AnswerRisks, given: GivenSet) ->
     risk, error, groups = np.concatenate(values), np.concatenate(wrong), np.concatenate(group)
     known = ~np.isnan(risk)
     risk, error, groups = risk[known], error[known], groups[known]
+    quality = ranking_quality(risk, error, groups, scored.seed)
     return TokenQuality(
-        n=len(risk),
-        wrong=int(error.sum()),
-        auroc=estimated(auroc_estimate(risk, error, groups, scored.seed)),
-        auprc=estimated(auprc_estimate(risk, error, groups, scored.seed)),
+        n=len(risk), wrong=int(error.sum()), auroc=estimated(quality.auroc), auprc=estimated(quality.auprc)
     )

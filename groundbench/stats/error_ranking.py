@@ -241,36 +241,19 @@ def _below(among: Floats, risk: Floats) -> Floats:
     return found
 
 
-def aurc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
-    """Estimate the area under the risk-coverage curve; a risk that says nothing has the error rate."""
-    return ranking_quality(risk, error, group, seed).aurc
-
-
-def auprc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
-    """Return the area under the precision-recall curve of the errors with its interval; chance has the error rate."""
-    return ranking_quality(risk, error, group, seed).auprc
-
-
-def prr_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> Estimate:
-    """Return the prediction rejection ratio (Malinin, Gales 2021), with its interval: 1 if a risk ranks every error
-    above every right answer, 0 for chance, below 0 for worse; of areas under the risk-coverage curve."""
-    return ranking_quality(risk, error, group, seed).prr
-
-
-def risk_coverage(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> tuple[tuple[float, Estimate], ...]:
-    """Compute (coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first.
-
-    The intervals are of a bootstrap over groups, at the same coverage of each resample; along a block of equal risks
-    the errors kept rise evenly.
-    """
-    return ranking_quality(risk, error, group, seed).curve
-
-
 @dataclass(frozen=True)
 class RankingQuality:
     """Every measure of how one risk ranks errors, estimated from the same resamples of groups.
 
-    `curve`: (coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first.
+    Attributes:
+        auroc: of the errors among the answers.
+        aurc: area under the risk-coverage curve; a risk that says nothing has the error rate.
+        auprc: area under the precision-recall curve of the errors; chance has the error rate.
+        prr: prediction rejection ratio (Malinin, Gales 2021), of areas under the risk-coverage curve: 1 if every error
+            ranks above every right answer, 0 for chance, below 0 for worse.
+        curve: (coverage, share of errors among the answers kept) at every twentieth of the answers, least risk first;
+            intervals are at the same coverage of each resample, and along a block of equal risks the errors kept rise
+            evenly.
     """
 
     auroc: Estimate

@@ -10,12 +10,11 @@ from scipy import special, stats
 from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
 from groundbench.stats.error_ranking import (
     FEWEST,
-    aurc_estimate,
     auroc,
     auroc_estimate,
     auroc_gap,
     auroc_p,
-    risk_coverage,
+    ranking_quality,
 )
 from groundbench.stats.grouped import grouped_mean, numbered, rate, wilson
 
@@ -100,7 +99,7 @@ def test_with_just_enough_errors_the_test_of_chance_keeps_its_level() -> None:
 def test_a_curve_has_the_interval_of_resampled_groups() -> None:
     risk, error = simulated(400)
     group = np.arange(400) // 4
-    found = risk_coverage(risk, error, group)
+    found = ranking_quality(risk, error, group).curve
     for coverage, e in found:
         assert e.ci_low is not None
         assert e.ci_high is not None
@@ -111,7 +110,7 @@ def test_a_curve_has_the_interval_of_resampled_groups() -> None:
     assert whole.ci_high - whole.ci_low == pytest.approx(
         3.92 * (0.25 / 400) ** 0.5 * (4 * whole.value * (1 - whole.value)) ** 0.5, rel=0.2
     )  # type: ignore[operator]
-    assert risk_coverage(risk, error, np.zeros(400, int))[3][1].ci_low is None
+    assert ranking_quality(risk, error, np.zeros(400, int)).curve[3][1].ci_low is None
 
 
 def test_the_order_of_answers_changes_nothing() -> None:
@@ -120,18 +119,18 @@ def test_the_order_of_answers_changes_nothing() -> None:
     names = [f"scene-{i // 3}" for i in range(300)]
     turned = np.random.default_rng(0).permutation(300)
     there = numbered(names), numbered([names[i] for i in turned])
-    for estimate in (auroc_estimate, aurc_estimate):
+    for estimate in (auroc_estimate, lambda *answers: ranking_quality(*answers).aurc):
         assert estimate(risk, error, there[0]) == pytest.approx(estimate(risk[turned], error[turned], there[1]))
 
 
 def test_risk_coverage_ends_at_the_error_rate_and_a_perfect_risk_keeps_only_right_answers() -> None:
     error = np.array([False] * 75 + [True] * 25)
-    curve = {c: e.value for c, e in risk_coverage(error.astype(float), error, np.arange(100))}
+    curve = {c: e.value for c, e in ranking_quality(error.astype(float), error, np.arange(100)).curve}
     assert curve[1.0] == 0.25
     assert curve[0.75] == 0.0
-    flat = risk_coverage(np.zeros(100), error, np.arange(100))
+    flat = ranking_quality(np.zeros(100), error, np.arange(100)).curve
     assert [e.value for _, e in flat] == pytest.approx([0.25] * 20)
-    assert aurc_estimate(np.zeros(100), error, np.arange(100)).value == pytest.approx(0.25)
+    assert ranking_quality(np.zeros(100), error, np.arange(100)).aurc.value == pytest.approx(0.25)
 
 
 def test_the_gap_of_a_risk_to_itself_is_nothing() -> None:
