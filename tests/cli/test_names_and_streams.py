@@ -60,7 +60,7 @@ def test_a_name_in_brackets_is_shown_as_it_is(
         ["tasks", "validate", bed],
         ["tasks", "show", bed],
         ["models", "check", str(model), "--testbed", bed],
-        ["run", str(model), "--testbed", bed, "--measure", "gain,heads", "--out", out],
+        ["run", str(model), "--testbed", bed, "--measure", "gain,heads,lens", "--out", out],
         ["run", str(model), "--testbed", bed, "--dry-run"],
         ["compare", out, out],
         ["report", out],

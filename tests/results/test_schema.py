@@ -217,7 +217,8 @@ def broken(change: str) -> dict[str, Any]:
 )
 def test_reader_and_schema_refuse_the_same(change: str, field: str, tmp_path: Path, validator: Any) -> None:
     (tmp_path / "result.json").write_text(json.dumps(broken(change)))
-    with pytest.raises(BadInputError, match=rf"result\.json: (field {field}: |unknown field '{field}')"):
+    said = f"unknown field '{field}'$" if change == "unknown field" else f"field {field}: "
+    with pytest.raises(BadInputError, match=rf"result\.json: {said}"):
         Result.load(tmp_path)
     assert not validator.is_valid(broken(change))
 
