@@ -244,8 +244,8 @@ def image_gain(result: Result) -> float | None:
 
 def heads_for_half(result: Result, form: str) -> float | None:
     """Return the least number of heads whose interchange gives half of the gain, by `contrast` (concepts §15)."""
-    curves = (c for record in result.causal if record.env_form == form for c in record.curves)
-    return next((c.heads_for_half.value for c in curves if c.ranking == "contrast"), None)
+    curves = (record.headline_curve for record in result.causal if record.env_form == form)
+    return next((c.heads_for_half.value for c in curves if c is not None), None)
 
 
 def size_of(n: int) -> str:

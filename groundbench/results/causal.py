@@ -112,6 +112,12 @@ class InterchangeRecord(Record):
     heads: tuple[HeadPlace, ...] = ()
     """In the set of every cell: each found with other nouns in other frames."""
 
+    @property
+    def random_mean(self) -> float | None:
+        """The share of the gain that random sets recover, averaged over the draws."""
+        drawn = self.random_recovered
+        return sum(drawn) / len(drawn) if drawn else None
+
 
 class CurvePoint(Record):
     """f(C) where the first k heads of a ranking stay clean and all others come from the corrupt run."""
@@ -213,3 +219,8 @@ class CausalRecord(Record):
     def headline(self) -> InterchangeRecord | None:
         """The set of heads that the headline reports."""
         return next((i for i in self.interchange if i.headline), None)
+
+    @property
+    def headline_curve(self) -> CurveRecord | None:
+        """The cross-fitted curve of the headline's ranking, `contrast`."""
+        return next((c for c in self.curves if c.ranking == "contrast" and c.crossfit), None)

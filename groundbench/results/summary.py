@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from html import escape
 from textwrap import wrap
@@ -39,11 +40,12 @@ class Summary(NamedTuple):
         return f'{said}<div style="overflow-x:auto"><table>{table}</table></div>{below}'
 
 
-class Summarized:
+class Summarized(ABC):
     """Base of records that print as their summary and that a notebook shows as a table."""
 
+    @abstractmethod
     def _summary(self) -> Summary:
-        raise NotImplementedError
+        """Return the parts of the summary."""
 
     def summary(self) -> str:
         """Summarise in a few lines of 80 columns: the finding, what was measured, and a small table.

@@ -94,7 +94,8 @@ def _share(value: Interval) -> Cell:
     return percent(value.value)
 
 
-def _ends(value: Interval) -> Cell:
+def ends_of(value: Interval) -> Cell:
+    """Return the interval of a share in per cent; None where it is not known."""
     if value.ci_low is None or value.ci_high is None:
         return None
     return interval(100 * value.ci_low, 100 * value.ci_high, 0)
@@ -122,17 +123,16 @@ def _carried(records: Sequence[CausalRecord]) -> Table:
     rows = []
     for r in records:
         i = r.headline
-        curve = next((c for c in r.curves if c.ranking == "contrast" and c.crossfit), None)
+        curve = r.headline_curve
         cells: list[Cell] = [r.env_form, count(r.pairs.n), number(r.pairs.gain.value)]
         if i is None:
             cells += [None] * 10
         else:
-            drawn = i.random_recovered
             cells += [
                 f"{i.k} of {r.n_heads}",
                 _share(i.recovered),
-                _ends(i.recovered),
-                percent(sum(drawn) / len(drawn)) if drawn else None,
+                ends_of(i.recovered),
+                percent(i.random_mean),
                 p_value(i.p_rank),
                 p_value(i.p_draws),
                 _share(i.lost),
@@ -242,7 +242,7 @@ def _knockout(record: CausalRecord) -> Figure | None:
             STEPS[k.step],
             "headline" if k.heads == "headline" else f"{k.first_layer}-{k.last_layer}",
             _share(k.lost),
-            _ends(k.lost),
+            ends_of(k.lost),
         )
         for k in record.knockout
     )

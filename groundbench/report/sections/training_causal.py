@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.elements import Cell, Figure, Section, Table
+from groundbench.report.sections.causal import ends_of
 from groundbench.report.sections.training_gain import STEP, Trajectories, steps_of
 from groundbench.results.causal import CausalRecord, InterchangeRecord
-from groundbench.results.text.numbers import count, interval, number, p_value, percent
+from groundbench.results.text.numbers import count, number, p_value, percent
+from groundbench.results.text.sentences import random_effect
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
 
 TITLE = "How few heads carry it, over training"
@@ -40,17 +42,6 @@ def _headlines(t: Trajectory) -> list[tuple[TrajectoryPoint, CausalRecord, Inter
     return found
 
 
-def _random(headline: InterchangeRecord) -> float | None:
-    drawn = headline.random_recovered
-    return sum(drawn) / len(drawn) if drawn else None
-
-
-def _half(record: CausalRecord, headline: InterchangeRecord) -> float | None:
-    """Return how many heads give back half of the gain."""
-    curves = (c for c in record.curves if c.ranking == headline.ranking and c.crossfit)
-    return next((c.heads_for_half.value for c in curves), None)
-
-
 def _recovered(t: Trajectory, x_range: tuple[float, float] | None) -> Figure | None:
     found = _headlines(t)
     if not found:
@@ -66,12 +57,12 @@ def _recovered(t: Trajectory, x_range: tuple[float, float] | None) -> Figure | N
             high=[s.ci_high for s in shares],
             colour=1,
         ),
-        Series("random heads", steps, [_random(h) for _, _, h in found], colour=3, dashed=True),
+        Series("random heads", steps, [h.random_mean for _, _, h in found], colour=3, dashed=True),
     )
-    last = found[-1][2]
-    summary = (
-        f"At the end {last.k} of {found[-1][1].n_heads} heads recover {percent(last.recovered.value)} of the gain, "
-        f"as many random heads {percent(_random(last))}."
+    _, record, last = found[-1]
+    beside = random_effect(last)
+    summary = f"At the end {last.k} of {record.n_heads} heads recover {percent(last.recovered.value)} of the gain" + (
+        f"; as many random heads {beside}." if beside else "."
     )
     head = ("Step", "Gain of the pairs", "Heads", "Recovered", "95 % interval (%)", "Random", "p rank", "For half")
     chart = line_chart(series, Axes(STEP, SHARE, x_range=x_range), f"{t.name}: {SHARE} that few heads carry", summary)
@@ -80,15 +71,14 @@ def _recovered(t: Trajectory, x_range: tuple[float, float] | None) -> Figure | N
 
 
 def _row(point: TrajectoryPoint, record: CausalRecord, headline: InterchangeRecord) -> tuple[Cell, ...]:
-    share = headline.recovered
-    known = share.ci_low is not None and share.ci_high is not None
+    curve = record.headline_curve
     return (
         count(point.step),
         number(record.pairs.gain.value),
         count(headline.k),
-        percent(share.value),
-        interval(100 * (share.ci_low or 0.0), 100 * (share.ci_high or 0.0), 0) if known else None,
-        percent(_random(headline)),
+        percent(headline.recovered.value),
+        ends_of(headline.recovered),
+        percent(headline.random_mean),
         p_value(headline.p_rank),
-        number(_half(record, headline), 1),
+        None if curve is None else number(curve.heads_for_half.value, 1),
     )

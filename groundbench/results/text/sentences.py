@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from groundbench.results.text.numbers import decimals_for, factor, interval, number, p_phrase, percent
 
 if TYPE_CHECKING:
-    from groundbench.results.causal import CausalRecord
+    from groundbench.results.causal import CausalRecord, InterchangeRecord
     from groundbench.results.run import AblationRecord, GainRecord, HeadsRecord, Result, TestbedRecord
 
 FORMS = {
@@ -207,18 +207,22 @@ def carried_sentence(record: CausalRecord) -> str:
     ends = _shares(headline.recovered.ci_low, headline.recovered.ci_high)
     heads = f"{headline.k} of {record.n_heads} heads {'carry' if headline.k > 1 else 'carries'}"
     found = f"{heads} {percent(headline.recovered.value)} of the gain{ends}"
-    drawn = headline.random_recovered
-    if not drawn:
+    effect = random_effect(headline)
+    if effect is None:
         return f"Shown as {shown(record.env_form)}, {found}."
-    mean = sum(drawn) / len(drawn)
-    effect = (
-        f"carry {percent(mean)}" if mean > -0.005 else f"make the noun less likely, by {percent(-mean)} of the gain"
-    )
     rank = "" if headline.p_rank is None else f", rank p = {number(headline.p_rank, 3)}"
     return (
         f"Shown as {shown(record.env_form)}, {found}; as many random heads of the same layers {effect} "
         f"({headline.n_draws} draws{rank})."
     )
+
+
+def random_effect(headline: InterchangeRecord) -> str | None:
+    """Say what random heads do: `carry 7 %`, or that they push against the noun; None where none were drawn."""
+    mean = headline.random_mean
+    if mean is None:
+        return None
+    return f"carry {percent(mean)}" if mean > -0.005 else f"make the noun less likely, by {percent(-mean)} of the gain"
 
 
 def _shares(low: float | None, high: float | None) -> str:
