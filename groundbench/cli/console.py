@@ -219,18 +219,12 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 
 def nats(value: float | None, digits: int = 3) -> str:
     """Return a number of nats; unmeasured is said, never 0."""
-    return "not measured" if value is None else _fixed(value, digits)
+    return "not measured" if value is None else f"{value:z.{digits}f}"  # no negative zero
 
 
 def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     """Return a 95 % interval, or nothing."""
-    return "" if low is None or high is None else f"[{_fixed(low, digits)}, {_fixed(high, digits)}]"
-
-
-def _fixed(value: float, digits: int) -> str:
-    """Return a number without a negative zero."""
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
+    return "" if low is None or high is None else f"[{low:z.{digits}f}, {high:z.{digits}f}]"
 
 
 def p_value(p: float | None) -> str:

@@ -59,4 +59,5 @@ Force = Annotated[
     bool, typer.Option("--force/--resume", help="Start over even if DIR holds another run, or resume the run in DIR.")
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Also print what each column means.")]
+TryIt = Annotated[bool, typer.Option("--try", help="With --dry-run: open a large model too, and time one batch of it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

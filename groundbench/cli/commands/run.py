@@ -11,7 +11,7 @@ from groundbench.cli import console
 from groundbench.cli.help_examples import examples
 from groundbench.cli.load_options import LoadOptions
 from groundbench.cli.option_groups import expand_option_groups
-from groundbench.cli.options import AsJson, Explain, Force, Model, Out, Testbed
+from groundbench.cli.options import AsJson, Explain, Force, Model, Out, Testbed, TryIt
 from groundbench.cli.run_options import RunOptions
 from groundbench.cli.tables.result import show_result
 from groundbench.results.text.sentences import null_controls
@@ -57,9 +57,7 @@ def run(
         bool,
         typer.Option("--dry-run", help="Print what this command would measure and how long it would take, and stop."),
     ] = False,
-    try_it: Annotated[
-        bool, typer.Option("--try", help="With --dry-run: open a large model too, and time one batch of it.")
-    ] = False,
+    try_it: TryIt = False,
     as_json: AsJson = False,
     explain: Explain = False,
     shuffle_forms: Annotated[

@@ -15,7 +15,7 @@ from groundbench.cli.help_examples import examples
 from groundbench.cli.load_options import LoadOptions
 from groundbench.cli.option_groups import expand_option_groups
 from groundbench.cli.option_values import split
-from groundbench.cli.options import BATCH_TOKENS, AsJson, BatchTokens, Force, Model, Out, Seed
+from groundbench.cli.options import BATCH_TOKENS, AsJson, BatchTokens, Force, Model, Out, Seed, TryIt
 
 if TYPE_CHECKING:
     from groundbench.results.risk_card import RiskCard
@@ -56,9 +56,7 @@ def screen(
     force: Force = False,
     seed: Seed = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print how long it would take, and stop.")] = False,
-    try_it: Annotated[
-        bool, typer.Option("--try", help="With --dry-run: open a large model too, and time one batch of it.")
-    ] = False,
+    try_it: TryIt = False,
     as_json: AsJson = False,
     explain: Annotated[bool, typer.Option("--explain", help="Print every table of the card.")] = False,
     limit: Annotated[

@@ -32,8 +32,8 @@ class CheckpointOptions(RunOptions):
         list[str] | None,
         typer.Option(
             "--measure",
-            help="gain, heads, ablation, lens, image; separated by commas, or repeat it.",
-            show_default="all",
+            help="gain, heads, causal, ablation, lens, image; separated by commas, or repeat it.",
+            show_default="all but causal",
             metavar="WHAT",
         ),
     ] = None

@@ -18,11 +18,10 @@ def show_causal(records: Sequence[CausalRecord]) -> None:
     rows = []
     for r in records:
         i = r.headline
-        curve = next((c for c in r.curves if c.ranking == "contrast" and c.crossfit), None)
+        curve = r.headline_curve
         half = None if curve is None else curve.heads_for_half.value
         if i is None:
             continue
-        drawn = i.random_recovered
         rows.append(
             (
                 r.env_form,
@@ -31,7 +30,7 @@ def show_causal(records: Sequence[CausalRecord]) -> None:
                 f"{i.k} of {r.n_heads}",
                 _share(i.recovered.value),
                 _ends(i.recovered),
-                _share(sum(drawn) / len(drawn) if drawn else None),
+                _share(i.random_mean),
                 p_value(i.p_rank),
                 p_value(i.p_draws),
                 _share(i.lost.value),
