@@ -68,6 +68,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def _no_time_passes_for_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line now and then is for long work; on a slow machine it must not get between the lines that a test reads."""
+    monkeypatch.setattr("groundbench.util.progress.now", lambda: 0.0)
+
+
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
     """Run `groundbench WORDS`: its exit code and what it wrote to stdout and stderr."""

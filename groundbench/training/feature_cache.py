@@ -6,8 +6,6 @@ import fcntl
 import hashlib
 import json
 import os
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.errors import GroundbenchError
-from groundbench.training.progress_log import QUIET_SECONDS
 from groundbench.training.run_folder import writing
 from groundbench.util.atomic_files import write_text
 from groundbench.util.cache_folder import cache_folder
@@ -74,11 +71,11 @@ class ImageFeatureCache:
             known = self._trim()
             missing = list({_key(p): p for p in images if _key(p) not in known}.items())
             with (
-                Progress("pictures", len(missing)) as bar,
+                Progress("encoding images", len(missing)) as bar,
                 self._values.open("ab") as values,
                 self._keys.open("ab") as keys,
             ):
-                for start, tell in _blocks(len(missing)):
+                for start in range(0, len(missing), BLOCK):
                     block = missing[start : start + BLOCK]
                     values.write(self._checked(encode([p.load() for _, p in block]), len(block)).tobytes())
                     values.flush()
@@ -86,7 +83,6 @@ class ImageFeatureCache:
                     keys.write(b"".join(key for key, _ in block))
                     keys.flush()
                     bar.advance(len(block))
-                    tell(start + len(block))
             self._row = self._trim()
         self._map = None
 
@@ -129,17 +125,3 @@ class ImageFeatureCache:
 
 def _key(image: ImageSource) -> bytes:
     return hashlib.sha256(image.key.encode()).digest()[:KEY_BYTES]
-
-
-def _blocks(n: int) -> Iterator[tuple[int, Callable[[int], None]]]:
-    """Yield the start of each block of n images, and report progress in lines where no bar is seen."""
-    spoke = time.monotonic()
-
-    def tell(done: int) -> None:
-        nonlocal spoke
-        if not sys.stderr.isatty() and time.monotonic() - spoke >= QUIET_SECONDS:
-            spoke = time.monotonic()
-            print(f"images: {done}/{n} encoded", file=sys.stderr)
-
-    for start in range(0, n, BLOCK):
-        yield start, tell

@@ -62,6 +62,8 @@ def train_seed(
             if start == 0:
                 run.measure(0)
                 run.write_checkpoint(0)
+            elif run.is_main:
+                report(seed, {"step": start})
             for step in range(start, preset.steps):
                 run.update(step)
                 done = step + 1

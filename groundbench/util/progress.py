@@ -16,6 +16,11 @@ EVERY = 30.0
 """Seconds between two lines in a file; what ends sooner writes none."""
 
 
+def now() -> float:
+    """Return the seconds of a clock that only goes forward; tests hold it still."""
+    return time.monotonic()
+
+
 class _Silence:
     """The time since the process last wrote a line, over all bars: many short stages are one long wait for a reader."""
 
@@ -43,11 +48,11 @@ _SILENCE = _Silence()
 class Progress:
     """One bar over `total` steps; `advance(n)` moves it. Use as a context manager."""
 
-    def __init__(self, description: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, description: str, total: int, clock: Callable[[], float] | None = None) -> None:
         self._bar: RichProgress | None = None
-        self._text, self._total, self._done = description, total, 0
-        self._clock = clock
-        self._begun = clock()
+        self._text, self._total, self._done, self._kept = description, total, 0, 0
+        self._clock = now if clock is None else clock
+        self._begun = self._clock()
         _SILENCE.notice(self._begun)
         if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":  # of several processes the first one shows it
             self._bar = RichProgress(
@@ -78,17 +83,23 @@ class Progress:
             self._bar.advance(self._task, steps)
             return
         self._done += steps
-        now = self._clock()
-        if _SILENCE.is_long(now) and os.environ.get("RANK", "0") == "0":
-            print(f"{self._text}: {self._state(now - self._begun)}", file=sys.stderr, flush=True)
+        time_now = self._clock()
+        if _SILENCE.is_long(time_now) and os.environ.get("RANK", "0") == "0":
+            print(f"{self._text}: {self._state(time_now - self._begun)}", file=sys.stderr, flush=True)
+
+    def skip(self, steps: int) -> None:
+        """Move the bar over steps that an earlier run did; the estimate leaves them out."""
+        self._kept += steps
+        self.advance(steps)
 
     def _state(self, spent: float) -> str:
         """Return how far it is, with an estimate where the total is known and something is done."""
         if self._total <= 0:
             return f"{self._done:,} so far, {spent:.0f} s"
-        if self._done == 0:
-            return f"0 of {self._total:,}, {spent:.0f} s"
-        left = spent * max(0, self._total - self._done) / self._done
+        worked = self._done - self._kept
+        if worked == 0:
+            return f"{self._done:,} of {self._total:,}, {spent:.0f} s"
+        left = spent * max(0, self._total - self._done) / worked
         return f"{self._done:,} of {self._total:,}, {spent:.0f} s, about {left:.0f} s left"
 
     def describe(self, text: str) -> None:

@@ -45,3 +45,12 @@ def test_an_unknown_total_has_no_estimate(capsys: pytest.CaptureFixture[str]) ->
         now[0] += EVERY
         bar.advance(0)
     assert capsys.readouterr().err == "reading: 0 of 12, 30 s\n"
+
+
+def test_the_estimate_of_resumed_work_leaves_out_what_was_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    with Progress("training", 2400, clock=lambda: now[0]) as bar:
+        bar.skip(2000)
+        now[0] = EVERY
+        bar.advance(100)
+    assert capsys.readouterr().err == "training: 2,100 of 2,400, 30 s, about 90 s left\n"
