@@ -194,7 +194,7 @@ class ImagePromptEncoder(PromptEncoder):
                 f"{prompt.where}: where the patches of a {self.image_inputs.config.model_type} image stand among its "
                 "tokens is not known, so a box in it cannot be found; use a form without boxes"
             )
-        found = tuple(span for g in own for span in g.spans(*g.touched(segment.box)))
+        found = tuple(span for g in own for span in g.spans(*g.patches_touching(segment.box)))
         if not found:
             raise NotApartError(
                 f"{prompt.where}: the object's box {tuple(round(x, 3) for x in segment.box)} lies outside of what "

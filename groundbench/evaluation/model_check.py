@@ -34,7 +34,7 @@ def find_abilities(adapter: Adapter, testbed: Testbed, form: EnvForm) -> list[Ab
     contexts = build_contexts(adapter, testbed, form)
     row = max(contexts.rows, key=len)
     if isinstance(adapter, Estimated):
-        return _untried(adapter, contexts, row)
+        return _abilities_by_config(adapter, contexts, row)
     logits = adapter.forward([row]).logits
     return [
         _behaviour(adapter, contexts, row, logits),
@@ -46,7 +46,7 @@ def find_abilities(adapter: Adapter, testbed: Testbed, form: EnvForm) -> list[Ab
     ]
 
 
-def _untried(adapter: Adapter, contexts: FormContexts, row: Encoded) -> list[Ability]:
+def _abilities_by_config(adapter: Adapter, contexts: FormContexts, row: Encoded) -> list[Ability]:
     """Return what config, tokenizer and headers tell; all else is not tried."""
     info = adapter.info
     kinds = ", ".join(sorted({m.kind for m in info.mixers}))

@@ -114,7 +114,7 @@ class PatchReader(HFCausal):
         seen = [self._id(w) for w in self._words(shown.image.load())]
         last = [self._id(w) for w in after.text.split()]
         grid = ImageGrid(len(first), SIDE, SIDE)
-        touched = (range(SIDE), range(SIDE)) if shown.box is None else grid.touched(shown.box)
+        touched = (range(SIDE), range(SIDE)) if shown.box is None else grid.patches_touching(shown.box)
         return Encoded(
             (*first, *seen, *last),
             grid.spans(*touched),

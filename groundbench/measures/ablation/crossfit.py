@@ -17,7 +17,7 @@ from groundbench.api.adapter import HeadEdit
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.contexts import FormContexts, Ints, of_frames
 from groundbench.engine.scoring import score
-from groundbench.engine.subject import Subject, resolved
+from groundbench.engine.subject import Subject, require_value
 from groundbench.measures.ablation.control_heads import (
     different_draws,
     draw_control,
@@ -56,7 +56,7 @@ def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
     are rare in small models: where no cell has one, each cuts the head that gathers most, and the note says so.
     """
     rule = options.rule or headline_rule(saliency)
-    controls = resolved(options.controls, "controls")
+    controls = require_value(options.controls, "controls")
     cells, lists = crossfit_lists(subject, saliency, rule, options.n_nouns)
     tested, note = _sampled(subject, saliency, cells, options)
     if rule.kind == "gather" and not any(m.any() for m in lists):

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from groundbench.api.adapter import HeadEdit
 from groundbench.engine.batching import group_alike
-from groundbench.engine.contexts import matched
+from groundbench.engine.contexts import matched_prompts
 from groundbench.measures.causal.curve import by_noun
 from groundbench.measures.causal.interchange import GROUP
 from groundbench.measures.causal.options import Score
@@ -97,7 +97,7 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
 def _items(setting: Setting, saliency: HeadSaliency) -> Ints:
     """Return the places of the saliency's items among the matched ones."""
     contexts = setting.subject.contexts
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     named = [
         (contexts.nouns[v].word, contexts.frames[f].id)
         for v, f in zip(noun.tolist(), contexts.frame[index].tolist(), strict=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.engine.subject import resolved
+from groundbench.engine.subject import require_value
 from groundbench.measures.causal.curve import by_noun, curve_record, random_band, ratio
 from groundbench.measures.causal.head_ranking import Scores, top_heads
 from groundbench.measures.causal.interchange import Interchange
@@ -146,7 +146,7 @@ def _jobs(setting: Setting, scores: Scores, kinds: Sequence[Score], to_corrupt: 
         draws: list[list[Bools]] = []
         borrowed = 0
         if number == 0:
-            n = resolved(setting.options.draws, "draws")
+            n = require_value(setting.options.draws, "draws")
             draws, borrowed = layer_matched_draws(lists, setting.layer, n, setting.subject.seed)
         jobs.append(
             _Job(

@@ -121,7 +121,7 @@ def _shifts(low: float, high: float, step: float) -> list[float]:
 
 
 def _patches(grids: Sequence[ImageGrid], box: Box) -> list[int]:
-    return [p for g in grids for a, b in g.spans(*g.touched(box)) for p in range(a, b)]
+    return [p for g in grids for a, b in g.spans(*g.patches_touching(box)) for p in range(a, b)]
 
 
 def _mask(positions: Sequence[Sequence[int]], length: int) -> Tensor:

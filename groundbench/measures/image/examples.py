@@ -12,7 +12,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, ImageGrid
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import ImageSegment, Prompt
-from groundbench.engine.contexts import FormContexts, matched
+from groundbench.engine.contexts import FormContexts, matched_prompts
 from groundbench.measures.gain.measure import gain_items, item_columns, noun_means
 from groundbench.measures.heads.saliency import SaliencyItem, SaliencyOptions, prediction_row
 from groundbench.results.image_examples import FOLDER, ImageExample, ReadMap
@@ -66,7 +66,7 @@ def keep_image_examples(
         lists: [items, heads] the heads of each map.
     """
     gains, columns = gain_items(table), item_columns(table)[0]
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     frame = contexts.frame[index]
     kept = []
     for number, (v, f) in enumerate(choose_items(table)):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from groundbench.api.adapter import Adapter, Encoded, ImageGrid, ImagePatchable
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.engine.contexts import FormContexts, matched, of_prompts
+from groundbench.engine.contexts import FormContexts, matched_prompts, of_prompts
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, surprisals
 from groundbench.measures.heads.spans import patch_positions
@@ -62,7 +62,7 @@ class Region:
         grids = [g for g in row.grids if g.image == grid.image]
         across = self.rings * min((g.region[2] - g.region[0]) / g.columns for g in grids)
         down = self.rings * min((g.region[3] - g.region[1]) / g.rows for g in grids)
-        return grid.spans(*grid.touched((box[0] - across, box[1] - down, box[2] + across, box[3] + down)))
+        return grid.spans(*grid.patches_touching((box[0] - across, box[1] - down, box[2] + across, box[3] + down)))
 
 
 BOX = Region()
@@ -132,7 +132,7 @@ def measure_swap(
 def _pairs(contexts: FormContexts, items: int, mismatches: int, seed: int) -> Iterator[_Pair]:
     """Yield a seeded sample of items, each with a seeded sample of the other nouns that its frame shows."""
     rng = np.random.default_rng(seed)
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     for item in np.sort(rng.permutation(len(index))[:items]).tolist():
         own, target = int(index[item]), int(noun[item])
         others = np.flatnonzero((contexts.frame == contexts.frame[own]) & (contexts.env != target))

@@ -19,7 +19,7 @@ from groundbench.engine.batch_runner import BatchRunner, Part
 from groundbench.engine.batching import make_plan
 from groundbench.engine.contexts import FormContexts
 from groundbench.engine.run_directory import Array, RunStore
-from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, first_tokens, picked, table_of
+from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, first_tokens, pick_targets, table_of
 from groundbench.measures.lens.training import PASS_STATES, kl_divergence, require_hidden
 from groundbench.measures.lens.tuned_lens import TunedLens
 
@@ -152,6 +152,6 @@ class _Reader:
 
 def _columns(model: Tensor, lens: Tensor, first: Tensor) -> Tensor:
     """[B, targets + 1]: surprisal of each target's first token under `lens` logits [B, V], and KL(model || lens)."""
-    surprisal = torch.logsumexp(lens, -1, keepdim=True) - picked(lens, first)
+    surprisal = torch.logsumexp(lens, -1, keepdim=True) - pick_targets(lens, first)
     kl = kl_divergence(model.log_softmax(-1), lens.log_softmax(-1))
     return torch.cat([surprisal, kl[:, None]], 1)
