@@ -39,7 +39,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairCell:
-    """The pairs of one cross-fit cell; `fit` marks the items (`engine.contexts.matched_prompts`) of the opposite one."""
+    """The pairs of one cross-fit cell; `fit` marks the opposite one's items (`engine.contexts.matched_prompts`)."""
 
     cell: Cell
     pairs: tuple[Pair, ...]
