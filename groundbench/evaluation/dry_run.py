@@ -266,7 +266,7 @@ def _cell_contexts(p: Planned) -> int:
 
 def _lens(p: Planned) -> list[Step]:
     lens, info = p.options.lens, p.adapter.info
-    layers = len(lens.translated(info))
+    layers = len(lens.translated_layers(info))
     positions = lens.steps * require_value(lens.batch_positions, "batch_positions")
     # a position of a step costs each layer's translator and unembedding, forward and backward, against all parameters
     share = layers * info.d_model * (info.d_model + info.vocab_size) / max(1, info.parameters)

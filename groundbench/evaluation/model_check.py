@@ -9,7 +9,7 @@ import torch
 from groundbench.api.adapter import Adapter, Capability, Encoded, Estimated, HeadEdit, StartsAtLayer
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine.contexts import FormContexts, build_contexts
-from groundbench.measures.heads.single_heads import lacking
+from groundbench.measures.heads.single_heads import missing_capabilities
 
 UNCHANGED = 1e-3
 """Largest change of a logit (relative to the largest logit) by an edit that multiplies every head by 1."""
@@ -119,7 +119,7 @@ def _ablation(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
 
 def _sweep(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
     """Sweep single heads from the edited layer on: here from the middle one, with nothing edited."""
-    missing = lacking(adapter.info)
+    missing = missing_capabilities(adapter.info)
     if missing or not isinstance(adapter, StartsAtLayer):
         why = adapter.info.why_not(missing[0] if missing else "start_at_layer")
         return Ability("single heads", False, f"what each head does alone is null: {why}")

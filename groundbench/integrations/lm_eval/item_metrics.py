@@ -24,7 +24,7 @@ from groundbench.measures.ablation.crossfit import (
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import GainItems, gain_items
 from groundbench.measures.heads.head_saliency import HeadSaliency
-from groundbench.measures.heads.heads import detected, headline_rule
+from groundbench.measures.heads.heads import detect_heads, headline_rule
 from groundbench.measures.heads.measure import read_saliency
 from groundbench.measures.heads.options import HeadOptions
 
@@ -78,9 +78,9 @@ def _heads(contexts: FormContexts, saliency: HeadSaliency) -> dict[str, Items]:
     frame = {f.id: i for i, f in enumerate(contexts.frames)}
     at = ([noun[n] for n in saliency.nouns], [frame[f] for f in saliency.frames])
     count, null = (np.full((len(noun), len(frame)), np.nan) for _ in range(2))
-    count[at] = detected(saliency, rule).sum(1)
+    count[at] = detect_heads(saliency, rule).sum(1)
     room = ~np.isnan(saliency.null_edge).all(1)  # a prompt may have no room for a span as long as the ENV form
-    null[at] = np.where(room, detected(saliency, rule, null=True).sum(1), np.nan)
+    null[at] = np.where(room, detect_heads(saliency, rule, null=True).sum(1), np.nan)
     return {"aggregate_heads": count, "aggregate_heads_null": null}
 
 

@@ -21,7 +21,7 @@ from groundbench.measures.ablation.head_edits import constant_edit
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import item_columns, noun_means
 from groundbench.measures.heads.head_saliency import HeadSaliency
-from groundbench.measures.heads.heads import detected, headline_rule
+from groundbench.measures.heads.heads import detect_heads, headline_rule
 from groundbench.results.base import flat
 from groundbench.results.run import AblationRecord
 from groundbench.stats.significance import clustered_ratio, clustered_test
@@ -55,7 +55,7 @@ def instance(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
     if options.edit.mode not in ("zero", "scale"):
         raise BadInputError(f"the selection 'instance' cannot {options.edit.mode} heads: expected zero or scale")
     rule = options.rule or headline_rule(saliency)
-    found = detected(saliency, rule)
+    found = detect_heads(saliency, rule)
     pairs = _pairs(subject, saliency)
 
     def under(masks: Bools, pairs: _Pairs, stage: str) -> tuple[Floats, Floats]:

@@ -66,7 +66,7 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
     """Return every score that was asked for and that the model allows."""
     subject, options = setting.subject, setting.options
     adapter, budget = subject.adapter, subject.batch_tokens
-    interchanges = [setting.interchange(p).asking(1) for p in setting.pairs]
+    interchanges = [setting.interchange(p).with_first_targets(1) for p in setting.pairs]
     told = [s.identity for s in interchanges]
     found: dict[Score, Floats] = {}
     with Progress(f"{adapter.info.name}: contrast of {subject.contexts.form.name}", len(interchanges)) as bar:
@@ -163,7 +163,7 @@ def agreement(setting: Setting, scores: Scores, kinds: Sequence[Score]) -> tuple
     return tuple(found)
 
 
-def opposed(setting: Setting, scores: Scores, gains: Floats) -> tuple[HeadPlace, ...]:
+def opposed_heads(setting: Setting, scores: Scores, gains: Floats) -> tuple[HeadPlace, ...]:
     """Find heads of some effect whose contrast and exact effect differ in sign; `gains` is [pairs], in nats."""
     if "exact" not in scores.of_pairs:
         return ()

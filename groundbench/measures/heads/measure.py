@@ -22,7 +22,7 @@ from groundbench.measures.heads.saliency import (
     measure_saliency,
     mismatched_items,
 )
-from groundbench.measures.heads.single_heads import lacking, sweep_heads
+from groundbench.measures.heads.single_heads import missing_capabilities, sweep_heads
 from groundbench.results.run import HeadsRecord
 from groundbench.util.atomic_files import file_name
 from groundbench.util.progress import Progress
@@ -140,10 +140,10 @@ def single_head_effects(
     The gain is that of one seeded mismatch for each item. None if the model cannot be swept.
     """
     adapter = subject.adapter
-    if not isinstance(adapter, StartsAtLayer) or lacking(adapter.info):
+    if not isinstance(adapter, StartsAtLayer) or missing_capabilities(adapter.info):
         return None
     every = matched_items(subject.contexts)
-    chosen = _sampled(len(every), require_value(options.swept_items, "swept_items"), subject.seed)
+    chosen = _sample_indices(len(every), require_value(options.swept_items, "swept_items"), subject.seed)
     others = mismatched_items(subject.contexts, chosen, subject.seed)
     items = [every[i] for i in chosen] + [o for o in others if o is not None]
     with Progress(f"{adapter.info.name}: single heads", len(items)) as bar:
@@ -158,8 +158,8 @@ def single_head_effects(
 
 
 def _sample(items: list[SaliencyItem], most: int, seed: int) -> list[SaliencyItem]:
-    return [items[i] for i in _sampled(len(items), most, seed)]
+    return [items[i] for i in _sample_indices(len(items), most, seed)]
 
 
-def _sampled(n: int, most: int, seed: int) -> list[int]:
+def _sample_indices(n: int, most: int, seed: int) -> list[int]:
     return [int(i) for i in np.sort(np.random.default_rng(seed).permutation(n)[:most])]

@@ -95,7 +95,7 @@ def measure_saliency(
         raise BadInputError("no items: saliency needs at least one matched prompt")
     batches = _batches(items, options, batch_tokens)
 
-    def measured(_: int, batch: list[int]) -> HeadSaliency:
+    def measure_batch(_: int, batch: list[int]) -> HeadSaliency:
         return HeadSaliency.concat(
             in_halves(
                 lambda some: _measure(adapter, some, options, seed),
@@ -104,7 +104,7 @@ def measure_saliency(
             )
         )
 
-    parts = distributed.current().map_batches(batches, measured, advance=advance)
+    parts = distributed.current().map_batches(batches, measure_batch, advance=advance)
     return HeadSaliency.concat(parts).select(np.argsort([i for batch in batches for i in batch]))
 
 

@@ -73,7 +73,7 @@ def keep_image_examples(
         item = int(np.flatnonzero((noun == v) & (frame == f))[0])
         row = prediction_row(adapter, items[item], options)
         prompt = contexts[index[item]].prompt
-        segment = _shown(prompt)
+        segment = _shown_image(prompt)
         name = f"{_plain(contexts.form.name)}-{number + 1:02d}.webp"
         _write(segment, directory / FOLDER / name)
         kept.append(
@@ -98,7 +98,7 @@ def rule_for(examples: Sequence[ImageExample]) -> str:
     return RULE.format(n=len(examples))
 
 
-def _shown(prompt: Prompt) -> ImageSegment:
+def _shown_image(prompt: Prompt) -> ImageSegment:
     """Return the image with the noun's object, or else the first."""
     images = [s for s in prompt.segments if isinstance(s, ImageSegment)]
     return next((s for s in images if s.box is not None), images[0])

@@ -109,11 +109,11 @@ def measure_swap(
             rings=region.rings, whole=region.whole, n_items=0, mismatches=mismatches, n_left_out=len(pairs)
         )
     index = np.array([[p.item, p.matched, p.mismatched, p.target] for p in kept])
-    swapped = _swapped(adapter, contexts, kept, region, batch_tokens, store)
+    swapped = _gain_after_swap(adapter, contexts, kept, region, batch_tokens, store)
     rows = [contexts[p.matched].row for p in kept]
     frames = [contexts.frames[contexts[i].frame].id for i in index[:, 1]]
     nouns = [contexts.nouns[i].word for i in index[:, 3]]
-    tables = [items_table(v, nouns, frames) for v in (_untouched(contexts, table, index), swapped)]
+    tables = [items_table(v, nouns, frames) for v in (_gain_before_swap(contexts, table, index), swapped)]
     before, after = (clustered_interval(items) for items in tables)
     ratio = clustered_ratio(tables[1], tables[0])
     return SwapRecord(
@@ -147,7 +147,7 @@ def _alike(a: Encoded, b: Encoded) -> bool:
     return bool(a.grids) and a.grids == b.grids and len(a) == len(b)
 
 
-def _swapped(
+def _gain_after_swap(
     adapter: ImagePatchable,
     contexts: FormContexts,
     pairs: list[_Pair],
@@ -174,7 +174,7 @@ def _swapped(
     return values[:, 1] - values[:, 0]
 
 
-def _untouched(contexts: FormContexts, table: SurprisalTable, index: npt.NDArray[np.int64]) -> Floats:
+def _gain_before_swap(contexts: FormContexts, table: SurprisalTable, index: npt.NDArray[np.int64]) -> Floats:
     """Return [pairs] the gain of the same pairs as the table has it."""
     n = len(table.nouns)
     keys = (table.frame * n + table.env) * n + table.target

@@ -37,7 +37,7 @@ class LensOptions:
         if self.learning_rate <= 0:
             raise BadInputError(f"lens option learning_rate is {self.learning_rate}; expected more than 0")
 
-    def translated(self, info: ModelInfo) -> tuple[int, ...]:
+    def translated_layers(self, info: ModelInfo) -> tuple[int, ...]:
         """Return the layers that get a translator, ascending, without the last. Raises BadInputError."""
         layers = require_value(self.layers, "layers")
         for layer in layers:

@@ -43,7 +43,7 @@ class LensReading:
 
     def concat(self, other: LensReading) -> LensReading:
         """Return this reading and that of other frames, as one."""
-        tables = tuple(_joined(a, b) for a, b in zip(self.tables, other.tables, strict=True))
+        tables = tuple(_join_tables(a, b) for a, b in zip(self.tables, other.tables, strict=True))
         return LensReading(self.layers, tables, np.concatenate([self.kl, other.kl], axis=1))
 
 
@@ -101,7 +101,7 @@ def _reading(contexts: FormContexts, read: dict[int, Array], lens: int, layers: 
     return LensReading(layers, tables, kl.astype(np.float64))
 
 
-def _joined(a: SurprisalTable, b: SurprisalTable) -> SurprisalTable:
+def _join_tables(a: SurprisalTable, b: SurprisalTable) -> SurprisalTable:
     return replace(
         a,
         frame=np.concatenate([a.frame, b.frame]),

@@ -53,7 +53,7 @@ def train_lens(
         NonFiniteLogitsError: a gradient is no number.
     """
     info = adapter.info
-    layers = options.translated(info)
+    layers = options.translated_layers(info)
     require_hidden(adapter)
     if not rows:
         raise BadInputError(f"{info.name}: no text to train a tuned lens on")
