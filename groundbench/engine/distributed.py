@@ -112,7 +112,7 @@ _current = ALONE
 
 
 def current() -> Processes:
-    """Return the processes that measurements are spread over: one, unless inside `joined`."""
+    """Return the processes that measurements are spread over: one, unless inside `process_group`."""
     return _current
 
 

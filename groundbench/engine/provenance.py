@@ -12,7 +12,7 @@ from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine.contexts import FormContexts, matched_prompts
 from groundbench.results.run import EnvironmentRecord, Excluded, MixerRecord, ModelRecord, TestbedRecord
 from groundbench.results.unknown_words import UnknownWords
-from groundbench.util.packages import installed
+from groundbench.util.packages import installed_versions
 
 PACKAGES = ("groundbench", "torch", "transformers", "tokenizers", "numpy", "scipy", "accelerate")
 
@@ -70,7 +70,7 @@ def unknown_record(info: ModelInfo, contexts: FormContexts) -> UnknownWords | No
 
 def environment_record(device: str, seeds: tuple[int, ...], seconds: float | None) -> EnvironmentRecord:
     """Return versions, device, seeds and time; the commit where the package runs from a git checkout."""
-    versions = {"python": platform.python_version(), **installed(PACKAGES)}
+    versions = {"python": platform.python_version(), **installed_versions(PACKAGES)}
     return EnvironmentRecord(versions=versions, device=device, seeds=seeds, seconds=seconds, git=_commit())
 
 

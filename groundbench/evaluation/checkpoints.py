@@ -20,7 +20,7 @@ from groundbench.results.run import Result
 from groundbench.results.trajectory import CurvePoint
 from groundbench.util.atomic_files import write_text
 from groundbench.util.checksums import sha256_of
-from groundbench.util.packages import installed
+from groundbench.util.packages import installed_versions
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def measurement_key(checkpoint: Checkpoint, testbed: Testbed, asked: Mapping[str
         "testbed": testbed.name,
         "testbed_hash": testbed.digest(),
         "groundbench": __version__,
-        "libraries": installed([*LIBRARIES, *(("peft",) if (checkpoint.path / ADAPTER).is_file() else ())]),
+        "libraries": installed_versions([*LIBRARIES, *(("peft",) if (checkpoint.path / ADAPTER).is_file() else ())]),
         "asked": dict(asked),
     }
     plain: dict[str, object] = json.loads(json.dumps(key, default=str))  # as it is read back

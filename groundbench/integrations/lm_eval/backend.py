@@ -22,7 +22,7 @@ from urllib.request import getproxies
 from groundbench.api.errors import BadInputError, GroundbenchError, NonFiniteLogitsError, UnsupportedModelError
 from groundbench.api.text_scorer import ScoredText, ScorerInfo, TextSize
 from groundbench.integrations.lm_eval.completions import Unanswered, with_check
-from groundbench.util.users_code import said
+from groundbench.util.users_code import error_text
 
 UNTOLD = (
     "auth_token",
@@ -61,14 +61,14 @@ def open_backend(spec: str) -> LmEvalScorer:
         known = ", ".join(sorted(registry.model_registry.keys()))
         raise BadInputError(f"lm-eval has no backend {backend!r}; it knows {known}") from None
     except ImportError as error:
-        raise BadInputError(f"lm-eval's backend {backend} does not load: {said(error)}") from error
+        raise BadInputError(f"lm-eval's backend {backend} does not load: {error_text(error)}") from error
     args = _arguments(backend, rest)
     _require_connection(backend, args.get("base_url"))
     try:
         with _quiet():
             made = kind.create_from_arg_obj(args)
     except (Exception, SystemExit) as error:  # whatever a backend and its libraries raise
-        raise BadInputError(f"lm-eval's backend {backend} does not open: {said(error)}") from error
+        raise BadInputError(f"lm-eval's backend {backend} does not open: {error_text(error)}") from error
     return LmEvalScorer(made, backend, args)
 
 
@@ -107,7 +107,7 @@ class LmEvalScorer:
         try:
             before, whole = (list(encode(t)) for t in (kept, text.prompt + text.answer))
         except Exception as error:  # the tokenizer's own
-            raise BadInputError(f"{self.info.backend} cannot tokenize it: {said(error)}") from error
+            raise BadInputError(f"{self.info.backend} cannot tokenize it: {error_text(error)}") from error
         if whole[: len(before)] != before:
             raise BadInputError("the tokenizer merges the prompt's end with the answer's beginning")
         found, most = TextSize(len(before), len(whole) - len(before)), self.info.max_length
@@ -150,9 +150,9 @@ class LmEvalScorer:
             return UnsupportedModelError(f"{self.info.backend}{at}: {error}")
         if isinstance(error, NotImplementedError):
             return UnsupportedModelError(
-                f"{self.info.backend} gives no log-probabilities of texts (it generates only): {said(error)}"
+                f"{self.info.backend} gives no log-probabilities of texts (it generates only): {error_text(error)}"
             )
-        return GroundbenchError(f"{self.info.backend}{at} failed: {said(error)}")
+        return GroundbenchError(f"{self.info.backend}{at} failed: {error_text(error)}")
 
 
 def _arguments(backend: str, rest: str) -> dict[str, Any]:
