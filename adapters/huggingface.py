@@ -16,7 +16,7 @@ from torch import Tensor
 
 import groundbench.adapters.architectures  # noqa: F401  registers our own architectures with transformers
 from groundbench.adapters import model_structure, multi_token
-from groundbench.adapters.capability_checks import check, probe_row, require_causal, tried
+from groundbench.adapters.capability_checks import check, probe_row, require_causal, run_trial
 from groundbench.adapters.hooks import HeadHooks
 from groundbench.adapters.hooks.feed_forward import caught_feed_forward
 from groundbench.adapters.hooks.output_projection import caught_inputs, projected_alone
@@ -128,11 +128,11 @@ class HFCausal:
             checkpoint=training.get("checkpoint"),
             folder=training.get("folder"),
             notes=notes,
-            **self._cached(),
+            **self._cache_reach(),
             identity=identity_of(self.model),
         )
 
-    def _cached(self) -> dict[str, Any]:
+    def _cache_reach(self) -> dict[str, Any]:
         """Return the cache's reach for `ModelInfo`."""
         reach = self.reach.cached
         return {"cached_up_to": None if reach == LONGEST else reach, "cached_why": self.reach.why or ""}
@@ -161,13 +161,13 @@ class HFCausal:
         rows = self.encoder.encode(prompts)
         if self._opened and self._try_longer(max(map(len, rows), default=0)):
             able = self.info.capabilities - self.lacks.keys()
-            self.info = replace(self.info, capabilities=able, lacks=tuple(self.lacks.items()), **self._cached())
+            self.info = replace(self.info, capabilities=able, lacks=tuple(self.lacks.items()), **self._cache_reach())
         return rows
 
     def check_hooks(self, rows: Sequence[Encoded]) -> str | None:
         """Return None if the heads of these rows can be read; else the reason."""
         hooks = self._hooks
-        return None if hooks is None else tried(lambda: hooks.try_on(self.inputs.of(rows)))
+        return None if hooks is None else run_trial(lambda: hooks.try_on(self.inputs.of(rows)))
 
     def _may_cache(self, prefix: Prefix | None, length: int, trace: bool = False) -> bool:
         """Return True if a row that ends after `length` tokens may go on from this prefix."""
@@ -205,7 +205,7 @@ class HFCausal:
             whole = self.forward([row.after(0) for row in rows], edit=edit)
             return UncachedPrefix(len(rows[0]), len(rows), whole.logits)
         more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
-        with torch.no_grad(), self._hooked(edit, prefix):
+        with torch.no_grad(), self._with_hooks(edit, prefix):
             out = self.call(self.inputs.of(rows), use_cache=True, **more)
         return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), out.logits[:, -1].float())
 
@@ -225,7 +225,7 @@ class HFCausal:
         """
         rows, prefix = self._cached_or_whole(rows, prefix, trace)
         inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
-        with torch.set_grad_enabled(trace), self._hooked(edit, prefix, trace) as hooked:
+        with torch.set_grad_enabled(trace), self._with_hooks(edit, prefix, trace) as hooked:
             states, out = self._with_hidden(inputs, hidden, more)
         traces = tuple(hooked.traces) if hooked is not None and trace else ()
         return Forward(out.logits[:, -1].float(), states, traces)
@@ -240,7 +240,7 @@ class HFCausal:
         if edit is not None:
             edit = replace(edit, positions="all")  # of the path: the cached context is as it was edited
         cached, run = cast(CachedPrefix, prefix), self.inputs.after(rows, self.run)
-        with torch.no_grad(), self._hooked(edit, prefix):
+        with torch.no_grad(), self._with_hooks(edit, prefix):
             if self._tree_works and end <= self.reach.tree:
                 cache = cached.for_batch(len(rows))
                 return multi_token.tree(run, cache, cached.length, paths, len(rows), self.device)
@@ -257,7 +257,7 @@ class HFCausal:
             if path in out:
                 continue
             longer = [replace(row, ids=row.ids + path, start=0) for row in rows]
-            with torch.no_grad(), self._hooked(edit, None, tail=1 + len(path)):
+            with torch.no_grad(), self._with_hooks(edit, None, tail=1 + len(path)):
                 logits = (
                     self.call(self.inputs.of(longer), len(path) + 1, **uncached).logits[:, -1 - len(path) :].float()
                 )
@@ -281,14 +281,14 @@ class HFCausal:
         """Return last-position logits [B, V] from a layer's saved residual; see `StartsAtLayer`."""
         rows, prefix = self._cached_or_whole(rows, prefix)
         inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
-        with torch.no_grad(), self._hooked(edit, prefix, layer=layer), self._entering(layer, residual):
+        with torch.no_grad(), self._with_hooks(edit, prefix, layer=layer), self._enter_layer(layer, residual):
             return cast(Tensor, self.call(inputs, **more).logits[:, -1].float())
 
     def forward_from(self, rows: Sequence[Encoded], embedded: Tensor, *, prefix: Prefix | None) -> Forward:
         """Return a traced pass whose first layer is given these embeddings; see `api.adapter.EmbeddingInput`."""
         rows, prefix = self._cached_or_whole(rows, prefix, trace=True)
         inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
-        with torch.enable_grad(), self._hooked(None, prefix, trace=True) as hooked, self._entering(1, embedded):
+        with torch.enable_grad(), self._with_hooks(None, prefix, trace=True) as hooked, self._enter_layer(1, embedded):
             out = self.call(inputs, **more)
         return Forward(out.logits[:, -1].float(), {}, tuple(hooked.traces))
 
@@ -297,19 +297,19 @@ class HFCausal:
         embedded = self.token_embeddings(ids)[None]
         for site in () if self._hooks is None else self._hooks.sites:
             try:
-                yield self._written(site, ids, embedded) if site.mixer.kind == "attention" else None
+                yield self._head_outputs(site, ids, embedded) if site.mixer.kind == "attention" else None
             except UnsupportedModelError:  # families whose traces need all layers' calls
                 yield None
 
-    def _written(self, site: Site, ids: Sequence[int], embedded: Tensor) -> Tensor | None:
+    def _head_outputs(self, site: Site, ids: Sequence[int], embedded: Tensor) -> Tensor | None:
         """Return [H, ids, d], what one mixer's heads add to the residual stream when its layer reads embeddings."""
         mixer = site.mixer
         inputs, more = self.inputs.of([Encoded(tuple(ids))]), self.cache_options(None, 1)
         with (
             torch.no_grad(),
             caught_inputs(site.module, mixer.n_heads * mixer.d_head) as seen,
-            self._hooked(None, None, trace=True, layer=mixer.layer) as hooked,
-            self._entering(mixer.layer, embedded),
+            self._with_hooks(None, None, trace=True, layer=mixer.layer) as hooked,
+            self._enter_layer(mixer.layer, embedded),
         ):
             self.call(inputs, **more)
         values = next(t.values[0] for t in hooked.traces if t.mixer == mixer)
@@ -333,7 +333,7 @@ class HFCausal:
 
     def prefill_with_hidden(self, rows: Sequence[Encoded], hidden: Sequence[int]) -> tuple[Prefix, dict[int, Tensor]]:
         """Return a prefix and the hidden states of its pass; see `PrefixReadable`."""
-        with model_structure.caught(self.model, hidden) as states:
+        with model_structure.catch_residuals(self.model, hidden) as states:
             prefix = self.prefill(rows)
         return prefix, states
 
@@ -377,13 +377,13 @@ class HFCausal:
         finally:
             self.info = before
 
-    def _entering(self, layer: int, residual: Tensor) -> AbstractContextManager[None]:
+    def _enter_layer(self, layer: int, residual: Tensor) -> AbstractContextManager[None]:
         if self._packed is None:
             row = probe_row(self.vocab_size, 2)
             self._packed = layers_are_packed(self.model, lambda: self.forward([row]))
         return entering_at(self.model, layer, residual, self._packed)
 
-    def _hooked(
+    def _with_hooks(
         self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1, tail: int = 1
     ) -> Any:
         headless = self._hooks is None or not self._hooks.mixers  # or not tried yet, while the model is opened
@@ -419,7 +419,7 @@ class HFCausal:
         """
         if not layers:
             return {}, self.call(inputs, **more)
-        with model_structure.caught(self.model, layers) as states:
+        with model_structure.catch_residuals(self.model, layers) as states:
             out = self.call(inputs, **more)
         return states, out
 

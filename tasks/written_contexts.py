@@ -140,10 +140,12 @@ def load_contexts(
     if len(rows) < 2:
         raise file.error(f"the file has {len(rows)} nouns, expected at least 2")
     nouns = [n for w, n in known.items() if w in rows]
-    return ContextTestbed(name, version, nouns, contexts, layout, chosen(name, nouns, corpus, at_least))
+    return ContextTestbed(name, version, nouns, contexts, layout, choose_nouns(name, nouns, corpus, at_least))
 
 
-def chosen(name: str, nouns: Sequence[Noun], corpus: str | Path | None, at_least: int | None) -> NounSelection | None:
+def choose_nouns(
+    name: str, nouns: Sequence[Noun], corpus: str | Path | None, at_least: int | None
+) -> NounSelection | None:
     """Return the nouns that a corpus has often enough; None without a corpus: all stay.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundbench.adapters.loading.hub import weight_names
-from groundbench.util.packages import installed
+from groundbench.util.packages import installed_versions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -131,7 +131,7 @@ def _plain(config: Mapping[str, Any]) -> Any:
 
 
 def _versions(model: PreTrainedModel) -> dict[str, str]:
-    return installed([*LIBRARIES, *(name for name, mark in OF_SOME.items() if getattr(model, mark, None))])
+    return installed_versions([*LIBRARIES, *(name for name, mark in OF_SOME.items() if getattr(model, mark, None))])
 
 
 def _remote_code(model: PreTrainedModel) -> dict[str, str]:

@@ -65,7 +65,7 @@ class LoadOptions:
         if not torch.cuda.is_available():
             return "cpu"
         # A launcher's processes share a machine's accelerators: each has its own.
-        return f"cuda:{int(os.environ['LOCAL_RANK'])}" if launched() else "cuda"
+        return f"cuda:{int(os.environ['LOCAL_RANK'])}" if is_launched() else "cuda"
 
     def resolved_dtype(self) -> torch.dtype | Literal["auto"]:
         """Return the torch dtype that is asked for. Raises BadInputError for an unknown name."""
@@ -96,7 +96,7 @@ def _putting_on(device: str, name: str) -> Iterator[None]:
         raise BadInputError(f"{name}: cannot be put on the device {device!r}: {first_line(error)}") from error
 
 
-def launched() -> bool:
+def is_launched() -> bool:
     """Return True if a launcher (accelerate launch, torchrun) started this process with others."""
     return os.environ.get("WORLD_SIZE", "1") != "1" and "LOCAL_RANK" in os.environ
 
@@ -187,7 +187,7 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
     if source.adapter is not None:
         with quiet():
             apply_adapter(loaded.model, source.adapter)
-    model = loaded.model if "device_map" in more else _moved(loaded.model, source, options)
+    model = loaded.model if "device_map" in more else _to_device(loaded.model, source, options)
     if options.quantize is not None:
         quantization.make_ready(model, source.name, options.quantize)
     return Loaded(accepting_options(model.eval()), loaded.notes)
@@ -235,7 +235,7 @@ def with_plain_weights(source: Source, options: LoadOptions, *, make: bool = Tru
         found = load_whole(AutoModelForCausalLM, plain, config=config, dtype=dtype)
         return gguf_cache.Whole(found.model.eval(), load_tokenizer(plain, False), found.notes)
 
-    found = gguf_cache.converted(base, dtype, (lambda: read(base)) if make else None, reopen)
+    found = gguf_cache.load_or_convert(base, dtype, (lambda: read(base)) if make else None, reopen)
     return source if found is None else replace(source, plain=found.folder, notes=found.notes)
 
 
@@ -272,7 +272,7 @@ def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:
         return {"device_map": {"": options.resolved_device()}} if options.quantize is not None else {}
     if options.device != "auto":
         raise BadInputError(f"{source.name}: --device-map chooses the devices; leave out --device {options.device}")
-    if launched():
+    if is_launched():
         raise BadInputError(
             f"{source.name}: --device-map spreads one model over all devices, but a launcher started several "
             "processes with a model each; use one of the two"
@@ -281,7 +281,7 @@ def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:
     return {"device_map": options.device_map, "max_memory": options.max_memory, "offload_folder": folder}
 
 
-def _moved(model: PreTrainedModel, source: Source, options: LoadOptions) -> PreTrainedModel:
+def _to_device(model: PreTrainedModel, source: Source, options: LoadOptions) -> PreTrainedModel:
     device = options.resolved_device()
     with _putting_on(device, source.name):
         return model.to(device)

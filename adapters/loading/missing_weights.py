@@ -38,18 +38,18 @@ def require_whole(
     if mismatched:
         first, found, wanted = mismatched[0]
         raise BadInputError(
-            f"{name}: {_counted(len(mismatched))} of another shape in its files than by its config: {first} is "
+            f"{name}: {_weights(len(mismatched))} of another shape in its files than by its config: {first} is "
             f"{_shape(found)}, expected {_shape(wanted)}{_more([n for n, *_ in mismatched[1:]])}"
         )
     if missing:
         why = _reason(missing, unexpected, architecture, config, file)
         raise BadInputError(
-            f"{name}: {_counted(len(missing))} not in its files ({_some(missing)}) and would be drawn at random"
+            f"{name}: {_weights(len(missing))} not in its files ({_some(missing)}) and would be drawn at random"
             + (f": {why}" if why else f"; expected all weights of {architecture}")
         )
     if not unexpected:
         return ()
-    return (f"{_counted(len(unexpected))} in its files but not in {architecture}, so not used ({_some(unexpected)})",)
+    return (f"{_weights(len(unexpected))} in its files but not in {architecture}, so not used ({_some(unexpected)})",)
 
 
 def common_prefix(missing: Collection[str], unexpected: Collection[str]) -> str | None:
@@ -103,7 +103,7 @@ def _layers_beyond(missing: list[str], config: Any) -> str | None:
     return f"its config asks for {asked} layers, and the files hold the first {layers[0]}"
 
 
-def _counted(n: int) -> str:
+def _weights(n: int) -> str:
     return "1 weight is" if n == 1 else f"{n} weights are"
 
 

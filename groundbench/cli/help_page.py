@@ -100,11 +100,11 @@ def _plain_help(found: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _without_refusals(command: Any, page: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """Write the page with `--no-x` in the sentence of `--x`: a column for it would cut the names of all options."""
 
-    def written(ctx: Any, formatter: Any) -> None:
+    def write_page(ctx: Any, formatter: Any) -> None:
         with _refusals_in_help(command):
             page(ctx, formatter)
 
-    return written
+    return write_page
 
 
 @contextmanager

@@ -114,19 +114,19 @@ def _batches(table: SurprisalTable, schema: pa.Schema, result: Result) -> Iterat
             "step": pa.array(np.full(n, -1 if step is None else step), mask=np.full(n, step is None)),
             "testbed": _constant(result.testbed.name, n),
             "form": _constant(table.form, n),
-            **{c: _coded(getattr(table, c)[part], names[c]) for c in names},
-            "condition": _coded(matched, pa.array(CONDITIONS)),
+            **{c: _dictionary_array(getattr(table, c)[part], names[c]) for c in names},
+            "condition": _dictionary_array(matched, pa.array(CONDITIONS)),
             "surprisal": pa.array(table.surprisal[part], from_pandas=True),  # NaN (failed) becomes null
         }
         yield pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
-def _coded(indices: Any, names: pa.Array) -> pa.DictionaryArray:
+def _dictionary_array(indices: Any, names: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(indices, type=pa.int32()), names)
 
 
 def _constant(value: str, n: int) -> pa.DictionaryArray:
-    return _coded(np.zeros(n, dtype=np.int32), pa.array([value]))
+    return _dictionary_array(np.zeros(n, dtype=np.int32), pa.array([value]))
 
 
 def _metadata(path: Path) -> dict[str, Any]:

@@ -149,7 +149,7 @@ class Preset(Record):
             if last not in place and outer[:1] != ["config"]:
                 raise BadInputError(f"preset {self.name}: {key!r} is no key of a preset")
             place[last] = value
-        return _validated(data, f"preset {self.name}")
+        return _validate(data, f"preset {self.name}")
 
 
 def preset_names() -> list[str]:
@@ -198,7 +198,7 @@ def read_presets(path: Path) -> dict[str, Preset]:
     return presets
 
 
-def _validated(data: Mapping[str, object], where: str) -> Preset:
+def _validate(data: Mapping[str, object], where: str) -> Preset:
     try:
         return Preset.model_validate(data)
     except ValidationError as error:

@@ -78,7 +78,7 @@ class SeedFolder:
             write_text(out / RUN, json.dumps(self._identity, indent=1) + "\n")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Lock the folder for one process; the system releases the lock when that process ends, however it ends.
 
         Raises:

@@ -15,7 +15,7 @@ from groundbench.util.resource_errors import is_resource_error
 LONGEST = 300
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return an error's own words on one line, after its type where the words alone would not be understood."""
     words = " ".join(str(error).split())
     plain = type(error) is Exception or (isinstance(error, OSError | ValueError | ImportError) and len(words) > 12)

@@ -145,7 +145,7 @@ def _mean_gain(gain: GainRecord, nouns: Sequence[str]) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-def _sampling(gain: GainRecord, nouns: Sequence[str]) -> float:
+def _sampling_slack(gain: GainRecord, nouns: Sequence[str]) -> float:
     """Bound how far the gain of a sample, in part of frames and mismatches, may be from its nouns' (nats)."""
     if not nouns or gain.ci_low is None or gain.ci_high is None:
         return 0.0
@@ -176,6 +176,6 @@ def _ablation(a: AblationRecord, model: ModelRecord, gain: GainRecord | None) ->
         yield f"p_holm is {a.p_holm:g}, below the p_cluster {a.p_cluster:g} that it corrects"
     expected = None if gain is None else _mean_gain(gain, a.nouns)
     if a.selection == "crossfit" and gain and expected is not None and a.gain_original is not None:
-        slack = 0.05 + 0.02 * abs(expected) + abs(gain.probe_gap or 0.0) + _sampling(gain, a.nouns)
+        slack = 0.05 + 0.02 * abs(expected) + abs(gain.probe_gap or 0.0) + _sampling_slack(gain, a.nouns)
         if not near(a.gain_original, expected, slack):
             yield f"gain_original is {a.gain_original:g}, but the gain measured is {expected:g}"

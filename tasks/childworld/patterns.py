@@ -56,7 +56,7 @@ def _alternatives(tokens: list[str], at: int) -> tuple[list[Words], int]:
     while at < len(tokens) and tokens[at] not in (")", "]"):
         token = tokens[at]
         if token == "|":
-            found += _joined(parts)
+            found += _combine(parts)
             parts = []
         elif token in ("(", "["):
             inner, at = _alternatives(tokens, at + 1)
@@ -66,8 +66,8 @@ def _alternatives(tokens: list[str], at: int) -> tuple[list[Words], int]:
         else:
             parts.append([(token,)])
         at += 1
-    return found + _joined(parts), at
+    return found + _combine(parts), at
 
 
-def _joined(parts: list[list[Words]]) -> list[Words]:
+def _combine(parts: list[list[Words]]) -> list[Words]:
     return [tuple(word for part in choice for word in part) for choice in product(*parts)]

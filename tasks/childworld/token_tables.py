@@ -52,7 +52,7 @@ class Compiled:
 
 
 @cache
-def compiled() -> Compiled:
+def compiled_grammar() -> Compiled:
     """Return the package's grammar, compiled once."""
     return compile_grammar(grammar())
 

@@ -11,7 +11,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import Box
 from groundbench.tasks.corpora.formats.located_json import expect, member, parse, wrong
 from groundbench.tasks.corpora.importing.faults import Fault, FaultError, fault
-from groundbench.tasks.corpora.importing.sources import BROKEN, Source, broken, find_sources
+from groundbench.tasks.corpora.importing.sources import BROKEN, Source, describe_read_error, find_sources
 
 _FAR = 1e9
 """No pixel lies as far out."""
@@ -91,7 +91,7 @@ def _bytes(source: Source) -> bytes:
     try:
         return source.read()
     except BROKEN as error:
-        raise fault(source.name, None, str(broken(error))) from None
+        raise fault(source.name, None, str(describe_read_error(error))) from None
 
 
 def _coco(value: dict[str, Any], name: str, found: dict[int, Annotated], faults: list[Fault]) -> None:

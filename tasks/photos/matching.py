@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from groundbench.api.testbed import Box
 from groundbench.tasks.photos.annotations import Annotated, Thing
-from groundbench.tasks.photos.categories import canonical, noun_of, shown
+from groundbench.tasks.photos.categories import canonical, noun_of, shown_nouns
 
 MIN_AREA = 0.01
 """An object covers at least this share of its image, or it is not asked about."""
@@ -58,7 +58,7 @@ class Candidates:
                 if thing.area >= min_area:
                     self.by_noun.setdefault(word, []).append(Shown(picture.id, thing.box))
 
-    def matched(self, word: str) -> list[Shown]:
+    def images_of(self, word: str) -> list[Shown]:
         """Return the noun's images, in an order that tells nothing about them but is always the same."""
         return sorted(self.by_noun.get(word, ()), key=lambda s: _lot(word, s.picture))
 
@@ -94,7 +94,7 @@ class Candidates:
 
     @cached_property
     def _shown(self) -> list[frozenset[str]]:
-        return [shown(p) for p in self.pictures]
+        return [shown_nouns(p) for p in self.pictures]
 
     @cached_property
     def _categories(self) -> list[str]:

@@ -44,7 +44,7 @@ def presence(pairs: int, form: str, shown: Mapping[str, str], wording: Wording, 
         scenes = [_pair(place, settings, ring[i - 1], rng) for i, place in enumerate(ring)]
         made = [pair for pair in scenes if pair is not None]
         if len(made) == len(ring):
-            return _asked(made, form, shown, wording, rng)
+            return _cases_of_pairs(made, form, shown, wording, rng)
     return []
 
 
@@ -71,7 +71,7 @@ def _pair(place: str, settings: Mapping[str, Sets], before: str, rng: Random) ->
     return None if len({n for s in scenes for n in s.nouns}) < 6 else scenes
 
 
-def _asked(
+def _cases_of_pairs(
     pairs: Sequence[tuple[Scene, Scene]], form: str, shown: Mapping[str, str], wording: Wording, rng: Random
 ) -> list[Case]:
     cases = []

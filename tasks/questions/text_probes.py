@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
-from groundbench.tasks.questions.cases import Case, Deal, ordered
+from groundbench.tasks.questions.cases import Case, Deal, shuffle_answers
 from groundbench.tasks.questions.text_material import Property, material, plurals
 
 COLOR_SAYS, COLOR_ASKS = "The {shown} is {value}.", " What color is the {noun}? The {noun} is"
@@ -31,7 +31,7 @@ def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list
         said = [
             COLOR_SAYS.format(shown=shown[t], value=c) for t, c in zip((asked, *beside), (right, *others), strict=False)
         ]
-        answers, truth = ordered(right, others, rng)
+        answers, truth = shuffle_answers(right, others, rng)
         scene = " ".join(rng.sample(said, 3))
         ask = COLOR_ASKS.format(noun=asked)
         return [Case("attribute", f"{form}/attribute-{number}", "attribute", asked, scene, ask, answers, truth)]
@@ -58,7 +58,7 @@ def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Cas
         wrong = [v for v in numbers if v != right]
         said = [_several(asked, right, form, shown), _several(other, rng.choice(wrong), form, shown)]
         rng.shuffle(said)
-        answers, truth = ordered(right, wrong, rng)
+        answers, truth = shuffle_answers(right, wrong, rng)
         scene = COUNT_SAYS.format(first=said[0], second=said[1])
         ask = COUNT_ASKS.format(plural=plurals()[asked])
         return [Case("count", f"{form}/count-{number}", "count", asked, scene, ask, answers, truth)]
@@ -84,7 +84,7 @@ def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[
         usual = told.usual[noun]
         beside = rng.choice([t for t in usable[name] if t != noun])
         contrary, other, absent = rng.sample([v for v in told.values if v != usual], 3)
-        answers, at = ordered(usual, (contrary, other, absent), rng)
+        answers, at = shuffle_answers(usual, (contrary, other, absent), rng)
         second = told.says.format(shown=shown[beside], value=other)
         turned = rng.random() < 0.5
         ask, group = told.asks.format(noun=noun), f"{form}/{name}-{number}"

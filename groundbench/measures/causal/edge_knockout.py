@@ -20,7 +20,7 @@ from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
 from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, group_alike
-from groundbench.engine.subject import resolved
+from groundbench.engine.subject import require_value
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.saliency_flow import finite_loss
@@ -150,7 +150,7 @@ def knockout_records(setting: Setting, lists: Sequence[Bools], gains: Floats) ->
         gains: [pairs] corrupt minus clean surprisal of the untouched prompts.
     """
     contexts, seed, options = setting.subject.contexts, setting.subject.seed, setting.options
-    n_windows = resolved(options.windows, "windows")
+    n_windows = require_value(options.windows, "windows")
     sample = setting.sample(options.most("knockout_pairs"), 99)
     kept, values = [], []
     with Progress(f"{setting.subject.adapter.info.name}: edges of {contexts.form.name}", len(setting.noun)) as bar:

@@ -226,7 +226,7 @@ def corpus_counts(
     vocabulary: dict[str, int] = corpus.tokenizer().get_vocab()
     nouns = [testbed.noun(g.noun) for g in result.gain.by_noun]
     form = testbed.form(result.testbed.env_form)
-    env = _ids([_shown(testbed, n, form) for n in nouns], vocabulary)
+    env = _ids([_env_text(testbed, n, form) for n in nouns], vocabulary)
     lan = _ids([testbed.target_in(n, form) for n in nouns], vocabulary)
     tags = [i for t, i in vocabulary.items() if t.startswith("<") and t[1:2].isupper()]
     scene = [i for t, i in vocabulary.items() if t.endswith(ENV_SUFFIX)]
@@ -245,6 +245,6 @@ def _ids(tokens: list[str], vocabulary: Mapping[str, int]) -> list[int]:
     return [vocabulary.get(token, len(vocabulary) + i) for i, token in enumerate(tokens)]
 
 
-def _shown(testbed: Testbed, noun: Noun, form: EnvForm) -> str:
+def _env_text(testbed: Testbed, noun: Noun, form: EnvForm) -> str:
     segments = testbed.prompt(testbed.frames(form)[0], noun, form).segments
     return next(s.text for s in segments if isinstance(s, EnvSegment))

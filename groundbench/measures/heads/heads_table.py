@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from groundbench.measures.heads.head_saliency import HeadSaliency
-from groundbench.measures.heads.heads import HeadRule, detected, shares
+from groundbench.measures.heads.heads import HeadRule, detect_heads, shares
 from groundbench.results.run import Result
 from groundbench.util.atomic_files import written_whole
 
@@ -40,7 +40,7 @@ def _table(form: str, saliency: HeadSaliency, result: Result) -> pa.Table:
     columns["share_row"] = _nullable(row.share.ravel())
     columns["share_total"] = pa.nulls(n * heads, pa.float64()) if total is None else _nullable(total)
     columns["lift"] = _nullable(row.lift.ravel())
-    columns["detected"] = pa.array(detected(saliency, HeadRule()).ravel())
+    columns["detected"] = pa.array(detect_heads(saliency, HeadRule()).ravel())
     return pa.table(columns)
 
 

@@ -82,7 +82,7 @@ def _size(tokens: int) -> tuple[int, int]:
 def _figure(page: FlowPage, layer: Layer, width: int) -> Figure:
     largest, (query, key) = _largest(layer.flow)
     summary = (
-        f"The largest entry, {largest:.2g}, flows from {_named(page, key)} to {_named(page, query)}."
+        f"The largest entry, {largest:.2g}, flows from {_token_name(page, key)} to {_token_name(page, query)}."
         if largest > 0
         else "Nothing flows in this layer."
     )
@@ -91,7 +91,7 @@ def _figure(page: FlowPage, layer: Layer, width: int) -> Figure:
     return Figure(title, (chart,), _last_row(page, layer), summary, wide=width == WIDE)
 
 
-def _named(page: FlowPage, position: int) -> str:
+def _token_name(page: FlowPage, position: int) -> str:
     return f"“{page.tokens[position].strip() or page.tokens[position]}” ({position + 1})"
 
 

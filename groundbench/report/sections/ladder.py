@@ -23,7 +23,7 @@ def ladder_section(result: Result) -> Section:
         )
         return Section("ladder", TITLE, missing=why)
     tables = [t for t in (_mechanism(result.forms), *_shared_heads(result)) if t]
-    notes = (*_left_out(result.forms), *_sampled(result.forms), *_alone(result))
+    notes = (*_left_out(result.forms), *_sample_notes(result.forms), *_alone(result))
     return Section("ladder", TITLE, _copy_sentence(result), (_gains(result.forms),), tuple(tables), notes)
 
 
@@ -73,7 +73,8 @@ def _mechanism(forms: tuple[FormRecord, ...]) -> Table | None:
         "Removed",
         "p rank",
     )
-    return Table("Heads and ablation by form (gain in nats)", head, tuple(_mechanism_cells(f) for f in forms)).filled()
+    rows = tuple(_mechanism_cells(f) for f in forms)
+    return Table("Heads and ablation by form (gain in nats)", head, rows).without_empty_columns()
 
 
 def _mechanism_cells(form: FormRecord) -> tuple[Cell, ...]:
@@ -115,7 +116,7 @@ def _left_out(forms: tuple[FormRecord, ...]) -> Iterator[str]:
         yield f"“{form.env_form}” leaves out {', '.join(words[:NAMED])}{more}; result.json gives the reasons."
 
 
-def _sampled(forms: tuple[FormRecord, ...]) -> tuple[str, ...]:
+def _sample_notes(forms: tuple[FormRecord, ...]) -> tuple[str, ...]:
     """Say on which sample the ablations were tested; one line for all forms that say the same."""
     said = [(f.ablations[0].note, f.env_form) for f in forms if f.ablations and f.ablations[0].nouns]
     notes = dict.fromkeys(note for note, _ in said if note)

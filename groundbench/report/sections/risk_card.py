@@ -169,7 +169,7 @@ def errors_section(card: RiskCard) -> Section:
 
 def _errors(caption: str, records: Sequence[ErrorRecord]) -> Table:
     head = ("Questions asked", *HEAD, "Says yes", "Should", "Says the usual")
-    return Table(caption, head, tuple(_error_row(e) for e in records)).filled()
+    return Table(caption, head, tuple(_error_row(e) for e in records)).without_empty_columns()
 
 
 def _error_row(e: ErrorRecord) -> tuple[Cell, ...]:
@@ -253,9 +253,9 @@ def signals_section(card: RiskCard) -> Section:
     figures = (*((_aurocs(measured, table),) if measured else ()), *_curves(card))
     notes = tuple(comparison_sentence(c) for c in card.predictors.comparisons)
     if card.heads is not None and card.heads.heads:
-        notes = (*notes, _watched(card.heads))
+        notes = (*notes, _heads_note(card.heads))
     if card.carriers is not None:
-        notes = (*notes, _watched(card.carriers))
+        notes = (*notes, _heads_note(card.carriers))
     return Section(
         "signals",
         title,
@@ -266,7 +266,7 @@ def signals_section(card: RiskCard) -> Section:
     )
 
 
-def _watched(heads: HeadsUsed) -> str:
+def _heads_note(heads: HeadsUsed) -> str:
     """Say which heads were watched, and how they were found."""
     names = ", ".join(f"{layer}.{head}" for layer, head in heads.heads[:SHOWN_HEADS])
     more = " …" if len(heads.heads) > SHOWN_HEADS else ""

@@ -130,8 +130,8 @@ def order_sentence(run: RunOrder) -> str:
     if age.value is None:
         return f"{whose}: {run.order.nouns} of {len(run.nouns)} nouns ground, too few for an order."
     told = _direction(age, "earlier", "later")
-    held = "" if partial.value is None else f"; with frequency held constant {_said(partial)}"
-    return f"{whose}: {told} ({_said(age)}{held}; {run.order.nouns} of {len(run.nouns)} nouns ground)."
+    held = "" if partial.value is None else f"; with frequency held constant {_with_ends(partial)}"
+    return f"{whose}: {told} ({_with_ends(age)}{held}; {run.order.nouns} of {len(run.nouns)} nouns ground)."
 
 
 def orders_text(runs: Sequence[RunOrder]) -> str:
@@ -149,7 +149,7 @@ def order_table(runs: Sequence[RunOrder]) -> Table:
             f"{r.name}{' (scenes shuffled)' if r.shuffled else ''}",
             count(r.seeds),
             f"{r.order.nouns} of {len(r.nouns)}",
-            *(None if e.value is None else _said(e) for e in (r.order.age, r.order.frequency, r.order.partial)),
+            *(None if e.value is None else _with_ends(e) for e in (r.order.age, r.order.frequency, r.order.partial)),
         )
         for r in runs
     )
@@ -210,6 +210,6 @@ def _direction(found: Estimate, above: str, below: str) -> str:
     return "no relation to children's order is shown"
 
 
-def _said(found: Estimate) -> str:
+def _with_ends(found: Estimate) -> str:
     ends = interval(found.ci_low, found.ci_high)
     return f"{number(found.value)}{'' if ends is None else f' {ends}'}"

@@ -95,7 +95,7 @@ def no_gain(measured: Measured) -> str | None:
     last = gain_interval(measured, steps[-1])
     if last.ci_low is not None and last.ci_low > 0:
         return None
-    return f"G {said(last)} at step {steps[-1]}: no gain is shown that anything could carry"
+    return f"G {text(last)} at step {steps[-1]}: no gain is shown that anything could carry"
 
 
 def gain_growth(measured: Measured, first: int, last: int) -> Estimate:
@@ -213,14 +213,14 @@ def lens_middle(point: TrajectoryPoint, layers: int) -> float | None:
     return None if first is None or last is None or not end or end <= 0 else (last - first) / end
 
 
-def cut(point: TrajectoryPoint, selection: str, kind: str = "aggregate") -> AblationRecord | None:
+def ablation_of(point: TrajectoryPoint, selection: str, kind: str = "aggregate") -> AblationRecord | None:
     """Return the first ablation of a selection and kind (the headline's); None if it was not made or cut nothing."""
     found = (a for a in point.result.ablations if (a.selection, a.kind) == (selection, kind))
     first = next(found, None)
     return None if first is None or first.ablated is None else first
 
 
-def tried(selection: str, kind: str = "aggregate") -> Callable[[TrajectoryPoint], bool]:
+def has_ablation(selection: str, kind: str = "aggregate") -> Callable[[TrajectoryPoint], bool]:
     """Return a reader: whether an ablation of that selection and kind was tried, even if there was no head to cut."""
     return lambda point: any((a.selection, a.kind) == (selection, kind) for a in point.result.ablations)
 
@@ -229,7 +229,7 @@ def harm(selection: str, kind: str = "aggregate") -> Read:
     """Return a reader: how much more cutting the heads adds to matched surprisal than cutting the controls, in nats."""
 
     def read(point: TrajectoryPoint) -> float | None:
-        found = cut(point, selection, kind)
+        found = ablation_of(point, selection, kind)
         if found is None or found.ablated is None or found.control_mean is None:
             return None
         return found.ablated - found.control_mean
@@ -237,11 +237,11 @@ def harm(selection: str, kind: str = "aggregate") -> Read:
     return read
 
 
-def lost(selection: str, kind: str = "aggregate") -> Read:
+def lost_share(selection: str, kind: str = "aggregate") -> Read:
     """Make a reader of how much more of the gain is lost with the heads than with the controls, as a part of it."""
 
     def read(point: TrajectoryPoint) -> float | None:
-        found = cut(point, selection, kind)
+        found = ablation_of(point, selection, kind)
         if found is None or found.gain_ablated is None or found.gain_control is None or not found.gain_original:
             return None
         return (found.gain_control - found.gain_ablated) / found.gain_original
@@ -257,7 +257,7 @@ def r2(point: TrajectoryPoint) -> float | None:
     return next((r.r2_adjusted for r in found), None)
 
 
-def said(estimate: Estimate, decimals: int = 2) -> str:
+def text(estimate: Estimate, decimals: int = 2) -> str:
     """Write `mean [low, high]`; with up to two decimals more where an end that decides a verdict would round to 0."""
     ends = [e for e in (estimate.ci_low, estimate.ci_high) if e]
     while decimals < MOST_DECIMALS and any(round(e, decimals) == 0 for e in ends):

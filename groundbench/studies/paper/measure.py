@@ -75,7 +75,7 @@ def _of_images(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     """Return options for a model of images. One pass gives the surprisal of every noun of one token, as all are here:
     such a model is compared with all mismatches. Where heads read in the image is measured of the null too."""
     options = replace(options, corpus=None, at_least=None)
-    if run.frozen("language"):
+    if run.frozen_part("language"):
         draws = min(FROZEN_DRAWS, options.ablation.draws or FROZEN_DRAWS)
         options = replace(
             options,

@@ -17,7 +17,7 @@ from groundbench.studies.paper import cause_tables, image_page, paper_tables, ta
 from groundbench.studies.paper import published_numbers as paper
 from groundbench.studies.paper.figures import Drawn
 from groundbench.studies.paper.measure import Measured
-from groundbench.studies.paper.verdict import Claim, counted
+from groundbench.studies.paper.verdict import Claim, count_verdicts
 from groundbench.tasks.corpora import load_manifest, select_nouns
 
 TITLE = "The paper's claims on this corpus"
@@ -58,8 +58,13 @@ class Study:
 
     def sentence(self) -> str:
         """Count the claims by verdict."""
-        text = [f"Of {len(self.claims)} claims, model by model: {counted(self.claims)}."] if self.measured else []
-        return " ".join([*text, *([image_page.sentence(self.claims_on_images)] if self.image_runs else [])])
+        counts = f"Of {len(self.claims)} claims, model by model: {count_verdicts(self.claims)}."
+        return " ".join(
+            [
+                *([counts] if self.measured else []),
+                *([image_page.sentence(self.claims_on_images)] if self.image_runs else []),
+            ]
+        )
 
     @property
     def every(self) -> tuple[Measured, ...]:

@@ -46,14 +46,14 @@ _PAUSE = re.compile(r"\((?:\.+|[\d.:]+)\)")
 
 
 @lru_cache(maxsize=1 << 17)
-def spoken(word: str) -> tuple[str, ...]:
+def clean_word(word: str) -> tuple[str, ...]:
     """Clean one word of a main line, free of scopes and annotations: nothing, one word or a special token."""
     if word.isascii() and word.isalpha() and word.lower() not in UNINTELLIGIBLE:
         return (word,)
     if not word.isascii():
         pieces = tidy(unmark(word)).split()
         if pieces != [word]:
-            return tuple(w for piece in pieces for w in spoken(piece))
+            return tuple(w for piece in pieces for w in clean_word(piece))
     if word[0] == "&":
         return _ampersand(word)
     if word[0] == "+" or _PAUSE.fullmatch(word) or TIMES.fullmatch(word.strip("#")):
@@ -71,7 +71,7 @@ def spoken(word: str) -> tuple[str, ...]:
 
 def _ampersand(word: str) -> tuple[str, ...]:
     if word[:2] == "&-":
-        return spoken(word[2:]) if word[2:3].isalpha() else ()
+        return clean_word(word[2:]) if word[2:3].isalpha() else ()
     plain = bare(word.translate(_SPOKEN))
     return (plain[1:],) if plain in OLD_FILLERS else ()
 

@@ -50,7 +50,7 @@ def build(
     if prompt is None and not question:
         raise FaultyError("has neither 'question' nor 'prompt', expected one of them")
     before, after, join = _around(prompt, question, evidence, template, image)
-    evidence, cut = shortened(evidence, max_evidence)
+    evidence, cut = shorten_evidence(evidence, max_evidence)
     answer = optional_text(raw, "answer")
     candidates = texts(raw.get("candidates"), "candidates")
     if candidates and answer is not None:
@@ -309,7 +309,7 @@ def _label(value: Any) -> bool:
     raise FaultyError(f"'label' is {_short(str(value))}, expected {' or '.join((RIGHT[0], WRONG[0]))}{hint}")
 
 
-def shortened(evidence: str, most: int | None) -> tuple[str, int]:
+def shorten_evidence(evidence: str, most: int | None) -> tuple[str, int]:
     """Cut evidence to at most so many characters at the end of a sentence; return it, and how many were cut off.
 
     Raises:

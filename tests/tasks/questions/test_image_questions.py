@@ -21,7 +21,7 @@ from groundbench.api.question import Question, digest
 from groundbench.api.testbed import ImageSegment, Prompt
 from groundbench.registry import load_questions
 from groundbench.tasks.corpora.importing.faults import FaultError
-from groundbench.tasks.image_dialogue.art import drawn
+from groundbench.tasks.image_dialogue.art import drawn_words
 from groundbench.tasks.image_dialogue.dialogue import color_of, shows
 from groundbench.tasks.image_dialogue.scenes import Scene, SceneImage
 from groundbench.tasks.questions import check, coco, image_scenes, pope
@@ -82,7 +82,7 @@ def test_truths_are_the_scenes() -> None:
             assert sum(a in shows(told) for a in q.choices) == 1
         elif q.kind == "mention":
             assert set(q.rights) == {o.word for o in told.objects} == set(q.choices) & shows(told)
-            assert set(q.choices) | shows(told) == set(drawn())
+            assert set(q.choices) | shows(told) == set(drawn_words())
         else:
             (one,) = placed
             assert color_of(one) == q.right
