@@ -184,8 +184,9 @@ def recovered_beyond_random(point: TrajectoryPoint) -> Estimate | None:
     head = record.headline if record else None
     if record is None or head is None or head.recovered.value is None or head.random_mean is None:
         return None
-    ends = (None if e is None else e - head.random_mean for e in (head.recovered.ci_low, head.recovered.ci_high))
-    return Estimate(head.recovered.value - head.random_mean, *ends, record.pairs.n_nouns)
+    random = head.random_mean
+    low, high = (None if e is None else e - random for e in (head.recovered.ci_low, head.recovered.ci_high))
+    return Estimate(head.recovered.value - random, low, high, record.pairs.n_nouns)
 
 
 def middle(layers: int) -> range:

@@ -12,8 +12,8 @@ from groundbench.report.markdown import table as as_markdown
 from groundbench.report.pages import render_seeds
 from groundbench.studies.children.run_order import TITLE as ORDER_TITLE
 from groundbench.studies.children.run_order import RunOrder, order_figures, order_table, orders_text
-from groundbench.studies.paper import findings as read
 from groundbench.studies.paper import cause_tables, image_page, paper_tables, tables
+from groundbench.studies.paper import findings as read
 from groundbench.studies.paper import published_numbers as paper
 from groundbench.studies.paper.figures import Drawn
 from groundbench.studies.paper.measure import Measured
