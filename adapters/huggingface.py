@@ -19,7 +19,7 @@ from groundbench.adapters import model_structure, multi_token
 from groundbench.adapters.capability_checks import check, probe_row, require_causal, run_trial
 from groundbench.adapters.hooks import HeadHooks
 from groundbench.adapters.hooks.feed_forward import caught_feed_forward
-from groundbench.adapters.hooks.output_projection import caught_inputs, projected_alone
+from groundbench.adapters.hooks.output_projection import catch_inputs, project_heads
 from groundbench.adapters.hooks.session import Site
 from groundbench.adapters.kv_cache import CachedPrefix, UncachedPrefix
 from groundbench.adapters.length_checks import (
@@ -27,9 +27,9 @@ from groundbench.adapters.length_checks import (
     EAGER_TOKENS,
     LONGEST,
     Reach,
+    find_lengths,
     is_further,
     measure_reach,
-    named_lengths,
 )
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
@@ -47,7 +47,7 @@ from groundbench.adapters.tokenization import BosPolicy
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import Prompt
-from groundbench.util.users_code import made_by
+from groundbench.util.users_code import import_object
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -83,7 +83,7 @@ class HFCausal:
         self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
         self.has_cache = self._cache_name in parameters
         self._keeps_logits = "logits_to_keep" in parameters
-        self.reach = Reach(named_lengths(model))
+        self.reach = Reach(find_lengths(model))
         self._trying = True
         self._after_head: model_structure.AfterHead | None = None
         self._packed: bool | None = None
@@ -236,7 +236,7 @@ class HFCausal:
         """Return [B, paths, V] fp32 logits after each path; see `groundbench.adapters.multi_token`."""
         end = len(rows[0]) + max(map(len, paths))
         if prefix is None or not self._may_cache(prefix, end):
-            return self._behind(rows, paths, edit)
+            return self._run_paths(rows, paths, edit)
         if edit is not None:
             edit = replace(edit, positions="all")  # of the path: the cached context is as it was edited
         cached, run = cast(CachedPrefix, prefix), self.inputs.after(rows, self.run)
@@ -246,7 +246,7 @@ class HFCausal:
                 return multi_token.tree(run, cache, cached.length, paths, len(rows), self.device)
             return multi_token.each(run, cached, paths, self.device)
 
-    def _behind(self, rows: Sequence[Encoded], paths: Sequence[tuple[int, ...]], edit: HeadEdit | None) -> Tensor:
+    def _run_paths(self, rows: Sequence[Encoded], paths: Sequence[tuple[int, ...]], edit: HeadEdit | None) -> Tensor:
         """Return [B, paths, V] from whole passes, without a cache: one for each path that no other path begins with.
 
         An edit of the last position changes the context's last one and those of the path.
@@ -307,7 +307,7 @@ class HFCausal:
         inputs, more = self.inputs.of([Encoded(tuple(ids))]), self.cache_options(None, 1)
         with (
             torch.no_grad(),
-            caught_inputs(site.module, mixer.n_heads * mixer.d_head) as seen,
+            catch_inputs(site.module, mixer.n_heads * mixer.d_head) as seen,
             self._with_hooks(None, None, trace=True, layer=mixer.layer) as hooked,
             self._enter_layer(mixer.layer, embedded),
         ):
@@ -315,7 +315,7 @@ class HFCausal:
         values = next(t.values[0] for t in hooked.traces if t.mixer == mixer)
         if not seen or values.shape != (mixer.n_heads, len(ids), mixer.d_head):
             return None
-        return projected_alone(seen[-1][0], values)
+        return project_heads(seen[-1][0], values)
 
     def token_embeddings(self, ids: Sequence[int]) -> Tensor:
         """Return [ids, d] the input embeddings of tokens, without positions."""
@@ -350,9 +350,9 @@ class HFCausal:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = type(self.model)(copy.deepcopy(self.model.config)).to(self.model.dtype).to(self.device)
-        return self._of(model, f"{self.info.name} (untrained)")
+        return self._with_model(model, f"{self.info.name} (untrained)")
 
-    def _of(self, model: PreTrainedModel, name: str) -> HFCausal:
+    def _with_model(self, model: PreTrainedModel, name: str) -> HFCausal:
         """Return another model in this one's place: the same tokenizer and options."""
         return HFCausal(model, self.tokenizer, name=name, bos=self.encoder.bos, chat=self.encoder.chat)
 
@@ -492,8 +492,8 @@ def open_causal(
 
 
 def object_of(spec: str) -> Any:
-    """Return what `module:object` names, called if it makes something; see `made_by` for the errors."""
-    return made_by(spec, call_if=lambda found: not hasattr(found, "info"))
+    """Return what `module:object` names, called if it makes something; see `import_object` for the errors."""
+    return import_object(spec, call_if=lambda found: not hasattr(found, "info"))
 
 
 def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise, takewhile
 from typing import TYPE_CHECKING, Literal, get_args
 
-from groundbench.adapters.chat_template import chat_opening, date_told
+from groundbench.adapters.chat_template import chat_opening, date_in_template
 from groundbench.api.adapter import Encoded
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.testbed import EnvSegment, ImageSegment, Prompt
@@ -111,7 +111,7 @@ class PromptEncoder:
         )
 
     def _chat_date(self) -> str | None:
-        return date_told(self.tokenizer, self.name)
+        return date_in_template(self.tokenizer, self.name)
 
     def _chat_opening(self) -> str:
         return chat_opening(self.tokenizer, self.name)

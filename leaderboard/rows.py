@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.leaderboard.ladder_ranks import LadderItems, ladder_items
-from groundbench.leaderboard.submission.against_testbed import whole
+from groundbench.leaderboard.submission.against_testbed import is_whole
 from groundbench.leaderboard.submission.form_views import FormView, form_views
 from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.results.ladder_score import LadderScore
@@ -160,7 +160,7 @@ def _result_row(at: str, s: Submission, run: Run, own: bool, result: Result, vie
     g, m = view.gain, result.model
     about = run.bed.forms[view.env_form]
     gains = {n.noun: n.gain for n in g.by_noun if n.gain is not None} if g else {}
-    entire = whole(view, about)
+    entire = is_whole(view, about)
     complete = entire and len(gains) == len(about.nouns)
     heads = view.heads[0] if view.heads else None
     cut = view.ablations[0] if view.ablations else None

@@ -97,7 +97,7 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
                 for word in names(_shown_words(prompt))
                 if words[word] == noun.word
             )
-        for fault in _around(testbed, noun, prompt, names):
+        for fault in _check_surroundings(testbed, noun, prompt, names):
             if (prompt.frame, fault.what) not in told:  # once for a frame, not for every noun shown in it
                 told.add((prompt.frame, fault.what))
                 yield fault
@@ -169,7 +169,9 @@ def _check_shown(prompt: Prompt) -> Iterator[Fault]:
         yield Fault(prompt.where, f"ends in space, and {prompt.join!r} is put before the target")
 
 
-def _around(testbed: Testbed, noun: Noun, prompt: Prompt, names: Callable[[Words], Sequence[Words]]) -> Iterator[Fault]:
+def _check_surroundings(
+    testbed: Testbed, noun: Noun, prompt: Prompt, names: Callable[[Words], Sequence[Words]]
+) -> Iterator[Fault]:
     """Find inventory nouns beside the shown one, and a/an before the cut or a shared slot (protocol §4)."""
     for i, segment in enumerate(prompt.segments):
         if not isinstance(segment, TextSegment):

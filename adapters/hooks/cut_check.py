@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from groundbench.adapters.hooks.output_projection import caught_inputs
+from groundbench.adapters.hooks.output_projection import catch_inputs
 from groundbench.api.adapter import HeadEdit
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _projection_input(
     hooks: HeadHooks, call: Callable[[], Any], site: Site, edit: HeadEdit, width: int
 ) -> Tensor | None:
     """Return [B, T, width]: the input of the output projection in the module's first call, the last matrix it calls."""
-    with caught_inputs(site.module, width) as seen, torch.no_grad(), hooks.active(edit):
+    with catch_inputs(site.module, width) as seen, torch.no_grad(), hooks.active(edit):
         call()
     rows = [x for _, x in seen if x.ndim == 3]
     return rows[-1] if rows else None

@@ -15,7 +15,7 @@ from groundbench.adapters.hooks.cut_check import mixed_heads
 from groundbench.adapters.hooks.discovery import Candidates, candidates, layers_counted
 from groundbench.adapters.hooks.mamba2 import Recorder
 from groundbench.adapters.hooks.own_attention import EagerRecorder
-from groundbench.adapters.hooks.session import Session, Site, current, make_current, together
+from groundbench.adapters.hooks.session import Session, Site, combine_edits, current, make_current
 from groundbench.adapters.model_structure import input_device
 from groundbench.api.adapter import HeadEdit, Mixer
 from groundbench.api.errors import UnsupportedModelError
@@ -82,7 +82,7 @@ class HeadHooks:
             raise UnsupportedModelError(f"{self._model.config.model_type}: heads can be read, not edited: {self.uncut}")
         outer = current()
         if outer is not None and outer.standing:
-            edit = together(outer.applied, edit)
+            edit = combine_edits(outer.applied, edit)
         session = Session(self._sites, edit, trace, start, layer, tail, standing)
         with _running(self._model, self._found, self._route, session):
             yield session

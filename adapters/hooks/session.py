@@ -163,7 +163,7 @@ def as_graph_root(output: Tensor, trace: bool) -> Tensor:
     return output.detach().requires_grad_(torch.is_grad_enabled())
 
 
-def together(outer: HeadEdit | None, inner: HeadEdit | None) -> HeadEdit | None:
+def combine_edits(outer: HeadEdit | None, inner: HeadEdit | None) -> HeadEdit | None:
     """Combine two edits, of which the outer one replaces nothing: its heads are scaled under the inner one.
 
     Raises:

@@ -121,12 +121,12 @@ def identity_of(model: PreTrainedModel) -> dict[str, object]:
         `config`, a mapping as in config.json; `code`, 16 hex digits by file of code that came with the weights;
         `libraries`, versions by name. All of it is JSON.
     """
-    return {"config": _plain(model.config.to_dict()), "libraries": _versions(model), "code": _remote_code(model)}
+    return {"config": _to_json(model.config.to_dict()), "libraries": _versions(model), "code": _remote_code(model)}
 
 
-def _plain(config: Mapping[str, Any]) -> Any:
+def _to_json(config: Mapping[str, Any]) -> Any:
     kept = {str(k): v for k, v in config.items() if k not in NO_NUMBER and not str(k).startswith("_")}
-    nested = {k: _plain(v) if isinstance(v, Mapping) else v for k, v in kept.items()}
+    nested = {k: _to_json(v) if isinstance(v, Mapping) else v for k, v in kept.items()}
     return json.loads(json.dumps(nested, default=str, sort_keys=True))
 
 

@@ -87,7 +87,7 @@ def load_or_convert(
     try:
         temporary = _begin_entry(cache, folder, file)
     except OSError as error:
-        tell_once(f"{file.name} is converted each time it is opened: {cache} cannot be written ({_why(error)})")
+        tell_once(f"{file.name} is converted each time it is opened: {cache} cannot be written ({_reason(error)})")
         return None
     try:
         whole = read()
@@ -132,7 +132,7 @@ def _write_entry(
         raise
     except Exception as error:  # a library's writer may raise anything on a disk that is full
         full = is_resource_error(error) or isinstance(error, OSError)
-        why = _why(error) if full else error_text(error)
+        why = _reason(error) if full else error_text(error)
         tell_once(f"{file.name} is converted each time it is opened: it cannot be kept in {folder.parent} ({why})")
         return None
     return _read_entry(folder)
@@ -198,5 +198,5 @@ def _tokenizer_difference(one: PreTrainedTokenizerFast, other: PreTrainedTokeniz
     return None
 
 
-def _why(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or error_text(error)

@@ -108,7 +108,7 @@ class Loaded(NamedTuple):
     notes: tuple[str, ...]
 
 
-@users_files.opens("config.json")
+@users_files.with_opening("config.json")
 def load_config(source: Source, trust_remote_code: bool) -> Any:
     """Return the model's config; local files first, the network only where they are missing and it is not forbidden."""
     if source.packed:
@@ -122,7 +122,7 @@ def load_config(source: Source, trust_remote_code: bool) -> Any:
     return from_pretrained(AutoConfig, source, trust_remote_code=trust_remote_code)
 
 
-@users_files.opens("tokenizer.json")
+@users_files.with_opening("tokenizer.json")
 def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokenizerFast:
     """Return a tokenizer that tells character offsets. Raises BadInputError if there is none."""
     if native_mamba.is_native(source.folder) and not any((source.texts or source.folder).glob("tokenizer*")):
@@ -158,7 +158,7 @@ def load_causal(source: Source, config: Any, options: LoadOptions) -> Loaded:
     return load_model(source, config, options, AutoModelForCausalLM, "causal language model")
 
 
-@users_files.opens("the weights")
+@users_files.with_opening("the weights")
 def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kind: str) -> Loaded:
     """Return a model in evaluation mode on its device.
 
@@ -185,7 +185,7 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
     else:
         loaded = load_whole(auto, source, config=config, **more)
     if source.adapter is not None:
-        with quiet():
+        with silence_transformers():
             apply_adapter(loaded.model, source.adapter)
     model = loaded.model if "device_map" in more else _to_device(loaded.model, source, options)
     if options.quantize is not None:
@@ -219,7 +219,7 @@ def with_plain_weights(source: Source, options: LoadOptions, *, make: bool = Tru
     base = replace(source, adapter=None, texts=None)
     dtype = options.resolved_dtype()
 
-    @users_files.opens("the weights")
+    @users_files.with_opening("the weights")
     def read(source: Source) -> gguf_cache.Whole:
         tell_once(f"converting {source.name} once, for {cache_folder()} (groundbench cache list)")
         config = load_config(source, False)
@@ -295,7 +295,7 @@ def dtype_label(model: PreTrainedModel) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_transformers() -> Iterator[None]:
     """Silence transformers' own report of a loading; what matters of it is raised or recorded in the result."""
     before = hf_logging.get_verbosity()
     hf_logging.disable_progress_bar()
@@ -308,5 +308,5 @@ def quiet() -> Iterator[None]:
 
 def from_pretrained(loader: Any, source: Source, folder: Path | None = None, **more: Any) -> Any:
     """Load local files first; then from the network, unless the environment says offline."""
-    with quiet():
+    with silence_transformers():
         return loader.from_pretrained(str(folder or source.folder), local_files_only=True, **more)

@@ -135,7 +135,7 @@ def _with_adapter(name: str, folder: Path, names: frozenset[str], snapshot: hub.
     if hub.CONFIG in names and (weights := hub.weight_names(names, folder)):
         if snapshot is not None:
             hub.fetch_weights(snapshot, weights)
-        beside = _without(folder, hub.ADAPTER_CONFIG)
+        beside = _folder_without(folder, hub.ADAPTER_CONFIG)
         return Source(f"{name} + adapter", beside, snapshot=snapshot, adapter=adapter, texts=texts)
     if adapter.base is None:
         raise BadInputError(f"{adapter.file}: base_model_name_or_path is missing; expected the model it was trained on")
@@ -148,7 +148,7 @@ def _with_adapter(name: str, folder: Path, names: frozenset[str], snapshot: hub.
     return replace(base, name=f"{base.name} + {name}", adapter=adapter, texts=texts or base.texts)
 
 
-def _without(folder: Path, name: str) -> Path:
+def _folder_without(folder: Path, name: str) -> Path:
     """Return the folder as it would be without a file.
 
     Transformers loads an adapter_config.json that it finds by itself.

@@ -53,12 +53,12 @@ def opening(source: Source, part: str) -> Iterator[None]:
     except GroundbenchError:
         raise
     except Exception as error:
-        if is_resource_error(error) or _is_ours(error):
+        if is_resource_error(error) or _is_own_fault(error):
             raise
         raise BadInputError(_sentence(source, part, error)) from error
 
 
-def opens(part: str) -> Callable[[Callable[Concatenate[Source, P], R]], Callable[Concatenate[Source, P], R]]:
+def with_opening(part: str) -> Callable[[Callable[Concatenate[Source, P], R]], Callable[Concatenate[Source, P], R]]:
     """Decorate a function of a source and more: it runs inside `opening`."""
 
     def decorate(function: Callable[Concatenate[Source, P], R]) -> Callable[Concatenate[Source, P], R]:
@@ -82,7 +82,7 @@ def require_fetched(source: Source) -> None:
             raise BadInputError(f"{path}: a pointer that git-lfs left in place of the file; get it with `git lfs pull`")
 
 
-def _is_ours(error: BaseException) -> bool:
+def _is_own_fault(error: BaseException) -> bool:
     module = innermost_module(error)
     return module.startswith("groundbench.") and not module.startswith(OURS_BUT_BUILT_FROM_A_CONFIG)
 

@@ -78,7 +78,7 @@ class ImageInputs:
         if source.key not in self._sizes:
             image = self._read(source, where)
             if image.size not in self._layouts:
-                self._layouts[image.size] = self._laid_out(image, where)
+                self._layouts[image.size] = self._make_layout(image, where)
             self._sizes[source.key], self._sources[source.key] = image.size, source
         return self._layouts[self._sizes[source.key]]
 
@@ -114,7 +114,7 @@ class ImageInputs:
         text = str(replaced[0]["replacement"])
         return {k: v for k, v in made.items() if k not in OF_THE_TEXT and isinstance(v, Tensor)}, text
 
-    def _laid_out(self, image: Image, where: str) -> Layout:
+    def _make_layout(self, image: Image, where: str) -> Layout:
         inputs, text = self.process(image, where)
         tokens = text.count(self.placeholder)
         found = Processed(self.processor, self.config, inputs, image.size, text, tokens)

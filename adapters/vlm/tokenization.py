@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from groundbench.adapters.chat_template import chat_opening, date_told
+from groundbench.adapters.chat_template import chat_opening, date_in_template
 from groundbench.adapters.tokenization import BosPolicy, NotApartError, Offsets, PromptEncoder, Rendered, join_parts
 from groundbench.adapters.vlm.families import Family
 from groundbench.adapters.vlm.image_features import ImageInputs, Layout
@@ -54,7 +54,7 @@ class ImagePromptEncoder(PromptEncoder):
         super()._require_known([i for i in ids if i != self.image_inputs.config.image_token_id], where)
 
     def _chat_date(self) -> str | None:
-        return date_told(self.processor, self.name, 0)
+        return date_in_template(self.processor, self.name, 0)
 
     def _chat_opening(self, images: int = 0) -> str:
         opening = chat_opening(self.processor, self.name, images)
@@ -86,7 +86,7 @@ class ImagePromptEncoder(PromptEncoder):
             )
         texts = [self.image_inputs.layout(s.image, prompt.where).text for s in images]
         if self.chat:
-            return self._behind(self._turn(texts), prompt)
+            return self._render_after(self._turn(texts), prompt)
         if self.family.bidirectional == "prefix":
             return self._render_images_first(texts, prompt)
         before, after = self.family.around
@@ -125,9 +125,9 @@ class ImagePromptEncoder(PromptEncoder):
                 f"{prompt.where}: {self.name} is of a family ({self.image_inputs.config.model_type}) that reads images "
                 "before any text, but an image stands after text"
             )
-        return self._behind("".join(texts) + self._leading_bos + "\n", prompt)
+        return self._render_after("".join(texts) + self._leading_bos + "\n", prompt)
 
-    def _behind(self, opening: str, prompt: Prompt) -> Rendered:
+    def _render_after(self, opening: str, prompt: Prompt) -> Rendered:
         return join_parts(opening, ["" if isinstance(s, ImageSegment) else s.text for s in prompt.segments])
 
     def _encode_prompt(self, prompt: Prompt, shown: Rendered, ids: list[int], offsets: Offsets) -> Encoded:

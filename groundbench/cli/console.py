@@ -132,7 +132,7 @@ MARK = "\u25b8"
 Cells = Sequence[Sequence[str]]
 
 
-def _least(head: str, cells: Sequence[str], number: bool) -> int:
+def _min_width(head: str, cells: Sequence[str], number: bool) -> int:
     """Return the width of a column in which only words are wrapped, never a number or an interval."""
 
     def longest(text: str, whole: bool) -> int:
@@ -143,12 +143,12 @@ def _least(head: str, cells: Sequence[str], number: bool) -> int:
 
 def _least_width(heads: Sequence[str], rows: Cells, right: Sequence[str]) -> int:
     """Return the least width of a whole table, with its lines."""
-    return 1 + sum(3 + _least(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads))
+    return 1 + sum(3 + _min_width(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads))
 
 
 def _widths(heads: Sequence[str], rows: Cells, right: Sequence[str], most: int) -> list[int]:
     """Return a width for each column: what it wants, or its least and a share of what is left."""
-    least = [_least(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads)]
+    least = [_min_width(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads)]
     wanted = [max(map(cell_len, (head, *(row[i] for row in rows)))) for i, head in enumerate(heads)]
     left = most - 1 - sum(3 + width for width in least)
     found = list(least)

@@ -99,7 +99,7 @@ class BatchRunner:
         parts = in_halves(
             lambda contexts: self._run_contexts(contexts, batch.start),
             batch.contexts,
-            name=self._where,
+            name=self._prompt_name,
             halved=None if stage is None else partial(stage.note_halving, number),
         )
         done = np.concatenate(parts)
@@ -123,12 +123,12 @@ class BatchRunner:
             raise NonFiniteLogitsError((self.fault or self._not_finite)(part, values, row))
         return values.cpu().numpy().astype(np.float32)
 
-    def _where(self, context: int) -> str:
+    def _prompt_name(self, context: int) -> str:
         return self.contexts[context].prompt.where
 
     def _not_finite(self, part: Part, values: Tensor, row: int) -> str:
         return (
-            f"{self._where(part.contexts[row])}: {self.adapter.info.name} returned NaN or infinite logits "
+            f"{self._prompt_name(part.contexts[row])}: {self.adapter.info.name} returned NaN or infinite logits "
             f"(dtype {self.adapter.info.dtype}); try --dtype float32 or bfloat16"
         )
 

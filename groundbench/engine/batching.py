@@ -70,7 +70,7 @@ def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, cached: int) 
     starts = [start if _end(contexts[i]) <= cached else 0 for i, start in enumerate(starts)]
     for i in contexts.distinct.tolist():
         row, start = contexts[i].row, starts[i]
-        groups[len(row), row.upto(start), _together(contexts[i].targets)].append(i)
+        groups[len(row), row.upto(start), _shared_targets(contexts[i].targets)].append(i)
     batches: list[Batch] = []
     tokens, last = 0, Encoded(())
     for (length, prefix, _), members in _in_order(groups):
@@ -122,7 +122,7 @@ def _plan_entry(row: Encoded, targets: int) -> tuple[object, ...]:
     return (row.ids, targets, [str(image) for image in row.images]) if row.images else (row.ids, targets)
 
 
-def _together(targets: TargetSet) -> tuple[int, TargetSet | None]:
+def _shared_targets(targets: TargetSet) -> tuple[int, TargetSet | None]:
     """Return what contexts of one batch share: the number of targets, or the targets if any has several tokens."""
     return len(targets), targets if targets.longest > 1 else None
 

@@ -54,7 +54,7 @@ class Processes:
         try:
             outcome: Any = (True, compute())
         except Exception as error:
-            own, outcome = error, (False, _portable(error, self.rank))
+            own, outcome = error, (False, _portable_error(error, self.rank))
         outcomes = self._gather(outcome)
         if own is not None:
             raise own
@@ -169,7 +169,7 @@ def _number(names: tuple[str, ...], default: int) -> int:
     return default
 
 
-def _portable(error: Exception, rank: int) -> GroundbenchError:
+def _portable_error(error: Exception, rank: int) -> GroundbenchError:
     """Return an error as the other processes get it: ours as it is, a fault nobody foresaw by its words."""
     if isinstance(error, GroundbenchError):
         return type(error)(str(error))

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError, StoreMismatchError
 from groundbench.engine import distributed
-from groundbench.util.atomic_files import file_name, write_text, written_whole
+from groundbench.util.atomic_files import file_name, write_text, write_whole
 
 MANIFEST = "manifest.json"
 Array = npt.NDArray[np.float32]
@@ -134,7 +134,7 @@ class Stage:
 
     def write(self, batch: int, array: Array) -> None:
         """Write a batch's array, whole or not at all."""
-        with written_whole(self._path(batch)) as file:
+        with write_whole(self._path(batch)) as file:
             np.save(file, array)
 
     def note_halving(self, batch: int, rows: int) -> None:

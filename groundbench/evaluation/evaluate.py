@@ -37,7 +37,7 @@ from groundbench.evaluation.defaults import (
     probe_size,
     protocol_record,
     resolve,
-    unread,
+    why_unread,
 )
 from groundbench.evaluation.form_contexts import form_contexts
 from groundbench.evaluation.measures import FormRun, list_unmeasurable, measures_of_form, run_measures
@@ -407,4 +407,4 @@ def _skipped_forms(adapter: Adapter, testbed: Testbed, options: Options) -> dict
     """Return the forms that joined the testbed and were left out, with the reason."""
     if options.forms and "all" not in options.forms:
         return {}
-    return {f.name: why for f in testbed.image_forms if (why := unread(adapter, testbed, f)) is not None}
+    return {f.name: why for f in testbed.image_forms if (why := why_unread(adapter, testbed, f)) is not None}

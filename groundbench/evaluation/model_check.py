@@ -74,10 +74,10 @@ def _prompts(adapter: Adapter, contexts: FormContexts, row: Encoded) -> str:
     detail = (
         f"contexts of up to {len(row)} tokens (it takes {limit:,}); {several} of {len(targets)} targets have several"
     )
-    return f"{detail}; {_begins(adapter.info.bos)}"
+    return f"{detail}; {_bos_note(adapter.info.bos)}"
 
 
-def _begins(bos: str) -> str:
+def _bos_note(bos: str) -> str:
     return f"BOS {bos}" if bos in ("added", "none") else f"every context begins with {bos}"
 
 

@@ -183,7 +183,7 @@ class _Run:
     def _deciding_options(self, measures: Sequence[str]) -> dict[str, object]:
         """Return the options that decide one checkpoint's numbers, without other checkpoints and places."""
         others = {"points", "costly_points", "steps", "costly_steps", "costly", "corpus", "batch_tokens"}
-        asked = {f.name: _plain(getattr(self.options, f.name)) for f in fields(self.options) if f.name not in others}
+        asked = {f.name: _to_json(getattr(self.options, f.name)) for f in fields(self.options) if f.name not in others}
         return asked | {"measures": list(measures), "corpus_found": self.trained.missing is None}
 
     def _measure(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str], corpus: Any | None) -> Result:
@@ -206,7 +206,7 @@ class _Run:
         return result
 
 
-def _plain(value: object) -> object:
+def _to_json(value: object) -> object:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 

@@ -69,11 +69,11 @@ def to_csv(results: Sequence[Result]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([c.key for c in COLUMNS])
     for row in table_rows(results):
-        writer.writerow([_inert(row.get(c.key)) for c in COLUMNS])
+        writer.writerow([_escape_formula(row.get(c.key)) for c in COLUMNS])
     return out.getvalue()
 
 
-def _inert(value: Value) -> Value:
+def _escape_formula(value: Value) -> Value:
     if value is None:
         return ""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t" else value

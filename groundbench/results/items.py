@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from groundbench.api.errors import BadInputError
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.results.run import Result
-from groundbench.util.atomic_files import written_whole
+from groundbench.util.atomic_files import write_whole
 
 METADATA_KEY = b"groundbench.items"
 ROWS_PER_GROUP = 1 << 20
@@ -48,7 +48,7 @@ def write_items(path: Path, tables: Sequence[SurprisalTable], result: Result) ->
     if len(forms) != len(tables):
         raise ValueError(f"two tables of one form among {[t.form for t in tables]}")
     schema = pa.schema(list(_FIELDS.items()), metadata={METADATA_KEY: json.dumps({"forms": forms}).encode()})
-    with written_whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with write_whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for table in tables:
             for batch in _batches(table, schema, result):
                 writer.write_batch(batch)

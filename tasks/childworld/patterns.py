@@ -19,7 +19,7 @@ def expand(pattern: str, macros: Mapping[str, str]) -> list[Words]:
     Raises:
         BadInputError: brackets do not match, or a macro is unknown.
     """
-    text = re.sub(r"\$(\w+)", lambda m: _macro(m.group(1), macros, pattern), pattern)
+    text = re.sub(r"\$(\w+)", lambda m: _expand_macro(m.group(1), macros, pattern), pattern)
     tokens = _TOKEN.findall(text)
     sentences, rest = _alternatives(tokens, 0)
     if rest != len(tokens):
@@ -43,7 +43,7 @@ def _matches(slot: str, word: str, classes: Mapping[str, Words]) -> bool:
     return slot == word
 
 
-def _macro(name: str, macros: Mapping[str, str], pattern: str) -> str:
+def _expand_macro(name: str, macros: Mapping[str, str], pattern: str) -> str:
     if name not in macros:
         raise BadInputError(f"pattern {pattern!r}: unknown macro ${name}, expected one of {', '.join(macros)}")
     return macros[name]

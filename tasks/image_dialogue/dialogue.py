@@ -33,7 +33,7 @@ from groundbench.tasks.image_dialogue.scenes import BIG, Placed, Scene
 TURNS = 10
 
 
-def shows(scene: Scene) -> frozenset[str]:
+def words_for_scene(scene: Scene) -> frozenset[str]:
     """Return every word that an image of the scene may be said to show, those of `also` included."""
     return frozenset(w for o in scene.objects for w in (o.word, *drawn_words()[o.word].also))
 
@@ -58,12 +58,12 @@ def dialogue(scene: Scene, rng: Random) -> list[str]:
 def caption(scene: Scene) -> str:
     """Return one sentence that names everything: `a dog and two cats on a plain blue background.`"""
     counted = Counter(o.word for o in scene.objects)
-    named = [_several(drawn_words()[word].noun, n) for word, n in counted.items()]
+    named = [_count_phrase(drawn_words()[word].noun, n) for word, n in counted.items()]
     listed = named[0] if len(named) == 1 else ", ".join(named[:-1]) + " and " + named[-1]
     return f"{listed} on a {scene.background.pattern} {scene.background.color} background."
 
 
-def _several(noun: Noun, n: int) -> str:
+def _count_phrase(noun: Noun, n: int) -> str:
     return fill_slots("{a}", noun) if n == 1 else f"{NUMBERS[n]} {noun.plural}"
 
 
@@ -80,7 +80,7 @@ def _turns(scene: Scene, rng: Random) -> Iterator[tuple[str, str]]:
     while True:
         yield fill_slots(rng.choice(BACKGROUND)), scene.background.color
         yield fill_slots(rng.choice(PLAIN)), YES_NO[scene.background.pattern != "plain"]
-        noun = drawn_words()[rng.choice(list(counted))].noun if rng.random() < 0.7 else _absent(scene, rng)
+        noun = drawn_words()[rng.choice(list(counted))].noun if rng.random() < 0.7 else _draw_absent(scene, rng)
         if not is_mass(noun):
             yield fill_slots(rng.choice(COUNT), noun), NUMBERS[counted[noun.word]]
         yield from _about(rng.choice(single), rng) if single else _names(scene, rng)
@@ -89,7 +89,7 @@ def _turns(scene: Scene, rng: Random) -> Iterator[tuple[str, str]]:
 def _presence(wording: str, scene: Scene, rng: Random) -> tuple[str, str]:
     """Return True if a thing is there: yes as often as no, whatever else was asked."""
     there = rng.random() < 0.5
-    noun = drawn_words()[rng.choice(scene.objects).word].noun if there else _absent(scene, rng)
+    noun = drawn_words()[rng.choice(scene.objects).word].noun if there else _draw_absent(scene, rng)
     return fill_slots(wording, noun), YES_NO[not there]
 
 
@@ -117,9 +117,9 @@ def _about(placed: Placed, rng: Random) -> Iterator[tuple[str, str]]:
         yield fill_slots(rng.choice(COLOR), noun), color
 
 
-def _absent(scene: Scene, rng: Random) -> Noun:
+def _draw_absent(scene: Scene, rng: Random) -> Noun:
     """Return a drawn thing that nothing in the scene shows."""
-    there = shows(scene)
+    there = words_for_scene(scene)
     words = list(drawn_words())
     while True:
         noun = drawn_words()[rng.choice(words)].noun

@@ -75,7 +75,7 @@ def read_annotations(files: Iterable[Path], faults: list[Fault]) -> Annotations:
         if isinstance(value, dict) and isinstance(value.get("annotations"), list):
             _coco(value, source.name, found, faults)
         elif isinstance(value, list) and value and isinstance(value[0], dict) and "objects" in value[0]:
-            _plain(value, source.name, found, faults)
+            _read_plain(value, source.name, found, faults)
         else:
             others.append((source.name, value))
     if not any(p.boxed and p.file for p in found.values()):
@@ -156,7 +156,7 @@ def _annotation(row: Any, name: str, place: str, categories: Mapping[int, str], 
     found[number].things.append(Thing(categories[kind], box, bool(row.get("iscrowd"))))
 
 
-def _plain(rows: list[Any], name: str, found: dict[int, Annotated], faults: list[Fault]) -> None:
+def _read_plain(rows: list[Any], name: str, found: dict[int, Annotated], faults: list[Fault]) -> None:
     for i, row in enumerate(rows):
         place = f"[{i}]"
         try:

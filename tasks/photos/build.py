@@ -211,7 +211,7 @@ class _Build:
         data = store.read(picture.file)
         decoded = decode(data, where)
         width, height = decoded.image.size
-        as_stored = _told_as_stored(picture.size, decoded.stored, (width, height), where)
+        as_stored = _boxes_are_as_stored(picture.size, decoded.stored, (width, height), where)
         self.read[picture.id] = File(
             file=picture.file,
             sha256=hashlib.sha256(data).hexdigest(),
@@ -281,7 +281,7 @@ def _used_photos(items: Iterable[Item]) -> set[int]:
     return {p.picture for i in items for p in (i.shown, *i.others.values())}
 
 
-def _told_as_stored(told: tuple[int, int], stored: tuple[int, int], upright: tuple[int, int], name: str) -> bool:
+def _boxes_are_as_stored(told: tuple[int, int], stored: tuple[int, int], upright: tuple[int, int], name: str) -> bool:
     """Return True if boxes are told in the image as stored; where both shapes fit (a square), as COCO does.
 
     Raises:

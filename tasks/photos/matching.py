@@ -54,13 +54,13 @@ class Candidates:
         self.by_noun: dict[str, list[Shown]] = {}
         self._row = {p.id: i for i, p in enumerate(self.pictures)}
         for picture in self.pictures:
-            for word, thing in _largest(picture).items():
+            for word, thing in _largest_objects(picture).items():
                 if thing.area >= min_area:
                     self.by_noun.setdefault(word, []).append(Shown(picture.id, thing.box))
 
     def images_of(self, word: str) -> list[Shown]:
         """Return the noun's images, in an order that tells nothing about them but is always the same."""
-        return sorted(self.by_noun.get(word, ()), key=lambda s: _lot(word, s.picture))
+        return sorted(self.by_noun.get(word, ()), key=lambda s: _lot_of(word, s.picture))
 
     def mismatches(self, item: Shown, word: str, others: Iterable[str]) -> dict[str, Mismatch]:
         """Return a mismatched photo for each other noun that has one, a different one where there is one.
@@ -123,7 +123,7 @@ def overlap(a: Box, b: Box) -> float:
     return both / (sum(areas) - both)
 
 
-def _largest(picture: Annotated) -> Mapping[str, Thing]:
+def _largest_objects(picture: Annotated) -> Mapping[str, Thing]:
     """Return the noun's largest object in an image, for every noun that has one."""
     found: dict[str, Thing] = {}
     for thing in picture.things:
@@ -133,5 +133,5 @@ def _largest(picture: Annotated) -> Mapping[str, Thing]:
     return found
 
 
-def _lot(word: str, number: int) -> bytes:
+def _lot_of(word: str, number: int) -> bytes:
     return hashlib.sha256(f"{word} {number}".encode()).digest()

@@ -19,7 +19,7 @@ from groundbench.api.question import MENTION, Question
 from groundbench.api.testbed import ImageSegment, Prompt, TextSegment
 from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, STYLES, TINTS, drawn_words
 from groundbench.tasks.image_dialogue.corpus import ImageDialogues
-from groundbench.tasks.image_dialogue.dialogue import color_of, shows
+from groundbench.tasks.image_dialogue.dialogue import color_of, words_for_scene
 from groundbench.tasks.image_dialogue.layout import random_scene
 from groundbench.tasks.image_dialogue.phrases import (
     COLOR,
@@ -116,7 +116,7 @@ def _question(number: int, shown: Shown, mismatched: int, rng: Random) -> Questi
         group=shown.group,
         prompt=prompt(shown.scene),
         without=prompt(Scene((), shown.scene.background)),
-        mismatched=tuple(prompt(_redrawn(shown.scene, rng)) for _ in range(mismatched)),
+        mismatched=tuple(prompt(_redraw(shown.scene, rng)) for _ in range(mismatched)),
         choices=shown.choices,
         target=shown.target,
         prior_answer=shown.prior_answer,
@@ -124,7 +124,7 @@ def _question(number: int, shown: Shown, mismatched: int, rng: Random) -> Questi
     )
 
 
-def _redrawn(scene: Scene, rng: Random) -> Scene:
+def _redraw(scene: Scene, rng: Random) -> Scene:
     """Draw other things at the same places; the question plays no part."""
     there = {o.word for o in scene.objects}
     words = rng.sample([w for w in drawn_words() if w not in there], len(scene.objects))
@@ -140,11 +140,11 @@ def _presence(pairs: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
         kind = KINDS[made % len(KINDS)]
         at = rng.randrange(len(scene.objects))
         there = scene.objects[at].word
-        absent = negatives().draw(kind, frozenset(o.word for o in scene.objects), shows(scene), rng)
+        absent = negatives().draw(kind, frozenset(o.word for o in scene.objects), words_for_scene(scene), rng)
         if absent is None or _others_show(scene, at, there):
             continue
         other = scene.with_word(at, absent)
-        if there in shows(other):
+        if there in words_for_scene(other):
             continue
         made += 1
         group, noun = f"image/presence-{made}", drawn_words()[absent].noun
@@ -163,7 +163,7 @@ def _mentions(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
     """Ask what a scene names, among all that is ever drawn but what its drawings may also be called."""
     found: list[Shown] = []
     for scene in scenes:
-        there, told = {o.word for o in scene.objects}, shows(scene)
+        there, told = {o.word for o in scene.objects}, words_for_scene(scene)
         answers = tuple(w for w in sorted(drawn_words()) if w in there or w not in told)
         asked_, truth, also = any_of(sorted(there), answers, rng)
         group, ask = f"image/mention-{len(found) + 1}", question_text(WHAT[2]) + NAMES
@@ -183,7 +183,7 @@ def _counts(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
         if len(scene.objects) < len(COUNTS):
             continue
         word = words.next()
-        if word in shows(scene):
+        if word in words_for_scene(scene):
             continue
         right = truths.next()
         for at in rng.sample(range(len(scene.objects)), COUNTS.index(right) + 1):
@@ -198,7 +198,7 @@ def _attributes(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
     """Return the colour of a repainted thing that has none of its own."""
     truths = Deal(tuple(TINTS), rng)
     found: list[Shown] = []
-    for scene, at, word in _one_of(scenes, lambda color: color is None, rng):
+    for scene, at, word in _scenes_with_one(scenes, lambda color: color is None, rng):
         right = truths.next()
         answers, truth = shuffle_answers(right, rng.sample([c for c in TINTS if c != right], 3), rng)
         group = f"image/attribute-{len(found) + 1}"
@@ -211,7 +211,7 @@ def _attributes(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
 def _conflicts(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
     """Pair a thing repainted with the same scene in the thing's own colour; the candidates are the same."""
     found: list[Shown] = []
-    for scene, at, word in _one_of(scenes, lambda color: color is not None, rng):
+    for scene, at, word in _scenes_with_one(scenes, lambda color: color is not None, rng):
         usual = str(drawn_words()[word].color)
         contrary = rng.choice([c for c in TINTS if c != usual])
         others = rng.sample([c for c in OBJECT_COLORS if c not in (usual, contrary)], 2)
@@ -226,14 +226,14 @@ def _conflicts(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
     return found
 
 
-def _one_of(
+def _scenes_with_one(
     scenes: Iterator[Scene], wanted: Callable[[str | None], bool], rng: Random
 ) -> Iterator[tuple[Scene, int, str]]:
     """Yield scenes, each with one thing whose own colour is as wanted, and no other of its kind."""
     words = Deal([w for w, d in drawn_words().items() if wanted(d.color)], rng)
     for scene in scenes:
         word = words.next()
-        if word not in shows(scene):
+        if word not in words_for_scene(scene):
             at = rng.randrange(len(scene.objects))
             yield scene.with_word(at, word), at, word
 
@@ -248,7 +248,7 @@ def _tint_object(scene: Scene, at: int, tint: str | None) -> Scene:
 
 
 def _others_show(scene: Scene, at: int, word: str) -> bool:
-    return word in shows(scene.without(at))
+    return word in words_for_scene(scene.without(at))
 
 
 @cache

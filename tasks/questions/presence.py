@@ -37,7 +37,7 @@ class Scene:
 
 def presence(pairs: int, form: str, shown: Mapping[str, str], wording: Wording, rng: Random) -> list[Case]:
     """Ask twelve questions for each pair of scenes: as many pairs as the form has settings, none of fewer than two."""
-    settings = _usable(shown)
+    settings = _usable_settings(shown)
     places = sorted(settings)
     for _ in range(TRIES if min(pairs, len(places)) > 1 else 0):
         ring = rng.sample(places, min(pairs, len(places)))
@@ -48,7 +48,7 @@ def presence(pairs: int, form: str, shown: Mapping[str, str], wording: Wording, 
     return []
 
 
-def _usable(shown: Mapping[str, str]) -> dict[str, Sets]:
+def _usable_settings(shown: Mapping[str, str]) -> dict[str, Sets]:
     found = {}
     for place, sets in material().settings.items():
         kept = tuple(tuple(n for n in names if n in shown) for names in sets)

@@ -23,7 +23,7 @@ from groundbench.tasks.image_dialogue.art import (
     nouns,
 )
 from groundbench.tasks.image_dialogue.corpus import WORD
-from groundbench.tasks.image_dialogue.dialogue import color_of, shows
+from groundbench.tasks.image_dialogue.dialogue import color_of, words_for_scene
 from groundbench.tasks.image_dialogue.layout import OVERLAP
 from groundbench.tasks.image_dialogue.scenes import BIG, PATTERNS, SMALL, Background, Placed, Scene
 from groundbench.tasks.nouns import inventory
@@ -173,7 +173,7 @@ def oracle(scene: Scene, words: Counter[str], question: str, answer: str) -> tup
         return found
 
     if word := matching(phrases.PRESENCE, question):
-        assert word in words or word not in shows(scene)
+        assert word in words or word not in words_for_scene(scene)
         return "presence", "yes" if word in words else "no"
     if word := matching(phrases.COUNT, question):
         return "count", phrases.NUMBERS[words[word]]

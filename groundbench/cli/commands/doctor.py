@@ -142,8 +142,8 @@ def _storage_checks() -> Iterator[Check]:
 
     cache = Path(constants.HF_HUB_CACHE)
     there = "" if cache.is_dir() else ", not there yet"
-    yield Check("storage", "working folder", f"{Path.cwd()}, {_free(Path.cwd())} free")
-    yield Check("storage", "model cache", f"{cache}, {_free(cache)} free{there}")
+    yield Check("storage", "working folder", f"{Path.cwd()}, {_free_space(Path.cwd())} free")
+    yield Check("storage", "model cache", f"{cache}, {_free_space(cache)} free{there}")
     ours = cache_folder()
     kept = f"{ours}, {_gib(sum(e.bytes for e in entries()))} in it (groundbench cache list)"
     yield Check("storage", "our cache", kept if ours.is_dir() else f"{ours}, not there yet")
@@ -179,7 +179,7 @@ def _plugin_checks() -> Iterator[Check]:
                 yield Check("plugins", name, package)
 
 
-def _free(path: Path) -> str:
+def _free_space(path: Path) -> str:
     while not path.exists():
         path = path.parent
     return _gib(shutil.disk_usage(path).free)

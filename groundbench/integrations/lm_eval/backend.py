@@ -65,7 +65,7 @@ def open_backend(spec: str) -> LmEvalScorer:
     args = _arguments(backend, rest)
     _require_connection(backend, args.get("base_url"))
     try:
-        with _quiet():
+        with _silence_lm_eval():
             made = kind.create_from_arg_obj(args)
     except (Exception, SystemExit) as error:  # whatever a backend and its libraries raise
         raise BadInputError(f"lm-eval's backend {backend} does not open: {error_text(error)}") from error
@@ -130,7 +130,7 @@ class LmEvalScorer:
             for i, t in enumerate(texts)
         ]
         try:
-            with _quiet():
+            with _silence_lm_eval():
                 answers = list(self.lm.loglikelihood(requests))
         except GroundbenchError:
             raise
@@ -191,7 +191,7 @@ def _model_info(lm: Any) -> Mapping[str, Any]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_lm_eval() -> Iterator[None]:
     """Keep lm-eval's bars and log off the terminal; a failure is reported once, in one sentence."""
     logger = logging.getLogger("lm_eval")
     level = logger.level

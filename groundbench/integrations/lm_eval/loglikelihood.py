@@ -140,7 +140,7 @@ def _encode_pairs(adapter: Adapter, pairs: Sequence[Pair]) -> list[tuple[Encoded
         if text
     }
     return [
-        (rows[text], targets[text][word]) if text else _unconditional(adapter, p)
+        (rows[text], targets[text][word]) if text else _encode_unconditional(adapter, p)
         for p, (text, word) in zip(pairs, split, strict=True)
     ]
 
@@ -154,7 +154,7 @@ def _prompt(text: str, where: str) -> Prompt:
     return Prompt(frame=where, env="", form="text", segments=(TextSegment(text),), join="")
 
 
-def _unconditional(adapter: Adapter, pair: Pair) -> tuple[Encoded, Tokens]:
+def _encode_unconditional(adapter: Adapter, pair: Pair) -> tuple[Encoded, Tokens]:
     """Return the whole text after the token that begins texts."""
     ids = adapter.encode([_prompt(pair.context + pair.continuation, pair.where)])[0].ids
     if adapter.info.bos != "none":

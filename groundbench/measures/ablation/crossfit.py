@@ -87,7 +87,7 @@ def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
         return tuple(base.model_copy(update={"control": c}) for c in controls)
     tables = CellTables(subject, saliency, cells, options.edit)
     cut = gain_items(tables.under(lists))
-    return tuple(_against(control, base, items, cut, tables, lists, options) for control in controls)
+    return tuple(_record_against(control, base, items, cut, tables, lists, options) for control in controls)
 
 
 def cell_rows(table: SurprisalTable, cell: Cell) -> Bools:
@@ -165,7 +165,7 @@ def control_draws(
     return different_draws(lambda n: control_lists(control, lists, cells, saliency, seed * 10_007 + n), draws)
 
 
-def _against(
+def _record_against(
     control: Control,
     base: AblationRecord,
     items: GainItems,

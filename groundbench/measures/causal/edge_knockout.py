@@ -63,7 +63,7 @@ def windows(layers: Sequence[int], most: int) -> list[tuple[int, int]]:
     return [(layers[a], layers[a + width - 1]) for a in chosen]
 
 
-def knocked_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], batch_tokens: int) -> Floats:
+def knock_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], batch_tokens: int) -> Floats:
     """Return [prompts, cuts] surprisal (nats) of each target with each cut.
 
     Raises:
@@ -163,7 +163,7 @@ def knockout_records(setting: Setting, lists: Sequence[Bools], gains: Floats) ->
                 for at in (cell.pairs[i].clean, cell.pairs[i].corrupt)
             ]
             cuts = cuts_of(lists[number], setting.layer, n_windows)
-            found = knocked_out(setting.subject.adapter, asked, [c for c, _ in cuts], setting.subject.batch_tokens)
+            found = knock_out(setting.subject.adapter, asked, [c for c, _ in cuts], setting.subject.batch_tokens)
             kept += (chosen + part.start).tolist()
             values.append(found[1::2] - found[::2])
             bar.advance(len(cell.pairs))

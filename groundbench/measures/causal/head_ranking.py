@@ -111,7 +111,7 @@ def top_heads(scores: Scores, setting: Setting, score: Score, k: int, *, crossfi
     return [first_heads(scores.ranking(score, setting, c if crossfit else None), k) for c in range(len(setting.cells))]
 
 
-def zeroed_alone(setting: Setting, scores: Scores, clean: Floats, gains: Floats) -> Floats:
+def zero_each_head(setting: Setting, scores: Scores, clean: Floats, gains: Floats) -> Floats:
     """[heads] rise of the clean surprisal when a head alone is zeroed everywhere; NaN for heads of little effect."""
     adapter, contexts = setting.subject.adapter, setting.subject.contexts
     found = np.full(adapter.info.n_heads, np.nan)

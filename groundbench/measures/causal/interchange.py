@@ -165,7 +165,7 @@ def _start(layer: Ints, chosen: Bools) -> tuple[bool, int | None]:
     return kept > patched, max(patched, kept)
 
 
-def shared_passes(starts: Sequence[int], n_layers: int, most: int) -> list[list[int]]:
+def share_passes(starts: Sequence[int], n_layers: int, most: int) -> list[list[int]]:
     """Return which sets run together: a pass costs its donors' rows too, and its layers from the lowest start on.
 
     Args:
@@ -274,7 +274,7 @@ class _Group:
         length = len(self.prompts[False][0]) - self.prompts[False][0].start
         room = max(2, min(batch_tokens // length, MAX_LOGITS // info.vocab_size))
         width = max(1, room // n - len({p.back for p in moved}))
-        for members in shared_passes([p.layer or 1 for p in moved], info.n_layers, width):
+        for members in share_passes([p.layer or 1 for p in moved], info.n_layers, width):
             part = [moved[k] for k in members]
             for p, own in zip(part, self._patched_logits(part).view(len(part), n, -1).unbind(), strict=True):
                 result[:, p.number] = _surprisal(own, targets, self.interchanges).numpy()

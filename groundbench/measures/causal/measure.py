@@ -17,7 +17,7 @@ from groundbench.measures.causal.head_ranking import (
     score_heads,
     score_records,
     top_heads,
-    zeroed_alone,
+    zero_each_head,
 )
 from groundbench.measures.causal.head_sets import interchange_sets, pair_record
 from groundbench.measures.causal.options import CausalOptions, Score, headline_size
@@ -79,7 +79,7 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
         env_form=subject.contexts.form.name,
         n_heads=info.n_heads,
         pairs=pair_record(setting, scores, table),
-        scores=score_records(setting, scores, zeroed_alone(setting, scores, table.clean, table.gain)),
+        scores=score_records(setting, scores, zero_each_head(setting, scores, table.clean, table.gain)),
         agreement=agreement(setting, scores, kinds),
         opposed=opposed_heads(setting, scores, table.gain),
         interchange=interchange,

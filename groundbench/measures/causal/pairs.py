@@ -105,7 +105,7 @@ def make_pairs(contexts: FormContexts, options: CausalOptions, seed: int = 0) ->
         for number, cell in enumerate(cells)
     )
     if not all(c.pairs for c in found):
-        raise BadInputError(_no_pair(contexts, found))
+        raise BadInputError(_explain_no_pair(contexts, found))
     return found
 
 
@@ -143,7 +143,7 @@ def _require_nouns(contexts: FormContexts, cells: Sequence[Cell]) -> None:
         )
 
 
-def _no_pair(contexts: FormContexts, cells: Sequence[PairCell]) -> str:
+def _explain_no_pair(contexts: FormContexts, cells: Sequence[PairCell]) -> str:
     """Return names the nearest lengths of two nouns' prompts in one frame."""
     empty = next(c for c in cells if not c.pairs)
     nearest: tuple[int, int, str] | None = None

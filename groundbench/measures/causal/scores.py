@@ -115,13 +115,13 @@ def _contrast(adapter: Adapter, interchanges: Sequence[Interchange], points: int
     total: list[Tensor] | None = None
     for step in range(1, points + 1):
         between = embedded[0] + step / points * (here - embedded[0])
-        grads = _gradients(_from(adapter, corrupt, between, prefix), interchanges)
+        grads = _gradients(_forward_from(adapter, corrupt, between, prefix), interchanges)
         total = grads if total is None else [a + b for a, b in zip(total, grads, strict=True)]
     assert total is not None
     return _times_gradient(difference, total) / points
 
 
-def _from(adapter: Adapter, rows: Sequence[Encoded], embedded: Tensor, prefix: Prefix | None) -> Forward:
+def _forward_from(adapter: Adapter, rows: Sequence[Encoded], embedded: Tensor, prefix: Prefix | None) -> Forward:
     assert isinstance(adapter, EmbeddingInput)
     return adapter.forward_from(rows, embedded, prefix=prefix)
 

@@ -60,7 +60,7 @@ def sweep_heads(
     batches = list(_batches(items, positions, widest, batch_tokens))
 
     def sweep_batch(_: int, batch: list[int]) -> Floats:
-        parts = in_halves(lambda some: _sweep(adapter, some, positions), [items[i] for i in batch], name=_where)
+        parts = in_halves(lambda some: _sweep(adapter, some, positions), [items[i] for i in batch], name=_item_name)
         return np.concatenate(parts)
 
     found = distributed.current().map_batches(batches, sweep_batch, advance=advance)
@@ -69,7 +69,7 @@ def sweep_heads(
     return effects
 
 
-def _where(item: SaliencyItem) -> str:
+def _item_name(item: SaliencyItem) -> str:
     return item.where
 
 

@@ -88,14 +88,14 @@ def _null_boxes(row: Encoded, images: Sequence[int], seed: int) -> list[int]:
     for image in images:
         handle = zlib.crc32(str(row.images[image]).encode())
         draw = np.random.default_rng([seed, handle, *row.ids])
-        moved = _elsewhere([g for g in row.grids if g.image == image], row.boxes[image], draw)
+        moved = _move_box([g for g in row.grids if g.image == image], row.boxes[image], draw)
         if not moved:
             return []
         positions += moved
     return positions
 
 
-def _elsewhere(grids: Sequence[ImageGrid], box: Box | None, draw: np.random.Generator) -> list[int]:
+def _move_box(grids: Sequence[ImageGrid], box: Box | None, draw: np.random.Generator) -> list[int]:
     """Return the patches of an equal box elsewhere in an image, moved by whole patches of its finest grid; or none.
 
     Where an image is tiled or shown twice the box moves in all its grids alike; it must cover as many patches in all

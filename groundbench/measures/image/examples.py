@@ -74,7 +74,7 @@ def keep_image_examples(
         row = prediction_row(adapter, items[item], options)
         prompt = contexts[index[item]].prompt
         segment = _shown_image(prompt)
-        name = f"{_plain(contexts.form.name)}-{number + 1:02d}.webp"
+        name = f"{_file_part(contexts.form.name)}-{number + 1:02d}.webp"
         _write(segment, directory / FOLDER / name)
         kept.append(
             ImageExample(
@@ -104,7 +104,7 @@ def _shown_image(prompt: Prompt) -> ImageSegment:
     return next((s for s in images if s.box is not None), images[0])
 
 
-def _plain(form: str) -> str:
+def _file_part(form: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in form.lower())
 
 

@@ -103,7 +103,7 @@ def measure_swap(
         return None
     mismatches = min(mismatches, len(contexts.nouns) - 1)
     pairs = list(_pairs(contexts, items, mismatches, seed))
-    kept = [p for p in pairs if _alike(contexts[p.matched].row, contexts[p.mismatched].row)]
+    kept = [p for p in pairs if _same_patches(contexts[p.matched].row, contexts[p.mismatched].row)]
     if not kept:
         return SwapRecord(
             rings=region.rings, whole=region.whole, n_items=0, mismatches=mismatches, n_left_out=len(pairs)
@@ -142,7 +142,7 @@ def _pairs(contexts: FormContexts, items: int, mismatches: int, seed: int) -> It
             yield _Pair(item, own, other, target)
 
 
-def _alike(a: Encoded, b: Encoded) -> bool:
+def _same_patches(a: Encoded, b: Encoded) -> bool:
     """Return True if the patches of two rows stand in the same places."""
     return bool(a.grids) and a.grids == b.grids and len(a) == len(b)
 

@@ -57,11 +57,11 @@ def causal_section(model: ModelRecord, records: Sequence[CausalRecord]) -> Secti
         carried_sentence(first),
         tuple(f for f in figures if f),
         tuple(tables),
-        (*notes, _what_was_done(first)),
+        (*notes, _method_note(first)),
     )
 
 
-def _what_was_done(record: CausalRecord) -> str:
+def _method_note(record: CausalRecord) -> str:
     pairs = record.pairs
     left = f"; {pairs.n_left_out} items had no mismatch of equal length" if pairs.n_left_out else ""
     return (

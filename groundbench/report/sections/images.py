@@ -39,10 +39,10 @@ def image_sections(records: Sequence[ImageRecord], gallery: Gallery | None) -> l
     if gallery is not None and gallery.examples.items:
         figures.append(_gallery_figure(gallery))
     notes = tuple(_notes(records))
-    return [Section("image", TITLE, _lead(records[0]), tuple(figures), tuple(_tables(records)), notes)]
+    return [Section("image", TITLE, _lead_sentence(records[0]), tuple(figures), tuple(_tables(records)), notes)]
 
 
-def _lead(record: ImageRecord) -> str:
+def _lead_sentence(record: ImageRecord) -> str:
     detected = next((r for r in record.reading if r.heads == "crossfit" and r.inside is not None), None)
     reading = detected or next((r for r in record.reading if r.inside is not None), None)
     parts = []

@@ -23,7 +23,7 @@ def ladder_section(result: Result) -> Section:
         )
         return Section("ladder", TITLE, missing=why)
     tables = [t for t in (_mechanism(result.forms), *_shared_heads(result)) if t]
-    notes = (*_left_out(result.forms), *_sample_notes(result.forms), *_alone(result))
+    notes = (*_left_out(result.forms), *_sample_notes(result.forms), *_lone_head_notes(result))
     return Section("ladder", TITLE, _copy_sentence(result), (_gains(result.forms),), tuple(tables), notes)
 
 
@@ -97,7 +97,7 @@ def _shared_heads(result: Result) -> Iterator[Table]:
         yield Table("Heads that serve several forms", ("Layer.head", "Forms", "Which"), rows, frozenset({0, 2}))
 
 
-def _alone(result: Result) -> Iterator[str]:
+def _lone_head_notes(result: Result) -> Iterator[str]:
     """Count the heads that only one form's list holds."""
     if result.head_forms:
         alone = sum(len(h.forms) == 1 for h in result.head_forms)

@@ -245,7 +245,7 @@ def signals_section(card: RiskCard) -> Section:
     told = Table(
         "What the signals are",
         ("Signal", "Cost of one answer", "What it is"),
-        tuple((s.name, s.cost, _what(s)) for s in card.signals),
+        tuple((s.name, s.cost, _signal_text(s)) for s in card.signals),
         frozenset({0, 1, 2}),
     )
     quality = quality_table(card)
@@ -301,7 +301,7 @@ def _signal_row(s: SignalRecord) -> tuple[Cell, ...]:
     )
 
 
-def _what(s: SignalRecord) -> str:
+def _signal_text(s: SignalRecord) -> str:
     if s.missing is not None:
         return f"not measured: {s.missing}"
     more = f" ({s.source})" if s.source else ""

@@ -157,7 +157,7 @@ def order_table(runs: Sequence[RunOrder]) -> Table:
     caption = (
         "Rank correlation of the step at which a noun grounds (its gain first passes half of its last) with the age at "
         f"which half of the children say it and with how often it is said in the corpus; 95 % bootstrap intervals over "
-        f"{_over(runs)}, of the mean over seeds"
+        f"{_resampled_units(runs)}, of the mean over seeds"
     )
     return Table(caption, head, rows)
 
@@ -188,7 +188,7 @@ def _figure(run: RunOrder) -> Figure | None:
     return Figure(title, (scatter_chart(dots, axes, title, caption),), table, caption)
 
 
-def _over(runs: Sequence[RunOrder]) -> str:
+def _resampled_units(runs: Sequence[RunOrder]) -> str:
     return "nouns and their frames" if all(r.frames > 1 for r in runs) else "nouns"
 
 

@@ -92,11 +92,11 @@ def _r2_falls(measured: Measured) -> tuple[Verdict, str]:
         return "not testable", f"needs three seeds and three steps with R², has {len(steps)} steps{ev.few(measured)}"
     rises, falls, gains, peaks = [], [], [], []
     for s in range(len(measured.trajectories)):
-        others = {step: _without(ev.at(measured, step, ev.r2), s) for step in steps[1:-1]}
+        others = {step: _mean_without(ev.at(measured, step, ev.r2), s) for step in steps[1:-1]}
         peak = max(others, key=lambda step: others[step])
-        rises.append(_of(measured, peak, ev.r2, s) - _of(measured, steps[0], ev.r2, s))
-        falls.append(_of(measured, peak, ev.r2, s) - _of(measured, steps[-1], ev.r2, s))
-        gains.append(_of(measured, steps[-1], ev.gain, s) - _of(measured, peak, ev.gain, s))
+        rises.append(_value_of_seed(measured, peak, ev.r2, s) - _value_of_seed(measured, steps[0], ev.r2, s))
+        falls.append(_value_of_seed(measured, peak, ev.r2, s) - _value_of_seed(measured, steps[-1], ev.r2, s))
+        gains.append(_value_of_seed(measured, steps[-1], ev.gain, s) - _value_of_seed(measured, peak, ev.gain, s))
         peaks.append(peak)
     rise, fall, more = (ev.over_seeds(v) for v in (rises, falls, gains))
     why = (
@@ -106,12 +106,12 @@ def _r2_falls(measured: Measured) -> tuple[Verdict, str]:
     return all_of(verdict_at(rise), verdict_at(fall), verdict_at(more)), why
 
 
-def _without(values: Sequence[float | None], seed: int) -> float:
+def _mean_without(values: Sequence[float | None], seed: int) -> float:
     kept = [v for i, v in enumerate(values) if i != seed and v is not None]
     return sum(kept) / len(kept)
 
 
-def _of(measured: Measured, step: int, read: ev.Read, seed: int) -> float:
+def _value_of_seed(measured: Measured, step: int, read: ev.Read, seed: int) -> float:
     found = ev.at(measured, step, read)[seed]
     if found is None:
         raise ValueError(f"{measured.run.name}: no number of step {step}, expected a step that every seed has")

@@ -125,7 +125,7 @@ def count_growth(measured: Measured, first: int, last: int) -> Estimate:
         return found
     pairs = zip(points_at(measured, first), points_at(measured, last), strict=True)
     records = [(a, b) for p, q in pairs if (a := heads(p)) and (b := heads(q))]
-    return widest([_apart(b, a.mean_count, a.ci_low, a.ci_high) for a, b in records])
+    return widest([_difference(b, a.mean_count, a.ci_low, a.ci_high) for a, b in records])
 
 
 def count_excess(measured: Measured, step: int) -> Estimate:
@@ -139,10 +139,10 @@ def count_excess(measured: Measured, step: int) -> Estimate:
     if found.ci_low is not None:
         return found
     records = [r for p in points_at(measured, step) if (r := heads(p)) is not None]
-    return widest([_apart(r, r.null_count, r.null_count, r.null_count) for r in records])
+    return widest([_difference(r, r.null_count, r.null_count, r.null_count) for r in records])
 
 
-def _apart(record: HeadsRecord, mean: float | None, low: float | None, high: float | None) -> Estimate:
+def _difference(record: HeadsRecord, mean: float | None, low: float | None, high: float | None) -> Estimate:
     """Return a count's distance from another's, with the ends that lie farthest apart."""
     if None in (record.mean_count, record.ci_low, record.ci_high, mean, low, high):
         return Estimate(None, None, None, 0)

@@ -60,7 +60,7 @@ def swap_interval(name: Literal["gain", "gain_swapped", "ratio"]) -> ev.ReadInte
     return read
 
 
-def beyond(point: TrajectoryPoint) -> Estimate | None:
+def box_excess(point: TrajectoryPoint) -> Estimate | None:
     """Return saliency on a patch of the object's box minus that on one of an equal box elsewhere, in mean patches.
 
     Its ends are those of the two intervals that lie farthest apart.
@@ -88,7 +88,7 @@ def at_step(measured: Measured, read: ev.ReadInterval, step: int | None) -> str:
 
 def _reads_object(measured: Measured) -> tuple[Verdict, str]:
     step = last_seen(measured)
-    inside, more = (ev.interval_at(measured, read, step) for read in (ratio(), beyond))
+    inside, more = (ev.interval_at(measured, read, step) for read in (ratio(), box_excess))
     if inside is None or more is None:
         return "not testable", "where heads read in the image was not measured in every seed at the last checkpoint"
     why = (

@@ -116,7 +116,7 @@ class Inputs:
             if not given.exists():
                 raise BadInputError(f"{given}: no such file or folder")
             if given.is_dir():
-                for path in self._under(given, folders):
+                for path in self._walk(given, folders):
                     self._add(given, path)
             else:
                 self._add(given, given)
@@ -126,7 +126,7 @@ class Inputs:
         """The bytes of all files on disk."""
         return sum(size for _, _, size in self.files)
 
-    def _under(self, folder: Path, done: set[tuple[int, int]]) -> Iterator[Path]:
+    def _walk(self, folder: Path, done: set[tuple[int, int]]) -> Iterator[Path]:
         try:
             seen = folder.stat()
             if (seen.st_dev, seen.st_ino) in done:
@@ -141,7 +141,7 @@ class Inputs:
             if _is_hidden(name):
                 self.passed[HIDDEN] += 1
             elif path.is_dir():
-                yield from self._under(path, done)
+                yield from self._walk(path, done)
             else:
                 yield path
 

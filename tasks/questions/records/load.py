@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from groundbench.api.errors import BadInputError
-from groundbench.api.evidence_record import MODES, SLOTS, EvidenceRecord, Mode, RecordFault, RecordSet, around
+from groundbench.api.evidence_record import MODES, SLOTS, EvidenceRecord, Mode, RecordFault, RecordSet, text_around
 from groundbench.tasks.questions.records.build import build
 from groundbench.tasks.questions.records.field_names import (
     CANONICAL,
@@ -22,7 +22,7 @@ from groundbench.tasks.questions.records.other_evidence import draw_others
 from groundbench.tasks.questions.records.read import SPREADSHEETS, kind_of, read_rows
 from groundbench.tasks.questions.sets import SETS, set_of
 from groundbench.tasks.questions.sets.place import FaultyError, Place, Row
-from groundbench.util.suggestions import misspelt
+from groundbench.util.suggestions import suggest_names
 from groundbench.util.yaml_files import Marked, read_marked
 
 FILES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".pq", *SPREADSHEETS)
@@ -77,7 +77,7 @@ def load_records(path: str | Path, options: ReadOptions | None = None) -> Record
     """
     path, options = Path(path).expanduser(), options or ReadOptions()
     if options.template is not None:
-        around(options.template, "")  # one sentence for the option, not one for each record
+        text_around(options.template, "")  # one sentence for the option, not one for each record
     if path.suffix.lower() in (".yaml", ".yml"):
         files, options = _read_index(path, options)
     else:
@@ -196,7 +196,7 @@ def _require_fields(path: Path, names: frozenset[str], tool: Names) -> None:
     if {"candidates"} == known & {"answer", "candidates"} and "truth" not in known:
         lacking.append("truth")
     if lacking:
-        perhaps = misspelt(sorted(names - {*CANONICAL, *tool.fields}), {*CANONICAL} - known)
+        perhaps = suggest_names(sorted(names - {*CANONICAL, *tool.fields}), {*CANONICAL} - known)
         raise BadInputError(
             f"{path}: no field {', no field '.join(lacking)}; found {_join_names(names)}{perhaps}. Name them: "
             f"--fields question=...,evidence=...,answer=...,label=... (or fields: in a YAML file)"
@@ -247,7 +247,7 @@ def _read_index(path: Path, options: ReadOptions) -> tuple[list[Path], ReadOptio
     if "template" in nodes:
         said["template"] = _template(nodes["template"])
     if "max_evidence" in nodes:
-        said["max_evidence"] = _whole(nodes["max_evidence"])
+        said["max_evidence"] = _whole_number(nodes["max_evidence"])
     if "delimiter" in nodes:
         said["delimiter"] = nodes["delimiter"].text()
     if "images" in nodes:
@@ -277,7 +277,7 @@ def _template(node: Marked) -> str:
     return text
 
 
-def _whole(node: Marked) -> int:
+def _whole_number(node: Marked) -> int:
     text = node.text()
     if not text.isdigit() or int(text) < 1:
         raise node.error(f"{node.name} is {text!r}, expected a number of characters from 1 on")
