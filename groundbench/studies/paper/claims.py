@@ -209,7 +209,7 @@ def _few_heads(measured: Measured) -> tuple[Verdict, str]:
     records = [r for p in ev.points_at(measured, last) if (r := ev.carried(p)) and r.headline]
     sizes = " or ".join(map(str, sorted({r.headline.k for r in records if r.headline})))
     why = (
-        f"at step {last} {sizes} of {records[0].n_heads} heads recover {ev.said(found)} of the gain more than random "
+        f"at step {last} {sizes} of {records[0].n_heads} heads recover {ev.text(found)} of the gain more than random "
         f"ones{ev.over_nouns(measured)}"
     )
     return verdict_at(found), why
