@@ -14,7 +14,9 @@ from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, sh
 
 if TYPE_CHECKING:
     from groundbench.leaderboard.submission.card import Card
+    from groundbench.results.run import ModelRecord
 
+LONGEST_NAME = 120
 IGNORABLE = (
     (0x00AD, 0x00AD),
     (0x034F, 0x034F),
@@ -106,6 +108,22 @@ def skeleton(text: str) -> str:
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     letters = "".join(ALIKE.get(c, c) for c in folded if c.isalnum() and not unicodedata.combining(c))
     return letters.replace("rn", "m").replace("vv", "w")
+
+
+def check_model_names(model: ModelRecord, where: str) -> None:
+    """Check the names that a result or card gives its model: pages sort and colour by them.
+
+    Raises:
+        RefusedError: one could be taken for another, or is overlong.
+    """
+    for field in ("name", "family", "architecture", "dtype", "fingerprint"):
+        text = getattr(model, field)
+        if len(text) > LONGEST_NAME:
+            raise RefusedError(
+                f"{where}: field 'model.{field}' has {len(text):,} characters; expected at most {LONGEST_NAME}"
+            )
+        if text and check_name_text(text, where, f"model.{field}") != text:
+            raise RefusedError(f"{where}: field 'model.{field}': {shorten(text)} is not in its plain form (NFKC)")
 
 
 def name_fault(slug: str, card: Card, own: Collection[str], submitter: str) -> str | None:
