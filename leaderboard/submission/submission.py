@@ -17,7 +17,7 @@ from groundbench.leaderboard.submission.card import Card, read_card
 from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, read_bytes, survey
 from groundbench.leaderboard.submission.form_views import form_views
 from groundbench.leaderboard.submission.items_parquet import Cells, cells_of, read_tables
-from groundbench.leaderboard.submission.names import check_model_names, check_name_text
+from groundbench.leaderboard.submission.names import check_model_names, check_question_names
 from groundbench.leaderboard.submission.plausibility import implausible
 from groundbench.leaderboard.submission.plausibility_card import card_fault
 from groundbench.leaderboard.submission.plausibility_ladder import ladder_item_faults
@@ -114,8 +114,7 @@ def _read_run(folder: Path, where: str, files: tuple[str, ...], references: Refe
     if "card.json" in files:
         risk = _read_model(folder / "card.json", f"{where}/card.json", RiskCard, RISK_CARD)
         check_model_names(risk.model, f"{where}/card.json")
-        for name in (*risk.questions.sets, *risk.questions.kinds, *risk.questions.forms):
-            check_name_text(name, f"{where}/card.json", "questions")
+        check_question_names(risk.questions, f"{where}/card.json")
         fault = card_fault(risk)
         if fault is not None:
             raise RefusedError(f"{where}/card.json: {fault}")

@@ -138,10 +138,18 @@ def test_a_models_own_names_cannot_be_taken_for_others(tmp_path, field, text, sa
     assert str(raised.value).isascii()
 
 
-def test_a_question_set_bears_no_invisible_marks(tmp_path):
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["scenes\u2060"], r"U\+2060"),
+        (["s" * 3_900], "the longest of 3,900 characters; expected at most 100, of 120"),
+        ([f"s{i}" for i in range(20_000)], "'questions.sets' has 20,000 names"),
+    ],
+)
+def test_question_sets_bear_few_plain_names(tmp_path, names, said):
     folder = write_submission(tmp_path, "mine", 1, n_nouns=4)
     card = json.loads(made_up_card().model_dump_json())
-    card["questions"]["sets"] = ["scenes\u2060"]
+    card["questions"]["sets"] = names
     (folder / "run" / "card.json").write_text(json.dumps(card))
-    with pytest.raises(RefusedError, match=r"U\+2060"):
+    with pytest.raises(RefusedError, match=said):
         read_submission(folder, references)
