@@ -38,18 +38,18 @@ P = ParamSpec("P")
 Check = Callable[Concatenate["HFCausal", P], str | None]
 
 
-def _said(check: Check[P]) -> Check[P]:
+def _failures_as_reasons(check: Check[P]) -> Check[P]:
     """Return a check whose failures are reasons, without a graph."""
 
     @wraps(check)
-    def checked(adapter: HFCausal, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
+    def run_check(adapter: HFCausal, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
         with torch.no_grad():
-            return tried(lambda: check(adapter, *args, **kwargs))
+            return run_trial(lambda: check(adapter, *args, **kwargs))
 
-    return checked
+    return run_check
 
 
-def tried(trial: Callable[[], str | None]) -> str | None:
+def run_trial(trial: Callable[[], str | None]) -> str | None:
     """Run a trial; return its finding, or the reason for which it failed: modelling files raise anything.
 
     An error for want of memory is raised, since it tells nothing of the model.
@@ -98,12 +98,12 @@ def hooks_of(adapter: HFCausal) -> tuple[HeadHooks | None, str | None]:
     """Attach hooks to a model's heads; return them, and None or the reason for which heads cannot be read."""
     attached: list[HeadHooks] = []
 
-    def failing() -> str | None:
+    def try_hooks() -> str | None:
         row = Encoded(tuple(probe_ids(adapter.model)[0].tolist()))
         attached.append(attach(adapter.model, adapter.inputs.of([row])))
         return no_gradient(adapter, attached[0]) if attached[0].mixers else "the model has no heads"
 
-    why = tried(failing)
+    why = run_trial(try_hooks)
     return (attached[0] if attached else None), why
 
 
@@ -119,7 +119,7 @@ def takes_tree_mask(adapter: HFCausal) -> bool:
         each = multi_token.each(adapter.run, prefix, paths, adapter.device)
         return None if relative(tree, each) <= adapter.tolerance else "a tree's logits differ"
 
-    return tried(differs) is None
+    return run_trial(differs) is None
 
 
 @torch.no_grad()
@@ -153,7 +153,7 @@ def probe_row(vocab_size: int, length: int = LENGTH) -> Encoded:
     return Encoded(tuple(i % vocab_size for i in range(length)))
 
 
-@_said
+@_failures_as_reasons
 def no_prefix(adapter: HFCausal, rows: Sequence[Encoded] = (), cuts: Sequence[int] = (4, LENGTH - 1)) -> str | None:
     """Return None if the model continues from a cache, by one token and by several, exactly; else the reason.
 
@@ -188,7 +188,7 @@ def no_gradient(adapter: HFCausal, hooks: HeadHooks) -> str | None:
 
 def no_rows_on_a_cache(adapter: HFCausal, row: Encoded) -> str | None:
     """Return None if the prediction row's weights and gradients are the same on a cache; else the reason."""
-    return tried(lambda: _other_rows_on_a_cache(adapter, row))
+    return run_trial(lambda: _other_rows_on_a_cache(adapter, row))
 
 
 def _other_rows_on_a_cache(adapter: HFCausal, row: Encoded) -> str | None:
@@ -218,7 +218,7 @@ def _gap(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12))
 
 
-@_said
+@_failures_as_reasons
 def no_lens(adapter: HFCausal, rows: Sequence[Encoded] = ()) -> str | None:
     """Return the reason for which the last residual, unembedded, is not what the model says."""
     last = adapter.model.config.get_text_config().num_hidden_layers
@@ -227,7 +227,7 @@ def no_lens(adapter: HFCausal, rows: Sequence[Encoded] = ()) -> str | None:
     return None if gap <= adapter.tolerance else f"its last residual, unembedded, differs from its logits by {gap:.0e}"
 
 
-@_said
+@_failures_as_reasons
 def check_start_at_layer(adapter: HFCausal, *, cached: bool, rows: Sequence[Encoded] = ()) -> str | None:
     """Return None if the forward pass can start at a saved residual (first, second, last layer); else the reason.
 

@@ -16,10 +16,10 @@ from torch import Tensor
 
 import groundbench.adapters.architectures  # noqa: F401  registers our own architectures with transformers
 from groundbench.adapters import model_structure, multi_token
-from groundbench.adapters.capability_checks import check, probe_row, require_causal, tried
+from groundbench.adapters.capability_checks import check, probe_row, require_causal, run_trial
 from groundbench.adapters.hooks import HeadHooks
 from groundbench.adapters.hooks.feed_forward import caught_feed_forward
-from groundbench.adapters.hooks.output_projection import caught_inputs, projected_alone
+from groundbench.adapters.hooks.output_projection import catch_inputs, project_heads
 from groundbench.adapters.hooks.session import Site
 from groundbench.adapters.kv_cache import CachedPrefix, UncachedPrefix
 from groundbench.adapters.length_checks import (
@@ -27,9 +27,9 @@ from groundbench.adapters.length_checks import (
     EAGER_TOKENS,
     LONGEST,
     Reach,
+    find_lengths,
     is_further,
     measure_reach,
-    named_lengths,
 )
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
@@ -47,7 +47,7 @@ from groundbench.adapters.tokenization import BosPolicy
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import Prompt
-from groundbench.util.users_code import made_by
+from groundbench.util.users_code import import_object
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -83,7 +83,7 @@ class HFCausal:
         self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
         self.has_cache = self._cache_name in parameters
         self._keeps_logits = "logits_to_keep" in parameters
-        self.reach = Reach(named_lengths(model))
+        self.reach = Reach(find_lengths(model))
         self._trying = True
         self._after_head: model_structure.AfterHead | None = None
         self._packed: bool | None = None
@@ -128,11 +128,11 @@ class HFCausal:
             checkpoint=training.get("checkpoint"),
             folder=training.get("folder"),
             notes=notes,
-            **self._cached(),
+            **self._cache_reach(),
             identity=identity_of(self.model),
         )
 
-    def _cached(self) -> dict[str, Any]:
+    def _cache_reach(self) -> dict[str, Any]:
         """Return the cache's reach for `ModelInfo`."""
         reach = self.reach.cached
         return {"cached_up_to": None if reach == LONGEST else reach, "cached_why": self.reach.why or ""}
@@ -161,13 +161,13 @@ class HFCausal:
         rows = self.encoder.encode(prompts)
         if self._opened and self._try_longer(max(map(len, rows), default=0)):
             able = self.info.capabilities - self.lacks.keys()
-            self.info = replace(self.info, capabilities=able, lacks=tuple(self.lacks.items()), **self._cached())
+            self.info = replace(self.info, capabilities=able, lacks=tuple(self.lacks.items()), **self._cache_reach())
         return rows
 
     def check_hooks(self, rows: Sequence[Encoded]) -> str | None:
         """Return None if the heads of these rows can be read; else the reason."""
         hooks = self._hooks
-        return None if hooks is None else tried(lambda: hooks.try_on(self.inputs.of(rows)))
+        return None if hooks is None else run_trial(lambda: hooks.try_on(self.inputs.of(rows)))
 
     def _may_cache(self, prefix: Prefix | None, length: int, trace: bool = False) -> bool:
         """Return True if a row that ends after `length` tokens may go on from this prefix."""
@@ -205,7 +205,7 @@ class HFCausal:
             whole = self.forward([row.after(0) for row in rows], edit=edit)
             return UncachedPrefix(len(rows[0]), len(rows), whole.logits)
         more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
-        with torch.no_grad(), self._hooked(edit, prefix):
+        with torch.no_grad(), self._with_hooks(edit, prefix):
             out = self.call(self.inputs.of(rows), use_cache=True, **more)
         return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), out.logits[:, -1].float())
 
@@ -225,7 +225,7 @@ class HFCausal:
         """
         rows, prefix = self._cached_or_whole(rows, prefix, trace)
         inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
-        with torch.set_grad_enabled(trace), self._hooked(edit, prefix, trace) as hooked:
+        with torch.set_grad_enabled(trace), self._with_hooks(edit, prefix, trace) as hooked:
             states, out = self._with_hidden(inputs, hidden, more)
         traces = tuple(hooked.traces) if hooked is not None and trace else ()
         return Forward(out.logits[:, -1].float(), states, traces)
@@ -236,17 +236,17 @@ class HFCausal:
         """Return [B, paths, V] fp32 logits after each path; see `groundbench.adapters.multi_token`."""
         end = len(rows[0]) + max(map(len, paths))
         if prefix is None or not self._may_cache(prefix, end):
-            return self._behind(rows, paths, edit)
+            return self._run_paths(rows, paths, edit)
         if edit is not None:
             edit = replace(edit, positions="all")  # of the path: the cached context is as it was edited
         cached, run = cast(CachedPrefix, prefix), self.inputs.after(rows, self.run)
-        with torch.no_grad(), self._hooked(edit, prefix):
+        with torch.no_grad(), self._with_hooks(edit, prefix):
             if self._tree_works and end <= self.reach.tree:
                 cache = cached.for_batch(len(rows))
                 return multi_token.tree(run, cache, cached.length, paths, len(rows), self.device)
             return multi_token.each(run, cached, paths, self.device)
 
-    def _behind(self, rows: Sequence[Encoded], paths: Sequence[tuple[int, ...]], edit: HeadEdit | None) -> Tensor:
+    def _run_paths(self, rows: Sequence[Encoded], paths: Sequence[tuple[int, ...]], edit: HeadEdit | None) -> Tensor:
         """Return [B, paths, V] from whole passes, without a cache: one for each path that no other path begins with.
 
         An edit of the last position changes the context's last one and those of the path.
@@ -257,7 +257,7 @@ class HFCausal:
             if path in out:
                 continue
             longer = [replace(row, ids=row.ids + path, start=0) for row in rows]
-            with torch.no_grad(), self._hooked(edit, None, tail=1 + len(path)):
+            with torch.no_grad(), self._with_hooks(edit, None, tail=1 + len(path)):
                 logits = (
                     self.call(self.inputs.of(longer), len(path) + 1, **uncached).logits[:, -1 - len(path) :].float()
                 )
@@ -281,14 +281,14 @@ class HFCausal:
         """Return last-position logits [B, V] from a layer's saved residual; see `StartsAtLayer`."""
         rows, prefix = self._cached_or_whole(rows, prefix)
         inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
-        with torch.no_grad(), self._hooked(edit, prefix, layer=layer), self._entering(layer, residual):
+        with torch.no_grad(), self._with_hooks(edit, prefix, layer=layer), self._enter_layer(layer, residual):
             return cast(Tensor, self.call(inputs, **more).logits[:, -1].float())
 
     def forward_from(self, rows: Sequence[Encoded], embedded: Tensor, *, prefix: Prefix | None) -> Forward:
         """Return a traced pass whose first layer is given these embeddings; see `api.adapter.EmbeddingInput`."""
         rows, prefix = self._cached_or_whole(rows, prefix, trace=True)
         inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
-        with torch.enable_grad(), self._hooked(None, prefix, trace=True) as hooked, self._entering(1, embedded):
+        with torch.enable_grad(), self._with_hooks(None, prefix, trace=True) as hooked, self._enter_layer(1, embedded):
             out = self.call(inputs, **more)
         return Forward(out.logits[:, -1].float(), {}, tuple(hooked.traces))
 
@@ -297,25 +297,25 @@ class HFCausal:
         embedded = self.token_embeddings(ids)[None]
         for site in () if self._hooks is None else self._hooks.sites:
             try:
-                yield self._written(site, ids, embedded) if site.mixer.kind == "attention" else None
+                yield self._head_outputs(site, ids, embedded) if site.mixer.kind == "attention" else None
             except UnsupportedModelError:  # families whose traces need all layers' calls
                 yield None
 
-    def _written(self, site: Site, ids: Sequence[int], embedded: Tensor) -> Tensor | None:
+    def _head_outputs(self, site: Site, ids: Sequence[int], embedded: Tensor) -> Tensor | None:
         """Return [H, ids, d], what one mixer's heads add to the residual stream when its layer reads embeddings."""
         mixer = site.mixer
         inputs, more = self.inputs.of([Encoded(tuple(ids))]), self.cache_options(None, 1)
         with (
             torch.no_grad(),
-            caught_inputs(site.module, mixer.n_heads * mixer.d_head) as seen,
-            self._hooked(None, None, trace=True, layer=mixer.layer) as hooked,
-            self._entering(mixer.layer, embedded),
+            catch_inputs(site.module, mixer.n_heads * mixer.d_head) as seen,
+            self._with_hooks(None, None, trace=True, layer=mixer.layer) as hooked,
+            self._enter_layer(mixer.layer, embedded),
         ):
             self.call(inputs, **more)
         values = next(t.values[0] for t in hooked.traces if t.mixer == mixer)
         if not seen or values.shape != (mixer.n_heads, len(ids), mixer.d_head):
             return None
-        return projected_alone(seen[-1][0], values)
+        return project_heads(seen[-1][0], values)
 
     def token_embeddings(self, ids: Sequence[int]) -> Tensor:
         """Return [ids, d] the input embeddings of tokens, without positions."""
@@ -333,7 +333,7 @@ class HFCausal:
 
     def prefill_with_hidden(self, rows: Sequence[Encoded], hidden: Sequence[int]) -> tuple[Prefix, dict[int, Tensor]]:
         """Return a prefix and the hidden states of its pass; see `PrefixReadable`."""
-        with model_structure.caught(self.model, hidden) as states:
+        with model_structure.catch_residuals(self.model, hidden) as states:
             prefix = self.prefill(rows)
         return prefix, states
 
@@ -350,9 +350,9 @@ class HFCausal:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = type(self.model)(copy.deepcopy(self.model.config)).to(self.model.dtype).to(self.device)
-        return self._of(model, f"{self.info.name} (untrained)")
+        return self._with_model(model, f"{self.info.name} (untrained)")
 
-    def _of(self, model: PreTrainedModel, name: str) -> HFCausal:
+    def _with_model(self, model: PreTrainedModel, name: str) -> HFCausal:
         """Return another model in this one's place: the same tokenizer and options."""
         return HFCausal(model, self.tokenizer, name=name, bos=self.encoder.bos, chat=self.encoder.chat)
 
@@ -377,13 +377,13 @@ class HFCausal:
         finally:
             self.info = before
 
-    def _entering(self, layer: int, residual: Tensor) -> AbstractContextManager[None]:
+    def _enter_layer(self, layer: int, residual: Tensor) -> AbstractContextManager[None]:
         if self._packed is None:
             row = probe_row(self.vocab_size, 2)
             self._packed = layers_are_packed(self.model, lambda: self.forward([row]))
         return entering_at(self.model, layer, residual, self._packed)
 
-    def _hooked(
+    def _with_hooks(
         self, edit: HeadEdit | None, prefix: Prefix | None, trace: bool = False, layer: int = 1, tail: int = 1
     ) -> Any:
         headless = self._hooks is None or not self._hooks.mixers  # or not tried yet, while the model is opened
@@ -419,7 +419,7 @@ class HFCausal:
         """
         if not layers:
             return {}, self.call(inputs, **more)
-        with model_structure.caught(self.model, layers) as states:
+        with model_structure.catch_residuals(self.model, layers) as states:
             out = self.call(inputs, **more)
         return states, out
 
@@ -492,8 +492,8 @@ def open_causal(
 
 
 def object_of(spec: str) -> Any:
-    """Return what `module:object` names, called if it makes something; see `made_by` for the errors."""
-    return made_by(spec, call_if=lambda found: not hasattr(found, "info"))
+    """Return what `module:object` names, called if it makes something; see `import_object` for the errors."""
+    return import_object(spec, call_if=lambda found: not hasattr(found, "info"))
 
 
 def _from_memory(made: Any, spec: str, bos: BosPolicy, chat: bool) -> Adapter | None:

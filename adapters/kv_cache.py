@@ -60,7 +60,7 @@ def fork(cache: Cache, index: Tensor | None, rows: int) -> Cache:
     new = copy.copy(cache)
     for name, value in vars(cache).items():  # states that a family keeps beside its layers' (MiniMax)
         if isinstance(value, list) and name != "layers":
-            setattr(new, name, [_picked(v, index, rows) for v in value])
+            setattr(new, name, [_pick_rows(v, index, rows) for v in value])
     new.layers = [_fork_layer(layer, index, rows) for layer in cache.layers]
     return new
 
@@ -69,15 +69,15 @@ def _fork_layer(layer: Any, index: Tensor | None, rows: int) -> Any:
     new = copy.copy(layer)
     for name, value in vars(layer).items():
         if isinstance(value, dict):
-            setattr(new, name, {k: _picked(v, index, rows) for k, v in value.items()})
+            setattr(new, name, {k: _pick_rows(v, index, rows) for k, v in value.items()})
         elif isinstance(value, list):
-            setattr(new, name, [_picked(v, index, rows) for v in value])
+            setattr(new, name, [_pick_rows(v, index, rows) for v in value])
         elif name not in ("keys", "values") or index is not None:
-            setattr(new, name, _picked(value, index, rows))
+            setattr(new, name, _pick_rows(value, index, rows))
     return new
 
 
-def _picked(value: Any, index: Tensor | None, rows: int) -> Any:
+def _pick_rows(value: Any, index: Tensor | None, rows: int) -> Any:
     if not isinstance(value, Tensor) or value.ndim == 0 or value.shape[0] != rows or value.numel() == 0:
         return value
     return value.clone() if index is None else value[index.to(value.device)]

@@ -34,7 +34,7 @@ SHORT = 64
 LONGEST = 1 << 20
 
 
-def named_lengths(model: PreTrainedModel) -> tuple[int, ...]:
+def find_lengths(model: PreTrainedModel) -> tuple[int, ...]:
     """Return the lengths (tokens) that the text model's config, or a module's chunk, names, ascending."""
     found = set(_lengths(model.config.get_text_config().to_dict()))
     for module in model.modules():
@@ -112,7 +112,7 @@ def measure_reach(adapter: HFCausal, longest: int, reach: Reach, of_config: bool
         The capabilities that fail beyond some length, with the reason.
     """
     lost: dict[Capability, str] = {}
-    for length, named in _stations(reach, longest, adapter.encoder.max_length, of_config):
+    for length, named in _rows_to_try(reach, longest, adapter.encoder.max_length, of_config):
         rows = _rows(adapter.model, length)
         cuts = [length // 2] if named is None else [n for n in (named - 2, named + 2) if 0 < n < length - 1]
         held = reach.tried if named is None else named - 1
@@ -129,7 +129,7 @@ def measure_reach(adapter: HFCausal, longest: int, reach: Reach, of_config: bool
     return lost
 
 
-def _stations(reach: Reach, longest: int, limit: int, of_config: bool) -> list[tuple[int, int | None]]:
+def _rows_to_try(reach: Reach, longest: int, limit: int, of_config: bool) -> list[tuple[int, int | None]]:
     """Return the rows to try: (tokens, the named length that they go past, or None for the longest prompt)."""
     wanted = min(longest + AFTER, limit)
     named = [n for n in reach.named if reach.passed < n < min(wanted, limit)]

@@ -78,7 +78,7 @@ def final_norm(model: PreTrainedModel) -> nn.Module | None:
 
 
 @contextmanager
-def caught(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
+def catch_residuals(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
     """Catch, in the call made inside, the residuals [B, T, d] after these layers (0: the embeddings).
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise, takewhile
 from typing import TYPE_CHECKING, Literal, get_args
 
-from groundbench.adapters.chat_template import chat_opening, date_told
+from groundbench.adapters.chat_template import chat_opening, date_in_template
 from groundbench.api.adapter import Encoded
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.testbed import EnvSegment, ImageSegment, Prompt
@@ -111,7 +111,7 @@ class PromptEncoder:
         )
 
     def _chat_date(self) -> str | None:
-        return date_told(self.tokenizer, self.name)
+        return date_in_template(self.tokenizer, self.name)
 
     def _chat_opening(self) -> str:
         return chat_opening(self.tokenizer, self.name)
@@ -161,7 +161,7 @@ class PromptEncoder:
             zip(prompts, batch["input_ids"], batch["offset_mapping"], strict=True)
         ):
             try:
-                rows.append(self._encoded(prompt, shown[i], ids, offsets))
+                rows.append(self._encode_prompt(prompt, shown[i], ids, offsets))
             except NotApartError as error:
                 faults[i] = str(error)
         if faults:
@@ -172,9 +172,9 @@ class PromptEncoder:
         """Return the text of a prompt, after the opening. Raises BadInputError for a prompt with an image."""
         if any(isinstance(s, ImageSegment) for s in prompt.segments):
             raise BadInputError(f"{self.name} reads text only, but {prompt.where} holds an image")
-        return joined(self.opening, [s.text for s in prompt.segments if not isinstance(s, ImageSegment)])
+        return join_parts(self.opening, [s.text for s in prompt.segments if not isinstance(s, ImageSegment)])
 
-    def _encoded(self, prompt: Prompt, shown: Rendered, ids: list[int], offsets: Offsets) -> Encoded:
+    def _encode_prompt(self, prompt: Prompt, shown: Rendered, ids: list[int], offsets: Offsets) -> Encoded:
         shift = len(self.prefix)
         self._require_known(ids, prompt.where)
         if len(ids) + shift >= self.max_length:
@@ -252,7 +252,7 @@ def put_first(tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:
     return tuple(takewhile(lambda i: i in set(tokenizer.all_special_ids), whole))
 
 
-def joined(opening: str, parts: Sequence[str]) -> Rendered:
+def join_parts(opening: str, parts: Sequence[str]) -> Rendered:
     """Join parts of a text after an opening; return it with each part's characters."""
     ends = list(accumulate(map(len, parts), initial=len(opening)))
     return Rendered(opening + "".join(parts), tuple(pairwise(ends)))

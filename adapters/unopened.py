@@ -192,7 +192,7 @@ def describe_causal(
         remark = f"{size / 1e6:,.0f} MB of weights not read; their names and shapes fit"
     else:
         wanted = options.resolved_dtype()
-        with opening(source, "config.json"), torch.device("meta"), loading.quiet():
+        with opening(source, "config.json"), torch.device("meta"), loading.silence_transformers():
             found = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
         found = found if wanted == "auto" else found.to(wanted)
         remark = "weights not fetched" if size is None else f"{size / 1e6:,.0f} MB of weights not read"

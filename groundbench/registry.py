@@ -15,7 +15,7 @@ from groundbench.api.question import Question
 from groundbench.api.testbed import Testbed
 from groundbench.api.text_scorer import TextScorer
 from groundbench.util.suggestions import did_you_mean
-from groundbench.util.users_code import made_by
+from groundbench.util.users_code import import_object
 
 TASKS = "groundbench.tasks"
 ADAPTERS = "groundbench.adapters"
@@ -92,7 +92,7 @@ def load_questions(name: str, **options: Any) -> tuple[Question, ...]:
         path = Path(name).expanduser()
         made = record_questions(load_record_file(str(path))) if is_record_file(str(path)) else from_file(path)
     if made is None and ":" in name:
-        made = made_by(name, **options)
+        made = import_object(name, **options)
     if made is None:
         known = question_set_names()
         raise BadInputError(
@@ -169,7 +169,7 @@ def open_model(model: Any, **options: Any) -> Adapter:
             "else needs a model's own logits"
         )
     known: set[str] = set()
-    adapter = _first(_openers(), model, options, known)
+    adapter = _open_first(_openers(), model, options, known)
     if adapter is not None:
         return adapter
     for option in options.keys() - known:
@@ -225,26 +225,28 @@ def describe_model(model: Any, **options: Any) -> Adapter:
         BadInputError: as `open_model`.
     """
     if isinstance(model, str | Path):
-        theirs = [e for e in _openers() if not _is_ours(e)]
+        theirs = [e for e in _openers() if not _is_own(e)]
         describers = list(entry_points(group=DESCRIPTIONS))
-        found = _first([*theirs, *describers], str(model), options, set())
+        found = _open_first([*theirs, *describers], str(model), options, set())
         if found is not None:
             return found
     return open_model(model, **options)
 
 
 def _openers() -> list[EntryPoint]:
-    return sorted(entry_points(group=ADAPTERS), key=lambda e: (_is_ours(e), e.name))
+    return sorted(entry_points(group=ADAPTERS), key=lambda e: (_is_own(e), e.name))
 
 
-def _is_ours(entry: EntryPoint) -> bool:
+def _is_own(entry: EntryPoint) -> bool:
     return entry.dist is not None and entry.dist.name == "groundbench"
 
 
-def _first(entries: Sequence[EntryPoint], model: Any, options: Mapping[str, Any], known: set[str]) -> Adapter | None:
+def _open_first(
+    entries: Sequence[EntryPoint], model: Any, options: Mapping[str, Any], known: set[str]
+) -> Adapter | None:
     """Return the first adapter that one of these openers gives; `known` gathers the options that any of them takes."""
     for entry in entries:
-        if not isinstance(model, str) and not _is_ours(entry):
+        if not isinstance(model, str) and not _is_own(entry):
             continue  # other packages' openers are promised a name
         opener = _load(entry)
         taken = inspect.signature(opener).parameters

@@ -77,7 +77,7 @@ class Accepted:
         some = next(iter(found.values()), None)
         out = {t.hash: found[t.hash] for t in mine if not t.nouns and t.hash in found}
         if some is not None:
-            out |= {t.hash: some.kept(t.nouns, t.hash) for t in mine if t.nouns}
+            out |= {t.hash: some.restrict_to(t.nouns, t.hash) for t in mine if t.nouns}
             if not any(not t.nouns for t in mine):
                 out[some.hash] = some
         return out

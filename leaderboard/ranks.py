@@ -69,7 +69,7 @@ def rank_groups(contenders: Sequence[Contender]) -> list[Rank]:
     tested = np.zeros((n, n), dtype=bool)
     pairs: list[tuple[int, int]] = []
     p_values: list[float] = []
-    for members in _alike(contenders).values():
+    for members in _groups_of_items(contenders).values():
         p = pairwise_p([c for i in members if (c := contenders[i].cells) is not None])
         for a in range(len(members)):
             for b in range(a + 1, len(members)):
@@ -96,7 +96,7 @@ def _by_interval(contenders: Sequence[Contender]) -> npt.NDArray[np.bool_]:
     return low[:, None] > high[None, :]
 
 
-def _alike(contenders: Sequence[Contender]) -> dict[object, list[int]]:
+def _groups_of_items(contenders: Sequence[Contender]) -> dict[object, list[int]]:
     """Return the contenders whose items are complete, by the nouns and frames they hold."""
     groups: dict[object, list[int]] = defaultdict(list)
     for i, c in enumerate(contenders):

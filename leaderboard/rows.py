@@ -1,4 +1,4 @@
-"""The board's lines: what the site and the ranks need of each result, small enough to hold thousands in memory."""
+"""The board's rows: what the site and the ranks need of each result, small enough to hold thousands in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.leaderboard.ladder_ranks import LadderItems, ladder_items
-from groundbench.leaderboard.submission.against_testbed import whole
+from groundbench.leaderboard.submission.against_testbed import is_whole
 from groundbench.leaderboard.submission.form_views import FormView, form_views
 from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.results.ladder_score import LadderScore
@@ -24,7 +24,7 @@ LARGEST = "10 B and more"
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultRow:
     """One result of a submission, one of its other ENV forms, or an earlier checkpoint.
 
     Attributes:
@@ -32,7 +32,7 @@ class Line:
             there a rank.
         whole: every noun that the testbed has in this form was measured.
         n_failed: items without a surprisal, of a ladder's headline in all its forms: what is left is a choice of items.
-        derived: the interval that the nouns' gains give, by which lines without items are ranked.
+        derived: the interval that the nouns' gains give, by which rows without items are ranked.
         by_noun: [nouns] gains in the testbed's order; `cells`: [nouns, frames] the same per frame, where items came.
         same: a digest of the nouns' gains: equal for copies of one measurement.
         layer, depth: mean layer of the aggregate heads, and the model's layers.
@@ -94,7 +94,7 @@ class Line:
 
     @property
     def group(self) -> tuple[str, ...]:
-        """The facts that two lines must share to be ranked together."""
+        """The facts that two rows must share to be ranked together."""
         return self.testbed, self.version, self.hash, self.form, self.images, self.mismatches
 
     @property
@@ -104,7 +104,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class RiskLine:
+class RiskRow:
     """A screening on the board."""
 
     id: str
@@ -118,19 +118,19 @@ class RiskLine:
     card: RiskCard
 
 
-def lines_of(s: Submission, own: bool) -> list[Line]:
+def result_rows(s: Submission, own: bool) -> list[ResultRow]:
     """Return every result of a submission, the last one's other forms, and its checkpoints."""
-    return [line for run in s.runs if run.results for line in _lines(s, run, own)]
+    return [row for run in s.runs if run.results for row in _rows_of_run(s, run, own)]
 
 
-def risk_lines_of(s: Submission, own: bool) -> list[RiskLine]:
+def risk_rows(s: Submission, own: bool) -> list[RiskRow]:
     """Return the screenings of a submission."""
     out = []
     for run in s.runs:
         if run.risk is not None:
             m, at = run.risk.model, f"{s.slug}~{run.name}~risk"
             out.append(
-                RiskLine(
+                RiskRow(
                     at,
                     s.slug,
                     s.card.model,
@@ -145,24 +145,24 @@ def risk_lines_of(s: Submission, own: bool) -> list[RiskLine]:
     return out
 
 
-def _lines(s: Submission, run: Run, own: bool) -> Iterator[Line]:
+def _rows_of_run(s: Submission, run: Run, own: bool) -> Iterator[ResultRow]:
     at, last = f"{s.slug}~{run.name}", run.last
     for i, result in enumerate(run.results[:-1]):
         step = i if result.model.step is None else result.model.step
-        yield _line(f"{at}~{step}", s, run, own, result, form_views(result)[0], "checkpoint")
+        yield _result_row(f"{at}~{step}", s, run, own, result, form_views(result)[0], "checkpoint")
     for i, view in enumerate(form_views(last)):
         if i == 0 or (view.gain is not None and view.gain.mean is not None):
             name = at if i == 0 else f"{at}~{view.env_form}"
-            yield _line(name, s, run, own, last, view, "form" if i else "headline")
+            yield _result_row(name, s, run, own, last, view, "form" if i else "headline")
 
 
-def _line(at: str, s: Submission, run: Run, own: bool, result: Result, view: FormView, kind: str) -> Line:
+def _result_row(at: str, s: Submission, run: Run, own: bool, result: Result, view: FormView, kind: str) -> ResultRow:
     if run.bed is None:
         raise ValueError(f"{at}: its testbed was not looked up")
     g, m = view.gain, result.model
     about = run.bed.forms[view.env_form]
     gains = {n.noun: n.gain for n in g.by_noun if n.gain is not None} if g else {}
-    entire = whole(view, about)
+    entire = is_whole(view, about)
     complete = entire and len(gains) == len(about.nouns)
     heads = view.heads[0] if view.heads else None
     cut = view.ablations[0] if view.ablations else None
@@ -173,7 +173,7 @@ def _line(at: str, s: Submission, run: Run, own: bool, result: Result, view: For
     derived = derived_interval(list(gains.values()))
     sides = [(low, high)] if cells is not None else [(low, high), derived or (None, None)]
     by_noun = np.array([gains[n] for n in about.nouns], dtype=np.float32) if complete else None
-    return Line(
+    return ResultRow(
         id=at,
         slug=s.slug,
         run=run.name,

@@ -40,8 +40,8 @@ def generated_contexts(
     for place, (noun, number) in enumerate(wanted):
         start, end = _pair(*parts["shown"], place)
         opening, cut = _pair(*parts["said"], place)
-        shown = _agreeing(f"{start} {SLOT} {end}", noun)
-        said = _agreeing(f"{opening}, {cut}", noun)
+        shown = _agree(f"{start} {SLOT} {end}", noun)
+        said = _agree(f"{opening}, {cut}", noun)
         found.append(Context(noun.word, number, shown, ((tags[place % len(tags)], said),)))
     return found
 
@@ -63,5 +63,5 @@ def _pair(starts: Sequence[str], ends: Sequence[str], number: int) -> tuple[str,
     return starts[place], ends[(turn + place) % len(ends)]
 
 
-def _agreeing(text: str, noun: Noun) -> str:
+def _agree(text: str, noun: Noun) -> str:
     return _CHOICE.sub(lambda m: m[2] if noun.article in SECOND else m[1], text)

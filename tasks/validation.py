@@ -33,7 +33,7 @@ def find_faults(testbed: Testbed) -> list[Fault]:
     faults = list(_nouns(testbed))
     forms = (*testbed.forms, *testbed.image_forms)
     names = [f.name for f in forms]
-    faults += [Fault(f"form {n!r}", "is there twice") for n in _repeated(names)]
+    faults += [Fault(f"form {n!r}", "is there twice") for n in _duplicates(names)]
     if testbed.default_form not in names:
         faults.append(Fault("default_form", f"is {testbed.default_form!r}; the forms are {', '.join(names)}"))
     with collection_paused():
@@ -47,12 +47,12 @@ def find_faults(testbed: Testbed) -> list[Fault]:
 def _nouns(testbed: Testbed) -> Iterator[Fault]:
     if len(testbed.nouns) < 2:
         yield Fault("nouns", f"there are {len(testbed.nouns)}; a gain needs at least 2")
-    for word in _repeated([n.word for n in testbed.nouns]):
+    for word in _duplicates([n.word for n in testbed.nouns]):
         yield Fault(f"noun {word!r}", "is there twice")
     words = [n.word for n in testbed.nouns]
     forms = (*testbed.forms, *testbed.image_forms)
     for targets in dict.fromkeys(tuple(testbed.target_in(n, f) for n in testbed.nouns) for f in forms):
-        for target in _repeated(targets):
+        for target in _duplicates(targets):
             same = ", ".join(w for w, t in zip(words, targets, strict=True) if t == target)
             yield Fault(f"target {target!r}", f"is the target of several nouns: {same}")
         for word, target in zip(words, targets, strict=True):
@@ -69,7 +69,7 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
     if len(nouns) < 2 or not frames:
         yield Fault(place, f"has {len(nouns)} nouns and {len(frames)} frames; expected at least 2 and 1")
         return
-    for name in _repeated([f.id for f in frames]):
+    for name in _duplicates([f.id for f in frames]):
         yield Fault(place, f"has two frames {name!r}")
     yield from _frame_counts(testbed, place, nouns, frames)
     prompts: list[tuple[Noun, Prompt]] = []
@@ -83,20 +83,21 @@ def _form(testbed: Testbed, form: EnvForm) -> Iterator[Fault]:
             except (KeyError, BadInputError) as error:
                 yield Fault(f"{place}, frame {frame.id!r}", f"cannot show {noun.word!r}: {error}")
     words = inventory_words(testbed.nouns)
-    names = lru_cache(maxsize=1 << 14)(partial(named, inventory=words))  # a text comes once for every noun shown in it
+    # A text comes once for every noun shown in it.
+    names = lru_cache(maxsize=1 << 14)(partial(find_nouns, inventory=words))
     shows_itself = all(_shown_words(prompt) == split_words(noun.word) for noun, prompt in prompts)
     own = {f.id: f.noun for f in frames}
     seen: dict[tuple[object, ...], str] = {}
     told: set[tuple[str, str]] = set()
     for noun, prompt in prompts:
-        yield from _shown(prompt)
+        yield from _check_shown(prompt)
         if not shows_itself:
             yield from (
                 Fault(prompt.where, f"shows the word {' '.join(word)!r} itself")
                 for word in names(_shown_words(prompt))
                 if words[word] == noun.word
             )
-        for fault in _around(testbed, noun, prompt, names):
+        for fault in _check_surroundings(testbed, noun, prompt, names):
             if (prompt.frame, fault.what) not in told:  # once for a frame, not for every noun shown in it
                 told.add((prompt.frame, fault.what))
                 yield fault
@@ -140,7 +141,7 @@ def split_words(text: str) -> Words:
     return tuple("".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in plain).split())
 
 
-def named(found: Words, inventory: Mapping[Words, str]) -> list[Words]:
+def find_nouns(found: Words, inventory: Mapping[Words, str]) -> list[Words]:
     """Return the inventory's nouns among some words, the longest first where one is part of another."""
     longest = max(map(len, inventory), default=0)
     names: list[Words] = []
@@ -158,7 +159,7 @@ def _shown_words(prompt: Prompt) -> Words:
     return tuple(w for s in prompt.segments if isinstance(s, EnvSegment) for w in split_words(s.text))
 
 
-def _shown(prompt: Prompt) -> Iterator[Fault]:
+def _check_shown(prompt: Prompt) -> Iterator[Fault]:
     shown = [s for s in prompt.segments if isinstance(s, EnvSegment | ImageSegment)]
     if len(shown) != 1:
         yield Fault(prompt.where, f"shows the noun {len(shown)} times; expected once")
@@ -168,7 +169,9 @@ def _shown(prompt: Prompt) -> Iterator[Fault]:
         yield Fault(prompt.where, f"ends in space, and {prompt.join!r} is put before the target")
 
 
-def _around(testbed: Testbed, noun: Noun, prompt: Prompt, names: Callable[[Words], Sequence[Words]]) -> Iterator[Fault]:
+def _check_surroundings(
+    testbed: Testbed, noun: Noun, prompt: Prompt, names: Callable[[Words], Sequence[Words]]
+) -> Iterator[Fault]:
     """Find inventory nouns beside the shown one, and a/an before the cut or a shared slot (protocol §4)."""
     for i, segment in enumerate(prompt.segments):
         if not isinstance(segment, TextSegment):
@@ -187,5 +190,5 @@ def _around(testbed: Testbed, noun: Noun, prompt: Prompt, names: Callable[[Words
             yield Fault(prompt.where, f"has {found[-1]!r} before a noun that takes {noun.article!r}")
 
 
-def _repeated(values: Sequence[str]) -> list[str]:
+def _duplicates(values: Sequence[str]) -> list[str]:
     return [v for v, n in Counter(values).items() if n > 1]

@@ -140,10 +140,12 @@ def load_contexts(
     if len(rows) < 2:
         raise file.error(f"the file has {len(rows)} nouns, expected at least 2")
     nouns = [n for w, n in known.items() if w in rows]
-    return ContextTestbed(name, version, nouns, contexts, layout, chosen(name, nouns, corpus, at_least))
+    return ContextTestbed(name, version, nouns, contexts, layout, choose_nouns(name, nouns, corpus, at_least))
 
 
-def chosen(name: str, nouns: Sequence[Noun], corpus: str | Path | None, at_least: int | None) -> NounSelection | None:
+def choose_nouns(
+    name: str, nouns: Sequence[Noun], corpus: str | Path | None, at_least: int | None
+) -> NounSelection | None:
     """Return the nouns that a corpus has often enough; None without a corpus: all stay.
 
     Raises:
@@ -172,14 +174,14 @@ def _context(noun: str, number: int, node: Marked, layout: Layout) -> Context:
         raise node.error(f"{node.name} says nothing, expected 'what is shown | what is said'")
     if any("{" in turn for turn in said):
         raise node.error(f"{node.name} has a slot in what is said, expected none: it is cut before the noun")
-    if said[-1] != _bare(said[-1]):
+    if said[-1] != _strip_punctuation(said[-1]):
         raise node.error(
             f"{node.name} says {said[-1]!r}, expected no punctuation at its end: it is cut before the noun"
         )
     return Context(noun, number, shown, tuple((tags[i % len(tags)], turn) for i, turn in enumerate(said)))
 
 
-def _bare(text: str) -> str:
+def _strip_punctuation(text: str) -> str:
     """Return the text without sentence punctuation at its end."""
     return text.rstrip(".,?!;:")
 

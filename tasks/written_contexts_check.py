@@ -28,7 +28,7 @@ def context_faults(testbed: ContextTestbed) -> Iterator[tuple[str, str]]:
     for noun in testbed.nouns:
         if counts[noun.word] != PER_NOUN:
             yield f"noun {noun.word!r}", f"has {counts[noun.word]} contexts; expected {PER_NOUN}"
-    yield from _repeated(testbed.contexts)
+    yield from _repeated_texts(testbed.contexts)
     for context in testbed.contexts:
         yield from _article(context)
         for text in (context.shown.replace(SLOT, ""), *(said for _, said in context.turns)):
@@ -70,7 +70,7 @@ def _article(context: Context) -> Iterator[tuple[str, str]]:
         yield f"frame {context.id!r}", f"has {before!r} before the slot: it would have to change with the noun"
 
 
-def _repeated(contexts: Sequence[Context]) -> Iterator[tuple[str, str]]:
+def _repeated_texts(contexts: Sequence[Context]) -> Iterator[tuple[str, str]]:
     seen: dict[str, str] = {}
     for context in contexts:
         for text in (context.shown, context.turns[-1][1]):

@@ -59,7 +59,7 @@ def hooked_attention(
     index = None if session is None else session.claim(module, "attention", query.shape[1], value.shape[-1])
     if session is None or index is None:
         return output, None
-    if (cut := session.cut(index)) is not None:
+    if (cut := session.edges_cut(index)) is not None:
         output = without_edges(module, query, key, value, attention_mask, {"scaling": scaling, **kwargs}, output, cut)
     heads = as_graph_root(output, session.trace).transpose(1, 2)
     if session.trace:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from groundbench.adapters.hooks.output_projection import caught_inputs
+from groundbench.adapters.hooks.output_projection import catch_inputs
 from groundbench.api.adapter import HeadEdit
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def mixed_heads(hooks: HeadHooks, call: Callable[[], Any], dtype: torch.dtype) -
     for site in classes.values():
         name, width = type(site.module).__name__, site.mixer.n_heads * site.mixer.d_head
         scale = torch.ones(1, hooks.sites[-1].columns.stop)
-        whole = _projected(hooks, call, site, HeadEdit(scale.clone()), width)
+        whole = _projection_input(hooks, call, site, HeadEdit(scale.clone()), width)
         scale[0, site.columns.start] = 0.0
-        cut = _projected(hooks, call, site, HeadEdit(scale), width)
+        cut = _projection_input(hooks, call, site, HeadEdit(scale), width)
         if whole is None or cut is None:
             return f"the output projection of {name} does not read one part for each head"
         before, after = (x.float().reshape(*x.shape[:2], site.mixer.n_heads, -1) for x in (whole, cut))
@@ -58,9 +58,11 @@ def mixed_heads(hooks: HeadHooks, call: Callable[[], Any], dtype: torch.dtype) -
     return None
 
 
-def _projected(hooks: HeadHooks, call: Callable[[], Any], site: Site, edit: HeadEdit, width: int) -> Tensor | None:
+def _projection_input(
+    hooks: HeadHooks, call: Callable[[], Any], site: Site, edit: HeadEdit, width: int
+) -> Tensor | None:
     """Return [B, T, width]: the input of the output projection in the module's first call, the last matrix it calls."""
-    with caught_inputs(site.module, width) as seen, torch.no_grad(), hooks.active(edit):
+    with catch_inputs(site.module, width) as seen, torch.no_grad(), hooks.active(edit):
         call()
     rows = [x for _, x in seen if x.ndim == 3]
     return rows[-1] if rows else None

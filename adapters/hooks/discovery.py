@@ -59,8 +59,8 @@ def layers_counted(layers: nn.ModuleList | None, session: Session) -> Iterator[N
     with ExitStack() as stack:
         for number, layer in enumerate(layers or (), start=1):
 
-            def entered(_: nn.Module, __: Any, number: int = number) -> None:
+            def note_layer(_: nn.Module, __: Any, number: int = number) -> None:
                 session.layer = number
 
-            stack.callback(layer.register_forward_pre_hook(entered).remove)
+            stack.callback(layer.register_forward_pre_hook(note_layer).remove)
         yield

@@ -15,7 +15,7 @@ from groundbench.adapters.hooks.cut_check import mixed_heads
 from groundbench.adapters.hooks.discovery import Candidates, candidates, layers_counted
 from groundbench.adapters.hooks.mamba2 import Recorder
 from groundbench.adapters.hooks.own_attention import EagerRecorder
-from groundbench.adapters.hooks.session import Session, Site, bound, current, together
+from groundbench.adapters.hooks.session import Session, Site, combine_edits, current, make_current
 from groundbench.adapters.model_structure import input_device
 from groundbench.api.adapter import HeadEdit, Mixer
 from groundbench.api.errors import UnsupportedModelError
@@ -82,7 +82,7 @@ class HeadHooks:
             raise UnsupportedModelError(f"{self._model.config.model_type}: heads can be read, not edited: {self.uncut}")
         outer = current()
         if outer is not None and outer.standing:
-            edit = together(outer.applied, edit)
+            edit = combine_edits(outer.applied, edit)
         session = Session(self._sites, edit, trace, start, layer, tail, standing)
         with _running(self._model, self._found, self._route, session):
             yield session
@@ -155,20 +155,20 @@ def _running(model: PreTrainedModel, found: Candidates, route: Route, session: S
         if session.trace:
             stack.enter_context(_parameters_frozen(model))
         if found.attention and route == "interface":
-            stack.enter_context(_rerouted(found.owner))
+            stack.enter_context(_reroute_attention(found.owner))
         elif found.attention:
             stack.enter_context(_by_itself(found.owner, session.trace))
-            stack.enter_context(EagerRecorder(session).attached(model, found.attention))
+            stack.enter_context(EagerRecorder(session).attach(model, found.attention))
         if session.standing:
             begin = model.register_forward_pre_hook(lambda *_: session.restart())
             stack.callback(begin.remove)
         if found.ssd:
-            stack.enter_context(Recorder(session).attached(found.ssd))
-        yield stack.enter_context(bound(session))
+            stack.enter_context(Recorder(session).attach(found.ssd))
+        yield stack.enter_context(make_current(session))
 
 
 @contextmanager
-def _rerouted(owner: PreTrainedModel) -> Iterator[None]:
+def _reroute_attention(owner: PreTrainedModel) -> Iterator[None]:
     """Send the owner's attention through the hooks, and back; a sub-model inside it (a vision tower) is left alone."""
     config = owner.config
     before: dict[str, Any] = {"": config._attn_implementation}

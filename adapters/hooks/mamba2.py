@@ -74,7 +74,7 @@ class Recorder:
         self._scanned: SSDTrace | None = None
 
     @contextmanager
-    def attached(self, mixers: Iterable[nn.Module]) -> Iterator[None]:
+    def attach(self, mixers: Iterable[nn.Module]) -> Iterator[None]:
         """Attach hooks to the mixers and their modelling files' scan; everything is put back on leaving."""
         mixers = list(mixers)
         with ExitStack() as stack:
@@ -123,7 +123,7 @@ class Recorder:
             if hidden_states.device.type == "cpu":  # the plain path pads to whole chunks; the maths is the same
                 chunk_size = min(chunk_size, hidden_states.shape[1])
             result = scan(hidden_states, dt, A, B, C, chunk_size=chunk_size, **options)
-            if (cut := self._session.cut(self._running[1])) is not None:
+            if (cut := self._session.edges_cut(self._running[1])) is not None:
                 result = self._without_edges(result, (hidden_states, dt, A, B, C), options, cut)
             if not self._session.trace or options.get("initial_states") is not None:
                 return result  # with a state to go on from there is no trace: refused before out_proj

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 @contextmanager
-def caught_inputs(module: nn.Module, width: int) -> Iterator[list[tuple[nn.Module, Tensor]]]:
+def catch_inputs(module: nn.Module, width: int) -> Iterator[list[tuple[nn.Module, Tensor]]]:
     """List which matrices the first call of an attention module gives an input of this width, each with its input.
 
     Args:
@@ -35,7 +35,7 @@ def caught_inputs(module: nn.Module, width: int) -> Iterator[list[tuple[nn.Modul
 
 
 @torch.no_grad()
-def projected_alone(projection: nn.Module, outputs: Tensor) -> Tensor:
+def project_heads(projection: nn.Module, outputs: Tensor) -> Tensor:
     """Return [H, N, d]: what each head adds to the residual stream alone, without the projection's bias.
 
     Args:

@@ -65,7 +65,7 @@ class EagerRecorder:
         self._session = session
 
     @contextmanager
-    def attached(self, model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
+    def attach(self, model: nn.Module, modules: Sequence[nn.Module]) -> Iterator[None]:
         """Attach hooks to the output projections, and to the model's call when tracing; all are removed on leaving."""
         with ExitStack() as stack:
             for module in modules:
@@ -87,7 +87,7 @@ class EagerRecorder:
             index = session.claim(module, "attention", n_heads, args[0].shape[-1] // n_heads)
             if index is None or not (session.trace or session.changes(index)):
                 return None
-            if session.cut(index) is not None:
+            if session.edges_cut(index) is not None:
                 raise UnsupportedModelError(
                     f"{type(module).__name__}: it computes its attention by itself, so no edge of it can be cut"
                 )

@@ -26,7 +26,7 @@ def check(model: PreTrainedModel, found: Candidates, session: Session, unhooked:
             diagonal; weights x values (+ D x) are not the output; the logits differ. Names the model type.
     """
     family = model.config.model_type
-    missed = _missed(found, session)
+    missed = _missed_mixer(found, session)
     if missed:
         raise UnsupportedModelError(
             f"{family}: the heads of {missed} cannot be read: it does not call transformers' attention interface"
@@ -47,7 +47,7 @@ def check(model: PreTrainedModel, found: Candidates, session: Session, unhooked:
             raise UnsupportedModelError(f"{family}, layer {trace.mixer.layer} ({trace.mixer.kind}): {fault}")
 
 
-def _missed(found: Candidates, session: Session) -> str | None:
+def _missed_mixer(found: Candidates, session: Session) -> str | None:
     """Return the class of a mixer that was not seen: neither itself, nor a part of it, nor what it is a part of."""
     fired = {id(s.module) for s in session.sites}
     inside = {id(part) for s in session.sites for part in s.module.modules()}

@@ -86,9 +86,9 @@ class Session:
 
     def changes(self, index: int) -> bool:
         """Return True if the edit changes any head of this site."""
-        return self._edit is not None and (self._edited[index] or self.cut(index) is not None)
+        return self._edit is not None and (self._edited[index] or self.edges_cut(index) is not None)
 
-    def cut(self, index: int) -> tuple[Tensor, Tensor, Tensor] | None:
+    def edges_cut(self, index: int) -> tuple[Tensor, Tensor, Tensor] | None:
         """Return the edges cut at a site: heads [R, H], queries [R, T new] and keys [R, T]; None where none are."""
         cut = None if self._edit is None else self._edit.cut
         if cut is None:
@@ -163,7 +163,7 @@ def as_graph_root(output: Tensor, trace: bool) -> Tensor:
     return output.detach().requires_grad_(torch.is_grad_enabled())
 
 
-def together(outer: HeadEdit | None, inner: HeadEdit | None) -> HeadEdit | None:
+def combine_edits(outer: HeadEdit | None, inner: HeadEdit | None) -> HeadEdit | None:
     """Combine two edits, of which the outer one replaces nothing: its heads are scaled under the inner one.
 
     Raises:
@@ -185,7 +185,7 @@ def together(outer: HeadEdit | None, inner: HeadEdit | None) -> HeadEdit | None:
     raise BadInputError("heads are edited already; expected an inner edit that replaces no outputs")
 
 
-_current: ContextVar[Session | None] = ContextVar("groundbench_tap_session", default=None)
+_current: ContextVar[Session | None] = ContextVar("groundbench_hook_session", default=None)
 
 
 def current() -> Session | None:
@@ -194,7 +194,7 @@ def current() -> Session | None:
 
 
 @contextmanager
-def bound(session: Session) -> Iterator[Session]:
+def make_current(session: Session) -> Iterator[Session]:
     """Make a session the current one. Raises RuntimeError if another is active that is not `standing`."""
     outer = _current.get()
     if outer is not None and not outer.standing:

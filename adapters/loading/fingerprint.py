@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from groundbench.adapters.loading.hub import weight_names
-from groundbench.util.packages import installed
+from groundbench.util.packages import installed_versions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -121,17 +121,17 @@ def identity_of(model: PreTrainedModel) -> dict[str, object]:
         `config`, a mapping as in config.json; `code`, 16 hex digits by file of code that came with the weights;
         `libraries`, versions by name. All of it is JSON.
     """
-    return {"config": _plain(model.config.to_dict()), "libraries": _versions(model), "code": _remote_code(model)}
+    return {"config": _to_json(model.config.to_dict()), "libraries": _versions(model), "code": _remote_code(model)}
 
 
-def _plain(config: Mapping[str, Any]) -> Any:
+def _to_json(config: Mapping[str, Any]) -> Any:
     kept = {str(k): v for k, v in config.items() if k not in NO_NUMBER and not str(k).startswith("_")}
-    nested = {k: _plain(v) if isinstance(v, Mapping) else v for k, v in kept.items()}
+    nested = {k: _to_json(v) if isinstance(v, Mapping) else v for k, v in kept.items()}
     return json.loads(json.dumps(nested, default=str, sort_keys=True))
 
 
 def _versions(model: PreTrainedModel) -> dict[str, str]:
-    return installed([*LIBRARIES, *(name for name, mark in OF_SOME.items() if getattr(model, mark, None))])
+    return installed_versions([*LIBRARIES, *(name for name, mark in OF_SOME.items() if getattr(model, mark, None))])
 
 
 def _remote_code(model: PreTrainedModel) -> dict[str, str]:

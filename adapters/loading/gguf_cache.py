@@ -26,9 +26,9 @@ from groundbench.api.errors import GroundbenchError
 from groundbench.util.cache_folder import ABOUT, UNFINISHED, cache_folder
 from groundbench.util.checksums import sha256_of
 from groundbench.util.notices import tell_once
-from groundbench.util.packages import installed
+from groundbench.util.packages import installed_versions
 from groundbench.util.resource_errors import is_resource_error
-from groundbench.util.users_code import said
+from groundbench.util.users_code import error_text
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ class Converted:
     notes: tuple[str, ...]
 
 
-def converted(
+def load_or_convert(
     source: Source,
     dtype: torch.dtype | str,
     read: Callable[[], Whole] | None,
@@ -78,25 +78,25 @@ def converted(
         "sha256": sha256_of(file),
         "dtype": str(dtype),
         "conversion": CONVERSION,
-        "libraries": installed(CONVERTERS),
+        "libraries": installed_versions(CONVERTERS),
     }
     folder = cache / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-    found = _checked(folder)
+    found = _read_entry(folder)
     if found is not None or read is None:
         return found
     try:
-        temporary = _begun(cache, folder, file)
+        temporary = _begin_entry(cache, folder, file)
     except OSError as error:
-        tell_once(f"{file.name} is converted each time it is opened: {cache} cannot be written ({_why(error)})")
+        tell_once(f"{file.name} is converted each time it is opened: {cache} cannot be written ({_reason(error)})")
         return None
     try:
         whole = read()
-        return _kept(temporary, folder, whole, key, file, reopen)
+        return _write_entry(temporary, folder, whole, key, file, reopen)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _begun(cache: Path, folder: Path, file: Path) -> Path:
+def _begin_entry(cache: Path, folder: Path, file: Path) -> Path:
     """Return a new folder beside an entry's place, which is cleared. Raises OSError where there is no room for it."""
     cache.mkdir(parents=True, exist_ok=True)
     if folder.exists():
@@ -106,7 +106,7 @@ def _begun(cache: Path, folder: Path, file: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=cache))
 
 
-def _kept(
+def _write_entry(
     temporary: Path,
     folder: Path,
     whole: Whole,
@@ -127,27 +127,27 @@ def _kept(
             json.dump(about, out, indent=1)
             out.flush()
             os.fsync(out.fileno())
-        _moved(temporary, folder)
+        _move_into_place(temporary, folder)
     except GroundbenchError:
         raise
     except Exception as error:  # a library's writer may raise anything on a disk that is full
         full = is_resource_error(error) or isinstance(error, OSError)
-        why = _why(error) if full else said(error)
+        why = _reason(error) if full else error_text(error)
         tell_once(f"{file.name} is converted each time it is opened: it cannot be kept in {folder.parent} ({why})")
         return None
-    return _checked(folder)
+    return _read_entry(folder)
 
 
-def _moved(temporary: Path, folder: Path) -> None:
+def _move_into_place(temporary: Path, folder: Path) -> None:
     """Put a finished entry in its place; one that another process put there in the meantime stays."""
     try:
         temporary.rename(folder)
     except OSError:
-        if _checked(folder) is None:
+        if _read_entry(folder) is None:
             raise
 
 
-def _checked(folder: Path) -> Converted | None:
+def _read_entry(folder: Path) -> Converted | None:
     """Return an entry whose files are as they were written; None for any other."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
@@ -198,5 +198,5 @@ def _tokenizer_difference(one: PreTrainedTokenizerFast, other: PreTrainedTokeniz
     return None
 
 
-def _why(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or said(error)
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or error_text(error)

@@ -135,7 +135,7 @@ def fetch_texts(asked: HubId) -> Snapshot:
     wanted = [p for p in wanted if p.endswith(TEXTS)]
     if prefix and not any(p.startswith(prefix) for p in listing):
         folders = sorted({p.rpartition("/")[0] for p in listing if "/" in p})[:5]
-        raise BadInputError(f"{asked}: the repository has no folder {asked.subfolder!r} (it has {_few(folders)})")
+        raise BadInputError(f"{asked}: the repository has no folder {asked.subfolder!r} (it has {_list_few(folders)})")
     if wanted:
         _download(asked, commit, wanted)
     return Snapshot(asked, commit, root, listing)
@@ -155,7 +155,7 @@ def fetch_weights(snapshot: Snapshot, names: Iterable[str]) -> None:
     missing = [name for name in wanted if not (snapshot.root / name).is_file()]
     if missing:  # the cache has no listing of the repository to compare with
         raise BadInputError(
-            f"{snapshot.asked}: the cache does not hold its weights ({_few(missing)}), and {_why_no_network()}"
+            f"{snapshot.asked}: the cache does not hold its weights ({_list_few(missing)}), and {_why_no_network()}"
         )
 
 
@@ -213,7 +213,7 @@ def _is_directly_in(prefix: str, path: str) -> bool:
     return path.startswith(prefix) and "/" not in path[len(prefix) :]
 
 
-def _few(names: list[str]) -> str:
+def _list_few(names: list[str]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "") if names else "none"
 
 
@@ -246,7 +246,7 @@ def _require_whole_texts(snapshot: Snapshot) -> None:
         unknown.append(OF_IMAGES[0])
     if unknown:
         raise BadInputError(
-            f"{asked}: the cache holds a part of the repository only ({_few(unknown)} was never fetched), and "
+            f"{asked}: the cache holds a part of the repository only ({_list_few(unknown)} was never fetched), and "
             f"{_why_no_network()}"
         )
 
@@ -313,7 +313,7 @@ def _in_a_sentence(asked: HubId, fetch: Callable[[], T]) -> T:
             f"{asked}: the cache holds a part of the repository only, and {_why_no_network()}"
         ) from error
     except errors.LocalEntryNotFoundError as error:
-        raise BadInputError(_not_cached(asked)) from error
+        raise BadInputError(_not_cached_message(asked)) from error
     except errors.HFValidationError as error:
         raise BadInputError(
             f"{asked}: {' '.join(str(error).split())}; expected a hub id (org/name), a folder with config.json or a "
@@ -329,7 +329,7 @@ def _in_a_sentence(asked: HubId, fetch: Callable[[], T]) -> T:
         raise BadInputError(f"{asked}: the hub cannot be reached ({type(error).__name__})") from error
 
 
-def _not_cached(asked: HubId) -> str:
+def _not_cached_message(asked: HubId) -> str:
     what = f"the revision {asked.revision!r} of the repository" if asked.revision else "the repository"
     return (
         f"{asked}: {what} is not in the local cache, and {_why_no_network()}; expected a hub id, a folder with "

@@ -65,7 +65,7 @@ class LoadOptions:
         if not torch.cuda.is_available():
             return "cpu"
         # A launcher's processes share a machine's accelerators: each has its own.
-        return f"cuda:{int(os.environ['LOCAL_RANK'])}" if launched() else "cuda"
+        return f"cuda:{int(os.environ['LOCAL_RANK'])}" if is_launched() else "cuda"
 
     def resolved_dtype(self) -> torch.dtype | Literal["auto"]:
         """Return the torch dtype that is asked for. Raises BadInputError for an unknown name."""
@@ -96,7 +96,7 @@ def _putting_on(device: str, name: str) -> Iterator[None]:
         raise BadInputError(f"{name}: cannot be put on the device {device!r}: {first_line(error)}") from error
 
 
-def launched() -> bool:
+def is_launched() -> bool:
     """Return True if a launcher (accelerate launch, torchrun) started this process with others."""
     return os.environ.get("WORLD_SIZE", "1") != "1" and "LOCAL_RANK" in os.environ
 
@@ -108,7 +108,7 @@ class Loaded(NamedTuple):
     notes: tuple[str, ...]
 
 
-@users_files.opens("config.json")
+@users_files.with_opening("config.json")
 def load_config(source: Source, trust_remote_code: bool) -> Any:
     """Return the model's config; local files first, the network only where they are missing and it is not forbidden."""
     if source.packed:
@@ -122,7 +122,7 @@ def load_config(source: Source, trust_remote_code: bool) -> Any:
     return from_pretrained(AutoConfig, source, trust_remote_code=trust_remote_code)
 
 
-@users_files.opens("tokenizer.json")
+@users_files.with_opening("tokenizer.json")
 def load_tokenizer(source: Source, trust_remote_code: bool) -> PreTrainedTokenizerFast:
     """Return a tokenizer that tells character offsets. Raises BadInputError if there is none."""
     if native_mamba.is_native(source.folder) and not any((source.texts or source.folder).glob("tokenizer*")):
@@ -158,7 +158,7 @@ def load_causal(source: Source, config: Any, options: LoadOptions) -> Loaded:
     return load_model(source, config, options, AutoModelForCausalLM, "causal language model")
 
 
-@users_files.opens("the weights")
+@users_files.with_opening("the weights")
 def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kind: str) -> Loaded:
     """Return a model in evaluation mode on its device.
 
@@ -185,9 +185,9 @@ def load_model(source: Source, config: Any, options: LoadOptions, auto: Any, kin
     else:
         loaded = load_whole(auto, source, config=config, **more)
     if source.adapter is not None:
-        with quiet():
+        with silence_transformers():
             apply_adapter(loaded.model, source.adapter)
-    model = loaded.model if "device_map" in more else _moved(loaded.model, source, options)
+    model = loaded.model if "device_map" in more else _to_device(loaded.model, source, options)
     if options.quantize is not None:
         quantization.make_ready(model, source.name, options.quantize)
     return Loaded(accepting_options(model.eval()), loaded.notes)
@@ -219,7 +219,7 @@ def with_plain_weights(source: Source, options: LoadOptions, *, make: bool = Tru
     base = replace(source, adapter=None, texts=None)
     dtype = options.resolved_dtype()
 
-    @users_files.opens("the weights")
+    @users_files.with_opening("the weights")
     def read(source: Source) -> gguf_cache.Whole:
         tell_once(f"converting {source.name} once, for {cache_folder()} (groundbench cache list)")
         config = load_config(source, False)
@@ -235,7 +235,7 @@ def with_plain_weights(source: Source, options: LoadOptions, *, make: bool = Tru
         found = load_whole(AutoModelForCausalLM, plain, config=config, dtype=dtype)
         return gguf_cache.Whole(found.model.eval(), load_tokenizer(plain, False), found.notes)
 
-    found = gguf_cache.converted(base, dtype, (lambda: read(base)) if make else None, reopen)
+    found = gguf_cache.load_or_convert(base, dtype, (lambda: read(base)) if make else None, reopen)
     return source if found is None else replace(source, plain=found.folder, notes=found.notes)
 
 
@@ -272,7 +272,7 @@ def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:
         return {"device_map": {"": options.resolved_device()}} if options.quantize is not None else {}
     if options.device != "auto":
         raise BadInputError(f"{source.name}: --device-map chooses the devices; leave out --device {options.device}")
-    if launched():
+    if is_launched():
         raise BadInputError(
             f"{source.name}: --device-map spreads one model over all devices, but a launcher started several "
             "processes with a model each; use one of the two"
@@ -281,7 +281,7 @@ def _placement(source: Source, options: LoadOptions) -> dict[str, Any]:
     return {"device_map": options.device_map, "max_memory": options.max_memory, "offload_folder": folder}
 
 
-def _moved(model: PreTrainedModel, source: Source, options: LoadOptions) -> PreTrainedModel:
+def _to_device(model: PreTrainedModel, source: Source, options: LoadOptions) -> PreTrainedModel:
     device = options.resolved_device()
     with _putting_on(device, source.name):
         return model.to(device)
@@ -295,7 +295,7 @@ def dtype_label(model: PreTrainedModel) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_transformers() -> Iterator[None]:
     """Silence transformers' own report of a loading; what matters of it is raised or recorded in the result."""
     before = hf_logging.get_verbosity()
     hf_logging.disable_progress_bar()
@@ -308,5 +308,5 @@ def quiet() -> Iterator[None]:
 
 def from_pretrained(loader: Any, source: Source, folder: Path | None = None, **more: Any) -> Any:
     """Load local files first; then from the network, unless the environment says offline."""
-    with quiet():
+    with silence_transformers():
         return loader.from_pretrained(str(folder or source.folder), local_files_only=True, **more)

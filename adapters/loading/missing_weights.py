@@ -38,18 +38,18 @@ def require_whole(
     if mismatched:
         first, found, wanted = mismatched[0]
         raise BadInputError(
-            f"{name}: {_counted(len(mismatched))} of another shape in its files than by its config: {first} is "
-            f"{_shape(found)}, expected {_shape(wanted)}{_more([n for n, *_ in mismatched[1:]])}"
+            f"{name}: {_weights(len(mismatched))} of another shape in its files than by its config: {first} is "
+            f"{_shape(found)}, expected {_shape(wanted)}{_other_names([n for n, *_ in mismatched[1:]])}"
         )
     if missing:
         why = _reason(missing, unexpected, architecture, config, file)
         raise BadInputError(
-            f"{name}: {_counted(len(missing))} not in its files ({_some(missing)}) and would be drawn at random"
+            f"{name}: {_weights(len(missing))} not in its files ({_names(missing)}) and would be drawn at random"
             + (f": {why}" if why else f"; expected all weights of {architecture}")
         )
     if not unexpected:
         return ()
-    return (f"{_counted(len(unexpected))} in its files but not in {architecture}, so not used ({_some(unexpected)})",)
+    return (f"{_weights(len(unexpected))} in its files but not in {architecture}, so not used ({_names(unexpected)})",)
 
 
 def common_prefix(missing: Collection[str], unexpected: Collection[str]) -> str | None:
@@ -79,7 +79,7 @@ def _reason(missing: list[str], unexpected: list[str], architecture: str, config
     nested = [n for n in unexpected if n in CONTAINERS]
     if nested:
         return (
-            f"the file holds a dictionary with {_some(unexpected)}, not the weights themselves; save what is under "
+            f"the file holds a dictionary with {_names(unexpected)}, not the weights themselves; save what is under "
             f"{nested[0]!r} alone"
         )
     if layers := _layers_beyond(missing, config):
@@ -103,16 +103,16 @@ def _layers_beyond(missing: list[str], config: Any) -> str | None:
     return f"its config asks for {asked} layers, and the files hold the first {layers[0]}"
 
 
-def _counted(n: int) -> str:
+def _weights(n: int) -> str:
     return "1 weight is" if n == 1 else f"{n} weights are"
 
 
-def _some(names: list[str]) -> str:
+def _names(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
-def _more(names: list[str]) -> str:
-    return f"; so are {_some(names)}" if len(names) > 1 else f"; so is {names[0]}" if names else ""
+def _other_names(names: list[str]) -> str:
+    return f"; so are {_names(names)}" if len(names) > 1 else f"; so is {names[0]}" if names else ""
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -80,13 +80,15 @@ def locate(model: str, revision: str | None = None, subfolder: str | None = None
             raise BadInputError(f"{model}: not a GGUF file (it does not begin with the letters GGUF)")
         _refuse_hub_options(model, "a file", revision, subfolder)
         file = nameable(path)
-        return _fetched(Source(readable(path.stem), file.parent, file.name))
+        return _require_fetched(Source(readable(path.stem), file.parent, file.name))
     if path.is_dir():
         _refuse_hub_options(model, "a folder", revision, None)
         folder = path / (subfolder or "")
         if not folder.is_dir():
             raise BadInputError(f"{model}: it has no folder {subfolder!r}")
-        return _fetched(_in_folder(_folder_name(folder), nameable(folder), [p.name for p in folder.iterdir()], None))
+        return _require_fetched(
+            _in_folder(_folder_name(folder), nameable(folder), [p.name for p in folder.iterdir()], None)
+        )
     code = path if path.suffix == ".py" else Path(f"{model}.py")
     if code.is_file():
         raise BadInputError(
@@ -98,10 +100,10 @@ def locate(model: str, revision: str | None = None, subfolder: str | None = None
     if asked is None or model.startswith((".", "/", "~")):
         raise BadInputError(f"{model}: no such folder; expected a model folder, a .gguf file or a hub id")
     snapshot = hub.fetch_texts(asked)
-    return _fetched(_in_folder(str(asked), snapshot.folder, snapshot.names, snapshot))
+    return _require_fetched(_in_folder(str(asked), snapshot.folder, snapshot.names, snapshot))
 
 
-def _fetched(source: Source) -> Source:
+def _require_fetched(source: Source) -> Source:
     users_files.require_fetched(source)
     return source
 
@@ -133,7 +135,7 @@ def _with_adapter(name: str, folder: Path, names: frozenset[str], snapshot: hub.
     if hub.CONFIG in names and (weights := hub.weight_names(names, folder)):
         if snapshot is not None:
             hub.fetch_weights(snapshot, weights)
-        beside = _without(folder, hub.ADAPTER_CONFIG)
+        beside = _folder_without(folder, hub.ADAPTER_CONFIG)
         return Source(f"{name} + adapter", beside, snapshot=snapshot, adapter=adapter, texts=texts)
     if adapter.base is None:
         raise BadInputError(f"{adapter.file}: base_model_name_or_path is missing; expected the model it was trained on")
@@ -146,7 +148,7 @@ def _with_adapter(name: str, folder: Path, names: frozenset[str], snapshot: hub.
     return replace(base, name=f"{base.name} + {name}", adapter=adapter, texts=texts or base.texts)
 
 
-def _without(folder: Path, name: str) -> Path:
+def _folder_without(folder: Path, name: str) -> Path:
     """Return the folder as it would be without a file.
 
     Transformers loads an adapter_config.json that it finds by itself.

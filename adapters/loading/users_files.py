@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 
 from groundbench.api.errors import BadInputError, GroundbenchError
 from groundbench.util.resource_errors import is_resource_error
-from groundbench.util.users_code import innermost_module, place_in_users_code, said
+from groundbench.util.users_code import error_text, innermost_module, place_in_users_code
 
 if TYPE_CHECKING:
     from groundbench.adapters.loading.source import Source
@@ -53,21 +53,21 @@ def opening(source: Source, part: str) -> Iterator[None]:
     except GroundbenchError:
         raise
     except Exception as error:
-        if is_resource_error(error) or _is_ours(error):
+        if is_resource_error(error) or _is_own_fault(error):
             raise
         raise BadInputError(_sentence(source, part, error)) from error
 
 
-def opens(part: str) -> Callable[[Callable[Concatenate[Source, P], R]], Callable[Concatenate[Source, P], R]]:
+def with_opening(part: str) -> Callable[[Callable[Concatenate[Source, P], R]], Callable[Concatenate[Source, P], R]]:
     """Decorate a function of a source and more: it runs inside `opening`."""
 
     def decorate(function: Callable[Concatenate[Source, P], R]) -> Callable[Concatenate[Source, P], R]:
         @wraps(function)
-        def wrapped(source: Source, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        def wrapper(source: Source, /, *args: P.args, **kwargs: P.kwargs) -> R:
             with opening(source, part):
                 return function(source, *args, **kwargs)
 
-        return wrapped
+        return wrapper
 
     return decorate
 
@@ -82,7 +82,7 @@ def require_fetched(source: Source) -> None:
             raise BadInputError(f"{path}: a pointer that git-lfs left in place of the file; get it with `git lfs pull`")
 
 
-def _is_ours(error: BaseException) -> bool:
+def _is_own_fault(error: BaseException) -> bool:
     module = innermost_module(error)
     return module.startswith("groundbench.") and not module.startswith(OURS_BUT_BUILT_FROM_A_CONFIG)
 
@@ -96,7 +96,7 @@ def _files(source: Source) -> list[Path]:
 
 
 def _sentence(source: Source, part: str, error: Exception) -> str:
-    text = said(error)
+    text = error_text(error)
     if "trust_remote_code" in str(error):
         return f"{source.name}: the model brings its own code; pass --trust-remote-code if you trust it"
     for look in (_broken_code, _broken_gguf, _broken_json, _broken_tokenizer, _broken_weights, _impossible_size):
@@ -138,7 +138,7 @@ def _broken_gguf(files: Sequence[Path], error: Exception) -> str | None:
             try:
                 GGUFReader(path)
             except Exception as fault:  # struct's, NumPy's and its own: it reads beyond the end
-                return f"{path}: a GGUF file that is damaged or cut short: {said(fault)}"
+                return f"{path}: a GGUF file that is damaged or cut short: {error_text(fault)}"
     return None
 
 
@@ -153,7 +153,7 @@ def _broken_json(files: Sequence[Path], error: Exception) -> str | None:
         except UnicodeDecodeError as fault:
             return f"{path}: not UTF-8 text (byte {fault.start})"
         except (OSError, RecursionError) as fault:
-            return f"{path}: cannot be read: {said(fault)}"
+            return f"{path}: cannot be read: {error_text(fault)}"
         if path.name in ("config.json", "tokenizer.json", "tokenizer_config.json") and not isinstance(found, dict):
             return f"{path}: holds {type(found).__name__}, expected an object with keys and values"
     return None
@@ -166,7 +166,7 @@ def _broken_tokenizer(files: Sequence[Path], error: Exception) -> str | None:
         try:
             Tokenizer.from_file(str(path))
         except Exception as fault:  # Rust raises a bare Exception
-            return f"{path}: damaged, or written by another version of tokenizers: {said(fault)}"
+            return f"{path}: damaged, or written by another version of tokenizers: {error_text(fault)}"
     return None
 
 
@@ -178,7 +178,7 @@ def _broken_weights(files: Sequence[Path], error: Exception) -> str | None:
                 with safe_open(path, framework="numpy"):
                     pass
             except Exception as fault:  # SafetensorError, OSError: any of them says that the file is no such file
-                return f"{path}: not a whole safetensors file: {said(fault)}"
+                return f"{path}: not a whole safetensors file: {error_text(fault)}"
         elif path.suffix == ".bin" and unpickling is not None:
             found = re.search(r"GLOBAL (\S+)", str(unpickling))
             if found is not None:
@@ -187,7 +187,7 @@ def _broken_weights(files: Sequence[Path], error: Exception) -> str | None:
                     "code; "
                     "save the weights alone, e.g. model.save_pretrained(DIR)"
                 )
-            return f"{path}: not a file of weights that torch.save wrote: {said(unpickling)[:120]}"
+            return f"{path}: not a file of weights that torch.save wrote: {error_text(unpickling)[:120]}"
     return None
 
 

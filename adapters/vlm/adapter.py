@@ -63,7 +63,7 @@ class VisionLanguage(HFCausal):
 
     encoder: ImagePromptEncoder
 
-    def _of(self, model: PreTrainedModel, name: str) -> VisionLanguage:
+    def _with_model(self, model: PreTrainedModel, name: str) -> VisionLanguage:
         return VisionLanguage(
             model,
             self.processor,

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from groundbench.adapters.capability_checks import relative, tried
+from groundbench.adapters.capability_checks import relative, run_trial
 from groundbench.adapters.hooks.head_hooks import probe_ids
 from groundbench.adapters.vlm.image_features import OF_THE_TEXT
 from groundbench.adapters.vlm.tokenization import ImagePromptEncoder
@@ -55,7 +55,7 @@ def no_images(adapter: HFCausal, inputs: ImageTextInputs) -> str | None:
         return None
 
     family = adapter.model.config.model_type
-    failed = tried(differs)
+    failed = run_trial(differs)
     if failed is not None:
         return f"{family}: {'' if failed.startswith('prompts with') else 'images cannot be read: '}{failed}"
     if not gaps[0] <= adapter.tolerance:
@@ -65,7 +65,7 @@ def no_images(adapter: HFCausal, inputs: ImageTextInputs) -> str | None:
 
 def no_image_prefix(adapter: HFCausal) -> str | None:
     """Return the reason for which the model cannot go on from a cached image as if it had read all at once."""
-    return tried(lambda: _no_image_prefix(adapter))
+    return run_trial(lambda: _no_image_prefix(adapter))
 
 
 def _no_image_prefix(adapter: HFCausal) -> str | None:
@@ -84,7 +84,7 @@ def plain_inputs(adapter: HFCausal, inputs: ImageTextInputs) -> dict[str, Tensor
     """Return the processor's own inputs for the image, with ordinary tokens after it (and BOS before)."""
     encoder = cast(ImagePromptEncoder, adapter.encoder)
     made = inputs.processor(
-        images=[Speckled().load()], text=[encoder.unexpanded()], return_tensors="pt", add_special_tokens=False
+        images=[Speckled().load()], text=[encoder.image_text()], return_tensors="pt", add_special_tokens=False
     )
     of_text = {k: v for k, v in made.items() if k in OF_THE_TEXT and k != "labels"}
     n = len(of_text["input_ids"][0])

@@ -63,7 +63,7 @@ def one_grid(image: Processed) -> tuple[ImageGrid, ...] | None:
     extra = image.tokens - rows * columns
     if extra not in (0, 1) or (patch is None and height != width):
         return None
-    return (ImageGrid(extra, rows, columns, columns, seen(image.processor.image_processor, image.size)),)
+    return (ImageGrid(extra, rows, columns, columns, visible_region(image.processor.image_processor, image.size)),)
 
 
 def base_and_tiles(image: Processed) -> tuple[ImageGrid, ...] | None:
@@ -78,7 +78,7 @@ def base_and_tiles(image: Processed) -> tuple[ImageGrid, ...] | None:
     extra = image.tokens - (patches * patches + rows * (columns + 1))
     if extra not in (0, 1):
         return None
-    region = _unpadded(image.size, (patches * scale[1], patches * scale[0]))
+    region = _region_without_padding(image.size, (patches * scale[1], patches * scale[0]))
     fine = ImageGrid(extra + patches * patches, rows, columns, columns + 1, region)
     return ImageGrid(extra, patches, patches, patches), fine
 
@@ -88,7 +88,7 @@ def _patches_across(image: Processed, side: int) -> int:
     return side // patch if patch else math.isqrt(image.processor.num_image_tokens)
 
 
-def _unpadded(size: tuple[int, int], padded: tuple[int, int]) -> Box:
+def _region_without_padding(size: tuple[int, int], padded: tuple[int, int]) -> Box:
     """Return what the joined tiles cover without padding rows or columns: a little beyond the image."""
     width, height = size
     across, down = padded
@@ -123,7 +123,7 @@ def tiles_and_whole(image: Processed) -> tuple[ImageGrid, ...] | None:
     return tuple(ImageGrid(k * length, side, side, side, region) for k, region in enumerate([*regions, WHOLE]))
 
 
-def seen(image_processor: Any, size: tuple[int, int]) -> Box:
+def visible_region(image_processor: Any, size: tuple[int, int]) -> Box:
     """Return the part of an image left after padding to a square, scaling and cropping, in fractions."""
     width, height = size
     left, top, right, bottom = 0.0, 0.0, float(width), float(height)
@@ -132,7 +132,7 @@ def seen(image_processor: Any, size: tuple[int, int]) -> Box:
         left, top = -float((side - width) // 2), -float((side - height) // 2)
         right, bottom = left + side, top + side
     if getattr(image_processor, "do_center_crop", False):
-        across, down = _scaled(image_processor, right - left, bottom - top)
+        across, down = _size_after_resize(image_processor, right - left, bottom - top)
         crop = image_processor.crop_size
         x, y = (across - crop["width"]) // 2, (down - crop["height"]) // 2
         scale_x, scale_y = (right - left) / across, (bottom - top) / down
@@ -141,7 +141,7 @@ def seen(image_processor: Any, size: tuple[int, int]) -> Box:
     return (left / width, top / height, right / width, bottom / height)
 
 
-def _scaled(image_processor: Any, width: float, height: float) -> tuple[int, int]:
+def _size_after_resize(image_processor: Any, width: float, height: float) -> tuple[int, int]:
     """Return (width, height) after resizing: to a given shortest edge, or to a given shape."""
     if not getattr(image_processor, "do_resize", False):
         return int(width), int(height)

@@ -78,7 +78,7 @@ class ImageInputs:
         if source.key not in self._sizes:
             image = self._read(source, where)
             if image.size not in self._layouts:
-                self._layouts[image.size] = self._laid_out(image, where)
+                self._layouts[image.size] = self._make_layout(image, where)
             self._sizes[source.key], self._sources[source.key] = image.size, source
         return self._layouts[self._sizes[source.key]]
 
@@ -90,9 +90,9 @@ class ImageInputs:
 
     def inputs(self, key: str) -> dict[str, Tensor]:
         """Return the processor's output for an image's pixels."""
-        return self.processed(self._read(self._sources[key], f"image {key}"), key)[0]
+        return self.process(self._read(self._sources[key], f"image {key}"), key)[0]
 
-    def processed(self, image: Image, where: str) -> tuple[dict[str, Tensor], str]:
+    def process(self, image: Image, where: str) -> tuple[dict[str, Tensor], str]:
         """Return the pixels as the model takes them, and the image's placeholder text.
 
         Raises:
@@ -114,8 +114,8 @@ class ImageInputs:
         text = str(replaced[0]["replacement"])
         return {k: v for k, v in made.items() if k not in OF_THE_TEXT and isinstance(v, Tensor)}, text
 
-    def _laid_out(self, image: Image, where: str) -> Layout:
-        inputs, text = self.processed(image, where)
+    def _make_layout(self, image: Image, where: str) -> Layout:
+        inputs, text = self.process(image, where)
         tokens = text.count(self.placeholder)
         found = Processed(self.processor, self.config, inputs, image.size, text, tokens)
         grids = None if self.family.grids is None else self.family.grids(found)
@@ -158,7 +158,7 @@ class Features:
         """
         found = self._kept.pop(key, None)
         if found is None:
-            found = self._patched(key) if isinstance(key, Patched) else self._compute(self._image_inputs.inputs(key))
+            found = self._swap(key) if isinstance(key, Patched) else self._compute(self._image_inputs.inputs(key))
             wanted = self._image_inputs.layout_of(key).tokens
             if len(found) != wanted:
                 raise BadInputError(
@@ -171,7 +171,7 @@ class Features:
             held -= self._kept.popitem(last=False)[1].nbytes
         return found
 
-    def _patched(self, image: Patched) -> Tensor:
+    def _swap(self, image: Patched) -> Tensor:
         found = self.of(image.key).clone()
         found[list(image.tokens)] = self.of(image.donor)[list(image.tokens)]
         return found

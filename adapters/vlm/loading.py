@@ -11,7 +11,7 @@ from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import weights_fingerprint
 from groundbench.adapters.loading.source import Source, locate, names_object
-from groundbench.adapters.loading.users_files import FORWARD, MADE, opening, opens
+from groundbench.adapters.loading.users_files import FORWARD, MADE, opening, with_opening
 from groundbench.adapters.tokenization import BosPolicy
 from groundbench.adapters.vlm.adapter import VisionLanguage
 from groundbench.api.adapter import Adapter
@@ -74,7 +74,7 @@ def open_vlm(
         )
 
 
-@opens("preprocessor_config.json")
+@with_opening("preprocessor_config.json")
 def load_processor(source: Source, trust_remote_code: bool) -> Any:
     """Return the processor saved beside a model. Raises BadInputError if there is none for images and text."""
     folder = None if source.texts is None or not any(source.texts.glob("*processor_config.json")) else source.texts

@@ -93,11 +93,13 @@ class ImageTextInputs(TextInputs):
             return run
         _, shift = mrope.positions(self.model, rows, self.placeholder, self.images, self.device)
 
-        def placed(ids: Tensor, cache: Any | None, position_ids: Tensor | None = None, **more: Any) -> Tensor:
+        def run_with_positions(
+            ids: Tensor, cache: Any | None, position_ids: Tensor | None = None, **more: Any
+        ) -> Tensor:
             shifts = shift.repeat_interleave(len(ids) // len(shift), dim=0)
             if position_ids is None:
                 start = cast(Any, cache).get_seq_length()
                 position_ids = torch.arange(start, start + ids.shape[1], device=ids.device).expand(len(ids), -1)
             return run(ids, cache, position_ids=(position_ids + shifts).expand(3, -1, -1), **more)
 
-        return placed
+        return run_with_positions

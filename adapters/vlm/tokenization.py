@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from groundbench.adapters.chat_template import chat_opening, date_told
-from groundbench.adapters.tokenization import BosPolicy, NotApartError, Offsets, PromptEncoder, Rendered, joined
+from groundbench.adapters.chat_template import chat_opening, date_in_template
+from groundbench.adapters.tokenization import BosPolicy, NotApartError, Offsets, PromptEncoder, Rendered, join_parts
 from groundbench.adapters.vlm.families import Family
 from groundbench.adapters.vlm.image_features import ImageInputs, Layout
 from groundbench.api.adapter import Encoded, ImageGrid
@@ -54,7 +54,7 @@ class ImagePromptEncoder(PromptEncoder):
         super()._require_known([i for i in ids if i != self.image_inputs.config.image_token_id], where)
 
     def _chat_date(self) -> str | None:
-        return date_told(self.processor, self.name, 0)
+        return date_in_template(self.processor, self.name, 0)
 
     def _chat_opening(self, images: int = 0) -> str:
         opening = chat_opening(self.processor, self.name, images)
@@ -86,15 +86,15 @@ class ImagePromptEncoder(PromptEncoder):
             )
         texts = [self.image_inputs.layout(s.image, prompt.where).text for s in images]
         if self.chat:
-            return self._behind(self._turn(texts), prompt)
+            return self._render_after(self._turn(texts), prompt)
         if self.family.bidirectional == "prefix":
-            return self._leading(texts, prompt)
+            return self._render_images_first(texts, prompt)
         before, after = self.family.around
         expanded = iter(texts)
         parts = [f"{before}{next(expanded)}{after}" if isinstance(s, ImageSegment) else s.text for s in prompt.segments]
-        return joined(self.opening, parts)
+        return join_parts(self.opening, parts)
 
-    def unexpanded(self) -> str:
+    def image_text(self) -> str:
         """Return one image alone as the processor is given it, before it expands it."""
         token = str(self.processor.image_token)
         if self.chat:
@@ -117,7 +117,7 @@ class ImagePromptEncoder(PromptEncoder):
         first, *rest = self._openings[n].split(self.processor.image_token)
         return first + "".join(text + part for text, part in zip(texts, rest, strict=True))
 
-    def _leading(self, texts: list[str], prompt: Prompt) -> Rendered:
+    def _render_images_first(self, texts: list[str], prompt: Prompt) -> Rendered:
         """Images, BOS and the line's end that PaliGemma's processor puts after its (here empty) task; then the text."""
         lead = next((i for i, s in enumerate(prompt.segments) if not isinstance(s, ImageSegment)), len(prompt.segments))
         if any(isinstance(s, ImageSegment) for s in prompt.segments[lead:]):
@@ -125,18 +125,18 @@ class ImagePromptEncoder(PromptEncoder):
                 f"{prompt.where}: {self.name} is of a family ({self.image_inputs.config.model_type}) that reads images "
                 "before any text, but an image stands after text"
             )
-        return self._behind("".join(texts) + self._leading_bos + "\n", prompt)
+        return self._render_after("".join(texts) + self._leading_bos + "\n", prompt)
 
-    def _behind(self, opening: str, prompt: Prompt) -> Rendered:
-        return joined(opening, ["" if isinstance(s, ImageSegment) else s.text for s in prompt.segments])
+    def _render_after(self, opening: str, prompt: Prompt) -> Rendered:
+        return join_parts(opening, ["" if isinstance(s, ImageSegment) else s.text for s in prompt.segments])
 
-    def _encoded(self, prompt: Prompt, shown: Rendered, ids: list[int], offsets: Offsets) -> Encoded:
-        row = super()._encoded(prompt, shown, ids, offsets)
+    def _encode_prompt(self, prompt: Prompt, shown: Rendered, ids: list[int], offsets: Offsets) -> Encoded:
+        row = super()._encode_prompt(prompt, shown, ids, offsets)
         images = [s for s in prompt.segments if isinstance(s, ImageSegment)]
         if not images:
             return row
         layouts = [self.image_inputs.layout(s.image, prompt.where) for s in images]
-        placed = self._placed(prompt, row, layouts)
+        placed = self._placeholder_positions(prompt, row, layouts)
         found = [_grid(grid, at, k) for k, at in enumerate(placed) for grid in layouts[k].grids or ()]
         grids = tuple(g for g in found if g is not None)
         shown_at = [self._env(prompt, s, at, grids, k) for k, (s, at) in enumerate(zip(images, placed, strict=True))]
@@ -149,7 +149,7 @@ class ImagePromptEncoder(PromptEncoder):
             grids=grids,
         )
 
-    def _placed(self, prompt: Prompt, row: Encoded, layouts: list[Layout]) -> list[list[int]]:
+    def _placeholder_positions(self, prompt: Prompt, row: Encoded, layouts: list[Layout]) -> list[list[int]]:
         """For each image the positions of its placeholder tokens."""
         every = [i for i, t in enumerate(row.ids) if t == self.image_inputs.config.image_token_id]
         wanted = sum(layout.tokens for layout in layouts)
@@ -194,7 +194,7 @@ class ImagePromptEncoder(PromptEncoder):
                 f"{prompt.where}: where the patches of a {self.image_inputs.config.model_type} image stand among its "
                 "tokens is not known, so a box in it cannot be found; use a form without boxes"
             )
-        found = tuple(span for g in own for span in g.spans(*g.touched(segment.box)))
+        found = tuple(span for g in own for span in g.spans(*g.patches_touching(segment.box)))
         if not found:
             raise NotApartError(
                 f"{prompt.where}: the object's box {tuple(round(x, 3) for x in segment.box)} lies outside of what "

@@ -155,11 +155,11 @@ class ImageGrid:
         if not self.pitch:
             object.__setattr__(self, "pitch", self.columns)
 
-    def touched(self, box: Box) -> tuple[range, range]:
+    def patches_touching(self, box: Box) -> tuple[range, range]:
         """Return the rows and columns of the patches that a box (fractions of the image) touches; empty outside."""
         left, top, right, bottom = self.region
-        down = _touched(box[1], box[3], top, bottom, self.rows)
-        across = _touched(box[0], box[2], left, right, self.columns)
+        down = _cells_touching(box[1], box[3], top, bottom, self.rows)
+        across = _cells_touching(box[0], box[2], left, right, self.columns)
         return down, across
 
     def spans(self, down: range, across: range) -> tuple[tuple[int, int], ...]:
@@ -170,7 +170,7 @@ class ImageGrid:
         return tuple((b + across.start, b + across.stop) for b in begins)
 
 
-def _touched(low: float, high: float, first: float, last: float, n: int) -> range:
+def _cells_touching(low: float, high: float, first: float, last: float, n: int) -> range:
     """Return the cells of n equal ones from `first` to `last` that [low, high] touches; an edge alone is no touch."""
     scale = n / (last - first)
     start, stop = math.floor((low - first) * scale + EDGE), math.ceil((high - first) * scale - EDGE)
@@ -287,16 +287,18 @@ class HeadEdit:
         """
         index = list(rows)
 
-        def cut(tensor: Tensor) -> Tensor:
+        def rows_of(tensor: Tensor) -> Tensor:
             return tensor if tensor.shape[0] == 1 else tensor[index]
 
         return HeadEdit(
-            cut(self.scale),
-            None if self.replace is None else tuple(cut(r) for r in self.replace),
+            rows_of(self.scale),
+            None if self.replace is None else tuple(rows_of(r) for r in self.replace),
             self.positions,
-            None if self.roles is None else cut(self.roles),
+            None if self.roles is None else rows_of(self.roles),
             None if self.donors is None else self._donors_among(index),
-            None if self.cut is None else EdgeCut(cut(self.cut.heads), cut(self.cut.queries), cut(self.cut.keys)),
+            None
+            if self.cut is None
+            else EdgeCut(rows_of(self.cut.heads), rows_of(self.cut.queries), rows_of(self.cut.keys)),
         )
 
     def _donors_among(self, rows: list[int]) -> Tensor:

@@ -147,7 +147,7 @@ def evidence_group(evidence: str) -> str:
     return hashlib.sha256(" ".join(evidence.split()).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def around(template: str, question: str) -> tuple[str, str]:
+def text_around(template: str, question: str) -> tuple[str, str]:
     """Return the text that a template puts before and after the evidence.
 
     Raises:

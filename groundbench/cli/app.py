@@ -126,7 +126,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _say_usage(error)
     except Exception as error:  # the one place where errors become sentences
-        return _say(error, session)
+        return _report_error(error, session)
     if code == INTERRUPTED:
         goes_on = "; nothing was kept (--out DIR keeps what is computed)" if session.resumes else ""
         if session.kept:
@@ -135,7 +135,7 @@ def main(args: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else DONE
 
 
-def _say(error: Exception, session: Session) -> int:
+def _report_error(error: Exception, session: Session) -> int:
     found = explain(error, kept=session.kept)
     if found is None or session.debug:
         traceback.print_exception(error)

@@ -11,12 +11,12 @@ from groundbench.api.errors import GroundbenchError
 
 def complete_testbed(incomplete: str) -> list[str]:
     """Return the installed testbeds that begin so."""
-    return _named("groundbench.tasks", incomplete)
+    return _names_beginning("groundbench.tasks", incomplete)
 
 
 def complete_questions(incomplete: str) -> list[str]:
     """Return the installed question sets that begin so."""
-    return _named("groundbench.questions", incomplete)
+    return _names_beginning("groundbench.questions", incomplete)
 
 
 def complete_form(ctx: Any, incomplete: str) -> list[str]:
@@ -70,5 +70,5 @@ def _holds_run(folder: Path, depth: int = DEEPEST) -> bool:
         return False
 
 
-def _named(group: str, incomplete: str) -> list[str]:
+def _names_beginning(group: str, incomplete: str) -> list[str]:
     return sorted({e.name for e in entry_points(group=group) if e.name.startswith(incomplete)})

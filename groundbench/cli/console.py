@@ -35,10 +35,10 @@ class _Terminal(Console):
             super().print(*objects, soft_wrap=soft_wrap, **options)
             return
         text = Text(" ").join(o if isinstance(o, Text) else Text(o) for o in objects)
-        super().print(_broken(text, self.width), soft_wrap=True, **options)
+        super().print(_break_lines(text, self.width), soft_wrap=True, **options)
 
 
-def _broken(text: Text, width: int) -> Text:
+def _break_lines(text: Text, width: int) -> Text:
     """Break a text into lines; a word that is longer than a line is left whole."""
     lines: list[Text] = []
     for paragraph in text.split(allow_blank=True):
@@ -132,7 +132,7 @@ MARK = "\u25b8"
 Cells = Sequence[Sequence[str]]
 
 
-def _least(head: str, cells: Sequence[str], number: bool) -> int:
+def _min_width(head: str, cells: Sequence[str], number: bool) -> int:
     """Return the width of a column in which only words are wrapped, never a number or an interval."""
 
     def longest(text: str, whole: bool) -> int:
@@ -143,12 +143,12 @@ def _least(head: str, cells: Sequence[str], number: bool) -> int:
 
 def _least_width(heads: Sequence[str], rows: Cells, right: Sequence[str]) -> int:
     """Return the least width of a whole table, with its lines."""
-    return 1 + sum(3 + _least(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads))
+    return 1 + sum(3 + _min_width(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads))
 
 
 def _widths(heads: Sequence[str], rows: Cells, right: Sequence[str], most: int) -> list[int]:
     """Return a width for each column: what it wants, or its least and a share of what is left."""
-    least = [_least(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads)]
+    least = [_min_width(head, [row[i] for row in rows], head in right) for i, head in enumerate(heads)]
     wanted = [max(map(cell_len, (head, *(row[i] for row in rows)))) for i, head in enumerate(heads)]
     left = most - 1 - sum(3 + width for width in least)
     found = list(least)
@@ -201,7 +201,7 @@ def prepare_streams() -> None:
     while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(spare)
-    codecs.register_error("groundbench-escape", _escaped)
+    codecs.register_error("groundbench-escape", _escape_as_json)
     for name, number in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115  as long as we run
@@ -210,7 +210,7 @@ def prepare_streams() -> None:
             reconfigure(errors="groundbench-escape")
 
 
-def _escaped(error: UnicodeError) -> tuple[str, int]:
+def _escape_as_json(error: UnicodeError) -> tuple[str, int]:
     """Escape what cannot be encoded as JSON does, so that a JSON string remains one."""
     if not isinstance(error, UnicodeEncodeError):
         raise error

@@ -32,14 +32,14 @@ def save_sheet(path: Path, bed: Testbed, form: EnvForm, noun: Noun, frames: list
             pen.text(corner, f"{frame.id}: {env.word}", fill="black")
             for segment in bed.prompt(frame, env, form).segments:
                 if isinstance(segment, ImageSegment):
-                    sheet.paste(_outlined(segment), (corner[0], corner[1] + LINE))
+                    sheet.paste(_outline_box(segment), (corner[0], corner[1] + LINE))
     try:
         sheet.save(path)
     except (OSError, ValueError) as error:
         raise BadInputError(f"{path}: cannot be written: {error}; expected a name such as sheet.png") from None
 
 
-def _outlined(segment: ImageSegment) -> Image.Image:
+def _outline_box(segment: ImageSegment) -> Image.Image:
     """Return the image, at most SIDE in width and height, its box in red."""
     image = segment.image.load().copy()
     image.thumbnail((SIDE, SIDE))

@@ -41,7 +41,7 @@ def tidy(command: Any) -> Any:
     command.help = "\n\n".join(" ".join(line.strip() for line in p.split("\n")) for p in paragraphs)
     inner = getattr(command, "commands", {})
     if inner:
-        _used_first(command)
+        _put_used_first(command)
     for part in inner.values():
         tidy(part)
     return command
@@ -100,11 +100,11 @@ def _plain_help(found: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _without_refusals(command: Any, page: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     """Write the page with `--no-x` in the sentence of `--x`: a column for it would cut the names of all options."""
 
-    def written(ctx: Any, formatter: Any) -> None:
+    def write_page(ctx: Any, formatter: Any) -> None:
         with _refusals_in_help(command):
             page(ctx, formatter)
 
-    return written
+    return write_page
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def _refusals_in_help(command: Any) -> Iterator[None]:
             p.secondary_opts, p.help = secondary, said
 
 
-def _used_first(group: Any) -> None:
+def _put_used_first(group: Any) -> None:
     """Begin a group with the commands of its examples, in their order; the first two in a panel of their own.
 
     A group whose commands have panels is left as it is.

@@ -73,32 +73,32 @@ def prepare(command: Any) -> Any:
     """Return the same command, which reads `~` as the home folder; so do the commands in it."""
     inner = getattr(command, "commands", {})
     if not inner and "invoke" not in vars(command):
-        command.invoke = _prepared(command.invoke)
+        command.invoke = _with_expanded_home(command.invoke)
     for part in inner.values():
         prepare(part)
     return command
 
 
-def _prepared(invoke: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _with_expanded_home(invoke: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Call a command with `~` expanded in whatever it was given, also by `--out=~/x` and by variables.
 
     The session is told where the command keeps what it computes.
     """
 
-    def prepared(ctx: Any) -> Any:
-        ctx.params = {name: expanded(value) for name, value in ctx.params.items()}
+    def invoke_expanded(ctx: Any) -> Any:
+        ctx.params = {name: expand_home(value) for name, value in ctx.params.items()}
         if hasattr(ctx.obj, "out"):
             out = ctx.params.get("out")
             ctx.obj.out = None if out is None else Path(out)
         return invoke(ctx)
 
-    return prepared
+    return invoke_expanded
 
 
-def expanded(value: Any) -> Any:
+def expand_home(value: Any) -> Any:
     """Return a path, a text that begins with `~`, or several of them, with the home folder in its place."""
     if isinstance(value, list | tuple):
-        return type(value)(expanded(v) for v in value)
+        return type(value)(expand_home(v) for v in value)
     if isinstance(value, str) and value.startswith("~"):
         return os.path.expanduser(value)
     return Path(os.path.expanduser(value)) if isinstance(value, Path) else value

@@ -31,14 +31,14 @@ def expand_option_groups(command: Callable[..., None]) -> Callable[..., None]:
         else:
             parameters[name] = parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name])
 
-    def expanded(**values: Any) -> None:
+    def call(**values: Any) -> None:
         made = {
             name: kind(**{f.name: values.pop(f.name) for f in fields(kind) if f.name in values})
             for name, kind in groups.items()
         }
         command(**values, **made)
 
-    expanded.__name__, expanded.__doc__, expanded.__module__ = command.__name__, command.__doc__, command.__module__
-    expanded.__annotations__ = {name: p.annotation for name, p in parameters.items()} | {"return": None}
-    expanded.__signature__ = signature(command).replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
-    return expanded
+    call.__name__, call.__doc__, call.__module__ = command.__name__, command.__doc__, command.__module__
+    call.__annotations__ = {name: p.annotation for name, p in parameters.items()} | {"return": None}
+    call.__signature__ = signature(command).replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
+    return call

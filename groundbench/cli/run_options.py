@@ -222,7 +222,7 @@ class RunOptions:
         ),
     ] = None
 
-    def given(self) -> dict[str, Any]:
+    def as_keywords(self) -> dict[str, Any]:
         """Return the fields of `Options` that these parameters set. Raises BadInputError."""
         from groundbench.measures.ablation.head_edits import EditStyle
         from groundbench.measures.ablation.options import AblationOptions

@@ -84,23 +84,23 @@ class BatchRunner:
             GroundbenchError: one context alone does not fit into memory.
         """
         batches = self.plan.batches
-        arrays = distributed.current().map_batches(batches, self._finished, size=size, advance=advance)
+        arrays = distributed.current().map_batches(batches, self._load_or_run, size=size, advance=advance)
         return {
             i: a
             for batch, array in zip(batches, arrays, strict=True)
             for i, a in zip(batch.contexts, array, strict=True)
         }
 
-    def _finished(self, number: int, batch: Batch) -> Array:
+    def _load_or_run(self, number: int, batch: Batch) -> Array:
         stage = self.stage
         done = None if stage is None else stage.load(number)
         if done is not None and len(done) == len(batch.contexts):
             return done
         parts = in_halves(
-            lambda contexts: self._measured(contexts, batch.start),
+            lambda contexts: self._run_contexts(contexts, batch.start),
             batch.contexts,
-            name=self._where,
-            halved=None if stage is None else partial(stage.halved, number),
+            name=self._prompt_name,
+            halved=None if stage is None else partial(stage.note_halving, number),
         )
         done = np.concatenate(parts)
         if stage is not None:
@@ -108,7 +108,7 @@ class BatchRunner:
         return done
 
     @torch.no_grad()
-    def _measured(self, contexts: Sequence[int], start: int) -> Array:
+    def _run_contexts(self, contexts: Sequence[int], start: int) -> Array:
         first = self.contexts[contexts[0]].row
         part = Part(
             tuple(contexts),
@@ -123,12 +123,12 @@ class BatchRunner:
             raise NonFiniteLogitsError((self.fault or self._not_finite)(part, values, row))
         return values.cpu().numpy().astype(np.float32)
 
-    def _where(self, context: int) -> str:
+    def _prompt_name(self, context: int) -> str:
         return self.contexts[context].prompt.where
 
     def _not_finite(self, part: Part, values: Tensor, row: int) -> str:
         return (
-            f"{self._where(part.contexts[row])}: {self.adapter.info.name} returned NaN or infinite logits "
+            f"{self._prompt_name(part.contexts[row])}: {self.adapter.info.name} returned NaN or infinite logits "
             f"(dtype {self.adapter.info.dtype}); try --dtype float32 or bfloat16"
         )
 

@@ -70,7 +70,7 @@ def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, cached: int) 
     starts = [start if _end(contexts[i]) <= cached else 0 for i, start in enumerate(starts)]
     for i in contexts.distinct.tolist():
         row, start = contexts[i].row, starts[i]
-        groups[len(row), row.upto(start), _together(contexts[i].targets)].append(i)
+        groups[len(row), row.upto(start), _shared_targets(contexts[i].targets)].append(i)
     batches: list[Batch] = []
     tokens, last = 0, Encoded(())
     for (length, prefix, _), members in _in_order(groups):
@@ -81,7 +81,7 @@ def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, cached: int) 
     number: dict[TargetSet, int] = {}
     for c in contexts:
         number.setdefault(c.targets, len(number))
-    ids = [[b.start, [_told(contexts[i].row, number[contexts[i].targets]) for i in b.contexts]] for b in batches]
+    ids = [[b.start, [_plan_entry(contexts[i].row, number[contexts[i].targets]) for i in b.contexts]] for b in batches]
     digest = hashlib.sha256(json.dumps([ids, [t.tokens for t in number], budget]).encode()).hexdigest()[:16]
     return Plan(tuple(batches), tokens, budget, digest)
 
@@ -117,12 +117,12 @@ def _rows(length: int, start: int, row: Encoded, budget: int, vocab_size: int) -
     return max(1, most)
 
 
-def _told(row: Encoded, targets: int) -> tuple[object, ...]:
+def _plan_entry(row: Encoded, targets: int) -> tuple[object, ...]:
     """Return what the plan's hash covers of a context: its tokens, its images, and its targets."""
     return (row.ids, targets, [str(image) for image in row.images]) if row.images else (row.ids, targets)
 
 
-def _together(targets: TargetSet) -> tuple[int, TargetSet | None]:
+def _shared_targets(targets: TargetSet) -> tuple[int, TargetSet | None]:
     """Return what contexts of one batch share: the number of targets, or the targets if any has several tokens."""
     return len(targets), targets if targets.longest > 1 else None
 

@@ -230,7 +230,7 @@ def _contexts(
     index = {n.word: i for i, n in enumerate(chosen)}
     frames = tuple(f for f in testbed.frames(form) if f.noun is None or f.noun in index)
     own = np.array([-1 if f.noun is None else index[f.noun] for f in frames])
-    keep = _kept(testbed, form, chosen, own, mismatches, seed)
+    keep = _table_mask(testbed, form, chosen, own, mismatches, seed)
     pairs = [
         (f, u)
         for f in range(len(frames))
@@ -287,7 +287,7 @@ def of_prompts(
     return Contexts(tuple(Context(prompt, row, sets[after], number[name]) for prompt, row, after, name in parts))
 
 
-def matched(contexts: FormContexts) -> tuple[Ints, Ints]:
+def matched_prompts(contexts: FormContexts) -> tuple[Ints, Ints]:
     """Return the items: (context index, target noun) of every matched prompt, in order of frame and noun."""
     target = np.where(contexts.frame_nouns[contexts.frame] < 0, contexts.env, contexts.frame_nouns[contexts.frame])
     index = np.flatnonzero(contexts.env == target)
@@ -320,7 +320,7 @@ def of_pairs(contexts: FormContexts, index: Ints, target: Ints) -> FormContexts:
     return replace(contexts, items=tuple(items), merged=False, keep=None)
 
 
-def _kept(
+def _table_mask(
     testbed: Testbed, form: EnvForm, nouns: tuple[Noun, ...], own: Ints, mismatches: int | None, seed: int
 ) -> npt.NDArray[np.bool_] | None:
     """Return [frame, env, target]: what the table holds; None if everything."""
@@ -328,7 +328,7 @@ def _kept(
     none = [(index[u], index[v]) for u, v in testbed.excluded_pairs(form) if u != v and {u, v} <= index.keys()]
     keep = None
     if mismatches is not None and mismatches < len(nouns) - 1:
-        keep = _sampled(own, len(nouns), mismatches, seed)
+        keep = _sampled_mask(own, len(nouns), mismatches, seed)
     if none:
         keep = np.ones((len(own), len(nouns), len(nouns)), dtype=bool) if keep is None else keep
         env, target = np.array(none).T
@@ -336,7 +336,7 @@ def _kept(
     return keep
 
 
-def _sampled(own: Ints, n_nouns: int, mismatches: int, seed: int) -> npt.NDArray[np.bool_]:
+def _sampled_mask(own: Ints, n_nouns: int, mismatches: int, seed: int) -> npt.NDArray[np.bool_]:
     """Return [frame, env, target]: matched pairs and the seeded sample of mismatches of every item."""
     n_frames = len(own)
     keep = np.zeros((n_frames, n_nouns, n_nouns), dtype=bool)

@@ -54,8 +54,8 @@ class Processes:
         try:
             outcome: Any = (True, compute())
         except Exception as error:
-            own, outcome = error, (False, _portable(error, self.rank))
-        outcomes = self._gathered(outcome)
+            own, outcome = error, (False, _portable_error(error, self.rank))
+        outcomes = self._gather(outcome)
         if own is not None:
             raise own
         for works, value in outcomes:
@@ -94,7 +94,7 @@ class Processes:
         (value,) = self.gather(lambda: [compute()] if self.first else [])[0]
         return value
 
-    def _gathered(self, value: Any) -> list[Any]:
+    def _gather(self, value: Any) -> list[Any]:
         import torch.distributed as dist
 
         values: list[Any] = [None] * self.count
@@ -112,7 +112,7 @@ _current = ALONE
 
 
 def current() -> Processes:
-    """Return the processes that measurements are spread over: one, unless inside `joined`."""
+    """Return the processes that measurements are spread over: one, unless inside `process_group`."""
     return _current
 
 
@@ -169,7 +169,7 @@ def _number(names: tuple[str, ...], default: int) -> int:
     return default
 
 
-def _portable(error: Exception, rank: int) -> GroundbenchError:
+def _portable_error(error: Exception, rank: int) -> GroundbenchError:
     """Return an error as the other processes get it: ours as it is, a fault nobody foresaw by its words."""
     if isinstance(error, GroundbenchError):
         return type(error)(str(error))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from groundbench.api.adapter import ModelInfo
 from groundbench.api.testbed import EnvForm, Testbed
-from groundbench.engine.contexts import FormContexts, matched
+from groundbench.engine.contexts import FormContexts, matched_prompts
 from groundbench.results.run import EnvironmentRecord, Excluded, MixerRecord, ModelRecord, TestbedRecord
 from groundbench.results.unknown_words import UnknownWords
-from groundbench.util.packages import installed
+from groundbench.util.packages import installed_versions
 
 PACKAGES = ("groundbench", "torch", "transformers", "tokenizers", "numpy", "scipy", "accelerate")
 
@@ -57,7 +57,7 @@ def unknown_record(info: ModelInfo, contexts: FormContexts) -> UnknownWords | No
     """Count a form's prompt words that the tokenizer does not know; None where it knows every word."""
     if info.unknown is None:
         return None
-    rows = [contexts[i].row for i in matched(contexts)[0]]
+    rows = [contexts[i].row for i in matched_prompts(contexts)[0]]
     found = [row.ids.count(info.unknown) for row in rows]
     image_tokens = sum(b - a for row in rows for a, b in row.image_spans)
     return UnknownWords(
@@ -70,7 +70,7 @@ def unknown_record(info: ModelInfo, contexts: FormContexts) -> UnknownWords | No
 
 def environment_record(device: str, seeds: tuple[int, ...], seconds: float | None) -> EnvironmentRecord:
     """Return versions, device, seeds and time; the commit where the package runs from a git checkout."""
-    versions = {"python": platform.python_version(), **installed(PACKAGES)}
+    versions = {"python": platform.python_version(), **installed_versions(PACKAGES)}
     return EnvironmentRecord(versions=versions, device=device, seeds=seeds, seconds=seconds, git=_commit())
 
 

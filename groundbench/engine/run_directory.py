@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError, StoreMismatchError
 from groundbench.engine import distributed
-from groundbench.util.atomic_files import file_name, write_text, written_whole
+from groundbench.util.atomic_files import file_name, write_text, write_whole
 
 MANIFEST = "manifest.json"
 Array = npt.NDArray[np.float32]
@@ -36,17 +36,17 @@ class RunStore:
         self.directory = directory
         self.key = dict(key)
         self.path = directory / MANIFEST
-        self._manifest: dict[str, object] = distributed.current().from_first(self._opened)
+        self._manifest: dict[str, object] = distributed.current().from_first(self._open_manifest)
 
-    def _opened(self) -> dict[str, object]:
+    def _open_manifest(self) -> dict[str, object]:
         if self.path.exists():
-            return self._read()
+            return self._read_manifest()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._manifest = {"key": self.key, "stages": {}, "halvings": []}
         self._write()
         return self._manifest
 
-    def _read(self) -> dict[str, object]:
+    def _read_manifest(self) -> dict[str, object]:
         try:
             found = json.loads(self.path.read_text())
             key = found["key"]
@@ -56,7 +56,7 @@ class RunStore:
         if differs is not None:
             name, held, wanted = differs
             raise StoreMismatchError(
-                f"{self.directory}: holds a run with {name} {_shown(held)}, but this run has {_shown(wanted)}; "
+                f"{self.directory}: holds a run with {name} {_shorten(held)}, but this run has {_shorten(wanted)}; "
                 "choose another --out, or --force to start over"
             )
         return dict(found)
@@ -108,7 +108,7 @@ def differences(held: Any, wanted: Any, name: str = "") -> Iterator[tuple[str, A
         yield from differences(held.get(key), wanted.get(key), f"{name}.{key}" if name else str(key))
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 160 else f"{text[:160]}…"
 
@@ -134,10 +134,10 @@ class Stage:
 
     def write(self, batch: int, array: Array) -> None:
         """Write a batch's array, whole or not at all."""
-        with written_whole(self._path(batch)) as file:
+        with write_whole(self._path(batch)) as file:
             np.save(file, array)
 
-    def halved(self, batch: int, rows: int) -> None:
+    def note_halving(self, batch: int, rows: int) -> None:
         """Note a halving for memory."""
         self.store.record_halving(self.name, batch, rows)
 

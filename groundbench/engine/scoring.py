@@ -108,7 +108,7 @@ def read_surprisals(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
         logits = context.logits
     else:
         logits = adapter.forward(part.rows, prefix=part.prefix, edit=part.edit).logits
-    total = torch.logsumexp(logits, -1, keepdim=True) - picked(logits, first_tokens(contexts, part.contexts))
+    total = torch.logsumexp(logits, -1, keepdim=True) - pick_targets(logits, first_tokens(contexts, part.contexts))
     if several:
         _add_later_tokens(adapter, total, part, context, targets)
     return total
@@ -157,7 +157,7 @@ def first_tokens(contexts: Contexts, some: Sequence[int]) -> Tensor:
     return torch.tensor([[t[0] for t in own.tokens] for own in targets])
 
 
-def picked(logits: Tensor, ids: Tensor) -> Tensor:
+def pick_targets(logits: Tensor, ids: Tensor) -> Tensor:
     """Return [rows, targets]: the entries of [rows, V] at `first_tokens`' ids."""
     ids = ids.to(logits.device)
     return logits[:, ids[0]] if len(ids) == 1 else logits.gather(1, ids)

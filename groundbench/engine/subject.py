@@ -36,7 +36,7 @@ class Subject:
     advance: Callable[[int], None] | None = None
 
 
-def resolved(value: T | None, name: str) -> T:
+def require_value(value: T | None, name: str) -> T:
     """Return an option's value. Raises ValueError for None: `evaluation.defaults` resolves defaults."""
     if value is None:
         raise ValueError(f"the option {name} has no value: give one, or resolve it with evaluation.defaults.resolve")

@@ -20,7 +20,7 @@ from groundbench.results.run import Result
 from groundbench.results.trajectory import CurvePoint
 from groundbench.util.atomic_files import write_text
 from groundbench.util.checksums import sha256_of
-from groundbench.util.packages import installed
+from groundbench.util.packages import installed_versions
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def find_checkpoints(folder: Path) -> list[Checkpoint]:
             return find_checkpoints(folder / seeds[0])
         hint = f"; it holds the runs {', '.join(seeds)}: name one of them" if seeds else ""
         raise BadInputError(f"{folder}: no checkpoints found, expected folders step-000000 and so on{hint}")
-    checkpoints = [Checkpoint(p, *_training(p)) for p in found]
+    checkpoints = [Checkpoint(p, *_read_training_state(p)) for p in found]
     return sorted(checkpoints, key=lambda c: c.step)
 
 
@@ -105,7 +105,7 @@ def hub_checkpoints(text: str) -> list[Checkpoint]:
     return [found[step] for step in sorted(found)]
 
 
-def _training(folder: Path) -> tuple[int, dict[str, Any]]:
+def _read_training_state(folder: Path) -> tuple[int, dict[str, Any]]:
     path = folder / "training.json"
     try:
         state = json.loads(path.read_text())
@@ -164,7 +164,7 @@ def measurement_key(checkpoint: Checkpoint, testbed: Testbed, asked: Mapping[str
         "testbed": testbed.name,
         "testbed_hash": testbed.digest(),
         "groundbench": __version__,
-        "libraries": installed([*LIBRARIES, *(("peft",) if (checkpoint.path / ADAPTER).is_file() else ())]),
+        "libraries": installed_versions([*LIBRARIES, *(("peft",) if (checkpoint.path / ADAPTER).is_file() else ())]),
         "asked": dict(asked),
     }
     plain: dict[str, object] = json.loads(json.dumps(key, default=str))  # as it is read back
@@ -175,7 +175,7 @@ def _files(folder: Path) -> dict[str, str]:
     return {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.is_file()}
 
 
-def finished(folder: Path, key: Mapping[str, object]) -> Result | None:
+def load_finished(folder: Path, key: Mapping[str, object]) -> Result | None:
     """Return the result in a checkpoint's run directory if it is whole and was measured under this key, else None."""
     path = folder / "result.json"
     try:

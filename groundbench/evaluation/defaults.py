@@ -251,10 +251,10 @@ def choose_forms(testbed: Testbed, names: Sequence[str], adapter: Adapter) -> li
     chosen = testbed.forms if names else testbed.default_forms
     if not (names or testbed.ladder):
         return list(chosen)
-    return [*chosen, *(f for f in testbed.image_forms if unread(adapter, testbed, f) is None)]
+    return [*chosen, *(f for f in testbed.image_forms if why_unread(adapter, testbed, f) is None)]
 
 
-def unread(adapter: Adapter, testbed: Testbed, form: EnvForm) -> str | None:
+def why_unread(adapter: Adapter, testbed: Testbed, form: EnvForm) -> str | None:
     """Return the reason for which the model does not read a form's prompts at all; None if it reads its first."""
     frame, noun = testbed.frames(form)[0], testbed.nouns_of(form)[0]
     try:

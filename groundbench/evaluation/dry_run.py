@@ -14,10 +14,10 @@ import numpy as np
 
 from groundbench.api.adapter import Adapter, ImagePatchable, StartsAtLayer, Untrainable
 from groundbench.api.testbed import Testbed
-from groundbench.engine.contexts import FormContexts, matched, of_frames
+from groundbench.engine.contexts import FormContexts, matched_prompts, of_frames
 from groundbench.engine.cost import basis, seconds_per_token
 from groundbench.engine.scoring import dry_plan
-from groundbench.engine.subject import resolved
+from groundbench.engine.subject import require_value
 from groundbench.engine.traced_scoring import probed_nouns
 from groundbench.evaluation.defaults import check_swap_rings, choose_forms, choose_subject, probe_size, resolve
 from groundbench.evaluation.form_contexts import form_contexts
@@ -145,7 +145,7 @@ class Planned:
     @property
     def n_items(self) -> int:
         """Matched prompts."""
-        return len(matched(self.contexts)[0])
+        return len(matched_prompts(self.contexts)[0])
 
     @property
     def length(self) -> float:
@@ -155,7 +155,7 @@ class Planned:
     @property
     def after_beginning(self) -> float:
         """The mean part of a matched prompt from its ENV form on: what differs between the prompts of a pair."""
-        rows = [self.contexts[i].row for i in matched(self.contexts)[0].tolist()]
+        rows = [self.contexts[i].row for i in matched_prompts(self.contexts)[0].tolist()]
         if "prefix" not in self.adapter.info.capabilities:
             return 1.0
         return float(np.mean([1 - min(row.env_positions, default=0) / len(row) for row in rows]))
@@ -183,12 +183,12 @@ def _heads(p: Planned) -> list[Step]:
             p.step(
                 "heads",
                 "the same, untrained",
-                min(p.n_items, resolved(heads.untrained_items, "untrained_items")),
+                min(p.n_items, require_value(heads.untrained_items, "untrained_items")),
                 weight,
             )
         )
     if isinstance(adapter, StartsAtLayer) and {"hidden", "start_at_layer"} <= adapter.info.capabilities:
-        swept = min(p.n_items, resolved(heads.swept_items, "swept_items"))
+        swept = min(p.n_items, require_value(heads.swept_items, "swept_items"))
         rows = adapter.info.n_heads / 2 / p.length  # one token for each head, on average through half of the layers
         steps.append(p.step("heads", f"each of {adapter.info.n_heads} heads alone zeroed", 2 * swept, 1 + rows))
     return steps
@@ -198,15 +198,15 @@ def _ablation(p: Planned) -> list[Step]:
     cut = p.options.ablation
     rules = 1 if cut.rule is not None or p.options.heads.denominator == "row" else 2 + cut.gather
     steps = []
-    for selection in resolved(cut.selections, "selections"):
+    for selection in require_value(cut.selections, "selections"):
         if selection == "crossfit":
-            n, controls = _cell_contexts(p), resolved(cut.controls, "controls")
+            n, controls = _cell_contexts(p), require_value(cut.controls, "controls")
             steps.append(p.step("ablation", f"crossfit, detected heads ({rules} definitions)", rules * n))
             for k, control in enumerate(controls):
                 sets = cut.draws_of(control) * (rules if k == 0 else 1)
                 steps.append(p.step("ablation", f"crossfit, {control} control: {sets} draws", sets * n))
         else:
-            draws = min(resolved(cut.draws, "draws"), cut.instance_draws)
+            draws = min(require_value(cut.draws, "draws"), cut.instance_draws)
             pairs = p.n_items * (1 + min(INSTANCE_MISMATCHES, len(p.contexts.nouns) - 1))
             alone = p.n_items * max(0, draws - GAIN_DRAWS)
             n = pairs * (2 + min(draws, GAIN_DRAWS)) + alone
@@ -216,7 +216,7 @@ def _ablation(p: Planned) -> list[Step]:
 
 def _causal(p: Planned) -> list[Step]:
     options, n = p.options.causal, p.adapter.info.n_heads
-    kinds, draws, orders = options.rankings, resolved(options.draws, "draws"), options.random_orders
+    kinds, draws, orders = options.rankings, require_value(options.draws, "draws"), options.random_orders
     pairs = _pairs(p)
     sizes, rest = len(curve_sizes(n)), p.after_beginning
     swept, random, knocked = (
@@ -238,7 +238,7 @@ def _causal(p: Planned) -> list[Step]:
         p.step("causal", f"{orders} random orders, {random} pairs", orders * sizes * random, ORDERED * DONORS * rest),
     ]
     if options.knockout:
-        windows, short = resolved(options.windows, "windows"), 1 / p.length
+        windows, short = require_value(options.windows, "windows"), 1 / p.length
         weight = (1 + rest * windows + short * (2 * windows + 1)) / (3 * windows + 2)
         steps.append(p.step("causal", f"edges cut, {knocked} pairs", 2 * knocked * (3 * windows + 2), weight))
     return steps
@@ -246,7 +246,7 @@ def _causal(p: Planned) -> list[Step]:
 
 def _pairs(p: Planned) -> int:
     """Count the pairs of all cells, if every item has another noun's prompt of equal length."""
-    index, noun = matched(p.contexts)
+    index, noun = matched_prompts(p.contexts)
     options = p.options.causal
     cells = make_cells(p.contexts, noun, p.contexts.frame[index], p.options.seed, options.most("nouns"))
     most, nested = options.most("frames"), (p.contexts.frame_nouns >= 0).all()
@@ -259,15 +259,15 @@ def _pairs(p: Planned) -> int:
 
 def _cell_contexts(p: Planned) -> int:
     """Count the contexts of all cross-fitting cells: the cost of one set of heads."""
-    index, noun = matched(p.contexts)
+    index, noun = matched_prompts(p.contexts)
     cells = make_cells(p.contexts, noun, p.contexts.frame[index], p.options.seed, p.options.ablation.n_nouns)
     return sum(len(of_frames(p.contexts, c.frames, c.nouns).distinct) for c in cells)
 
 
 def _lens(p: Planned) -> list[Step]:
     lens, info = p.options.lens, p.adapter.info
-    layers = len(lens.translated(info))
-    positions = lens.steps * resolved(lens.batch_positions, "batch_positions")
+    layers = len(lens.translated_layers(info))
+    positions = lens.steps * require_value(lens.batch_positions, "batch_positions")
     # a position of a step costs each layer's translator and unembedding, forward and backward, against all parameters
     share = layers * info.d_model * (info.d_model + info.vocab_size) / max(1, info.parameters)
     trained = (lens.positions + positions * share * (1 + BACKWARD)) * p.per_token
@@ -285,7 +285,7 @@ def _image(p: Planned) -> list[Step]:
     if not isinstance(p.adapter, ImagePatchable):
         return []
     regions = 1 + (len(image.swap_rings) + 1 if image.swap_rings else 0)
-    items = min(p.n_items, resolved(image.items, "items"))
+    items = min(p.n_items, require_value(image.items, "items"))
     pairs = items * min(SWAP_MISMATCHES, len(p.contexts.nouns) - 1)
     return [p.step("image", f"swap test: {items} items, {regions} regions", 2 * pairs * regions)]
 

@@ -19,7 +19,7 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine import distributed
-from groundbench.engine.contexts import EmptyFormError, FormContexts, matched
+from groundbench.engine.contexts import EmptyFormError, FormContexts, matched_prompts
 from groundbench.engine.provenance import (
     environment_record,
     excluded_nouns,
@@ -37,10 +37,10 @@ from groundbench.evaluation.defaults import (
     probe_size,
     protocol_record,
     resolve,
-    unread,
+    why_unread,
 )
 from groundbench.evaluation.form_contexts import form_contexts
-from groundbench.evaluation.measures import FormRun, measures_of_form, run_measures, unmeasured
+from groundbench.evaluation.measures import FormRun, list_unmeasurable, measures_of_form, run_measures
 from groundbench.evaluation.options import Options
 from groundbench.evaluation.shuffled_forms import ShuffledForms
 from groundbench.evaluation.training_provenance import Trained, training_record
@@ -266,7 +266,7 @@ def measure_form(
     record = FormRecord(
         env_form=form.name,
         n_nouns=len(contexts.nouns),
-        n_items=len(matched(contexts)[0]),
+        n_items=len(matched_prompts(contexts)[0]),
         excluded=excluded_nouns(testbed, form, contexts.left_out),
         **fields,
     )
@@ -276,7 +276,7 @@ def measure_form(
         table,
         record,
         saliency,
-        (*unmeasured(asked, adapter.info), *run.failures),
+        (*list_unmeasurable(asked, adapter.info), *run.failures),
         run.image_examples,
         run.causal,
     )
@@ -385,7 +385,7 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
     }
     if "nouns" in (identity := testbed.identity()):  # how a corpus chose them
         found["nouns"] = cast(JsonValue, identity["nouns"])
-    if skipped := _skipped(adapter, testbed, options):
+    if skipped := _skipped_forms(adapter, testbed, options):
         found["skipped"] = skipped
     if adapter.info.chat is not None:
         found["chat"] = adapter.info.chat
@@ -403,8 +403,8 @@ def _unknown(adapter: Adapter, measured: Sequence[Measured]) -> dict[str, JsonVa
     return {UNKNOWN: counted} if counted else {}
 
 
-def _skipped(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:
+def _skipped_forms(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str, JsonValue]:
     """Return the forms that joined the testbed and were left out, with the reason."""
     if options.forms and "all" not in options.forms:
         return {}
-    return {f.name: why for f in testbed.image_forms if (why := unread(adapter, testbed, f)) is not None}
+    return {f.name: why for f in testbed.image_forms if (why := why_unread(adapter, testbed, f)) is not None}

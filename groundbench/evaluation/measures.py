@@ -160,7 +160,7 @@ def run_measures(run: FormRun, names: Sequence[str]) -> Fields:
     return fields
 
 
-def unmeasured(names: Sequence[str], info: ModelInfo) -> tuple[Failure, ...]:
+def list_unmeasurable(names: Sequence[str], info: ModelInfo) -> tuple[Failure, ...]:
     """List what was asked for and cannot be measured on this model, with the reason; never a zero."""
     return tuple(
         Failure(where=name, reason=f"{info.name}: {info.why_not(measure.needs)}")

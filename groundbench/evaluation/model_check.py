@@ -9,7 +9,7 @@ import torch
 from groundbench.api.adapter import Adapter, Capability, Encoded, Estimated, HeadEdit, StartsAtLayer
 from groundbench.api.testbed import EnvForm, Testbed
 from groundbench.engine.contexts import FormContexts, build_contexts
-from groundbench.measures.heads.single_heads import lacking
+from groundbench.measures.heads.single_heads import missing_capabilities
 
 UNCHANGED = 1e-3
 """Largest change of a logit (relative to the largest logit) by an edit that multiplies every head by 1."""
@@ -34,7 +34,7 @@ def find_abilities(adapter: Adapter, testbed: Testbed, form: EnvForm) -> list[Ab
     contexts = build_contexts(adapter, testbed, form)
     row = max(contexts.rows, key=len)
     if isinstance(adapter, Estimated):
-        return _untried(adapter, contexts, row)
+        return _abilities_by_config(adapter, contexts, row)
     logits = adapter.forward([row]).logits
     return [
         _behaviour(adapter, contexts, row, logits),
@@ -46,7 +46,7 @@ def find_abilities(adapter: Adapter, testbed: Testbed, form: EnvForm) -> list[Ab
     ]
 
 
-def _untried(adapter: Adapter, contexts: FormContexts, row: Encoded) -> list[Ability]:
+def _abilities_by_config(adapter: Adapter, contexts: FormContexts, row: Encoded) -> list[Ability]:
     """Return what config, tokenizer and headers tell; all else is not tried."""
     info = adapter.info
     kinds = ", ".join(sorted({m.kind for m in info.mixers}))
@@ -74,10 +74,10 @@ def _prompts(adapter: Adapter, contexts: FormContexts, row: Encoded) -> str:
     detail = (
         f"contexts of up to {len(row)} tokens (it takes {limit:,}); {several} of {len(targets)} targets have several"
     )
-    return f"{detail}; {_begins(adapter.info.bos)}"
+    return f"{detail}; {_bos_note(adapter.info.bos)}"
 
 
-def _begins(bos: str) -> str:
+def _bos_note(bos: str) -> str:
     return f"BOS {bos}" if bos in ("added", "none") else f"every context begins with {bos}"
 
 
@@ -119,7 +119,7 @@ def _ablation(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
 
 def _sweep(adapter: Adapter, row: Encoded, logits: torch.Tensor) -> Ability:
     """Sweep single heads from the edited layer on: here from the middle one, with nothing edited."""
-    missing = lacking(adapter.info)
+    missing = missing_capabilities(adapter.info)
     if missing or not isinstance(adapter, StartsAtLayer):
         why = adapter.info.why_not(missing[0] if missing else "start_at_layer")
         return Ability("single heads", False, f"what each head does alone is null: {why}")

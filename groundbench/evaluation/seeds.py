@@ -196,7 +196,7 @@ def _ablations(points: Points) -> tuple[AblationSeedMean, ...]:
         AblationSeedMean.model_validate(
             {
                 **dict(zip(("kind", "selection", "denominator", "control"), key, strict=True)),
-                **{n: seed_mean([None if a is None else getattr(a, n) for a in _cut(records)]) for n in CUT},
+                **{n: seed_mean([None if a is None else getattr(a, n) for a in _cut_records(records)]) for n in CUT},
                 **{n: tuple(None if a is None else getattr(a, n) for a in records) for n in TESTS},
             }
         )
@@ -204,7 +204,7 @@ def _ablations(points: Points) -> tuple[AblationSeedMean, ...]:
     )
 
 
-def _cut(records: Sequence[AblationRecord | None]) -> Sequence[AblationRecord | None]:
+def _cut_records(records: Sequence[AblationRecord | None]) -> Sequence[AblationRecord | None]:
     """Return the records of the seeds in which heads were cut, all of them where that was in none.
 
     What is untouched must be of the same seeds as what is cut, or their difference is one between seeds.

@@ -61,7 +61,7 @@ def surprisal(
     asked = [words] if isinstance(words, str) else list(words)
     if not asked:
         raise BadInputError("words is empty; expected at least one word")
-    prompt = Prompt("context", "", "text", (TextSegment(_checked(context, join)),), join)
+    prompt = Prompt("context", "", "text", (TextSegment(_check_context(context, join)),), join)
     (row,) = adapter.encode([prompt])
     targets = tuple(adapter.encode_targets(asked, prompt))
     found = surprisals(adapter, of_prompts([prompt], [row], [targets], ["context"]))
@@ -110,7 +110,7 @@ def heads(
         >>> figure = groundbench.plots.heads(found)
     """
     adapter = open_model(model, **dict(load or {}))
-    start, end = _place(shown, _checked(context, join))
+    start, end = _place(shown, _check_context(context, join))
     before, after = context[:start], context[end:]
     parts = (TextSegment(before), EnvSegment(shown), TextSegment(after))
     prompt = Prompt("context", shown, "text", tuple(p for p in parts if p.text), join)
@@ -168,7 +168,7 @@ def lens(model: Any, text: str, *, tuned: TunedLens | None = None, load: Mapping
         raise BadInputError(
             f"the tuned lens was trained for weights {tuned.fingerprint}, the model has {info.fingerprint}"
         )
-    (row,) = adapter.encode([Prompt("text", "", "text", (TextSegment(_checked(text, "")),))])
+    (row,) = adapter.encode([Prompt("text", "", "text", (TextSegment(_check_context(text, "")),))])
     if len(row) < 2:
         raise BadInputError(f"{text!r} has one token; expected at least two")
     layers = tuple(range(1, info.n_layers + 1)) if tuned is None else (*tuned.layers, info.n_layers)
@@ -196,7 +196,7 @@ def lens(model: Any, text: str, *, tuned: TunedLens | None = None, load: Mapping
     )
 
 
-def _checked(context: str, join: str) -> str:
+def _check_context(context: str, join: str) -> str:
     """Return the context itself. Raises BadInputError where a word cannot be put after it."""
     if not context.strip():
         raise BadInputError("the context is empty; expected the text before the word")

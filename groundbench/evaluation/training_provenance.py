@@ -68,13 +68,13 @@ class Trained:
             BadInputError: another corpus lies there.
         """
         if self.imported:
-            return self._opened()
+            return self._open_corpus()
         return _with_known(testbed.corpus, self.identity) if self.identity and isinstance(testbed, Trainable) else None
 
     @property
     def missing(self) -> str | None:
         """Return one sentence if the folder of an imported corpus is gone, else None."""
-        if not self.imported or self._found() is not None:
+        if not self.imported or self._find_corpus() is not None:
             return None
         return (
             f"the corpus {self.identity['name']} does not lie in {self.identity['folder']} any more; give --corpus DIR"
@@ -99,19 +99,19 @@ class Trained:
             )
         if self.missing:
             raise BadInputError(f"testbed {name!r}: {self.missing} (or --at-least 0 for all nouns, however rare)")
-        opened = self._opened() if self.imported else None  # compares the digest
+        opened = self._open_corpus() if self.imported else None  # compares the digest
         folder = self.folder if opened is None else opened.folder
         threshold = {} if self.at_least is None else {"at_least": self.at_least}
         return load_testbed(name, corpus=folder, **threshold)
 
-    def _opened(self) -> ImportedCorpus | None:
-        found = self._found()
+    def _open_corpus(self) -> ImportedCorpus | None:
+        found = self._find_corpus()
         if found is None:
             return None
         corpus: ImportedCorpus = _with_known(ImportedCorpus, {**self.identity, "folder": found})
         return corpus
 
-    def _found(self) -> Path | None:
+    def _find_corpus(self) -> Path | None:
         folder = self.folder or Path(self.identity["folder"])
         return folder if is_corpus(folder) else None
 

@@ -13,8 +13,8 @@ from groundbench.api.testbed import Testbed
 from groundbench.evaluation.checkpoints import (
     Checkpoint,
     find_checkpoints,
-    finished,
     hub_checkpoints,
+    load_finished,
     measurement_key,
     note_finished,
     subsample,
@@ -89,7 +89,7 @@ def trajectory(
     options = options or TrajectoryOptions()
     on_hub = "@" in str(checkpoints) and not Path(checkpoints).exists()
     found = hub_checkpoints(str(checkpoints)) if on_hub else find_checkpoints(Path(checkpoints))
-    chosen, costly = _chosen(found, options)
+    chosen, costly = _choose_checkpoints(found, options)
     if not chosen:
         raise BadInputError(f"{checkpoints}: no checkpoint after any of the steps {options.steps}")
     trained = Trained(chosen[-1].training, options.corpus, options.at_least)
@@ -99,7 +99,7 @@ def trajectory(
         for checkpoint in chosen:
             points.append(_point(checkpoint, run.result(checkpoint, run.measures(checkpoint.step in costly))))
             bar.advance()
-    done = corrected(
+    done = correct_p_values(
         Trajectory(
             name=name or points[-1].result.model.name,
             description=description,
@@ -125,13 +125,13 @@ def measure_checkpoint(
     found = [c for c in find_checkpoints(Path(checkpoints)) if c.step == step]
     if not found:
         raise BadInputError(f"{checkpoints}: no checkpoint after step {step}")
-    _, costly = _chosen(found, options)
+    _, costly = _choose_checkpoints(found, options)
     trained = Trained(found[0].training, options.corpus, options.at_least)
     run = _Run(_testbed(testbed, found[0], trained, options), trained, Path(out), options, False)
     run.result(found[0], run.measures(step in costly))
 
 
-def _chosen(found: list[Checkpoint], options: TrajectoryOptions) -> tuple[list[Checkpoint], frozenset[int]]:
+def _choose_checkpoints(found: list[Checkpoint], options: TrajectoryOptions) -> tuple[list[Checkpoint], frozenset[int]]:
     """Return the checkpoints to measure, and the steps of those that get the costly measures."""
     if options.steps is not None:
         chosen = [c for c in found if c.step in options.steps]
@@ -170,23 +170,23 @@ class _Run:
     def result(self, checkpoint: Checkpoint, measures: Sequence[str]) -> Result:
         """Return a checkpoint's result: the finished one under these options, or measured now."""
         folder = self.out / checkpoint.name
-        key = measurement_key(checkpoint, self.bed, self._asked(measures))
-        kept = None if self.force else finished(folder, key)
+        key = measurement_key(checkpoint, self.bed, self._deciding_options(measures))
+        kept = None if self.force else load_finished(folder, key)
         if kept is not None:
             return kept
         corpus = self.trained.corpus(self.bed)
-        measured = self._measured(checkpoint, folder, measures, corpus)
+        measured = self._measure(checkpoint, folder, measures, corpus)
         result = self._with_cooccurrence(measured, checkpoint, folder, corpus)
         note_finished(folder, key)
         return result
 
-    def _asked(self, measures: Sequence[str]) -> dict[str, object]:
+    def _deciding_options(self, measures: Sequence[str]) -> dict[str, object]:
         """Return the options that decide one checkpoint's numbers, without other checkpoints and places."""
         others = {"points", "costly_points", "steps", "costly_steps", "costly", "corpus", "batch_tokens"}
-        asked = {f.name: _plain(getattr(self.options, f.name)) for f in fields(self.options) if f.name not in others}
+        asked = {f.name: _to_json(getattr(self.options, f.name)) for f in fields(self.options) if f.name not in others}
         return asked | {"measures": list(measures), "corpus_found": self.trained.missing is None}
 
-    def _measured(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str], corpus: Any | None) -> Result:
+    def _measure(self, checkpoint: Checkpoint, folder: Path, measures: Sequence[str], corpus: Any | None) -> Result:
         adapter: Adapter = open_model(checkpoint.model, **self.options.load)
         return evaluate_with(self.options.of_run(measures, corpus), adapter, self.bed, out=folder, force=self.force)
 
@@ -206,7 +206,7 @@ class _Run:
         return result
 
 
-def _plain(value: object) -> object:
+def _to_json(value: object) -> object:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
@@ -221,7 +221,7 @@ def _point(checkpoint: Checkpoint, result: Result) -> TrajectoryPoint:
     )
 
 
-def corrected(trajectory: Trajectory) -> Trajectory:
+def correct_p_values(trajectory: Trajectory) -> Trajectory:
     """Correct by Holm over the checkpoints the headline ablation's clustered test and the gain's."""
     points = list(trajectory.points)
     tests: list[HolmTest] = []

@@ -28,15 +28,15 @@ def junit_xml(card: RiskCard) -> str:
         case = ElementTree.SubElement(
             suite,
             "testcase",
-            classname=f"{SUITE}.{_clean(card.model.name)}",
+            classname=f"{SUITE}.{_clean_text(card.model.name)}",
             name=f"{check.name} {check.wanted}",
             time="0",
         )
         if not check.passed:
             kind = "requirement not met" if check.measured else "not measured"
             message = f"found {check.found}" if check.found is not None else kind
-            failure = ElementTree.SubElement(case, "failure", type=kind, message=_clean(message))
-            failure.text = _clean(check.reason)
+            failure = ElementTree.SubElement(case, "failure", type=kind, message=_clean_text(message))
+            failure.text = _clean_text(check.reason)
     whole = ElementTree.Element("testsuites")
     whole.append(suite)
     ElementTree.indent(whole)
@@ -53,7 +53,7 @@ def github_annotations(card: RiskCard) -> list[str]:
     return lines or [f"::notice {_property(title)}::all {len(card.verdict.checks)} requirements are met"]
 
 
-def _clean(text: str) -> str:
+def _clean_text(text: str) -> str:
     return text.translate(_NOT_XML)
 
 

@@ -69,11 +69,11 @@ def to_csv(results: Sequence[Result]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([c.key for c in COLUMNS])
     for row in table_rows(results):
-        writer.writerow([_inert(row.get(c.key)) for c in COLUMNS])
+        writer.writerow([_escape_formula(row.get(c.key)) for c in COLUMNS])
     return out.getvalue()
 
 
-def _inert(value: Value) -> Value:
+def _escape_formula(value: Value) -> Value:
     if value is None:
         return ""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t" else value
@@ -82,7 +82,7 @@ def _inert(value: Value) -> Value:
 def to_markdown(results: Sequence[Result]) -> str:
     """Write a Markdown table of the columns that hold anything."""
     rows = table_rows(results)
-    kept = _used(rows)
+    kept = _filled_columns(rows)
     lines = [_line(c.heading for c in kept), _line("---" if c.decimals is None else "---:" for c in kept)]
     lines += [_line(_markdown(_print(row.get(c.key), c)) for c in kept) for row in rows]
     return "\n".join(lines) + "\n"
@@ -103,7 +103,7 @@ def to_model_card(result: Result) -> str:
 def to_latex(results: Sequence[Result]) -> str:
     r"""Write a LaTeX table for \usepackage{booktabs}; a dash where nothing was measured."""
     rows = table_rows(results)
-    kept = _used(rows)
+    kept = _filled_columns(rows)
     align = "".join("l" if c.decimals is None else "r" for c in kept)
     lines = [
         rf"\begin{{tabular}}{{{align}}}",
@@ -115,7 +115,7 @@ def to_latex(results: Sequence[Result]) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _used(rows: Sequence[dict[str, Value]]) -> list[Column]:
+def _filled_columns(rows: Sequence[dict[str, Value]]) -> list[Column]:
     return [c for c in COLUMNS if any(row.get(c.key) is not None for row in rows)]
 
 

@@ -60,8 +60,8 @@ def _text(read: TextLens, ax: Axes | None) -> Figure:
     for y, row in enumerate(read.top):
         for x, token in enumerate(row):
             colour = "white" if read.entropy[y, x] < middle else INK
-            ax.text(x, y, _shown(token)[:9], ha="center", va="center", fontsize=6, color=colour)
-    names = [_shown(token) for token in read.tokens]
+            ax.text(x, y, _printable(token)[:9], ha="center", va="center", fontsize=6, color=colour)
+    names = [_printable(token) for token in read.tokens]
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=7)
     ax.set_yticks(range(len(read.layers)), [str(layer) for layer in read.layers], fontsize=7)
     ax.set_ylabel("layer")
@@ -70,7 +70,7 @@ def _text(read: TextLens, ax: Axes | None) -> Figure:
     return figure
 
 
-def _shown(token: str) -> str:
+def _printable(token: str) -> str:
     """Return a token as matplotlib can draw it: no mathematics, no control characters, blanks as a sign."""
     visible = "".join(c if c.isprintable() else "·" for c in token.strip()) or "␣"
     return visible.replace("$", r"\$")

@@ -30,7 +30,7 @@ class Table:
         """True for three or more columns of text: on a phone such rows are set below each other."""
         return len(self.head) > 2 and len(self.text) == len(self.head)
 
-    def filled(self) -> Table:
+    def without_empty_columns(self) -> Table:
         """Return the table without the columns that no row fills."""
         kept = [i for i in range(len(self.head)) if not self.rows or any(row[i] is not None for row in self.rows)]
         return Table(

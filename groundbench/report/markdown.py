@@ -12,17 +12,17 @@ def markdown(
     title: str, sentence: str, stats: Sequence[Stat], sections: Sequence[Section], facts: Sequence[Facts]
 ) -> str:
     """Return a document with one heading for each section; in place of figures it has tables of their numbers."""
-    parts = [f"# {_plain(title)}", _plain(sentence), _list((s.label, _stat(s)) for s in stats)]
+    parts = [f"# {_escape_markdown(title)}", _escape_markdown(sentence), _list((s.label, _stat(s)) for s in stats)]
     for s in sections:
-        parts.append(f"## {_plain(s.title)}")
+        parts.append(f"## {_escape_markdown(s.title)}")
         if s.missing:
-            parts.append(f"*{NOT_MEASURED}*: {_plain(s.missing)}")
+            parts.append(f"*{NOT_MEASURED}*: {_escape_markdown(s.missing)}")
             continue
-        parts += [_plain(s.lead)] if s.lead else []
+        parts += [_escape_markdown(s.lead)] if s.lead else []
         parts += [table(t) for t in s.tables]
-        parts += [_plain(n) for n in s.notes]
+        parts += [_escape_markdown(n) for n in s.notes]
     for group in facts:
-        parts += [f"## {_plain(group.title)}", _list((k, v) for k, v in group.rows)]
+        parts += [f"## {_escape_markdown(group.title)}", _list((k, v) for k, v in group.rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -33,7 +33,7 @@ def _stat(s: Stat) -> str:
 
 
 def _list(rows: Iterable[tuple[str, Cell]]) -> str:
-    return "\n".join(f"- {_plain(k)}: {_cell(v)}" for k, v in rows)
+    return "\n".join(f"- {_escape_markdown(k)}: {_cell(v)}" for k, v in rows)
 
 
 def table(t: Table) -> str:
@@ -41,14 +41,14 @@ def table(t: Table) -> str:
     head = "| " + " | ".join(_cell(h) for h in t.head) + " |"
     rule = "|" + "|".join(":--" if i in t.text else "--:" for i in range(len(t.head))) + "|"
     rows = ["| " + " | ".join(_cell(c) for c in row) + " |" for row in t.rows]
-    return "\n".join([f"**{_plain(t.caption)}**", "", head, rule, *rows])
+    return "\n".join([f"**{_escape_markdown(t.caption)}**", "", head, rule, *rows])
 
 
 def _cell(value: Cell) -> str:
-    return NOT_MEASURED if value is None else _plain(value).replace("|", "\\|")
+    return NOT_MEASURED if value is None else _escape_markdown(value).replace("|", "\\|")
 
 
-def _plain(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """Return text on one line that Markdown takes for text."""
     line = " ".join(text.split())
     for mark in ("\\", "`", "*", "_", "<", "[", "]"):

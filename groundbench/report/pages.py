@@ -31,7 +31,7 @@ from groundbench.report.sections import (
 )
 from groundbench.report.sections.risk_card import card_facts, card_sections, card_stats
 from groundbench.report.text.labels import distinct
-from groundbench.report.text.unbroken import unbroken
+from groundbench.report.text.unbroken import unbroken_text
 from groundbench.results.image import ImageRecord
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.run import Result
@@ -54,7 +54,7 @@ def environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["unbroken"] = unbroken
+    made.filters["unbroken"] = unbroken_text
     return made
 
 
@@ -93,18 +93,18 @@ def render_trajectories(trajectories: Sequence[Trajectory], title: str = "") -> 
     """
     if not trajectories:
         raise ValueError("render_trajectories needs at least one trajectory")
-    trajectories = _told_apart(trajectories)
+    trajectories = _with_distinct_names(trajectories)
     return _render(
         "trajectories.html.j2",
         title=title or (trajectories[0].name if len(trajectories) == 1 else "How grounding emerges"),
-        about=_together(trajectories),
+        about=_common_testbeds(trajectories),
         hero=training_gain.hero(trajectories),
         runs=[_run(t) for t in trajectories],
         sections=training_sections(trajectories),
     )
 
 
-def _told_apart(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+def _with_distinct_names(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     """Return the runs under names that differ: equal names with their seeds, else with a number."""
     seeds = ["" if t.last.model.seed is None else f"seed {t.last.model.seed}" for t in trajectories]
     names = distinct([t.name for t in trajectories], seeds)
@@ -161,7 +161,7 @@ def _gain(result: Result) -> dict[str, str | None]:
     return {"gain": number(g.mean, places), "interval": interval(g.ci_low, g.ci_high, places)}
 
 
-def _together(trajectories: Sequence[Trajectory]) -> str:
+def _common_testbeds(trajectories: Sequence[Trajectory]) -> str:
     beds = sorted({f"{t.last.testbed.name} {t.last.testbed.version}" for t in trajectories})
     forms = sorted({t.last.testbed.env_form for t in trajectories})
     return f"{', '.join(beds)} · shown as {', '.join(forms)}"

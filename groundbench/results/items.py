@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from groundbench.api.errors import BadInputError
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.results.run import Result
-from groundbench.util.atomic_files import written_whole
+from groundbench.util.atomic_files import write_whole
 
 METADATA_KEY = b"groundbench.items"
 ROWS_PER_GROUP = 1 << 20
@@ -48,7 +48,7 @@ def write_items(path: Path, tables: Sequence[SurprisalTable], result: Result) ->
     if len(forms) != len(tables):
         raise ValueError(f"two tables of one form among {[t.form for t in tables]}")
     schema = pa.schema(list(_FIELDS.items()), metadata={METADATA_KEY: json.dumps({"forms": forms}).encode()})
-    with written_whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with write_whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for table in tables:
             for batch in _batches(table, schema, result):
                 writer.write_batch(batch)
@@ -114,19 +114,19 @@ def _batches(table: SurprisalTable, schema: pa.Schema, result: Result) -> Iterat
             "step": pa.array(np.full(n, -1 if step is None else step), mask=np.full(n, step is None)),
             "testbed": _constant(result.testbed.name, n),
             "form": _constant(table.form, n),
-            **{c: _coded(getattr(table, c)[part], names[c]) for c in names},
-            "condition": _coded(matched, pa.array(CONDITIONS)),
+            **{c: _dictionary_array(getattr(table, c)[part], names[c]) for c in names},
+            "condition": _dictionary_array(matched, pa.array(CONDITIONS)),
             "surprisal": pa.array(table.surprisal[part], from_pandas=True),  # NaN (failed) becomes null
         }
         yield pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
-def _coded(indices: Any, names: pa.Array) -> pa.DictionaryArray:
+def _dictionary_array(indices: Any, names: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(indices, type=pa.int32()), names)
 
 
 def _constant(value: str, n: int) -> pa.DictionaryArray:
-    return _coded(np.zeros(n, dtype=np.int32), pa.array([value]))
+    return _dictionary_array(np.zeros(n, dtype=np.int32), pa.array([value]))
 
 
 def _metadata(path: Path) -> dict[str, Any]:

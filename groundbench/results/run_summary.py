@@ -19,7 +19,7 @@ ALWAYS = 3
 
 def of_result(result: Result) -> Summary:
     """Return the headline, the model, the testbed and a row for each form."""
-    return Summary(headline(result), _title(result), *_forms(result), _failed(result))
+    return Summary(headline(result), _title(result), *_forms(result), _failure_lines(result))
 
 
 def _title(result: Result) -> str:
@@ -27,7 +27,7 @@ def _title(result: Result) -> str:
     return f"{model.name} ({model.parameters:,} parameters) on {bed.name} {bed.version}, {bed.n_items:,} items"
 
 
-def _failed(result: Result) -> list[str]:
+def _failure_lines(result: Result) -> list[str]:
     return [f"failed: {f.where}: {f.reason}" for f in result.failures]
 
 

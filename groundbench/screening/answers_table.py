@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from groundbench.results.risk_card import OperatingPoint, RiskCard
 from groundbench.screening.answering import Answers
 from groundbench.screening.splits import Splits
-from groundbench.util.atomic_files import write_text, written_whole
+from groundbench.util.atomic_files import write_text, write_whole
 
 if TYPE_CHECKING:
     from groundbench.screening.screen_answers import AnswerScreen
@@ -124,5 +124,5 @@ def _write_ranked(
 
 
 def _write(path: Path, columns: Mapping[str, pa.Array]) -> None:
-    with written_whole(path) as file:
+    with write_whole(path) as file:
         pq.write_table(pa.table(dict(columns)), file, compression="zstd")

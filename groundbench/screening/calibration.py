@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import optimize, special
 
 from groundbench.results.risk_card import IsotonicFit, LogisticFit, ReliabilityBin
-from groundbench.stats.grouped import resampled
+from groundbench.stats.grouped import resample
 from groundbench.stats.significance import percentile_interval
 
 Floats = npt.NDArray[np.float64]
@@ -134,4 +134,4 @@ def ece_high(predicted: Floats, error: Bools, group: Ints, seed: int = 0, bins: 
         found: Floats = np.abs(sums).sum(1) / weights.sum(1)
         return found
 
-    return percentile_interval(resampled(ece, group, seed))[1]
+    return percentile_interval(resample(ece, group, seed))[1]

@@ -12,7 +12,7 @@ from groundbench.api.question import Question
 from groundbench.results.risk_card import ErrorRecord, Estimated, TruthGain, UnaskedRecord
 from groundbench.screening.answering import Answers, wrong_answers
 from groundbench.screening.signals import gains
-from groundbench.stats.grouped import grouped_mean, numbered, rate
+from groundbench.stats.grouped import group_numbers, grouped_mean, rate
 from groundbench.stats.significance import Estimate
 
 Bools = npt.NDArray[np.bool_]
@@ -39,7 +39,7 @@ def _error_record(
     questions: Sequence[Question], given: Ints, wrong: Bools, kind: str | None, form: str | None
 ) -> ErrorRecord:
     """Count the errors of some questions, from the answers given to them."""
-    group = numbered([q.group for q in questions])
+    group = group_numbers([q.group for q in questions])
     right = Counter(a for q in questions for a in q.rights)
     binary = np.array([_is_binary(q) for q in questions])
     said = np.array([q.choices[g].casefold() == YES for q, g in zip(questions, given, strict=True)])
@@ -71,7 +71,7 @@ def unasked_record(left_out: Sequence[Question]) -> UnaskedRecord:
 
 def truth_gains(answers: Answers, seed: int) -> tuple[TruthGain, ...]:
     """Return the true answer's gain from the evidence (nats), against each comparison that was asked."""
-    group = numbered([q.group for q in answers.questions])
+    group = group_numbers([q.group for q in answers.questions])
     without, mismatched = gains(answers, answers.truth)
     found = [
         TruthGain(against="without", gain=estimated(grouped_mean(without, group, seed))),

@@ -19,7 +19,7 @@ from groundbench.engine.batching import group_alike
 from groundbench.results.risk_card import GenerationRecord
 from groundbench.screening.answering import Answers, Asked, wrong_answers
 from groundbench.screening.error_rates import YES, estimated
-from groundbench.stats.grouped import numbered, rate
+from groundbench.stats.grouped import group_numbers, rate
 
 Ints = npt.NDArray[np.int64]
 TOKENS = 8
@@ -48,7 +48,7 @@ def generate(
         )
     texts = continuations(adapter, [asked.row(q) for q in range(len(asked.questions))], tokens, batch_tokens, advance)
     said = np.array([read_answer(t, q.choices) for t, q in zip(texts, asked.questions, strict=True)])
-    group = numbered([q.group for q in asked.questions])
+    group = group_numbers([q.group for q in asked.questions])
     readable = said >= 0
     binary = np.array([YES in {a.casefold() for a in q.choices} for q in asked.questions]) & readable
     yes = np.array([s >= 0 and q.choices[s].casefold() == YES for s, q in zip(said, asked.questions, strict=True)])

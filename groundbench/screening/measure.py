@@ -30,7 +30,7 @@ from groundbench.screening.policy import Policy
 from groundbench.screening.signals import CARRIERS, Signal, behaviour, choose, of_heads
 from groundbench.screening.splits import Splits, split
 from groundbench.screening.strengthening import StrengthenOptions, raising_heads, strengthen
-from groundbench.stats.grouped import numbered
+from groundbench.stats.grouped import group_numbers
 from groundbench.util.progress import Progress
 
 Floats = npt.NDArray[np.float64]
@@ -177,7 +177,7 @@ def _of_given_answers(run: Run) -> dict[str, Floats]:
     induction = induction_heads(run.adapter, run.options.seed) if any(s.name == "sink" for s in signals) else none
     with run.bar("reading answers", n) as bar:
         readings = read_set(run.adapter, answers, wanted_for(signals), run.store, bar.advance)
-    group = numbered([q.group for q in run.answers.questions])
+    group = group_numbers([q.group for q in run.answers.questions])
     found = risks_of_answers(signals, readings, Watched(info, none, induction), run.answers.errors, group, run.splits)
     run.missing |= found.missing
     return found.risks

@@ -11,7 +11,7 @@ from groundbench.api.question import MENTION
 from groundbench.results.risk_card import MentionRecord
 from groundbench.screening.answering import Answers, normalised
 from groundbench.screening.error_rates import estimated
-from groundbench.stats.grouped import grouped_mean, numbered, rate
+from groundbench.stats.grouped import group_numbers, grouped_mean, rate
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -27,7 +27,7 @@ def mention_record(answers: Answers, unreadable: Mapping[str, int], seed: int) -
     at = np.flatnonzero([q.kind == MENTION for q in answers.questions])
     if not len(at):
         return None
-    group = numbered([answers.questions[i].group for i in at])
+    group = group_numbers([answers.questions[i].group for i in at])
     right = answers.right[at]
     there = right.sum(1)
     candidates = np.array([len(answers.questions[i].choices) for i in at])

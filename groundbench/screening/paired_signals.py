@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from groundbench.screening.signals import EVERY_SIGNAL, Signal
 from groundbench.stats.error_ranking import auroc, auroc_gap, auroc_gap_p
-from groundbench.stats.grouped import numbered
+from groundbench.stats.grouped import group_numbers
 from groundbench.stats.significance import Estimate, holm
 
 Floats = npt.NDArray[np.float64]
@@ -56,9 +56,9 @@ def against_baselines(
     table = pq.read_table(answers).to_pydict()
     error = np.array(table["error" if "error" in table else "wrong"], dtype=bool)
     part = np.array(table["split"])
-    group = numbered(table["group"])
+    group = group_numbers(table["group"])
     forms = table.get("form", [""] * len(part))
-    stratum = numbered([f"{k}/{f}" for k, f in zip(table["kind"], forms, strict=True)])
+    stratum = group_numbers([f"{k}/{f}" for k, f in zip(table["kind"], forms, strict=True)])
 
     def risk(name: str) -> Floats:
         return np.array([np.nan if v is None else v for v in table.get(f"risk_{name}", [None] * len(part))], np.float64)

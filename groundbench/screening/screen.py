@@ -55,7 +55,7 @@ from groundbench.screening.screen_records import given_answers_of, records_for, 
 from groundbench.screening.signal_quality import Scored, operating_of, predictors, signal_records, threshold_rows
 from groundbench.screening.splits import sample
 from groundbench.screening.worst_answers import worst_questions
-from groundbench.stats.grouped import numbered
+from groundbench.stats.grouped import group_numbers
 
 __all__ = ["ScreenOptions", "dry_run", "screen"]
 
@@ -218,7 +218,7 @@ def thresholds_of(run: Run, card: RiskCard, risks: Mapping[str, Floats]) -> tupl
     """Return the threshold table of the best signal."""
     if card.predictors.best is None:
         return ()
-    group = numbered([q.group for q in run.answers.questions])
+    group = group_numbers([q.group for q in run.answers.questions])
     kinds = np.array([q.kind for q in run.answers.questions])
     scored = Scored(risks, run.answers.errors, group, kinds, group, run.splits, run.options.seed)
     return threshold_rows(scored, card.predictors.best)
@@ -283,8 +283,8 @@ def _card(
     """Return the card, and every signal's risk of every question; `total`: questions of the sets before any limit."""
     options, adapter = run.options, run.adapter
     heads, risks = risks_of(run)
-    group = numbered([q.group for q in run.answers.questions])
-    stratum = numbered([f"{q.kind} as {q.form}" for q in run.answers.questions])
+    group = group_numbers([q.group for q in run.answers.questions])
+    stratum = group_numbers([f"{q.kind} as {q.form}" for q in run.answers.questions])
     kinds = np.array([q.kind for q in run.answers.questions])
     scored = Scored(risks, run.answers.errors, group, kinds, stratum, run.splits, options.seed)
     records = signal_records(scored, options.chosen, run.missing)

@@ -50,7 +50,7 @@ from groundbench.screening.signals import of_given_answers
 from groundbench.screening.splits import Splits, sample, split
 from groundbench.screening.token_quality import answer_extras
 from groundbench.screening.worst_answers import worst_answers
-from groundbench.stats.grouped import grouped_mean, numbered, rate
+from groundbench.stats.grouped import group_numbers, grouped_mean, rate
 from groundbench.util.progress import Progress
 
 Bools = npt.NDArray[np.bool_]
@@ -152,7 +152,7 @@ class Judged:
 
 def labels_and_groups(given: GivenSet) -> tuple[Bools, npt.NDArray[np.int64]]:
     """Return [answers] whether each is labelled wrong, and its group."""
-    return np.array([bool(r.wrong) for r in given.records]), numbered([r.group for r in given.records])
+    return np.array([bool(r.wrong) for r in given.records]), group_numbers([r.group for r in given.records])
 
 
 def judge_signals(
@@ -166,7 +166,7 @@ def judge_signals(
     """Judge every signal by the labels, if there are any."""
     error, group = labels_and_groups(given)
     kinds = np.array([r.kind for r in given.records])
-    scored = Scored(risks.risks, error, group, kinds, numbered(kinds.tolist()), splits, options.seed)
+    scored = Scored(risks.risks, error, group, kinds, group_numbers(kinds.tolist()), splits, options.seed)
     if found.mode != "B":
         return Judged(scored, (), None, _ranking_signal(risks, calibrated_by), False)
     records = signal_records(scored, of_given_answers(options.signals_of(records=True)), risks.missing)

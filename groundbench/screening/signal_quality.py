@@ -270,7 +270,7 @@ def _threshold(risk: Floats, error: Bools, max_risk: float) -> tuple[float, floa
     """Find the largest threshold with few enough errors at or below it, with coverage; None without one."""
     ranked = Ranked.of(risk, error)
     ends = np.append(ranked.start[1:], len(risk)) - 1  # a threshold takes whole blocks of equal risks
-    kept, wrong = (x[ends] for x in ranked.kept())
+    kept, wrong = (x[ends] for x in ranked.cumulative_errors())
     good = np.flatnonzero(wrong / kept <= max_risk + 1e-12)
     if not len(good):
         return None

@@ -27,7 +27,7 @@ from groundbench.screening.error_rates import estimated
 from groundbench.screening.heads import Head, mask_of
 from groundbench.screening.perplexity import UnreadableTextError, perplexity, read_text, text_rows
 from groundbench.screening.splits import Splits
-from groundbench.stats.grouped import grouped_mean, numbered, rate
+from groundbench.stats.grouped import group_numbers, grouped_mean, rate
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -116,7 +116,7 @@ def strengthen(
     edit = scaled(chosen, best.factor)
     before = answers.errors[splits.test]
     after = subject.errors(splits.test, edit, f"test-{best.factor:g}")
-    group = numbered([asked.questions[i].group for i in splits.test])
+    group = group_numbers([asked.questions[i].group for i in splits.test])
     sets = random_sets(adapter, chosen, options.draws, seed)
     edits = [scaled(s, best.factor) for s in sets]
     drawn = [float(subject.errors(splits.test, e, f"random-{best.factor:g}-{i}").mean()) for i, e in enumerate(edits)]

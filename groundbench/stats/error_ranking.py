@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from groundbench.stats.grouped import resampled
+from groundbench.stats.grouped import resample
 from groundbench.stats.significance import Estimate, percentile_interval
 
 Floats = npt.NDArray[np.float64]
@@ -54,7 +54,7 @@ class Ranked:
         """[b] AUROC under each row of weights [b, answers]; NaN without both classes."""
         return auroc_of(*self.sums(weights))
 
-    def kept(self) -> tuple[Floats, Floats]:
+    def cumulative_errors(self) -> tuple[Floats, Floats]:
         """Return [answers] the number and the expected errors among each answer and all of less risk."""
         share = np.bincount(self.block, self.error) / np.bincount(self.block)
         return np.arange(1.0, len(self.error) + 1), np.cumsum(share[self.block])
@@ -125,7 +125,7 @@ def within(risk: Floats, error: Bools, stratum: Ints) -> Weighted:
     parts = [np.flatnonzero(stratum == k) for k in np.unique(stratum)]
     ranked = [(at, Ranked.of(risk[at], error[at])) for at in parts]
 
-    def pooled(weights: Floats) -> Floats:
+    def pool(weights: Floats) -> Floats:
         above, pairs = np.zeros(len(weights)), np.zeros(len(weights))
         for at, own in ranked:
             w = weights[:, at]
@@ -135,12 +135,12 @@ def within(risk: Floats, error: Bools, stratum: Ints) -> Weighted:
         found: Floats = np.divide(above, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
         return found
 
-    return pooled
+    return pool
 
 
 def auroc_estimate(risk: Floats, error: Bools, group: Ints, seed: int = 0, *, stratum: Ints | None = None) -> Estimate:
     """Estimate AUROC, or that within strata, with its interval: a bootstrap over groups."""
-    return _estimated(_aurocs(risk, error, stratum), group, seed, can_be_told(error, group, stratum))
+    return _estimate(_aurocs(risk, error, stratum), group, seed, can_be_told(error, group, stratum))
 
 
 def auroc_gap(
@@ -149,7 +149,7 @@ def auroc_gap(
     """Estimate AUROC of one risk minus that of another on the same answers, paired in every resample of groups."""
     a, b = _aurocs(one, error, stratum), _aurocs(other, error, stratum)
     can = can_be_told(error, group, stratum)
-    return _estimated(lambda weights: a(weights) - b(weights), group, seed, can)
+    return _estimate(lambda weights: a(weights) - b(weights), group, seed, can)
 
 
 def _aurocs(risk: Floats, error: Bools, stratum: Ints | None) -> Weighted:
@@ -170,13 +170,13 @@ def _groups_of_rarer(error: Bools, group: Ints, stratum: Ints | None) -> int:
     return min(len(np.unique(group[counted & part])) for part in (error, ~error))
 
 
-def _estimated(statistic: Weighted, group: Ints, seed: int, has_interval: bool = True) -> Estimate:
+def _estimate(statistic: Weighted, group: Ints, seed: int, has_interval: bool = True) -> Estimate:
     value = float(statistic(np.ones((1, len(group))))[0])
     if np.isnan(value):
         return Estimate(None, None, None, len(group))
     if not has_interval or len(np.unique(group)) < 2:
         return Estimate(value, None, None, len(group))
-    low, high = percentile_interval(resampled(statistic, group, seed))
+    low, high = percentile_interval(resample(statistic, group, seed))
     return Estimate(value, low, high, len(group))
 
 
@@ -267,7 +267,7 @@ def ranking_quality(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> R
     """Estimate every measure of a ranking; answers are sorted, and their groups resampled, once for all of them."""
     ranked = Ranked.of(risk, error)
     best = Ranked.of(error.astype(np.float64), error)
-    kept, lost = ranked.kept()
+    kept, lost = ranked.cumulative_errors()
     at = [max(1, round(c * len(risk))) - 1 for c in COVERAGES]
     points = [(float(kept[i] / len(risk)), float(lost[i] / kept[i])) for i in at]
     coverages = np.array([c for c, _ in points])
@@ -288,7 +288,7 @@ def ranking_quality(risk: Floats, error: Bools, group: Ints, seed: int = 0) -> R
     several, told = len(np.unique(group)) > 1, can_be_told(error, group)
     ends: list[tuple[float, float] | tuple[None, None]] = [(None, None)] * (len(values) + len(points))
     if several:
-        ends = [percentile_interval(column) for column in resampled(measures, group, seed).T]
+        ends = [percentile_interval(column) for column in resample(measures, group, seed).T]
     n = len(risk)
     found = []
     for value, end, has in zip(values, ends, (told, True, told, told), strict=False):

@@ -24,7 +24,7 @@ CHUNK = 1 << 21
 """Numbers in one block of resampled weights."""
 
 
-def numbered(names: Sequence[str]) -> Ints:
+def group_numbers(names: Sequence[str]) -> Ints:
     """[questions] each one's group as a number, in the order of the names: the order of questions changes nothing."""
     place = {name: i for i, name in enumerate(sorted(set(names)))}
     return np.array([place[n] for n in names], dtype=np.int64)
@@ -87,7 +87,7 @@ def grouped_mean(values: Floats, group: Ints, seed: int = 0) -> Estimate:
     return Estimate(mean, low, high, n)
 
 
-def resampled(statistic: Callable[[Floats], Floats], group: Ints, seed: int = 0) -> Floats:
+def resample(statistic: Callable[[Floats], Floats], group: Ints, seed: int = 0) -> Floats:
     """Compute [resamples, ...], a statistic of weighted questions under resamples of groups.
 
     Args:

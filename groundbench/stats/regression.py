@@ -27,8 +27,8 @@ def noun_r2(x: Floats, y: Floats, *, n_resamples: int = N_RESAMPLES, seed: int =
     if len(x) < 3 or not (_varies(x) and _varies(y)):
         return Estimate(None, None, None, len(x))
     moments = np.stack(_moments(x - x.mean(), y - y.mean()))
-    point = _adjusted(moments.sum(-1))
-    draws = _adjusted(moments @ bootstrap_counts(len(x), n_resamples, seed).T)
+    point = _adjusted_r2(moments.sum(-1))
+    draws = _adjusted_r2(moments @ bootstrap_counts(len(x), n_resamples, seed).T)
     low, high = percentile_interval(draws)
     return Estimate(float(point), low, high, len(x))
 
@@ -53,8 +53,8 @@ def pair_r2(x: Floats, y: Floats, *, n_resamples: int = N_RESAMPLES, seed: int =
         weighted: Floats = ((counts @ (layer - np.diag(own))) * counts).sum(1) + counts @ own
         return weighted
 
-    point = _adjusted(np.stack([layer.sum() for layer in layers]))
-    low, high = percentile_interval(_adjusted(np.stack([weigh(layer) for layer in layers])))
+    point = _adjusted_r2(np.stack([layer.sum() for layer in layers]))
+    low, high = percentile_interval(_adjusted_r2(np.stack([weigh(layer) for layer in layers])))
     return Estimate(float(point), low, high, n)
 
 
@@ -66,7 +66,7 @@ def _moments(x: Floats, y: Floats) -> list[Floats]:
     return [np.ones_like(x), x, y, x * x, y * y, x * y]
 
 
-def _adjusted(sums: Floats) -> Floats:
+def _adjusted_r2(sums: Floats) -> Floats:
     """Compute adjusted R² from summed moments [6, ...]: n, x, y, xx, yy, xy; NaN where a variable does not vary."""
     n, x, y, xx, yy, xy = sums
     safe = np.maximum(n, 3.0)

@@ -109,11 +109,11 @@ def demo(
         for part in PARTS
     ]
 
-    def begun(run: Run) -> None:
+    def write_first_page(run: Run) -> None:
         if first is not None:
             first(run.assemble(partly=True), folder / PAGE)
 
-    carry_out(runs, max(1, jobs or os.cpu_count() or 1), begun)
+    carry_out(runs, max(1, jobs or os.cpu_count() or 1), write_first_page)
     for run in runs:
         run.assemble()
     write_text(folder / PAGE, page_of(folder))
@@ -224,7 +224,7 @@ def carry_out(runs: Sequence[Run], jobs: int, begun: Callable[[Run], None]) -> N
                 work.done.append(work.running.pop(future))
                 future.result()
             bar.advance(len(ended))
-            bar.describe("; ".join(dict.fromkeys(_told(task.run) for task in work.running.values())))
+            bar.describe("; ".join(dict.fromkeys(_progress_text(task.run) for task in work.running.values())))
             if ended and work.is_first_page():
                 begun(runs[0])
 
@@ -273,7 +273,7 @@ class _Work:
         return self._shown and not seen
 
 
-def _told(run: Run) -> str:
+def _progress_text(run: Run) -> str:
     steps, measured = run.progress()
     return f"{run.name}: {measured} measured" if measured else f"{run.name}: step {steps}"
 

@@ -114,14 +114,14 @@ def load_corpus(name: str, **options: Any) -> Corpus | ImageCorpus:
     """
     given = {key: value for key, value in options.items() if value is not None}
     if is_corpus(Path(name)):
-        return _made(ImportedCorpus, name, given, folder=name)
+        return _make_corpus(ImportedCorpus, name, given, folder=name)
     name, colon, variant = name.partition(":")
     if colon and variant != SHUFFLED:
         raise BadInputError(f"corpus {name}:{variant}: expected {name} or {name}:{SHUFFLED}")
     if variant:
         given["shuffle_env"] = True
     if is_corpus(Path(name)):
-        return _made(ImportedCorpus, name, given, folder=name)
+        return _make_corpus(ImportedCorpus, name, given, folder=name)
     modules = {entry.name: entry.module for entry in entry_points(group=TASKS)}
     if name not in modules:
         raise BadInputError(
@@ -131,10 +131,10 @@ def load_corpus(name: str, **options: Any) -> Corpus | ImageCorpus:
     make = getattr(import_module(modules[name]), "corpus", None)
     if make is None:
         raise BadInputError(f"the testbed {name!r} has no training corpus: it is for evaluation only")
-    return _made(make, name, given)
+    return _make_corpus(make, name, given)
 
 
-def _made(make: Callable[..., Any], name: str, options: dict[str, Any], **fixed: Any) -> Corpus | ImageCorpus:
+def _make_corpus(make: Callable[..., Any], name: str, options: dict[str, Any], **fixed: Any) -> Corpus | ImageCorpus:
     for key in options:
         if key in fixed or key not in inspect.signature(make).parameters:
             raise BadInputError(f"corpus {name}: it has no option {key!r}")

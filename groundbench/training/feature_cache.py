@@ -65,7 +65,7 @@ class ImageFeatureCache:
         Raises:
             GroundbenchError: an array is not finite in fp16, or the disk is full.
         """
-        with writing(self.folder), self._locked():
+        with writing(self.folder), self._lock():
             if not (self.folder / "about.json").exists():
                 write_text(self.folder / "about.json", self._about)
             known = self._trim()
@@ -77,7 +77,7 @@ class ImageFeatureCache:
             ):
                 for start in range(0, len(missing), BLOCK):
                     block = missing[start : start + BLOCK]
-                    values.write(self._checked(encode([p.load() for _, p in block]), len(block)).tobytes())
+                    values.write(self._check_arrays(encode([p.load() for _, p in block]), len(block)).tobytes())
                     values.flush()
                     os.fsync(values.fileno())  # a key on disk stands for an array on disk
                     keys.write(b"".join(key for key, _ in block))
@@ -106,7 +106,7 @@ class ImageFeatureCache:
                 file.truncate(length)
         return {data[i * KEY_BYTES : (i + 1) * KEY_BYTES]: i for i in range(n)}
 
-    def _checked(self, arrays: npt.NDArray[Any], n: int) -> Values:
+    def _check_arrays(self, arrays: npt.NDArray[Any], n: int) -> Values:
         with np.errstate(over="ignore"):
             found: Values = np.ascontiguousarray(arrays, dtype=np.float16)
         if found.shape != (n, *self.shape):
@@ -116,7 +116,7 @@ class ImageFeatureCache:
         return found
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -49,7 +49,7 @@ class ImageLoss(NextTokenLoss):
         self.register_buffer("whiten", whiten)
         self._is_frozen = frozen
 
-    def hidden(self, batch: Batch) -> Tensor:
+    def hidden_states(self, batch: Batch) -> Tensor:
         """Return [B, T, d] at the dialogue's positions."""
         llava: Any = self.model.model
         if batch.seen is None:
@@ -61,7 +61,7 @@ class ImageLoss(NextTokenLoss):
         return hidden[:, shown.shape[1] :]
 
     @contextmanager
-    def folded(self) -> Iterator[None]:
+    def fold_whitening(self) -> Iterator[None]:
         """Let the model read patches as its encoder gives them, for the time of a block."""
         linear = self.model.model.multi_modal_projector.linear_1
         before = {k: v.clone() for k, v in linear.state_dict().items()}
@@ -117,8 +117,8 @@ class ImageTrainModule:
         )
         self._pad = int(self._processor.tokenizer.pad_token_id)
         heldout = [int(i) for i in corpus.heldout(preset.heldout_rows)]
-        self._texts = self._said([*range(len(corpus)), *heldout])
-        self.heldout = self._numbered(heldout, np.random.default_rng(HELDOUT))
+        self._texts = self._tokenize_texts([*range(len(corpus)), *heldout])
+        self.heldout = self._rows_of(heldout, np.random.default_rng(HELDOUT))
         self._cache, self._place = self._features(sorted(self._texts), device)
         self.objective = ImageLoss(self.model, *self._whitening(), self._options.vision is not None)
 
@@ -128,7 +128,7 @@ class ImageTrainModule:
         epoch, place = np.divmod(step * size + np.arange(size), n)
         orders = {int(e): np.random.default_rng([self._seed, int(e)]).permutation(n) for e in np.unique(epoch)}
         numbers = [int(orders[int(e)][p]) for e, p in zip(epoch, place, strict=True)]
-        return self._numbered(numbers, np.random.default_rng([self._seed, step, size]))
+        return self._rows_of(numbers, np.random.default_rng([self._seed, step, size]))
 
     def n_targets(self, rows: Tokens) -> int:
         """Return every token of the dialogues but the first."""
@@ -141,7 +141,7 @@ class ImageTrainModule:
 
     def save(self, folder: Path) -> None:
         """Save weights and processor. Frozen weights are one file, hard-linked by the checkpoints of a seed."""
-        with self.objective.folded():
+        with self.objective.fold_whitening():
             state = self.model.state_dict(keep_vars=True)
             if self.model.config.tie_word_embeddings:
                 state.pop("lm_head.weight")
@@ -155,7 +155,7 @@ class ImageTrainModule:
                 self.model.config.save_pretrained(folder)
         self._processor.save_pretrained(folder)
 
-    def _said(self, numbers: Sequence[int]) -> dict[int, Said]:
+    def _tokenize_texts(self, numbers: Sequence[int]) -> dict[int, Said]:
         """Tokenize the text of each image in one go."""
         corpus, tokenizer = self._corpus, self._processor.tokenizer
         turns = {i: corpus.turns(i) for i in numbers}
@@ -169,7 +169,7 @@ class ImageTrainModule:
         rest = iter(ids)
         return {i: Said(next(rest), *(list(itertools.islice(rest, len(turns[i]))) for _ in "12")) for i in numbers}
 
-    def _numbered(self, numbers: Sequence[int], rng: np.random.Generator) -> Tokens:
+    def _rows_of(self, numbers: Sequence[int], rng: np.random.Generator) -> Tokens:
         """Return the rows of these images; where a row does not hold all turns, they begin at one drawn."""
         rows = np.full((len(numbers), 1 + self._preset.length), self._pad, dtype=np.int64)
         for row, number in zip(rows, numbers, strict=True):

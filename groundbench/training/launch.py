@@ -79,7 +79,7 @@ def train(
     recipe = load_preset(preset).override({**given, **(override or {})})
     _check(seeds, jobs, threads, device)
     text = load_corpus(corpus or default_corpus(recipe)) if corpus is None or isinstance(corpus, str) else corpus
-    identity = {"preset": recipe.identity(), "corpus": text.identity(), **_pretrained(recipe)}
+    identity = {"preset": recipe.identity(), "corpus": text.identity(), **_pretrained_identity(recipe)}
     refuse_other_run(Path(out), identity)
     folders = {seed: SeedFolder(Path(out), seed, identity) for seed in seeds}
     with Watch(recipe.name, seeds, recipe.steps) as watch:
@@ -91,7 +91,7 @@ def train(
     return [path for paths in found for path in paths]
 
 
-def _pretrained(preset: Preset) -> dict[str, object]:
+def _pretrained_identity(preset: Preset) -> dict[str, object]:
     """Return the fingerprints of the weights that a preset does not train."""
     if preset.pictures is None:
         return {}

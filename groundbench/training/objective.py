@@ -75,10 +75,10 @@ class NextTokenLoss(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the sum of surprisals (nats, fp32) over the batch's targets."""
-        kept = self.hidden(batch).flatten(0, 1).index_select(0, batch.kept)
+        kept = self.hidden_states(batch).flatten(0, 1).index_select(0, batch.kept)
         return summed_surprisal(kept, self.model.get_output_embeddings(), batch.targets)
 
-    def hidden(self, batch: Batch) -> Tensor:
+    def hidden_states(self, batch: Batch) -> Tensor:
         """Return [B, T, d] the last hidden state at the batch's inputs."""
         state: Tensor = self.model.base_model(input_ids=batch.inputs, use_cache=False).last_hidden_state
         return state

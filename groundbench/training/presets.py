@@ -149,12 +149,12 @@ class Preset(Record):
             if last not in place and outer[:1] != ["config"]:
                 raise BadInputError(f"preset {self.name}: {key!r} is no key of a preset")
             place[last] = value
-        return _validated(data, f"preset {self.name}")
+        return _validate(data, f"preset {self.name}")
 
 
 def preset_names() -> list[str]:
     """Return the names of our presets."""
-    return sorted(_ours())
+    return sorted(_own_presets())
 
 
 def load_preset(preset: str | Path | Preset) -> Preset:
@@ -170,12 +170,12 @@ def load_preset(preset: str | Path | Preset) -> Preset:
         if len(found) != 1:
             raise BadInputError(f"{preset}: holds {len(found)} presets ({', '.join(found)}); expected one")
         return next(iter(found.values()))
-    if str(preset) not in _ours():
+    if str(preset) not in _own_presets():
         raise BadInputError(
             f"unknown preset {str(preset)!r}: expected one of {', '.join(preset_names())} or a YAML file"
-            f"{did_you_mean(str(preset), _ours())}"
+            f"{did_you_mean(str(preset), _own_presets())}"
         )
-    return _ours()[str(preset)]
+    return _own_presets()[str(preset)]
 
 
 def read_presets(path: Path) -> dict[str, Preset]:
@@ -198,7 +198,7 @@ def read_presets(path: Path) -> dict[str, Preset]:
     return presets
 
 
-def _validated(data: Mapping[str, object], where: str) -> Preset:
+def _validate(data: Mapping[str, object], where: str) -> Preset:
     try:
         return Preset.model_validate(data)
     except ValidationError as error:
@@ -206,5 +206,5 @@ def _validated(data: Mapping[str, object], where: str) -> Preset:
 
 
 @cache
-def _ours() -> dict[str, Preset]:
+def _own_presets() -> dict[str, Preset]:
     return read_presets(OURS)

@@ -42,10 +42,10 @@ def refuse_other_run(out: Path, identity: Mapping[str, object]) -> None:
             raise BadInputError(f"{out}: holds checkpoints but no {RUN} that says of what; choose another folder")
         return
     try:
-        found = _flat(json.loads(path.read_text(encoding="utf-8")))
+        found = _flatten(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise BadInputError(f"{path}: not JSON ({error}); choose another folder") from error
-    asked = _flat(json.loads(json.dumps(identity)))
+    asked = _flatten(json.loads(json.dumps(identity)))
     for key in [*asked, *found]:
         if found.get(key) != asked.get(key):
             raise BadInputError(
@@ -54,11 +54,11 @@ def refuse_other_run(out: Path, identity: Mapping[str, object]) -> None:
             )
 
 
-def _flat(value: object, prefix: str = "") -> dict[str, object]:
+def _flatten(value: object, prefix: str = "") -> dict[str, object]:
     """Return the leaves of nested mappings by dotted key."""
     if not isinstance(value, dict):
         return {prefix: value}
-    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}".lstrip(".")).items()}
+    return {k: v for key, inner in value.items() for k, v in _flatten(inner, f"{prefix}.{key}".lstrip(".")).items()}
 
 
 class SeedFolder:
@@ -78,7 +78,7 @@ class SeedFolder:
             write_text(out / RUN, json.dumps(self._identity, indent=1) + "\n")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Lock the folder for one process; the system releases the lock when that process ends, however it ends.
 
         Raises:

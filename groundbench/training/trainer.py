@@ -56,7 +56,7 @@ def train_seed(
     checkpoints = preset.checkpoint_steps()
     if not folder.is_finished(checkpoints):
         run = _Run(preset, corpus, folder, seed, device, report)
-        with folder.locked() if run.is_main else nullcontext():
+        with folder.lock() if run.is_main else nullcontext():
             folder.claim()
             start = run.restore()
             if start == 0:

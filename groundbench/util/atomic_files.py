@@ -13,7 +13,7 @@ import numpy as np
 
 
 @contextmanager
-def replaced_whole(path: Path) -> Iterator[Path]:
+def replace_whole(path: Path) -> Iterator[Path]:
     """Give a path whose file takes the place of `path` when the block ends, and vanishes where it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -25,24 +25,24 @@ def replaced_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
+def write_whole(path: Path) -> Iterator[IO[bytes]]:
     """Give an open file that takes the place of `path` when the block ends, and vanishes where it fails.
 
     Libraries are given the file, never its path: some read a path with a colon as an address, or as UTF-8.
     """
-    with replaced_whole(path) as temporary, temporary.open("wb") as file:
+    with replace_whole(path) as temporary, temporary.open("wb") as file:
         yield file
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that a reader, or a kill, never sees half of it."""
-    with replaced_whole(path) as temporary:
+    with replace_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_npz(path: Path, **arrays: Any) -> None:
     """Write arrays so that neither a kill nor a full disk leaves half a file, or an unfinished one beside it."""
-    with written_whole(path) as file:
+    with write_whole(path) as file:
         np.savez_compressed(file, **arrays)
 
 

@@ -65,10 +65,10 @@ def _entries(cache: Path) -> Iterator[CacheEntry]:
                 files = [p.stat() for p in folder.rglob("*") if p.is_file()]
                 whole = (folder / ABOUT).is_file() and not folder.name.startswith(UNFINISHED)
                 used = max((s.st_mtime for s in files), default=folder.stat().st_mtime)
-                yield CacheEntry(kind, _of(folder), folder, sum(s.st_size for s in files), used, whole)
+                yield CacheEntry(kind, _source_of(folder), folder, sum(s.st_size for s in files), used, whole)
 
 
-def _of(folder: Path) -> str:
+def _source_of(folder: Path) -> str:
     """Return what an entry says it was made from."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def misspelt(found: Iterable[str], known: Iterable[str]) -> str:
+def suggest_names(found: Iterable[str], known: Iterable[str]) -> str:
     """Return `; 'tuth' is perhaps 'truth'` for each name found that is near a known one; empty where none is."""
     names = list(known)
     near = ((name, difflib.get_close_matches(name, names, n=1, cutoff=NEAR)) for name in found)

@@ -15,7 +15,7 @@ from groundbench.util.resource_errors import is_resource_error
 LONGEST = 300
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return an error's own words on one line, after its type where the words alone would not be understood."""
     words = " ".join(str(error).split())
     plain = type(error) is Exception or (isinstance(error, OSError | ValueError | ImportError) and len(words) > 12)
@@ -50,7 +50,7 @@ def place_in_users_code(error: BaseException, theirs: Sequence[str]) -> str | No
     return place
 
 
-def made_by(spec: str, *args: Any, call_if: Any = callable, **options: Any) -> Any:
+def import_object(spec: str, *args: Any, call_if: Any = callable, **options: Any) -> Any:
     """Return what `module:object` names, called if it can be; the module may be in the working folder.
 
     Args:
@@ -72,11 +72,11 @@ def made_by(spec: str, *args: Any, call_if: Any = callable, **options: Any) -> A
             raise BadInputError(
                 f"{spec}: there is no module {module!r}, neither installed nor in the working folder {here}"
             ) from error
-        raise _theirs(spec, error) from error
+        raise _fault_in_users_code(spec, error) from error
     except Exception as error:  # a user's module: it may raise anything
         if is_resource_error(error):
             raise
-        raise _theirs(spec, error) from error
+        raise _fault_in_users_code(spec, error) from error
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise BadInputError(f"{spec}: cannot import {attribute!r} from {module!r}: it has no {part!r}")
@@ -90,10 +90,10 @@ def made_by(spec: str, *args: Any, call_if: Any = callable, **options: Any) -> A
     except Exception as error:  # a user's function: it may raise anything
         if is_resource_error(error):
             raise
-        raise _theirs(spec, error) from error
+        raise _fault_in_users_code(spec, error) from error
 
 
-def _theirs(spec: str, error: Exception) -> BadInputError:
+def _fault_in_users_code(spec: str, error: Exception) -> BadInputError:
     """Return the fault of a user's code as one sentence: innermost file and line outside installed libraries."""
     if isinstance(error, SyntaxError) and error.filename:
         return BadInputError(f"{spec}: fails at {error.filename}, line {error.lineno}: SyntaxError: {error.msg}")

@@ -46,7 +46,7 @@ class Marked:
     def mapping(self) -> dict[str, Marked]:
         """Return keys and values in order; a repeated key is refused."""
         if not isinstance(self.node, yaml.MappingNode):
-            raise self._expected("keys and values")
+            raise self._error_expecting("keys and values")
         found: dict[str, Marked] = {}
         for key_node, value in self.node.value:
             key = Marked(self.path, f"a key of {self.name}", key_node).text()
@@ -75,7 +75,7 @@ class Marked:
     def sequence(self) -> list[Marked]:
         """Return the values of a list."""
         if not isinstance(self.node, yaml.SequenceNode):
-            raise self._expected("a list")
+            raise self._error_expecting("a list")
         return [Marked(self.path, f"{self.name}[{i}]", node) for i, node in enumerate(self.node.value, 1)]
 
     def text(self, *, empty: bool = False) -> str:
@@ -84,15 +84,15 @@ class Marked:
         if isinstance(node, yaml.ScalarNode) and node.tag == _BOOL:
             raise self.error(f"{self.name} is {node.value}, which YAML reads as a truth value: put it in quotes")
         if not isinstance(node, yaml.ScalarNode) or node.tag not in (_STRING, *_NUMBERS):
-            raise self._expected("a text")
+            raise self._error_expecting("a text")
         if not (node.value or empty):
-            raise self._expected("a text")
+            raise self._error_expecting("a text")
         return str(node.value)
 
     def flag(self) -> bool:
         """Return `true` or `false` as a bool."""
         if not isinstance(self.node, yaml.ScalarNode) or self.node.tag != _BOOL:
-            raise self._expected("true or false")
+            raise self._error_expecting("true or false")
         return bool(yaml.SafeLoader.bool_values[self.node.value.lower()])
 
     def choice(self, allowed: Collection[str]) -> str:
@@ -102,7 +102,7 @@ class Marked:
             raise self.error(f"{self.name} is {found!r}, expected {' or '.join(allowed)}")
         return found
 
-    def _expected(self, what: str) -> BadInputError:
+    def _error_expecting(self, what: str) -> BadInputError:
         if isinstance(self.node, yaml.ScalarNode):
             found = repr(self.node.value) if self.node.value else "nothing"
         else:

@@ -1,6 +1,6 @@
 """The static site: a tab for each testbed, a page for each submission, a page to compare; no server, no network needed.
 
-Entries are streamed: each is read, checked and rendered in a child process, of which the board keeps a few lines.
+Entries are streamed: each is read, checked and rendered in a child process, of which the board keeps a few rows.
 Ranks are known when all were read; they are then written into the pages.
 """
 
@@ -19,13 +19,13 @@ from markupsafe import escape
 from groundbench._version import __version__
 from groundbench.api.errors import BadInputError
 from groundbench.leaderboard.board import Board
-from groundbench.leaderboard.rows import Line, RiskLine, size_of
+from groundbench.leaderboard.rows import ResultRow, RiskRow, size_of
 from groundbench.leaderboard.site.charts import Reference, colour, families, heat_table, scatter, score_of
 from groundbench.leaderboard.site.columns import Column, Place, Value
 from groundbench.leaderboard.site.compare_data import choice
 from groundbench.leaderboard.site.model_page import mark
 from groundbench.leaderboard.site.publish import Publisher, render, script
-from groundbench.leaderboard.site.screening_board import HEAD, answers_given, overall, rate, screening
+from groundbench.leaderboard.site.screening_board import HEAD, answers_given, overall, rate, screening_tables
 from groundbench.leaderboard.site.tabs import Tab, answer, tabs_of
 from groundbench.leaderboard.submission.isolated import read_isolated
 from groundbench.leaderboard.submission.strict_json_yaml import RefusedError
@@ -51,20 +51,20 @@ def build_site(board: Board, out: Path, processes: int | None = None) -> list[Re
     _prepare(out)
     _assets(out)
     publisher = Publisher(board, out.resolve())
-    lines: list[Line] = []
-    risks: list[RiskLine] = []
+    rows: list[ResultRow] = []
+    risks: list[RiskRow] = []
     refused: list[RefusedError] = []
     folders = [board.entries / slug for slug in board.slugs]
     for _, found in read_isolated(publisher, folders, processes):
         if isinstance(found, RefusedError):
             refused.append(found)
         else:
-            lines += found.lines
+            rows += found.rows
             risks += found.risks
-    tabs = [t for t in tabs_of(lines, board.about.references) if t.lines]
+    tabs = [t for t in tabs_of(rows, board.about.references) if t.rows]
     write_text(out / "index.html", render("index.html.j2", **_index(board, tabs, risks)))
     write_text(out / "compare.html", render("compare.html.j2", title="Compare models", root="", nav="compare"))
-    final = [e for e in lines if e.kind != "checkpoint"]
+    final = [e for e in rows if e.kind != "checkpoint"]
     write_text(out / "data" / "index.js", script("groundbenchIndex", [choice(e) for e in final]))
     _table_data(out, tabs, board.about.nulls)
     write_text(out / "board.csv", board_csv(tabs))
@@ -76,23 +76,23 @@ def build_site(board: Board, out: Path, processes: int | None = None) -> list[Re
 def _write_ranks(out: Path, tabs: Sequence[Tab]) -> None:
     """Fill the ranks into the pages of the entries."""
     said: dict[str, str] = {}
-    by_id = {e.id: e for t in tabs for e in (*t.lines, *t.more)}
+    by_id = {e.id: e for t in tabs for e in (*t.rows, *t.more)}
     peers: dict[tuple[str, ...], int] = {}
     for t in tabs:
-        for e in (*t.lines, *t.more):
+        for e in (*t.rows, *t.more):
             if t.places[e.id].rank:
                 peers[e.group] = peers.get(e.group, 0) + (not t.places[e.id].again)
     for t in tabs:
-        for e in (*t.lines, *t.more):
-            said[mark(e.id)] = _said(t.places[e.id], peers.get(e.group, 0), by_id)
-        said |= {mark(i): _said(p, 0, by_id) for i, p in t.places.items() if i not in by_id}
+        for e in (*t.rows, *t.more):
+            said[mark(e.id)] = _rank_text(t.places[e.id], peers.get(e.group, 0), by_id)
+        said |= {mark(i): _rank_text(p, 0, by_id) for i, p in t.places.items() if i not in by_id}
     pattern = re.compile("<!--rank:[a-zA-Z0-9._~-]+-->")
     for slug in {i.split("~")[0] for t in tabs for i in t.places}:
         path = out / "models" / f"{slug}.html"
         write_text(path, pattern.sub(lambda m: said.get(m.group(), ""), path.read_text(encoding="utf-8")))
 
 
-def _said(place: Place, n: int, by_id: dict[str, Line]) -> str:
+def _rank_text(place: Place, n: int, by_id: dict[str, ResultRow]) -> str:
     if place.rank is None:
         return str(escape(f"Not ranked: {place.why}."))
     text = f"Rank {place.rank.rank} of {n}" if n > 1 else "The only ranked model here"
@@ -131,7 +131,7 @@ def _assets(out: Path) -> None:
         write_text(out / "assets" / name, (HERE / name).read_text(encoding="utf-8"))
 
 
-def _index(board: Board, tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> dict[str, Any]:
+def _index(board: Board, tabs: Sequence[Tab], risks: Sequence[RiskRow]) -> dict[str, Any]:
     return {
         "title": board.about.title,
         "nulls": board.about.nulls,
@@ -139,7 +139,7 @@ def _index(board: Board, tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> dict
         "nav": "board",
         "tabs": [_tab_values(t) for t in tabs],
         "number": number,
-        "screening": screening(risks),
+        "screening": screening_tables(risks),
         "screening_head": HEAD,
         "ship": _ship(tabs, risks),
     }
@@ -148,7 +148,7 @@ def _index(board: Board, tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> dict
 def _tab_values(t: Tab) -> dict[str, Any]:
     references = _references(t)
     forms, heat = heat_table(t)
-    order = families(t.lines)
+    order = families(t.rows)
     legend = [(colour(f, order), f) for f in order[:5]] + ([("c6", "other families")] if len(order) > 5 else [])
     return {
         "id": t.id,
@@ -157,13 +157,13 @@ def _tab_values(t: Tab) -> dict[str, Any]:
         "answer": answer(t),
         "about": _about(t),
         "columns": t.columns,
-        "rows": [(e, [c.cell(e, t.places[e.id]) for c in t.columns]) for e in t.lines[:MOST_STATIC]],
-        "n": len(t.lines),
+        "rows": [(e, [c.cell(e, t.places[e.id]) for c in t.columns]) for e in t.rows[:MOST_STATIC]],
+        "n": len(t.rows),
         "n_models": t.n_models,
         "more": len(t.more),
         "forms": t.forms,
-        "families": sorted({e.family for e in t.lines}),
-        "sizes": list({size_of(e.parameters): None for e in sorted(t.lines, key=lambda e: e.parameters)}),
+        "families": sorted({e.family for e in t.rows}),
+        "sizes": list({size_of(e.parameters): None for e in sorted(t.rows, key=lambda e: e.parameters)}),
         "steps": any(e.kind == "checkpoint" for e in t.more),
         "references": references,
         "scatter": scatter(t, references, 480, 340) if heat else scatter(t, references),
@@ -180,7 +180,7 @@ def _about(t: Tab) -> str:
             "A noun is shown as itself, as a definition, in other languages, as an emoji or an image. Any model can "
             "copy the word; the ladder score says how much of that gain is left when it cannot."
         )
-    form = t.lines[0].form if t.lines else ""
+    form = t.rows[0].form if t.rows else ""
     return (
         "The gain is how much less surprising a noun’s word becomes when its own noun, and not another, was shown"
         f"{f' (form {form})' if form else ''}, in nats."
@@ -190,7 +190,7 @@ def _about(t: Tab) -> str:
 def _references(t: Tab) -> list[Reference]:
     """Return what a score is read against: reference models, what an ideal observer gains, untrained models."""
     found = [_reference(e, t) for e in t.references]
-    ideal = {e.ideal for e in t.lines if e.ideal is not None}
+    ideal = {e.ideal for e in t.rows if e.ideal is not None}
     if len(ideal) == 1:
         found.append(Reference(ideal.pop(), "ideal observer"))
     untrained = [e.gain for e in t.more if e.kind == "checkpoint" and e.step == 0 and e.gain is not None and e.own]
@@ -199,17 +199,17 @@ def _references(t: Tab) -> list[Reference]:
     return found
 
 
-def _reference(e: Line, t: Tab) -> Reference:
+def _reference(e: ResultRow, t: Tab) -> Reference:
     value, low, high = score_of(t, e)
     why = "" if value is not None else "word not told from 0" if t.ladder else "no gain measured"
     return Reference(value, e.model, e.slug, why, interval(low, high) or "")
 
 
-def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
+def _ship(tabs: Sequence[Tab], risks: Sequence[RiskRow]) -> str:
     """May the best model be shipped? Only a screening can say."""
     t = tabs[0] if tabs else None
     best = (
-        next((e for e in t.lines if (p := t.places[e.id]).rank and p.rank.rank == 1 and not p.aside), None)
+        next((e for e in t.rows if (p := t.places[e.id]).rank and p.rank.rank == 1 and not p.aside), None)
         if t
         else None
     )
@@ -218,7 +218,7 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
     if best is None:
         return f"{lead} The screening table says how often a model’s answers contradict what it was shown."
     if not cards:
-        return f"{lead} {best.model} was not screened here. {_passed(t, risks)}"
+        return f"{lead} {best.model} was not screened here. {_best_passed(t, risks)}"
     said = []
     for r in cards:
         if answers_given(r.card):
@@ -232,15 +232,15 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskLine]) -> str:
     return f"{lead} {best.model}: {'; '.join(said)}."
 
 
-def _speaks_for(risk: RiskLine, line: Line) -> bool:
-    """Return True for a screening of a line's weights by the board itself or by who submitted the line."""
-    return risk.fingerprint == line.fingerprint and (risk.own or risk.slug == line.slug)
+def _speaks_for(risk: RiskRow, row: ResultRow) -> bool:
+    """Return True for a screening of a row's weights by the board itself or by who submitted the row."""
+    return risk.fingerprint == row.fingerprint and (risk.own or risk.slug == row.slug)
 
 
-def _passed(t: Tab | None, risks: Sequence[RiskLine]) -> str:
+def _best_passed(t: Tab | None, risks: Sequence[RiskRow]) -> str:
     """Name the best grounded of the models whose policy was met; ask for a screening where there is none."""
     met = [r for r in risks if r.card.verdict.passed]
-    found = next((e for e in (t.lines if t else ()) if any(_speaks_for(r, e) for r in met)), None)
+    found = next((e for e in (t.rows if t else ()) if any(_speaks_for(r, e) for r in met)), None)
     if found is None:
         return "No answer yet: run groundbench screen on your questions."
     return f"Of the models whose policy was met, {found.model} is grounded best."
@@ -248,7 +248,7 @@ def _passed(t: Tab | None, risks: Sequence[RiskLine]) -> str:
 
 def _table_data(out: Path, tabs: Sequence[Tab], nulls: Sequence[str]) -> None:
     """Return the tables' rows for the script: headline rows at once, forms and checkpoints when they are asked for."""
-    data = {t.id: [_row(e, t, t.columns) for e in t.lines] for t in tabs}
+    data = {t.id: [_row(e, t, t.columns) for e in t.rows] for t in tabs}
     write_text(out / "data" / "board.js", script("groundbenchBoard", data, list(nulls)))
     for t in tabs:
         if t.more:
@@ -258,7 +258,7 @@ def _table_data(out: Path, tabs: Sequence[Tab], nulls: Sequence[str]) -> None:
             )
 
 
-def _row(e: Line, t: Tab, columns: Sequence[Column]) -> list[Any]:
+def _row(e: ResultRow, t: Tab, columns: Sequence[Column]) -> list[Any]:
     """Return a row as the script reads it: id, folder, kind, form, step, family, size class, own, cells."""
     cells = [_cell(c.cell(e, t.places[e.id])) for c in columns]
     return [e.id, e.slug, e.kind[0], e.form, e.step, e.family, size_of(e.parameters), int(e.own), cells]
@@ -272,7 +272,7 @@ def _cell(v: Value) -> list[Any]:
 def _records(tabs: Sequence[Tab]) -> Iterable[dict[str, Any]]:
     """Yield every result and form with its numbers under fixed names; None where not measured."""
     for t in tabs:
-        for e in (*t.lines, *t.more, *t.references):
+        for e in (*t.rows, *t.more, *t.references):
             if e.kind == "checkpoint":
                 continue
             place = t.places[e.id]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from groundbench.leaderboard.rows import Line
+from groundbench.leaderboard.rows import ResultRow
 from groundbench.leaderboard.site.tabs import Tab
 from groundbench.report.charts import svg
 from groundbench.report.charts.scale import Scale, domain, tick_label
@@ -18,8 +18,8 @@ MOST_DOTS = 400
 MOST_ROWS = 24
 COLOURS = 6
 WIDE = 660
-Dot = tuple[Line, float | None, float | None, float | None]
-"""A line with its score and its interval."""
+Dot = tuple[ResultRow, float | None, float | None, float | None]
+"""A row with its score and its interval."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class HeatRow:
     """Text, the shade 0-9, and the words for a reader."""
 
 
-def families(lines: Sequence[Line]) -> list[str]:
+def families(rows: Sequence[ResultRow]) -> list[str]:
     """Families by the number of their models: the first five have a colour each, the rest share one."""
-    names = [e.family for e in lines]
+    names = [e.family for e in rows]
     return sorted(set(names), key=lambda f: (-names.count(f), f))
 
 
@@ -59,17 +59,17 @@ def colour(family: str, order: Sequence[str]) -> str:
     return f"c{min(place, COLOURS - 1) + 1}"
 
 
-def score_of(tab: Tab, line: Line) -> tuple[float | None, float | None, float | None]:
+def score_of(tab: Tab, row: ResultRow) -> tuple[float | None, float | None, float | None]:
     """Return the score by which a tab's chart and table rank, with its interval."""
     if tab.ladder:
-        s = line.ladder
+        s = row.ladder
         return (s.score, s.ci_low, s.ci_high) if s else (None, None, None)
-    return line.gain, line.low, line.high
+    return row.gain, row.low, row.high
 
 
 def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height: int = 320) -> Markup:
     """Score against parameters (log), an interval as whiskers, one colour for each family."""
-    dots = [(e, *score_of(tab, e)) for e in tab.lines if not (tab.places[e.id].again or tab.places[e.id].aside)]
+    dots = [(e, *score_of(tab, e)) for e in tab.rows if not (tab.places[e.id].again or tab.places[e.id].aside)]
     dots = [d for d in dots if d[1] is not None and d[0].parameters > 0][:MOST_DOTS]
     if not dots:
         return Markup("")
@@ -101,11 +101,11 @@ def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height
             svg.text(right, y(level) - 5, label, "tick reference-label", "end"),
         ]
     order = families([d[0] for d in dots])
-    for line, value, start, end in dots:
-        at, c = x(math.log10(line.parameters)), colour(line.family, order)
+    for row, value, start, end in dots:
+        at, c = x(math.log10(row.parameters)), colour(row.family, order)
         if start is not None and end is not None:
             parts.append(svg.line(at, y(start), at, y(end), f"whisker {c}"))
-        parts.append(svg.dot(at, y(value or 0.0), 4.5, f"mark {c}", f"{line.model}: {number(value)}"))
+        parts.append(svg.dot(at, y(value or 0.0), 4.5, f"mark {c}", f"{row.model}: {number(value)}"))
     parts += _labels(dots[:8], dots, x, y, width)
     what = "Ladder score" if tab.ladder else "Gain in nats"
     summary = f"{what} of {len(dots)} models against their parameters, with 95 % intervals."
@@ -115,14 +115,14 @@ def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height
 def _labels(best: Sequence[Dot], dots: Sequence[Dot], x: Scale, y: Scale, width: int) -> list[Markup]:
     """Return names of the best, beside their dots where they run into no other name or dot."""
     taken: list[tuple[float, float, float, float]] = []
-    for line, value, _, _ in dots:
-        at, level = x(math.log10(line.parameters)), y(value or 0.0)
+    for row, value, _, _ in dots:
+        at, level = x(math.log10(row.parameters)), y(value or 0.0)
         taken.append((at - 5, level - 5, at + 5, level + 5))
     out = []
-    for line, value, _, _ in best:
-        name = line.model if len(line.model) <= 24 else line.model[:23] + "…"
+    for row, value, _, _ in best:
+        name = row.model if len(row.model) <= 24 else row.model[:23] + "…"
         span = 6.6 * len(name)
-        at, level = x(math.log10(line.parameters)), y(value or 0.0)
+        at, level = x(math.log10(row.parameters)), y(value or 0.0)
         left = at + 8 + span > width - 6
         start = at - 8 - span if left else at + 8
         box = (start, level - 8, start + span, level + 8)
@@ -137,7 +137,7 @@ def heat_table(tab: Tab) -> tuple[tuple[str, ...], tuple[HeatRow, ...]]:
     """Models and forms: of the ladder the share of the word's gain, with the word's nats before it."""
     if not tab.ladder:
         return (), ()
-    shown = [e for e in tab.lines if e.ladder is not None and e.ladder.forms and not tab.places[e.id].again][:MOST_ROWS]
+    shown = [e for e in tab.rows if e.ladder is not None and e.ladder.forms and not tab.places[e.id].again][:MOST_ROWS]
     forms = list(dict.fromkeys(f.env_form for e in shown for f in (e.ladder.forms if e.ladder else ())))
     rows = []
     for e in shown:

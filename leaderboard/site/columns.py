@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from groundbench.leaderboard.ranks import Rank
-from groundbench.leaderboard.rows import Line
+from groundbench.leaderboard.rows import ResultRow
 from groundbench.results.text.numbers import count, decimals_for, interval, number, p_value, parameters, percent
 
 
@@ -21,7 +21,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Place:
-    """A line's rank, or why it has none.
+    """A row's rank, or why it has none.
 
     Attributes:
         again: another entry of the same weights, which stands before it.
@@ -45,13 +45,13 @@ class Column:
     kind: str
     help: str
     unit: str
-    cell: Callable[[Line, Place], Value]
+    cell: Callable[[ResultRow, Place], Value]
 
 
 EMPTY = Value(None)
 
 
-def _rank(line: Line, place: Place) -> Value:
+def _rank(row: ResultRow, place: Place) -> Value:
     if place.rank is None:
         return Value(None, None, place.why)
     if place.aside:
@@ -60,8 +60,8 @@ def _rank(line: Line, place: Place) -> Value:
     return Value(str(place.rank.rank), place.rank.rank, detail)
 
 
-def _model(line: Line, place: Place) -> Value:
-    return Value(line.model, line.model.lower(), line.submitter)
+def _model(row: ResultRow, place: Place) -> Value:
+    return Value(row.model, row.model.lower(), row.submitter)
 
 
 def estimate(value: float | None, low: float | None, high: float | None) -> Value:
@@ -72,40 +72,40 @@ def estimate(value: float | None, low: float | None, high: float | None) -> Valu
     return Value(number(value, places), value, interval(low, high, places) or "")
 
 
-def _score(line: Line) -> Value:
-    s = line.ladder
+def _score(row: ResultRow) -> Value:
+    s = row.ladder
     return (
         EMPTY if s is None or s.score is None else Value(number(s.score), s.score, interval(s.ci_low, s.ci_high) or "")
     )
 
 
-def _heads(line: Line, place: Place) -> Value:
-    if line.heads is None:
+def _heads(row: ResultRow, place: Place) -> Value:
+    if row.heads is None:
         return EMPTY
-    null = number(line.heads_null, 1)
-    return Value(number(line.heads, 1), line.heads, f"{null} by chance" if null else "")
+    null = number(row.heads_null, 1)
+    return Value(number(row.heads, 1), row.heads, f"{null} by chance" if null else "")
 
 
-def _layer(line: Line, place: Place) -> Value:
-    if line.layer is None or not line.depth:
+def _layer(row: ResultRow, place: Place) -> Value:
+    if row.layer is None or not row.depth:
         return EMPTY
-    return Value(percent(line.layer / line.depth), line.layer / line.depth, f"layer {number(line.layer, 1)}")
+    return Value(percent(row.layer / row.depth), row.layer / row.depth, f"layer {number(row.layer, 1)}")
 
 
-def _lost(line: Line, place: Place) -> Value:
-    if line.lost is None:
+def _ablation_harm(row: ResultRow, place: Place) -> Value:
+    if row.lost is None:
         return EMPTY
-    return Value(number(line.lost), line.lost, f"p {p_value(line.lost_p)}" if line.lost_p is not None else "")
+    return Value(number(row.lost), row.lost, f"p {p_value(row.lost_p)}" if row.lost_p is not None else "")
 
 
-def _measured(line: Line, place: Place) -> Value:
-    return Value(line.measured, line.measured, f"released {line.released}" if line.released else "")
+def _date(row: ResultRow, place: Place) -> Value:
+    return Value(row.measured, row.measured, f"released {row.released}" if row.released else "")
 
 
-def _half(line: Line, place: Place) -> Value:
-    if line.heads_for_half is None:
+def _half(row: ResultRow, place: Place) -> Value:
+    if row.heads_for_half is None:
         return EMPTY
-    return Value(number(line.heads_for_half, 1), line.heads_for_half, f"of {line.heads_total}")
+    return Value(number(row.heads_for_half, 1), row.heads_for_half, f"of {row.heads_total}")
 
 
 RANK = Column(
@@ -169,7 +169,7 @@ LOST = Column(
     "Gain lost by cutting the heads beyond cutting equally many others, in nats; a negative number is no better than "
     "chance",
     "nats",
-    _lost,
+    _ablation_harm,
 )
 REMOVED = Column(
     "removed",
@@ -187,14 +187,14 @@ IMAGE = Column(
     "nats",
     lambda e, p: EMPTY if e.image is None else Value(number(e.image), e.image),
 )
-MEASURED = Column("measured", "Measured", "text", "The day of the measurement, and the weights’ release", "", _measured)
+MEASURED = Column("measured", "Measured", "text", "The day of the measurement, and the weights’ release", "", _date)
 
 COMMON = (HEADS, LAYER, HALF, LOST, REMOVED, IMAGE, MEASURED)
 
 
-def columns_for(lines: Sequence[Line], ladder: bool) -> tuple[Column, ...]:
-    """Return the columns of a testbed's table: those that some line fills."""
+def columns_for(rows: Sequence[ResultRow], ladder: bool) -> tuple[Column, ...]:
+    """Return the columns of a testbed's table: those that some row fills."""
     found = (RANK, MODEL, FAMILY, SIZE, *((LADDER,) if ladder else ()), GAIN, *COMMON)
     place = Place(None)
     keep = {"rank", "model", "gain", *(("ladder_score",) if ladder else ())}
-    return tuple(c for c in found if c.key in keep or any(c.cell(e, place).text is not None for e in lines))
+    return tuple(c for c in found if c.key in keep or any(c.cell(e, place).text is not None for e in rows))

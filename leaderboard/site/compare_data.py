@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundbench.leaderboard.rows import Line
+from groundbench.leaderboard.rows import ResultRow
 from groundbench.leaderboard.submission.form_views import FormView
 
 
-def choice(e: Line) -> list[str]:
+def choice(e: ResultRow) -> list[str]:
     """Return an entry in the page's lists."""
     return [e.id, e.model, f"{e.board} · {e.form}", e.submitter]
 
 
-def comparable(e: Line, view: FormView) -> dict[str, Any]:
+def comparable(e: ResultRow, view: FormView) -> dict[str, Any]:
     """Return the numbers of an entry (nats, unless they are counts or shares)."""
     g = view.gain
     ladder = e.ladder

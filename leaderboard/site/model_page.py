@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from groundbench.leaderboard.rows import Line
+from groundbench.leaderboard.rows import ResultRow
 from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.measures.gain.measure import gain_items
 from groundbench.report.elements import Facts, Section, Stat, Table
@@ -29,8 +29,8 @@ def mark(line_id: str) -> str:
     return f"<!--rank:{line_id}-->"
 
 
-def model_page(s: Submission, lines: Sequence[Line], own: bool) -> dict[str, Any]:
-    """Return the values of model.html.j2; `lines` are the submission's own."""
+def model_page(s: Submission, rows: Sequence[ResultRow], own: bool) -> dict[str, Any]:
+    """Return the values of model.html.j2; `rows` are the submission's own."""
     card = (
         ("Licence", s.card.licence),
         ("Hardware", s.card.hardware),
@@ -49,7 +49,7 @@ def model_page(s: Submission, lines: Sequence[Line], own: bool) -> dict[str, Any
         "weights": s.card.weights,
         "notes": s.card.notes,
         "runs": [
-            _run(s, run, i, [e for e in lines if e.run == run.name]) for i, run in enumerate(s.runs) if run.results
+            _run(s, run, i, [e for e in rows if e.run == run.name]) for i, run in enumerate(s.runs) if run.results
         ],
         "risks": [_risk(s, run, i) for i, run in enumerate(s.runs) if run.risk is not None],
     }
@@ -70,9 +70,9 @@ def _risk(s: Submission, run: Run, i: int) -> dict[str, Any]:
     }
 
 
-def _run(s: Submission, run: Run, i: int, lines: Sequence[Line]) -> dict[str, Any]:
+def _run(s: Submission, run: Run, i: int, rows: Sequence[ResultRow]) -> dict[str, Any]:
     last = run.last
-    headline = next(e for e in lines if e.kind == "headline")
+    headline = next(e for e in rows if e.kind == "headline")
     curve = _curve(run.results, run.trajectory, s.card.model)
     *evidence, failures = run_sections(last)
     training = [] if curve is None else _training(curve)
@@ -82,7 +82,7 @@ def _run(s: Submission, run: Run, i: int, lines: Sequence[Line]) -> dict[str, An
         "title": f"{headline.board} · {headline.form} · {headline.n_nouns} nouns",
         "sentence": gain_sentence(last.gain, last.testbed.env_form),
         "place": Markup(mark(headline.id)),
-        "forms": _forms([e for e in lines if e.kind != "checkpoint"]),
+        "forms": _forms([e for e in rows if e.kind != "checkpoint"]),
         "with_items": bool(run.tables),
         "trajectory": run.trajectory is not None,
         "stats": [*_score(headline), *run_stats(last)],
@@ -93,9 +93,9 @@ def _run(s: Submission, run: Run, i: int, lines: Sequence[Line]) -> dict[str, An
     }
 
 
-def _score(line: Line) -> list[Stat]:
+def _score(row: ResultRow) -> list[Stat]:
     """Return the ladder score as the first number of the page."""
-    s = line.ladder
+    s = row.ladder
     if s is None:
         return []
     ends = interval(s.ci_low, s.ci_high)
@@ -106,19 +106,19 @@ def _score(line: Line) -> list[Stat]:
     return [Stat("Ladder score", number(s.score), "", detail)]
 
 
-def _forms(lines: Sequence[Line]) -> Table | None:
-    """Gain and rank in each form; None where there is one form only."""
-    rows = []
-    ladder = next((e.ladder for e in lines if e.ladder is not None), None)
+def _forms(rows: Sequence[ResultRow]) -> Table | None:
+    """Return gain and rank in each form; None where there is one form only."""
+    cells = []
+    ladder = next((e.ladder for e in rows if e.ladder is not None), None)
     shares = {f.env_form: with_interval(f.ratio, f.ci_low, f.ci_high) for f in ladder.forms} if ladder else {}
-    for e in lines:
+    for e in rows:
         digits = decimals_for(e.gain, e.low, e.high)
         ends = interval(e.low, e.high, digits)
         share = (shares.get(e.form),) if shares else ()
-        rows.append((e.form, count(e.n_nouns), number(e.gain, digits), ends, *share, Markup(mark(e.id))))
+        cells.append((e.form, count(e.n_nouns), number(e.gain, digits), ends, *share, Markup(mark(e.id))))
     head = ("Form", "Nouns", "Gain (nats)", "95 % interval", *(("Share of the word’s",) if shares else ()), "Rank")
     caption = "Where it stands, by the form in which a noun was shown"
-    return Table(caption, head, tuple(rows), text=frozenset({0, len(head) - 1})) if len(rows) > 1 else None
+    return Table(caption, head, tuple(cells), text=frozenset({0, len(head) - 1})) if len(cells) > 1 else None
 
 
 def _items(run: Run) -> Section | None:

@@ -1,4 +1,4 @@
-"""One entry's part of the site, made where the entry was read: its page, its downloads, its lines for the board."""
+"""One entry's part of the site, made where the entry was read: its page, its downloads, its rows for the board."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from groundbench._version import __version__
 from groundbench.leaderboard.board import Board
-from groundbench.leaderboard.rows import Line, RiskLine, lines_of, risk_lines_of
+from groundbench.leaderboard.rows import ResultRow, RiskRow, result_rows, risk_rows
 from groundbench.leaderboard.site.compare_data import comparable
 from groundbench.leaderboard.site.model_page import model_page
 from groundbench.leaderboard.submission.form_views import form_views
@@ -35,18 +35,16 @@ class Publisher:
         """Publish one entry. Raises RefusedError; nothing of a refused entry is written."""
         s = self.board.read_entry(folder)
         own = s.slug in self.board.about.own
-        lines, risks = lines_of(s, own), risk_lines_of(s, own)
-        page = render("model.html.j2", **model_page(s, lines, own))
+        rows, risks = result_rows(s, own), risk_rows(s, own)
+        page = render("model.html.j2", **model_page(s, rows, own))
         if len(page) > MOST_OF_A_PAGE:
             raise RefusedError(
                 f"{s.slug}: its page would have {len(page) >> 20} MiB; expected at most {MOST_OF_A_PAGE >> 20}"
             )
         data = {
-            f"{line.id}.js": script("groundbenchEntry", entry_data(s, line))
-            for line in lines
-            if line.kind != "checkpoint"
+            f"{row.id}.js": script("groundbenchEntry", entry_data(s, row)) for row in rows if row.kind != "checkpoint"
         }
-        data |= {f"{s.slug}~{run.name}.json": downloaded(run) for run in s.runs if run.results}
+        data |= {f"{s.slug}~{run.name}.json": download_text(run) for run in s.runs if run.results}
         data |= {f"{s.slug}~{r.name}~card.json": r.risk.model_dump_json() for r in s.runs if r.risk is not None}
         write_text(self.out / "models" / f"{s.slug}.html", page)
         for name, text in data.items():
@@ -54,7 +52,7 @@ class Publisher:
         for run in s.runs:
             if run.tables:
                 write_items(self.out / "data" / f"{s.slug}~{run.name}.parquet", list(run.tables.values()), run.last)
-        return Published(s.slug, tuple(lines), tuple(risks))
+        return Published(s.slug, tuple(rows), tuple(risks))
 
 
 @dataclass(frozen=True)
@@ -62,20 +60,20 @@ class Published:
     """The facts that the board needs of an entry after its page was written."""
 
     slug: str
-    lines: tuple[Line, ...]
-    risks: tuple[RiskLine, ...]
+    rows: tuple[ResultRow, ...]
+    risks: tuple[RiskRow, ...]
 
 
-def downloaded(run: Run) -> str:
+def download_text(run: Run) -> str:
     """Return the run's numbers as its page offers them: result.json, or trajectory.json of a training run."""
     return (run.last if run.trajectory is None else run.trajectory).model_dump_json() + "\n"
 
 
-def entry_data(s: Submission, line: Line) -> dict[str, Any]:
-    """Return the compare page's data of a line."""
-    run = next(r for r in s.runs if r.name == line.run)
-    view = next(v for v in form_views(run.last) if v.env_form == line.form)
-    return comparable(line, view)
+def entry_data(s: Submission, row: ResultRow) -> dict[str, Any]:
+    """Return the compare page's data of a row."""
+    run = next(r for r in s.runs if r.name == row.run)
+    view = next(v for v in form_views(run.last) if v.env_form == row.form)
+    return comparable(row, view)
 
 
 def render(template: str, **values: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from groundbench.leaderboard.rows import RiskLine
+from groundbench.leaderboard.rows import RiskRow
 from groundbench.leaderboard.site.columns import Value
 from groundbench.results.risk_card import Estimated, RiskCard
 from groundbench.results.text.numbers import interval, number, parameters, percent
@@ -13,9 +13,9 @@ from groundbench.results.text.numbers import interval, number, parameters, perce
 
 @dataclass(frozen=True)
 class ScreenRow:
-    """A card's line."""
+    """A card's row."""
 
-    line: RiskLine
+    row: RiskRow
     cells: tuple[Value, ...]
 
 
@@ -39,16 +39,16 @@ HEAD = (
 )
 
 
-def screening(lines: Sequence[RiskLine]) -> list[tuple[str, tuple[ScreenRow, ...]]]:
+def screening_tables(rows: Sequence[RiskRow]) -> list[tuple[str, tuple[ScreenRow, ...]]]:
     """Return the cards by question set and its hash, fewest errors first.
 
     Only the same questions stand in one table.
     """
-    groups: dict[str, list[RiskLine]] = {}
-    for line in lines:
-        q = line.card.questions
-        groups.setdefault(f"{', '.join(q.sets)} · {q.n} questions · {q.hash[:8]}", []).append(line)
-    return [(name, tuple(_row(e) for e in sorted(g, key=_order))) for name, g in sorted(groups.items())]
+    groups: dict[str, list[RiskRow]] = {}
+    for row in rows:
+        q = row.card.questions
+        groups.setdefault(f"{', '.join(q.sets)} · {q.n} questions · {q.hash[:8]}", []).append(row)
+    return [(name, tuple(_table_row(e) for e in sorted(g, key=_order))) for name, g in sorted(groups.items())]
 
 
 def overall(card: RiskCard) -> Estimated | None:
@@ -62,9 +62,9 @@ def answers_given(card: RiskCard) -> bool:
     return card.records is not None and card.records.mode == "B"
 
 
-def _order(line: RiskLine) -> tuple[float, str]:
-    error = overall(line.card)
-    return (error.value if error and error.value is not None else 2.0), line.id
+def _order(row: RiskRow) -> tuple[float, str]:
+    error = overall(row.card)
+    return (error.value if error and error.value is not None else 2.0), row.id
 
 
 def rate(value: float | None) -> str | None:
@@ -72,8 +72,8 @@ def rate(value: float | None) -> str | None:
     return percent(value)
 
 
-def _row(line: RiskLine) -> ScreenRow:
-    card = line.card
+def _table_row(row: RiskRow) -> ScreenRow:
+    card = row.card
     whole = next((e for e in card.errors if e.kind is None and e.form is None), None)
     error = Value(None)
     guess = Value(None)
@@ -89,14 +89,14 @@ def _row(line: RiskLine) -> ScreenRow:
     verdict = card.verdict.passed
     said = Value(None, None, "no policy") if verdict is None else Value("passed" if verdict else "failed", str(verdict))
     cells = (
-        Value(line.model, line.model.lower(), line.submitter),
-        Value(parameters(line.parameters), line.parameters),
+        Value(row.model, row.model.lower(), row.submitter),
+        Value(parameters(row.parameters), row.parameters),
         error,
         guess,
         _signal(card),
         said,
     )
-    return ScreenRow(line, cells)
+    return ScreenRow(row, cells)
 
 
 def _signal(card: RiskCard) -> Value:

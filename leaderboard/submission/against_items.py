@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.leaderboard.submission.bounds import near
+from groundbench.leaderboard.submission.bounds import is_near
 from groundbench.measures.gain.measure import measure_gain
 from groundbench.results.run import GainRecord
 
@@ -27,21 +27,21 @@ def item_faults(stated: GainRecord, table: SurprisalTable, seed: int) -> Iterato
         yield f"{table.n_failed} of its items have no surprisal, but gain.n_failed is {stated.n_failed}"
     for name in EXACT:
         said, is_ = getattr(stated, name), getattr(found, name)
-        if said is not None and not _same(name, said, is_):
+        if said is not None and not _agrees(name, said, is_):
             yield f"its items give gain.{name} {'null' if is_ is None else f'{is_:.4f}'}, but {said:.4f} is reported"
     again = {n.noun: n for n in found.by_noun}
     for noun in stated.by_noun:
         for name in ("gain", "matched", "mismatched"):
             said, is_ = getattr(noun, name), getattr(again[noun.noun], name)
-            if (said is None) != (is_ is None) or (said is not None and is_ is not None and not near(said, is_)):
+            if (said is None) != (is_ is None) or (said is not None and is_ is not None and not is_near(said, is_)):
                 yield f"its items give {noun.noun!r} another {name} than gain.by_noun reports"
     yield from _intervals(stated, found)
 
 
-def _same(name: str, said: float, is_: float | None) -> bool:
+def _agrees(name: str, said: float, is_: float | None) -> bool:
     if is_ is None:
         return False
-    return abs(said - is_) <= P_SLACK * is_ if name == "p_cluster" else near(said, is_)
+    return abs(said - is_) <= P_SLACK * is_ if name == "p_cluster" else is_near(said, is_)
 
 
 def _intervals(stated: GainRecord, found: GainRecord) -> Iterator[str]:

@@ -52,6 +52,6 @@ def _form_faults(view: FormView, about: FormReference) -> Iterator[str]:
         yield f"image.hash is {shorten(view.image.hash)}; the installed images have {about.digest}"
 
 
-def whole(view: FormView, about: FormReference) -> bool:
+def is_whole(view: FormView, about: FormReference) -> bool:
     """Return True if every noun of the testbed's form was measured: only such results are ranked together."""
     return set(view.nouns) >= set(about.nouns)

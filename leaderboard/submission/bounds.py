@@ -8,12 +8,12 @@ ROUNDING = 1e-6
 """The share of two numbers, and nats near 0, by which sums of 32-bit surprisals in another order may part them."""
 
 
-def near(a: float, b: float, tolerance: float = 0.0) -> bool:
+def is_near(a: float, b: float, tolerance: float = 0.0) -> bool:
     """Return True if two numbers differ by no more than a tolerance and rounding."""
     return abs(a - b) <= tolerance + ROUNDING * max(abs(a), abs(b), 1.0)
 
 
-def around(name: str, value: float | None, low: float | None, high: float | None) -> Iterator[str]:
+def interval_faults(name: str, value: float | None, low: float | None, high: float | None) -> Iterator[str]:
     """Yield a fault where a value lies outside its own interval."""
     if (low is None) != (high is None):
         yield f"{name}: one end of its interval is missing"

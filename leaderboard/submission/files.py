@@ -50,7 +50,7 @@ def survey(folder: Path) -> dict[str, tuple[str, ...]]:
             continue
         if entry.is_symlink() or not entry.is_dir(follow_symlinks=False):
             raise RefusedError(
-                f"{where}/{_safe(entry.name)}: is not part of a submission; expected {CARD_FILE} and run folders"
+                f"{where}/{_short_name(entry.name)}: is not part of a submission; expected {CARD_FILE} and run folders"
             )
         check_name(entry.name, where)
         runs[entry.name], size = _survey_run(Path(entry.path), f"{where}/{entry.name}")
@@ -67,7 +67,7 @@ def _survey_run(folder: Path, where: str) -> tuple[tuple[str, ...], int]:
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         if entry.name not in RUN_FILES:
             raise RefusedError(
-                f"{where}/{_safe(entry.name)}: is not part of a run; expected only {', '.join(RUN_FILES)}"
+                f"{where}/{_short_name(entry.name)}: is not part of a run; expected only {', '.join(RUN_FILES)}"
             )
         size = _plain_size(entry, where)
         if size > RUN_FILES[entry.name]:
@@ -84,7 +84,7 @@ def _plain_size(entry: os.DirEntry[str], where: str) -> int:
     return found.st_size
 
 
-def _safe(name: str) -> str:
+def _short_name(name: str) -> str:
     return shorten(name)[1:-1]
 
 

@@ -94,7 +94,7 @@ def read_tables(
             testbed or the result does not have, a row twice or missing, a condition that contradicts its nouns, or a
             surprisal that cannot be.
     """
-    kept = {name: bed.forms[name].kept(nouns) for name, nouns in forms.items() if name in bed.forms}
+    kept = {name: bed.forms[name].restrict_to(nouns) for name, nouns in forms.items() if name in bed.forms}
     parts: dict[str, list[tuple[Ints, Ints, Ints, Floats]]] = {name: [] for name in kept}
     rows = 0
     try:
@@ -147,7 +147,7 @@ def _take(
     parts: dict[str, list[tuple[Ints, Ints, Ints, Floats]]],
 ) -> None:
     """Sort a batch's rows by form, its texts turned into places in the testbed's lists."""
-    coded = {c: _coded(batch.column(c), c, where) for c in TEXTS}
+    coded = {c: _dictionary_codes(batch.column(c), c, where) for c in TEXTS}
     surprisal: Floats = batch.column("surprisal").to_numpy(zero_copy_only=False).astype(np.float64)
     if bool(np.isinf(surprisal).any()) or bool((surprisal < 0).any()):
         raise RefusedError(f"{where}: holds a surprisal that is negative or infinite")
@@ -182,7 +182,7 @@ Coded = tuple[list[str], Ints]
 """The distinct texts of a column, and each row's place among them."""
 
 
-def _coded(column: pa.Array, name: str, where: str) -> Coded:
+def _dictionary_codes(column: pa.Array, name: str, where: str) -> Coded:
     """Return a text column's distinct texts and codes; never unfolded: a small file can name a long text very often."""
     if column.null_count:
         raise RefusedError(f"{where}: the column {name!r} has empty places")

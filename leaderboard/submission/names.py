@@ -71,7 +71,7 @@ def check_name_text(text: str, where: str, what: str) -> str:
             raise RefusedError(f"{where}: field {what!r}: {shorten(text)} holds the invisible character U+{ord(c):04X}")
     if not any(unicodedata.category(c)[0] in "LN" for c in plain):
         raise RefusedError(f"{where}: field {what!r}: {shorten(text)} holds no letter or digit")
-    if any(unicodedata.combining(c) for c in plain if not _joined(c)) and _stacked(plain) > 2:
+    if any(unicodedata.combining(c) for c in plain if _is_mark(c)) and _most_marks(plain) > 2:
         raise RefusedError(f"{where}: field {what!r}: {shorten(text)} stacks marks upon a letter")
     found = {script(c) for c in plain if c.isalpha() and c not in GREEK_SIGNS}
     if len(found) > 1 and not any(found <= allowed for allowed in TOGETHER):
@@ -81,11 +81,11 @@ def check_name_text(text: str, where: str, what: str) -> str:
     return plain
 
 
-def _joined(c: str) -> bool:
-    return not unicodedata.category(c).startswith("M")
+def _is_mark(c: str) -> bool:
+    return unicodedata.category(c).startswith("M")
 
 
-def _stacked(text: str) -> int:
+def _most_marks(text: str) -> int:
     """Return the largest number of marks upon one letter."""
     most = run = 0
     for c in unicodedata.normalize("NFD", text):

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from groundbench.leaderboard.submission.bounds import around, near
+from groundbench.leaderboard.submission.bounds import interval_faults, is_near
 from groundbench.leaderboard.submission.form_views import FormView, form_views
 from groundbench.leaderboard.submission.plausibility_causal import causal_faults
 from groundbench.leaderboard.submission.plausibility_gain import gain_faults
@@ -73,9 +73,9 @@ def _faults(result: Result) -> Faults:
     copy = result.copy_corrected
     if copy and None not in (copy.ratio, copy.gain_gloss, copy.gain_word) and copy.gain_word:
         expected = (copy.gain_gloss or 0.0) / copy.gain_word
-        if not near(copy.ratio or 0.0, expected):
+        if not is_near(copy.ratio or 0.0, expected):
             yield f"copy_corrected.ratio is {copy.ratio:g}, but gain_gloss / gain_word is {expected:g}"
-        yield from around("copy_corrected.ratio", copy.ratio, copy.ci_low, copy.ci_high)
+        yield from interval_faults("copy_corrected.ratio", copy.ratio, copy.ci_low, copy.ci_high)
 
 
 def _images(result: Result) -> Faults:
@@ -147,10 +147,10 @@ def _heads(h: HeadsRecord, sizes: Counter[int], n_items: int) -> Faults:
         beyond = total if name.startswith("ci_") else 0  # a t-interval reaches past what can be, as far as it is wide
         if value is not None and not -beyond <= value <= total + beyond + 1e-9:
             yield f"{name} is {value:g}; the model has {total} heads"
-    yield from around("mean_count", h.mean_count, h.ci_low, h.ci_high)
+    yield from interval_faults("mean_count", h.mean_count, h.ci_low, h.ci_high)
     if h.mean_layer is not None and sizes and not min(sizes) <= h.mean_layer <= max(sizes):
         yield f"mean_layer is {h.mean_layer:g}; the model's layers go from {min(sizes)} to {max(sizes)}"
-    yield from around("mean_layer", h.mean_layer, h.mean_layer_ci_low, h.mean_layer_ci_high)
+    yield from interval_faults("mean_layer", h.mean_layer, h.mean_layer_ci_low, h.mean_layer_ci_high)
     stray = next((s for s in h.stability if not (0 <= s.threshold <= 1 and 0 <= s.mean_count <= total + 1e-9)), None)
     if stray is not None:
         yield f"stability has {stray.mean_count:g} of {total} heads at the threshold {stray.threshold:g}"
@@ -163,7 +163,7 @@ def _heads(h: HeadsRecord, sizes: Counter[int], n_items: int) -> Faults:
     rates = math.fsum(x.rate for x in h.by_head)
     # the count is a mean over nouns, the rates are of items: in a sample of items nouns have unequally many
     apart = 0.02 + (0.1 if 0 < h.n_items < n_items else 0.01) * rates
-    if len(seen) == total and total and h.mean_count is not None and not near(h.mean_count, rates, apart):
+    if len(seen) == total and total and h.mean_count is not None and not is_near(h.mean_count, rates, apart):
         yield f"mean_count is {h.mean_count:g}, but the heads' rates add up to {rates:g}"
 
 
@@ -176,7 +176,7 @@ def _mean_gain(gain: GainRecord, nouns: Sequence[str]) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-def _sampling(gain: GainRecord, nouns: Sequence[str]) -> float:
+def _sampling_slack(gain: GainRecord, nouns: Sequence[str]) -> float:
     """Bound how far the gain of a sample, in part of frames and mismatches, may be from its nouns' (nats)."""
     if not nouns or gain.ci_low is None or gain.ci_high is None:
         return 0.0
@@ -188,16 +188,16 @@ def _ablation(a: AblationRecord, total: int, gain: GainRecord | None) -> Faults:
         yield f"n_heads is {a.n_heads:g}; the model has {total} heads"
     if None not in (a.gain_removed, a.gain_original, a.gain_ablated) and a.gain_original:
         removed = 1 - (a.gain_ablated or 0.0) / a.gain_original
-        if not near(a.gain_removed or 0.0, removed):
+        if not is_near(a.gain_removed or 0.0, removed):
             yield f"gain_removed is {a.gain_removed:g}, but 1 - gain_ablated / gain_original is {removed:g}"
-    yield from around("gain_removed", a.gain_removed, a.gain_removed_ci_low, a.gain_removed_ci_high)
+    yield from interval_faults("gain_removed", a.gain_removed, a.gain_removed_ci_low, a.gain_removed_ci_high)
     for mean, draws, name in (
         (a.control_mean, a.control_draws, "control"),
         (a.gain_control, a.gain_control_draws, "gain_control"),
     ):
         if len(draws) > a.n_draws:
             yield f"{name}_draws has {len(draws)} draws, n_draws is {a.n_draws}"
-        if draws and mean is not None and not near(mean, math.fsum(draws) / len(draws)):
+        if draws and mean is not None and not is_near(mean, math.fsum(draws) / len(draws)):
             yield f"{name} is {mean:g}, but its draws' mean is {math.fsum(draws) / len(draws):g}"
     floor = 1 / (1 + a.n_draws)
     if a.p_rank is not None and a.p_rank < floor - 1e-6:
@@ -206,6 +206,6 @@ def _ablation(a: AblationRecord, total: int, gain: GainRecord | None) -> Faults:
         yield f"p_holm is {a.p_holm:g}, below the p_cluster {a.p_cluster:g} that it corrects"
     expected = None if gain is None else _mean_gain(gain, a.nouns)
     if a.selection == "crossfit" and gain and expected is not None and a.gain_original is not None:
-        slack = 0.05 + 0.02 * abs(expected) + abs(gain.probe_gap or 0.0) + _sampling(gain, a.nouns)
-        if not near(a.gain_original, expected, slack):
+        slack = 0.05 + 0.02 * abs(expected) + abs(gain.probe_gap or 0.0) + _sampling_slack(gain, a.nouns)
+        if not is_near(a.gain_original, expected, slack):
             yield f"gain_original is {a.gain_original:g}, but the gain measured is {expected:g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from groundbench.leaderboard.submission.bounds import ROUNDING, around
+from groundbench.leaderboard.submission.bounds import ROUNDING, interval_faults
 from groundbench.results.base import Record
 from groundbench.results.risk_card import Estimated, RiskCard
 
@@ -84,4 +84,4 @@ def _share(name: str, found: Estimated, most: int) -> Iterator[str]:
             return
     if found.n > most:
         yield f"{name} is of {found.n} answers, but there are {most} questions"
-    yield from around(name, found.value, found.low, found.high)
+    yield from interval_faults(name, found.value, found.low, found.high)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from groundbench.leaderboard.submission.bounds import near
+from groundbench.leaderboard.submission.bounds import is_near
 from groundbench.leaderboard.submission.form_views import FormView
 from groundbench.leaderboard.submission.strict_json_yaml import shorten
 from groundbench.measures.causal.curve import areas, heads_for_half
@@ -109,12 +109,12 @@ def _derived(curve: CurveRecord, n_heads: int) -> Faults:
     f = np.array([v for _, v in known], dtype=np.float64)
     half = heads_for_half(sizes, f)
     said = curve.heads_for_half.value
-    if said is not None and not near(said, half):
+    if said is not None and not is_near(said, half):
         yield f"heads_for_half is {said:g}, but its points give {half:g}"
     if len(sizes) > 1 and sizes.size == len(curve.points):
         for i, name in enumerate(("cpr", "cmd")):
             stated, found = getattr(curve, name), areas(sizes / n_heads, f)[i]
-            if stated is not None and not near(stated, found):
+            if stated is not None and not is_near(stated, found):
                 yield f"{name} is {stated:g}, but its points give {found:g}"
 
 

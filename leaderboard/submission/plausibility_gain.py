@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import special
 
-from groundbench.leaderboard.submission.bounds import around, near
+from groundbench.leaderboard.submission.bounds import interval_faults, is_near
 from groundbench.leaderboard.submission.strict_json_yaml import shorten
 from groundbench.results.run import GainRecord
 
@@ -34,13 +34,13 @@ def gain_faults(g: GainRecord, n_nouns: int) -> Faults:
     slack = FAILED_TOLERANCE if g.n_failed else 0.0
     if g.mean is not None and g.matched is not None and g.mismatched is not None:
         difference = g.mismatched - g.matched
-        if not near(g.mean, difference, slack):
+        if not is_near(g.mean, difference, slack):
             yield f"gain.mean is {g.mean:g}, but mismatched minus matched is {difference:g}"
     if g.mean is not None and (g.matched is None or g.mismatched is None):
         yield "gain.matched and gain.mismatched are missing beside gain.mean"
-    yield from around("gain.mean", g.mean, g.ci_low, g.ci_high)
-    yield from around("gain.mean", g.mean, g.ci_nouns_low, g.ci_nouns_high)
-    yield from around("gain.same_category", g.same_category, g.same_category_ci_low, g.same_category_ci_high)
+    yield from interval_faults("gain.mean", g.mean, g.ci_low, g.ci_high)
+    yield from interval_faults("gain.mean", g.mean, g.ci_nouns_low, g.ci_nouns_high)
+    yield from interval_faults("gain.same_category", g.same_category, g.same_category_ci_low, g.same_category_ci_high)
     yield from _nouns(g, n_nouns, slack)
     yield from _interval(g)
     yield from _categories(g)
@@ -65,12 +65,12 @@ def _nouns(g: GainRecord, n_nouns: int, slack: float) -> Faults:
             yield f"gain.by_noun[{i}] has a gain without its surprisals"
         elif n.gain is not None and n.matched is not None and n.mismatched is not None:
             difference = n.mismatched - n.matched
-            if not near(n.gain, difference, slack):
+            if not is_near(n.gain, difference, slack):
                 yield f"gain.by_noun[{i}].gain is {n.gain:g}, but mismatched minus matched is {difference:g}"
     for name, key in (("mean", "gain"), ("matched", "matched"), ("mismatched", "mismatched")):
         known = [v for n in g.by_noun if (v := getattr(n, key)) is not None]
         stated = getattr(g, name)
-        if known and stated is not None and not near(stated, math.fsum(known) / len(known)):
+        if known and stated is not None and not is_near(stated, math.fsum(known) / len(known)):
             yield f"gain.{name} is {stated:g}, but the nouns' mean is {math.fsum(known) / len(known):g}"
 
 
@@ -110,5 +110,5 @@ def _categories(g: GainRecord) -> Faults:
         known = [m for m in members.get(c.category, ()) if m is not None]
         if c.n_nouns != len(known):
             yield f"gain.by_category[{i}] counts {c.n_nouns} nouns, by_noun has {len(known)} of them"
-        elif c.gain is not None and known and not near(c.gain, math.fsum(known) / len(known)):
+        elif c.gain is not None and known and not is_near(c.gain, math.fsum(known) / len(known)):
             yield f"gain.by_category[{i}].gain is {c.gain:g}, but its nouns' mean is {math.fsum(known) / len(known):g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from groundbench.leaderboard.submission.bounds import around, near
+from groundbench.leaderboard.submission.bounds import interval_faults, is_near
 from groundbench.results.image import ImageRecord, PatchReading, SwapRecord
 from groundbench.results.run import ModelRecord
 
@@ -18,7 +18,7 @@ def image_faults(image: ImageRecord, model: ModelRecord, n_items: int | None) ->
         yield f"hash is {image.hash[:40]!a}; expected 16 hexadecimal digits"
     if image.n_box is not None and image.n_patches is not None and image.n_box > image.n_patches:
         yield f"n_box is {image.n_box:g}, but an image has {image.n_patches:g} patches"
-    if image.rows and image.columns and not near(image.rows * image.columns, image.n_patches or 0.0, 1e-6):
+    if image.rows and image.columns and not is_near(image.rows * image.columns, image.n_patches or 0.0, 1e-6):
         yield f"n_patches is {image.n_patches}, but the grid has {image.rows} x {image.columns}"
     if len({r.heads for r in image.reading}) != len(image.reading):
         yield "reading names a list of heads twice"
@@ -50,10 +50,10 @@ def _reading(r: PatchReading, total: int, n_items: int | None) -> Iterator[str]:
         if value is not None and value < 0:
             yield f"{name} is {value:g}; saliency without sign is never negative"
     for name in ("share", "inside", "outside", "null", "ratio"):
-        yield from around(name, getattr(r, name), getattr(r, f"{name}_ci_low"), getattr(r, f"{name}_ci_high"))
+        yield from interval_faults(name, getattr(r, name), getattr(r, f"{name}_ci_low"), getattr(r, f"{name}_ci_high"))
     if None not in (r.ratio, r.inside, r.outside) and r.outside:
         expected = (r.inside or 0.0) / r.outside
-        if not near(r.ratio or 0.0, expected, 0.01 + 0.01 * abs(expected)):
+        if not is_near(r.ratio or 0.0, expected, 0.01 + 0.01 * abs(expected)):
             yield f"ratio is {r.ratio:g}, but inside / outside is {expected:g}"
 
 
@@ -61,8 +61,8 @@ def _swap(s: SwapRecord, n_items: int | None) -> Iterator[str]:
     if n_items is not None and s.n_items > n_items:
         yield f"n_items is {s.n_items}; the form has {n_items} items"
     for name in ("gain", "gain_swapped", "ratio"):
-        yield from around(name, getattr(s, name), getattr(s, f"{name}_ci_low"), getattr(s, f"{name}_ci_high"))
+        yield from interval_faults(name, getattr(s, name), getattr(s, f"{name}_ci_low"), getattr(s, f"{name}_ci_high"))
     if None not in (s.ratio, s.gain, s.gain_swapped) and s.gain:
         expected = (s.gain_swapped or 0.0) / s.gain
-        if not near(s.ratio or 0.0, expected, 0.01 + 0.01 * abs(expected)):
+        if not is_near(s.ratio or 0.0, expected, 0.01 + 0.01 * abs(expected)):
             yield f"ratio is {s.ratio:g}, but gain_swapped / gain is {expected:g}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.leaderboard.submission.bounds import around, near
+from groundbench.leaderboard.submission.bounds import interval_faults, is_near
 from groundbench.leaderboard.submission.form_views import form_views
 from groundbench.leaderboard.submission.strict_json_yaml import shorten
 from groundbench.measures.gain.ladder_score import WORD, ladder_score
@@ -34,14 +34,14 @@ def ladder_faults(result: Result) -> Iterator[str]:
             return
         if f.n_nouns > view.n_nouns:
             yield f"ladder_score.{f.env_form} counts {f.n_nouns} nouns, the form has {view.n_nouns}"
-        if f.gain_word <= 0 or not near(f.ratio, f.gain / f.gain_word):
+        if f.gain_word <= 0 or not is_near(f.ratio, f.gain / f.gain_word):
             again = f.gain / (f.gain_word or math.inf)
             yield f"ladder_score.{f.env_form}.ratio is {f.ratio:g}, but gain / gain_word is {again:g}"
-        yield from around(f"ladder_score.{f.env_form}.ratio", f.ratio, f.ci_low, f.ci_high)
+        yield from interval_faults(f"ladder_score.{f.env_form}.ratio", f.ratio, f.ci_low, f.ci_high)
     mean = math.fsum(f.ratio for f in s.forms) / len(s.forms) if s.forms else None
-    if (s.score is None) != (mean is None) or (s.score is not None and mean is not None and not near(s.score, mean)):
+    if (s.score is None) != (mean is None) or (s.score is not None and mean is not None and not is_near(s.score, mean)):
         yield f"ladder_score.score is {s.score}, but its forms' mean is {mean}"
-    yield from around("ladder_score.score", s.score, s.ci_low, s.ci_high)
+    yield from interval_faults("ladder_score.score", s.score, s.ci_low, s.ci_high)
 
 
 def ladder_item_faults(stated: LadderScore | None, tables: Mapping[str, SurprisalTable], seed: int) -> Iterator[str]:
@@ -51,7 +51,7 @@ def ladder_item_faults(stated: LadderScore | None, tables: Mapping[str, Surprisa
     unscored = {u.env_form for u in stated.unscored}
     kept = [t for name, t in tables.items() if name not in unscored]
     again = ladder_score(kept, seed=seed, n_resamples=RESAMPLES)
-    if again is None or again.score is None or not near(again.score, stated.score):
+    if again is None or again.score is None or not is_near(again.score, stated.score):
         found = None if again is None else again.score
         yield f"its items give the ladder score {found}, but {stated.score:.4f} is reported"
         return

@@ -26,7 +26,7 @@ class FormReference:
     excluded_pairs: frozenset[tuple[str, str]] = frozenset()
     digest: str | None = None
 
-    def kept(self, nouns: Iterable[str]) -> FormReference:
+    def restrict_to(self, nouns: Iterable[str]) -> FormReference:
         """Return the form of some of its nouns, and of the frames that are left with an owner."""
         wanted = set(nouns)
         pairs = [(n, c) for n, c in zip(self.nouns, self.categories, strict=True) if n in wanted]
@@ -56,10 +56,10 @@ class TestbedReference:
     names: frozenset[str] = frozenset()
     """All of its nouns, those too that a form or a corpus leaves out."""
 
-    def kept(self, nouns: Iterable[str], digest: str) -> TestbedReference:
+    def restrict_to(self, nouns: Iterable[str], digest: str) -> TestbedReference:
         """Return the testbed of the nouns that a corpus chose, under the hash that the choice gives it."""
         wanted = tuple(nouns)
-        return replace(self, hash=digest, forms={name: form.kept(wanted) for name, form in self.forms.items()})
+        return replace(self, hash=digest, forms={name: form.restrict_to(wanted) for name, form in self.forms.items()})
 
 
 ReferencesOf = Callable[[str, str], Mapping[str, TestbedReference]]

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from groundbench.api.errors import BadInputError
-from groundbench.util.suggestions import misspelt
+from groundbench.util.suggestions import suggest_names
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -138,7 +138,7 @@ def parse(value: Any, where: str, model: type[M]) -> M:
         others = (
             [k for k in value if isinstance(k, str) and k not in model.model_fields] if isinstance(value, dict) else []
         )
-        perhaps = misspelt(others[:20], [field]) if fault["type"] == "missing" else ""
+        perhaps = suggest_names(others[:20], [field]) if fault["type"] == "missing" else ""
         raise RefusedError(
             f"{where}: field {shorten(field)}: {shorten(fault['msg'], 200)[1:-1]}{found}{perhaps}"
         ) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 from groundbench.tasks.generated_contexts import generated_contexts
 from groundbench.tasks.inventories import load_inventory
 from groundbench.tasks.nouns import inventory
-from groundbench.tasks.written_contexts import ContextTestbed, Layout, chosen, load_contexts
+from groundbench.tasks.written_contexts import ContextTestbed, Layout, choose_nouns, load_contexts
 from groundbench.tasks.written_contexts_check import PER_NOUN
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -47,7 +47,7 @@ def load_en_all(corpus: str | Path | None = None, at_least: int | None = None) -
     contexts.sort(key=lambda c: c.number)
     order = {n.word: i for i, n in enumerate(nouns)}
     contexts.sort(key=lambda c: order[c.noun])
-    selection = chosen("childes-en-all", nouns, corpus, at_least)
+    selection = choose_nouns("childes-en-all", nouns, corpus, at_least)
     return ContextTestbed("childes-en-all", "2", nouns, contexts, LAYOUT, selection)
 
 
@@ -59,4 +59,6 @@ def load_es(corpus: str | Path | None = None, at_least: int | None = None) -> Co
     """
     nouns = load_inventory("cdi-es").nouns
     contexts = generated_contexts(FRAMES_ES, nouns, LAYOUT_ES)
-    return ContextTestbed("childes-es", "2", nouns, contexts, LAYOUT_ES, chosen("childes-es", nouns, corpus, at_least))
+    return ContextTestbed(
+        "childes-es", "2", nouns, contexts, LAYOUT_ES, choose_nouns("childes-es", nouns, corpus, at_least)
+    )

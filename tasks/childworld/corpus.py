@@ -11,7 +11,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.tasks.childworld.counter_rng import key_of
 from groundbench.tasks.childworld.generator import Generator
 from groundbench.tasks.childworld.grammar import grammar
-from groundbench.tasks.childworld.token_tables import PAD, UNK, Ids, compiled
+from groundbench.tasks.childworld.token_tables import PAD, UNK, Ids, compiled_grammar
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -31,7 +31,7 @@ class ChildworldCorpus:
         if density not in densities:
             raise BadInputError(f"childworld: unknown density {density!r}, expected one of {', '.join(densities)}")
         self.density, self.shuffle_env = density, shuffle_env
-        self._generator = Generator(grammar(), compiled(), grammar().described(density))
+        self._generator = Generator(grammar(), compiled_grammar(), grammar().chance_described(density))
 
     def identity(self) -> dict[str, object]:
         """Return the options that decide its bytes."""
@@ -74,7 +74,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     from tokenizers.pre_tokenizers import WhitespaceSplit
     from transformers import PreTrainedTokenizerFast
 
-    model = Tokenizer(WordLevel({w: i for i, w in enumerate(compiled().vocabulary)}, unk_token=UNK))
+    model = Tokenizer(WordLevel({w: i for i, w in enumerate(compiled_grammar().vocabulary)}, unk_token=UNK))
     model.pre_tokenizer = WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=model, pad_token=PAD, unk_token=UNK, clean_up_tokenization_spaces=False

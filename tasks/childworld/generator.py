@@ -68,9 +68,11 @@ class Generator:
         other = np.where(other == there, (other + 1) % len(self._g.frequency), other)
         second = np.where(of["second"] < threshold(self._g.second_object), other, -1)
         count = self._counts[pick(self._count_bounds, of["utterances"])]
-        return Scenes(there, second, of["described"] < self._described, count, self._said(there, second, noise), noise)
+        return Scenes(
+            there, second, of["described"] < self._described, count, self._spoken_nouns(there, second, noise), noise
+        )
 
-    def _said(self, there: Ids, second: Ids, noise: Words32) -> Ids:
+    def _spoken_nouns(self, there: Ids, second: Ids, noise: Words32) -> Ids:
         of = {name: noise[..., 1:, i] for i, name in enumerate(SENTENCE_DRAWS)}
         there, second = there[..., None], second[..., None]
         say_second = (second >= 0) & (of["say_second"] < threshold(self._g.second_object_said))

@@ -68,7 +68,7 @@ class Grammar:
     frequency: tuple[float, ...]
     relevance: tuple[float, ...]
 
-    def described(self, density: str) -> float:
+    def chance_described(self, density: str) -> float:
         """Return the chance that a scene begins with an ENV tier."""
         per_scene = fsum(n * share for n, share in self.utterances.items())
         return self.densities[density] * per_scene / 1000

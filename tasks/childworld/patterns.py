@@ -19,7 +19,7 @@ def expand(pattern: str, macros: Mapping[str, str]) -> list[Words]:
     Raises:
         BadInputError: brackets do not match, or a macro is unknown.
     """
-    text = re.sub(r"\$(\w+)", lambda m: _macro(m.group(1), macros, pattern), pattern)
+    text = re.sub(r"\$(\w+)", lambda m: _expand_macro(m.group(1), macros, pattern), pattern)
     tokens = _TOKEN.findall(text)
     sentences, rest = _alternatives(tokens, 0)
     if rest != len(tokens):
@@ -43,7 +43,7 @@ def _matches(slot: str, word: str, classes: Mapping[str, Words]) -> bool:
     return slot == word
 
 
-def _macro(name: str, macros: Mapping[str, str], pattern: str) -> str:
+def _expand_macro(name: str, macros: Mapping[str, str], pattern: str) -> str:
     if name not in macros:
         raise BadInputError(f"pattern {pattern!r}: unknown macro ${name}, expected one of {', '.join(macros)}")
     return macros[name]
@@ -56,7 +56,7 @@ def _alternatives(tokens: list[str], at: int) -> tuple[list[Words], int]:
     while at < len(tokens) and tokens[at] not in (")", "]"):
         token = tokens[at]
         if token == "|":
-            found += _joined(parts)
+            found += _combine(parts)
             parts = []
         elif token in ("(", "["):
             inner, at = _alternatives(tokens, at + 1)
@@ -66,8 +66,8 @@ def _alternatives(tokens: list[str], at: int) -> tuple[list[Words], int]:
         else:
             parts.append([(token,)])
         at += 1
-    return found + _joined(parts), at
+    return found + _combine(parts), at
 
 
-def _joined(parts: list[list[Words]]) -> list[Words]:
+def _combine(parts: list[list[Words]]) -> list[Words]:
     return [tuple(word for part in choice for word in part) for choice in product(*parts)]

@@ -52,7 +52,7 @@ class Compiled:
 
 
 @cache
-def compiled() -> Compiled:
+def compiled_grammar() -> Compiled:
     """Return the package's grammar, compiled once."""
     return compile_grammar(grammar())
 
@@ -77,8 +77,8 @@ def compile_grammar(g: Grammar) -> Compiled:
         lengths=np.array([len(row) for row in rows], dtype=np.int64),
         kinds=kinds,
         slots=slots,
-        nouns=_both(ids, [n.word for n in inventory()]),
-        classes=tuple(_both(ids, words) for words in g.classes.values()),
+        nouns=_ids_of_both_tiers(ids, [n.word for n in inventory()]),
+        classes=tuple(_ids_of_both_tiers(ids, words) for words in g.classes.values()),
         speakers=np.array([ids[f"<{name}>"] for name in g.speakers], dtype=np.int64),
     )
 
@@ -107,5 +107,5 @@ def _suffix(tier: str) -> str:
     return ENV if tier.startswith("env") else LAN
 
 
-def _both(ids: dict[str, int], words: Sequence[str]) -> Ids:
+def _ids_of_both_tiers(ids: dict[str, int], words: Sequence[str]) -> Ids:
     return np.array([[ids.get(w + suffix, ids[UNK]) for w in words] for suffix in (ENV, LAN)], dtype=np.int64)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 Ids = npt.NDArray[np.int64]
 
 
-def cut(utterances: Ids, transcripts: Ids, length: int) -> tuple[Ids, Ids, Ids]:
+def cut_into_chunks(utterances: Ids, transcripts: Ids, length: int) -> tuple[Ids, Ids, Ids]:
     """Cut transcripts into chunks of at most `length` tokens, each beginning with an utterance where one fits.
 
     An utterance, with the ENV before it, that is longer than `length` is cut into chunks of its own.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
-from groundbench.tasks.corpora.chunks import Ids, cut
+from groundbench.tasks.corpora.chunks import Ids, cut_into_chunks
 from groundbench.tasks.corpora.importing.writer import HELDOUT, offsets
 from groundbench.tasks.corpora.manifest import PAD, PAD_ID, UNK, UNK_ID, Manifest, load_manifest
 from groundbench.tasks.corpora.shuffle import can_be_shuffled, gather, shuffle
@@ -115,7 +115,7 @@ class ImportedCorpus:
     def _chunks(self, length: int, *, heldout: bool) -> Ids:
         """Return [C, 2] first token and end of each chunk of the split."""
         if (length, heldout) not in self._cut:
-            start, end, owner = cut(self._text[1], self._array("transcripts"), length)
+            start, end, owner = cut_into_chunks(self._text[1], self._array("transcripts"), length)
             out, chunks = self._split[owner], np.stack([start, end], axis=1)
             self._cut[length, True], self._cut[length, False] = chunks[out], chunks[~out]
         found = self._cut[length, heldout]
@@ -141,11 +141,11 @@ class ImportedCorpus:
         segments, utterances = self._array("segments"), self._array("utterances")
         if not self.shuffle_env:
             return tokens, segments[utterances]
-        source = self._shuffled(np.diff(utterances))
+        source = self._shuffle_env(np.diff(utterances))
         lengths = np.diff(segments)[source]
         return gather(np.asarray(tokens), segments[:-1][source], lengths), offsets([lengths])[utterances]
 
-    def _shuffled(self, segments: Ids) -> Ids:
+    def _shuffle_env(self, segments: Ids) -> Ids:
         """Return [S] which segment stands at each place: ENV from another transcript of the same split, LAN its own.
 
         In a held-out split of which one transcript has more than half, ENV comes from another place of the split.

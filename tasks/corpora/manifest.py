@@ -134,12 +134,12 @@ def load_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        raise not_ours(path, error, f"{FORMAT} version {VERSION}") from None
+        raise schema_fault(path, error, f"{FORMAT} version {VERSION}") from None
     except (ValueError, OSError) as error:
         raise BadInputError(f"{path}: not a manifest: {error}") from None
 
 
-def not_ours(path: Path, error: ValidationError, expected: str) -> BadInputError:
+def schema_fault(path: Path, error: ValidationError, expected: str) -> BadInputError:
     """Describe a manifest that breaks its schema: the first field that does, and what was expected."""
     first = error.errors()[0]
     place = ".".join(map(str, first["loc"])) or "the file"

@@ -82,12 +82,12 @@ def select_nouns(corpus: str | Path, at_least: int = AT_LEAST, nouns: Iterable[s
     chosen = [n.word for n in inventory()] if nouns is None else list(nouns)
     counts = {w: manifest.nouns[w] for w in chosen if w in manifest.nouns}
     if missing := [w for w in chosen if w not in counts]:
-        counts |= _counted(Path(corpus), missing)
+        counts |= _count_words(Path(corpus), missing)
     verdicts = tuple(_verdict(noun, *counts[noun], at_least) for noun in chosen)
     return NounSelection(str(corpus), manifest.tiers, at_least, verdicts, manifest.digest, manifest.fold_case)
 
 
-def _counted(corpus: Path, words: Iterable[str]) -> dict[str, tuple[int, int]]:
+def _count_words(corpus: Path, words: Iterable[str]) -> dict[str, tuple[int, int]]:
     """Count how often each word is shown and said, from the corpus's own vocabulary."""
     order = (corpus / "vocabulary.txt").read_text(encoding="utf-8").split("\n")[:-1]
     count = dict(zip(order, np.load(corpus / "counts.npy").tolist(), strict=True))

@@ -38,7 +38,7 @@ def shuffle(owner: Ids, where: str) -> Ids:
         for i, j in zip(wrong.tolist(), rng.integers(n, size=len(wrong)).tolist(), strict=True):
             if owner[order[j]] != owner[i] and owner[order[i]] != owner[j]:
                 order[i], order[j] = order[j], order[i]
-    return _rotated(owner, rng)
+    return _rotate_transcripts(owner, rng)
 
 
 def can_be_shuffled(owner: Ids) -> bool:
@@ -46,7 +46,7 @@ def can_be_shuffled(owner: Ids) -> bool:
     return len(owner) == 0 or int(np.bincount(owner).max()) * 2 <= len(owner)
 
 
-def _rotated(owner: Ids, rng: np.random.Generator) -> Ids:
+def _rotate_transcripts(owner: Ids, rng: np.random.Generator) -> Ids:
     """Return the same for corpora so small that chance does not find one: each transcript takes from those after it."""
     names = rng.permutation(int(owner.max()) + 1)[owner]
     grouped = np.lexsort((rng.random(len(owner)), names))

@@ -54,18 +54,18 @@ class Drawn:
 
 
 @cache
-def drawn() -> Mapping[str, Drawn]:
+def drawn_words() -> Mapping[str, Drawn]:
     """Return every word with a glyph, in alphabetical order: nouns of the inventory and others."""
     known = {n.word: n for n in inventory()}
     table = _table()
-    found = {w: _drawn(known[w], row) for w, row in table["nouns"].items() if "excluded" not in row}
+    found = {w: _parse_row(known[w], row) for w, row in table["nouns"].items() if "excluded" not in row}
     for word, row in table["others"].items():
-        found[word] = _drawn(Noun(word, "other", row.get("article", "a"), row["plural"]), row)
+        found[word] = _parse_row(Noun(word, "other", row.get("article", "a"), row["plural"]), row)
     return dict(sorted(found.items()))
 
 
 @cache
-def excluded() -> Mapping[str, str]:
+def excluded_nouns() -> Mapping[str, str]:
     """Return the nouns of the inventory without a glyph, with the reason."""
     return {w: row["excluded"] for w, row in _table()["nouns"].items() if "excluded" in row}
 
@@ -73,19 +73,19 @@ def excluded() -> Mapping[str, str]:
 @cache
 def nouns() -> tuple[Noun, ...]:
     """Return the nouns of the inventory that have a glyph."""
-    return tuple(n for n in inventory() if n.word in drawn())
+    return tuple(n for n in inventory() if n.word in drawn_words())
 
 
 @cache
 def others() -> tuple[Noun, ...]:
     """Return the drawn things that are no nouns of the inventory."""
-    return tuple(d.noun for d in drawn().values() if d.noun.category == "other")
+    return tuple(d.noun for d in drawn_words().values() if d.noun.category == "other")
 
 
 @cache
 def art_digest() -> str:
     """Return a hash of everything that decides a glyph's pixels (16 hex digits)."""
-    parts = [_sheet_bytes(s) for s in STYLES] + [repr((list(drawn()), TINTS)).encode()]
+    parts = [_sheet_bytes(s) for s in STYLES] + [repr((list(drawn_words()), TINTS)).encode()]
     return hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts)).hexdigest()[:16]
 
 
@@ -98,19 +98,19 @@ def glyph(word: str, style: str, size: int, *, flip: bool = False, tint: str | N
     """
     from PIL.Image import Resampling, Transpose
 
-    if word not in drawn():
-        raise BadInputError(f"no glyph shows {word!r}: expected one of {', '.join(drawn())}")
-    place = list(drawn()).index(word)
+    if word not in drawn_words():
+        raise BadInputError(f"no glyph shows {word!r}: expected one of {', '.join(drawn_words())}")
+    place = list(drawn_words()).index(word)
     x, y = place % COLUMNS * CELL, place // COLUMNS * CELL
     image = _sheet(style).crop((x, y, x + CELL, y + CELL))
     if tint is not None:
-        image = _tinted(image, tint)
+        image = _tint(image, tint)
     if flip:
         image = image.transpose(Transpose.FLIP_LEFT_RIGHT)
     return image.resize((size, size), Resampling.BILINEAR) if size != CELL else image
 
 
-def _tinted(image: Image, tint: str) -> Image:
+def _tint(image: Image, tint: str) -> Image:
     """Return the glyph in shades of one colour: its light and dark kept, its own colours gone."""
     from PIL import ImageOps
 
@@ -125,7 +125,7 @@ def _tinted(image: Image, tint: str) -> Image:
     return painted
 
 
-def _drawn(noun: Noun, row: Mapping[str, Any]) -> Drawn:
+def _parse_row(noun: Noun, row: Mapping[str, Any]) -> Drawn:
     return Drawn(noun, row["glyph"], row.get("color"), tuple(row.get("also", ())), row.get("mass", False))
 
 

@@ -9,7 +9,7 @@ from random import Random
 
 from groundbench.api.errors import BadInputError
 from groundbench.tasks.image_dialogue import phrases
-from groundbench.tasks.image_dialogue.art import TRAIN_STYLES, art_digest, drawn
+from groundbench.tasks.image_dialogue.art import TRAIN_STYLES, art_digest, drawn_words
 from groundbench.tasks.image_dialogue.dialogue import caption, dialogue
 from groundbench.tasks.image_dialogue.layout import random_scene
 from groundbench.tasks.image_dialogue.scenes import PATTERNS, Scene, SceneImage
@@ -111,5 +111,5 @@ def _words() -> tuple[str, ...]:
         phrases.turn("", ""),
         "Caption: , and on a background, some",
     ]
-    texts += [f"{d.noun.article} {d.noun.word} {'' if d.mass else d.noun.plural}" for d in drawn().values()]
+    texts += [f"{d.noun.article} {d.noun.word} {'' if d.mass else d.noun.plural}" for d in drawn_words().values()]
     return tuple(sorted({w for text in texts for w in WORD.findall(text)}))

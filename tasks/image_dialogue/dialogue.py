@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from groundbench.api.testbed import Noun
-from groundbench.tasks.image_dialogue.art import drawn
+from groundbench.tasks.image_dialogue.art import drawn_words
 from groundbench.tasks.image_dialogue.phrases import (
     BACKGROUND,
     COLOR,
@@ -24,23 +24,23 @@ from groundbench.tasks.image_dialogue.phrases import (
     WHAT_THERE,
     WHERE,
     YES_NO,
+    fill_slots,
     is_mass,
     turn,
-    worded,
 )
 from groundbench.tasks.image_dialogue.scenes import BIG, Placed, Scene
 
 TURNS = 10
 
 
-def shows(scene: Scene) -> frozenset[str]:
+def words_for_scene(scene: Scene) -> frozenset[str]:
     """Return every word that an image of the scene may be said to show, those of `also` included."""
-    return frozenset(w for o in scene.objects for w in (o.word, *drawn()[o.word].also))
+    return frozenset(w for o in scene.objects for w in (o.word, *drawn_words()[o.word].also))
 
 
 def color_of(placed: Placed) -> str | None:
     """Return the colour it has: its tint, else the one its glyph has in every style, if there is one."""
-    return placed.tint or drawn()[placed.word].color
+    return placed.tint or drawn_words()[placed.word].color
 
 
 def dialogue(scene: Scene, rng: Random) -> list[str]:
@@ -58,13 +58,13 @@ def dialogue(scene: Scene, rng: Random) -> list[str]:
 def caption(scene: Scene) -> str:
     """Return one sentence that names everything: `a dog and two cats on a plain blue background.`"""
     counted = Counter(o.word for o in scene.objects)
-    named = [_several(drawn()[word].noun, n) for word, n in counted.items()]
+    named = [_count_phrase(drawn_words()[word].noun, n) for word, n in counted.items()]
     listed = named[0] if len(named) == 1 else ", ".join(named[:-1]) + " and " + named[-1]
     return f"{listed} on a {scene.background.pattern} {scene.background.color} background."
 
 
-def _several(noun: Noun, n: int) -> str:
-    return worded("{a}", noun) if n == 1 else f"{NUMBERS[n]} {noun.plural}"
+def _count_phrase(noun: Noun, n: int) -> str:
+    return fill_slots("{a}", noun) if n == 1 else f"{NUMBERS[n]} {noun.plural}"
 
 
 def _turns(scene: Scene, rng: Random) -> Iterator[tuple[str, str]]:
@@ -76,52 +76,52 @@ def _turns(scene: Scene, rng: Random) -> Iterator[tuple[str, str]]:
         yield _presence(wording, scene, rng)
     if single:
         yield from _about(rng.choice(single), rng)
-    yield worded(rng.choice(TOTAL)), NUMBERS[len(scene.objects)]
+    yield fill_slots(rng.choice(TOTAL)), NUMBERS[len(scene.objects)]
     while True:
-        yield worded(rng.choice(BACKGROUND)), scene.background.color
-        yield worded(rng.choice(PLAIN)), YES_NO[scene.background.pattern != "plain"]
-        noun = drawn()[rng.choice(list(counted))].noun if rng.random() < 0.7 else _absent(scene, rng)
+        yield fill_slots(rng.choice(BACKGROUND)), scene.background.color
+        yield fill_slots(rng.choice(PLAIN)), YES_NO[scene.background.pattern != "plain"]
+        noun = drawn_words()[rng.choice(list(counted))].noun if rng.random() < 0.7 else _draw_absent(scene, rng)
         if not is_mass(noun):
-            yield worded(rng.choice(COUNT), noun), NUMBERS[counted[noun.word]]
+            yield fill_slots(rng.choice(COUNT), noun), NUMBERS[counted[noun.word]]
         yield from _about(rng.choice(single), rng) if single else _names(scene, rng)
 
 
 def _presence(wording: str, scene: Scene, rng: Random) -> tuple[str, str]:
     """Return True if a thing is there: yes as often as no, whatever else was asked."""
     there = rng.random() < 0.5
-    noun = drawn()[rng.choice(scene.objects).word].noun if there else _absent(scene, rng)
-    return worded(wording, noun), YES_NO[not there]
+    noun = drawn_words()[rng.choice(scene.objects).word].noun if there else _draw_absent(scene, rng)
+    return fill_slots(wording, noun), YES_NO[not there]
 
 
 def _names(scene: Scene, rng: Random) -> Iterator[tuple[str, str]]:
     """Yield questions on what is in the image, or at each place with one object alone; three at most."""
 
     def answer(placed: Placed) -> str:
-        return worded(rng.choice(NAMED), drawn()[placed.word].noun)
+        return fill_slots(rng.choice(NAMED), drawn_words()[placed.word].noun)
 
     if len(scene.objects) == 1:
         questions: Sequence[str] = rng.sample(WHAT, 2)
         yield from ((q, answer(scene.objects[0])) for q in questions)
     places = [p for p in WHERE if len(scene.at(p)) == 1]
     for place in rng.sample(places, min(len(places), 1 if len(scene.objects) == 1 else 3)):
-        yield worded(rng.choice(WHAT_THERE), place=place), answer(scene.at(place)[0])
+        yield fill_slots(rng.choice(WHAT_THERE), place=place), answer(scene.at(place)[0])
 
 
 def _about(placed: Placed, rng: Random) -> Iterator[tuple[str, str]]:
     """Yield questions on where it is, how big, and in which colour."""
-    noun = drawn()[placed.word].noun
-    yield worded(rng.choice(PLACE), noun), WHERE[placed.places[0]]
+    noun = drawn_words()[placed.word].noun
+    yield fill_slots(rng.choice(PLACE), noun), WHERE[placed.places[0]]
     if rng.random() < 0.7:
-        yield worded(rng.choice(SIZE), noun), SIZES[placed.side >= BIG]
+        yield fill_slots(rng.choice(SIZE), noun), SIZES[placed.side >= BIG]
     if color := color_of(placed):
-        yield worded(rng.choice(COLOR), noun), color
+        yield fill_slots(rng.choice(COLOR), noun), color
 
 
-def _absent(scene: Scene, rng: Random) -> Noun:
+def _draw_absent(scene: Scene, rng: Random) -> Noun:
     """Return a drawn thing that nothing in the scene shows."""
-    there = shows(scene)
-    words = list(drawn())
+    there = words_for_scene(scene)
+    words = list(drawn_words())
     while True:
-        noun = drawn()[rng.choice(words)].noun
+        noun = drawn_words()[rng.choice(words)].noun
         if noun.word not in there:
             return noun

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from groundbench.api.testbed import Box
-from groundbench.tasks.image_dialogue.art import TINTS, TRAIN_STYLES, drawn, nouns, others
+from groundbench.tasks.image_dialogue.art import TINTS, TRAIN_STYLES, drawn_words, nouns, others
 from groundbench.tasks.image_dialogue.scenes import COLORS, PATTERNS, PIXELS, Background, Placed, Scene
 
 SMALL_PIXELS, BIG_PIXELS, ALONE_PIXELS = (42, 60), (82, 104), (82, 140)
@@ -25,7 +25,7 @@ def random_scene(rng: Random, styles: tuple[str, ...] = TRAIN_STYLES) -> Scene:
     boxes = _boxes(rng, rng.choice(HOW_MANY))
     objects: list[Placed] = []
     for box in boxes:
-        if objects and rng.random() < P_AGAIN and not drawn()[objects[-1].word].mass:
+        if objects and rng.random() < P_AGAIN and not drawn_words()[objects[-1].word].mass:
             word = objects[-1].word
         else:
             word = _new_word(rng, {o.word for o in objects})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from groundbench.api.testbed import Noun
-from groundbench.tasks.image_dialogue.art import TINTS, drawn
+from groundbench.tasks.image_dialogue.art import TINTS, drawn_words
 from groundbench.tasks.image_dialogue.scenes import COLORS, Place
 
 YES_NO = ("yes", "no")
@@ -71,7 +71,7 @@ NAMED = (
 """Answers to WHAT and WHAT_THERE."""
 
 
-def worded(phrase: str, noun: Noun | None = None, place: Place | None = None) -> str:
+def fill_slots(phrase: str, noun: Noun | None = None, place: Place | None = None) -> str:
     """Return a phrase with its slots filled: {a} `a dog` or `some milk`, {the} `the dog`, {plural} `dogs` ...
 
     Raises:
@@ -86,14 +86,14 @@ def worded(phrase: str, noun: Noun | None = None, place: Place | None = None) ->
 
 def is_mass(noun: Noun) -> bool:
     """Return True if the noun is not counted: no question of COUNT is asked of it."""
-    return noun.word in drawn() and drawn()[noun.word].mass
+    return noun.word in drawn_words() and drawn_words()[noun.word].mass
 
 
-def asked(question: str) -> str:
+def question_text(question: str) -> str:
     """Return a question, up to where its answer begins (after a space): `Question: is there a dog? Answer:`."""
     return f"Question: {question}? Answer:"
 
 
 def turn(question: str, answer: str) -> str:
     """Return a question with its answer: `Question: is there a dog? Answer: yes.`"""
-    return f"{asked(question)} {answer}."
+    return f"{question_text(question)} {answer}."

@@ -107,7 +107,7 @@ class Scene:
         told = json.dumps([asdict(self), art_digest()], sort_keys=True)
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
-    def replaced(self, index: int, word: str) -> Scene:
+    def with_word(self, index: int, word: str) -> Scene:
         """Return the scene with another word's glyph for object `index`: same size, style, flip, background."""
         other = replace(self.objects[index], word=word)
         return Scene((*self.objects[:index], other, *self.objects[index + 1 :]), self.background)

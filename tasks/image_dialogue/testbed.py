@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from groundbench.api.testbed import Box, EnvForm, Frame, FrameKind, ImageSegment, Noun, Prompt, Testbed, TextSegment
-from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, art_digest, drawn, excluded, nouns
+from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, art_digest, drawn_words, excluded_nouns, nouns
 from groundbench.tasks.image_dialogue.scenes import Background, Placed, Scene
 from groundbench.tasks.nouns import inventory
 
@@ -61,7 +61,7 @@ class ImageDialogue(Testbed):
 
     def scene(self, frame: Frame, env: Noun, form: EnvForm) -> Scene:
         """Return the image's scene; the noun's object is `objects[0]`. Raises KeyError if the noun has no glyph."""
-        if env.word not in drawn():
+        if env.word not in drawn_words():
             raise KeyError(env.word)
         known = scene_frames()[frame.id]
         return known.scene(env.word, known.seen if form == SEEN_STYLE else HELDOUT_STYLE)
@@ -78,12 +78,12 @@ class ImageDialogue(Testbed):
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
         """Return nouns without a glyph, with the reason."""
-        return excluded()
+        return excluded_nouns()
 
     def excluded_pairs(self, form: EnvForm) -> frozenset[tuple[str, str]]:
         """Return pairs where the glyph shown also shows what is asked for: a duck is a bird."""
         asked = {n.word for n in nouns()}
-        return frozenset((n.word, w) for n in nouns() for w in drawn()[n.word].also if w in asked)
+        return frozenset((n.word, w) for n in nouns() for w in drawn_words()[n.word].also if w in asked)
 
     def identity(self) -> dict[str, object]:
         """Return the art: it decides what is seen."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from groundbench.api.testbed import Box, EnvForm, Frame, ImageSegment, Noun, Prompt, TextSegment
-from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, drawn, excluded, nouns
+from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, drawn_words, excluded_nouns, nouns
 from groundbench.tasks.image_dialogue.scenes import Background, Placed, Scene
 from groundbench.tasks.yaml_testbed import TextTestbed
 
@@ -28,7 +28,7 @@ class Ladder(TextTestbed):
         """Return the frame with the noun's form in its slot, or after its image. Raises KeyError without a form."""
         if form != IMAGE:
             return super().prompt(frame, env, form)
-        if env.word not in drawn():
+        if env.word not in drawn_words():
             raise KeyError(env.word)
         scene = Scene((Placed(env.word, HELDOUT_STYLE, BOX),), Background("plain", "white"))
         text = TextSegment(frame.template.replace("{env}", THING))
@@ -40,11 +40,11 @@ class Ladder(TextTestbed):
 
     def excluded(self, form: EnvForm) -> Mapping[str, str]:
         """Return the nouns that the form cannot show, with the reason."""
-        return excluded() if form == IMAGE else super().excluded(form)
+        return excluded_nouns() if form == IMAGE else super().excluded(form)
 
     def excluded_pairs(self, form: EnvForm) -> frozenset[tuple[str, str]]:
         """Return pairs where the drawing shown also shows what is asked for: a duck is a bird."""
         if form != IMAGE:
             return super().excluded_pairs(form)
         asked = {n.word for n in nouns()}
-        return frozenset((n.word, w) for n in nouns() for w in drawn()[n.word].also if w in asked)
+        return frozenset((n.word, w) for n in nouns() for w in drawn_words()[n.word].also if w in asked)

@@ -11,7 +11,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import Box
 from groundbench.tasks.corpora.formats.located_json import expect, member, parse, wrong
 from groundbench.tasks.corpora.importing.faults import Fault, FaultError, fault
-from groundbench.tasks.corpora.importing.sources import BROKEN, Source, broken, find_sources
+from groundbench.tasks.corpora.importing.sources import BROKEN, Source, describe_read_error, find_sources
 
 _FAR = 1e9
 """No pixel lies as far out."""
@@ -75,7 +75,7 @@ def read_annotations(files: Iterable[Path], faults: list[Fault]) -> Annotations:
         if isinstance(value, dict) and isinstance(value.get("annotations"), list):
             _coco(value, source.name, found, faults)
         elif isinstance(value, list) and value and isinstance(value[0], dict) and "objects" in value[0]:
-            _plain(value, source.name, found, faults)
+            _read_plain(value, source.name, found, faults)
         else:
             others.append((source.name, value))
     if not any(p.boxed and p.file for p in found.values()):
@@ -91,7 +91,7 @@ def _bytes(source: Source) -> bytes:
     try:
         return source.read()
     except BROKEN as error:
-        raise fault(source.name, None, str(broken(error))) from None
+        raise fault(source.name, None, str(describe_read_error(error))) from None
 
 
 def _coco(value: dict[str, Any], name: str, found: dict[int, Annotated], faults: list[Fault]) -> None:
@@ -156,7 +156,7 @@ def _annotation(row: Any, name: str, place: str, categories: Mapping[int, str], 
     found[number].things.append(Thing(categories[kind], box, bool(row.get("iscrowd"))))
 
 
-def _plain(rows: list[Any], name: str, found: dict[int, Annotated], faults: list[Fault]) -> None:
+def _read_plain(rows: list[Any], name: str, found: dict[int, Annotated], faults: list[Fault]) -> None:
     for i, row in enumerate(rows):
         place = f"[{i}]"
         try:

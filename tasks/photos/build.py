@@ -80,7 +80,7 @@ def photos_from_coco(files: Sequence[Path], images: Path, out: Path, choices: Ch
 
     def say(candidates: Candidates) -> Said:
         return {
-            word: [(s.picture, texts()[k % len(texts())]) for k, s in enumerate(candidates.matched(word))]
+            word: [(s.picture, texts()[k % len(texts())]) for k, s in enumerate(candidates.images_of(word))]
             for word in candidates.by_noun
         }
 
@@ -102,7 +102,7 @@ def photos_from_visdial(
         said = {number: dict(cuts(turns)) for number, turns in read_dialogues(found.others, faults).items()}
 
         def say(candidates: Candidates) -> Said:
-            return {word: _distinct(candidates.matched(word), word, said) for word in candidates.by_noun}
+            return {word: _distinct(candidates.images_of(word), word, said) for word in candidates.by_noun}
 
         return say
 
@@ -149,7 +149,7 @@ class _Build:
             usable = self._there(found, store)
             self._refuse()
             items, scarce = self._checked_items(usable, say, store)
-            used = sorted(_used(items))
+            used = sorted(_used_photos(items))
             if self.choices.copy:
                 (folder / COPIES).mkdir()
                 for number in used:
@@ -186,7 +186,7 @@ class _Build:
                     f"{self.images}: {nouns} nouns have {self.choices.at_least} photos or more, expected "
                     f"at least 2; lower --at-least or give more photos{strange}"
                 )
-            fresh = sorted(_used(items) - self.read.keys())
+            fresh = sorted(_used_photos(items) - self.read.keys())
             if not self._check(fresh, usable, store):
                 return items, scarce
 
@@ -211,7 +211,7 @@ class _Build:
         data = store.read(picture.file)
         decoded = decode(data, where)
         width, height = decoded.image.size
-        as_stored = _told_as_stored(picture.size, decoded.stored, (width, height), where)
+        as_stored = _boxes_are_as_stored(picture.size, decoded.stored, (width, height), where)
         self.read[picture.id] = File(
             file=picture.file,
             sha256=hashlib.sha256(data).hexdigest(),
@@ -277,11 +277,11 @@ def _others(candidates: Candidates, item: Shown, word: str, words: Iterable[str]
     }
 
 
-def _used(items: Iterable[Item]) -> set[int]:
+def _used_photos(items: Iterable[Item]) -> set[int]:
     return {p.picture for i in items for p in (i.shown, *i.others.values())}
 
 
-def _told_as_stored(told: tuple[int, int], stored: tuple[int, int], upright: tuple[int, int], name: str) -> bool:
+def _boxes_are_as_stored(told: tuple[int, int], stored: tuple[int, int], upright: tuple[int, int], name: str) -> bool:
     """Return True if boxes are told in the image as stored; where both shapes fit (a square), as COCO does.
 
     Raises:

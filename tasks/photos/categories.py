@@ -37,7 +37,7 @@ def also() -> Mapping[str, tuple[str, ...]]:
     return {category: tuple(words) for category, words in _table()["also"].items()}
 
 
-def shown(picture: Annotated) -> frozenset[str]:
+def shown_nouns(picture: Annotated) -> frozenset[str]:
     """Return every noun that the photo may be said to show: by category, by other names, by its captions."""
     found: set[str] = set()
     for thing in picture.things:
@@ -45,10 +45,10 @@ def shown(picture: Annotated) -> frozenset[str]:
         if category in noun_of():
             found.add(noun_of()[category])
         found.update(also().get(category, ()))
-    return frozenset(found).union(*map(named, picture.captions))
+    return frozenset(found).union(*map(named_nouns, picture.captions))
 
 
-def named(text: str) -> frozenset[str]:
+def named_nouns(text: str) -> frozenset[str]:
     """Return nouns of the inventory that a text has, in either number."""
     return frozenset(word_forms()[w] for w in _WORD.findall(text.lower()) if w in word_forms())
 

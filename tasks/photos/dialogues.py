@@ -10,7 +10,7 @@ from groundbench.tasks.corpora.formats.located_json import wrong
 from groundbench.tasks.corpora.formats.visdial import dialogs_of
 from groundbench.tasks.corpora.importing.faults import Fault, FaultError
 from groundbench.tasks.nouns import inventory
-from groundbench.tasks.photos.categories import named
+from groundbench.tasks.photos.categories import named_nouns
 
 ARTICLES = frozenset({"a", "an"})
 _NUMBER = re.compile(r"(\d+)(?:\.\w+)?$")
@@ -52,13 +52,13 @@ def cuts(turns: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         text = f"Question: {question.rstrip('?., ')}?" + (f" Answer: {said}." if said else "")
         for match in re.finditer(r"[^\W\d_]+", text):
             word = match[0].lower()
-            if not named(word):
+            if not named_nouns(word):
                 continue
             before = text[: match.start()].rstrip()
             last = re.findall(r"[^\W\d_]+", before)[-1:]
             if word in words and word not in done and before[-1].isalpha() and last[0].lower() not in ARTICLES:
                 yield word, " ".join([*kept, before])
             break  # what follows stands after a noun
-        done |= named(text)
-        if not named(text):
+        done |= named_nouns(text)
+        if not named_nouns(text):
             kept.append(text)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from groundbench.api.errors import BadInputError
 from groundbench.tasks.corpora.importing.faults import fault
-from groundbench.tasks.corpora.importing.sources import BROKEN, broken
+from groundbench.tasks.corpora.importing.sources import BROKEN, describe_read_error
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 FILE_BYTES = 64 << 20
@@ -142,7 +142,7 @@ class ImageFiles:
                 raise fault(where, None, f"claims {size:,} bytes, expected at most {FILE_BYTES:,}")
             return self.store.read(name)
         except (*BROKEN, RuntimeError) as error:  # RuntimeError: a member with a password
-            raise fault(where, None, broken(error) or f"cannot be read: {error}") from None
+            raise fault(where, None, describe_read_error(error) or f"cannot be read: {error}") from None
 
 
 def open_image_files(path: Path) -> ImageFiles:
@@ -151,11 +151,11 @@ def open_image_files(path: Path) -> ImageFiles:
     Raises:
         BadInputError: not there, of another kind, damaged, or without images.
     """
-    return _opened(path, os.getpid())  # a handle of an archive that processes share would be read at one place
+    return _open_in_process(path, os.getpid())  # a handle of an archive that processes share would be read at one place
 
 
 @lru_cache(maxsize=8)
-def _opened(path: Path, process: int) -> ImageFiles:
+def _open_in_process(path: Path, process: int) -> ImageFiles:
     return ImageFiles(path)
 
 

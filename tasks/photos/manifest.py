@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import Box
-from groundbench.tasks.corpora.manifest import FaultRecord, not_ours
+from groundbench.tasks.corpora.manifest import FaultRecord, schema_fault
 
 FILE = "pictures.json"
 FORMAT: Final = "groundbench-pictures"
@@ -119,6 +119,6 @@ def load_manifest(folder: Path) -> PhotoManifest:
     try:
         return PhotoManifest.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
-        raise not_ours(path, error, f"{FORMAT} version {VERSION}") from None
+        raise schema_fault(path, error, f"{FORMAT} version {VERSION}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{path}: cannot be read: {error}") from None

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from groundbench.api.testbed import Box
 from groundbench.tasks.photos.annotations import Annotated, Thing
-from groundbench.tasks.photos.categories import canonical, noun_of, shown
+from groundbench.tasks.photos.categories import canonical, noun_of, shown_nouns
 
 MIN_AREA = 0.01
 """An object covers at least this share of its image, or it is not asked about."""
@@ -54,13 +54,13 @@ class Candidates:
         self.by_noun: dict[str, list[Shown]] = {}
         self._row = {p.id: i for i, p in enumerate(self.pictures)}
         for picture in self.pictures:
-            for word, thing in _largest(picture).items():
+            for word, thing in _largest_objects(picture).items():
                 if thing.area >= min_area:
                     self.by_noun.setdefault(word, []).append(Shown(picture.id, thing.box))
 
-    def matched(self, word: str) -> list[Shown]:
+    def images_of(self, word: str) -> list[Shown]:
         """Return the noun's images, in an order that tells nothing about them but is always the same."""
-        return sorted(self.by_noun.get(word, ()), key=lambda s: _lot(word, s.picture))
+        return sorted(self.by_noun.get(word, ()), key=lambda s: _lot_of(word, s.picture))
 
     def mismatches(self, item: Shown, word: str, others: Iterable[str]) -> dict[str, Mismatch]:
         """Return a mismatched photo for each other noun that has one, a different one where there is one.
@@ -94,7 +94,7 @@ class Candidates:
 
     @cached_property
     def _shown(self) -> list[frozenset[str]]:
-        return [shown(p) for p in self.pictures]
+        return [shown_nouns(p) for p in self.pictures]
 
     @cached_property
     def _categories(self) -> list[str]:
@@ -123,7 +123,7 @@ def overlap(a: Box, b: Box) -> float:
     return both / (sum(areas) - both)
 
 
-def _largest(picture: Annotated) -> Mapping[str, Thing]:
+def _largest_objects(picture: Annotated) -> Mapping[str, Thing]:
     """Return the noun's largest object in an image, for every noun that has one."""
     found: dict[str, Thing] = {}
     for thing in picture.things:
@@ -133,5 +133,5 @@ def _largest(picture: Annotated) -> Mapping[str, Thing]:
     return found
 
 
-def _lot(word: str, number: int) -> bytes:
+def _lot_of(word: str, number: int) -> bytes:
     return hashlib.sha256(f"{word} {number}".encode()).digest()

@@ -86,7 +86,7 @@ class PhotoTestbed(Testbed):
         """Return the photo that shows `env` in this frame, then the text. Raises KeyError where there is none."""
         place = self.place(frame, env)
         known = self.manifest.pictures[place.picture]
-        crop = _around(place.box) if form == CROP else None
+        crop = _widen_box(place.box) if form == CROP else None
         source = PhotoSource(self._images, known.file, known.sha256, crop)
         segment = ImageSegment(source, place.box if form == IMAGE else None)
         return Prompt(frame.id, env.word, form.name, (segment, TextSegment(frame.template)))
@@ -123,7 +123,7 @@ class PhotoTestbed(Testbed):
         return self.folder / COPIES if self.manifest.images == COPIES else Path(self.manifest.images)
 
 
-def _around(box: Box) -> Box:
+def _widen_box(box: Box) -> Box:
     """Return the box with AROUND of its sides on every side, inside the image."""
     x0, y0, x1, y1 = box
     x, y = AROUND * (x1 - x0), AROUND * (y1 - y0)

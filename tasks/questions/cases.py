@@ -71,7 +71,7 @@ def _prompt(name: str, case: Case, form: str, scene: str | None) -> Prompt:
     return Prompt(name, case.asked, form, (*parts, EnvSegment(scene), TextSegment(case.ask)))
 
 
-def ordered(right: str, others: Sequence[str], rng: Random) -> tuple[tuple[str, ...], int]:
+def shuffle_answers(right: str, others: Sequence[str], rng: Random) -> tuple[tuple[str, ...], int]:
     """Put candidates in random order; return them with the number of the right one."""
     answers = [right, *others]
     rng.shuffle(answers)

@@ -73,7 +73,7 @@ def _usual_faults(questions: Sequence[Question]) -> list[str]:
 def _evidence(q: Question) -> list[str]:
     faults = []
     others = [p for p in (q.without, *q.mismatched) if p is not None]
-    if any(_around(p) != _around(q.prompt) for p in others):
+    if any(_question_alone(p) != _question_alone(q.prompt) for p in others):
         faults.append(f"question {q.id!r} asks something else without its evidence, or on other evidence")
     if q.kind == "conflict" and not q.conflicts:
         faults.append(f"question {q.id!r} is of the kind conflict, but its evidence does not contradict the usual")
@@ -82,7 +82,7 @@ def _evidence(q: Question) -> list[str]:
     return faults
 
 
-def _around(prompt: Prompt) -> str:
+def _question_alone(prompt: Prompt) -> str:
     """Return the question alone: the words that stand around its evidence."""
     return " ".join(" ".join(s.text for s in prompt.segments if isinstance(s, TextSegment)).split())
 
@@ -93,7 +93,7 @@ def _kind(found: Sequence[Question]) -> KindCheck:
         groups=len({q.group for q in found}),
         truths=dict(Counter(a for q in found for a in q.rights).most_common()),
         chance=sum(len(q.rights) / len(q.choices) for q in found) / len(found),
-        blind=_blind(found),
+        blind=_blind_accuracy(found),
     )
 
 
@@ -111,16 +111,16 @@ def _kind_faults(kind: str, told: KindCheck, found: Sequence[Question]) -> list[
     return faults
 
 
-def _blind(found: Sequence[Question]) -> float:
+def _blind_accuracy(found: Sequence[Question]) -> float:
     """Return the share right of the best guess from other groups; candidates that were right equally often share."""
     same: dict[tuple[str, str | None], Counter[str]] = defaultdict(Counter)
     for q in found:
-        for where in (_around(q.prompt), ""):
+        for where in (_question_alone(q.prompt), ""):
             same[where, None].update(q.rights)
             same[where, q.group].update(q.rights)
     hits = 0.0
     for q in found:
-        for where in (_around(q.prompt), ""):
+        for where in (_question_alone(q.prompt), ""):
             seen = {a: same[where, None][a] - same[where, q.group][a] for a in q.choices}
             if any(seen.values()):
                 break

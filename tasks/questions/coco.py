@@ -13,10 +13,10 @@ from random import Random
 from groundbench.api.errors import BadInputError
 from groundbench.api.question import MENTION, Question
 from groundbench.tasks.corpora.importing.faults import Fault, FaultError
-from groundbench.tasks.image_dialogue.phrases import YES_NO, asked
+from groundbench.tasks.image_dialogue.phrases import YES_NO, question_text
 from groundbench.tasks.photos.annotations import Annotated, read_annotations
-from groundbench.tasks.photos.categories import also, noun_of, shown
-from groundbench.tasks.questions.cases import any_of, ordered
+from groundbench.tasks.photos.categories import also, noun_of, shown_nouns
+from groundbench.tasks.questions.cases import any_of, shuffle_answers
 from groundbench.tasks.questions.negatives import KINDS, Negatives
 from groundbench.tasks.questions.photos import About, Photos, questions_of
 
@@ -123,7 +123,7 @@ def _photos(files: Sequence[Path], photos: Photos, min_area: float) -> list[Phot
 def _photo(picture: Annotated, min_area: float) -> Photo:
     there = frozenset(t.category for t in picture.things if not t.crowd and t.area >= min_area)
     every = {t.category for t in picture.things}
-    words = shown(picture)
+    words = shown_nouns(picture)
     text = " ".join(picture.captions).lower()
     called = {c for c, noun in noun_of().items() if noun in words}
     called |= {c for c, nouns in also().items() if words & set(nouns)}
@@ -151,7 +151,7 @@ def _presence(collection: Collection, kind: str, rng: Random) -> Iterator[tuple[
         absent = collection.negatives.draw(kind, photo.there, photo.maybe, rng)
         if absent is None or not (others := collection.showing[absent]):
             continue
-        ask = asked(f"is there {_a(absent)}")
+        ask = question_text(f"is there {_a(absent)}")
         yield (
             About(f"presence-{kind}", photo.file, absent, ask, YES_NO, 1),
             About(f"presence-{kind}", rng.choice(others).file, absent, ask, YES_NO, 0),
@@ -168,7 +168,7 @@ def _captions(collection: Collection, rng: Random) -> Iterator[tuple[About, Abou
         others = [p for p in collection.showing[absent] if there not in p.maybe]
         if not others:
             continue
-        answers, truth = ordered(there, (absent,), rng)
+        answers, truth = shuffle_answers(there, (absent,), rng)
         yield (
             About("caption", photo.file, there, NAMES, answers, truth),
             About("caption", rng.choice(others).file, absent, NAMES, answers, 1 - truth),

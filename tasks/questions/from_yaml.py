@@ -39,7 +39,7 @@ def from_file(path: Path) -> tuple[Question, ...]:
     return make(**{name: readers[name](node) for name, node in fields.items() if name != "set"})
 
 
-def _whole(node: Marked) -> int:
+def _whole_number(node: Marked) -> int:
     text = node.text()
     try:
         return int(text)
@@ -71,12 +71,12 @@ def _paths(node: Marked) -> list[Path]:
     return [_path(row) for row in node.sequence()] if node.is_sequence() else [_path(node)]
 
 
-_DRAWN: dict[str, Reader] = {"seed": _whole, "mismatched": _whole}
+_DRAWN: dict[str, Reader] = {"seed": _whole_number, "mismatched": _whole_number}
 _FILES: dict[str, Reader] = {"files": _paths, "images": _path}
 SETS: dict[str, tuple[Callable[..., tuple[Question, ...]], dict[str, Reader], dict[str, Reader]]] = {
     "text-scenes": (text_scenes, {}, {**_DRAWN, "forms": _texts, "style": _text}),
-    "image-scenes": (image_scenes, {}, {**_DRAWN, "pairs": _whole, "styles": _texts}),
-    "coco": (coco, _FILES, {**_DRAWN, "pairs": _whole, "min_area": _share}),
+    "image-scenes": (image_scenes, {}, {**_DRAWN, "pairs": _whole_number, "styles": _texts}),
+    "coco": (coco, _FILES, {**_DRAWN, "pairs": _whole_number, "min_area": _share}),
     "pope": (pope, _FILES, _DRAWN),
 }
 """Name -> what makes the set, its required fields and its optional ones."""

@@ -17,13 +17,22 @@ from random import Random
 from groundbench.api.errors import BadInputError
 from groundbench.api.question import MENTION, Question
 from groundbench.api.testbed import ImageSegment, Prompt, TextSegment
-from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, STYLES, TINTS, drawn
+from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, STYLES, TINTS, drawn_words
 from groundbench.tasks.image_dialogue.corpus import ImageDialogues
-from groundbench.tasks.image_dialogue.dialogue import color_of, shows
+from groundbench.tasks.image_dialogue.dialogue import color_of, words_for_scene
 from groundbench.tasks.image_dialogue.layout import random_scene
-from groundbench.tasks.image_dialogue.phrases import COLOR, COUNT, OBJECT_COLORS, PRESENCE, WHAT, YES_NO, asked, worded
+from groundbench.tasks.image_dialogue.phrases import (
+    COLOR,
+    COUNT,
+    OBJECT_COLORS,
+    PRESENCE,
+    WHAT,
+    YES_NO,
+    fill_slots,
+    question_text,
+)
 from groundbench.tasks.image_dialogue.scenes import Scene
-from groundbench.tasks.questions.cases import Deal, any_of, ordered
+from groundbench.tasks.questions.cases import Deal, any_of, shuffle_answers
 from groundbench.tasks.questions.negatives import KINDS, Negatives
 
 NAMES = " i can see the"
@@ -107,7 +116,7 @@ def _question(number: int, shown: Shown, mismatched: int, rng: Random) -> Questi
         group=shown.group,
         prompt=prompt(shown.scene),
         without=prompt(Scene((), shown.scene.background)),
-        mismatched=tuple(prompt(_redrawn(shown.scene, rng)) for _ in range(mismatched)),
+        mismatched=tuple(prompt(_redraw(shown.scene, rng)) for _ in range(mismatched)),
         choices=shown.choices,
         target=shown.target,
         prior_answer=shown.prior_answer,
@@ -115,10 +124,10 @@ def _question(number: int, shown: Shown, mismatched: int, rng: Random) -> Questi
     )
 
 
-def _redrawn(scene: Scene, rng: Random) -> Scene:
+def _redraw(scene: Scene, rng: Random) -> Scene:
     """Draw other things at the same places; the question plays no part."""
     there = {o.word for o in scene.objects}
-    words = rng.sample([w for w in drawn() if w not in there], len(scene.objects))
+    words = rng.sample([w for w in drawn_words() if w not in there], len(scene.objects))
     return Scene(tuple(replace(o, word=w) for o, w in zip(scene.objects, words, strict=True)), scene.background)
 
 
@@ -131,20 +140,20 @@ def _presence(pairs: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
         kind = KINDS[made % len(KINDS)]
         at = rng.randrange(len(scene.objects))
         there = scene.objects[at].word
-        absent = negatives().draw(kind, frozenset(o.word for o in scene.objects), shows(scene), rng)
+        absent = negatives().draw(kind, frozenset(o.word for o in scene.objects), words_for_scene(scene), rng)
         if absent is None or _others_show(scene, at, there):
             continue
-        other = scene.replaced(at, absent)
-        if there in shows(other):
+        other = scene.with_word(at, absent)
+        if there in words_for_scene(other):
             continue
         made += 1
-        group, noun = f"image/presence-{made}", drawn()[absent].noun
-        ask = asked(worded(PRESENCE[0], noun))
+        group, noun = f"image/presence-{made}", drawn_words()[absent].noun
+        ask = question_text(fill_slots(PRESENCE[0], noun))
         for truth, told in enumerate((other, scene)):
             found.append(Shown(f"presence-{kind}", group, told, absent, ask, YES_NO, truth))
         if made % 3 == 0 or pairs < 3:
-            answers, first = ordered(there, (absent,), rng)
-            name = asked(WHAT[2]) + NAMES
+            answers, first = shuffle_answers(there, (absent,), rng)
+            name = question_text(WHAT[2]) + NAMES
             for truth, told in ((first, scene), (1 - first, other)):
                 found.append(Shown("caption", group, told, there, name, answers, truth))
     return found
@@ -154,10 +163,10 @@ def _mentions(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
     """Ask what a scene names, among all that is ever drawn but what its drawings may also be called."""
     found: list[Shown] = []
     for scene in scenes:
-        there, told = {o.word for o in scene.objects}, shows(scene)
-        answers = tuple(w for w in sorted(drawn()) if w in there or w not in told)
+        there, told = {o.word for o in scene.objects}, words_for_scene(scene)
+        answers = tuple(w for w in sorted(drawn_words()) if w in there or w not in told)
         asked_, truth, also = any_of(sorted(there), answers, rng)
-        group, ask = f"image/mention-{len(found) + 1}", asked(WHAT[2]) + NAMES
+        group, ask = f"image/mention-{len(found) + 1}", question_text(WHAT[2]) + NAMES
         found.append(Shown(MENTION, group, scene, asked_, ask, answers, truth, also_correct=also))
         if len(found) == n:
             break
@@ -167,19 +176,19 @@ def _mentions(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
 def _counts(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
     """Count of a thing are there: one, two and three equally often, among other things or not."""
     truths = Deal(COUNTS, rng)
-    words = Deal([w for w, d in drawn().items() if not d.mass], rng)
+    words = Deal([w for w, d in drawn_words().items() if not d.mass], rng)
     found: list[Shown] = []
     while len(found) < n:
         scene = next(scenes)
         if len(scene.objects) < len(COUNTS):
             continue
         word = words.next()
-        if word in shows(scene):
+        if word in words_for_scene(scene):
             continue
         right = truths.next()
         for at in rng.sample(range(len(scene.objects)), COUNTS.index(right) + 1):
-            scene = scene.replaced(at, word)
-        ask = asked(worded(COUNT[0], drawn()[word].noun))
+            scene = scene.with_word(at, word)
+        ask = question_text(fill_slots(COUNT[0], drawn_words()[word].noun))
         group = f"image/count-{len(found) + 1}"
         found.append(Shown("count", group, scene, word, ask, COUNTS, COUNTS.index(right)))
     return found
@@ -189,11 +198,11 @@ def _attributes(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
     """Return the colour of a repainted thing that has none of its own."""
     truths = Deal(tuple(TINTS), rng)
     found: list[Shown] = []
-    for scene, at, word in _one_of(scenes, lambda color: color is None, rng):
+    for scene, at, word in _scenes_with_one(scenes, lambda color: color is None, rng):
         right = truths.next()
-        answers, truth = ordered(right, rng.sample([c for c in TINTS if c != right], 3), rng)
+        answers, truth = shuffle_answers(right, rng.sample([c for c in TINTS if c != right], 3), rng)
         group = f"image/attribute-{len(found) + 1}"
-        found.append(Shown("attribute", group, _painted(scene, at, right), word, _color(word), answers, truth))
+        found.append(Shown("attribute", group, _tint_object(scene, at, right), word, _color(word), answers, truth))
         if len(found) == n:
             break
     return found
@@ -202,14 +211,14 @@ def _attributes(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
 def _conflicts(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
     """Pair a thing repainted with the same scene in the thing's own colour; the candidates are the same."""
     found: list[Shown] = []
-    for scene, at, word in _one_of(scenes, lambda color: color is not None, rng):
-        usual = str(drawn()[word].color)
+    for scene, at, word in _scenes_with_one(scenes, lambda color: color is not None, rng):
+        usual = str(drawn_words()[word].color)
         contrary = rng.choice([c for c in TINTS if c != usual])
         others = rng.sample([c for c in OBJECT_COLORS if c not in (usual, contrary)], 2)
-        answers, at_usual = ordered(usual, (contrary, *others), rng)
+        answers, at_usual = shuffle_answers(usual, (contrary, *others), rng)
         group = f"image/color-{len(found) // 2 + 1}"
         for kind, tint in (("conflict", contrary), ("agreement", None)):
-            told = _painted(scene, at, tint)
+            told = _tint_object(scene, at, tint)
             truth = answers.index(str(color_of(told.objects[at])))
             found.append(Shown(kind, group, told, word, _color(word), answers, truth, at_usual))
         if len(found) == 2 * n:
@@ -217,29 +226,29 @@ def _conflicts(n: int, scenes: Iterator[Scene], rng: Random) -> list[Shown]:
     return found
 
 
-def _one_of(
+def _scenes_with_one(
     scenes: Iterator[Scene], wanted: Callable[[str | None], bool], rng: Random
 ) -> Iterator[tuple[Scene, int, str]]:
     """Yield scenes, each with one thing whose own colour is as wanted, and no other of its kind."""
-    words = Deal([w for w, d in drawn().items() if wanted(d.color)], rng)
+    words = Deal([w for w, d in drawn_words().items() if wanted(d.color)], rng)
     for scene in scenes:
         word = words.next()
-        if word not in shows(scene):
+        if word not in words_for_scene(scene):
             at = rng.randrange(len(scene.objects))
-            yield scene.replaced(at, word), at, word
+            yield scene.with_word(at, word), at, word
 
 
 def _color(word: str) -> str:
-    return asked(worded(COLOR[0], drawn()[word].noun))
+    return question_text(fill_slots(COLOR[0], drawn_words()[word].noun))
 
 
-def _painted(scene: Scene, at: int, tint: str | None) -> Scene:
+def _tint_object(scene: Scene, at: int, tint: str | None) -> Scene:
     told = replace(scene.objects[at], tint=tint)
     return Scene((*scene.objects[:at], told, *scene.objects[at + 1 :]), scene.background)
 
 
 def _others_show(scene: Scene, at: int, word: str) -> bool:
-    return word in shows(scene.without(at))
+    return word in words_for_scene(scene.without(at))
 
 
 @cache
@@ -250,6 +259,6 @@ def negatives() -> Negatives:
     than in photos.
     """
     corpus = ImageDialogues()
-    vague = {w for d in drawn().values() for w in d.also}
+    vague = {w for d in drawn_words().values() for w in d.also}
     scenes = (corpus.scene(i) for i in range(min(SAMPLE, len(corpus))))
     return Negatives(frozenset(o.word for o in scene.objects) - vague for scene in scenes)

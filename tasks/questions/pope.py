@@ -14,7 +14,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.question import Question
 from groundbench.tasks.corpora.formats.chat import decode as decode_text
 from groundbench.tasks.corpora.importing.faults import Fault, FaultError, fault
-from groundbench.tasks.corpora.importing.sources import BROKEN, broken, find_sources
+from groundbench.tasks.corpora.importing.sources import BROKEN, describe_read_error, find_sources
 from groundbench.tasks.image_dialogue.phrases import YES_NO
 from groundbench.tasks.questions.negatives import KINDS
 from groundbench.tasks.questions.photos import About, Photos, questions_of
@@ -125,7 +125,7 @@ def _rows(files: Sequence[Path]) -> Iterator[tuple[str, Row]]:
         try:
             data = source.read()
         except BROKEN as error:
-            raise fault(source.name, None, str(broken(error))) from None
+            raise fault(source.name, None, str(describe_read_error(error))) from None
         found += 1
         stem = PurePosixPath(source.name).name.split(".")[0]
         yield from ((stem, row) for row in parse_pope(data, source.name))

@@ -37,18 +37,18 @@ class Scene:
 
 def presence(pairs: int, form: str, shown: Mapping[str, str], wording: Wording, rng: Random) -> list[Case]:
     """Ask twelve questions for each pair of scenes: as many pairs as the form has settings, none of fewer than two."""
-    settings = _usable(shown)
+    settings = _usable_settings(shown)
     places = sorted(settings)
     for _ in range(TRIES if min(pairs, len(places)) > 1 else 0):
         ring = rng.sample(places, min(pairs, len(places)))
         scenes = [_pair(place, settings, ring[i - 1], rng) for i, place in enumerate(ring)]
         made = [pair for pair in scenes if pair is not None]
         if len(made) == len(ring):
-            return _asked(made, form, shown, wording, rng)
+            return _cases_of_pairs(made, form, shown, wording, rng)
     return []
 
 
-def _usable(shown: Mapping[str, str]) -> dict[str, Sets]:
+def _usable_settings(shown: Mapping[str, str]) -> dict[str, Sets]:
     found = {}
     for place, sets in material().settings.items():
         kept = tuple(tuple(n for n in names if n in shown) for names in sets)
@@ -71,7 +71,7 @@ def _pair(place: str, settings: Mapping[str, Sets], before: str, rng: Random) ->
     return None if len({n for s in scenes for n in s.nouns}) < 6 else scenes
 
 
-def _asked(
+def _cases_of_pairs(
     pairs: Sequence[tuple[Scene, Scene]], form: str, shown: Mapping[str, str], wording: Wording, rng: Random
 ) -> list[Case]:
     cases = []

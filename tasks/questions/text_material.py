@@ -98,7 +98,7 @@ def forms() -> tuple[str, ...]:
 
 
 @cache
-def shown(form: str) -> Mapping[str, str]:
+def noun_texts(form: str) -> Mapping[str, str]:
     """Map each noun to its text in a form, e.g. dog -> chien; nouns that the form leaves out are missing.
 
     Raises:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
-from groundbench.tasks.questions.cases import Case, Deal, ordered
+from groundbench.tasks.questions.cases import Case, Deal, shuffle_answers
 from groundbench.tasks.questions.text_material import Property, material, plurals
 
 COLOR_SAYS, COLOR_ASKS = "The {shown} is {value}.", " What color is the {noun}? The {noun} is"
@@ -18,7 +18,7 @@ TRIES = 20
 def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
     """Ask `n` questions for the colour of one of three things; a fourth colour is in no scene. One a scene."""
     colors = material().colors
-    usable = _silent(material().colored, shown, colors)
+    usable = _nouns_without_answer(material().colored, shown, colors)
     if len(usable) < 3:
         return []
     things, truths = Deal(usable, rng), Deal(colors, rng)
@@ -31,12 +31,12 @@ def attributes(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list
         said = [
             COLOR_SAYS.format(shown=shown[t], value=c) for t, c in zip((asked, *beside), (right, *others), strict=False)
         ]
-        answers, truth = ordered(right, others, rng)
+        answers, truth = shuffle_answers(right, others, rng)
         scene = " ".join(rng.sample(said, 3))
         ask = COLOR_ASKS.format(noun=asked)
         return [Case("attribute", f"{form}/attribute-{number}", "attribute", asked, scene, ask, answers, truth)]
 
-    return _apart(n, draw)
+    return _make_groups(n, draw)
 
 
 def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
@@ -46,7 +46,7 @@ def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Cas
     repeated, and has to be counted.
     """
     numbers = material().numbers
-    usable = _silent(material().counted, shown, numbers)
+    usable = _nouns_without_answer(material().counted, shown, numbers)
     if len(usable) < 2:
         return []
     things, truths = Deal(usable, rng), Deal(numbers, rng)
@@ -56,14 +56,14 @@ def counts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Cas
         other = things.next(asked)
         right = truths.next()
         wrong = [v for v in numbers if v != right]
-        said = [_several(asked, right, form, shown), _several(other, rng.choice(wrong), form, shown)]
+        said = [_count_phrase(asked, right, form, shown), _count_phrase(other, rng.choice(wrong), form, shown)]
         rng.shuffle(said)
-        answers, truth = ordered(right, wrong, rng)
+        answers, truth = shuffle_answers(right, wrong, rng)
         scene = COUNT_SAYS.format(first=said[0], second=said[1])
         ask = COUNT_ASKS.format(plural=plurals()[asked])
         return [Case("count", f"{form}/count-{number}", "count", asked, scene, ask, answers, truth)]
 
-    return _apart(n, draw)
+    return _make_groups(n, draw)
 
 
 def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[Case]:
@@ -72,7 +72,7 @@ def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[
     Both have the same four candidates: the usual value, the one that contradicts it, that of the thing beside it, and
     one in neither scene. The pair is one group.
     """
-    usable = {name: _usable(p, shown) for name, p in material().properties.items()}
+    usable = {name: _usable_nouns(p, shown) for name, p in material().properties.items()}
     every = [(name, noun) for name, nouns in usable.items() if len(nouns) > 1 for noun in nouns]
     if not every:
         return []
@@ -84,7 +84,7 @@ def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[
         usual = told.usual[noun]
         beside = rng.choice([t for t in usable[name] if t != noun])
         contrary, other, absent = rng.sample([v for v in told.values if v != usual], 3)
-        answers, at = ordered(usual, (contrary, other, absent), rng)
+        answers, at = shuffle_answers(usual, (contrary, other, absent), rng)
         second = told.says.format(shown=shown[beside], value=other)
         turned = rng.random() < 0.5
         ask, group = told.asks.format(noun=noun), f"{form}/{name}-{number}"
@@ -95,10 +95,10 @@ def conflicts(n: int, form: str, shown: Mapping[str, str], rng: Random) -> list[
             pair.append(Case(kind, group, "usual", noun, scene, ask, answers, answers.index(value), at))
         return pair
 
-    return _apart(n, draw)
+    return _make_groups(n, draw)
 
 
-def _apart(n: int, draw: Callable[[int], list[Case]]) -> list[Case]:
+def _make_groups(n: int, draw: Callable[[int], list[Case]]) -> list[Case]:
     """Make `n` groups of cases, each drawn with its number from 1; a repeated scene is drawn again."""
     found: list[list[Case]] = []
     seen: set[str] = set()
@@ -113,7 +113,7 @@ def _apart(n: int, draw: Callable[[int], list[Case]]) -> list[Case]:
     return [case for group in found for case in group]
 
 
-def _several(noun: str, number: str, form: str, shown: Mapping[str, str]) -> str:
+def _count_phrase(noun: str, number: str, form: str, shown: Mapping[str, str]) -> str:
     if form == "word":
         return f"{number} {plurals()[noun]}"
     if form == "emoji":
@@ -121,10 +121,10 @@ def _several(noun: str, number: str, form: str, shown: Mapping[str, str]) -> str
     return f"{number} of the {shown[noun]}"
 
 
-def _usable(told: Property, shown: Mapping[str, str]) -> list[str]:
-    return _silent(told.usual, shown, (*told.values, *told.usual.values()))
+def _usable_nouns(told: Property, shown: Mapping[str, str]) -> list[str]:
+    return _nouns_without_answer(told.usual, shown, (*told.values, *told.usual.values()))
 
 
-def _silent(nouns: Iterable[str], shown: Mapping[str, str], answers: Sequence[str]) -> list[str]:
+def _nouns_without_answer(nouns: Iterable[str], shown: Mapping[str, str], answers: Sequence[str]) -> list[str]:
     """Return the nouns whose shown text holds none of the answers (a gloss may: `yellow fruit`)."""
     return [n for n in nouns if n in shown and not set(re.findall(r"\w+", shown[n].lower())) & set(answers)]

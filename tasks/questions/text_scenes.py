@@ -11,7 +11,7 @@ from groundbench.api.question import Question
 from groundbench.tasks.questions.cases import questions_of
 from groundbench.tasks.questions.presence import presence
 from groundbench.tasks.questions.text_material import forms as ladder_forms
-from groundbench.tasks.questions.text_material import shown, styles, wording
+from groundbench.tasks.questions.text_material import noun_texts, styles, wording
 from groundbench.tasks.questions.text_probes import attributes, conflicts, counts
 
 
@@ -59,7 +59,7 @@ def text_scenes(
 
 
 def _of_form(form: str, amounts: Amounts, seed: int, mismatched: int, style: str) -> list[Question]:
-    texts, asks = shown(form), wording(style)
+    texts, asks = noun_texts(form), wording(style)
 
     def rng(part: str) -> Random:
         return Random(f"text-scenes {seed} {form} {part}")

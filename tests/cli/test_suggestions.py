@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.fake_results import fake_trajectory
 
-from groundbench.cli.commands.leaderboard import _alike
+from groundbench.cli.commands.leaderboard import _similar_names
 from groundbench.cli.commands.tasks_import import TESTBEDS, suggestions
 from groundbench.cli.completion import complete_run
 from groundbench.registry import testbed_names
@@ -81,7 +81,7 @@ def test_commands_suggested_are_of_the_nouns_that_were_counted(inventory: str, o
     ],
 )
 def test_names_of_models_are_compared_by_letters_and_digits(card: str, result: str, alike: bool) -> None:
-    assert _alike(card, result) is alike
+    assert _similar_names(card, result) is alike
 
 
 def test_the_demo_ends_with_a_few_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

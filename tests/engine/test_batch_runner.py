@@ -15,7 +15,7 @@ from helpers.tiny_models import tiny_adapter
 from groundbench.api.adapter import Encoded
 from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
 from groundbench.engine.batch_runner import in_halves
-from groundbench.engine.contexts import matched
+from groundbench.engine.contexts import matched_prompts
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import surprisals
 from groundbench.integrations.lm_eval.loglikelihood import Pair, log_likelihoods
@@ -65,7 +65,7 @@ def resampled(adapter: Any) -> np.ndarray:
 
 def means(adapter: Any) -> np.ndarray:
     contexts = contexts_of(adapter)
-    every = np.arange(len(matched(contexts)[0]))
+    every = np.arange(len(matched_prompts(contexts)[0]))
     return torch.cat([m.flatten(1) for m in mean_outputs(adapter, contexts, every, 4096)], 1).numpy()
 
 

@@ -15,7 +15,7 @@ from groundbench.engine.contexts import (
     FormContexts,
     TargetSet,
     build_contexts,
-    matched,
+    matched_prompts,
     of_frames,
     of_pairs,
     of_prompts,
@@ -79,7 +79,7 @@ def test_parts_keep_the_numbers_of_nouns_and_frames(contexts: FormContexts) -> N
         whole = contexts[contexts.place[c.frame, c.env]].targets
         assert c.targets.nouns == (0, 2)
         assert c.targets.tokens == (whole.of_noun(0), whole.of_noun(2))
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     pairs = of_pairs(contexts, np.repeat(index, 2), np.repeat(noun, 2))
     assert len(pairs.distinct) == len(pairs) == 2 * len(index)
     assert [c.targets.nouns for c in pairs] == [(v,) for v in np.repeat(noun, 2).tolist()]

@@ -114,11 +114,11 @@ def test_accelerate_launch_spreads_a_run_and_gives_the_same_result(model: Path, 
 def test_each_process_runs_its_share_and_only_the_first_speaks(model: Path, tmp_path: Path) -> None:
     counted = """
 from groundbench.engine.batch_runner import BatchRunner
-run = BatchRunner._finished
+run = BatchRunner._load_or_run
 def told(self, number, batch):
     print("batch", number, file=sys.stderr)
     return run(self, number, batch)
-BatchRunner._finished = told
+BatchRunner._load_or_run = told
 """
     first, second = pair(model, tmp_path / "two", counted)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
@@ -141,7 +141,7 @@ from groundbench.api.errors import NonFiniteLogitsError
 def fail(self, number, batch):
     raise NonFiniteLogitsError("frame 'f1': the model returned NaN")
 if os.environ["RANK"] == "1":
-    BatchRunner._finished = fail
+    BatchRunner._load_or_run = fail
 """
     first, second = pair(model, tmp_path, broken)
     assert (first[0], second[0]) == (1, 1)

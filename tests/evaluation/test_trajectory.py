@@ -20,7 +20,7 @@ from groundbench.evaluation import trajectory as module
 from groundbench.evaluation.checkpoints import find_checkpoints
 from groundbench.evaluation.seeds import trajectories
 from groundbench.evaluation.training_provenance import Trained
-from groundbench.evaluation.trajectory import TrajectoryOptions, corrected, trajectory
+from groundbench.evaluation.trajectory import TrajectoryOptions, correct_p_values, trajectory
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.cooccurrence import corpus_counts, measure_cooccurrence
 from groundbench.measures.lens.options import LensOptions
@@ -220,7 +220,7 @@ def test_holm_reaches_the_headline_ablation_of_its_checkpoint() -> None:
     untested = [i for i, p in enumerate(points) if i not in cut]
     for i in untested:
         points[i] = points[i].model_copy(update={"result": points[i].result.with_headline(ablations=())})
-    after = corrected(before.model_copy(update={"points": tuple(points)}))
+    after = correct_p_values(before.model_copy(update={"points": tuple(points)}))
     wanted = holm(ps)
     assert [after.points[i].result.ablations[0].p_holm for i in cut] == wanted
     assert [(h.step, h.p, h.p_holm) for h in after.holm if h.test == "ablation"] == [

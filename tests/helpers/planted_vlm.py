@@ -97,7 +97,7 @@ class PatchReader(HFCausal):
     blind = False
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        return [self._encoded(p) for p in prompts]
+        return [self._encode_prompt(p) for p in prompts]
 
     def encode_targets(self, words: Sequence[str], after: Prompt) -> list[tuple[int, ...]]:
         return [(self._id(word),) for word in words]
@@ -107,14 +107,14 @@ class PatchReader(HFCausal):
         ids = tuple(donor.ids[i] if i in set(positions) else token for i, token in enumerate(row.ids))
         return replace(row, ids=ids, images=((row.images[0], donor.images[0], tuple(positions)),))
 
-    def _encoded(self, prompt: Prompt) -> Encoded:
+    def _encode_prompt(self, prompt: Prompt) -> Encoded:
         before, shown, after = prompt.segments
         assert isinstance(shown, ImageSegment)
         first = [self._id(w) for w in before.text.split()]
         seen = [self._id(w) for w in self._words(shown.image.load())]
         last = [self._id(w) for w in after.text.split()]
         grid = ImageGrid(len(first), SIDE, SIDE)
-        touched = (range(SIDE), range(SIDE)) if shown.box is None else grid.touched(shown.box)
+        touched = (range(SIDE), range(SIDE)) if shown.box is None else grid.patches_touching(shown.box)
         return Encoded(
             (*first, *seen, *last),
             grid.spans(*touched),

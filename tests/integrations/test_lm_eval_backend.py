@@ -315,9 +315,9 @@ def test_policies_hold_on_a_backends_card(folder: Path, file: str) -> None:
 
 def test_lm_evals_own_reading_of_a_servers_answer_is_kept() -> None:
     """The check stands before `parse_logprobs`, whose sums are lm-eval's."""
-    from groundbench.integrations.lm_eval.completions import checked
+    from groundbench.integrations.lm_eval.completions import with_check
 
     answer = {"choices": [{"index": 0, "logprobs": {"token_logprobs": [None, -1.0, -2.0, -9.0], "top_logprobs": None}}]}
-    assert checked(LocalCompletionsAPI.parse_logprobs)(outputs=answer, tokens=[[5, 6, 7]], ctxlens=[1]) == [
+    assert with_check(LocalCompletionsAPI.parse_logprobs)(outputs=answer, tokens=[[5, 6, 7]], ctxlens=[1]) == [
         (-3.0, True)
     ]

@@ -197,8 +197,8 @@ def test_a_record_that_was_not_measured_is_an_error() -> None:
     assert found["gain_wrong"] == 2.0
     assert found["auroc_gain"] == (-2.0, True)
     assert not {"gain_right", "acc", "gain_mismatched_wrong", "says_usual"} & set(found)
-    assert np.isnan(evidence_metrics.ranked([(1.0, True), (2.0, True)]))
-    assert evidence_metrics.ranked([(2.0, True), (1.0, False)]) == 1.0
+    assert np.isnan(evidence_metrics.auroc_of_errors([(1.0, True), (2.0, True)]))
+    assert evidence_metrics.auroc_of_errors([(2.0, True), (1.0, False)]) == 1.0
 
 
 class Painter(LM):

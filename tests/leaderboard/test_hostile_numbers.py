@@ -63,7 +63,7 @@ def publisher(tmp_path: Path) -> Publisher:
     return Publisher(board, tmp_path / "site")
 
 
-def published(publisher: Publisher, file: str, document: Any) -> str | None:
+def publish_page(publisher: Publisher, file: str, document: Any) -> str | None:
     """Publish an entry of one file; return its page, None where it is refused in a sentence."""
     folder = publisher.board.entries / "x"
     (folder / "run" / "result.json").unlink(missing_ok=True)
@@ -86,11 +86,11 @@ def published(publisher: Publisher, file: str, document: Any) -> str | None:
 )
 def test_an_extreme_number_is_refused_or_shown_without_harm(publisher, file, make):
     document = make()
-    assert published(publisher, file, document) is not None
+    assert publish_page(publisher, file, document) is not None
     tried = taken = 0
     for path, kind in places(document):
         for value in EXTREMES[kind]:
-            page = published(publisher, file, put(document, path, value))
+            page = publish_page(publisher, file, put(document, path, value))
             tried += 1
             taken += page is not None
             assert page is None or not re.search(r"\bnan\b|[−>]inf\b|\binf\b ?%", page, re.I), (path, value)

@@ -10,7 +10,7 @@ from helpers.image_records import record
 from helpers.submissions import board_at, edit, references, write_submission
 
 from groundbench.leaderboard import build_site
-from groundbench.leaderboard.rows import Line, image_gain, lines_of
+from groundbench.leaderboard.rows import ResultRow, image_gain, result_rows
 from groundbench.leaderboard.submission.submission import read_submission
 
 
@@ -67,8 +67,8 @@ def test_what_cannot_be_so_is_refused(path: str, tmp_path: Path) -> None:
     assert "\n" not in str(refused.value)
 
 
-def line(folder: Path) -> Line:
-    (found, *_) = lines_of(read_submission(folder, references), False)
+def row(folder: Path) -> ResultRow:
+    (found, *_) = result_rows(read_submission(folder, references), False)
     return found
 
 
@@ -76,7 +76,7 @@ def test_only_those_who_saw_the_same_pictures_are_ranked_together(tmp_path: Path
     entries = board_at(tmp_path).entries
     one, same, other = (submission(entries, slug) for slug in ("one", "same", "other"))
     edit(other, "image.hash", "f" * 16)
-    groups = [line(folder).group for folder in (one, same, other)]
+    groups = [row(folder).group for folder in (one, same, other)]
     assert groups[0] == groups[1] != groups[2]
 
 

@@ -11,7 +11,7 @@ from helpers.fake_results import NOUNS, fake_result, fake_trajectory
 from helpers.submissions import board_at, edit, references, write_submission
 
 from groundbench.leaderboard import RefusedError, read_submission
-from groundbench.leaderboard.rows import Line, lines_of
+from groundbench.leaderboard.rows import ResultRow, result_rows
 from groundbench.leaderboard.site.tabs import tabs_of
 from groundbench.leaderboard.submission.strict_json_yaml import RESULT, read_json
 from groundbench.leaderboard.submission.strict_types import check_types
@@ -70,7 +70,7 @@ def test_nouns_left_out_with_a_reason_get_no_rank(tmp_path):
         d["testbed"]["excluded"] = d["forms"][0]["excluded"] = left_out
 
     edited(folder, change)
-    (tab,) = tabs_of(lines_of(read_submission(folder, references), False))
+    (tab,) = tabs_of(result_rows(read_submission(folder, references), False))
     place = tab.places["mine~run"]
     assert (place.rank, place.why) == (None, "10 nouns left out")
 
@@ -139,7 +139,7 @@ def test_a_narrowed_interval_is_no_reason_for_a_rank(tmp_path):
             g[name] = g["mean"] + sign * 0.5 * apart(seed)[1]
 
     edited(folder, change)
-    (tab,) = tabs_of(lines_of(read_submission(folder, references), False))
+    (tab,) = tabs_of(result_rows(read_submission(folder, references), False))
     assert (tab.places["mine~run"].rank, tab.places["mine~run"].why) == (None, "not told from 0")
 
 
@@ -206,13 +206,13 @@ def test_heads_tables_stay_at_home(tmp_path):
     assert "heads.parquet: is not part of a run" in refusal(folder)
 
 
-def lines(board, slugs) -> list[Line]:
-    return [line for s in slugs for line in lines_of(read_submission(board.entries / s, references), False)]
+def rows(board, slugs) -> list[ResultRow]:
+    return [row for s in slugs for row in result_rows(read_submission(board.entries / s, references), False)]
 
 
-def ranks(found: list[Line]) -> dict[str, int | None]:
+def ranks(found: list[ResultRow]) -> dict[str, int | None]:
     (tab,) = tabs_of(found)
-    return {e.slug: tab.places[e.id].rank and tab.places[e.id].rank.rank for e in tab.lines}
+    return {e.slug: tab.places[e.id].rank and tab.places[e.id].rank.rank for e in tab.rows}
 
 
 def test_copies_push_nobody_down(tmp_path):
@@ -223,9 +223,9 @@ def test_copies_push_nobody_down(tmp_path):
         folder = write_submission(board.entries, slug, seed, gain=gain, n_nouns=30, items=True)
         if slug in slugs[4:7]:  # the same measurement under the name of other weights
             edit(folder, "model.fingerprint", f"sha256:{slug}")
-    found = ranks(lines(board, slugs))
+    found = ranks(rows(board, slugs))
     assert found == {"best": 1, **{f"copy{i}": 1 for i in range(6)}, "other": 2, "third": 3}
-    assert ranks(lines(board, ["best", "other", "third"])) == {"best": 1, "other": 2, "third": 3}
+    assert ranks(rows(board, ["best", "other", "third"])) == {"best": 1, "other": 2, "third": 3}
 
 
 def test_copies_enlarge_no_family_of_tests(tmp_path):
@@ -234,22 +234,22 @@ def test_copies_enlarge_no_family_of_tests(tmp_path):
     kept = {}
     for i in range(5):
         write_submission(board.entries, f"m{i}", i, gain=3.0 + 0.02 * i, n_nouns=30, items=True)
-    kept = ranks(lines(board, [f"m{i}" for i in range(5)]))
+    kept = ranks(rows(board, [f"m{i}" for i in range(5)]))
     for i in range(12):
         write_submission(board.entries, f"z{i}", 0, gain=3.0, n_nouns=30, items=True)
-    again = ranks(lines(board, [*(f"m{i}" for i in range(5)), *(f"z{i}" for i in range(12))]))
+    again = ranks(rows(board, [*(f"m{i}" for i in range(5)), *(f"z{i}" for i in range(12))]))
     assert {k: v for k, v in again.items() if k in kept} == kept
 
 
 def test_a_gain_not_told_from_zero_has_no_rank(tmp_path):
     board = board_at(tmp_path)
     write_submission(board.entries, "none", 3, gain=0.0, n_nouns=30)
-    (line,) = lines(board, ["none"])
-    (tab,) = tabs_of([line])
-    if line.told:  # this seed's noise happens to be told from 0
+    (row,) = rows(board, ["none"])
+    (tab,) = tabs_of([row])
+    if row.told:  # this seed's noise happens to be told from 0
         pytest.skip("the simulated gain is told from 0")
-    assert tab.places[line.id].rank is None
-    assert tab.places[line.id].why == "not told from 0"
+    assert tab.places[row.id].rank is None
+    assert tab.places[row.id].why == "not told from 0"
 
 
 def test_a_key_that_stands_twice_among_very_many_is_named():

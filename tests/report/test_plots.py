@@ -15,7 +15,7 @@ from groundbench.report.charts.heatmap import MapStyle, heat_map
 from groundbench.report.charts.lines import Axes, Series, line_chart
 from groundbench.report.charts.scale import Scale, domain, tick_label
 from groundbench.report.charts.svg import el
-from groundbench.results.text.numbers import factor, interval, number, p_value, percent, signed, with_interval
+from groundbench.results.text.numbers import factor, interval, number, p_value, percent, signed_number, with_interval
 
 FINITE = st.floats(-1e9, 1e9, allow_nan=False)
 
@@ -52,7 +52,7 @@ def test_numbers_keep_their_value_and_never_show_minus_zero(value, decimals):
 
 
 def test_unknown_numbers_stay_unknown():
-    assert number(None) is signed(None) is p_value(None) is percent(None) is with_interval(None, 1, 2) is None
+    assert number(None) is signed_number(None) is p_value(None) is percent(None) is with_interval(None, 1, 2) is None
     assert interval(1.0, None) is None
 
 

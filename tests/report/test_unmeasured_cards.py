@@ -14,8 +14,8 @@ from helpers.cards import whole_card
 
 from groundbench.api.errors import BadInputError
 from groundbench.export.card_checks import github_annotations, junit_xml
-from groundbench.leaderboard.rows import RiskLine
-from groundbench.leaderboard.site.screening_board import screening
+from groundbench.leaderboard.rows import RiskRow
+from groundbench.leaderboard.site.screening_board import screening_tables
 from groundbench.report.pages import render_card, render_card_markdown
 from groundbench.results.risk_card import RiskCard
 from groundbench.results.text.numbers import NOT_MEASURED
@@ -50,8 +50,8 @@ def of(whole: Any, at: Path_) -> Any:
 
 def shown(card: RiskCard) -> str:
     """All that people and pipelines read of a card."""
-    line = RiskLine("e", "e", "model", "somebody", False, "sha256:x", "llama", card.model.parameters or 0, card)
-    cells = [c for _, rows in screening([line]) for r in rows for c in r.cells]
+    row = RiskRow("e", "e", "model", "somebody", False, "sha256:x", "llama", card.model.parameters or 0, card)
+    cells = [c for _, rows in screening_tables([row]) for r in rows for c in r.cells]
     board = [f"{c.text or NOT_MEASURED} {c.detail}" for c in cells]
     pages = (render_card(card), render_card_markdown(card), card._repr_html_(), card.summary())
     return "\n".join((*pages, junit_xml(card), *github_annotations(card), *board))

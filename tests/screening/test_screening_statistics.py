@@ -16,7 +16,7 @@ from groundbench.stats.error_ranking import (
     auroc_p,
     ranking_quality,
 )
-from groundbench.stats.grouped import grouped_mean, numbered, rate, wilson
+from groundbench.stats.grouped import group_numbers, grouped_mean, rate, wilson
 
 
 def simulated(n: int, seed: int = 0, slope: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +118,7 @@ def test_the_order_of_answers_changes_nothing() -> None:
     risk = np.round(risk, 1)
     names = [f"scene-{i // 3}" for i in range(300)]
     turned = np.random.default_rng(0).permutation(300)
-    there = numbered(names), numbered([names[i] for i in turned])
+    there = group_numbers(names), group_numbers([names[i] for i in turned])
     for estimate in (auroc_estimate, lambda *answers: ranking_quality(*answers).aurc):
         assert estimate(risk, error, there[0]) == pytest.approx(estimate(risk[turned], error[turned], there[1]))
 

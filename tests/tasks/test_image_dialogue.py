@@ -13,9 +13,17 @@ from PIL import Image
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import ImageSegment, TextSegment
 from groundbench.tasks.image_dialogue import ImageDialogues, corpus, load, phrases
-from groundbench.tasks.image_dialogue.art import HELDOUT_STYLE, STYLES, TRAIN_STYLES, drawn, excluded, glyph, nouns
+from groundbench.tasks.image_dialogue.art import (
+    HELDOUT_STYLE,
+    STYLES,
+    TRAIN_STYLES,
+    drawn_words,
+    excluded_nouns,
+    glyph,
+    nouns,
+)
 from groundbench.tasks.image_dialogue.corpus import WORD
-from groundbench.tasks.image_dialogue.dialogue import color_of, shows
+from groundbench.tasks.image_dialogue.dialogue import color_of, words_for_scene
 from groundbench.tasks.image_dialogue.layout import OVERLAP
 from groundbench.tasks.image_dialogue.scenes import BIG, PATTERNS, SMALL, Background, Placed, Scene
 from groundbench.tasks.nouns import inventory
@@ -42,26 +50,26 @@ def test_the_art_is_small_and_says_whose_it_is() -> None:
 
 def test_every_noun_is_drawn_or_left_out_with_a_reason_and_none_share_a_glyph() -> None:
     assert len(nouns()) >= 60
-    assert {n.word for n in nouns()} | set(excluded()) == {n.word for n in inventory()}
-    assert not {n.word for n in nouns()} & set(excluded())
-    assert all(excluded().values())
-    assert len({d.glyph for d in drawn().values()}) == len(drawn())
+    assert {n.word for n in nouns()} | set(excluded_nouns()) == {n.word for n in inventory()}
+    assert not {n.word for n in nouns()} & set(excluded_nouns())
+    assert all(excluded_nouns().values())
+    assert len({d.glyph for d in drawn_words().values()}) == len(drawn_words())
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_no_two_words_look_the_same(style: str) -> None:
-    seen = {glyph(word, style, 24).tobytes(): word for word in drawn()}
-    assert len(seen) == len(drawn())
-    covered = [np.asarray(glyph(word, style, 24))[..., 3].mean() / 255 for word in drawn()]
+    seen = {glyph(word, style, 24).tobytes(): word for word in drawn_words()}
+    assert len(seen) == len(drawn_words())
+    covered = [np.asarray(glyph(word, style, 24))[..., 3].mean() / 255 for word in drawn_words()]
     assert min(covered) > 0.1
 
 
-@pytest.mark.parametrize("word", [w for w, d in drawn().items() if d.color in {"red", "green", "blue"}])
+@pytest.mark.parametrize("word", [w for w, d in drawn_words().items() if d.color in {"red", "green", "blue"}])
 @pytest.mark.parametrize("style", STYLES)
 def test_a_glyph_has_the_color_that_is_claimed(word: str, style: str) -> None:
     image = np.asarray(glyph(word, style, 96), dtype=float)
     mean = image[image[..., 3] > 128][:, :3].mean(axis=0)
-    assert ("red", "green", "blue")[int(mean.argmax())] == drawn()[word].color
+    assert ("red", "green", "blue")[int(mean.argmax())] == drawn_words()[word].color
 
 
 @pytest.mark.parametrize(
@@ -135,14 +143,14 @@ def test_a_dialogue_has_ten_questions_none_of_them_twice_and_a_caption_on_demand
         assert len({q for q, _ in found}) == len(found) == 10
         said, _, rest = CORPUS.text(i, caption=True).partition(" Question: ")
         assert CORPUS.text(i) == f"Question: {rest}"
-        named = [drawn()[o.word].noun for o in CORPUS.scene(i).objects]
+        named = [drawn_words()[o.word].noun for o in CORPUS.scene(i).objects]
         assert all(n.word in said or n.plural in said for n in named)
 
 
 def matching(templates: tuple[str, ...], question: str) -> str | None:
     """The word of a question that one of the templates makes of a noun."""
-    for word, row in drawn().items():
-        if any(phrases.worded(t, row.noun) == question for t in templates):
+    for word, row in drawn_words().items():
+        if any(phrases.fill_slots(t, row.noun) == question for t in templates):
             return word
     return None
 
@@ -165,7 +173,7 @@ def oracle(scene: Scene, words: Counter[str], question: str, answer: str) -> tup
         return found
 
     if word := matching(phrases.PRESENCE, question):
-        assert word in words or word not in shows(scene)
+        assert word in words or word not in words_for_scene(scene)
         return "presence", "yes" if word in words else "no"
     if word := matching(phrases.COUNT, question):
         return "count", phrases.NUMBERS[words[word]]
@@ -186,7 +194,7 @@ def oracle(scene: Scene, words: Counter[str], question: str, answer: str) -> tup
         (place,) = [p for p, said in phrases.WHERE.items() if said in question]
         there = tuple(scene.at(place))
     (named,) = there
-    said = [phrases.worded(t, drawn()[named.word].noun) for t in phrases.NAMED]
+    said = [phrases.fill_slots(t, drawn_words()[named.word].noun) for t in phrases.NAMED]
     return "name", answer if answer in said else " or ".join(said)
 
 
@@ -267,7 +275,7 @@ def test_what_stands_beside_the_object_is_never_asked_for() -> None:
     form = BED.form("image")
     scenes = [BED.scene(frame, BED.noun("dog"), form) for frame in BED.frames(form)]
     assert not {o.word for s in scenes for o in s.objects[1:]} & asked
-    assert not {w for s in scenes for o in s.objects[1:] for w in drawn()[o.word].also} & asked
+    assert not {w for s in scenes for o in s.objects[1:] for w in drawn_words()[o.word].also} & asked
     assert {len(s.objects) for s in scenes} == {1, 2, 3, 4, 5}
 
 
@@ -284,10 +292,10 @@ def test_the_forms_differ_in_style_and_box_as_they_say() -> None:
 
 def test_no_training_dialogue_asks_or_answers_as_a_frame_does() -> None:
     """The last question and the cut sentence of a frame are in no template of the training dialogues."""
-    there = [phrases.worded(t, place=p) for t in phrases.WHAT_THERE for p in phrases.WHERE]
+    there = [phrases.fill_slots(t, place=p) for t in phrases.WHAT_THERE for p in phrases.WHERE]
     questions = {*phrases.WHAT, *there}
-    dog = drawn()["dog"].noun
-    answers = {re.split(r"\bdog\b", phrases.worded(t, dog))[0].strip() for t in phrases.NAMED}
+    dog = drawn_words()["dog"].noun
+    answers = {re.split(r"\bdog\b", phrases.fill_slots(t, dog))[0].strip() for t in phrases.NAMED}
     cuts = []
     for frame in BED.frames(BED.form("image")):
         question, answer = re.findall(r"Question: ([^?]+)\? Answer: ([^.]+)$", frame.template)[0]

@@ -171,7 +171,7 @@ def test_patches_are_whitened_and_the_checkpoint_reads_them_as_they_are(
     torch.testing.assert_close(spread, torch.diag(spread.diag()), atol=1e-3, rtol=0)
     assert 0.9 < spread.diag().max() <= 1
     before = heldout_loss(module, CPU, 8)
-    with loss.folded():
+    with loss.fold_whitening():
         linear = module.model.model.multi_modal_projector.linear_1
         folded = linear(batch.seen)
     torch.testing.assert_close(folded, linear(read), atol=1e-4, rtol=1e-4)

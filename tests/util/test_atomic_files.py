@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundbench.util.atomic_files import file_name, written_whole
+from groundbench.util.atomic_files import file_name, write_whole
 
 
 @given(st.text(max_size=30) | st.sampled_from(["..", ".", "../../victim", "a/b", "\\\\x", "c:d", "", "...", "a\0b"]))
@@ -26,9 +26,9 @@ def test_a_plain_name_stays_as_it_is(text: str) -> None:
 
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "word:x" / "file"
-    with written_whole(path) as file:
+    with write_whole(path) as file:
         file.write(b"first")
-    with pytest.raises(TypeError), written_whole(path) as file:
+    with pytest.raises(TypeError), write_whole(path) as file:
         file.writelines([b"sec", "no bytes"])  # type: ignore[list-item]
     assert path.read_bytes() == b"first"
     assert [p.name for p in path.parent.iterdir()] == ["file"]

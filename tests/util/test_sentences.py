@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundbench.tasks.questions.records.build import shortened
+from groundbench.tasks.questions.records.build import shorten_evidence
 from groundbench.tasks.questions.sets.place import FaultyError
 from groundbench.util.sentences import sentences
 
@@ -34,8 +34,8 @@ def test_evidence_is_cut_to_the_most_whole_sentences_that_fit(text: str, most: i
     fitting = [w for w in whole if 0 < len(w) <= most]
     if not fitting and len(text) > most:
         with pytest.raises(FaultyError, match="first sentence"):
-            shortened(text, most)
+            shorten_evidence(text, most)
         return
-    kept, cut = shortened(text, most)
+    kept, cut = shorten_evidence(text, most)
     assert kept == (text if len(text) <= most else fitting[-1])
     assert len(kept) + cut == len(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from groundbench.api.errors import BadInputError
-from groundbench.util.users_code import made_by
+from groundbench.util.users_code import import_object
 
 MODULE = """\
 from groundbench.api.errors import BadInputError
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(("spec", "made"), [("mine_a:make", [3]), ("mine_a:value", 3), ("mine_a:Kit.make", "made")])
 def test_the_working_folder_is_looked_into(spec: str, made: object) -> None:
-    assert made_by(spec) == made
+    assert import_object(spec) == made
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_the_working_folder_is_looked_into(spec: str, made: object) -> None:
 )
 def test_faults_are_told_as_the_users(spec: str, words: tuple[str, ...]) -> None:
     with pytest.raises(BadInputError) as caught:
-        made_by(spec)
+        import_object(spec)
     said = str(caught.value)
     assert said.startswith(f"{spec}: ")
     assert [w for w in words if w not in said] == [], said
@@ -70,6 +70,6 @@ def test_faults_are_told_as_the_users(spec: str, words: tuple[str, ...]) -> None
 
 def test_what_is_nobodys_fault_stays_as_it_is() -> None:
     with pytest.raises(BadInputError, match=r"^my own sentence$"):
-        made_by("mine_a:own")
+        import_object("mine_a:own")
     with pytest.raises(MemoryError):
-        made_by("mine_a:hungry")
+        import_object("mine_a:hungry")

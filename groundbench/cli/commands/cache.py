@@ -43,7 +43,7 @@ def list_entries(as_json: AsJson = False) -> None:
     total = sum(e.bytes for e in found)
     console.show_list(
         f"{_size(total)} in {cache_folder()}",
-        [(e.kind, _size(e.bytes), _ago(e.used), _of(e)) for e in found],
+        [(e.kind, _size(e.bytes), _time_ago(e.used), _describe(e)) for e in found],
     )
     console.note("each entry's own folder: groundbench cache list --json")
 
@@ -78,7 +78,7 @@ def _as_json(entry: CacheEntry) -> dict[str, object]:
     }
 
 
-def _of(entry: CacheEntry) -> str:
+def _describe(entry: CacheEntry) -> str:
     return entry.of or KINDS[entry.kind] if entry.whole else "left behind by a process that was killed; never read"
 
 
@@ -86,5 +86,5 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
-def _ago(when: float) -> str:
+def _time_ago(when: float) -> str:
     return f"{console.duration(max(0.0, time.time() - when))} ago"

@@ -96,7 +96,7 @@ def _print(c: Comparison, by_noun: bool, explain: bool) -> None:
         right=("step", "gain (nats)"),
         legend=LEGEND if explain else None,
     )
-    console.say(f"clustered by noun and frame: {_p(c.p_cluster)}; sign flips over nouns: {_p(c.p_signflip)}")
+    console.say(f"clustered by noun and frame: {_p_text(c.p_cluster)}; sign flips over nouns: {_p_text(c.p_signflip)}")
     if c.detectable is not None:
         console.say(f"smallest detectable difference: {nats(c.detectable)} nats (5 %, 80 % power)")
     for count, what in (
@@ -130,7 +130,7 @@ def _show_nouns(c: Comparison) -> None:
     console.show_table(columns, rows, title="By noun (nats)", right=columns[2:])
 
 
-def _p(value: float | None) -> str:
+def _p_text(value: float | None) -> str:
     from groundbench.results.text.numbers import p_phrase
 
     return p_phrase(value) or "p not testable"

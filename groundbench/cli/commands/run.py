@@ -94,13 +94,13 @@ def run(
         from groundbench.evaluation.dry_run import dry_run as plan
         from groundbench.evaluation.options import Options
 
-        _show_plan(plan(model, testbed, options=Options(**options.given()), timed=try_it, **asked), as_json)
+        _show_plan(plan(model, testbed, options=Options(**options.as_keywords()), timed=try_it, **asked), as_json)
         return
     from groundbench.engine import distributed
     from groundbench.evaluation.evaluate import evaluate
 
     with distributed.process_group() as team:  # one process, unless a launcher started several
-        result = evaluate(model, testbed, out=out, force=force, **options.given(), **asked)
+        result = evaluate(model, testbed, out=out, force=force, **options.as_keywords(), **asked)
     if team.first:
         said = {"--testbed": testbed, "--env-form": options.env_form, "--limit": options.limit}
         subject = [model, *(word for option, value in said.items() for word in _words(option, value))]

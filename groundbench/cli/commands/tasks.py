@@ -124,13 +124,13 @@ def show(
     """Show a testbed: its nouns, ENV forms and prompts."""
     bed = load_testbed(name)
     form = bed.form(env_form or bed.default_form)
-    chosen, frames = _chosen(bed, form, noun, limit)
+    chosen, frames = _noun_and_frames(bed, form, noun, limit)
     if sheet is not None:
         from groundbench.cli.contact_sheet import save_sheet
 
         save_sheet(sheet, bed, form, chosen, frames)
         console.note(f"{sheet}: the images of {len(frames)} frames")
-    shown = [(_marked(bed, frame, chosen, form), bed.target_in(chosen, form)) for frame in frames]
+    shown = [(_mark_env(bed, frame, chosen, form), bed.target_in(chosen, form)) for frame in frames]
     if as_json:
         console.show_json({**_identity(bed), "prompts": [{"prompt": p, "target": t} for p, t in shown]})
         return
@@ -170,7 +170,7 @@ def _identity(bed: Bed) -> dict[str, Any]:
     }
 
 
-def _chosen(bed: Bed, form: EnvForm, word: str | None, limit: int) -> tuple[Noun, list[Frame]]:
+def _noun_and_frames(bed: Bed, form: EnvForm, word: str | None, limit: int) -> tuple[Noun, list[Frame]]:
     """Return the noun that is shown, and its first frames."""
     if word is not None and word in bed.excluded(form):
         raise BadInputError(f"testbed {bed.name!r} has no {form.name} form of {word!r}: {bed.excluded(form)[word]}")
@@ -178,7 +178,7 @@ def _chosen(bed: Bed, form: EnvForm, word: str | None, limit: int) -> tuple[Noun
     return chosen, [f for f in bed.frames(form) if f.noun in (None, chosen.word)][:limit]
 
 
-def _marked(bed: Bed, frame: Frame, noun: Noun, form: EnvForm) -> str:
+def _mark_env(bed: Bed, frame: Frame, noun: Noun, form: EnvForm) -> str:
     parts = []
     for segment in bed.prompt(frame, noun, form).segments:
         if isinstance(segment, TextSegment):

@@ -330,14 +330,14 @@ def select_nouns(
 
     found = corpora.select_nouns(corpus, at_least, [n.word for n in load_inventory(nouns).nouns])
     if as_json:
-        console.show_json(_plain(found))
+        console.show_json(_selection_as_json(found))
         return
     rows = [(v.noun, f"{v.env:,}", f"{v.lan:,}", "yes" if v.stays else "no", v.why_not or "") for v in found.verdicts]
     console.show_table(("noun", "shown", "said", "stays", "why not"), rows, right=("shown", "said"))
     console.out().print(found.describe())
 
 
-def _plain(found: Any) -> dict[str, Any]:
+def _selection_as_json(found: Any) -> dict[str, Any]:
     verdicts = [
         {"noun": v.noun, "env": v.env, "lan": v.lan, "stays": v.stays, "why_not": v.why_not} for v in found.verdicts
     ]

@@ -84,7 +84,7 @@ def trajectory(
     from groundbench.evaluation.trajectory import trajectory as measure_all
 
     asked = TrajectoryOptions(
-        **options.given(),
+        **options.as_keywords(),
         points=points,
         costly_points=costly_points,
         at_least=options.at_least,

@@ -28,7 +28,7 @@ def show_card(card: RiskCard, *, explain: bool = False) -> None:
         console.bold(card.model.name),
         "  on  ",
         console.bold(", ".join(card.questions.sets)),
-        f" ({card.questions.n:,} {_what(card)})",
+        f" ({card.questions.n:,} {_what_was_asked(card)})",
     )
     console.out().print(headline(card))
     sections = [s for s in card_sections(card) if explain or _is_shown(s, card)]
@@ -44,7 +44,7 @@ def _is_shown(section: Section, card: RiskCard) -> bool:
     return section.id not in DETAILS or (section.id == "failures" and bool(card.failures))
 
 
-def _what(card: RiskCard) -> str:
+def _what_was_asked(card: RiskCard) -> str:
     if card.records is None:
         return f"questions, {card.questions.n_groups:,} scenes"
     return f"records, {card.questions.n_groups:,} groups of evidence"

@@ -104,7 +104,7 @@ def _heads(point: TrajectoryPoint) -> HeadsRecord | None:
 def _show_cuts(trajectory: Trajectory) -> None:
     """Return matched surprisal and gain untouched and with heads cut, one row for each selection's first record."""
     rows = [
-        (str(point.step), *_cut(cut))
+        (str(point.step), *_ablation_cells(cut))
         for point in trajectory.points
         for cut in _first_of_each_selection(point.result.ablations)
     ]
@@ -123,7 +123,7 @@ def _first_of_each_selection(cuts: Sequence[AblationRecord]) -> list[AblationRec
     ]
 
 
-def _cut(cut: AblationRecord) -> tuple[str, ...]:
+def _ablation_cells(cut: AblationRecord) -> tuple[str, ...]:
     values = (cut.n_heads, cut.original, cut.ablated, cut.control_mean)
     gains = (cut.gain_original, cut.gain_ablated, cut.gain_control)
     tests = (cut.p_rank, cut.p_holm)

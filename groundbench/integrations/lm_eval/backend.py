@@ -21,8 +21,8 @@ from urllib.request import getproxies
 
 from groundbench.api.errors import BadInputError, GroundbenchError, NonFiniteLogitsError, UnsupportedModelError
 from groundbench.api.text_scorer import ScoredText, ScorerInfo, TextSize
-from groundbench.integrations.lm_eval.completions import Unanswered, checked
-from groundbench.util.users_code import said
+from groundbench.integrations.lm_eval.completions import Unanswered, with_check
+from groundbench.util.users_code import error_text
 
 UNTOLD = (
     "auth_token",
@@ -61,14 +61,14 @@ def open_backend(spec: str) -> LmEvalScorer:
         known = ", ".join(sorted(registry.model_registry.keys()))
         raise BadInputError(f"lm-eval has no backend {backend!r}; it knows {known}") from None
     except ImportError as error:
-        raise BadInputError(f"lm-eval's backend {backend} does not load: {said(error)}") from error
+        raise BadInputError(f"lm-eval's backend {backend} does not load: {error_text(error)}") from error
     args = _arguments(backend, rest)
-    _reached(backend, args.get("base_url"))
+    _require_connection(backend, args.get("base_url"))
     try:
-        with _quiet():
+        with _silence_lm_eval():
             made = kind.create_from_arg_obj(args)
     except (Exception, SystemExit) as error:  # whatever a backend and its libraries raise
-        raise BadInputError(f"lm-eval's backend {backend} does not open: {said(error)}") from error
+        raise BadInputError(f"lm-eval's backend {backend} does not open: {error_text(error)}") from error
     return LmEvalScorer(made, backend, args)
 
 
@@ -83,7 +83,7 @@ class LmEvalScorer:
     def __init__(self, lm: Any, backend: str, args: Mapping[str, Any]) -> None:
         self.lm = lm
         self.url = args.get("base_url")
-        told = _told(lm)
+        told = _model_info(lm)
         public = {k: v for k, v in args.items() if k not in UNTOLD}
         digest = hashlib.sha256(json.dumps([backend, public], sort_keys=True, default=str).encode())
         size, longest = told.get("model_num_parameters"), getattr(lm, "max_length", None)
@@ -96,7 +96,7 @@ class LmEvalScorer:
             max_length=longest if isinstance(longest, int) else None,
         )
         if hasattr(lm, "parse_logprobs"):
-            lm.parse_logprobs = checked(lm.parse_logprobs)
+            lm.parse_logprobs = with_check(lm.parse_logprobs)
 
     def size(self, text: ScoredText) -> TextSize | None:
         """Return the sizes by the backend's own tokenizer; see `TextScorer.size`."""
@@ -107,7 +107,7 @@ class LmEvalScorer:
         try:
             before, whole = (list(encode(t)) for t in (kept, text.prompt + text.answer))
         except Exception as error:  # the tokenizer's own
-            raise BadInputError(f"{self.info.backend} cannot tokenize it: {said(error)}") from error
+            raise BadInputError(f"{self.info.backend} cannot tokenize it: {error_text(error)}") from error
         if whole[: len(before)] != before:
             raise BadInputError("the tokenizer merges the prompt's end with the answer's beginning")
         found, most = TextSize(len(before), len(whole) - len(before)), self.info.max_length
@@ -130,7 +130,7 @@ class LmEvalScorer:
             for i, t in enumerate(texts)
         ]
         try:
-            with _quiet():
+            with _silence_lm_eval():
                 answers = list(self.lm.loglikelihood(requests))
         except GroundbenchError:
             raise
@@ -150,9 +150,9 @@ class LmEvalScorer:
             return UnsupportedModelError(f"{self.info.backend}{at}: {error}")
         if isinstance(error, NotImplementedError):
             return UnsupportedModelError(
-                f"{self.info.backend} gives no log-probabilities of texts (it generates only): {said(error)}"
+                f"{self.info.backend} gives no log-probabilities of texts (it generates only): {error_text(error)}"
             )
-        return GroundbenchError(f"{self.info.backend}{at} failed: {said(error)}")
+        return GroundbenchError(f"{self.info.backend}{at} failed: {error_text(error)}")
 
 
 def _arguments(backend: str, rest: str) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _arguments(backend: str, rest: str) -> dict[str, Any]:
     return found
 
 
-def _reached(backend: str, url: object) -> None:
+def _require_connection(backend: str, url: object) -> None:
     """Raise BadInputError where a server is named that takes no connection; not where requests go through a proxy."""
     if url is None:
         return
@@ -181,7 +181,7 @@ def _reached(backend: str, url: object) -> None:
         raise BadInputError(f"lm-eval:{backend}: no server answers at {url}: {error.strerror or error}") from error
 
 
-def _told(lm: Any) -> Mapping[str, Any]:
+def _model_info(lm: Any) -> Mapping[str, Any]:
     """Return what a backend says of its model; nothing where it says nothing."""
     with contextlib.suppress(Exception):
         found = lm.get_model_info()
@@ -191,7 +191,7 @@ def _told(lm: Any) -> Mapping[str, Any]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_lm_eval() -> Iterator[None]:
     """Keep lm-eval's bars and log off the terminal; a failure is reported once, in one sentence."""
     logger = logging.getLogger("lm_eval")
     level = logger.level

@@ -16,10 +16,10 @@ class Unanswered(Exception):
     """The reason for which a server's answer holds no usable log-probabilities, in one clause."""
 
 
-def checked(parse: Parse) -> Parse:
+def with_check(parse: Parse) -> Parse:
     """Return lm-eval's `parse_logprobs` behind a check of what the server sent."""
 
-    def parsed(
+    def check_and_parse(
         outputs: Any, tokens: Sequence[Any] | None = None, ctxlens: Sequence[int] | None = None, **more: Any
     ) -> list[tuple[float, bool]]:
         lengths = list(ctxlens or ())
@@ -31,7 +31,7 @@ def checked(parse: Parse) -> Parse:
             _require(choice, len(own) if isinstance(own, list | tuple) else None)
         return parse(outputs=outputs, tokens=tokens, ctxlens=ctxlens, **more)
 
-    return parsed
+    return check_and_parse
 
 
 def _choices(out: Any) -> list[dict[str, Any]]:

@@ -51,7 +51,11 @@ def from_lm_eval(results: Mapping[str, Any], samples: Samples | None = None, *, 
     if len(beds) > 1:
         raise BadInputError(f"{source}: tasks of several testbeds ({', '.join(sorted(b[0] for b in beds))})")
     counts = {n: int(results["n-samples"][n]["effective"]) for n in ours}
-    tables = {str(m["env_form"]): table_of(str(m["env_form"]), s) for n, m in ours.items() if (s := _whole(samples, n))}
+    tables = {
+        str(m["env_form"]): table_of(str(m["env_form"]), s)
+        for n, m in ours.items()
+        if (s := _portable_samples(samples, n))
+    }
     forms = [_form(m, results["results"][n], counts[n], tables.get(str(m["env_form"]))) for n, m in ours.items()]
     (name, version, digest), head = beds.pop(), next(iter(ours))
     config = results.get("config", {})
@@ -141,7 +145,7 @@ def _form(
     return FormRecord(env_form=form, n_nouns=_n_nouns(metadata), n_items=n_items, gain=GainRecord(**values, **ends))
 
 
-def _whole(samples: Samples, task: str) -> Sequence[Mapping[str, Any]] | None:
+def _portable_samples(samples: Samples, task: str) -> Sequence[Mapping[str, Any]] | None:
     """Return a portable task's logged samples; None where there are none, or a full task's."""
     found = samples.get(task)
     return found if found and all("shown" in s["doc"] for s in found) else None

@@ -87,7 +87,7 @@ def contexts(
 
     lm-eval passes the model's arguments along with a task's metadata; what is not ours is left alone.
     """
-    return test_split(_portable(select(testbed, env_form, hash, limit_nouns, noun_seed)))
+    return test_split(_portable_rows(select(testbed, env_form, hash, limit_nouns, noun_seed)))
 
 
 def ladder_contexts(
@@ -102,11 +102,11 @@ def ladder_contexts(
     for form in bed.forms:
         if form.modality == "text":
             chosen = select(testbed, form.name, hash, limit_nouns, noun_seed)
-            rows += [row | {"form": form.name} for row in _portable(chosen)]
+            rows += [row | {"form": form.name} for row in _portable_rows(chosen)]
     return test_split(rows)
 
 
-def _portable(chosen: Selected) -> list[dict[str, Any]]:
+def _portable_rows(chosen: Selected) -> list[dict[str, Any]]:
     words = [chosen.testbed.target_in(n, chosen.form) for n in chosen.nouns]
     weights, alike = mismatch_weights(chosen)
     rows = []

@@ -57,7 +57,7 @@ def image_records(*, set: str | None = None, **metadata: Any) -> dict[str, Any]:
     return test_split(rows)
 
 
-def shown(doc: dict[str, Any]) -> list[Any]:
+def doc_images(doc: dict[str, Any]) -> list[Any]:
     """Return the images of a document, as lm-eval's `doc_to_image` wants them."""
     return [_IMAGES[doc["image"]].load()]
 

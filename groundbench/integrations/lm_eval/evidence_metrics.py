@@ -27,8 +27,8 @@ def of_record(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> 
     `acc`, `acc_without`: the true candidate is likelier than each other one, with and without the evidence (of
     records with candidates). `says_usual`: the usual answer is the likeliest although the evidence contradicts it.
     `gain_right`, `gain_wrong`: log P(answer | evidence) - log P(answer | none), of right and of wrong answers;
-    `gain_mismatched_*`: against other evidence. `auroc_*`: (risk, wrong) of the given answer, for `ranked`; a given
-    answer's sums are divided by its bytes, as lm-eval's acc_norm does.
+    `gain_mismatched_*`: against other evidence. `auroc_*`: (risk, wrong) of the given answer, for `auroc_of_errors`;
+    its sums are divided by its bytes, as lm-eval's acc_norm does.
 
     Raises:
         NonFiniteLogitsError: the backend returned NaN or an infinite log-likelihood.
@@ -45,10 +45,10 @@ def of_record(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> 
         right_one = np.array([not wrong])
     else:
         right_one = np.arange(n) == gold
-        given, wrong = _answered(by["prompt"], right_one)
+        given, wrong = _likeliest_answer(by["prompt"], right_one)
         found["acc"] = float(not wrong)
         if "without" in by:
-            found["acc_without"] = float(not _answered(by["without"], right_one)[1])
+            found["acc_without"] = float(not _likeliest_answer(by["without"], right_one)[1])
         if doc["usual"] not in (-1, gold):
             found["says_usual"] = float(given == doc["usual"])
     size = max(1, len(doc["choices"][given].strip().encode("utf-8", "surrogatepass")))
@@ -63,13 +63,13 @@ def of_record(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> 
     return {**found, **{f"auroc_{name}": (float(risk), wrong) for name, risk in risks.items()}}
 
 
-def _answered(log_p: np.ndarray, right: np.ndarray) -> tuple[int, bool]:
+def _likeliest_answer(log_p: np.ndarray, right: np.ndarray) -> tuple[int, bool]:
     """Return the likeliest answer, and whether it is wrong; a tie of right and wrong is an error."""
     given = int(given_answers(-log_p[None], right[None])[0])
     return given, not bool(right[given])
 
 
-def ranked(pairs: Sequence[tuple[float, bool]]) -> float:
+def auroc_of_errors(pairs: Sequence[tuple[float, bool]]) -> float:
     """Aggregate (risk, wrong) pairs to the AUROC of errors; NaN where all are right, or all wrong."""
     risk, wrong = (np.array(x) for x in zip(*pairs, strict=True))
     found = auroc(risk.astype(np.float64), wrong.astype(bool))

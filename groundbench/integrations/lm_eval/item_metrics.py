@@ -12,7 +12,7 @@ from groundbench.api.adapter import Adapter
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.contexts import FormContexts, build_contexts
 from groundbench.engine.scoring import score
-from groundbench.engine.subject import Subject, resolved
+from groundbench.engine.subject import Subject, require_value
 from groundbench.evaluation.defaults import resolve_ablation, resolve_heads
 from groundbench.integrations.lm_eval.documents import select
 from groundbench.measures.ablation.crossfit import (
@@ -24,7 +24,7 @@ from groundbench.measures.ablation.crossfit import (
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import GainItems, gain_items
 from groundbench.measures.heads.head_saliency import HeadSaliency
-from groundbench.measures.heads.heads import detected, headline_rule
+from groundbench.measures.heads.heads import detect_heads, headline_rule
 from groundbench.measures.heads.measure import read_saliency
 from groundbench.measures.heads.options import HeadOptions
 
@@ -78,9 +78,9 @@ def _heads(contexts: FormContexts, saliency: HeadSaliency) -> dict[str, Items]:
     frame = {f.id: i for i, f in enumerate(contexts.frames)}
     at = ([noun[n] for n in saliency.nouns], [frame[f] for f in saliency.frames])
     count, null = (np.full((len(noun), len(frame)), np.nan) for _ in range(2))
-    count[at] = detected(saliency, rule).sum(1)
+    count[at] = detect_heads(saliency, rule).sum(1)
     room = ~np.isnan(saliency.null_edge).all(1)  # a prompt may have no room for a span as long as the ENV form
-    null[at] = np.where(room, detected(saliency, rule, null=True).sum(1), np.nan)
+    null[at] = np.where(room, detect_heads(saliency, rule, null=True).sum(1), np.nan)
     return {"aggregate_heads": count, "aggregate_heads_null": null}
 
 
@@ -91,9 +91,9 @@ def _ablation(subject: Subject, saliency: HeadSaliency, options: AblationOptions
         return {}
     tables = CellTables(subject, saliency, cells, options.edit)
     before = gain_items(within_cells(subject.table, cells))
-    controls, _ = control_draws("layer", lists, cells, saliency, resolved(options.draws, "draws"), subject.seed)
-    cut = _added(before, [tables.under(lists)])
-    control = _added(before, [tables.under(sets) for sets in controls])
+    controls, _ = control_draws("layer", lists, cells, saliency, require_value(options.draws, "draws"), subject.seed)
+    cut = _differences(before, [tables.under(lists)])
+    control = _differences(before, [tables.under(sets) for sets in controls])
     return {
         "ablation_surprisal_delta": cut[0],
         "ablation_gain_delta": cut[1],
@@ -102,7 +102,7 @@ def _ablation(subject: Subject, saliency: HeadSaliency, options: AblationOptions
     }
 
 
-def _added(before: GainItems, tables: list[SurprisalTable]) -> tuple[Items, Items]:
+def _differences(before: GainItems, tables: list[SurprisalTable]) -> tuple[Items, Items]:
     """Compute the mean over tables of the matched surprisal and of the gain, minus those before."""
     after = [gain_items(t) for t in tables]
     surprisal = np.mean([a.matched for a in after], axis=0) - before.matched

@@ -24,7 +24,7 @@ from groundbench.engine.scoring import (
     continuations,
     first_tokens,
     is_run_whole,
-    picked,
+    pick_targets,
     whole_texts,
 )
 
@@ -57,7 +57,7 @@ def log_likelihoods(
             end with its continuation.
         NonFiniteLogitsError: the model returned NaN or infinite logits.
     """
-    encoded = _encoded(adapter, pairs)
+    encoded = _encode_pairs(adapter, pairs)
     asked: dict[Encoded, set[Tokens]] = {}
     for row, target in encoded:
         asked.setdefault(row, set()).add(target)
@@ -108,7 +108,7 @@ def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
         logits = state.logits
     else:
         logits = adapter.forward(rows, prefix=prefix).logits
-    chosen = picked(logits, first_tokens(contexts, part.contexts))
+    chosen = pick_targets(logits, first_tokens(contexts, part.contexts))
     total = chosen - torch.logsumexp(logits, -1, keepdim=True)
     greedy = chosen >= logits.amax(-1, keepdim=True)
     if several:
@@ -126,7 +126,7 @@ def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
     return torch.stack([total, greedy.to(total.dtype)], -1)
 
 
-def _encoded(adapter: Adapter, pairs: Sequence[Pair]) -> list[tuple[Encoded, Tokens]]:
+def _encode_pairs(adapter: Adapter, pairs: Sequence[Pair]) -> list[tuple[Encoded, Tokens]]:
     """Return every pair as a row and a target."""
     split = [_moved_spaces(p) for p in pairs]
     prompts = {text: _prompt(text, p.where) for p, (text, _) in reversed(list(zip(pairs, split, strict=True))) if text}
@@ -140,7 +140,7 @@ def _encoded(adapter: Adapter, pairs: Sequence[Pair]) -> list[tuple[Encoded, Tok
         if text
     }
     return [
-        (rows[text], targets[text][word]) if text else _unconditional(adapter, p)
+        (rows[text], targets[text][word]) if text else _encode_unconditional(adapter, p)
         for p, (text, word) in zip(pairs, split, strict=True)
     ]
 
@@ -154,7 +154,7 @@ def _prompt(text: str, where: str) -> Prompt:
     return Prompt(frame=where, env="", form="text", segments=(TextSegment(text),), join="")
 
 
-def _unconditional(adapter: Adapter, pair: Pair) -> tuple[Encoded, Tokens]:
+def _encode_unconditional(adapter: Adapter, pair: Pair) -> tuple[Encoded, Tokens]:
     """Return the whole text after the token that begins texts."""
     ids = adapter.encode([_prompt(pair.context + pair.continuation, pair.where)])[0].ids
     if adapter.info.bos != "none":

@@ -90,11 +90,11 @@ class GroundbenchLM(LM):
 
     def loglikelihood_rolling(self, requests: Sequence[Instance]) -> list[float]:
         """Raise UnsupportedModelError: not supported."""
-        raise UnsupportedModelError(_only(requests, "rolling log-likelihoods"))
+        raise UnsupportedModelError(_refusal(requests, "rolling log-likelihoods"))
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """Raise UnsupportedModelError: not supported."""
-        raise UnsupportedModelError(_only(requests, "generated text"))
+        raise UnsupportedModelError(_refusal(requests, "generated text"))
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """Raise BadInputError: not supported."""
@@ -128,5 +128,5 @@ def _text(option: str, value: object) -> str | None:
     raise BadInputError(f"--model_args {option}={value!r}: expected text; put it in quotation marks: {option}='…'")
 
 
-def _only(requests: Sequence[Instance], what: str) -> str:
+def _refusal(requests: Sequence[Instance], what: str) -> str:
     return f"task {requests[0].task_name} needs {what}; --model groundbench gives log-likelihoods only: use --model hf"

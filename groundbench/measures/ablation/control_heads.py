@@ -80,7 +80,7 @@ def set_beyond_draws_p(
     value: float, draws: Sequence[float], kind: Control, lists: Sequence[Bools], layer: Ints
 ) -> float | None:
     """Compute the p of a value under the detected sets against the spread of random sets; None without."""
-    ratio, df = set_variance(kind, _different(lists), layer)
+    ratio, df = set_variance(kind, _distinct_sets(lists), layer)
     return beyond_draws_p(value, draws, ratio=ratio, df=df) if np.isfinite(ratio) else None
 
 
@@ -91,10 +91,10 @@ def set_rank_p(
 
     None without draws, and where the heads leave a draw no choice: nothing is told by a rank among equal sets.
     """
-    return rank_p(harm, draws, ratio=set_variance(kind, _different(lists), layer)[0])
+    return rank_p(harm, draws, ratio=set_variance(kind, _distinct_sets(lists), layer)[0])
 
 
-def _different(lists: Sequence[Bools]) -> list[Bools]:
+def _distinct_sets(lists: Sequence[Bools]) -> list[Bools]:
     return list({chosen.tobytes(): chosen for chosen in lists if chosen.any()}.values())
 
 

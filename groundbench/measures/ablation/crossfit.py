@@ -17,7 +17,7 @@ from groundbench.api.adapter import HeadEdit
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.contexts import FormContexts, Ints, of_frames
 from groundbench.engine.scoring import score
-from groundbench.engine.subject import Subject, resolved
+from groundbench.engine.subject import Subject, require_value
 from groundbench.measures.ablation.control_heads import (
     different_draws,
     draw_control,
@@ -37,7 +37,7 @@ from groundbench.measures.ablation.head_edits import (
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import GainItems, gain_items, noun_means
 from groundbench.measures.heads.head_saliency import HeadSaliency
-from groundbench.measures.heads.heads import MIN_RATE, HeadRule, detected, headline_rule, shares
+from groundbench.measures.heads.heads import MIN_RATE, HeadRule, detect_heads, headline_rule, shares
 from groundbench.results.base import flat
 from groundbench.results.run import AblationRecord, Control
 from groundbench.stats.significance import clustered_ratio, clustered_test
@@ -56,9 +56,9 @@ def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
     are rare in small models: where no cell has one, each cuts the head that gathers most, and the note says so.
     """
     rule = options.rule or headline_rule(saliency)
-    controls = resolved(options.controls, "controls")
+    controls = require_value(options.controls, "controls")
     cells, lists = crossfit_lists(subject, saliency, rule, options.n_nouns)
-    tested, note = _sampled(subject, saliency, cells, options)
+    tested, note = _tested_sample(subject, saliency, cells, options)
     if rule.kind == "gather" and not any(m.any() for m in lists):
         lists = [_strongest(saliency, rule, c) for c in cells]
         note = "; ".join(n for n in (note, STRONGEST) if n)
@@ -87,7 +87,7 @@ def crossfit(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
         return tuple(base.model_copy(update={"control": c}) for c in controls)
     tables = CellTables(subject, saliency, cells, options.edit)
     cut = gain_items(tables.under(lists))
-    return tuple(_against(control, base, items, cut, tables, lists, options) for control in controls)
+    return tuple(_record_against(control, base, items, cut, tables, lists, options) for control in controls)
 
 
 def cell_rows(table: SurprisalTable, cell: Cell) -> Bools:
@@ -101,7 +101,7 @@ def within_cells(table: SurprisalTable, cells: Sequence[Cell]) -> SurprisalTable
     return replace(table, surprisal=np.where(kept, table.surprisal, np.nan))
 
 
-def _sampled(
+def _tested_sample(
     subject: Subject, saliency: HeadSaliency, cells: Sequence[Cell], options: AblationOptions
 ) -> tuple[tuple[str, ...], str | None]:
     """Return the words of the nouns that are tested and how they were chosen; nothing where all items are."""
@@ -122,7 +122,7 @@ def crossfit_lists(
     `nouns`: cells hold a seeded sample of this many nouns; heads are detected in all items of the other half.
     """
     cells = make_cells(subject.contexts, *item_places(subject.contexts, saliency), subject.seed, nouns)
-    found = detected(saliency, rule)
+    found = detect_heads(saliency, rule)
     return cells, [found[c.fit].mean(0) >= MIN_RATE if c.fit.any() else np.zeros(found.shape[1], bool) for c in cells]
 
 
@@ -165,7 +165,7 @@ def control_draws(
     return different_draws(lambda n: control_lists(control, lists, cells, saliency, seed * 10_007 + n), draws)
 
 
-def _against(
+def _record_against(
     control: Control,
     base: AblationRecord,
     items: GainItems,
@@ -234,13 +234,13 @@ class CellTables:
         for cell, chosen in zip(self.cells, sets, strict=True):
             own = cell_rows(table, cell)
             if chosen.any():
-                scored = self._scored(cell, chosen)
+                scored = self._score_cell(cell, chosen)
                 values[own] = scored.surprisal[np.isin(scored.target, cell.nouns)]
             else:
                 values[own] = table.surprisal[own]
         return replace(table, surprisal=values)
 
-    def _scored(self, cell: Cell, chosen: Bools) -> SurprisalTable:
+    def _score_cell(self, cell: Cell, chosen: Bools) -> SurprisalTable:
         parts = [cell.frames.tobytes(), cell.nouns.tobytes(), chosen.tobytes()]
         parts.append(repr((self.edit, self.subject.seed)).encode())
         key = hashlib.sha256(b"|".join(parts)).hexdigest()[:16]

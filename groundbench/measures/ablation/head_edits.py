@@ -16,7 +16,7 @@ from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Positions
 from groundbench.api.errors import BadInputError
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import group_alike
-from groundbench.engine.contexts import FormContexts, Ints, matched
+from groundbench.engine.contexts import FormContexts, Ints, matched_prompts
 
 Mode = Literal["zero", "mean", "resample", "scale"]
 Bools = npt.NDArray[np.bool_]
@@ -93,7 +93,7 @@ def resample_edit(chosen: Bools, outputs: Sequence[Tensor]) -> HeadEdit:
 
 def mean_outputs(adapter: Adapter, contexts: FormContexts, items: Ints, batch_tokens: int) -> list[Tensor]:
     """Compute for each mixer [1, roles, H, D]: each head's mean output at each role over matched prompts."""
-    index, _ = matched(contexts)
+    index, _ = matched_prompts(contexts)
     rows = [contexts[i].row for i in index[items]]
     sums = [torch.zeros(N_ROLES, m.n_heads, m.d_head, dtype=torch.float64) for m in adapter.info.mixers]
     count = torch.zeros(N_ROLES, dtype=torch.float64)

@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
-from groundbench.engine.contexts import FormContexts, matched, of_pairs, sample_mismatches
+from groundbench.engine.contexts import FormContexts, matched_prompts, of_pairs, sample_mismatches
 from groundbench.engine.scoring import score
-from groundbench.engine.subject import Subject, resolved
+from groundbench.engine.subject import Subject, require_value
 from groundbench.measures.ablation.control_heads import draw_control, set_rank_p
 from groundbench.measures.ablation.crossfit import Bools, Floats, mean
 from groundbench.measures.ablation.head_edits import constant_edit
 from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.gain.measure import item_columns, noun_means
 from groundbench.measures.heads.head_saliency import HeadSaliency
-from groundbench.measures.heads.heads import detected, headline_rule
+from groundbench.measures.heads.heads import detect_heads, headline_rule
 from groundbench.results.base import flat
 from groundbench.results.run import AblationRecord
 from groundbench.stats.significance import clustered_ratio, clustered_test
@@ -55,7 +55,7 @@ def instance(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
     if options.edit.mode not in ("zero", "scale"):
         raise BadInputError(f"the selection 'instance' cannot {options.edit.mode} heads: expected zero or scale")
     rule = options.rule or headline_rule(saliency)
-    found = detected(saliency, rule)
+    found = detect_heads(saliency, rule)
     pairs = _pairs(subject, saliency)
 
     def under(masks: Bools, pairs: _Pairs, stage: str) -> tuple[Floats, Floats]:
@@ -71,7 +71,7 @@ def instance(subject: Subject, saliency: HeadSaliency, options: AblationOptions)
     after, after_gain = under(found, pairs, "cut")
     alone = _matched_only(pairs)
     surprisals, gains, borrowed = [], [], 0
-    for d in range(min(resolved(options.draws, "draws"), options.instance_draws)):
+    for d in range(min(require_value(options.draws, "draws"), options.instance_draws)):
         masks, lent = _control_masks(found, saliency, np.random.default_rng([subject.seed, d]))
         borrowed += lent
         surprisal, gain = under(masks, pairs if d < GAIN_DRAWS else alone, f"layer-{d:03d}")
@@ -122,7 +122,7 @@ def _p_of_gain(cut: Floats, control: Floats, surprisal: Floats, nested: bool) ->
 
 def _pairs(subject: Subject, saliency: HeadSaliency) -> _Pairs:
     contexts = subject.contexts
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     order = _item_order(contexts, saliency, index, noun)
     index, noun = index[order], noun[order]
     m = min(MISMATCHES, len(contexts.nouns) - 1)

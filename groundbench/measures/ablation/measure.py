@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from groundbench.engine.subject import Subject, resolved
+from groundbench.engine.subject import Subject, require_value
 from groundbench.measures.ablation.crossfit import crossfit
 from groundbench.measures.ablation.instance import instance
 from groundbench.measures.ablation.options import AblationOptions
@@ -24,7 +24,7 @@ def measure(subject: Subject, options: AblationOptions, saliency: HeadSaliency) 
     records: list[AblationRecord] = []
     with Progress(f"{subject.adapter.info.name}: ablation of {subject.contexts.form.name} (passes)", 0) as bar:
         subject = replace(subject, advance=bar.advance)
-        for selection in resolved(options.selections, "selections"):
+        for selection in require_value(options.selections, "selections"):
             for rule in rules_of(options, saliency):
                 if selection == "crossfit":
                     records += crossfit(subject, saliency, of_rule(options, rule))
@@ -35,7 +35,7 @@ def measure(subject: Subject, options: AblationOptions, saliency: HeadSaliency) 
 
 def of_rule(options: AblationOptions, rule: HeadRule) -> AblationOptions:
     """Return a cross-fitted rule's options; every control for heads detected in the row, else the headline's."""
-    controls = resolved(options.controls, "controls")
+    controls = require_value(options.controls, "controls")
     return replace(options, rule=rule, controls=controls if rule.denominator == "row" else controls[:1])
 
 

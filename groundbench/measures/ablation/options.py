@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from groundbench.api.errors import BadInputError
-from groundbench.engine.subject import resolved
+from groundbench.engine.subject import require_value
 from groundbench.measures.ablation.head_edits import EditStyle
 from groundbench.measures.heads.heads import HeadRule
 from groundbench.results.run import Control, Selection
@@ -57,9 +57,9 @@ class AblationOptions:
     @property
     def n_nouns(self) -> int | None:
         """The size of the sample of nouns; None for all."""
-        nouns = resolved(self.nouns, "nouns")
+        nouns = require_value(self.nouns, "nouns")
         return nouns if isinstance(nouns, int) else None
 
     def draws_of(self, control: Control) -> int:
         """Return the number of draws of a control."""
-        return 1 if control == "saliency" else resolved(self.draws, "draws")
+        return 1 if control == "saliency" else require_value(self.draws, "draws")

@@ -79,7 +79,7 @@ def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...
             given = [[d.identity(n) for n in names] for d in donors]
             told = [(a.row.ids, a.target) for a in asked], chosen.tobytes(), given
             stage = setting.stage(f"matrix-{number}", *told)
-            make = partial(_patched, setting, asked, names, chosen, donors, bar.advance)
+            make = partial(_patch_and_score, setting, asked, names, chosen, donors, bar.advance)
             patched[part] = load_or_make(stage, 0, make, partial(bar.advance, len(asked)))
     gain = run.corrupt - run.clean
     cells = []
@@ -97,7 +97,7 @@ def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...
     return tuple(cells)
 
 
-def _patched(
+def _patch_and_score(
     setting: Setting,
     asked: Sequence[Asked],
     names: Sequence[tuple[str, str]],

@@ -20,7 +20,7 @@ from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
 from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, group_alike
-from groundbench.engine.subject import resolved
+from groundbench.engine.subject import require_value
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.saliency_flow import finite_loss
@@ -63,7 +63,7 @@ def windows(layers: Sequence[int], most: int) -> list[tuple[int, int]]:
     return [(layers[a], layers[a + width - 1]) for a in chosen]
 
 
-def knocked_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], batch_tokens: int) -> Floats:
+def knock_out(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], batch_tokens: int) -> Floats:
     """Return [prompts, cuts] surprisal (nats) of each target with each cut.
 
     Raises:
@@ -150,7 +150,7 @@ def knockout_records(setting: Setting, lists: Sequence[Bools], gains: Floats) ->
         gains: [pairs] corrupt minus clean surprisal of the untouched prompts.
     """
     contexts, seed, options = setting.subject.contexts, setting.subject.seed, setting.options
-    n_windows = resolved(options.windows, "windows")
+    n_windows = require_value(options.windows, "windows")
     sample = setting.sample(options.most("knockout_pairs"), 99)
     kept, values = [], []
     with Progress(f"{setting.subject.adapter.info.name}: edges of {contexts.form.name}", len(setting.noun)) as bar:
@@ -163,7 +163,7 @@ def knockout_records(setting: Setting, lists: Sequence[Bools], gains: Floats) ->
                 for at in (cell.pairs[i].clean, cell.pairs[i].corrupt)
             ]
             cuts = cuts_of(lists[number], setting.layer, n_windows)
-            found = knocked_out(setting.subject.adapter, asked, [c for c, _ in cuts], setting.subject.batch_tokens)
+            found = knock_out(setting.subject.adapter, asked, [c for c, _ in cuts], setting.subject.batch_tokens)
             kept += (chosen + part.start).tolist()
             values.append(found[1::2] - found[::2])
             bar.advance(len(cell.pairs))

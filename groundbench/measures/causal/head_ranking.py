@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from groundbench.api.adapter import HeadEdit
 from groundbench.engine.batching import group_alike
-from groundbench.engine.contexts import matched
+from groundbench.engine.contexts import matched_prompts
 from groundbench.measures.causal.curve import by_noun
 from groundbench.measures.causal.interchange import GROUP
 from groundbench.measures.causal.options import Score
@@ -66,7 +66,7 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
     """Return every score that was asked for and that the model allows."""
     subject, options = setting.subject, setting.options
     adapter, budget = subject.adapter, subject.batch_tokens
-    interchanges = [setting.interchange(p).asking(1) for p in setting.pairs]
+    interchanges = [setting.interchange(p).with_first_targets(1) for p in setting.pairs]
     told = [s.identity for s in interchanges]
     found: dict[Score, Floats] = {}
     with Progress(f"{adapter.info.name}: contrast of {subject.contexts.form.name}", len(interchanges)) as bar:
@@ -97,7 +97,7 @@ def score_heads(setting: Setting, saliency: HeadSaliency | None) -> Scores:
 def _items(setting: Setting, saliency: HeadSaliency) -> Ints:
     """Return the places of the saliency's items among the matched ones."""
     contexts = setting.subject.contexts
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     named = [
         (contexts.nouns[v].word, contexts.frames[f].id)
         for v, f in zip(noun.tolist(), contexts.frame[index].tolist(), strict=True)
@@ -111,7 +111,7 @@ def top_heads(scores: Scores, setting: Setting, score: Score, k: int, *, crossfi
     return [first_heads(scores.ranking(score, setting, c if crossfit else None), k) for c in range(len(setting.cells))]
 
 
-def zeroed_alone(setting: Setting, scores: Scores, clean: Floats, gains: Floats) -> Floats:
+def zero_each_head(setting: Setting, scores: Scores, clean: Floats, gains: Floats) -> Floats:
     """[heads] rise of the clean surprisal when a head alone is zeroed everywhere; NaN for heads of little effect."""
     adapter, contexts = setting.subject.adapter, setting.subject.contexts
     found = np.full(adapter.info.n_heads, np.nan)
@@ -163,7 +163,7 @@ def agreement(setting: Setting, scores: Scores, kinds: Sequence[Score]) -> tuple
     return tuple(found)
 
 
-def opposed(setting: Setting, scores: Scores, gains: Floats) -> tuple[HeadPlace, ...]:
+def opposed_heads(setting: Setting, scores: Scores, gains: Floats) -> tuple[HeadPlace, ...]:
     """Find heads of some effect whose contrast and exact effect differ in sign; `gains` is [pairs], in nats."""
     if "exact" not in scores.of_pairs:
         return ()

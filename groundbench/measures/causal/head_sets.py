@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from groundbench.engine.subject import resolved
+from groundbench.engine.subject import require_value
 from groundbench.measures.causal.curve import by_noun, curve_record, random_band, ratio
 from groundbench.measures.causal.head_ranking import Scores, top_heads
 from groundbench.measures.causal.interchange import Interchange
 from groundbench.measures.causal.options import Score, curve_sizes, headline_size, set_sizes
 from groundbench.measures.causal.random_sets import against_draws, layer_matched_draws
-from groundbench.measures.causal.setting import Sets, Setting, first_heads, interchange_both, places, watched
+from groundbench.measures.causal.setting import Sets, Setting, first_heads, interchange_both, places, with_progress
 from groundbench.results.causal import CurveRecord, InterchangeRecord, Interval, PairRecord, Ranking
 from groundbench.stats.bootstrap import bootstrap_mean
 from groundbench.util.progress import Progress
@@ -108,7 +108,7 @@ def interchange_sets(
         curves.append(("random", True, columns))
     name = f"{subject.adapter.info.name}: interchanges of {subject.contexts.form.name}"
     with Progress(name, len(setting.noun)) as bar:
-        table = Surprisals(*interchange_both(watched(setting, bar), to_corrupt, to_clean, sample))
+        table = Surprisals(*interchange_both(with_progress(setting, bar), to_corrupt, to_clean, sample))
     made = []
     for ranking, crossfit, columns in curves:
         own = sample if ranking == "random" else np.arange(len(setting.noun))
@@ -146,7 +146,7 @@ def _jobs(setting: Setting, scores: Scores, kinds: Sequence[Score], to_corrupt: 
         draws: list[list[Bools]] = []
         borrowed = 0
         if number == 0:
-            n = resolved(setting.options.draws, "draws")
+            n = require_value(setting.options.draws, "draws")
             draws, borrowed = layer_matched_draws(lists, setting.layer, n, setting.subject.seed)
         jobs.append(
             _Job(
@@ -167,10 +167,10 @@ def _interchange_record(setting: Setting, job: _Job, table: Surprisals, sample: 
     """Return a set's record; random sets, and the set that they are compared with, are of the sample of pairs."""
     noun, seed, every = setting.noun, setting.subject.seed, np.arange(len(setting.noun))
 
-    def recovered(column: int, own: Ints = every) -> Interval:
+    def recovered_part(column: int, own: Ints = every) -> Interval:
         return ratio(noun[own], (table.corrupt - table.into_corrupt[:, column, 0])[own], table.gain[own], seed)
 
-    def lost(column: int, own: Ints = every) -> Interval:
+    def lost_part(column: int, own: Ints = every) -> Interval:
         return ratio(noun[own], (table.into_clean[:, column, 0] - table.clean)[own], table.gain[own], seed)
 
     moved = table.other_clean - table.into_clean[:, job.lost, 1]
@@ -178,16 +178,16 @@ def _interchange_record(setting: Setting, job: _Job, table: Surprisals, sample: 
         ranking=job.ranking,
         k=job.k,
         crossfit=job.crossfit,
-        recovered=recovered(job.recovered),
-        lost=lost(job.lost),
+        recovered=recovered_part(job.recovered),
+        lost=lost_part(job.lost),
         transfer=ratio(noun, moved, table.other_clean - table.other_corrupt, seed),
         heads=places(setting, np.all(job.lists, axis=0)),
     )
     if not job.draws:
         return record
-    drawn = [(recovered(a, sample).value, lost(b, sample).value) for a, b in job.draws]
+    drawn = [(recovered_part(a, sample).value, lost_part(b, sample).value) for a, b in job.draws]
     there, away = ([v for v in column if v is not None] for column in zip(*drawn, strict=True))
-    beyond, rank = against_draws(recovered(job.recovered, sample).value, there, job.lists, setting.layer)
+    beyond, rank = against_draws(recovered_part(job.recovered, sample).value, there, job.lists, setting.layer)
     same, n_same = _same_answer(setting, job.lists, table)
     return record.model_copy(
         update={
@@ -243,7 +243,7 @@ def _same_category(setting: Setting, lists: Sequence[Bools], table: Surprisals) 
         if not cell.same_category:
             continue
         chosen = np.stack([np.zeros_like(lists[number]), lists[number]])
-        into = [setting.interchange(p).asking(1) for p in cell.same_category]
+        into = [setting.interchange(p).with_first_targets(1) for p in cell.same_category]
         values = setting.surprisals(f"same-category-{number}", into, chosen)[..., 0]
         place = {p.clean: i for i, p in enumerate(cell.pairs, start=setting.parts[number].start)}
         best = table.clean[[place[p.clean] for p in cell.same_category]]

@@ -48,7 +48,7 @@ class Interchange:
         images = list(map(str, self.receiver.images + self.donor.images))
         return self.receiver.ids, self.donor.ids, images, self.targets
 
-    def asking(self, n: int) -> Interchange:
+    def with_first_targets(self, n: int) -> Interchange:
         """Return the same interchange, of which the first n targets are asked for."""
         return replace(self, targets=self.targets[:n])
 
@@ -165,7 +165,7 @@ def _start(layer: Ints, chosen: Bools) -> tuple[bool, int | None]:
     return kept > patched, max(patched, kept)
 
 
-def shared_passes(starts: Sequence[int], n_layers: int, most: int) -> list[list[int]]:
+def share_passes(starts: Sequence[int], n_layers: int, most: int) -> list[list[int]]:
     """Return which sets run together: a pass costs its donors' rows too, and its layers from the lowest start on.
 
     Args:
@@ -245,9 +245,9 @@ class _Group:
             donors = torch.cat([torch.arange(n) + n * giver for giver in givers])
             edit = HeadEdit(scale.repeat(1, self.adapter.info.n_heads), donors=donors)
         batch = [row for _, back in kinds for row in self.prompts[back]]
-        return self.adapter.forward(batch, prefix=self._cached(len(kinds)), edit=edit, hidden=layers)
+        return self.adapter.forward(batch, prefix=self._prefix_for(len(kinds)), edit=edit, hidden=layers)
 
-    def _cached(self, blocks: int) -> Prefix | None:
+    def _prefix_for(self, blocks: int) -> Prefix | None:
         """Return the common beginnings for so many blocks of rows."""
         return None if self.prefix is None else self.prefix.select(list(range(len(self.interchanges))) * blocks)
 
@@ -274,14 +274,14 @@ class _Group:
         length = len(self.prompts[False][0]) - self.prompts[False][0].start
         room = max(2, min(batch_tokens // length, MAX_LOGITS // info.vocab_size))
         width = max(1, room // n - len({p.back for p in moved}))
-        for members in shared_passes([p.layer or 1 for p in moved], info.n_layers, width):
+        for members in share_passes([p.layer or 1 for p in moved], info.n_layers, width):
             part = [moved[k] for k in members]
-            for p, own in zip(part, self._patched(part).view(len(part), n, -1).unbind(), strict=True):
+            for p, own in zip(part, self._patched_logits(part).view(len(part), n, -1).unbind(), strict=True):
                 result[:, p.number] = _surprisal(own, targets, self.interchanges).numpy()
         result[~asked[:, None].repeat(len(plan), 1)] = np.nan
         return result
 
-    def _patched(self, part: Sequence[_Planned]) -> Tensor:
+    def _patched_logits(self, part: Sequence[_Planned]) -> Tensor:
         """Return [sets * interchanges, V] logits under each set, the prompts that give heads beside them."""
         n = len(self.interchanges)
         givers = sorted({not p.back for p in part})
@@ -291,7 +291,7 @@ class _Group:
         blocks = [*range(len(givers)), *(givers.index(not p.back) for p in part)]
         edit = HeadEdit(scale, donors=torch.cat([torch.arange(n) + n * block for block in blocks]))
         batch = [row for back in (*givers, *(p.back for p in part)) for row in self.prompts[back]]
-        cached, skipped = self._cached(len(blocks)), n * len(givers)
+        cached, skipped = self._prefix_for(len(blocks)), n * len(givers)
         if self.passed is None or not _restarts(self.adapter):
             return self.adapter.forward(batch, prefix=cached, edit=edit).logits[skipped:]
         assert isinstance(self.adapter, StartsAtLayer)

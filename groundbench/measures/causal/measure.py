@@ -13,11 +13,11 @@ from groundbench.engine.subject import Subject
 from groundbench.measures.causal.edge_knockout import knockout_records
 from groundbench.measures.causal.head_ranking import (
     agreement,
-    opposed,
+    opposed_heads,
     score_heads,
     score_records,
     top_heads,
-    zeroed_alone,
+    zero_each_head,
 )
 from groundbench.measures.causal.head_sets import interchange_sets, pair_record
 from groundbench.measures.causal.options import CausalOptions, Score, headline_size
@@ -68,7 +68,7 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
     kinds = [s for s in options.rankings if s in scores.of_pairs or (s == "share" and scores.share is not None)]
     interchange, curves, table = interchange_sets(setting, scores, kinds)
     lists = top_heads(scores, setting, "contrast", headline_size(info.n_heads))
-    notes = [] if len(kinds) == len(options.rankings) else [_unscored(options, kinds)]
+    notes = [] if len(kinds) == len(options.rankings) else [_note_unscored(options, kinds)]
     knockout: tuple[KnockoutRecord, ...] = ()
     if options.knockout:
         try:
@@ -79,9 +79,9 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
         env_form=subject.contexts.form.name,
         n_heads=info.n_heads,
         pairs=pair_record(setting, scores, table),
-        scores=score_records(setting, scores, zeroed_alone(setting, scores, table.clean, table.gain)),
+        scores=score_records(setting, scores, zero_each_head(setting, scores, table.clean, table.gain)),
         agreement=agreement(setting, scores, kinds),
-        opposed=opposed(setting, scores, table.gain),
+        opposed=opposed_heads(setting, scores, table.gain),
         interchange=interchange,
         curves=curves,
         knockout=knockout,
@@ -90,6 +90,6 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
     return CausalRun(record, setting, tuple(lists), table.clean, table.corrupt)
 
 
-def _unscored(options: CausalOptions, kinds: Sequence[Score]) -> str:
+def _note_unscored(options: CausalOptions, kinds: Sequence[Score]) -> str:
     missing = ", ".join(s for s in options.rankings if s not in kinds)
     return f"not measured on this model: {missing}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from groundbench.api.errors import BadInputError
-from groundbench.engine.subject import resolved
+from groundbench.engine.subject import require_value
 
 Score = Literal["share", "contrast", "contrast-ig", "exact"]
 SCORES: tuple[Score, ...] = ("share", "contrast", "contrast-ig", "exact")
@@ -73,11 +73,11 @@ class CausalOptions:
     @property
     def rankings(self) -> tuple[Score, ...]:
         """The scores asked for, once they are resolved."""
-        return resolved(self.scores, "scores")
+        return require_value(self.scores, "scores")
 
     def most(self, name: Literal["nouns", "frames", "exact_pairs", "random_pairs", "knockout_pairs"]) -> int | None:
         """Return the size of a sample; None for all."""
-        value: Most = resolved(getattr(self, name), name)
+        value: Most = require_value(getattr(self, name), name)
         return value if isinstance(value, int) else None
 
 

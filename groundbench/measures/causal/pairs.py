@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
-from groundbench.engine.contexts import FormContexts, matched
+from groundbench.engine.contexts import FormContexts, matched_prompts
 from groundbench.measures.ablation.folds import Cell, make_cells
 from groundbench.measures.causal.options import MIN_NOUNS, CausalOptions
 
@@ -39,7 +39,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairCell:
-    """The pairs of one cross-fit cell; `fit` marks the items (see `engine.contexts.matched`) of the opposite one."""
+    """The pairs of one cross-fit cell; `fit` marks the opposite one's items (`engine.contexts.matched_prompts`)."""
 
     cell: Cell
     pairs: tuple[Pair, ...]
@@ -96,7 +96,7 @@ def make_pairs(contexts: FormContexts, options: CausalOptions, seed: int = 0) ->
         BadInputError: fewer than four nouns in a half, or no two nouns with prompts of equal length.
     """
     items = Items.of(contexts)
-    index, item_noun = matched(contexts)
+    index, item_noun = matched_prompts(contexts)
     item_frame = contexts.frame[index]
     cells = make_cells(contexts, item_noun, item_frame, seed, options.most("nouns"))
     _require_nouns(contexts, cells)
@@ -105,7 +105,7 @@ def make_pairs(contexts: FormContexts, options: CausalOptions, seed: int = 0) ->
         for number, cell in enumerate(cells)
     )
     if not all(c.pairs for c in found):
-        raise BadInputError(_no_pair(contexts, found))
+        raise BadInputError(_explain_no_pair(contexts, found))
     return found
 
 
@@ -143,7 +143,7 @@ def _require_nouns(contexts: FormContexts, cells: Sequence[Cell]) -> None:
         )
 
 
-def _no_pair(contexts: FormContexts, cells: Sequence[PairCell]) -> str:
+def _explain_no_pair(contexts: FormContexts, cells: Sequence[PairCell]) -> str:
     """Return names the nearest lengths of two nouns' prompts in one frame."""
     empty = next(c for c in cells if not c.pairs)
     nearest: tuple[int, int, str] | None = None

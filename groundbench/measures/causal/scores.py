@@ -109,19 +109,19 @@ def _contrast(adapter: Adapter, interchanges: Sequence[Interchange], points: int
     own = adapter.forward(corrupt, prefix=prefix, trace=True, hidden=entering)
     difference = [g - t.site.detach() for g, t in zip(given, own.traces, strict=True)]
     if not points:
-        return _weighted(difference, _gradients(own, interchanges))
+        return _times_gradient(difference, _gradients(own, interchanges))
     here = own.hidden[0].detach()
     del own
     total: list[Tensor] | None = None
     for step in range(1, points + 1):
         between = embedded[0] + step / points * (here - embedded[0])
-        grads = _gradients(_from(adapter, corrupt, between, prefix), interchanges)
+        grads = _gradients(_forward_from(adapter, corrupt, between, prefix), interchanges)
         total = grads if total is None else [a + b for a, b in zip(total, grads, strict=True)]
     assert total is not None
-    return _weighted(difference, total) / points
+    return _times_gradient(difference, total) / points
 
 
-def _from(adapter: Adapter, rows: Sequence[Encoded], embedded: Tensor, prefix: Prefix | None) -> Forward:
+def _forward_from(adapter: Adapter, rows: Sequence[Encoded], embedded: Tensor, prefix: Prefix | None) -> Forward:
     assert isinstance(adapter, EmbeddingInput)
     return adapter.forward_from(rows, embedded, prefix=prefix)
 
@@ -132,7 +132,7 @@ def _gradients(out: Forward, interchanges: Sequence[Interchange]) -> list[Tensor
     return list(torch.autograd.grad(metric.sum(), [t.site for t in out.traces], materialize_grads=True))
 
 
-def _weighted(difference: Sequence[Tensor], gradient: Sequence[Tensor]) -> Floats:
+def _times_gradient(difference: Sequence[Tensor], gradient: Sequence[Tensor]) -> Floats:
     """Return [B, heads]: the differences times the gradients, summed over positions and dimensions."""
     parts = [(d.double() * g.double()).sum((2, 3)).cpu() for d, g in zip(difference, gradient, strict=True)]
     return np.asarray(torch.cat(parts, dim=1).numpy(), np.float64)

@@ -149,7 +149,7 @@ def interchange_both(setting: Setting, to_corrupt: Sets, to_clean: Sets, sample:
     return found[0], found[1]
 
 
-def watched(setting: Setting, bar: Progress) -> Setting:
+def with_progress(setting: Setting, bar: Progress) -> Setting:
     """Return the same form, whose interchanges move a bar."""
     return replace(setting, subject=replace(setting.subject, advance=bar.advance))
 

@@ -95,9 +95,11 @@ def count_cooccurrence(
         ids = np.atleast_2d(np.asarray(batch, dtype=np.int64))
         clock = np.zeros(ids.shape, dtype=np.int64)
         if window == "utterances":
-            clock = _utterances_begun(ids, tags, scene)
+            clock = _count_utterances(ids, tags, scene)
         clock += np.arange(len(ids))[:, None] * (ids.shape[1] + UTTERANCES + 1)  # no window reaches the next row
-        seen, lan = _shown_before(_take(env_of, ids.ravel()), _take(lan_of, ids.ravel()), clock.ravel(), v, reach)
+        seen, lan = _find_shown_before(
+            _look_up(env_of, ids.ravel()), _look_up(lan_of, ids.ravel()), clock.ravel(), v, reach
+        )
         by_noun = sparse.csr_array((np.ones(len(lan), dtype=np.int64), (lan, np.arange(len(lan)))), (v, len(lan)))
         counts += (by_noun @ seen.astype(np.int64)).T
         said += np.bincount(lan, minlength=v)
@@ -180,18 +182,18 @@ def _lookup(ids: Sequence[int]) -> Ints:
     return table
 
 
-def _take(table: Ints, ids: Ints) -> Ints:
+def _look_up(table: Ints, ids: Ints) -> Ints:
     return table[np.where((ids >= 0) & (ids < len(table)), ids, -1)]  # the last entry is -1: no noun
 
 
-def _utterances_begun(ids: Ints, tags: Ints, scene: Ints) -> Ints:
+def _count_utterances(ids: Ints, tags: Ints, scene: Ints) -> Ints:
     """Return [B, T]: how many utterances have begun up to and including each position."""
     begins = np.isin(ids, tags)
     begins[:, :-1] &= ~np.isin(ids[:, 1:], scene)
     return np.cumsum(begins, axis=1)
 
 
-def _shown_before(env: Ints, lan: Ints, clock: Ints, v: int, reach: int) -> tuple[npt.NDArray[np.bool_], Ints]:
+def _find_shown_before(env: Ints, lan: Ints, clock: Ints, v: int, reach: int) -> tuple[npt.NDArray[np.bool_], Ints]:
     """Find for each noun said: [L, V] the ENV forms before it within `reach`; and [L] the noun."""
     events = np.flatnonzero((env >= 0) | (lan >= 0))
     env, lan, clock = env[events], lan[events], clock[events]
@@ -226,7 +228,7 @@ def corpus_counts(
     vocabulary: dict[str, int] = corpus.tokenizer().get_vocab()
     nouns = [testbed.noun(g.noun) for g in result.gain.by_noun]
     form = testbed.form(result.testbed.env_form)
-    env = _ids([_shown(testbed, n, form) for n in nouns], vocabulary)
+    env = _ids([_env_text(testbed, n, form) for n in nouns], vocabulary)
     lan = _ids([testbed.target_in(n, form) for n in nouns], vocabulary)
     tags = [i for t, i in vocabulary.items() if t.startswith("<") and t[1:2].isupper()]
     scene = [i for t, i in vocabulary.items() if t.endswith(ENV_SUFFIX)]
@@ -245,6 +247,6 @@ def _ids(tokens: list[str], vocabulary: Mapping[str, int]) -> list[int]:
     return [vocabulary.get(token, len(vocabulary) + i) for i, token in enumerate(tokens)]
 
 
-def _shown(testbed: Testbed, noun: Noun, form: EnvForm) -> str:
+def _env_text(testbed: Testbed, noun: Noun, form: EnvForm) -> str:
     segments = testbed.prompt(testbed.frames(form)[0], noun, form).segments
     return next(s.text for s in segments if isinstance(s, EnvSegment))

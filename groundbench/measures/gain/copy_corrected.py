@@ -29,7 +29,7 @@ def copy_corrected(tables: Sequence[SurprisalTable]) -> CopyCorrected | None:
         return None
     pair = form_gains(by_form[GLOSS], by_form[WORD])
     nested = by_form[WORD].frame_kind == "per-noun"
-    above, below = (pair.gain, pair.word) if nested else _aligned(pair)
+    above, below = (pair.gain, pair.word) if nested else _align_frames(pair)
     ratio = clustered_ratio(above, below, nested=nested)
     return CopyCorrected(
         ratio=ratio.value,
@@ -41,7 +41,7 @@ def copy_corrected(tables: Sequence[SurprisalTable]) -> CopyCorrected | None:
     )
 
 
-def _aligned(pair: FormGains) -> tuple[Floats, Floats]:
+def _align_frames(pair: FormGains) -> tuple[Floats, Floats]:
     """Return the form's gains and the word's [nouns, frames] with a column for each frame that either has."""
     frames = list(dict.fromkeys([*pair.word_frames, *pair.frames]))
     wide = []

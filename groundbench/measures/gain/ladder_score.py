@@ -62,7 +62,7 @@ def ladder_score(
     left_out = dict(unmeasured or {})
     if _touches_zero(draws.mean(word.nouns, word.frames, gain_items(word).same_category)):
         forms = {t.form: "G(word) is not told from 0" for t in others}
-        return LadderScore(score=None, unscored=_named({**left_out, **forms}))
+        return LadderScore(score=None, unscored=_unscored_forms({**left_out, **forms}))
     records, ratios = [], []
     for table in others:
         pair = form_gains(table, word)
@@ -75,10 +75,10 @@ def ladder_score(
         ratios.append(ratio)
         records.append(_record(pair, ratio))
     if not records:
-        return LadderScore(score=None, unscored=_named(left_out))
+        return LadderScore(score=None, unscored=_unscored_forms(left_out))
     low, high = percentile_interval(np.mean(ratios, axis=0))
     score = float(np.mean([r.ratio for r in records]))
-    return LadderScore(score=score, ci_low=low, ci_high=high, forms=tuple(records), unscored=_named(left_out))
+    return LadderScore(score=score, ci_low=low, ci_high=high, forms=tuple(records), unscored=_unscored_forms(left_out))
 
 
 class _Draws:
@@ -140,5 +140,5 @@ def _touches_zero(draws: Floats) -> bool:
     return low is None or low <= 0
 
 
-def _named(reasons: Mapping[str, str]) -> tuple[UnscoredForm, ...]:
+def _unscored_forms(reasons: Mapping[str, str]) -> tuple[UnscoredForm, ...]:
     return tuple(UnscoredForm(env_form=form, reason=why) for form, why in reasons.items())

@@ -122,7 +122,7 @@ def measure_flow(
         loss=loss,
         surprisal=surprisal,
         layers=tuple(layer for layer, _ in matrices),
-        flow=np.stack([_summed(m.float().cpu().numpy(), starts) for _, m in matrices]),
+        flow=np.stack([_sum_blocks(m.float().cpu().numpy(), starts) for _, m in matrices]),
         has_images=bool(row.grids),
     )
 
@@ -143,7 +143,7 @@ def _units(row: Encoded) -> list[tuple[int, str]]:
     return [(p, name.get(p, "")) for p in range(len(row)) if p not in inner]
 
 
-def _summed(flow: Floats32, starts: list[int]) -> Floats32:
+def _sum_blocks(flow: Floats32, starts: list[int]) -> Floats32:
     """Return [U, U] of [T, T]: sums over the blocks that begin at these positions."""
     return np.asarray(np.add.reduceat(np.add.reduceat(flow, starts, axis=0), starts, axis=1), np.float32)
 

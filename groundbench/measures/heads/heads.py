@@ -90,7 +90,7 @@ def shares(saliency: HeadSaliency, rule: HeadRule, *, null: bool = False) -> Sha
     return Shares(share, share / saliency.expected_share, magnitude)
 
 
-def detected(saliency: HeadSaliency, rule: HeadRule, *, null: bool = False) -> Bools:
+def detect_heads(saliency: HeadSaliency, rule: HeadRule, *, null: bool = False) -> Bools:
     """[items, heads]: whether each head is an aggregate (or gather) head in each item. Raises as `shares` does."""
     return _passes(shares(saliency, rule, null=null), rule)
 
@@ -142,7 +142,7 @@ def describe_heads(saliency: HeadSaliency, rule: HeadRule, *, untrained: HeadSal
         ci_high=count.ci_high,
         null_count=_null_count(saliency, rule),
         even_count=_even_count(saliency, rule),
-        untrained_count=None if untrained is None else float(detected(untrained, rule).sum(1).mean()),
+        untrained_count=None if untrained is None else float(detect_heads(untrained, rule).sum(1).mean()),
         mean_layer=float((passed * saliency.head_layer).sum() / passed.sum()) if passed.any() else None,
         mean_layer_ci_low=layer.ci_low,
         mean_layer_ci_high=layer.ci_high,
@@ -190,7 +190,7 @@ def _null_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
     """Compute the mean count for the null span over the items that have room for one; None if none has."""
     edge = _edge(saliency, rule, null=True)
     room = ~np.isnan(edge).all(1)
-    return float(detected(saliency, rule, null=True)[room].sum(1).mean()) if room.any() else None
+    return float(detect_heads(saliency, rule, null=True)[room].sum(1).mean()) if room.any() else None
 
 
 def _even_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
@@ -202,7 +202,7 @@ def _even_count(saliency: HeadSaliency, rule: HeadRule) -> float | None:
     if rule.kind != "gather" or not rule.diagonal or saliency.even_gathered is None or saliency.even_total is None:
         return None
     even = replace(saliency, gathered=saliency.even_gathered, total_sum=saliency.even_total)
-    return float(detected(even, rule).sum(1).mean())
+    return float(detect_heads(even, rule).sum(1).mean())
 
 
 def _by_head(saliency: HeadSaliency, found: Shares, passed: Bools, *, aggregate: bool) -> tuple[HeadCount, ...]:

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from groundbench.measures.heads.head_saliency import HeadSaliency
-from groundbench.measures.heads.heads import HeadRule, detected, shares
+from groundbench.measures.heads.heads import HeadRule, detect_heads, shares
 from groundbench.results.run import Result
-from groundbench.util.atomic_files import written_whole
+from groundbench.util.atomic_files import write_whole
 
 
 def write_heads(path: Path, measured: Sequence[tuple[str, HeadSaliency]], result: Result) -> None:
     """Write the saliency of every (form, saliency): columns model, step, testbed, form, frame, noun, layer, head,
     kind, edge (nats), share_row, share_total (null if unmeasured), lift, detected (row share >= 0.30)."""
-    with written_whole(path) as file:
+    with write_whole(path) as file:
         pq.write_table(pa.concat_tables([_table(f, s, result) for f, s in measured]), file, compression="zstd")
 
 
@@ -40,7 +40,7 @@ def _table(form: str, saliency: HeadSaliency, result: Result) -> pa.Table:
     columns["share_row"] = _nullable(row.share.ravel())
     columns["share_total"] = pa.nulls(n * heads, pa.float64()) if total is None else _nullable(total)
     columns["lift"] = _nullable(row.lift.ravel())
-    columns["detected"] = pa.array(detected(saliency, HeadRule()).ravel())
+    columns["detected"] = pa.array(detect_heads(saliency, HeadRule()).ravel())
     return pa.table(columns)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from groundbench.api.adapter import Adapter, StartsAtLayer, Untrainable
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine import distributed
-from groundbench.engine.subject import Subject, resolved
+from groundbench.engine.subject import Subject, require_value
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import all_head_records
 from groundbench.measures.heads.options import HeadOptions
@@ -22,7 +22,7 @@ from groundbench.measures.heads.saliency import (
     measure_saliency,
     mismatched_items,
 )
-from groundbench.measures.heads.single_heads import lacking, sweep_heads
+from groundbench.measures.heads.single_heads import missing_capabilities, sweep_heads
 from groundbench.results.run import HeadsRecord
 from groundbench.util.atomic_files import file_name
 from groundbench.util.progress import Progress
@@ -85,13 +85,13 @@ def read_saliency(subject: Subject, options: HeadOptions) -> HeadSaliency:
 
 def sampled_items(options: HeadOptions) -> int | None:
     """Return the size of the sample of items; None for all."""
-    items = resolved(options.items, "items")
+    items = require_value(options.items, "items")
     return items if isinstance(items, int) else None
 
 
 def saliency_options(options: HeadOptions) -> SaliencyOptions:
     """Return the part of the options that one saliency pass needs."""
-    return SaliencyOptions(denominator=resolved(options.denominator, "denominator"), loss=options.loss)
+    return SaliencyOptions(denominator=require_value(options.denominator, "denominator"), loss=options.loss)
 
 
 def _saliency(
@@ -110,7 +110,7 @@ def _saliency(
 
 def _saliency_path(subject: Subject, options: HeadOptions) -> Path:
     assert subject.store is not None
-    how = [resolved(options.denominator, "denominator"), *(["all-tokens"] if options.loss == "all" else [])]
+    how = [require_value(options.denominator, "denominator"), *(["all-tokens"] if options.loss == "all" else [])]
     how += [f"seed-{subject.seed}"] if subject.seed else []
     how += [] if (most := sampled_items(options)) is None else [f"items-{most}"]
     return (
@@ -126,7 +126,9 @@ def untrained_saliency(subject: Subject, options: HeadOptions, reference: Refere
     adapter = reference.adapter
     if adapter is None:
         return None
-    items = _sample(matched_items(subject.contexts), resolved(options.untrained_items, "untrained_items"), subject.seed)
+    items = _sample(
+        matched_items(subject.contexts), require_value(options.untrained_items, "untrained_items"), subject.seed
+    )
     return _saliency(subject, options, adapter, items, f"{reference.of.info.name}: the same, untrained")
 
 
@@ -138,10 +140,10 @@ def single_head_effects(
     The gain is that of one seeded mismatch for each item. None if the model cannot be swept.
     """
     adapter = subject.adapter
-    if not isinstance(adapter, StartsAtLayer) or lacking(adapter.info):
+    if not isinstance(adapter, StartsAtLayer) or missing_capabilities(adapter.info):
         return None
     every = matched_items(subject.contexts)
-    chosen = _sampled(len(every), resolved(options.swept_items, "swept_items"), subject.seed)
+    chosen = _sample_indices(len(every), require_value(options.swept_items, "swept_items"), subject.seed)
     others = mismatched_items(subject.contexts, chosen, subject.seed)
     items = [every[i] for i in chosen] + [o for o in others if o is not None]
     with Progress(f"{adapter.info.name}: single heads", len(items)) as bar:
@@ -156,8 +158,8 @@ def single_head_effects(
 
 
 def _sample(items: list[SaliencyItem], most: int, seed: int) -> list[SaliencyItem]:
-    return [items[i] for i in _sampled(len(items), most, seed)]
+    return [items[i] for i in _sample_indices(len(items), most, seed)]
 
 
-def _sampled(n: int, most: int, seed: int) -> list[int]:
+def _sample_indices(n: int, most: int, seed: int) -> list[int]:
     return [int(i) for i in np.sort(np.random.default_rng(seed).permutation(n)[:most])]

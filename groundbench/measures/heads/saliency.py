@@ -16,7 +16,7 @@ from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, common_prefix, group_alike
-from groundbench.engine.contexts import FormContexts, matched
+from groundbench.engine.contexts import FormContexts, matched_prompts
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.saliency_flow import finite_loss, flow_matrix, gradients, row_flow, total_flow
 from groundbench.measures.heads.spans import env_mask, image_mask, null_mask
@@ -95,7 +95,7 @@ def measure_saliency(
         raise BadInputError("no items: saliency needs at least one matched prompt")
     batches = _batches(items, options, batch_tokens)
 
-    def measured(_: int, batch: list[int]) -> HeadSaliency:
+    def measure_batch(_: int, batch: list[int]) -> HeadSaliency:
         return HeadSaliency.concat(
             in_halves(
                 lambda some: _measure(adapter, some, options, seed),
@@ -104,7 +104,7 @@ def measure_saliency(
             )
         )
 
-    parts = distributed.current().map_batches(batches, measured, advance=advance)
+    parts = distributed.current().map_batches(batches, measure_batch, advance=advance)
     return HeadSaliency.concat(parts).select(np.argsort([i for batch in batches for i in batch]))
 
 
@@ -270,7 +270,7 @@ def _loss(out: Forward, items: Sequence[SaliencyItem], token: int) -> Tensor:
 
 def matched_items(contexts: FormContexts) -> list[SaliencyItem]:
     """Return every matched prompt with its own noun's tokens for target."""
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     return [_item(contexts, i, v) for i, v in zip(index.tolist(), noun.tolist(), strict=True)]
 
 
@@ -286,7 +286,7 @@ def mismatched_items(contexts: FormContexts, chosen: Sequence[int], seed: int) -
     The target stays; the noun shown is drawn by the seed among the mismatches that the table holds. None for an item
     without any.
     """
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     keys = np.random.default_rng(seed).random(len(index))
     items: list[SaliencyItem | None] = []
     for k in chosen:

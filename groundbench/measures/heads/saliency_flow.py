@@ -91,19 +91,19 @@ def total_flow(
         first = values.shape[2] - length + start
         whole = flow.sum(1).abs_()
         layer[0] += whole.sum((1, 2))
-        layer[1] += _into(whole[:, None], env, rows)[:, 0]
+        layer[1] += _flow_into(whole[:, None], env, rows)[:, 0]
         flow = flow.abs_()
         on_itself = flow[..., first : first + rows.stop - rows.start].diagonal(dim1=2, dim2=3)
         diagonal = on_itself.clone()
         sums[0] += diagonal.sum(-1)
         on_itself.zero_()  # summed apart, not subtracted: what is left may be far smaller
         sums[1] += flow.sum((2, 3))
-        sums[2] += _into(flow, env, rows)
-        sums[3] += _into(flow, null, rows)
+        sums[2] += _flow_into(flow, env, rows)
+        sums[3] += _flow_into(flow, null, rows)
         if env[:, rows].any():
             inside = env[:, None, rows, None].to(flow)
-            even = _even(trace, gradient, values, rows)
-            sums[4] += _into(even, env, rows)
+            even = _even_flow(trace, gradient, values, rows)
+            sums[4] += _flow_into(even, env, rows)
             sums[5] += ((even - flow) * inside).sum((2, 3)) - (diagonal * inside[..., 0]).sum(-1)
     total = sums[0] + sums[1]
     return TotalFlow(total, sums[1], sums[2], sums[3], sums[4], total + sums[5], layer[0], layer[1])
@@ -118,7 +118,7 @@ def _block(trace: Trace, gradient: Tensor, values: Tensor, rows: slice, skip_on_
     return flow.mul_(gradient[:, :, rows].float() @ values[:, :, :keys].transpose(2, 3))
 
 
-def _even(trace: Trace, gradient: Tensor, values: Tensor, rows: slice) -> Tensor:
+def _even_flow(trace: Trace, gradient: Tensor, values: Tensor, rows: slice) -> Tensor:
     """[B, H, r, keys]: |flow| into some query rows if each spread its weights evenly over the keys that it may see."""
     keys = values.shape[2] if trace.bidirectional else values.shape[2] - gradient.shape[2] + rows.stop
     weights = trace.weights(rows, keys).abs()
@@ -130,7 +130,7 @@ def _even(trace: Trace, gradient: Tensor, values: Tensor, rows: slice) -> Tensor
     return (mean * seen * (gradient[:, :, rows].float() @ values[:, :, :keys].transpose(2, 3))).abs_()
 
 
-def _into(flow: Tensor, span: Tensor, rows: slice) -> Tensor:
+def _flow_into(flow: Tensor, span: Tensor, rows: slice) -> Tensor:
     """Return [B, H]: what flows into a span's tokens from tokens outside it; flow [B, H, r, keys]."""
     inside = span[:, rows]
     if not inside.any():

@@ -51,7 +51,7 @@ def sweep_heads(
         UnsupportedModelError: the model cannot be restarted from a layer.
     """
     info = adapter.info
-    missing = lacking(info)
+    missing = missing_capabilities(info)
     if missing or not isinstance(adapter, StartsAtLayer):
         why = info.why_not(missing[0] if missing else "start_at_layer")
         raise UnsupportedModelError(f"{info.name}: single heads cannot be swept: {why}")
@@ -59,20 +59,21 @@ def sweep_heads(
     widest = max(m.n_heads for m in adapter.info.mixers)
     batches = list(_batches(items, positions, widest, batch_tokens))
 
-    def swept(_: int, batch: list[int]) -> Floats:
-        parts = in_halves(lambda some: _sweep(adapter, some, positions), [items[i] for i in batch], name=_where)
+    def sweep_batch(_: int, batch: list[int]) -> Floats:
+        parts = in_halves(lambda some: _sweep(adapter, some, positions), [items[i] for i in batch], name=_item_name)
         return np.concatenate(parts)
 
-    for batch, found in zip(batches, distributed.current().map_batches(batches, swept, advance=advance), strict=True):
-        effects[batch] = found
+    found = distributed.current().map_batches(batches, sweep_batch, advance=advance)
+    for batch, effect in zip(batches, found, strict=True):
+        effects[batch] = effect
     return effects
 
 
-def _where(item: SaliencyItem) -> str:
+def _item_name(item: SaliencyItem) -> str:
     return item.where
 
 
-def lacking(info: ModelInfo) -> list[Capability]:
+def missing_capabilities(info: ModelInfo) -> list[Capability]:
     """Return what a sweep needs and the model lacks."""
     return [c for c in NEEDED if not (info.can_edit if c == "edit" else c in info.capabilities)]
 
@@ -90,7 +91,7 @@ def _batches(
 
 
 def _sweep(adapter: Adapter, items: Sequence[SaliencyItem], positions: Positions) -> Floats:
-    rows, prefix = _prefilled(adapter, [i.row for i in items], positions)
+    rows, prefix = _prefill(adapter, [i.row for i in items], positions)
     layers = sorted({m.layer for m in adapter.info.mixers})
     base = adapter.forward(rows, prefix=prefix, hidden=[layer - 1 for layer in layers])
     target = torch.tensor([i.target[0] for i in items], device=base.logits.device)
@@ -103,15 +104,15 @@ def _sweep(adapter: Adapter, items: Sequence[SaliencyItem], positions: Positions
             each = [r for r in range(len(rows)) for _ in range(n)]
             repeated[n] = None if prefix is None else prefix.select(each)
         edit = _one_head_each(adapter, mixer, start, len(rows), positions)
-        logits = _restarted(adapter, rows, base.hidden[mixer.layer - 1], mixer, repeated[n], edit)
+        logits = _restart(adapter, rows, base.hidden[mixer.layer - 1], mixer, repeated[n], edit)
         after = _surprisal(logits, target.repeat_interleave(n)).view(len(rows), n)
         columns.append((after - before[:, None]).double().cpu().numpy())
         start += n
     return np.concatenate(columns, axis=1)
 
 
-def _prefilled(adapter: Adapter, rows: Sequence[Encoded], positions: Positions) -> tuple[list[Encoded], Prefix | None]:
-    """At the prediction position, everything before it is run once and cached."""
+def _prefill(adapter: Adapter, rows: Sequence[Encoded], positions: Positions) -> tuple[list[Encoded], Prefix | None]:
+    """Return rows and their prefix: at the prediction position alone, everything before it is run once and cached."""
     cached = positions == "last" and "prefix" in adapter.info.capabilities and len(rows[0]) > 1
     if not cached or any(m.kind != "attention" for m in adapter.info.mixers):
         return list(rows), None
@@ -125,7 +126,7 @@ def _one_head_each(adapter: Adapter, mixer: Mixer, start: int, rows: int, positi
     return HeadEdit(scale.repeat(rows, 1), None, positions)
 
 
-def _restarted(
+def _restart(
     adapter: Adapter, rows: list[Encoded], residual: Tensor, mixer: Mixer, prefix: Prefix | None, edit: HeadEdit
 ) -> Tensor:
     assert isinstance(adapter, StartsAtLayer)

@@ -28,12 +28,12 @@ def env_mask(rows: Sequence[Encoded], smear: int = 0) -> Tensor:
     mask = _mask([row.env_positions for row in rows], len(rows[0]))
     if not mask.any(1).all():
         raise BadInputError("a prompt has no ENV token before the prediction position: no edge can be measured")
-    return smeared(mask, smear)
+    return smear_mask(mask, smear)
 
 
 def image_mask(rows: Sequence[Encoded], smear: int = 0) -> Tensor:
     """Return [B, T] bool: the patches of the prompt's images, as far as their places are known."""
-    return smeared(_mask([patch_positions(row) for row in rows], len(rows[0])), smear)
+    return smear_mask(_mask([patch_positions(row) for row in rows], len(rows[0])), smear)
 
 
 def patch_positions(row: Encoded) -> list[int]:
@@ -54,10 +54,10 @@ def null_mask(rows: Sequence[Encoded], smear: int = 0, seed: int = 0) -> Tensor:
     for i, row in enumerate(rows):
         boxed = [k for k, box in enumerate(row.boxes) if box is not None]
         chosen.append(_null_boxes(row, boxed, seed) if boxed else _null_run(row, taken[i], smear, length, seed))
-    return smeared(_mask(chosen, length), smear)
+    return smear_mask(_mask(chosen, length), smear)
 
 
-def smeared(mask: Tensor, smear: int) -> Tensor:
+def smear_mask(mask: Tensor, smear: int) -> Tensor:
     """Return the mask with each token's next `smear` positions, clipped before the prediction position."""
     wide = mask.clone()
     for step in range(1, smear + 1):
@@ -88,14 +88,14 @@ def _null_boxes(row: Encoded, images: Sequence[int], seed: int) -> list[int]:
     for image in images:
         handle = zlib.crc32(str(row.images[image]).encode())
         draw = np.random.default_rng([seed, handle, *row.ids])
-        moved = _elsewhere([g for g in row.grids if g.image == image], row.boxes[image], draw)
+        moved = _move_box([g for g in row.grids if g.image == image], row.boxes[image], draw)
         if not moved:
             return []
         positions += moved
     return positions
 
 
-def _elsewhere(grids: Sequence[ImageGrid], box: Box | None, draw: np.random.Generator) -> list[int]:
+def _move_box(grids: Sequence[ImageGrid], box: Box | None, draw: np.random.Generator) -> list[int]:
     """Return the patches of an equal box elsewhere in an image, moved by whole patches of its finest grid; or none.
 
     Where an image is tiled or shown twice the box moves in all its grids alike; it must cover as many patches in all
@@ -121,7 +121,7 @@ def _shifts(low: float, high: float, step: float) -> list[float]:
 
 
 def _patches(grids: Sequence[ImageGrid], box: Box) -> list[int]:
-    return [p for g in grids for a, b in g.spans(*g.touched(box)) for p in range(a, b)]
+    return [p for g in grids for a, b in g.spans(*g.patches_touching(box)) for p in range(a, b)]
 
 
 def _mask(positions: Sequence[Sequence[int]], length: int) -> Tensor:

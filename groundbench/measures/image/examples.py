@@ -12,7 +12,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, ImageGrid
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.api.testbed import ImageSegment, Prompt
-from groundbench.engine.contexts import FormContexts, matched
+from groundbench.engine.contexts import FormContexts, matched_prompts
 from groundbench.measures.gain.measure import gain_items, item_columns, noun_means
 from groundbench.measures.heads.saliency import SaliencyItem, SaliencyOptions, prediction_row
 from groundbench.results.image_examples import FOLDER, ImageExample, ReadMap
@@ -66,15 +66,15 @@ def keep_image_examples(
         lists: [items, heads] the heads of each map.
     """
     gains, columns = gain_items(table), item_columns(table)[0]
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     frame = contexts.frame[index]
     kept = []
     for number, (v, f) in enumerate(choose_items(table)):
         item = int(np.flatnonzero((noun == v) & (frame == f))[0])
         row = prediction_row(adapter, items[item], options)
         prompt = contexts[index[item]].prompt
-        segment = _shown(prompt)
-        name = f"{_plain(contexts.form.name)}-{number + 1:02d}.webp"
+        segment = _shown_image(prompt)
+        name = f"{_file_part(contexts.form.name)}-{number + 1:02d}.webp"
         _write(segment, directory / FOLDER / name)
         kept.append(
             ImageExample(
@@ -98,13 +98,13 @@ def rule_for(examples: Sequence[ImageExample]) -> str:
     return RULE.format(n=len(examples))
 
 
-def _shown(prompt: Prompt) -> ImageSegment:
+def _shown_image(prompt: Prompt) -> ImageSegment:
     """Return the image with the noun's object, or else the first."""
     images = [s for s in prompt.segments if isinstance(s, ImageSegment)]
     return next((s for s in images if s.box is not None), images[0])
 
 
-def _plain(form: str) -> str:
+def _file_part(form: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in form.lower())
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.engine import distributed
-from groundbench.engine.contexts import FormContexts, matched
-from groundbench.engine.subject import Subject, resolved
+from groundbench.engine.contexts import FormContexts, matched_prompts
+from groundbench.engine.subject import Subject, require_value
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.saliency import SaliencyOptions, matched_items
 from groundbench.measures.heads.spans import patch_positions
@@ -64,7 +64,7 @@ def _swap(subject: Subject, options: ImageOptions, region: Region) -> SwapRecord
         subject.adapter,
         subject.contexts,
         subject.table,
-        items=resolved(options.items, "items"),
+        items=require_value(options.items, "items"),
         region=region,
         seed=subject.seed,
         batch_tokens=subject.batch_tokens,
@@ -81,7 +81,7 @@ def _lists(subject: Subject, saliency: HeadSaliency | None) -> MapHeads:
 
 def _shape(contexts: FormContexts) -> dict[str, float | int | None]:
     """Patches of the matched prompts and of their boxes, and the grid that they all have in common."""
-    rows = [contexts[i].row for i in matched(contexts)[0]]
+    rows = [contexts[i].row for i in matched_prompts(contexts)[0]]
     patches = [set(patch_positions(r)) for r in rows]
     if not all(patches):
         return {}

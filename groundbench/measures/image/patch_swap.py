@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from groundbench.api.adapter import Adapter, Encoded, ImageGrid, ImagePatchable
 from groundbench.api.surprisal_table import SurprisalTable
-from groundbench.engine.contexts import FormContexts, matched, of_prompts
+from groundbench.engine.contexts import FormContexts, matched_prompts, of_prompts
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, surprisals
 from groundbench.measures.heads.spans import patch_positions
@@ -62,7 +62,7 @@ class Region:
         grids = [g for g in row.grids if g.image == grid.image]
         across = self.rings * min((g.region[2] - g.region[0]) / g.columns for g in grids)
         down = self.rings * min((g.region[3] - g.region[1]) / g.rows for g in grids)
-        return grid.spans(*grid.touched((box[0] - across, box[1] - down, box[2] + across, box[3] + down)))
+        return grid.spans(*grid.patches_touching((box[0] - across, box[1] - down, box[2] + across, box[3] + down)))
 
 
 BOX = Region()
@@ -103,17 +103,17 @@ def measure_swap(
         return None
     mismatches = min(mismatches, len(contexts.nouns) - 1)
     pairs = list(_pairs(contexts, items, mismatches, seed))
-    kept = [p for p in pairs if _alike(contexts[p.matched].row, contexts[p.mismatched].row)]
+    kept = [p for p in pairs if _same_patches(contexts[p.matched].row, contexts[p.mismatched].row)]
     if not kept:
         return SwapRecord(
             rings=region.rings, whole=region.whole, n_items=0, mismatches=mismatches, n_left_out=len(pairs)
         )
     index = np.array([[p.item, p.matched, p.mismatched, p.target] for p in kept])
-    swapped = _swapped(adapter, contexts, kept, region, batch_tokens, store)
+    swapped = _gain_after_swap(adapter, contexts, kept, region, batch_tokens, store)
     rows = [contexts[p.matched].row for p in kept]
     frames = [contexts.frames[contexts[i].frame].id for i in index[:, 1]]
     nouns = [contexts.nouns[i].word for i in index[:, 3]]
-    tables = [items_table(v, nouns, frames) for v in (_untouched(contexts, table, index), swapped)]
+    tables = [items_table(v, nouns, frames) for v in (_gain_before_swap(contexts, table, index), swapped)]
     before, after = (clustered_interval(items) for items in tables)
     ratio = clustered_ratio(tables[1], tables[0])
     return SwapRecord(
@@ -132,7 +132,7 @@ def measure_swap(
 def _pairs(contexts: FormContexts, items: int, mismatches: int, seed: int) -> Iterator[_Pair]:
     """Yield a seeded sample of items, each with a seeded sample of the other nouns that its frame shows."""
     rng = np.random.default_rng(seed)
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     for item in np.sort(rng.permutation(len(index))[:items]).tolist():
         own, target = int(index[item]), int(noun[item])
         others = np.flatnonzero((contexts.frame == contexts.frame[own]) & (contexts.env != target))
@@ -142,12 +142,12 @@ def _pairs(contexts: FormContexts, items: int, mismatches: int, seed: int) -> It
             yield _Pair(item, own, other, target)
 
 
-def _alike(a: Encoded, b: Encoded) -> bool:
+def _same_patches(a: Encoded, b: Encoded) -> bool:
     """Return True if the patches of two rows stand in the same places."""
     return bool(a.grids) and a.grids == b.grids and len(a) == len(b)
 
 
-def _swapped(
+def _gain_after_swap(
     adapter: ImagePatchable,
     contexts: FormContexts,
     pairs: list[_Pair],
@@ -174,7 +174,7 @@ def _swapped(
     return values[:, 1] - values[:, 0]
 
 
-def _untouched(contexts: FormContexts, table: SurprisalTable, index: npt.NDArray[np.int64]) -> Floats:
+def _gain_before_swap(contexts: FormContexts, table: SurprisalTable, index: npt.NDArray[np.int64]) -> Floats:
     """Return [pairs] the gain of the same pairs as the table has it."""
     n = len(table.nouns)
     keys = (table.frame * n + table.env) * n + table.target

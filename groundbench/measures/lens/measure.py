@@ -46,7 +46,7 @@ def measure(
     adapter, contexts = subject.adapter, subject.contexts
     require_hidden(adapter)
     form = contexts.form.name
-    layers = options.translated(adapter.info)
+    layers = options.translated_layers(adapter.info)
     folds, text = lens_folds(adapter, contexts, testbed, options, corpus, seed=subject.seed)
     if not folds:
         (logit,) = read_lenses(adapter, contexts, (None,), layers, batch_tokens=subject.batch_tokens)
@@ -81,7 +81,7 @@ def trained_lens(subject: Subject, fold: LensFold, options: LensOptions) -> Tune
     name = file_name(f"{subject.contexts.form.name}-{fold.name}.safetensors")
     path = None if store is None else store.directory / "lens" / name
 
-    def trained() -> TunedLens:
+    def load_or_train() -> TunedLens:
         if path is not None and path.exists():
             lens = TunedLens.load(path, adapter.info)
             if lens.training == training_key(fold.rows, options, subject.seed):
@@ -96,7 +96,7 @@ def trained_lens(subject: Subject, fold: LensFold, options: LensOptions) -> Tune
         return lens
 
     # Several processes: the first trains it, the others wait; each reads it on its own device.
-    return distributed.current().from_first(lambda: trained().to("cpu")).to(adapter.info.device)
+    return distributed.current().from_first(lambda: load_or_train().to("cpu")).to(adapter.info.device)
 
 
 def lens_layers(reading: LensReading) -> tuple[LensLayer, ...]:

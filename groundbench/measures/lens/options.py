@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from groundbench.api.adapter import ModelInfo
 from groundbench.api.errors import BadInputError
-from groundbench.engine.subject import resolved
+from groundbench.engine.subject import require_value
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class LensOptions:
         if self.learning_rate <= 0:
             raise BadInputError(f"lens option learning_rate is {self.learning_rate}; expected more than 0")
 
-    def translated(self, info: ModelInfo) -> tuple[int, ...]:
+    def translated_layers(self, info: ModelInfo) -> tuple[int, ...]:
         """Return the layers that get a translator, ascending, without the last. Raises BadInputError."""
-        layers = resolved(self.layers, "layers")
+        layers = require_value(self.layers, "layers")
         for layer in layers:
             if not 1 <= layer <= info.n_layers:
                 raise BadInputError(f"lens layer {layer}: {info.name} has layers 1 to {info.n_layers}")

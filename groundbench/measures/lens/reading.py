@@ -19,7 +19,7 @@ from groundbench.engine.batch_runner import BatchRunner, Part
 from groundbench.engine.batching import make_plan
 from groundbench.engine.contexts import FormContexts
 from groundbench.engine.run_directory import Array, RunStore
-from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, first_tokens, picked, table_of
+from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS, first_tokens, pick_targets, table_of
 from groundbench.measures.lens.training import PASS_STATES, kl_divergence, require_hidden
 from groundbench.measures.lens.tuned_lens import TunedLens
 
@@ -43,7 +43,7 @@ class LensReading:
 
     def concat(self, other: LensReading) -> LensReading:
         """Return this reading and that of other frames, as one."""
-        tables = tuple(_joined(a, b) for a, b in zip(self.tables, other.tables, strict=True))
+        tables = tuple(_join_tables(a, b) for a, b in zip(self.tables, other.tables, strict=True))
         return LensReading(self.layers, tables, np.concatenate([self.kl, other.kl], axis=1))
 
 
@@ -101,7 +101,7 @@ def _reading(contexts: FormContexts, read: dict[int, Array], lens: int, layers: 
     return LensReading(layers, tables, kl.astype(np.float64))
 
 
-def _joined(a: SurprisalTable, b: SurprisalTable) -> SurprisalTable:
+def _join_tables(a: SurprisalTable, b: SurprisalTable) -> SurprisalTable:
     return replace(
         a,
         frame=np.concatenate([a.frame, b.frame]),
@@ -152,6 +152,6 @@ class _Reader:
 
 def _columns(model: Tensor, lens: Tensor, first: Tensor) -> Tensor:
     """[B, targets + 1]: surprisal of each target's first token under `lens` logits [B, V], and KL(model || lens)."""
-    surprisal = torch.logsumexp(lens, -1, keepdim=True) - picked(lens, first)
+    surprisal = torch.logsumexp(lens, -1, keepdim=True) - pick_targets(lens, first)
     kl = kl_divergence(model.log_softmax(-1), lens.log_softmax(-1))
     return torch.cat([surprisal, kl[:, None]], 1)

@@ -18,7 +18,7 @@ from groundbench.api.adapter import Adapter, Encoded
 from groundbench.api.errors import BadInputError, NonFiniteLogitsError, UnsupportedModelError
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
-from groundbench.engine.subject import resolved
+from groundbench.engine.subject import require_value
 from groundbench.measures.lens.options import LensOptions
 from groundbench.measures.lens.tuned_lens import TunedLens
 
@@ -53,7 +53,7 @@ def train_lens(
         NonFiniteLogitsError: a gradient is no number.
     """
     info = adapter.info
-    layers = options.translated(info)
+    layers = options.translated_layers(info)
     require_hidden(adapter)
     if not rows:
         raise BadInputError(f"{info.name}: no text to train a tuned lens on")
@@ -64,7 +64,7 @@ def train_lens(
     optimiser = torch.optim.Adam(translators.parameters, lr=options.learning_rate, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / options.steps)
     draw = torch.Generator().manual_seed(seed)
-    size = resolved(options.batch_positions, "batch_positions")
+    size = require_value(options.batch_positions, "batch_positions")
     for step in range(options.steps):
         drawn = torch.randint(states.shape[1], (size,), generator=draw)
         batch = states[:, drawn].to(info.device)

@@ -70,7 +70,8 @@ def lens_folds(
     if not all(map(len, halves)):
         return (), "no tuned lens: cross-fitting it needs two frames"
     folds = tuple(
-        LensFold(f"half-{k}", tuple(contexts[i].row for i in _of(contexts, halves[1 - k])), halves[k]) for k in (0, 1)
+        LensFold(f"half-{k}", tuple(contexts[i].row for i in _contexts_of_frames(contexts, halves[1 - k])), halves[k])
+        for k in (0, 1)
     )
     return folds, "trained on the testbed's prompts, cross-fitted over halves of the frames"
 
@@ -94,6 +95,6 @@ def frame_halves(contexts: FormContexts, seed: int) -> tuple[Ints, Ints]:
     return np.flatnonzero(first), np.flatnonzero(~first)
 
 
-def _of(contexts: FormContexts, frames: Ints) -> Sequence[int]:
+def _contexts_of_frames(contexts: FormContexts, frames: Ints) -> Sequence[int]:
     own: list[int] = contexts.distinct[np.isin(contexts.frame[contexts.distinct], frames)].tolist()
     return own

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from groundbench.api.adapter import ModelInfo
 from groundbench.api.errors import BadInputError
-from groundbench.util.atomic_files import replaced_whole
+from groundbench.util.atomic_files import replace_whole
 
 FORMAT = "groundbench-tuned-lens-1"
 
@@ -72,7 +72,7 @@ class TunedLens:
             "training": json.dumps(self.training, sort_keys=True),
         }
         tensors = {"weight": self.weight.cpu().contiguous(), "bias": self.bias.cpu().contiguous()}
-        with replaced_whole(path) as temporary:
+        with replace_whole(path) as temporary:
             save_file(tensors, temporary, metadata)
 
     @classmethod

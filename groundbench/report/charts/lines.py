@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from groundbench.report.charts import svg
 from groundbench.report.charts.scale import Scale, domain, round_step, tick_label
-from groundbench.report.text.labels import shortened
+from groundbench.report.text.labels import shorten_names
 from groundbench.results.text.numbers import number
 
 Values = Sequence[float | None]
@@ -159,7 +159,7 @@ def _end_labels(plot: _Plot) -> list[Markup]:
             limit = plot.y.start if i == len(placed) - 1 else placed[i + 1] - 14
             placed[i] = min(placed[i], limit)
     room = max(4, int((plot.axes.width - plot.x.end - 12) / BOLD))
-    names = shortened([s.name for _, s in ends], room)
+    names = shorten_names([s.name for _, s in ends], room)
     return [
         svg.text(plot.x.end + 9, y + 4, name, f"name c{s.colour}")
         for y, name, (_, s) in zip(placed, names, ends, strict=True)

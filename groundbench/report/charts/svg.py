@@ -21,26 +21,26 @@ def el(name: str, *children: Markup | str, **attributes: str | Number | None) ->
     for key, value in attributes.items():
         if value is None:
             continue
-        text = px(value) if isinstance(value, int | float) else _quoted(value)
-        parts.append(f' {_written(key)}="{text}"')
+        text = px(value) if isinstance(value, int | float) else _escape_attribute(value)
+        parts.append(f' {_attribute_name(key)}="{text}"')
     if not children:
-        return _trusted("".join(parts) + "/>")
+        return _as_markup("".join(parts) + "/>")
     inner = "".join([c if isinstance(c, Markup) else html_escape(c) for c in children])
-    return _trusted(f"{''.join(parts)}>{inner}</{name}>")
+    return _as_markup(f"{''.join(parts)}>{inner}</{name}>")
 
 
 @lru_cache(4096)
-def _quoted(text: str) -> str:
+def _escape_attribute(text: str) -> str:
     """Return text inside quotes; attributes hold the same few classes and anchors thousands of times."""
     return html_escape(text)
 
 
 @lru_cache(256)
-def _written(key: str) -> str:
+def _attribute_name(key: str) -> str:
     return key.rstrip("_").replace("_", "-")
 
 
-def _trusted(text: str) -> Markup:
+def _as_markup(text: str) -> Markup:
     """Mark text made of escaped parts as markup; a plain conversion, since pages hold thousands of elements."""
     return str.__new__(Markup, text)
 
@@ -58,13 +58,13 @@ def text(x: Number, y: Number, label: str, class_: str = "", anchor: str | None 
 def line(x1: Number, y1: Number, x2: Number, y2: Number, class_: str) -> Markup:
     """Return a straight line."""
     ends = f'x1="{px(x1)}" y1="{px(y1)}" x2="{px(x2)}" y2="{px(y2)}"'
-    return _trusted(f'<line {ends} class="{_quoted(class_)}"/>')
+    return _as_markup(f'<line {ends} class="{_escape_attribute(class_)}"/>')
 
 
 def dot(x: Number, y: Number, r: Number, class_: str, hint: str = "") -> Markup:
     """Return a circle, with a hint shown under the pointer."""
-    start = f'<circle cx="{px(x)}" cy="{px(y)}" r="{px(r)}" class="{_quoted(class_)}"'
-    return _trusted(f"{start}><title>{html_escape(hint)}</title></circle>" if hint else f"{start}/>")
+    start = f'<circle cx="{px(x)}" cy="{px(y)}" r="{px(r)}" class="{_escape_attribute(class_)}"'
+    return _as_markup(f"{start}><title>{html_escape(hint)}</title></circle>" if hint else f"{start}/>")
 
 
 def diamond(x: Number, y: Number, r: Number, class_: str, hint: str = "") -> Markup:
@@ -83,7 +83,7 @@ def canvas(
     width: Number, height: Number, title: str, summary: str, parts: Iterable[Markup], class_: str = ""
 ) -> Markup:
     """Return the <svg> with role, title and description, scaled to its column."""
-    body = _trusted("".join(parts))
+    body = _as_markup("".join(parts))
     mark = blake2b(f"{title}{summary}{width}{body}".encode(), digest_size=6).hexdigest()
     return el(
         "svg",

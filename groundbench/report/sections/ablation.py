@@ -103,7 +103,7 @@ def _table(ablations: tuple[AblationRecord, ...]) -> Table:
             number(a.gain_ablated),
             number(a.gain_control),
             percent(a.gain_removed),
-            interval(_times(a.gain_removed_ci_low), _times(a.gain_removed_ci_high), 0),
+            interval(_as_percent(a.gain_removed_ci_low), _as_percent(a.gain_removed_ci_high), 0),
             p_value(a.p_rank),
             p_value(a.p_cluster),
             p_value(a.p_holm),
@@ -127,5 +127,5 @@ def _table(ablations: tuple[AblationRecord, ...]) -> Table:
     return Table("Gain before and after (nats)", head, rows)
 
 
-def _times(share: float | None) -> float | None:
+def _as_percent(share: float | None) -> float | None:
     return None if share is None else 100 * share

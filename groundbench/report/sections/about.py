@@ -65,11 +65,11 @@ def environment_facts(env: EnvironmentRecord) -> Facts:
 def protocol_facts(protocol: dict[str, JsonValue]) -> Facts:
     """Return every choice of the run, as its result records it."""
     unknown = unknown_words(protocol)
-    rows = ((k, _plain(v)) for k, v in protocol.items() if not (k == UNKNOWN and unknown))
+    rows = ((k, _value_text(v)) for k, v in protocol.items() if not (k == UNKNOWN and unknown))
     return Facts("Protocol", (*rows, *((f"words, {name}", u.describe()) for name, u in unknown.items())))
 
 
-def _plain(value: JsonValue) -> str:
+def _value_text(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

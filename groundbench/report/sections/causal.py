@@ -47,21 +47,21 @@ def causal_section(model: ModelRecord, records: Sequence[CausalRecord]) -> Secti
     first = records[0]
     identity = next((r.identity for r in records if r.identity), ())
     figures = [_curve(first), _knockout(first), _matrix(records), _identity(first, identity), _map(first)]
-    tables = [_carried(records), _listed(first, identity)]
+    tables = [_recovery_table(records), _head_table(first, identity)]
     notes = [f"{r.env_form}: {r.note}." for r in records if r.note]
-    notes += [_opposed(r) for r in records if r.opposed]
-    notes += [note for r in records for note in _repaired(r)]
+    notes += [_opposed_note(r) for r in records if r.opposed]
+    notes += [note for r in records for note in _repair_notes(r)]
     return Section(
         "causal",
         TITLE,
         carried_sentence(first),
         tuple(f for f in figures if f),
         tuple(tables),
-        (*notes, _what_was_done(first)),
+        (*notes, _method_note(first)),
     )
 
 
-def _what_was_done(record: CausalRecord) -> str:
+def _method_note(record: CausalRecord) -> str:
     pairs = record.pairs
     left = f"; {pairs.n_left_out} items had no mismatch of equal length" if pairs.n_left_out else ""
     return (
@@ -71,12 +71,12 @@ def _what_was_done(record: CausalRecord) -> str:
     )
 
 
-def _opposed(record: CausalRecord) -> str:
+def _opposed_note(record: CausalRecord) -> str:
     named = ", ".join(f"{h.layer}.{h.head}" for h in record.opposed)
     return f"{record.env_form}: contrast and the exact effect differ in sign for {named}."
 
 
-def _repaired(record: CausalRecord) -> list[str]:
+def _repair_notes(record: CausalRecord) -> list[str]:
     """Return heads that carry the noun although zeroing each alone shows nothing."""
     gain = record.pairs.gain.value
     if gain is None:
@@ -101,7 +101,7 @@ def ends_of(value: Interval) -> Cell:
     return interval(100 * value.ci_low, 100 * value.ci_high, 0)
 
 
-def _carried(records: Sequence[CausalRecord]) -> Table:
+def _recovery_table(records: Sequence[CausalRecord]) -> Table:
     head = (
         "Form",
         "Pairs",
@@ -325,7 +325,7 @@ def _map(record: CausalRecord) -> Figure | None:
     )
 
 
-def _listed(record: CausalRecord, identity: Sequence[HeadIdentity]) -> Table:
+def _head_table(record: CausalRecord, identity: Sequence[HeadIdentity]) -> Table:
     by = {(h.layer, h.head): h for h in identity}
     rows = []
     ranked = sorted(record.scores, key=lambda s: -(s.contrast if s.contrast is not None else float("-inf")))

@@ -53,7 +53,7 @@ class FlowPage:
     @property
     def largest(self) -> float:
         """The largest entry of all layers: full colour on every map."""
-        return max((_largest(layer.flow)[0] for layer in self.layers), default=0.0)
+        return max((_largest_entry(layer.flow)[0] for layer in self.layers), default=0.0)
 
 
 def flow_section(page: FlowPage) -> Section:
@@ -80,9 +80,9 @@ def _size(tokens: int) -> tuple[int, int]:
 
 
 def _figure(page: FlowPage, layer: Layer, width: int) -> Figure:
-    largest, (query, key) = _largest(layer.flow)
+    largest, (query, key) = _largest_entry(layer.flow)
     summary = (
-        f"The largest entry, {largest:.2g}, flows from {_named(page, key)} to {_named(page, query)}."
+        f"The largest entry, {largest:.2g}, flows from {_token_name(page, key)} to {_token_name(page, query)}."
         if largest > 0
         else "Nothing flows in this layer."
     )
@@ -91,11 +91,11 @@ def _figure(page: FlowPage, layer: Layer, width: int) -> Figure:
     return Figure(title, (chart,), _last_row(page, layer), summary, wide=width == WIDE)
 
 
-def _named(page: FlowPage, position: int) -> str:
+def _token_name(page: FlowPage, position: int) -> str:
     return f"“{page.tokens[position].strip() or page.tokens[position]}” ({position + 1})"
 
 
-def _largest(flow: Matrix) -> tuple[float, tuple[int, int]]:
+def _largest_entry(flow: Matrix) -> tuple[float, tuple[int, int]]:
     cells = ((value, (q, k)) for q, row in enumerate(flow) for k, value in enumerate(row))
     return max(cells, key=lambda cell: cell[0])
 
@@ -112,7 +112,7 @@ class _Place:
 def flow_map(page: FlowPage, flow: Matrix, width: int, title: str, summary: str) -> Markup:
     """Return the lower triangle of one layer's matrix as an accessible SVG, tokens on both sides, the scale below."""
     n, largest = len(page.tokens), page.largest
-    longest = max((len(_whole(page.tokens[i])) for i in page.shown), default=0) * LETTER + 10
+    longest = max((len(_full_token(page.tokens[i])) for i in page.shown), default=0) * LETTER + 10
     left, top = max(LEFT, longest), max(TOP, longest)
     at = _Place(left, top, min(28.0, (width - left - EDGE) / n))
     side = at.cell * n
@@ -158,18 +158,18 @@ def _labels(tokens: Sequence[str], shown: frozenset[int], at: _Place) -> Iterato
         if i % every and i not in shown and i != len(tokens) - 1:
             continue
         name = "tick shown" if i in shown else "tick"
-        text, middle = _whole(token) if i in shown else _short(token), (i + 0.5) * at.cell
+        text, middle = _full_token(token) if i in shown else _short_token(token), (i + 0.5) * at.cell
         yield svg.text(at.left - 6, at.top + middle + 3.5, text, name, "end")
         turn = f"translate({svg.px(at.left + middle + 3.5)} {svg.px(at.top - 6)}) rotate(-90)"
         yield svg.el("text", text, class_=name, transform=turn)
 
 
-def _whole(token: str) -> str:
+def _full_token(token: str) -> str:
     return token.strip() or repr(token)[1:-1]
 
 
-def _short(token: str) -> str:
-    text = _whole(token)
+def _short_token(token: str) -> str:
+    text = _full_token(token)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 

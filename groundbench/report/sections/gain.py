@@ -8,7 +8,7 @@ from itertools import pairwise
 from groundbench.report.charts.dots import Layout, Row, dot_plot, value_range
 from groundbench.report.elements import Figure, Section, Table
 from groundbench.results.run import GainRecord, NounGain
-from groundbench.results.text.numbers import count, decimals_for, interval, number, p_value, signed
+from groundbench.results.text.numbers import count, decimals_for, interval, number, p_value, signed_number
 from groundbench.results.text.sentences import COPYING
 
 COLUMNS = 3
@@ -18,19 +18,19 @@ MATCHED_LEGEND = (("mark c1", "its own noun was shown (matched)"), ("ring c2", "
 def measures_section(gain: GainRecord, form: str) -> Section:
     """Return the gain's own numbers: intervals, tests and controls."""
     rows = (
-        ("Grounding gain", *_measured(gain.mean, gain.ci_low, gain.ci_high), p_value(gain.p_cluster)),
+        ("Grounding gain", *_value_and_interval(gain.mean, gain.ci_low, gain.ci_high), p_value(gain.p_cluster)),
         (
             "Gain within the noun's category",
-            *_measured(gain.same_category, gain.same_category_ci_low, gain.same_category_ci_high),
+            *_value_and_interval(gain.same_category, gain.same_category_ci_low, gain.same_category_ci_high),
             None,
         ),
-        ("Surprisal, own noun shown", *_measured(gain.matched), None),
-        ("Surprisal, another noun shown", *_measured(gain.mismatched), None),
+        ("Surprisal, own noun shown", *_value_and_interval(gain.matched), None),
+        ("Surprisal, another noun shown", *_value_and_interval(gain.mismatched), None),
         ("Sign-flip test over nouns", None, None, p_value(gain.p_signflip)),
-        ("Spread over frames (SD)", *_measured(gain.per_frame_sd), None),
-        ("Probe path minus scoring path", signed(gain.probe_gap, 4), None, None),
-        ("Ideal observer", *_measured(gain.ideal), None),
-        ("Smallest detectable gain", *_measured(gain.detectable), None),
+        ("Spread over frames (SD)", *_value_and_interval(gain.per_frame_sd), None),
+        ("Probe path minus scoring path", signed_number(gain.probe_gap, 4), None, None),
+        ("Ideal observer", *_value_and_interval(gain.ideal), None),
+        ("Smallest detectable gain", *_value_and_interval(gain.detectable), None),
     )
     kept = tuple(r for r in rows if any(r[1:]))
     table = Table("Behaviour, in nats", ("Measure", "Mean", "95 % interval", "p"), kept)
@@ -47,7 +47,7 @@ def measures_section(gain: GainRecord, form: str) -> Section:
     return Section("measures", "The gain in numbers", tables=(table,), notes=notes)
 
 
-def _measured(
+def _value_and_interval(
     value: float | None, low: float | None = None, high: float | None = None
 ) -> tuple[str | None, str | None]:
     """Return a number and its interval, in as many decimals as they need together."""
@@ -84,7 +84,7 @@ def _noun_figure(nouns: list[NounGain]) -> Figure:
     table = Table(
         "Surprisal and gain of every noun (nats)",
         ("Noun", "Category", "Matched", "Mismatched", "Gain"),
-        tuple((n.noun, n.category, number(n.matched), number(n.mismatched), signed(n.gain)) for n in nouns),
+        tuple((n.noun, n.category, number(n.matched), number(n.mismatched), signed_number(n.gain)) for n in nouns),
         frozenset({0, 1}),
     )
     caption = "A long line is a strong tie: the word is expected when its noun was shown, and a surprise otherwise."
@@ -105,7 +105,7 @@ def _category_figure(gain: GainRecord) -> Figure:
     table = Table(
         "Gain by category (nats)",
         ("Category", "Nouns", "Gain"),
-        tuple((c.category, count(c.n_nouns), signed(c.gain)) for c in found),
+        tuple((c.category, count(c.n_nouns), signed_number(c.gain)) for c in found),
     )
     legend = (("mark c1", "mean of the category"), ("cloud c1", "one noun"))
     return Figure("By category", (dot_plot(rows, layout, "Gain by category", summary),), table, "", legend)

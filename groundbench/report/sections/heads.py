@@ -35,7 +35,8 @@ def heads_section(model: ModelRecord, heads: tuple[HeadsRecord, ...]) -> Section
             "heads", title, missing="Heads were not measured in this run: groundbench run MODEL --measure gain,heads."
         )
     headline = heads[0]
-    figures = [f for f in (_map(model, headline), _effects(model, headline), _flow(heads), _stability(headline)) if f]
+    found = (_map(model, headline), _effect_map(model, headline), _flow(heads), _stability(headline))
+    figures = [f for f in found if f]
     return Section(
         "heads",
         title,
@@ -128,7 +129,7 @@ def _name(h: HeadCount) -> str:
     return f"{h.layer}.{h.head} (suppresses)" if h.signed is not None and h.signed > 0 else f"{h.layer}.{h.head}"
 
 
-def _effects(model: ModelRecord, headline: HeadsRecord) -> Figure | None:
+def _effect_map(model: ModelRecord, headline: HeadsRecord) -> Figure | None:
     gains = {(h.layer, h.head): h.gain_effect for h in headline.by_head if h.gain_effect is not None}
     values = gains or {(h.layer, h.head): h.effect for h in headline.by_head if h.effect is not None}
     if not values:

@@ -15,7 +15,7 @@ from groundbench.report.charts.dots import Layout, Row, dot_plot
 from groundbench.report.elements import Cell, Figure, Section, Table
 from groundbench.results.image import ImageRecord, PatchReading, SwapRecord
 from groundbench.results.image_examples import ImageExample, ImageExamples, ReadMap
-from groundbench.results.text.numbers import count, interval, number, percent, signed
+from groundbench.results.text.numbers import count, interval, number, percent, signed_number
 
 TITLE = "Where in the image the word comes from"
 LISTS = {"all": "all heads", "crossfit": "the detected heads"}
@@ -39,10 +39,10 @@ def image_sections(records: Sequence[ImageRecord], gallery: Gallery | None) -> l
     if gallery is not None and gallery.examples.items:
         figures.append(_gallery_figure(gallery))
     notes = tuple(_notes(records))
-    return [Section("image", TITLE, _lead(records[0]), tuple(figures), tuple(_tables(records)), notes)]
+    return [Section("image", TITLE, _lead_sentence(records[0]), tuple(figures), tuple(_tables(records)), notes)]
 
 
-def _lead(record: ImageRecord) -> str:
+def _lead_sentence(record: ImageRecord) -> str:
     detected = next((r for r in record.reading if r.heads == "crossfit" and r.inside is not None), None)
     reading = detected or next((r for r in record.reading if r.inside is not None), None)
     parts = []
@@ -228,7 +228,8 @@ def _gallery_figure(gallery: Gallery) -> Figure:
         "The images (nats)",
         ("Noun", "Form", "Frame", "Matched", "Mismatched", "Gain", "Prompt"),
         tuple(
-            (p.noun, p.form, p.frame, number(p.matched), number(p.mismatched), signed(p.gain), p.text) for p in items
+            (p.noun, p.form, p.frame, number(p.matched), number(p.mismatched), signed_number(p.gain), p.text)
+            for p in items
         ),
         frozenset({0, 1, 2, 6}),
     )
@@ -245,7 +246,7 @@ def _panel(number_: int, example: ImageExample, data: bytes | None) -> Markup:
     found = {str(m.heads): m for m in example.maps}
     name = f"picture-{number_}"
     uri = None if data is None else f"data:image/webp;base64,{base64.b64encode(data).decode()}"
-    parts = [_defined(name, uri), *_tile(0, "its image", name, uri, "whole"), _box(example, 0)]
+    parts = [_image_definition(name, uri), *_tile(0, "its image", name, uri, "whole"), _box(example, 0)]
     for k, (heads, label) in enumerate((("crossfit", "detected heads"), ("all", "all heads")), 1):
         parts += _tile(k, label, name, uri, "dim")
         parts += [_heat(found.get(heads), k), _box(example, k)]
@@ -281,7 +282,7 @@ def _in_box(m: ReadMap, example: ImageExample) -> float | None:
     )
 
 
-def _defined(name: str, uri: str | None) -> Markup:
+def _image_definition(name: str, uri: str | None) -> Markup:
     if uri is None:
         return Markup("")
     image = svg.el("image", href=uri, width=TILE, height=TILE, preserveAspectRatio="none", id=name)

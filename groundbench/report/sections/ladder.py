@@ -23,7 +23,7 @@ def ladder_section(result: Result) -> Section:
         )
         return Section("ladder", TITLE, missing=why)
     tables = [t for t in (_mechanism(result.forms), *_shared_heads(result)) if t]
-    notes = (*_left_out(result.forms), *_sampled(result.forms), *_alone(result))
+    notes = (*_left_out(result.forms), *_sample_notes(result.forms), *_lone_head_notes(result))
     return Section("ladder", TITLE, _copy_sentence(result), (_gains(result.forms),), tuple(tables), notes)
 
 
@@ -73,7 +73,8 @@ def _mechanism(forms: tuple[FormRecord, ...]) -> Table | None:
         "Removed",
         "p rank",
     )
-    return Table("Heads and ablation by form (gain in nats)", head, tuple(_mechanism_cells(f) for f in forms)).filled()
+    rows = tuple(_mechanism_cells(f) for f in forms)
+    return Table("Heads and ablation by form (gain in nats)", head, rows).without_empty_columns()
 
 
 def _mechanism_cells(form: FormRecord) -> tuple[Cell, ...]:
@@ -96,7 +97,7 @@ def _shared_heads(result: Result) -> Iterator[Table]:
         yield Table("Heads that serve several forms", ("Layer.head", "Forms", "Which"), rows, frozenset({0, 2}))
 
 
-def _alone(result: Result) -> Iterator[str]:
+def _lone_head_notes(result: Result) -> Iterator[str]:
     """Count the heads that only one form's list holds."""
     if result.head_forms:
         alone = sum(len(h.forms) == 1 for h in result.head_forms)
@@ -115,7 +116,7 @@ def _left_out(forms: tuple[FormRecord, ...]) -> Iterator[str]:
         yield f"“{form.env_form}” leaves out {', '.join(words[:NAMED])}{more}; result.json gives the reasons."
 
 
-def _sampled(forms: tuple[FormRecord, ...]) -> tuple[str, ...]:
+def _sample_notes(forms: tuple[FormRecord, ...]) -> tuple[str, ...]:
     """Say on which sample the ablations were tested; one line for all forms that say the same."""
     said = [(f.ablations[0].note, f.env_form) for f in forms if f.ablations and f.ablations[0].nouns]
     notes = dict.fromkeys(note for note, _ in said if note)

@@ -169,7 +169,7 @@ def errors_section(card: RiskCard) -> Section:
 
 def _errors(caption: str, records: Sequence[ErrorRecord]) -> Table:
     head = ("Questions asked", *HEAD, "Says yes", "Should", "Says the usual")
-    return Table(caption, head, tuple(_error_row(e) for e in records)).filled()
+    return Table(caption, head, tuple(_error_row(e) for e in records)).without_empty_columns()
 
 
 def _error_row(e: ErrorRecord) -> tuple[Cell, ...]:
@@ -245,7 +245,7 @@ def signals_section(card: RiskCard) -> Section:
     told = Table(
         "What the signals are",
         ("Signal", "Cost of one answer", "What it is"),
-        tuple((s.name, s.cost, _what(s)) for s in card.signals),
+        tuple((s.name, s.cost, _signal_text(s)) for s in card.signals),
         frozenset({0, 1, 2}),
     )
     quality = quality_table(card)
@@ -253,9 +253,9 @@ def signals_section(card: RiskCard) -> Section:
     figures = (*((_aurocs(measured, table),) if measured else ()), *_curves(card))
     notes = tuple(comparison_sentence(c) for c in card.predictors.comparisons)
     if card.heads is not None and card.heads.heads:
-        notes = (*notes, _watched(card.heads))
+        notes = (*notes, _heads_note(card.heads))
     if card.carriers is not None:
-        notes = (*notes, _watched(card.carriers))
+        notes = (*notes, _heads_note(card.carriers))
     return Section(
         "signals",
         title,
@@ -266,7 +266,7 @@ def signals_section(card: RiskCard) -> Section:
     )
 
 
-def _watched(heads: HeadsUsed) -> str:
+def _heads_note(heads: HeadsUsed) -> str:
     """Say which heads were watched, and how they were found."""
     names = ", ".join(f"{layer}.{head}" for layer, head in heads.heads[:SHOWN_HEADS])
     more = " …" if len(heads.heads) > SHOWN_HEADS else ""
@@ -301,7 +301,7 @@ def _signal_row(s: SignalRecord) -> tuple[Cell, ...]:
     )
 
 
-def _what(s: SignalRecord) -> str:
+def _signal_text(s: SignalRecord) -> str:
     if s.missing is not None:
         return f"not measured: {s.missing}"
     more = f" ({s.source})" if s.source else ""

@@ -210,17 +210,19 @@ def seed_sections(runs: MeanTrajectories) -> list[Section]:
     losses = [by_run("Held-out loss", "nats per token", runs, reader("heldout_loss"))]
     return [
         _section("training", "Did they train?", losses, "groundbench train writes it beside each checkpoint"),
-        _section("surprisal", "Matched and mismatched", [surprisal_figure(run, steps) for run in runs], _with("gain")),
-        _section("heads-over-training", "Heads over training", heads, _with("gain,heads")),
-        _section("ablation-over-training", "Cutting the heads", cuts, _with("gain,heads,ablation")),
-        _section("lens-over-training", "Where in the model the gain appears", lens, _with("gain,lens")),
+        _section(
+            "surprisal", "Matched and mismatched", [surprisal_figure(run, steps) for run in runs], _command_with("gain")
+        ),
+        _section("heads-over-training", "Heads over training", heads, _command_with("gain,heads")),
+        _section("ablation-over-training", "Cutting the heads", cuts, _command_with("gain,heads,ablation")),
+        _section("lens-over-training", "Where in the model the gain appears", lens, _command_with("gain,lens")),
         _section(
             "cooccurrence-over-training", "Is it co-occurrence?", cooccurrence, "groundbench trajectory … --corpus DIR"
         ),
     ]
 
 
-def _with(measures: str) -> str:
+def _command_with(measures: str) -> str:
     return f"groundbench trajectory … --measure {measures}"
 
 

@@ -38,7 +38,7 @@ def ablation_section(runs: Trajectories) -> Section:
     return Section("ablation-over-training", title, lead, tuple(figures), tables)
 
 
-def _measured(t: Trajectory, field: str) -> list[tuple[TrajectoryPoint, AblationRecord]]:
+def _points_with(t: Trajectory, field: str) -> list[tuple[TrajectoryPoint, AblationRecord]]:
     """Return the checkpoints whose headline ablation has this value."""
     found = ((p, ablation_of(p)) for p in t.points)
     return [(p, a) for p, a in found if a is not None and getattr(a, field) is not None]
@@ -48,7 +48,7 @@ def _panel(
     t: Trajectory, fields: tuple[str, str, str, str], unit: str, x_range: tuple[float, float] | None
 ) -> Figure | None:
     *keys, draws = fields
-    kept = _measured(t, keys[1])
+    kept = _points_with(t, keys[1])
     if not kept:
         return None
     steps = [p.step for p, _ in kept]

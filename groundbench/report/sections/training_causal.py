@@ -17,7 +17,7 @@ SHARE = "share of the gain"
 
 def causes_over_training(runs: Trajectories) -> Section:
     """Show what the first heads by contrast recover at the checkpoints that were measured so (protocol §15)."""
-    figures = tuple(f for t in runs if (f := _recovered(t, steps_of(runs))))
+    figures = tuple(f for t in runs if (f := _recovery_figure(t, steps_of(runs))))
     if not figures:
         return Section(
             "causes-over-training",
@@ -42,7 +42,7 @@ def _headlines(t: Trajectory) -> list[tuple[TrajectoryPoint, CausalRecord, Inter
     return found
 
 
-def _recovered(t: Trajectory, x_range: tuple[float, float] | None) -> Figure | None:
+def _recovery_figure(t: Trajectory, x_range: tuple[float, float] | None) -> Figure | None:
     found = _headlines(t)
     if not found:
         return None

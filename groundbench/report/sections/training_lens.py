@@ -38,7 +38,7 @@ def lens_over_training(runs: Trajectories) -> Section:
 
 
 def _by_layer(t: Trajectory, field: str, unit: str) -> Figure | None:
-    kept = [p for p in t.points if p.result.lens and _known(p, field)][-MOST_CURVES:]
+    kept = [p for p in t.points if p.result.lens and _has_values(p, field)][-MOST_CURVES:]
     if not kept:
         return None
     series = [
@@ -61,7 +61,7 @@ def _by_layer(t: Trajectory, field: str, unit: str) -> Figure | None:
     return Figure(name, (line_chart(series, axes, name, summary),), table)
 
 
-def _known(point: TrajectoryPoint, field: str) -> bool:
+def _has_values(point: TrajectoryPoint, field: str) -> bool:
     return any(getattr(row, field) is not None for row in point.result.lens[0].layers)
 
 

@@ -17,7 +17,7 @@ def distinct(names: Sequence[str], details: Sequence[str]) -> list[str]:
     return out
 
 
-def shortened(names: Sequence[str], room: int) -> list[str]:
+def shorten_names(names: Sequence[str], room: int) -> list[str]:
     """Return names of at most `room` characters: cut at the end, or in the middle where cuts at the end are equal."""
     cut = [n if len(n) <= room else f"{n[: max(1, room - 1)]}…" for n in names]
     if len(set(cut)) == len(set(names)):

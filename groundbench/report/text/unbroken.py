@@ -13,16 +13,16 @@ CELL = re.compile(r"(<t([dh])\b[^>]*>)(.*?)(?=</t\2>)", re.DOTALL)
 TAG = re.compile(r"(<[^>]*>)")
 
 
-def unbroken(text: str) -> Markup:
+def unbroken_text(text: str) -> Markup:
     """Return a cell's text, escaped where it is no markup, in which no short name breaks at a hyphen."""
-    return Markup("".join(p if i % 2 else NAME.sub(_whole, p) for i, p in enumerate(TAG.split(escape(text)))))
+    return Markup("".join(p if i % 2 else NAME.sub(_wrap_name, p) for i, p in enumerate(TAG.split(escape(text)))))
 
 
 def with_unbroken_cells(html: str) -> str:
     """Return a page in which no short name in a cell of a table breaks at a hyphen."""
-    return CELL.sub(lambda found: Markup(found[1]) + unbroken(Markup(found[3])), html)
+    return CELL.sub(lambda found: Markup(found[1]) + unbroken_text(Markup(found[3])), html)
 
 
-def _whole(found: re.Match[str]) -> str:
+def _wrap_name(found: re.Match[str]) -> str:
     name = found[0]
     return f'<span class="unbroken">{name}</span>' if len(name) <= LONGEST else name

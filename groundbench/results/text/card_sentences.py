@@ -38,14 +38,14 @@ def in_plain_words(card: RiskCard) -> tuple[tuple[str, str], ...]:
         "C": f"{count(q.n)} given answers without labels, on {count(q.n_groups)} groups of evidence",
     }[mode]
     found = [("What was asked?", f"{asked}; read by {card.model.name}.")]
-    found.append(("How often is it wrong?", _how_often(card)))
+    found.append(("How often is it wrong?", _error_sentence(card)))
     found.append(("Which signal tells?", _which_signal(card)))
     passed = card.verdict.passed
     verdict = "No policy was given, so nothing was required." if passed is None else verdict_sentence(card)
     return (*found, ("What is the verdict?", verdict))
 
 
-def _how_often(card: RiskCard) -> str:
+def _error_sentence(card: RiskCard) -> str:
     e = card.errors[0]
     if e.error.value is None:
         return "Unknown: no answer has a label. The answers are ranked by risk."

@@ -23,7 +23,7 @@ def decimals_for(*values: float | None) -> int:
     return 4 if known and max(known) < 0.05 else 2
 
 
-def signed(value: float | None, decimals: int = 2) -> str | None:
+def signed_number(value: float | None, decimals: int = 2) -> str | None:
     """Return a difference with its sign."""
     text = number(value, decimals)
     if value is None or text is None:

@@ -27,7 +27,7 @@ USUAL_FRAMES, USUAL_NOUNS = 10, 20
 CONTROLS = {"layer": "of the same layers", "uniform": "drawn uniformly", "saliency": "of like saliency"}
 
 
-def shown(form: str) -> str:
+def form_in_words(form: str) -> str:
     """Say in words how a noun was shown; `translation-fr` is a translation into one language."""
     kind, _, language = form.partition("-")
     if kind == "translation" and language:
@@ -46,11 +46,11 @@ def gain_sentence(gain: GainRecord | None, form: str) -> str:
     size = f"{number(gain.mean, places)} nats ({proof})"
     sign = direction(gain)
     if sign is None:
-        return f"Showing a noun as {shown(form)} lowers its word's surprisal by {size}."
+        return f"Showing a noun as {form_in_words(form)} lowers its word's surprisal by {size}."
     if sign:
         return (
-            f"Showing a noun as {shown(form)} makes its word {times_as_probable(gain.mean)} showing another noun does: "
-            f"a grounding gain of {size}."
+            f"Showing a noun as {form_in_words(form)} makes its word {times_as_probable(gain.mean)} showing another "
+            f"noun does: a grounding gain of {size}."
         )
     found = (
         ""
@@ -201,18 +201,17 @@ def carried_sentence(record: CausalRecord) -> str:
     """Return the headline of the measure causal: how few heads carry how much of the gain, beside random ones."""
     headline = record.headline
     if headline is None or headline.recovered.value is None:
-        return (
-            f"Shown as {shown(record.env_form)} there is nothing to carry: the gain of the pairs cannot be told from 0."
-        )
+        form = form_in_words(record.env_form)
+        return f"Shown as {form} there is nothing to carry: the gain of the pairs cannot be told from 0."
     ends = _shares(headline.recovered.ci_low, headline.recovered.ci_high)
     heads = f"{headline.k} of {record.n_heads} heads {'carry' if headline.k > 1 else 'carries'}"
     found = f"{heads} {percent(headline.recovered.value)} of the gain{ends}"
     effect = random_effect(headline)
     if effect is None:
-        return f"Shown as {shown(record.env_form)}, {found}."
+        return f"Shown as {form_in_words(record.env_form)}, {found}."
     rank = "" if headline.p_rank is None else f", rank p = {number(headline.p_rank, 3)}"
     return (
-        f"Shown as {shown(record.env_form)}, {found}; as many random heads of the same layers {effect} "
+        f"Shown as {form_in_words(record.env_form)}, {found}; as many random heads of the same layers {effect} "
         f"({headline.n_draws} draws{rank})."
     )
 

@@ -130,8 +130,8 @@ def order_sentence(run: RunOrder) -> str:
     if age.value is None:
         return f"{whose}: {run.order.nouns} of {len(run.nouns)} nouns ground, too few for an order."
     told = _direction(age, "earlier", "later")
-    held = "" if partial.value is None else f"; with frequency held constant {_said(partial)}"
-    return f"{whose}: {told} ({_said(age)}{held}; {run.order.nouns} of {len(run.nouns)} nouns ground)."
+    held = "" if partial.value is None else f"; with frequency held constant {_with_ends(partial)}"
+    return f"{whose}: {told} ({_with_ends(age)}{held}; {run.order.nouns} of {len(run.nouns)} nouns ground)."
 
 
 def orders_text(runs: Sequence[RunOrder]) -> str:
@@ -149,7 +149,7 @@ def order_table(runs: Sequence[RunOrder]) -> Table:
             f"{r.name}{' (scenes shuffled)' if r.shuffled else ''}",
             count(r.seeds),
             f"{r.order.nouns} of {len(r.nouns)}",
-            *(None if e.value is None else _said(e) for e in (r.order.age, r.order.frequency, r.order.partial)),
+            *(None if e.value is None else _with_ends(e) for e in (r.order.age, r.order.frequency, r.order.partial)),
         )
         for r in runs
     )
@@ -157,7 +157,7 @@ def order_table(runs: Sequence[RunOrder]) -> Table:
     caption = (
         "Rank correlation of the step at which a noun grounds (its gain first passes half of its last) with the age at "
         f"which half of the children say it and with how often it is said in the corpus; 95 % bootstrap intervals over "
-        f"{_over(runs)}, of the mean over seeds"
+        f"{_resampled_units(runs)}, of the mean over seeds"
     )
     return Table(caption, head, rows)
 
@@ -188,7 +188,7 @@ def _figure(run: RunOrder) -> Figure | None:
     return Figure(title, (scatter_chart(dots, axes, title, caption),), table, caption)
 
 
-def _over(runs: Sequence[RunOrder]) -> str:
+def _resampled_units(runs: Sequence[RunOrder]) -> str:
     return "nouns and their frames" if all(r.frames > 1 for r in runs) else "nouns"
 
 
@@ -210,6 +210,6 @@ def _direction(found: Estimate, above: str, below: str) -> str:
     return "no relation to children's order is shown"
 
 
-def _said(found: Estimate) -> str:
+def _with_ends(found: Estimate) -> str:
     ends = interval(found.ci_low, found.ci_high)
     return f"{number(found.value)}{'' if ends is None else f' {ends}'}"

@@ -10,7 +10,7 @@ from groundbench.results.run import AblationRecord
 from groundbench.results.trajectory import TrajectoryPoint
 from groundbench.stats.significance import Estimate
 from groundbench.studies.paper import evidence as ev
-from groundbench.studies.paper.lstm_claim import NO_GAIN, lstm_claim, untrained
+from groundbench.studies.paper.lstm_claim import NO_GAIN, lstm_claim, why_untrained
 from groundbench.studies.paper.measure import Measured
 from groundbench.studies.paper.verdict import Claim, Verdict, all_of, verdict_at
 
@@ -46,12 +46,12 @@ def claims_of(runs: Sequence[Measured]) -> list[Claim]:
     """Judge every claim for every architecture that it is about; models that see images have claims of their own."""
     runs = [m for m in runs if m.run.kind != "vlm"]
     main = [m for m in runs if m.run.kind != "lstm" and not m.run.shuffled]
-    found = [decided(c, m, untrained(m, runs)) for m in main for c in CRITERIA]
+    found = [decide(c, m, why_untrained(m, runs)) for m in main for c in CRITERIA]
     found += [null_claim(m, main) for m in runs if m.run.shuffled]
     return [*found, lstm_claim(runs)]
 
 
-def decided(criterion: Criterion, measured: Measured, lacking: str | None = None) -> Claim:
+def decide(criterion: Criterion, measured: Measured, lacking: str | None = None) -> Claim:
     """Return the verdict on one claim; a claim about a gain that is not there is not testable.
 
     Args:
@@ -67,7 +67,7 @@ def _emerges(measured: Measured) -> tuple[Verdict, str]:
     if len(steps) < 2:
         return "not testable", "the gain was measured at fewer than two steps"
     first, last = (ev.gain_interval(measured, s) for s in (steps[0], steps[-1]))
-    why = f"G {ev.said(first)} at step {steps[0]}, {ev.said(last)} at step {steps[-1]}"
+    why = f"G {ev.text(first)} at step {steps[0]}, {ev.text(last)} at step {steps[-1]}"
     if last.ci_low is None:
         return "not testable", why
     if last.ci_low <= 0:
@@ -82,7 +82,7 @@ def _grows(measured: Measured) -> tuple[Verdict, str]:
     if not middle:
         return "not testable", "no checkpoint in the first half of the training was measured"
     grown = ev.gain_growth(measured, middle[-1], steps[-1])
-    why = f"G grew by {ev.said(grown)} from step {middle[-1]} to {steps[-1]}{ev.over_nouns(measured)}"
+    why = f"G grew by {ev.text(grown)} from step {middle[-1]} to {steps[-1]}{ev.over_nouns(measured)}"
     return verdict_at(grown), why
 
 
@@ -92,26 +92,26 @@ def _r2_falls(measured: Measured) -> tuple[Verdict, str]:
         return "not testable", f"needs three seeds and three steps with R², has {len(steps)} steps{ev.few(measured)}"
     rises, falls, gains, peaks = [], [], [], []
     for s in range(len(measured.trajectories)):
-        others = {step: _without(ev.at(measured, step, ev.r2), s) for step in steps[1:-1]}
+        others = {step: _mean_without(ev.at(measured, step, ev.r2), s) for step in steps[1:-1]}
         peak = max(others, key=lambda step: others[step])
-        rises.append(_of(measured, peak, ev.r2, s) - _of(measured, steps[0], ev.r2, s))
-        falls.append(_of(measured, peak, ev.r2, s) - _of(measured, steps[-1], ev.r2, s))
-        gains.append(_of(measured, steps[-1], ev.gain, s) - _of(measured, peak, ev.gain, s))
+        rises.append(_value_of_seed(measured, peak, ev.r2, s) - _value_of_seed(measured, steps[0], ev.r2, s))
+        falls.append(_value_of_seed(measured, peak, ev.r2, s) - _value_of_seed(measured, steps[-1], ev.r2, s))
+        gains.append(_value_of_seed(measured, steps[-1], ev.gain, s) - _value_of_seed(measured, peak, ev.gain, s))
         peaks.append(peak)
     rise, fall, more = (ev.over_seeds(v) for v in (rises, falls, gains))
     why = (
-        f"R² rises by {ev.said(rise)} to its peak (steps {', '.join(map(str, sorted(set(peaks))))}), then falls by "
-        f"{ev.said(fall)} while G grows by {ev.said(more)}"
+        f"R² rises by {ev.text(rise)} to its peak (steps {', '.join(map(str, sorted(set(peaks))))}), then falls by "
+        f"{ev.text(fall)} while G grows by {ev.text(more)}"
     )
     return all_of(verdict_at(rise), verdict_at(fall), verdict_at(more)), why
 
 
-def _without(values: Sequence[float | None], seed: int) -> float:
+def _mean_without(values: Sequence[float | None], seed: int) -> float:
     kept = [v for i, v in enumerate(values) if i != seed and v is not None]
     return sum(kept) / len(kept)
 
 
-def _of(measured: Measured, step: int, read: ev.Read, seed: int) -> float:
+def _value_of_seed(measured: Measured, step: int, read: ev.Read, seed: int) -> float:
     found = ev.at(measured, step, read)[seed]
     if found is None:
         raise ValueError(f"{measured.run.name}: no number of step {step}, expected a step that every seed has")
@@ -130,7 +130,7 @@ def _heads_rise(measured: Measured) -> tuple[Verdict, str]:
     rise = ev.count_growth(measured, steps[0], steps[-1])
     beyond = ev.count_excess(measured, steps[-1])
     why = (
-        f"{ev.said(rise)} more heads from step {steps[0]} to {steps[-1]}; at the end {ev.said(beyond)} more than for "
+        f"{ev.text(rise)} more heads from step {steps[0]} to {steps[-1]}; at the end {ev.text(beyond)} more than for "
         f"{ELSEWHERE[measured.run.kind == 'vlm']}{ev.over_nouns(measured)}"
     )
     return all_of(verdict_at(rise), verdict_at(beyond)), why
@@ -147,26 +147,27 @@ def _middle(measured: Measured) -> tuple[Verdict, str]:
     mean = measured.mean.last.mean_layer
     by_chance = len(inside) / layers
     why = (
-        f"{ev.said(share)} of the detections in layers {inside[0]}-{inside[-1]} of {layers}, chance {by_chance:.2f}; "
+        f"{ev.text(share)} of the detections in layers {inside[0]}-{inside[-1]} of {layers}, chance {by_chance:.2f}; "
         f"mean layer {ev.plain(None if mean is None else mean.mean)}{ev.few(measured)}"
     )
     return verdict_at(share, by_chance), why
 
 
-def _ablated(measured: Measured) -> tuple[Verdict, str]:
+def _ablation_harms(measured: Measured) -> tuple[Verdict, str]:
     read = ev.harm("crossfit")
-    last = ev.last_with(measured, ev.tried("crossfit"))
+    last = ev.last_with(measured, ev.has_ablation("crossfit"))
     if last is None or None in ev.at(measured, last, read):
         none = f"at step {last}, the last that was cut, not every seed has a head that is detected in half of the items"
         return "not testable", "heads were not cut" if last is None else none
-    more, part = ev.over_seeds(ev.at(measured, last, read)), ev.over_seeds(ev.at(measured, last, ev.lost("crossfit")))
-    records = [a for t in measured.trajectories for p in t.points if p.step == last and (a := ev.cut(p, "crossfit"))]
+    more = ev.over_seeds(ev.at(measured, last, read))
+    part = ev.over_seeds(ev.at(measured, last, ev.lost_share("crossfit")))
+    records = [a for p in ev.points_at(measured, last) if (a := ev.ablation_of(p, "crossfit")) is not None]
     tests = "; ".join(
         f"p cluster {ev.probability(a.p_cluster)}, draws {ev.probability(a.p_draws)}, rank {ev.probability(a.p_rank)}"
         for a in records
     )
     why = (
-        f"at step {last} cutting them adds {ev.said(more)} nats more than cutting others, and takes {ev.said(part)} of "
+        f"at step {last} cutting them adds {ev.text(more)} nats more than cutting others, and takes {ev.text(part)} of "
         f"the gain; by seed: {tests}{ev.few(measured)}"
     )
     if len(measured.trajectories) < ev.MIN_SEEDS:
@@ -184,53 +185,68 @@ def _by_tests(found: Estimate, records: Sequence[AblationRecord], *, with_draws:
     return "reproduced" if tests and all(p is not None and p <= ALPHA for p in tests) else "not testable"
 
 
-def _ablated_item(measured: Measured) -> tuple[Verdict, str]:
-    last = ev.last_with(measured, ev.tried("instance"))
+def _item_ablation_harms(measured: Measured) -> tuple[Verdict, str]:
+    last = ev.last_with(measured, ev.has_ablation("instance"))
     found = [] if last is None else ev.at(measured, last, ev.harm("instance"))
     if last is None or None in found:
         return "not testable", "the heads of each item were not cut in every seed"
-    more, part = ev.over_seeds(found), ev.over_seeds(ev.at(measured, last, ev.lost("instance")))
-    records = [a for p in ev.points_at(measured, last) if (a := ev.cut(p, "instance")) is not None]
+    more, part = ev.over_seeds(found), ev.over_seeds(ev.at(measured, last, ev.lost_share("instance")))
+    records = [a for p in ev.points_at(measured, last) if (a := ev.ablation_of(p, "instance")) is not None]
     why = (
-        f"at step {last} cutting them adds {ev.said(more)} nats more than cutting others, and takes {ev.said(part)} of "
+        f"at step {last} cutting them adds {ev.text(more)} nats more than cutting others, and takes {ev.text(part)} of "
         f"the gain; p cluster by seed: {', '.join(ev.probability(a.p_cluster) for a in records)}{ev.few(measured)}"
     )
     few = len(measured.trajectories) < ev.MIN_SEEDS
     return (_by_tests(more, records, with_draws=False) if few else verdict_at(more)), why
 
 
+def _few_heads(measured: Measured) -> tuple[Verdict, str]:
+    last = ev.last_with(measured, ev.carried)
+    found = ev.interval_at(measured, ev.recovered_beyond_random, last)
+    if last is None or found is None:
+        none = f"at step {last} not every seed has a gain that heads could recover"
+        return "not testable", "no heads were interchanged" if last is None else none
+    records = [r for p in ev.points_at(measured, last) if (r := ev.carried(p)) and r.headline]
+    sizes = " or ".join(map(str, sorted({r.headline.k for r in records if r.headline})))
+    why = (
+        f"at step {last} {sizes} of {records[0].n_heads} heads recover {ev.text(found)} of the gain more than random "
+        f"ones{ev.over_nouns(measured)}"
+    )
+    return verdict_at(found), why
+
+
 def _gap_grows(measured: Measured) -> tuple[Verdict, str]:
     read = ev.harm("instance")
-    last = ev.last_with(measured, ev.tried("instance"))
+    last = ev.last_with(measured, ev.has_ablation("instance"))
     steps = ev.steps_with(measured, read)
     if len(steps) < 2 or steps[-1] != last:
         return "not testable", "heads were not cut in every seed at two checkpoints, the last that was cut among them"
     grown = ev.change(measured, read, steps[0], last)
     before, after = (ev.over_seeds(ev.at(measured, s, read)) for s in (steps[0], last))
     why = (
-        f"ablated minus control {ev.said(before)} nats at step {steps[0]}, {ev.said(after)} at step {last}: "
-        f"{ev.said(grown)} more{ev.few(measured)}"
+        f"ablated minus control {ev.text(before)} nats at step {steps[0]}, {ev.text(after)} at step {last}: "
+        f"{ev.text(grown)} more{ev.few(measured)}"
     )
     return verdict_at(grown), why
 
 
 def _gather(measured: Measured) -> tuple[Verdict, str]:
-    read = ev.lost("crossfit", "gather")
-    last = ev.last_with(measured, ev.tried("crossfit", "gather"))
+    read = ev.lost_share("crossfit", "gather")
+    last = ev.last_with(measured, ev.has_ablation("crossfit", "gather"))
     if last is None or None in ev.at(measured, last, read):
         return "not testable", "gather heads were not cut in every seed at the last checkpoint that was cut"
     part = ev.over_seeds(ev.at(measured, last, read))
     count = measured.mean.last.gather_heads
     why = (
-        f"at step {last} cutting them takes {ev.said(part)} of the gain more than cutting others; "
+        f"at step {last} cutting them takes {ev.text(part)} of the gain more than cutting others; "
         f"{ev.plain(None if count is None else count.mean)} gather heads an item{ev.few(measured)}"
     )
-    removed = [a for p in ev.points_at(measured, last) if (a := ev.cut(p, "crossfit", "gather")) is not None]
+    removed = [a for p in ev.points_at(measured, last) if (a := ev.ablation_of(p, "crossfit", "gather")) is not None]
     if any(STRONGEST in (a.note or "") for a in removed):
         return "not testable", f"{why}; {STRONGEST}"
     if part.ci_low is None or part.ci_high is None:
         part = ev.widest([Estimate(a.gain_removed, a.gain_removed_ci_low, a.gain_removed_ci_high, 0) for a in removed])
-        why = f"{why}; of the untouched gain it takes {ev.said(part)}, over nouns"
+        why = f"{why}; of the untouched gain it takes {ev.text(part)}, over nouns"
     if part.ci_low is None or part.ci_high is None:
         return "not testable", why
     if part.ci_high < NEGLIGIBLE:
@@ -246,7 +262,7 @@ def _lens(measured: Measured) -> tuple[Verdict, str]:
     inside = ev.middle(layers)
     by_chance = len(inside) / layers
     why = (
-        f"{ev.said(share)} of the gain's rise over the layers lies in layers {inside[0]}-{inside[-1]} of {layers}, "
+        f"{ev.text(share)} of the gain's rise over the layers lies in layers {inside[0]}-{inside[-1]} of {layers}, "
         f"evenly spread {by_chance:.2f}{ev.few(measured)}"
     )
     return verdict_at(share, by_chance), why
@@ -267,7 +283,7 @@ def _same_but_shuffled(one: Measured, null: Measured) -> bool:
 def _null(null: Measured, grounded: Measured | None) -> tuple[Verdict, str]:
     steps = ev.steps_with(null, ev.gain)
     last = ev.gain_interval(null, steps[-1])
-    why = f"G {ev.said(last, 3)} at step {steps[-1]}{ev.over_nouns(null)}"
+    why = f"G {ev.text(last, 3)} at step {steps[-1]}{ev.over_nouns(null)}"
     if last.ci_low is None or last.ci_high is None:
         return "not testable", why
     if not last.ci_low <= 0 <= last.ci_high:
@@ -322,7 +338,7 @@ CRITERIA = (
         "as published, heads detected in the item itself, with its label (selection-biased): the surprisal beyond the "
         "controls has its interval over seeds above 0 (of fewer than three seeds: it is more, with a clustered p of at "
         "most 0.05 in each; not reproduced: less)",
-        _ablated_item,
+        _item_ablation_harms,
         of_gain=True,
     ),
     Criterion(
@@ -331,7 +347,16 @@ CRITERIA = (
         "cross-fitted, against layer-matched controls: more surprisal and more of the gain lost, both intervals over "
         "seeds above 0 (of fewer than three seeds: more of both, with the gain's clustered p and its p against the "
         "draws at most 0.05 in each; not reproduced: less of one)",
-        _ablated,
+        _ablation_harms,
+        of_gain=True,
+    ),
+    Criterion(
+        "few-heads",
+        "A few heads, ranked by contrast, carry the gain, and as many random ones do not",
+        "ours, beside the paper's (protocol §15): the share of the gain that heads ranked on other nouns and frames "
+        "recover when they are interchanged, beyond the mean of layer-matched random sets, has its interval over "
+        "seeds above 0 (of fewer than three seeds: over nouns)",
+        _few_heads,
         of_gain=True,
     ),
     Criterion(

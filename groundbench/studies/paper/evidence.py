@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from groundbench.results.causal import CausalRecord
 from groundbench.results.run import AblationRecord, HeadsRecord
 from groundbench.results.text.numbers import number, p_value, with_interval
 from groundbench.results.trajectory import TrajectoryPoint
@@ -94,7 +95,7 @@ def no_gain(measured: Measured) -> str | None:
     last = gain_interval(measured, steps[-1])
     if last.ci_low is not None and last.ci_low > 0:
         return None
-    return f"G {said(last)} at step {steps[-1]}: no gain is shown that anything could carry"
+    return f"G {text(last)} at step {steps[-1]}: no gain is shown that anything could carry"
 
 
 def gain_growth(measured: Measured, first: int, last: int) -> Estimate:
@@ -124,7 +125,7 @@ def count_growth(measured: Measured, first: int, last: int) -> Estimate:
         return found
     pairs = zip(points_at(measured, first), points_at(measured, last), strict=True)
     records = [(a, b) for p, q in pairs if (a := heads(p)) and (b := heads(q))]
-    return widest([_apart(b, a.mean_count, a.ci_low, a.ci_high) for a, b in records])
+    return widest([_difference(b, a.mean_count, a.ci_low, a.ci_high) for a, b in records])
 
 
 def count_excess(measured: Measured, step: int) -> Estimate:
@@ -138,10 +139,10 @@ def count_excess(measured: Measured, step: int) -> Estimate:
     if found.ci_low is not None:
         return found
     records = [r for p in points_at(measured, step) if (r := heads(p)) is not None]
-    return widest([_apart(r, r.null_count, r.null_count, r.null_count) for r in records])
+    return widest([_difference(r, r.null_count, r.null_count, r.null_count) for r in records])
 
 
-def _apart(record: HeadsRecord, mean: float | None, low: float | None, high: float | None) -> Estimate:
+def _difference(record: HeadsRecord, mean: float | None, low: float | None, high: float | None) -> Estimate:
     """Return a count's distance from another's, with the ends that lie farthest apart."""
     if None in (record.mean_count, record.ci_low, record.ci_high, mean, low, high):
         return Estimate(None, None, None, 0)
@@ -172,6 +173,22 @@ def heads(point: TrajectoryPoint) -> HeadsRecord | None:
     return point.result.heads[0] if point.result.heads else None
 
 
+def carried(point: TrajectoryPoint) -> CausalRecord | None:
+    """Return the headline form's record of causes; None where it was not measured."""
+    return point.result.causal[0] if point.result.causal else None
+
+
+def recovered_beyond_random(point: TrajectoryPoint) -> Estimate | None:
+    """Return the share of the gain that the first heads by contrast recover beyond as many random ones, over nouns."""
+    record = carried(point)
+    head = record.headline if record else None
+    if record is None or head is None or head.recovered.value is None or head.random_mean is None:
+        return None
+    random = head.random_mean
+    low, high = (None if e is None else e - random for e in (head.recovered.ci_low, head.recovered.ci_high))
+    return Estimate(head.recovered.value - random, low, high, record.pairs.n_nouns)
+
+
 def middle(layers: int) -> range:
     """Return the middle half of the layers, from 1: all but the first and the last quarter."""
     quarter = layers // 4
@@ -197,14 +214,14 @@ def lens_middle(point: TrajectoryPoint, layers: int) -> float | None:
     return None if first is None or last is None or not end or end <= 0 else (last - first) / end
 
 
-def cut(point: TrajectoryPoint, selection: str, kind: str = "aggregate") -> AblationRecord | None:
+def ablation_of(point: TrajectoryPoint, selection: str, kind: str = "aggregate") -> AblationRecord | None:
     """Return the first ablation of a selection and kind (the headline's); None if it was not made or cut nothing."""
     found = (a for a in point.result.ablations if (a.selection, a.kind) == (selection, kind))
     first = next(found, None)
     return None if first is None or first.ablated is None else first
 
 
-def tried(selection: str, kind: str = "aggregate") -> Callable[[TrajectoryPoint], bool]:
+def has_ablation(selection: str, kind: str = "aggregate") -> Callable[[TrajectoryPoint], bool]:
     """Return a reader: whether an ablation of that selection and kind was tried, even if there was no head to cut."""
     return lambda point: any((a.selection, a.kind) == (selection, kind) for a in point.result.ablations)
 
@@ -213,7 +230,7 @@ def harm(selection: str, kind: str = "aggregate") -> Read:
     """Return a reader: how much more cutting the heads adds to matched surprisal than cutting the controls, in nats."""
 
     def read(point: TrajectoryPoint) -> float | None:
-        found = cut(point, selection, kind)
+        found = ablation_of(point, selection, kind)
         if found is None or found.ablated is None or found.control_mean is None:
             return None
         return found.ablated - found.control_mean
@@ -221,11 +238,11 @@ def harm(selection: str, kind: str = "aggregate") -> Read:
     return read
 
 
-def lost(selection: str, kind: str = "aggregate") -> Read:
+def lost_share(selection: str, kind: str = "aggregate") -> Read:
     """Make a reader of how much more of the gain is lost with the heads than with the controls, as a part of it."""
 
     def read(point: TrajectoryPoint) -> float | None:
-        found = cut(point, selection, kind)
+        found = ablation_of(point, selection, kind)
         if found is None or found.gain_ablated is None or found.gain_control is None or not found.gain_original:
             return None
         return (found.gain_control - found.gain_ablated) / found.gain_original
@@ -241,7 +258,7 @@ def r2(point: TrajectoryPoint) -> float | None:
     return next((r.r2_adjusted for r in found), None)
 
 
-def said(estimate: Estimate, decimals: int = 2) -> str:
+def text(estimate: Estimate, decimals: int = 2) -> str:
     """Write `mean [low, high]`; with up to two decimals more where an end that decides a verdict would round to 0."""
     ends = [e for e in (estimate.ci_low, estimate.ci_high) if e]
     while decimals < MOST_DECIMALS and any(round(e, decimals) == 0 for e in ends):

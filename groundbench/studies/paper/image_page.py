@@ -13,9 +13,9 @@ from groundbench.results.trajectory import AblationSeedMean, TrajectoryPoint
 from groundbench.stats.significance import Estimate
 from groundbench.studies.paper import evidence as ev
 from groundbench.studies.paper import tables
-from groundbench.studies.paper.image_claims import at_step, last_seen, ratio, swapped
+from groundbench.studies.paper.image_claims import at_step, last_seen, ratio, swap_interval
 from groundbench.studies.paper.measure import Measured
-from groundbench.studies.paper.verdict import Claim, counted
+from groundbench.studies.paper.verdict import Claim, count_verdicts
 
 TITLE = "Image-grounded dialogue"
 DIFFERENCE = (
@@ -64,7 +64,7 @@ def images_table(runs: Sequence[Measured]) -> Table:
 
 def _row(m: Measured) -> tuple[str | None, ...]:
     last = m.mean.last
-    cut = _cut(m)
+    cut = _last_ablation(m)
     return (
         m.run.name,
         _source(m, "vision"),
@@ -72,10 +72,10 @@ def _row(m: Measured) -> tuple[str | None, ...]:
         ", ".join(map(str, m.mean.seeds)),
         count(last.step),
         cell(last.heldout_loss),
-        ev.said(ev.gain_interval(m, last.step)),
-        None if m.seen is None else ev.said(ev.gain_interval(m.seen, m.seen.mean.last.step)),
+        ev.text(ev.gain_interval(m, last.step)),
+        None if m.seen is None else ev.text(ev.gain_interval(m.seen, m.seen.mean.last.step)),
         at_step(m, _same_category, last.step),
-        *(at_step(m, read, last_seen(m)) for read in (ratio(), swapped("gain"), swapped("gain_swapped"))),
+        *(at_step(m, read, last_seen(m)) for read in (ratio(), swap_interval("gain"), swap_interval("gain_swapped"))),
         at_step(m, _heads, last.step),
         cell(last.null_heads),
         seeds.seeds_cut(cut) if cut else None,
@@ -85,7 +85,7 @@ def _row(m: Measured) -> tuple[str | None, ...]:
 
 
 def _source(m: Measured, part: str) -> str:
-    name = m.run.frozen("vision" if part == "vision" else "language")
+    name = m.run.frozen_part("vision" if part == "vision" else "language")
     if name is not None:
         return f"frozen {name}"
     return "trained along" if part == "vision" else f"trained, {m.run.layers} layers"
@@ -103,7 +103,7 @@ def _heads(point: TrajectoryPoint) -> Estimate | None:
     return None if r is None else Estimate(r.mean_count, r.ci_low, r.ci_high, r.n_items)
 
 
-def _cut(m: Measured) -> AblationSeedMean | None:
+def _last_ablation(m: Measured) -> AblationSeedMean | None:
     """Return the cross-fitted aggregate heads of the last checkpoint that was cut; None if there was none to cut."""
     tried = [a for p in m.mean.points if (a := seeds.cut_of(p)) is not None]
     return tried[-1] if tried and tried[-1].ablated is not None else None
@@ -124,21 +124,21 @@ def evidence(runs: Sequence[Measured]) -> list[Table]:
 
 def sentence(claims: Sequence[Claim]) -> str:
     """Count the claims by verdict."""
-    return f"Of {len(claims)} claims on models that see images: {counted(claims)}."
+    return f"Of {len(claims)} claims on models that see images: {count_verdicts(claims)}."
 
 
-def sampled(runs: Sequence[Measured]) -> str:
+def sample_notes(runs: Sequence[Measured]) -> str:
     """List the parts of each model's measurement, where not everything was measured."""
-    return " ".join(_sampled(m) for m in runs)
+    return " ".join(_sample_note(m) for m in runs)
 
 
-def _sampled(m: Measured) -> str:
+def _sample_note(m: Measured) -> str:
     point = m.trajectories[0].points[-1].result
     steps = ", ".join(count(p.step) or "" for p in m.mean.points)
     costly = [count(p.step) or "" for p in m.mean.points if p.ablations]
     mismatches, draws = point.protocol.get("mismatches", "all"), point.protocol.get("draws")
     cuts = f"; heads cut at {', '.join(costly)}, against {draws} control draws" if costly else "; heads not cut"
-    large = f"; {FROZEN}" if m.run.frozen("language") else ""
+    large = f"; {FROZEN}" if m.run.frozen_part("language") else ""
     return f"{m.run.name}: steps {steps}; {point.testbed.n_nouns} nouns, {mismatches} mismatches an item{cuts}{large}."
 
 
@@ -150,7 +150,7 @@ def section(runs: Sequence[Measured], claims: Sequence[Claim]) -> Section:
         lead=f"{sentence(claims)} {DIFFERENCE}",
         figures=tuple(f for _, f in figures(runs) if f is not None),
         tables=(tables.verdict_table(claims), *evidence(runs)),
-        notes=(INTERVALS, sampled(runs)),
+        notes=(INTERVALS, sample_notes(runs)),
     )
 
 
@@ -162,5 +162,5 @@ def markdown(runs: Sequence[Measured], claims: Sequence[Claim], images: Sequence
         INTERVALS,
         *map(as_markdown, (tables.short_table(claims), tables.verdict_table(claims), *evidence(runs))),
         *images,
-        f"What was measured: {sampled(runs)}",
+        f"What was measured: {sample_notes(runs)}",
     ]

@@ -56,37 +56,37 @@ def _reference(runs: Sequence[Measured]) -> Measured | None:
     return next((m for m in runs if m.run.kind == "transformer" and not m.run.shuffled), None)
 
 
-def _grounded(reference: Measured) -> list[tuple[float, MeanPoint]]:
+def _grounding_points(reference: Measured) -> list[tuple[float, MeanPoint]]:
     """Return the Transformer's checkpoints that ground, with their held-out losses."""
     known = [(p.heldout_loss.mean, p) for p in reference.mean.points if p.heldout_loss and p.gain and p.step > 0]
     return [(loss, p) for loss, p in known if (ev.gain_interval(reference, p.step).ci_low or 0.0) > 0]
 
 
-def untrained(measured: Measured, runs: Sequence[Measured]) -> str | None:
+def why_untrained(measured: Measured, runs: Sequence[Measured]) -> str | None:
     """Return why a model with heads tells nothing: no gain, at a loss where the first Transformer has none either.
 
     "Did not train" and "does not ground" are different verdicts.
     """
     reference = _reference(runs)
-    if reference is None or measured is reference or ev.no_gain(measured) is None or _trained(measured, reference):
+    if reference is None or measured is reference or ev.no_gain(measured) is None or _has_trained(measured, reference):
         return None
     loss = measured.mean.last.heldout_loss
     return f"it did not train: held-out loss {ev.plain(None if loss is None else loss.mean)}"
 
 
-def _trained(measured: Measured, reference: Measured) -> bool:
+def _has_trained(measured: Measured, reference: Measured) -> bool:
     """Return True if it ends at a loss at which the Transformer grounds, or near one."""
     loss = measured.mean.last.heldout_loss
-    return loss is not None and any(loss.mean <= other + SLACK for other, _ in _grounded(reference))
+    return loss is not None and any(loss.mean <= other + SLACK for other, _ in _grounding_points(reference))
 
 
 def _verdict(lstm: Measured, reference: Measured) -> LstmVerdict:
     last = lstm.mean.last
     loss = None if last.heldout_loss is None else last.heldout_loss.mean
     gain = ev.gain_interval(lstm, last.step)
-    if loss is None or not _trained(lstm, reference):
+    if loss is None or not _has_trained(lstm, reference):
         return LstmVerdict(lstm, loss, gain, None, None, "did not train")
-    _, near = min(_grounded(reference), key=lambda pair: abs(pair[0] - loss))
+    _, near = min(_grounding_points(reference), key=lambda pair: abs(pair[0] - loss))
     other = near.gain.mean if near.gain else None
     return LstmVerdict(lstm, loss, gain, near.step, other, _outcome(gain, other))
 
@@ -125,12 +125,12 @@ def _decide(runs: Sequence[Measured]) -> tuple[Verdict, str]:
     gains = {m.run.name: ev.gain_interval(m, m.mean.last.step) for m in others}
     each = lstm_verdicts(runs)
     why = "; ".join(
-        [f"{m.run.name}: G {ev.said(gains[m.run.name])}{ev.over_nouns(m)}" for m in others]
-        + [f"{v.measured.run.name}: G {ev.said(v.gain)}{ev.over_nouns(v.measured)}, {v.verdict}" for v in each]
+        [f"{m.run.name}: G {ev.text(gains[m.run.name])}{ev.over_nouns(m)}" for m in others]
+        + [f"{v.measured.run.name}: G {ev.text(v.gain)}{ev.over_nouns(v.measured)}, {v.verdict}" for v in each]
     )
     reference = _reference(runs)
     without = {m.run.name: m for m in others if (gains[m.run.name].ci_low or 0.0) <= 0}
-    idle = [n for n, m in without.items() if reference is not None and not _trained(m, reference)]
+    idle = [n for n, m in without.items() if reference is not None and not _has_trained(m, reference)]
     flat = [n for n in without if n not in idle and (high := gains[n].ci_high) is not None and high < NO_GAIN]
     if flat or any(v.verdict == "grounds" for v in each):
         return "not reproduced", why

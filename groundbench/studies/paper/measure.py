@@ -19,6 +19,7 @@ from groundbench.util.progress import Progress
 from groundbench.util.workers import worker_pool
 
 OPTIONS = TrajectoryOptions(
+    measures=("gain", "heads", "causal", "ablation", "lens", "image"),
     points=8,
     costly_points=3,
     mismatches=10,
@@ -74,7 +75,7 @@ def _of_images(run: Run, options: TrajectoryOptions) -> TrajectoryOptions:
     """Return options for a model of images. One pass gives the surprisal of every noun of one token, as all are here:
     such a model is compared with all mismatches. Where heads read in the image is measured of the null too."""
     options = replace(options, corpus=None, at_least=None)
-    if run.frozen("language"):
+    if run.frozen_part("language"):
         draws = min(FROZEN_DRAWS, options.ablation.draws or FROZEN_DRAWS)
         options = replace(
             options,

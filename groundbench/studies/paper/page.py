@@ -12,12 +12,12 @@ from groundbench.report.markdown import table as as_markdown
 from groundbench.report.pages import render_seeds
 from groundbench.studies.children.run_order import TITLE as ORDER_TITLE
 from groundbench.studies.children.run_order import RunOrder, order_figures, order_table, orders_text
+from groundbench.studies.paper import cause_tables, image_page, paper_tables, tables
 from groundbench.studies.paper import findings as read
-from groundbench.studies.paper import image_page, paper_tables, tables
 from groundbench.studies.paper import published_numbers as paper
 from groundbench.studies.paper.figures import Drawn
 from groundbench.studies.paper.measure import Measured
-from groundbench.studies.paper.verdict import Claim, counted
+from groundbench.studies.paper.verdict import Claim, count_verdicts
 from groundbench.tasks.corpora import load_manifest, select_nouns
 
 TITLE = "The paper's claims on this corpus"
@@ -58,8 +58,13 @@ class Study:
 
     def sentence(self) -> str:
         """Count the claims by verdict."""
-        text = [f"Of {len(self.claims)} claims, model by model: {counted(self.claims)}."] if self.measured else []
-        return " ".join([*text, *([image_page.sentence(self.claims_on_images)] if self.image_runs else [])])
+        counts = f"Of {len(self.claims)} claims, model by model: {count_verdicts(self.claims)}."
+        return " ".join(
+            [
+                *([counts] if self.measured else []),
+                *([image_page.sentence(self.claims_on_images)] if self.image_runs else []),
+            ]
+        )
 
     @property
     def every(self) -> tuple[Measured, ...]:
@@ -75,13 +80,15 @@ class Study:
             paper_tables.heads_table(main),
             paper_tables.paper_table(main),
             tables.crossfit_table(main),
+            cause_tables.carriers_table(main),
+            cause_tables.knockout_table(main),
             paper_tables.regression_table(own),
             paper_tables.lens_table(main),
             tables.lstm_table(self.measured),
         ]
         return [table for table in found if table.rows]
 
-    def made_of(self) -> list[Table]:
+    def recipe_tables(self) -> list[Table]:
         """Return the recipes, and the corpus with its nouns, if there is one."""
         recipes = tables.recipes_table(self.every)
         if self.corpus is None:
@@ -93,7 +100,7 @@ class Study:
 def html(study: Study) -> str:
     """Return the study as one self-contained page."""
     made = Section(
-        "made", "How it was made", tables=tuple(study.made_of()), notes=(RULES, *study.notes, *study.commands)
+        "made", "How it was made", tables=tuple(study.recipe_tables()), notes=(RULES, *study.notes, *study.commands)
     )
     seen = [image_page.section(study.image_runs, study.claims_on_images)] if study.image_runs else []
     if not study.measured:
@@ -133,8 +140,14 @@ def markdown(study: Study, figures: dict[str, list[Drawn]], images: str) -> str:
     if study.image_runs:
         drawn = _images(figures.get(IMAGES, []), images)
         parts += image_page.markdown(study.image_runs, study.claims_on_images, drawn)
-    parts += ["## How it was made", *map(as_markdown, study.made_of()), *study.notes, _commands(study), _how(study)]
-    parts.append(_where(study))
+    parts += [
+        "## How it was made",
+        *map(as_markdown, study.recipe_tables()),
+        *study.notes,
+        _commands(study),
+        _measurement_note(study),
+    ]
+    parts.append(_environment_note(study))
     return "\n\n".join(parts) + "\n"
 
 
@@ -146,7 +159,7 @@ def _of_text(study: Study, figures: dict[str, list[Drawn]], images: str) -> list
         "surprisals and gains are in nats. The paper's runs have "
         f"{paper.LAYERS} layers, {paper.STEPS:,} steps and {paper.SEEDS} seeds: the numbers to compare are orders and "
         "signs, not sizes.",
-        *(how_far(m) for m in study.measured if m.run.stopped),
+        *(early_end_note(m) for m in study.measured if m.run.stopped),
         "## Findings",
         read.markdown(read.findings(study.claims, {d.file for drawn in figures.values() for d in drawn}), f"{images}/"),
         "## Verdicts",
@@ -181,7 +194,7 @@ def _commands(study: Study) -> str:
     return f"```\n{lines}\n```"
 
 
-def _how(study: Study) -> str:
+def _measurement_note(study: Study) -> str:
     points = [p for m in study.every for t in m.trajectories for p in t.points]
     seconds = sum(p.result.environment.seconds or 0 for p in points)
     protocol = study.measured[0].trajectories[0].points[0].result.protocol if study.measured else {}
@@ -190,21 +203,21 @@ def _how(study: Study) -> str:
     sample = drawn if protocol else ""
     unfinished = [f"{m.run.name} {', '.join(m.run.unfinished)}" for m in study.every if m.run.unfinished]
     left = f" Still trained, so left out: {'; '.join(unfinished)}." if unfinished else ""
-    left += "".join(f" {how_far(m)}" for m in study.every if m.run.stopped)
+    left += "".join(f" {early_end_note(m)}" for m in study.every if m.run.stopped)
     return (
         f"{len(points)} checkpoints were measured in {seconds / 3600:.1f} hours, with one thread each where several "
         f"ran side by side{sample}.{_unknown(protocol)}{left} Minutes of training are those that the logs' speed gives."
     )
 
 
-def how_far(measured: Measured) -> str:
+def early_end_note(measured: Measured) -> str:
     """Say how far a training came that ended early."""
     run = measured.run
     seeds = ", ".join(f"{name.replace('-', ' ')} at step {step:,}" for name, step in run.stopped.items())
     return f"The training of {run.name} ended before its {run.steps:,} steps: {seeds}."
 
 
-def _where(study: Study) -> str:
+def _environment_note(study: Study) -> str:
     """List the hardware and software of the measurements; several values where runs differ, as after a pause."""
     found = [p.result.environment for m in study.every for t in m.trajectories for p in t.points]
     versions = dict.fromkeys(", ".join(f"{n} {v}" for n, v in sorted(e.versions.items())) for e in found)

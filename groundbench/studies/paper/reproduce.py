@@ -143,7 +143,7 @@ def _text_runs(where: Path, corpus: Path, archs: Sequence[str] | None, unfinishe
 
 def _images_in_order(runs: Sequence[Run]) -> list[Run]:
     """Return those trained along with their words, those of a frozen language model, the nulls; by name within each."""
-    return sorted(runs, key=lambda r: (r.shuffled, r.frozen("language") is not None, r.name))
+    return sorted(runs, key=lambda r: (r.shuffled, r.frozen_part("language") is not None, r.name))
 
 
 def _in_order(runs: Sequence[Run]) -> list[Run]:

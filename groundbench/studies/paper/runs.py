@@ -64,7 +64,7 @@ class Run:
         text = self.preset["config"].get("text_config") or {}
         return int(text["num_hidden_layers"]) if "num_hidden_layers" in text else _language_layers(self.seeds[0])
 
-    def frozen(self, part: Literal["vision", "language"]) -> str | None:
+    def frozen_part(self, part: Literal["vision", "language"]) -> str | None:
         """Return the name of a pretrained part that training leaves as it is, without the folder it was in."""
         source = (self.preset.get("pictures") or {}).get(part)
         return PurePath(source).name if source else None

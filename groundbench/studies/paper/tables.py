@@ -151,7 +151,7 @@ def lstm_table(runs: Sequence[Measured]) -> Table:
             f"{v.measured.run.learning_rate:g}",
             str(len(v.measured.trajectories)),
             number(v.loss),
-            ev.said(v.gain),
+            ev.text(v.gain),
             count(v.matched_step),
             number(v.matched_gain),
             v.verdict,

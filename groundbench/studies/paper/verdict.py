@@ -26,7 +26,7 @@ class Claim:
     because: str
 
 
-def counted(claims: Sequence[Claim]) -> str:
+def count_verdicts(claims: Sequence[Claim]) -> str:
     """Count the claims by verdict, e.g. `3 reproduced, 0 not reproduced, 1 not testable at this size`."""
     counts = {v: sum(c.verdict == v for c in claims) for v in VERDICTS}
     return ", ".join(f"{n} {v}{' at this size' if v == 'not testable' else ''}" for v, n in counts.items())

@@ -45,13 +45,13 @@ def read_chat(data: bytes, name: str, odd: list[Fault] | None = None) -> Transcr
     for number, line in lines:
         first = line[0]
         if ended:
-            note(number, f"text after @End: {_shown(line)}")
+            note(number, f"text after @End: {_excerpt(line)}")
             break
         if first == "*":
             main = _MAIN.match(line)
             lost = main is None
             if main is None:
-                note(number, f"expected an utterance as '*CODE:<tab>…', found {_shown(line)}")
+                note(number, f"expected an utterance as '*CODE:<tab>…', found {_excerpt(line)}")
                 continue
             count["*"] += 1
             turns.append(Turn(number, main[1], line[main.end() :], before, []))
@@ -59,7 +59,7 @@ def read_chat(data: bytes, name: str, odd: list[Fault] | None = None) -> Transcr
         elif first == "%":
             tier = _TIER.match(line)
             if tier is None:
-                note(number, f"expected a tier as '%name:<tab>…', found {_shown(line)}")
+                note(number, f"expected a tier as '%name:<tab>…', found {_excerpt(line)}")
             elif not turns and not lost:
                 note(number, f"the tier %{tier[1]} annotates no utterance: none stands before it")
             elif not lost:
@@ -80,7 +80,7 @@ def read_chat(data: bytes, name: str, odd: list[Fault] | None = None) -> Transcr
         elif first.isspace():
             note(number, "a continuation line continues nothing")
         else:
-            note(number, f"expected '*', '%', '@' or a tab at the line's start, found {_shown(line)}")
+            note(number, f"expected '*', '%', '@' or a tab at the line's start, found {_excerpt(line)}")
     if not count["@Begin"]:
         raise fault(name, 1, "no @Begin: not a CHAT transcript")
     if not ended:
@@ -139,5 +139,5 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
     return found
 
 
-def _shown(line: str) -> str:
+def _excerpt(line: str) -> str:
     return repr(line if len(line) <= 40 else line[:40] + "…")

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from groundbench.tasks.corpora.formats.chat_marks import unmark
-from groundbench.tasks.corpora.formats.chat_words import spoken
+from groundbench.tasks.corpora.formats.chat_words import clean_word
 
 _PIECE = re.compile(
     "\x15[^\x15]*\x15?"  # a time mark
@@ -56,7 +56,7 @@ def read_main(line: str) -> Spoken:
         elif first == "]":
             raise BracketError("']' closes nothing")
         elif first != "\x15":
-            found = spoken(piece)
+            found = clean_word(piece)
             if found or first in "&0":
                 item = len(words)
                 words += found
@@ -72,7 +72,7 @@ def _annotate(mark: str, words: list[str], item: int, comments: list[tuple[str, 
         del words[item:]
         return len(words)
     if kind in (":", "::") and text:
-        words[item:] = [w for piece in text.split() for w in spoken(piece)]
+        words[item:] = [w for piece in text.split() for w in clean_word(piece)]
     elif kind in ("=", "=!", "%") and text:
         comments.append((kind, text))
     return item

@@ -74,16 +74,16 @@ MARKS = (
 )
 
 
-def _signs(*fates: Fate) -> str:
+def _signs_of(*fates: Fate) -> str:
     return "".join(m.sign for m in MARKS if m.fate in fates)
 
 
-JOINING = _signs("joins a word")
-_OVERLAP = re.compile(f"[{_signs('deleted with its index')}][2-9]?")
+JOINING = _signs_of("joins a word")
+_OVERLAP = re.compile(f"[{_signs_of('deleted with its index')}][2-9]?")
 _REPEATED = re.compile("↫[^↫\\s]*↫")
 _GROUP = re.compile("‹([^‹›]*)›")
 _DELETED = str.maketrans(
-    "", "", _signs("deleted", "a scope", "deleted with its index", "deleted with what it encloses") + "•"
+    "", "", _signs_of("deleted", "a scope", "deleted with its index", "deleted with what it encloses") + "•"
 )
 _COMMENT = re.compile(r"\(\((?:[^()]|\([^()]*\))*\)\)")
 """Remarks that a transcriber of Jefferson's school notes in two pairs of parentheses: no speech."""

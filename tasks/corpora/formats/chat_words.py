@@ -24,7 +24,7 @@ import re
 from functools import lru_cache
 
 from groundbench.tasks.corpora.formats.chat_marks import BULLET, JOINING, TIMES, unmark
-from groundbench.tasks.corpora.formats.plain_text import PUNCTUATION, bare, tidy
+from groundbench.tasks.corpora.formats.plain_text import PUNCTUATION, strip_ends, tidy
 
 UNK, ACTION = "<unk>", "<0>"
 UNINTELLIGIBLE = frozenset(("xxx", "yyy", "www", "xx", "yy", "ww"))
@@ -46,20 +46,20 @@ _PAUSE = re.compile(r"\((?:\.+|[\d.:]+)\)")
 
 
 @lru_cache(maxsize=1 << 17)
-def spoken(word: str) -> tuple[str, ...]:
+def clean_word(word: str) -> tuple[str, ...]:
     """Clean one word of a main line, free of scopes and annotations: nothing, one word or a special token."""
     if word.isascii() and word.isalpha() and word.lower() not in UNINTELLIGIBLE:
         return (word,)
     if not word.isascii():
         pieces = tidy(unmark(word)).split()
         if pieces != [word]:
-            return tuple(w for piece in pieces for w in spoken(piece))
+            return tuple(w for piece in pieces for w in clean_word(piece))
     if word[0] == "&":
         return _ampersand(word)
     if word[0] == "+" or _PAUSE.fullmatch(word) or TIMES.fullmatch(word.strip("#")):
         return ()
     base, _, form = word.partition("$")[0].partition("@")
-    base = bare(base.translate(_SPOKEN))
+    base = strip_ends(base.translate(_SPOKEN))
     if base == "0":
         return (ACTION,)
     if not any(map(str.isalnum, base)) or _OMITTED.match(base):
@@ -71,13 +71,13 @@ def spoken(word: str) -> tuple[str, ...]:
 
 def _ampersand(word: str) -> tuple[str, ...]:
     if word[:2] == "&-":
-        return spoken(word[2:]) if word[2:3].isalpha() else ()
-    plain = bare(word.translate(_SPOKEN))
+        return clean_word(word[2:]) if word[2:3].isalpha() else ()
+    plain = strip_ends(word.translate(_SPOKEN))
     return (plain[1:],) if plain in OLD_FILLERS else ()
 
 
 def plain(text: str) -> list[str]:
     """Return the words of running text (a tier, a header, a caption): no bullets, scope marks, codes or punctuation."""
     text = tidy(_KEY.sub("", _RANGE.sub(" ", _SCOPE.sub(" ", BULLET.sub(" ", text)))))
-    words = (bare(word.translate(_TEXT), PUNCTUATION + "()") for word in text.split() if word[0] != "$")
+    words = (strip_ends(word.translate(_TEXT), PUNCTUATION + "()") for word in text.split() if word[0] != "$")
     return [w for w in words if any(map(str.isalnum, w)) and not TIMES.fullmatch(w)]

@@ -18,11 +18,11 @@ class _Tidy(dict[int, int | str | None]):
     """Character -> what is written for it, found by its Unicode category when it is first met."""
 
     def __missing__(self, code: int) -> int | str | None:
-        self[code] = found = _becomes(chr(code), code)
+        self[code] = found = _replacement(chr(code), code)
         return found
 
 
-def _becomes(character: str, code: int) -> int | str | None:
+def _replacement(character: str, code: int) -> int | str | None:
     if code < 0x80:
         return code
     if character in APOSTROPHES or character == "‘":
@@ -50,20 +50,20 @@ def tidy(text: str) -> str:
     return text.translate(_TIDY)
 
 
-def bare(word: str, ends: str = PUNCTUATION) -> str:
+def strip_ends(word: str, ends: str = PUNCTUATION) -> str:
     """Return the word without `ends`, and without signs beyond ASCII, at its ends."""
     word = word.strip(ends)
     if word.isascii():
         return word
     start, end = 0, len(word)
-    while start < end and _loose(word[start], ends):
+    while start < end and _is_loose(word[start], ends):
         start += 1
-    while start < end and _loose(word[end - 1], ends):
+    while start < end and _is_loose(word[end - 1], ends):
         end -= 1
     return word[start:end]
 
 
-def _loose(character: str, ends: str) -> bool:
+def _is_loose(character: str, ends: str) -> bool:
     """Return True if it does not belong to a word that it begins or ends."""
     if character.isascii():
         return character in ends

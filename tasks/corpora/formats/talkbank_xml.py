@@ -109,7 +109,7 @@ def read_xml(data: bytes, name: str, odd: list[Fault] | None = None) -> Transcri
         reason = "a document type or entity is declared; TalkBank XML needs none, and none is read"
         raise fault(name, skipped + body.count("\n", 0, start) + 1, reason)
     try:
-        root = _parsed(body)
+        root = _parse(body)
     except ElementTree.ParseError as error:
         line = skipped + error.position[0]
         raise fault(name, line, f"not well-formed XML: {expat.ErrorString(error.code)}") from None
@@ -121,7 +121,7 @@ def _line_breaks(found: re.Match[str]) -> str:
     return "\n" * found[0].count("\n")
 
 
-def _parsed(text: str) -> Element:
+def _parse(text: str) -> Element:
     """Return the root, all tags without their namespace."""
     collects = gc.isenabled()
     gc.disable()  # no cycles arise, and looking for some among so many new elements takes half of the time

@@ -45,7 +45,7 @@ def dialogs_of(value: Any, name: str) -> tuple[list[Any], _Read, str]:
         FaultError: neither schema.
     """
     if isinstance(value, list):
-        return value, _flat, ""
+        return value, _read_dialog, ""
     tables = member(value, "data", dict, name, "")
     return member(tables, "dialogs", list, name, "data"), _native(tables, name), "data.dialogs"
 
@@ -71,7 +71,7 @@ def _native(tables: dict[str, Any], name: str) -> _Read:
     return read
 
 
-def _flat(dialog: Any, name: str, place: str) -> tuple[str, str, Turns]:
+def _read_dialog(dialog: Any, name: str, place: str) -> tuple[str, str, Turns]:
     image = member(dialog, "img", str, name, place)
     rows = member(dialog, "dialog", list, name, place)
     if not rows:

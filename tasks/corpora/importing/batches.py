@@ -14,7 +14,7 @@ from groundbench.tasks.corpora.formats.chat_words import ACTION, UNK
 from groundbench.tasks.corpora.formats.segments import ENV, LAN, Utterance
 from groundbench.tasks.corpora.importing.faults import Fault, FaultError
 from groundbench.tasks.corpora.importing.fingerprint import Hashes, content_key, sketch, word_hash
-from groundbench.tasks.corpora.importing.sources import Source, broken, shown
+from groundbench.tasks.corpora.importing.sources import Source, describe_read_error, printable
 
 Ints = npt.NDArray[np.int32]
 SPECIAL = (UNK, ACTION)
@@ -108,12 +108,12 @@ def read_batch(sources: Sequence[Source], read: Reader) -> Batch:
     for source in sources:
         try:
             data = source.read()
-            batch.inputs.append((shown(source.given), hashlib.sha256(data).hexdigest()))
+            batch.inputs.append((printable(source.given), hashlib.sha256(data).hexdigest()))
             found = [_code(record, ids, hashes) for record in read(data, source, batch.faults)]
         except FaultError as error:
             batch.faults.append(error.fault)
         except Exception as error:
-            reason = broken(error)
+            reason = describe_read_error(error)
             if reason is None:
                 raise
             batch.faults.append(Fault(source.name, None, reason))

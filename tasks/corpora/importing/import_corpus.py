@@ -15,7 +15,7 @@ from groundbench.tasks.corpora.importing.batches import Reader
 from groundbench.tasks.corpora.importing.faults import Fault, FaultError, summary
 from groundbench.tasks.corpora.importing.merge import Merged
 from groundbench.tasks.corpora.importing.parallel import cores, read_all
-from groundbench.tasks.corpora.importing.sources import NOTICE_BYTES, Inputs, Source, broken, find_sources
+from groundbench.tasks.corpora.importing.sources import NOTICE_BYTES, Inputs, Source, describe_read_error, find_sources
 from groundbench.tasks.corpora.importing.writer import new_folder, write_corpus
 from groundbench.tasks.corpora.manifest import Manifest
 from groundbench.util.progress import Progress
@@ -158,7 +158,7 @@ class _Import:
             try:
                 self.notices[source.name] = source.read()[:NOTICE_BYTES].decode("utf-8", "replace")
             except Exception as error:
-                reason = broken(error)
+                reason = describe_read_error(error)
                 if reason is None:
                     raise
                 faults.append(Fault(source.name, None, reason))

@@ -46,7 +46,7 @@ class Source:
     """One file to read, on disk (`path`) or out of an archive (`data`).
 
     Attributes:
-        name: what messages call it: the path, or the archive's path and the member's, as `shown`.
+        name: what messages call it: the path, or the archive's path and the member's, as `printable` writes it.
         given: which of the paths given it came from.
         size: how much of that path's bytes it stands for; what progress counts.
     """
@@ -78,19 +78,19 @@ class Source:
             raise EOFError(str(error)) from None
 
 
-def shown(name: object) -> str:
+def printable(name: object) -> str:
     """Return a name in characters that any file and terminal takes: names may hold other bytes and line breaks."""
     return "".join(c if c.isprintable() else "\ufffd" for c in str(name))
 
 
-def broken(error: Exception) -> str | None:
+def describe_read_error(error: Exception) -> str | None:
     """Return a sentence for an error of reading or unpacking; None if it is of another kind."""
     if not isinstance(error, BROKEN):
         return None
-    return f"cannot be read: {_told(error)}"
+    return f"cannot be read: {_reason(error)}"
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error) or type(error).__name__
 
 
@@ -116,7 +116,7 @@ class Inputs:
             if not given.exists():
                 raise BadInputError(f"{given}: no such file or folder")
             if given.is_dir():
-                for path in self._under(given, folders):
+                for path in self._walk(given, folders):
                     self._add(given, path)
             else:
                 self._add(given, given)
@@ -126,7 +126,7 @@ class Inputs:
         """The bytes of all files on disk."""
         return sum(size for _, _, size in self.files)
 
-    def _under(self, folder: Path, done: set[tuple[int, int]]) -> Iterator[Path]:
+    def _walk(self, folder: Path, done: set[tuple[int, int]]) -> Iterator[Path]:
         try:
             seen = folder.stat()
             if (seen.st_dev, seen.st_ino) in done:
@@ -134,14 +134,14 @@ class Inputs:
             done.add((seen.st_dev, seen.st_ino))
             names = sorted(os.listdir(folder))
         except OSError as error:
-            self.faults.append(Fault(shown(folder), None, f"the folder cannot be read: {_told(error)}"))
+            self.faults.append(Fault(printable(folder), None, f"the folder cannot be read: {_reason(error)}"))
             return
         for name in names:
             path = folder / name
-            if _hidden(name):
+            if _is_hidden(name):
                 self.passed[HIDDEN] += 1
             elif path.is_dir():
-                yield from self._under(path, done)
+                yield from self._walk(path, done)
             else:
                 yield path
 
@@ -149,7 +149,7 @@ class Inputs:
         try:
             found = path.stat()
         except OSError as error:
-            self.faults.append(Fault(shown(path), None, f"cannot be read: {_told(error)}"))
+            self.faults.append(Fault(printable(path), None, f"cannot be read: {_reason(error)}"))
             return
         if stat.S_ISREG(found.st_mode):
             self.files.append((given, path, found.st_size))
@@ -174,7 +174,7 @@ def find_sources(paths: Iterable[Path] | Inputs, suffixes: Sequence[str], faults
         if path.resolve() in seen:
             continue
         seen.add(path.resolve())
-        source = Source(shown(path), given, size, path=path)
+        source = Source(printable(path), given, size, path=path)
         if is_archive(path.name):
             yield from _members(path, given, suffixes, faults, inputs.passed)
         elif source.suffix in suffixes or (source.is_notice and path != given):
@@ -185,7 +185,7 @@ def find_sources(paths: Iterable[Path] | Inputs, suffixes: Sequence[str], faults
             inputs.passed[source.suffix or "no suffix"] += 1
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     """Return True if a path inside a folder or archive has a hidden part: no input of anybody's making."""
     return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts if part != "..")
 
@@ -198,14 +198,14 @@ def is_archive(name: str) -> bool:
 def _members(path: Path, given: Path, suffixes: Sequence[str], faults: list[Fault], passed: Passed) -> Iterator[Source]:
     try:
         with path.open("rb") as file:
-            for name, data, size in _unpack(shown(path), file, faults, passed, NESTED):
+            for name, data, size in _unpack(printable(path), file, faults, passed, NESTED):
                 source = Source(name, given, size, data=data)
                 if source.suffix in suffixes or source.is_notice:
                     yield source
                 else:
                     passed[source.suffix or "no suffix"] += 1
     except OSError as error:
-        faults.append(Fault(shown(path), None, f"cannot be read: {_told(error)}"))
+        faults.append(Fault(printable(path), None, f"cannot be read: {_reason(error)}"))
 
 
 def _unpack(
@@ -215,8 +215,8 @@ def _unpack(
     read = _zip_members if name.lower().endswith(".zip") else _tar_members
     try:
         for member, data, size in read(name, file, faults):
-            full = shown(f"{name}/{member}")
-            if _hidden(member):
+            full = printable(f"{name}/{member}")
+            if _is_hidden(member):
                 passed[HIDDEN] += 1
             elif not is_archive(member):
                 yield full, data, size
@@ -229,7 +229,7 @@ def _unpack(
     except UNFORESEEN as error:
         cut = isinstance(error, EOFError | zipfile.BadZipFile | tarfile.ReadError)
         advice = "; is it cut? Download it again" if cut else ""
-        faults.append(Fault(name, None, f"damaged archive: {_told(error)}{advice}"))
+        faults.append(Fault(name, None, f"damaged archive: {_reason(error)}{advice}"))
 
 
 def _zip_members(name: str, file: BinaryIO, faults: list[Fault]) -> Iterator[tuple[str, bytes, int]]:
@@ -238,9 +238,9 @@ def _zip_members(name: str, file: BinaryIO, faults: list[Fault]) -> Iterator[tup
             if entry.is_dir():
                 continue
             try:
-                data = b"" if _hidden(entry.filename) else archive.read(entry)
+                data = b"" if _is_hidden(entry.filename) else archive.read(entry)
             except UNFORESEEN as error:  # of a member with a password: RuntimeError
-                faults.append(Fault(shown(f"{name}/{entry.filename}"), None, f"damaged member: {_told(error)}"))
+                faults.append(Fault(printable(f"{name}/{entry.filename}"), None, f"damaged member: {_reason(error)}"))
             else:
                 yield entry.filename, data, entry.compress_size
 

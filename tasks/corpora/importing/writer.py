@@ -17,7 +17,7 @@ from groundbench.tasks.corpora.formats.segments import ENV, LAN
 from groundbench.tasks.corpora.formats.transcript import PID, TRANSCRIBER
 from groundbench.tasks.corpora.importing.batches import Coded
 from groundbench.tasks.corpora.importing.merge import Merged, rank
-from groundbench.tasks.corpora.importing.sources import shown
+from groundbench.tasks.corpora.importing.sources import printable
 from groundbench.tasks.corpora.licences import LICENCES, citations
 from groundbench.tasks.corpora.manifest import FILE, Counts, FaultRecord, Input, Manifest
 from groundbench.tasks.nouns import inventory
@@ -77,7 +77,7 @@ def write_corpus(
     _write_index(folder, transcripts)
     split = split_off(transcripts, heldout, merged.group)
     rows = (
-        "\t".join((*map(shown, (t.name, t.corpus, t.origin.get(PID, ""))), HELDOUT if out else TRAIN)) + "\n"
+        "\t".join((*map(printable, (t.name, t.corpus, t.origin.get(PID, ""))), HELDOUT if out else TRAIN)) + "\n"
         for t, out in zip(transcripts, split, strict=True)
     )
     (folder / "transcripts.tsv").write_text("name\tcorpus\tpid\tsplit\n" + "".join(rows), encoding="utf-8")

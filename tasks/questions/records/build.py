@@ -13,9 +13,9 @@ from groundbench.api.evidence_record import (
     IMAGE_TEMPLATE,
     TEMPLATE,
     EvidenceRecord,
-    around,
     end_of_prompt,
     evidence_group,
+    text_around,
 )
 from groundbench.api.testbed import ImageSource
 from groundbench.tasks.questions.records.field_names import LABELS_FALSE, LABELS_TRUE
@@ -49,8 +49,8 @@ def build(
         raise FaultyError("has no field 'evidence' and none that stands for it (context, passages, documents …)")
     if prompt is None and not question:
         raise FaultyError("has neither 'question' nor 'prompt', expected one of them")
-    before, after, join = _around(prompt, question, evidence, template, image)
-    evidence, cut = shortened(evidence, max_evidence)
+    before, after, join = _text_around(prompt, question, evidence, template, image)
+    evidence, cut = shorten_evidence(evidence, max_evidence)
     answer = optional_text(raw, "answer")
     candidates = texts(raw.get("candidates"), "candidates")
     if candidates and answer is not None:
@@ -94,7 +94,7 @@ def _group(evidence: str, image: ImageSource | None) -> str:
     return evidence_group(evidence) if image is None else image.key
 
 
-def _around(
+def _text_around(
     prompt: str | None, question: str, evidence: str, template: str | None, image: ImageSource | None
 ) -> tuple[str, str, str]:
     """Return the text before and after the evidence, and the join, of a verbatim prompt or of the template."""
@@ -103,7 +103,7 @@ def _around(
         return end_of_prompt("", asked)
     if prompt is None:
         try:
-            before, after = around(template or TEMPLATE, question)
+            before, after = text_around(template or TEMPLATE, question)
         except BadInputError as error:
             raise FaultyError(str(error)) from None
         return end_of_prompt(after, before)
@@ -309,7 +309,7 @@ def _label(value: Any) -> bool:
     raise FaultyError(f"'label' is {_short(str(value))}, expected {' or '.join((RIGHT[0], WRONG[0]))}{hint}")
 
 
-def shortened(evidence: str, most: int | None) -> tuple[str, int]:
+def shorten_evidence(evidence: str, most: int | None) -> tuple[str, int]:
     """Cut evidence to at most so many characters at the end of a sentence; return it, and how many were cut off.
 
     Raises:

@@ -33,7 +33,7 @@ def read_csv(path: Path, delimiter: str | None = None) -> Rows:
     first, said = _said_delimiter(lines)
     mark = delimiter or said or _delimiter(lines[first:])
     csv.field_size_limit(MOST)
-    parted = _parted(lines, first, mark)
+    parted = _parse_rows(lines, first, mark)
     at, header = next(((n, row) for n, row in parted if isinstance(row, csv.Error) or any(row)), (0, []))
     if not at:
         raise BadInputError(f"{path}: is empty, expected a header line with the names of the fields")
@@ -57,7 +57,7 @@ def read_csv(path: Path, delimiter: str | None = None) -> Rows:
     return found
 
 
-def _parted(lines: Sequence[str], first: int, mark: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
+def _parse_rows(lines: Sequence[str], first: int, mark: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """Yield each row with the number of its first line (from 1), or the error in its place; the line after an error is
     the beginning of a row again, so that a quotation mark that nothing closes takes no more than its own line."""
     while first < len(lines):
@@ -85,7 +85,7 @@ def _delimiter(lines: Sequence[str]) -> str:
     that parts it most often."""
     best = (0.0, 0, ",")
     for mark in DELIMITERS:
-        rows = [row for _, row in islice(_parted(lines[:SAMPLED], 0, mark), SAMPLED)]
+        rows = [row for _, row in islice(_parse_rows(lines[:SAMPLED], 0, mark), SAMPLED)]
         sizes = [0 if isinstance(row, csv.Error) else len(row) for row in rows if row]
         if sizes and sizes[0] > 1:
             best = max(best, (sizes.count(sizes[0]) / len(sizes), sizes[0], mark), key=lambda b: b[:2])

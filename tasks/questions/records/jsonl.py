@@ -20,7 +20,7 @@ def read_jsonl(path: Path) -> Rows:
     """
     text, note = read_text(path)
     found = Rows(notes=[note] if note else [])
-    whole = _whole(text)
+    whole = _read_whole(text)
     if whole is not None:
         for number, value in enumerate(whole, 1):
             _add(found, f"{path}, record {number}", value)
@@ -81,7 +81,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeated
 
 
-def _whole(text: str) -> list[Any] | None:
+def _read_whole(text: str) -> list[Any] | None:
     """Return the records of a file that is one JSON value over several lines; None where it is JSON lines."""
     start = text.lstrip()
     if not start or start[0] not in "[{":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from groundbench.api.errors import BadInputError
-from groundbench.api.evidence_record import MODES, SLOTS, EvidenceRecord, Mode, RecordFault, RecordSet, around
+from groundbench.api.evidence_record import MODES, SLOTS, EvidenceRecord, Mode, RecordFault, RecordSet, text_around
 from groundbench.tasks.questions.records.build import build
 from groundbench.tasks.questions.records.field_names import (
     CANONICAL,
@@ -22,7 +22,7 @@ from groundbench.tasks.questions.records.other_evidence import draw_others
 from groundbench.tasks.questions.records.read import SPREADSHEETS, kind_of, read_rows
 from groundbench.tasks.questions.sets import SETS, set_of
 from groundbench.tasks.questions.sets.place import FaultyError, Place, Row
-from groundbench.util.suggestions import misspelt
+from groundbench.util.suggestions import suggest_names
 from groundbench.util.yaml_files import Marked, read_marked
 
 FILES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".pq", *SPREADSHEETS)
@@ -77,9 +77,9 @@ def load_records(path: str | Path, options: ReadOptions | None = None) -> Record
     """
     path, options = Path(path).expanduser(), options or ReadOptions()
     if options.template is not None:
-        around(options.template, "")  # one sentence for the option, not one for each record
+        text_around(options.template, "")  # one sentence for the option, not one for each record
     if path.suffix.lower() in (".yaml", ".yml"):
-        files, options = _pointed(path, options)
+        files, options = _read_index(path, options)
     else:
         files = [path]
     records: list[EvidenceRecord] = []
@@ -123,7 +123,7 @@ def _read(
     place = Place(path, options.images)
     for where, row in found.rows:
         try:
-            rows: Iterable[Row] = [renamed(row, tool)] if tool is not None else shape.convert(row, place)  # type: ignore[union-attr]
+            rows: Iterable[Row] = [rename_fields(row, tool)] if tool is not None else shape.convert(row, place)  # type: ignore[union-attr]
             for raw in rows:
                 template = options.template or raw.get("template")
                 image = find_image(raw.get("image"), place) if raw.get("image") is not None else None
@@ -144,7 +144,7 @@ def _read(
 MODES_OF = {"groundbench": "groundbench's own fields", "fields:": "the fields that were given"}
 
 
-def renamed(row: Row, tool: Names) -> Row:
+def rename_fields(row: Row, tool: Names) -> Row:
     """Return a row under our names.
 
     The file's own canonical and label fields are kept where the tool maps none to them.
@@ -165,11 +165,13 @@ def _given_names(path: Path, fields: Mapping[str, str], names: frozenset[str]) -
         if ours not in known:
             raise BadInputError(f"fields has {ours!r}, expected some of {', '.join(known)}")
         if theirs not in names:
-            raise BadInputError(f"{path}: no field {theirs!r}, which fields gives for {ours}; found {_listed(names)}")
+            raise BadInputError(
+                f"{path}: no field {theirs!r}, which fields gives for {ours}; found {_join_names(names)}"
+            )
     return Names("fields:", (), {theirs: ours for ours, theirs in fields.items()})
 
 
-def _listed(names: frozenset[str]) -> str:
+def _join_names(names: frozenset[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
@@ -194,9 +196,9 @@ def _require_fields(path: Path, names: frozenset[str], tool: Names) -> None:
     if {"candidates"} == known & {"answer", "candidates"} and "truth" not in known:
         lacking.append("truth")
     if lacking:
-        perhaps = misspelt(sorted(names - {*CANONICAL, *tool.fields}), {*CANONICAL} - known)
+        perhaps = suggest_names(sorted(names - {*CANONICAL, *tool.fields}), {*CANONICAL} - known)
         raise BadInputError(
-            f"{path}: no field {', no field '.join(lacking)}; found {_listed(names)}{perhaps}. Name them: "
+            f"{path}: no field {', no field '.join(lacking)}; found {_join_names(names)}{perhaps}. Name them: "
             f"--fields question=...,evidence=...,answer=...,label=... (or fields: in a YAML file)"
         )
 
@@ -232,7 +234,7 @@ def _one_mode(records: list[EvidenceRecord], faults: list[RecordFault], keep_goi
     return mode
 
 
-def _pointed(path: Path, options: ReadOptions) -> tuple[list[Path], ReadOptions]:
+def _read_index(path: Path, options: ReadOptions) -> tuple[list[Path], ReadOptions]:
     """Return the files that a YAML file names, and what it says about them; the command line's options come first."""
     file = read_marked(path)
     known = ("fields", "template", "max_evidence", "delimiter", "images", "set")
@@ -245,7 +247,7 @@ def _pointed(path: Path, options: ReadOptions) -> tuple[list[Path], ReadOptions]
     if "template" in nodes:
         said["template"] = _template(nodes["template"])
     if "max_evidence" in nodes:
-        said["max_evidence"] = _whole(nodes["max_evidence"])
+        said["max_evidence"] = _whole_number(nodes["max_evidence"])
     if "delimiter" in nodes:
         said["delimiter"] = nodes["delimiter"].text()
     if "images" in nodes:
@@ -275,7 +277,7 @@ def _template(node: Marked) -> str:
     return text
 
 
-def _whole(node: Marked) -> int:
+def _whole_number(node: Marked) -> int:
     text = node.text()
     if not text.isdigit() or int(text) < 1:
         raise node.error(f"{node.name} is {text!r}, expected a number of characters from 1 on")

@@ -22,13 +22,13 @@ def draw_others(records: Sequence[EvidenceRecord], seed: int = 0) -> dict[str, i
     lengths = [length for length, _, _ in lenders]
     found: dict[str, int] = {}
     for record in records:
-        at = _nearest(record, records, lenders, lengths, seed)
+        at = _nearest_record(record, records, lenders, lengths, seed)
         if at is not None:
             found[record.id] = at
     return found
 
 
-def _nearest(
+def _nearest_record(
     record: EvidenceRecord,
     records: Sequence[EvidenceRecord],
     lenders: Sequence[tuple[int, str, int]],

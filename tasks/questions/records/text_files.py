@@ -30,11 +30,11 @@ def read_text(path: Path) -> tuple[str, str | None]:
             data = COMPRESSED[path.suffix](data)
         except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
             raise BadInputError(f"{path}: damaged {path.suffix} file: {error}") from None
-    text, note = decoded(data, path)
+    text, note = decode(data, path)
     return text.replace("\r\n", "\n").replace("\r", "\n"), note
 
 
-def decoded(data: bytes, path: Path) -> tuple[str, str | None]:
+def decode(data: bytes, path: Path) -> tuple[str, str | None]:
     """Decode bytes to text; the note says if they are not UTF-8. Raises BadInputError for binary data."""
     for mark, name in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if data.startswith(mark):

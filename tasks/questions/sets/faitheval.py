@@ -40,7 +40,7 @@ def _without_answer(kind: str, said: str, template: str, row: Row) -> Iterable[R
         "id": row.get("qid") or _key(row),
         "question": row["question"],
         "evidence": row["context"],
-        "candidates": [said, _original(row, said)],
+        "candidates": [said, _original_answer(row, said)],
         "truth": 0,
         "kind": kind,
         "template": template,
@@ -57,7 +57,7 @@ def inconsistent(row: Row, place: Place) -> Iterable[Row]:
     return _without_answer("inconsistent", "conflict", INCONSISTENT, row)
 
 
-def _original(row: Row, said: str) -> str:
+def _original_answer(row: Row, said: str) -> str:
     for name in OLD:
         value = row.get(name)
         for text in value if isinstance(value, list) else [value]:

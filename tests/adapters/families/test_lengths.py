@@ -11,7 +11,7 @@ from helpers.tiny_models import EXPERTS, GQA, LLAMA_LIKE, SPECIAL, WINDOW, rando
 from torch import nn
 
 from groundbench.adapters.huggingface import HFCausal
-from groundbench.adapters.length_checks import named_lengths
+from groundbench.adapters.length_checks import find_lengths
 from groundbench.api.adapter import Encoded, HeadEdit
 from groundbench.api.testbed import Prompt, TextSegment
 from groundbench.engine.contexts import of_prompts
@@ -135,9 +135,9 @@ def test_targets_of_several_tokens_and_shared_prefixes(family, opened):
 
 def test_the_lengths_that_a_config_names_are_found():
     for family, config in CHANGING.items():
-        assert LIMIT in named_lengths(tiny(family, config=config)), family
-    assert named_lengths(tiny("llama")) == ()
-    assert 6 not in named_lengths(tiny("gemma3_text", config=CHANGING["gemma3_text"]))  # its pattern of layers
+        assert LIMIT in find_lengths(tiny(family, config=config)), family
+    assert find_lengths(tiny("llama")) == ()
+    assert 6 not in find_lengths(tiny("gemma3_text", config=CHANGING["gemma3_text"]))  # its pattern of layers
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_another_file_dtype_or_library_is_another_entry(file: Path, reads: list[
     b = open_model(str(file)).model.state_dict()
     assert not torch.equal(a["model.embed_tokens.weight"], b["model.embed_tokens.weight"])
     assert open_model(str(file), dtype="bfloat16").model.dtype == torch.bfloat16
-    monkeypatch.setattr(gguf_cache, "installed", lambda names: {"transformers": "0"})
+    monkeypatch.setattr(gguf_cache, "installed_versions", lambda names: {"transformers": "0"})
     open_model(str(file))
     assert len(reads) == 4
     assert len(entries()) == 4
@@ -141,7 +141,7 @@ def test_what_a_killed_process_left_is_never_opened(file: Path, reads: list[str]
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(gguf_cache, "_moved", killed)
+        patch.setattr(gguf_cache, "_move_into_place", killed)
         patch.setattr(gguf_cache.shutil, "rmtree", lambda *_, **__: None)  # killed before it could clear up
         with pytest.raises(KeyboardInterrupt):
             open_model(str(file))

@@ -54,7 +54,7 @@ def test_a_bright_patch_is_found_where_the_box_says(family):
         silent = change[[placeholders.index(p) for p in set(placeholders) - set(row.env_positions)]]
         assert float(silent.max()) < 0.3 * float(change.max())
         for grid in row.grids:
-            inside = {p for a, b in grid.spans(*grid.touched(box)) for p in range(a, b)}
+            inside = {p for a, b in grid.spans(*grid.patches_touching(box)) for p in range(a, b)}
             assert inside <= set(placeholders)
             assert not inside or inside & moved
 

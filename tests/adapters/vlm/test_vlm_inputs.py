@@ -257,7 +257,7 @@ unit = st.floats(0, 1)
 def test_a_box_touches_the_cells_that_it_overlaps(rows, columns, a, b, c, d):
     x0, x1, y0, y1 = min(a, b), max(a, b), min(c, d), max(c, d)
     grid = ImageGrid(5, rows, columns, columns + 1, (-0.25, 0.1, 1.5, 0.9))
-    down, across = grid.touched((x0, y0, x1, y1))
+    down, across = grid.patches_touching((x0, y0, x1, y1))
     for cells, n, low, high, first, last in (
         (down, rows, y0, y1, 0.1, 0.9),
         (across, columns, x0, x1, -0.25, 1.5),

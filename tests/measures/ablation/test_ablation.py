@@ -12,7 +12,7 @@ from helpers.tolerances import nats
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.api.errors import BadInputError
-from groundbench.engine.contexts import build_contexts, matched
+from groundbench.engine.contexts import build_contexts, matched_prompts
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import score
 from groundbench.evaluation.defaults import resolve_heads
@@ -143,7 +143,7 @@ def test_scale_one_is_the_model_and_mean_and_resample_cut_the_noun(case):
     chosen = mask_of(subject, planted.aggregate)
     untouched = gain_under(subject, constant_edit(chosen, EditStyle(mode="scale", factor=1.0)))
     assert untouched == nats(measure_gain(subject.table).mean, subject.table.surprisal)
-    items = np.arange(len(matched(subject.contexts)[0]))
+    items = np.arange(len(matched_prompts(subject.contexts)[0]))
     means = mean_outputs(subject.adapter, subject.contexts, items, 4096)
     for positions in ("all", "last"):
         edit = mean_edit(chosen, means, subject.contexts.rows, positions)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from groundbench.adapters.huggingface import HFCausal
 from groundbench.api.adapter import Encoded, HeadEdit
-from groundbench.measures.causal.interchange import Interchange, interchange_heads, shared_passes
+from groundbench.measures.causal.interchange import Interchange, interchange_heads, share_passes
 from groundbench.measures.causal.scores import contrast_scores, exact_scores
 
 FAMILIES = ("gpt2", "llama", "gemma2", "gpt_oss", "bloom", "mamba2", "bamba", "zamba2")
@@ -82,7 +82,7 @@ def test_sets_share_passes_at_the_least_cost(starts: list[int], most: int) -> No
     def cost(groups: list[list[int]]) -> int:
         return sum((6 - min(group) + 1) * (len(group) + 1) for group in groups)
 
-    found = shared_passes(starts, 6, most)
+    found = share_passes(starts, 6, most)
     assert sorted(i for group in found for i in group) == list(range(len(starts)))
     assert max(map(len, found)) <= most
     ordered = sorted(starts, reverse=True)

@@ -106,7 +106,7 @@ def test_a_matrix_is_kept_in_the_run_directory(tmp_path: Path, monkeypatch: pyte
     run = replace(run, setting=kept)
     first = cross_form([run, run])
     monkeypatch.setattr(
-        "groundbench.measures.causal.cross_form._patched", lambda *_: pytest.fail("it was measured again")
+        "groundbench.measures.causal.cross_form._patch_and_score", lambda *_: pytest.fail("it was measured again")
     )
     assert cross_form([run, run]) == first
 

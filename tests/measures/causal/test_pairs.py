@@ -15,7 +15,7 @@ from helpers.tolerances import nats, tolerance
 from groundbench.adapters.huggingface import HFCausal
 from groundbench.api.adapter import Adapter
 from groundbench.api.errors import BadInputError, UnsupportedModelError
-from groundbench.engine.contexts import FormContext, FormContexts, build_contexts, matched
+from groundbench.engine.contexts import FormContext, FormContexts, build_contexts, matched_prompts
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject
 from groundbench.measures.causal.measure import measure
@@ -50,7 +50,7 @@ def contexts(adapter: HFCausal) -> FormContexts:
 def test_pairs_show_two_nouns_in_one_frame_at_one_length(contexts: FormContexts) -> None:
     cells = make_pairs(contexts, ALL, seed=3)
     assert len(cells) == 4
-    assert sum(len(c.pairs) for c in cells) == len(matched(contexts)[0])
+    assert sum(len(c.pairs) for c in cells) == len(matched_prompts(contexts)[0])
     for cell in cells:
         for p in cell.pairs:
             assert contexts.env[p.clean] == p.noun != p.other == contexts.env[p.corrupt]

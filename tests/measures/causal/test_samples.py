@@ -10,7 +10,7 @@ from helpers.planted import PlantedTestbed
 from helpers.planted_circuits import CIRCUITS
 
 from groundbench.adapters.huggingface import open_causal
-from groundbench.engine.contexts import build_contexts, matched
+from groundbench.engine.contexts import build_contexts, matched_prompts
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject
 from groundbench.evaluation.defaults import resolve_causal, resolve_heads
@@ -71,7 +71,7 @@ def test_shares_of_sampled_items_are_ranked_in_the_half_they_belong_to(subject: 
     scores = score_heads(setting, saliency)
     share = shares(saliency, headline_rule(saliency)).share
     contexts = subject.contexts
-    index, noun = matched(contexts)
+    index, noun = matched_prompts(contexts)
     for number, cell in enumerate(setting.cells):
         fit = {
             (contexts.nouns[v].word, contexts.frames[f].id)

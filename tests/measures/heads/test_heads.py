@@ -15,7 +15,7 @@ from groundbench.measures.heads.heads import (
     HeadRule,
     all_head_records,
     describe_heads,
-    detected,
+    detect_heads,
     headline_rule,
     shares,
     standard_rules,
@@ -56,13 +56,13 @@ def made(edge, *, row_sum=None, null=None, total=None, gathered=None, span=1, le
 
 def test_a_head_is_detected_from_the_threshold_on():
     s = made([[0.29, 0.30, 0.31]])
-    assert detected(s, HeadRule(threshold=np.float32(0.30))).tolist() == [[False, True, True]]
-    assert detected(s, HeadRule(diagonal=False)).tolist() == [[True, True, True]]  # half of the row is on itself
+    assert detect_heads(s, HeadRule(threshold=np.float32(0.30))).tolist() == [[False, True, True]]
+    assert detect_heads(s, HeadRule(diagonal=False)).tolist() == [[True, True, True]]  # half of the row is on itself
 
 
 def test_heads_without_any_saliency_are_not_detected_and_have_no_share():
     s = made([[0.0, 0.9, 0.9]], row_sum=[[0.0, 1.0, 1.0]])
-    assert detected(s, HeadRule()).tolist() == [[False, True, True]]
+    assert detect_heads(s, HeadRule()).tolist() == [[False, True, True]]
     assert np.isnan(shares(s, HeadRule()).share[0, 0])
     assert [(h.layer, h.head) for h in describe_heads(s, HeadRule()).by_head] == [(1, 1), (3, 0)]
 
@@ -70,9 +70,9 @@ def test_heads_without_any_saliency_are_not_detected_and_have_no_share():
 def test_the_magnitude_list_asks_for_lift_and_for_a_part_of_the_model():
     rule = HeadRule(ranking="magnitude")
     tiny = made([[0.9, 0.0009, 0.9]], row_sum=[[1.0, 0.001, 1.0]])
-    assert detected(tiny, rule).tolist() == [[True, False, True]]
+    assert detect_heads(tiny, rule).tolist() == [[True, False, True]]
     long = made([[0.4, 0.9, 0.59]], span=3)  # expected by length alone: 0.3
-    assert detected(long, rule).tolist() == [[False, True, False]]
+    assert detect_heads(long, rule).tolist() == [[False, True, False]]
     assert shares(long, rule).lift[0] == pytest.approx([4 / 3, 3.0, 0.59 / 0.3])
     assert headline_rule(tiny).ranking == "share"
     assert headline_rule(long).ranking == "magnitude"
@@ -105,11 +105,11 @@ def test_gather_heads_need_the_total():
     with pytest.raises(BadInputError, match="gather heads need the denominator 'total'"):
         HeadRule("gather", "row")
     with pytest.raises(BadInputError, match="only the prediction rows were measured"):
-        detected(made([[0.5] * 3]), HeadRule("gather", "total"))
+        detect_heads(made([[0.5] * 3]), HeadRule("gather", "total"))
     with pytest.raises(BadInputError, match="denominator 'total' was not measured"):
-        detected(made([[0.5] * 3]), HeadRule(denominator="total"))
+        detect_heads(made([[0.5] * 3]), HeadRule(denominator="total"))
     s = made([[0.5] * 3], total=[[1.0, 2.0, 4.0]], gathered=[[0.5, 0.5, 0.5]])
-    assert detected(s, HeadRule("gather", "total")).tolist() == [[True, False, False]]
+    assert detect_heads(s, HeadRule("gather", "total")).tolist() == [[True, False, False]]
     assert describe_heads(s, HeadRule("gather", "total")).null_count is None
 
 

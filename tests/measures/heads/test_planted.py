@@ -11,7 +11,7 @@ from helpers.planted import HEAD_WIDTH, PLANTED, PlantedTestbed, matched_items
 
 from groundbench.adapters.huggingface import open_causal
 from groundbench.api.adapter import HeadEdit
-from groundbench.measures.heads.heads import HeadRule, describe_heads, detected, headline_rule
+from groundbench.measures.heads.heads import HeadRule, describe_heads, detect_heads, headline_rule
 from groundbench.measures.heads.saliency import SaliencyOptions, measure_saliency
 
 MATTERS = HeadRule(ranking="magnitude")
@@ -33,7 +33,7 @@ def case(request, tmp_path_factory):
 
 def found_in(saliency, rule):
     """Heads by (layer, head) found in every item; fails where items disagree."""
-    hits = detected(saliency, rule)
+    hits = detect_heads(saliency, rule)
     assert set(np.unique(hits.mean(0))) <= {0.0, 1.0}
     return {
         (int(a), int(b)) for a, b, h in zip(saliency.head_layer, saliency.head_number, hits.all(0), strict=True) if h

@@ -141,7 +141,7 @@ def test_only_some_layers_are_trained_and_the_last_never():
 def test_deep_models_are_read_at_evenly_spaced_layers():
     def translated(n_layers):
         info = replace(tiny_adapter("gpt2").info, n_layers=n_layers)
-        return resolve_lens(LensOptions(), info).translated(info)
+        return resolve_lens(LensOptions(), info).translated_layers(info)
 
     assert translated(18) == tuple(range(1, 18))
     deep = translated(30)

@@ -69,8 +69,8 @@ def test_layers_and_sources_of_a_run_that_sees(tmp_path: Path) -> None:
     planted(tmp_path, "gpt2", architecture="gpt2", config={"n_layer": 5})
     found = {r.name: r for r in find_runs(tmp_path, images=True)}
     assert {name: (r.kind, r.layers) for name, r in found.items()} == {"smol": ("vlm", 7), "mini": ("vlm", 3)}
-    assert (found["smol"].frozen("vision"), found["smol"].frozen("language")) == ("dino", "SmolLM2")
-    assert (found["mini"].frozen("vision"), found["mini"].frozen("language")) == (None, None)
+    assert (found["smol"].frozen_part("vision"), found["smol"].frozen_part("language")) == ("dino", "SmolLM2")
+    assert (found["mini"].frozen_part("vision"), found["mini"].frozen_part("language")) == (None, None)
     assert [r.name for r in find_runs(tmp_path)] == ["gpt2"]
     assert [r.name for r in _images_in_order(list(found.values()))] == ["mini", "smol"]
     with pytest.raises(BadInputError, match="no finished training of a model that sees images"):

@@ -20,7 +20,7 @@ from groundbench.measures.lens.options import LensOptions
 from groundbench.results.trajectory import MeanTrajectory
 from groundbench.studies.paper import find_runs, reproduce
 from groundbench.studies.paper import training_plan as plan
-from groundbench.studies.paper.page import how_far
+from groundbench.studies.paper.page import early_end_note
 from groundbench.studies.paper.training_plan import SIZES, Size, plan_parts, size_of, train_parts
 from groundbench.tasks.corpora import import_childes
 
@@ -102,7 +102,7 @@ def test_what_is_still_trained_is_left_out_and_another_corpus_is_refused(corpus:
         find_runs(tmp_path)
     (early,) = find_runs(tmp_path, unfinished=True)
     assert (early.seeds, early.stopped, early.unfinished) == ((seed.parent,), {"seed-1": 0}, ())
-    told = how_far(replace(planted(), run=early))
+    told = early_end_note(replace(planted(), run=early))
     assert told == "The training of gpt2-mini ended before its 4 steps: seed 1 at step 0."
     (seed / "training.json").write_text(json.dumps({**record, "step": 4}))
     assert [r.stopped for r in find_runs(tmp_path, unfinished=True)] == [{}]

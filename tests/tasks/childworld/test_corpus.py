@@ -15,11 +15,11 @@ from transformers import AutoTokenizer
 from groundbench.api.errors import BadInputError
 from groundbench.tasks.childworld import corpus
 from groundbench.tasks.childworld.grammar import grammar
-from groundbench.tasks.childworld.token_tables import compiled
+from groundbench.tasks.childworld.token_tables import compiled_grammar
 from groundbench.tasks.nouns import inventory
 from groundbench.training.corpus import Corpus
 
-WORDS = np.array(compiled().vocabulary)
+WORDS = np.array(compiled_grammar().vocabulary)
 NOUNS = [n.word for n in inventory()]
 
 

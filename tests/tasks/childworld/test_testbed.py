@@ -13,11 +13,11 @@ from groundbench.registry import load_testbed
 from groundbench.tasks.childworld import Childworld, corpus, ideal_gain
 from groundbench.tasks.childworld.grammar import TIERS, frame_texts, grammar
 from groundbench.tasks.childworld.patterns import contains
-from groundbench.tasks.childworld.token_tables import compiled
+from groundbench.tasks.childworld.token_tables import compiled_grammar
 from groundbench.tasks.nouns import inventory
 from groundbench.tasks.validation import find_faults
 
-WORDS = np.array(compiled().vocabulary)
+WORDS = np.array(compiled_grammar().vocabulary)
 
 
 def test_prompts_are_those_of_the_protocol() -> None:

@@ -16,7 +16,7 @@ from groundbench.evaluation.training_provenance import Trained
 from groundbench.measures.gain.cooccurrence import count_cooccurrence
 from groundbench.registry import load_testbed
 from groundbench.tasks.corpora import ImportedCorpus, import_childes
-from groundbench.tasks.corpora.chunks import cut
+from groundbench.tasks.corpora.chunks import cut_into_chunks
 from groundbench.tasks.corpora.shuffle import shuffle
 from groundbench.training.corpus import Corpus, load_corpus
 
@@ -176,7 +176,7 @@ def test_shuffling_is_a_permutation_without_own() -> None:
 def test_cut_at_utterances() -> None:
     utterances = np.array([0, 3, 6, 20, 22, 25, 25])
     transcripts = np.array([0, 4, 6])
-    start, end, owner = cut(utterances, transcripts, 8)
+    start, end, owner = cut_into_chunks(utterances, transcripts, 8)
     assert list(zip(start.tolist(), end.tolist(), owner.tolist(), strict=True)) == [
         (0, 6, 0),
         (6, 14, 0),
@@ -187,7 +187,7 @@ def test_cut_at_utterances() -> None:
     utterances = np.concatenate([[0], np.cumsum(rng.integers(0, 12, size=500))])
     transcripts = np.array([0, 0, 100, 350, 500])
     for length in (1, 5, 16, 10_000):
-        start, end, _ = cut(utterances, transcripts, length)
+        start, end, _ = cut_into_chunks(utterances, transcripts, length)
         assert start[0] == 0
         assert end[-1] == utterances[-1]
         assert (start[1:] == end[:-1]).all()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from groundbench.tasks.corpora.formats.chat import read_chat
 from groundbench.tasks.corpora.formats.chat_main_line import BracketError, read_main
 from groundbench.tasks.corpora.formats.chat_marks import MARKS, Mark
-from groundbench.tasks.corpora.formats.chat_words import plain, spoken
+from groundbench.tasks.corpora.formats.chat_words import clean_word, plain
 from groundbench.tasks.corpora.formats.segments import tier_set, utterances
 from groundbench.tasks.corpora.formats.talkbank_xml import read_xml
 
@@ -90,7 +90,7 @@ from groundbench.tasks.corpora.formats.talkbank_xml import read_xml
     ],
 )
 def test_word(word: str, becomes: list[str]) -> None:
-    assert list(spoken(word)) == becomes
+    assert list(clean_word(word)) == becomes
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_the_table_has_every_sign_once() -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=12))
 def test_words_of_any_script_are_clean(text: str) -> None:
-    for word in (*plain(text), *(w for piece in text.split() for w in spoken(piece) if w not in ("<unk>", "<0>"))):
+    for word in (*plain(text), *(w for piece in text.split() for w in clean_word(piece) if w not in ("<unk>", "<0>"))):
         assert unicodedata.is_normalized("NFC", word)
         assert not set(word) & set("\u00ad\u200e\u200f\u202a\u2066\ufeff’ʼ＇")
         assert word[0].isascii() or unicodedata.category(word[0])[0] not in "PZ"

@@ -6,7 +6,7 @@ import pytest
 
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.api.testbed import ImageSegment, TextSegment
-from groundbench.evaluation.defaults import choose_forms, choose_measures, unread
+from groundbench.evaluation.defaults import choose_forms, choose_measures, why_unread
 from groundbench.evaluation.shuffled_forms import ShuffledForms
 from groundbench.registry import load_testbed
 from groundbench.tasks.ladder.image_form import BOX, IMAGE, THING
@@ -77,7 +77,7 @@ def test_a_model_that_reads_pictures_is_measured_on_them_too(ladder):
         assert choose_forms(ladder, names, text_only) == written
     assert choose_forms(ladder, ("image",), text_only) == [IMAGE]  # asked for by name: refused when it is encoded
     assert choose_forms(ladder, ("word",), reads) == [ladder.form("word")]
-    assert unread(text_only, ladder, IMAGE) == "m: it reads text only"
+    assert why_unread(text_only, ladder, IMAGE) == "m: it reads text only"
     assert choose_measures(ladder, None) == ("gain", "heads", "causal", "image")
 
 

@@ -21,8 +21,8 @@ from groundbench.api.question import Question, digest
 from groundbench.api.testbed import ImageSegment, Prompt
 from groundbench.registry import load_questions
 from groundbench.tasks.corpora.importing.faults import FaultError
-from groundbench.tasks.image_dialogue.art import drawn
-from groundbench.tasks.image_dialogue.dialogue import color_of, shows
+from groundbench.tasks.image_dialogue.art import drawn_words
+from groundbench.tasks.image_dialogue.dialogue import color_of, words_for_scene
 from groundbench.tasks.image_dialogue.scenes import Scene, SceneImage
 from groundbench.tasks.questions import check, coco, image_scenes, pope
 from groundbench.tasks.questions.negatives import Negatives
@@ -71,18 +71,18 @@ def test_truths_are_the_scenes() -> None:
         told = scene(q.prompt)
         placed = [o for o in told.objects if o.word == q.prompt.env]
         if q.kind.startswith("presence"):
-            assert (q.prompt.env in shows(told)) == (q.right == "yes")
+            assert (q.prompt.env in words_for_scene(told)) == (q.right == "yes")
         elif q.kind == "count":
             assert len(placed) == ("one", "two", "three").index(q.right) + 1
-            assert shows(Scene(tuple(placed), told.background)) - {q.prompt.env} == shows(
+            assert words_for_scene(Scene(tuple(placed), told.background)) - {q.prompt.env} == words_for_scene(
                 Scene(tuple(placed[:1]), told.background)
             ) - {q.prompt.env}
         elif q.kind == "caption":
-            assert [a in shows(told) for a in q.choices].index(True) == q.target
-            assert sum(a in shows(told) for a in q.choices) == 1
+            assert [a in words_for_scene(told) for a in q.choices].index(True) == q.target
+            assert sum(a in words_for_scene(told) for a in q.choices) == 1
         elif q.kind == "mention":
-            assert set(q.rights) == {o.word for o in told.objects} == set(q.choices) & shows(told)
-            assert set(q.choices) | shows(told) == set(drawn())
+            assert set(q.rights) == {o.word for o in told.objects} == set(q.choices) & words_for_scene(told)
+            assert set(q.choices) | words_for_scene(told) == set(drawn_words())
         else:
             (one,) = placed
             assert color_of(one) == q.right

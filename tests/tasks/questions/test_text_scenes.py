@@ -12,7 +12,7 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.question import Question, digest
 from groundbench.api.testbed import EnvSegment
 from groundbench.tasks.questions import check, text_scenes
-from groundbench.tasks.questions.text_material import forms, material, shown, styles, wording
+from groundbench.tasks.questions.text_material import forms, material, noun_texts, styles, wording
 
 DEFAULT = text_scenes()
 WORD = [q for q in DEFAULT if q.form == "word"]
@@ -48,7 +48,7 @@ def test_check_finds_nothing() -> None:
 
 def test_presence_is_what_the_scene_shows() -> None:
     for q in PRESENCE:
-        here = f"the {shown(q.form)[q.prompt.env]}"
+        here = f"the {noun_texts(q.form)[q.prompt.env]}"
         assert (here in scene(q).removesuffix(".").split(": ")[1].split("; ")) == (q.target == 0), q.id
 
 
@@ -86,7 +86,7 @@ def test_conflict_and_agreement_come_in_pairs_with_the_same_candidates() -> None
 def test_what_is_shown_never_holds_an_answer() -> None:
     for q in DEFAULT:
         if q.kind in ("attribute", "conflict", "agreement"):
-            assert not set(q.choices) & set(shown(q.form)[q.prompt.env].replace(",", "").split())
+            assert not set(q.choices) & set(noun_texts(q.form)[q.prompt.env].replace(",", "").split())
 
 
 def test_other_forms_say_the_number_and_are_silent_about_it_elsewhere() -> None:
@@ -94,7 +94,7 @@ def test_other_forms_say_the_number_and_are_silent_about_it_elsewhere() -> None:
     found = [q for q in DEFAULT if q.kind == "count" and q.form not in ("word", "emoji")]
     assert {q.form for q in found} == set(forms()) - {"word", "emoji"}
     for q in found:
-        assert f"{q.right} of the {shown(q.form)[q.prompt.env]}" in scene(q)
+        assert f"{q.right} of the {noun_texts(q.form)[q.prompt.env]}" in scene(q)
         assert len(re.findall("|".join(numbers), scene(q))) == 2
         assert scene(q).count(f"{q.right} of the") == 1  # the other thing has another number
 
@@ -104,7 +104,7 @@ def test_an_emoji_is_counted_by_repeating_it() -> None:
     assert found
     for q in found:
         n = 2 + ("two", "three", "four", "five").index(q.right)
-        assert scene(q).count(shown("emoji")[q.prompt.env]) == n
+        assert scene(q).count(noun_texts("emoji")[q.prompt.env]) == n
 
 
 @pytest.mark.parametrize("seed", [*range(12), 197])
