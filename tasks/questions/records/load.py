@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from groundbench.api.errors import BadInputError
-from groundbench.api.evidence_record import MODES, SLOTS, EvidenceRecord, Mode, RecordFault, RecordSet, text_around
+from groundbench.api.evidence_record import MODES, EvidenceRecord, Mode, RecordFault, RecordSet, template_fault
 from groundbench.tasks.questions.records.build import build
 from groundbench.tasks.questions.records.field_names import (
     CANONICAL,
@@ -77,7 +77,9 @@ def load_records(path: str | Path, options: ReadOptions | None = None) -> Record
     """
     path, options = Path(path).expanduser(), options or ReadOptions()
     if options.template is not None:
-        text_around(options.template, "")  # one sentence for the option, not one for each record
+        fault = template_fault(options.template, slots=(0, 1))  # one sentence for the option, not one for each record
+        if fault is not None:
+            raise BadInputError(f"the template {fault}")
     if path.suffix.lower() in (".yaml", ".yml"):
         files, options = _read_index(path, options)
     else:
@@ -272,8 +274,9 @@ def _fields(node: Marked) -> dict[str, str]:
 
 def _template(node: Marked) -> str:
     text = node.text()
-    if text.count(SLOTS[0]) != 1:
-        raise node.error(f"template has {text.count(SLOTS[0])} slots {SLOTS[0]}, expected exactly one")
+    fault = template_fault(text, slots=(0, 1))
+    if fault is not None:
+        raise node.error(f"template {fault}")
     return text
 
 
