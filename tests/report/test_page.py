@@ -119,7 +119,8 @@ def together() -> str:
 def test_the_gain_with_its_interval_comes_first(full):
     gain = fake_result(1).gain
     text = Reader(full).text
-    said = text.index(f"gain of {gain.mean:.2f} nats (95\u202f% interval {gain.ci_low:.2f}\u00a0to\u00a0{gain.ci_high:.2f}")
+    ends = f"{gain.ci_low:.2f}\u00a0to\u00a0{gain.ci_high:.2f}"
+    said = text.index(f"gain of {gain.mean:.2f} nats (95\u202f% interval {ends}")
     assert said < text.index("Noun by noun")
 
 
