@@ -228,7 +228,10 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskRow]) -> str:
         value = rate(error.value) if error else None
         said.append(f"{value or 'unknown'} wrong answers on {', '.join(r.card.questions.sets)}, {verdict}")
     if not said:
-        return f"{lead} {best.model} was screened on given answers only: whether its own are right is not known."
+        return (
+            f"{lead} No answer yet: {best.model} was screened on given answers only, so whether its own are right is "
+            "not known. Run groundbench screen on your questions."
+        )
     return f"{lead} {best.model}: {'; '.join(said)}."
 
 

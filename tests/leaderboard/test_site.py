@@ -148,7 +148,7 @@ def test_a_gain_near_nothing_keeps_its_digits(tmp_path):
     assert build_site(board, tmp_path / "site") == []
     text = Page((tmp_path / "site" / "index.html").read_text()).text
     assert "0.0038" in text
-    assert "0.0014 to 0.0064" in text
+    assert "0.0014\u00a0to\u00a00.0064" in text
 
 
 def test_every_form_of_a_result_is_a_line_with_its_own_rank(tmp_path):
