@@ -284,7 +284,9 @@ def label_of(raw: Row, spans: tuple[tuple[int, int], ...] | None) -> bool | None
     said: dict[str, bool] = {}
     for name in (*LABELS_TRUE, *LABELS_FALSE):
         if raw.get(name) not in (None, ""):
-            said[name] = _truth_value(raw[name], name) is (name in LABELS_FALSE)
+            word = str(raw[name]).strip().casefold()  # `grounded: supported` says the same as `label: supported`
+            is_label = word in RIGHT or word in WRONG
+            said[name] = word in WRONG if is_label else _truth_value(raw[name], name) is (name in LABELS_FALSE)
     if raw.get("label") not in (None, ""):
         said["label"] = _label(raw["label"])
     if spans is not None:

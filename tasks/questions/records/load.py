@@ -14,6 +14,7 @@ from groundbench.tasks.questions.records.field_names import (
     CANONICAL,
     LABELS_FALSE,
     LABELS_TRUE,
+    OURS,
     Names,
     recognise,
 )
@@ -116,9 +117,12 @@ def _read(
         return
     names, every = found.names()
     shape = None if options.fields else set_of(options.public_set, names, path)
-    tool = _given_names(path, options.fields, every) if options.fields else None
-    if shape is None and tool is None:
-        tool = recognise(names, every)
+    tool = None
+    if shape is None:
+        given = frozenset(options.fields.values())
+        tool = recognise(names - given, every - given)
+        if options.fields:
+            tool = _given_names(path, options.fields, every, tool)
         _require_fields(path, every, tool)
     told = shape.name if shape is not None else tool.tool if tool is not None else ""
     notes.append(f"{path.name}: read as {MODES_OF.get(told, told)}")
@@ -152,7 +156,8 @@ def rename_fields(row: Row, tool: Names) -> Row:
     The file's own canonical and label fields are kept where the tool maps none to them.
     """
     taken = set(tool.fields.values())
-    raw = {name: row[name] for name in (*CANONICAL, *LABELS) if name in row and name not in taken}
+    own = (name for name in (*CANONICAL, *LABELS) if name in row and name not in taken and name not in tool.fields)
+    raw = {name: row[name] for name in own}
     if tool.tool == "groundbench":
         raw = {name: row[name] for name in (*CANONICAL, *LABELS) if name in row}
     for theirs, ours in tool.fields.items():
@@ -161,7 +166,8 @@ def rename_fields(row: Row, tool: Names) -> Row:
     return _lettucedetect(raw) if tool.tool == "lettucedetect" else raw
 
 
-def _given_names(path: Path, fields: Mapping[str, str], names: frozenset[str]) -> Names:
+def _given_names(path: Path, fields: Mapping[str, str], names: frozenset[str], others: Names) -> Names:
+    """Return the names that were given, and for all else those of `others`, which were recognised."""
     known = (*CANONICAL, *LABELS)
     for ours, theirs in fields.items():
         if ours not in known:
@@ -170,7 +176,8 @@ def _given_names(path: Path, fields: Mapping[str, str], names: frozenset[str]) -
             raise BadInputError(
                 f"{path}: no field {theirs!r}, which fields gives for {ours}; found {_join_names(names)}"
             )
-    return Names("fields:", (), {theirs: ours for ours, theirs in fields.items()})
+    kept = {} if others is OURS else {t: o for t, o in others.fields.items() if o not in fields}
+    return Names("fields:", (), {**kept, **{theirs: ours for ours, theirs in fields.items()}})
 
 
 def _join_names(names: frozenset[str]) -> str:

@@ -183,6 +183,17 @@ def test_braces_of_a_prompt_that_are_no_slots_are_text(tmp_path: Path) -> None:
         load_records(path, ReadOptions(template=template.replace("{{name}}", "{name}")))
 
 
+def test_fields_name_what_they_name_and_the_rest_stays_recognised(tmp_path: Path) -> None:
+    row = {"input": "Who?", "context": ["It was Ann."], "output": "Ann", "grounded": "supported", "ok": "wrong"}
+    path = lines(tmp_path, row)
+    (record,) = load_records(path).records
+    assert (record.question, record.evidence, record.answer, record.wrong) == ("Who?", "It was Ann.", "Ann", False)
+    for label, wrong in (("grounded", False), ("ok", True)):
+        rows = {k: v for k, v in row.items() if k in ("input", "context", "output", label)}
+        (record,) = load_records(lines(tmp_path, rows), ReadOptions(fields={"label": label})).records
+        assert (record.question, record.evidence, record.answer, record.wrong) == ("Who?", "It was Ann.", "Ann", wrong)
+
+
 def test_a_file_without_the_fields_says_which_and_how_to_name_them(tmp_path: Path) -> None:
     path = lines(tmp_path, {"frage": "q", "text": "e", "antwort": "a"})
     with pytest.raises(
