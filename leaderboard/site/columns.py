@@ -21,7 +21,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Place:
-    """A row's rank, or why it has none; `again`: another entry of the same weights stands before it."""
+    """A row's rank, or why it has none; `again`: another entry of the same weights comes before it."""
 
     rank: Rank | None
     why: str = ""

@@ -232,7 +232,7 @@ def validate(
 
 
 def _unknown(bed: Bed, vocabulary: Path) -> dict[str, int]:
-    """Return words of the default form that a vocabulary lacks, most frequent first, with the prompts they stand in."""
+    """Count the prompts of the default form that hold each word a vocabulary lacks, most frequent first."""
     from groundbench.tasks.written_contexts_check import read_vocabulary, unknown_words
 
     return dict(unknown_words(bed, bed.form(bed.default_form), read_vocabulary(vocabulary)).most_common())

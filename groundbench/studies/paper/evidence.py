@@ -142,7 +142,7 @@ def count_excess(measured: Measured, step: int) -> Estimate:
 
 
 def _difference(record: HeadsRecord, mean: float | None, low: float | None, high: float | None) -> Estimate:
-    """Return a count's distance from another's, with the ends that lie farthest apart."""
+    """Return the difference of two counts, with the widest interval that their ends allow."""
     if None in (record.mean_count, record.ci_low, record.ci_high, mean, low, high):
         return Estimate(None, None, None, 0)
     values = [record.mean_count, record.ci_low, record.ci_high, mean, high, low]

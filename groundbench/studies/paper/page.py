@@ -177,7 +177,7 @@ def _of_text(study: Study, figures: dict[str, list[Drawn]], images: str) -> list
 
 
 def _images(found: Sequence[Drawn], folder: str) -> list[str]:
-    """Return the plots in order; those with a caption of their own stand alone above it."""
+    """Return the plots in order; one with a caption of its own is a paragraph of its own."""
     parts, row = [], []
     for title, file, caption in found:
         row.append(f"![{title}]({folder}/{file})")
