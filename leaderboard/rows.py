@@ -31,6 +31,7 @@ class ResultRow:
         told: the gain's interval does not touch 0, without items nor does the one that its nouns give: only then is
             there a rank.
         whole: every noun that the testbed has in this form was measured.
+        n_failed: items without a surprisal, of a ladder's headline in all its forms: what is left is a choice of items.
         derived: the interval that the nouns' gains give, by which rows without items are ranked.
         by_noun: [nouns] gains in the testbed's order; `cells`: [nouns, frames] the same per frame, where items came.
         same: a digest of the nouns' gains: equal for copies of one measurement.
@@ -61,6 +62,7 @@ class ResultRow:
     mismatches: str
     images: str
     whole: bool
+    n_failed: int
     step: int | None
     gain: float | None
     low: float | None
@@ -98,7 +100,7 @@ class ResultRow:
     @property
     def ranked(self) -> bool:
         """True if it can have a rank: the last checkpoint, of the whole testbed, with a gain distinguishable from 0."""
-        return self.kind != "checkpoint" and self.whole and self.gain is not None and self.told
+        return self.kind != "checkpoint" and self.whole and not self.n_failed and self.gain is not None and self.told
 
 
 @dataclass(frozen=True)
@@ -192,9 +194,10 @@ def _result_row(at: str, s: Submission, run: Run, own: bool, result: Result, vie
         form=view.env_form,
         n_nouns=view.n_nouns,
         n_left_out=len(about.nouns) - len(set(view.nouns) & set(about.nouns)),
-        mismatches=str(result.protocol.get("mismatches", "all")),
+        mismatches=_mismatches(result, view),
         images=view.image.hash if view.image is not None else "",
         whole=entire,
+        n_failed=sum(v.gain.n_failed for v in (form_views(result) if ladder else (view,)) if v.gain is not None),
         step=m.step,
         gain=g.mean if g else None,
         low=low,
@@ -221,6 +224,12 @@ def _result_row(at: str, s: Submission, run: Run, own: bool, result: Result, vie
         if ladder is None or ladder.score is None or not entire
         else ladder_items(run.tables, [f.env_form for f in ladder.forms], run.bed),
     )
+
+
+def _mismatches(result: Result, view: FormView) -> str:
+    """Return how many other nouns an item was compared with; a sample of all of them is all."""
+    drawn = result.protocol.get("mismatches")
+    return str(drawn) if isinstance(drawn, int) and drawn < view.n_nouns - 1 else "all"
 
 
 def derived_interval(gains: list[float]) -> tuple[float, float] | None:

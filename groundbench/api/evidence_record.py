@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,7 +12,6 @@ from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvSegment, ImageSegment, ImageSource, Prompt, Segment, TextSegment
 
 Mode = Literal["A", "B", "C"]
-SLOTS = ("{evidence}", "{question}")
 TEMPLATE = "Answer the question with what the passage says.\n\nPassage: {evidence}\n\nQuestion: {question}\nAnswer:"
 IMAGE_TEMPLATE = "Question: {question}\nAnswer:"
 MODES: Mapping[Mode, str] = {
@@ -147,20 +147,48 @@ def evidence_group(evidence: str) -> str:
     return hashlib.sha256(" ".join(evidence.split()).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
+BRACES = re.compile(r"\{\{(\w+)\}\}|\{(\w+)\}")
+"""A word in doubled braces, which is text in single ones; or a slot."""
+
+
+def template_fault(template: str, slots: tuple[int, ...] = (1,)) -> str | None:
+    """Return what is wrong with a template, in words that follow its name; None if it can be filled.
+
+    Args:
+        slots: how many slots `{evidence}` there may be: one for text, none where the evidence is an image.
+    """
+    found = [m[2] for m in BRACES.finditer(template) if m[2]]
+    unknown = next((slot for slot in found if slot not in ("evidence", "question")), None)
+    if unknown is not None:
+        return (
+            f"has the slot {{{unknown}}}, expected only {{evidence}} and {{question}}; as text it is written "
+            f"{{{{{unknown}}}}}"
+        )
+    if found.count("evidence") not in slots:
+        expected = "exactly one" if 1 in slots else "none: the evidence is an image"
+        return f"has {found.count('evidence')} slots {{evidence}}, expected {expected}"
+    if found.count("question") > 1:
+        return f"has {found.count('question')} slots {{question}}, expected one"
+    return None
+
+
+def fill_template(template: str, **texts: str) -> str:
+    """Return a template without faults with its slots filled; one without a text here stays as it is."""
+    return BRACES.sub(lambda m: f"{{{m[1]}}}" if m[1] else texts.get(m[2], m[0]), template)
+
+
 def text_around(template: str, question: str) -> tuple[str, str]:
     """Return the text that a template puts before and after the evidence.
 
     Raises:
-        BadInputError: the template has not exactly one `{evidence}`, or `{question}` more than once.
+        BadInputError: the template has not exactly one `{evidence}`, `{question}` more than once, or another slot.
     """
-    if template.count("{evidence}") != 1:
-        raise BadInputError(
-            f"the template has {template.count('{evidence}')} slots '{{evidence}}', expected exactly one"
-        )
-    if template.count("{question}") > 1:
-        raise BadInputError(f"the template has {template.count('{question}')} slots '{{question}}', expected one")
-    before, _, after = template.partition("{evidence}")
-    return before.replace("{question}", question), after.replace("{question}", question)
+    fault = template_fault(template)
+    if fault is not None:
+        raise BadInputError(f"the template {fault}")
+    slot = next(m for m in BRACES.finditer(template) if m[2] == "evidence")
+    before, after = template[: slot.start()], template[slot.end() :]
+    return fill_template(before, question=question), fill_template(after, question=question)
 
 
 def end_of_prompt(after: str, before: str = "") -> tuple[str, str, str]:

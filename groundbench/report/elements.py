@@ -45,7 +45,8 @@ class Table:
 class Figure:
     """A plot of one or several panels with its caption and the numbers behind it.
 
-    `narrow` panels stand in for `panels` on a phone where the plot is too wide for one.
+    `narrow` panels stand in for `panels` on a phone where the plot is too wide for one; `scrolls`: there it keeps its
+    width and is moved sideways.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Figure:
     """Pairs of a mark's CSS class and its label."""
     narrow: tuple[Markup, ...] = ()
     wide: bool = False
+    scrolls: bool = False
 
 
 @dataclass(frozen=True)

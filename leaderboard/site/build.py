@@ -98,6 +98,8 @@ def _rank_text(place: Place, n: int, by_id: dict[str, ResultRow]) -> str:
     text = f"Rank {place.rank.rank} of {n}" if n > 1 else "The only ranked model here"
     if place.again and place.again in by_id:
         text += f"; measured again, see {by_id[place.again].slug}"
+    if place.disputed and place.disputed in by_id:
+        text += f"; disputed: {by_id[place.disputed].slug} has the same weights, and measured otherwise"
     return str(escape(f"{text}."))
 
 
@@ -206,8 +208,12 @@ def _reference(e: ResultRow, t: Tab) -> Reference:
 def _ship(tabs: Sequence[Tab], risks: Sequence[RiskRow]) -> str:
     """May the best model be shipped? Only a screening can say."""
     t = tabs[0] if tabs else None
-    best = next((e for e in t.rows if (p := t.places[e.id]).rank and p.rank.rank == 1), None) if t else None
-    cards = [r for r in risks if best is not None and r.fingerprint == best.fingerprint]
+    best = (
+        next((e for e in t.rows if (p := t.places[e.id]).rank and p.rank.rank == 1 and not p.aside), None)
+        if t
+        else None
+    )
+    cards = [r for r in risks if best is not None and _speaks_for(r, best)]
     lead = "May you ship it? Being grounded is not being right."
     if best is None:
         return f"{lead} The screening table says how often a model’s answers contradict what it was shown."
@@ -222,14 +228,22 @@ def _ship(tabs: Sequence[Tab], risks: Sequence[RiskRow]) -> str:
         value = rate(error.value) if error else None
         said.append(f"{value or 'unknown'} wrong answers on {', '.join(r.card.questions.sets)}, {verdict}")
     if not said:
-        return f"{lead} {best.model} was screened on given answers only: whether its own are right is not known."
+        return (
+            f"{lead} No answer yet: {best.model} was screened on given answers only, so whether its own are right is "
+            "not known. Run groundbench screen on your questions."
+        )
     return f"{lead} {best.model}: {'; '.join(said)}."
+
+
+def _speaks_for(risk: RiskRow, row: ResultRow) -> bool:
+    """Return True for a screening of a row's weights by the board itself or by who submitted the row."""
+    return risk.fingerprint == row.fingerprint and (risk.own or risk.slug == row.slug)
 
 
 def _best_passed(t: Tab | None, risks: Sequence[RiskRow]) -> str:
     """Name the best grounded of the models whose policy was met; ask for a screening where there is none."""
-    met = {r.fingerprint for r in risks if r.card.verdict.passed}
-    found = next((e for e in (t.rows if t else ()) if e.fingerprint in met), None)
+    met = [r for r in risks if r.card.verdict.passed]
+    found = next((e for e in (t.rows if t else ()) if any(_speaks_for(r, e) for r in met)), None)
     if found is None:
         return "No answer yet: run groundbench screen on your questions."
     return f"Of the models whose policy was met, {found.model} is grounded best."
@@ -271,9 +285,9 @@ def _records(tabs: Sequence[Tab]) -> Iterable[dict[str, Any]]:
                 "folder": e.slug,
                 "own": e.own,
                 "reference": any(e is r for r in t.references),
-                "rank": place.rank.rank if place.rank else None,
-                "rank_method": place.rank.method if place.rank else None,
-                "not_ranked": place.why or None,
+                "rank": place.rank.rank if place.rank and not place.aside else None,
+                "rank_method": place.rank.method if place.rank and not place.aside else None,
+                "not_ranked": place.why or (f"of {place.aside}" if place.aside else None),
                 "same_model_as": place.again or None,
                 "model": e.model,
                 "submitter": e.submitter,

@@ -69,7 +69,7 @@ def score_of(tab: Tab, row: ResultRow) -> tuple[float | None, float | None, floa
 
 def scatter(tab: Tab, references: Sequence[Reference], width: int = WIDE, height: int = 320) -> Markup:
     """Score against parameters (log), an interval as whiskers, one colour for each family."""
-    dots = [(e, *score_of(tab, e)) for e in tab.rows if not tab.places[e.id].again]
+    dots = [(e, *score_of(tab, e)) for e in tab.rows if not (tab.places[e.id].again or tab.places[e.id].aside)]
     dots = [d for d in dots if d[1] is not None and d[0].parameters > 0][:MOST_DOTS]
     if not dots:
         return Markup("")

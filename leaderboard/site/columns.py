@@ -21,11 +21,19 @@ class Value:
 
 @dataclass(frozen=True)
 class Place:
-    """A row's rank, or why it has none; `again`: another entry of the same weights comes before it."""
+    """A row's rank, or why it has none.
+
+    Attributes:
+        again: another entry of the same weights, which comes before it.
+        disputed: another entry of the same weights that measured otherwise.
+        aside: what parts it from the tab's other results, among which its rank means nothing, e.g. another form.
+    """
 
     rank: Rank | None
     why: str = ""
     again: str = ""
+    disputed: str = ""
+    aside: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,10 @@ EMPTY = Value(None)
 def _rank(row: ResultRow, place: Place) -> Value:
     if place.rank is None:
         return Value(None, None, place.why)
-    return Value(str(place.rank.rank), place.rank.rank, "measured again" if place.again else "")
+    if place.aside:
+        return Value(None, None, f"rank {place.rank.rank} of {place.aside}")
+    detail = "measured again" if place.again else "disputed" if place.disputed else ""
+    return Value(str(place.rank.rank), place.rank.rank, detail)
 
 
 def _model(row: ResultRow, place: Place) -> Value:

@@ -104,10 +104,11 @@ function table(caption, head, body) {
       make("tbody", {}, ...body.map((row) => make("tr", {}, ...row.map(cell))))));
 }
 
+const ends = (low, high, n) => `${fixed(low, n)}\u00a0to\u00a0${fixed(high, n)}`;
 const gain = ([value, low, high], decimals = null) => {
   if (value === null) return null;
   const n = decimals ?? digits(value, low, high);
-  return low === null || high === null ? fixed(value, n) : `${fixed(value, n)} [${fixed(low, n)}, ${fixed(high, n)}]`;
+  return low === null || high === null ? fixed(value, n) : `${fixed(value, n)} (${ends(low, high, n)})`;
 };
 const chance = (p) => (p === null ? "" : p < 0.001 ? " (p < 0.001)" : ` (p = ${p.toFixed(3)})`);
 const percent = (share) => (share === null ? null : `${fixed(100 * share, 0)}\u202f%`);
@@ -150,7 +151,7 @@ function differences(first, others) {
     const [low, high] = bootstrap(d);
     const n = digits(mean(d), low, high);
     const above = d.filter((v) => v > 0).length;
-    rows.push([other.model, fixed(mean(d), n), `[${fixed(low, n)}, ${fixed(high, n)}]`, String(above), String(shared.length)]);
+    rows.push([other.model, fixed(mean(d), n), ends(low, high, n), String(above), String(shared.length)]);
   }
   return table(`Gain of ${first.model} minus gain of the other, paired by noun (nats)`, ["Other model", "Difference", "95\u202f% interval", "Nouns above 0", "Nouns"], rows);
 }

@@ -13,12 +13,14 @@ from groundbench.leaderboard.rows import ResultRow, RiskRow, result_rows, risk_r
 from groundbench.leaderboard.site.compare_data import comparable
 from groundbench.leaderboard.site.model_page import model_page
 from groundbench.leaderboard.submission.form_views import form_views
+from groundbench.leaderboard.submission.strict_json_yaml import RefusedError
 from groundbench.leaderboard.submission.submission import Run, Submission
 from groundbench.report.pages import environment
 from groundbench.results.items import write_items
 from groundbench.results.text.numbers import on_one_line
 from groundbench.util.atomic_files import write_text
 
+MOST_OF_A_PAGE = 12 << 20
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -35,6 +37,10 @@ class Publisher:
         own = s.slug in self.board.about.own
         rows, risks = result_rows(s, own), risk_rows(s, own)
         page = render("model.html.j2", **model_page(s, rows, own))
+        if len(page) > MOST_OF_A_PAGE:
+            raise RefusedError(
+                f"{s.slug}: its page would have {len(page) >> 20} MiB; expected at most {MOST_OF_A_PAGE >> 20}"
+            )
         data = {
             f"{row.id}.js": script("groundbenchEntry", entry_data(s, row)) for row in rows if row.kind != "checkpoint"
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from groundbench.results.risk_card import RiskCard
 from groundbench.stats.error_ranking import auroc
 
 MOST_ROWS = 500_000
+MOST_COLUMNS = 500
+MOST_ROW_GROUPS = 1_000
 TOLERANCE = 1e-6
 """Both are computed from the same 64-bit numbers; sums in another order move the last digits only."""
 Bools = npt.NDArray[np.bool_]
@@ -32,6 +35,11 @@ def check_answers(raw: bytes, where: str, card: RiskCard) -> None:
         file = pq.ParquetFile(io.BytesIO(raw))
         if file.metadata.num_rows > MOST_ROWS:
             raise RefusedError(f"{where}: holds more than {MOST_ROWS:,} rows")
+        if file.metadata.num_columns > MOST_COLUMNS or file.metadata.num_row_groups > MOST_ROW_GROUPS:
+            raise RefusedError(f"{where}: holds more columns or row groups than answers have")
+        twice = next((n for n, k in Counter(file.schema_arrow.names).items() if k > 1), None)
+        if twice is not None:
+            raise RefusedError(f"{where}: the column {shorten(twice)} stands there twice")
         names = set(file.schema_arrow.names)
         label = "error" if "error" in names else "wrong"
         wanted = {"split": pa.string(), label: pa.bool_()}
@@ -39,7 +47,8 @@ def check_answers(raw: bytes, where: str, card: RiskCard) -> None:
         for name, kind in wanted.items():
             found = file.schema_arrow.field(name).type if name in names else None
             if found != kind:
-                raise RefusedError(f"{where}: the column {name} is {found or 'absent'}, expected {kind}")
+                is_ = "absent" if found is None else shorten(str(found))[1:-1]
+                raise RefusedError(f"{where}: the column {shorten(name)[1:-1]} is {is_}, expected {kind}")
         table = file.read(columns=list(wanted), use_threads=False)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise RefusedError(f"{where}: not a readable Parquet file ({shorten(str(error))})") from None

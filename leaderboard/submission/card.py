@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -40,7 +40,9 @@ class Card(BaseModel):
     @classmethod
     def _day(cls, value: str | None) -> str | None:
         if value is not None:
-            date.fromisoformat(value if len(value) > 7 else f"{value}-01")
+            day = date.fromisoformat(value if len(value) > 7 else f"{value}-01")
+            if day > datetime.now(UTC).date() + timedelta(days=1):  # it is tomorrow already in the east
+                raise ValueError("is a day to come")
         return value
 
     @field_validator("weights")

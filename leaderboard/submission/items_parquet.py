@@ -260,6 +260,11 @@ def _check_rows(table: SurprisalTable, form: FormReference, where: str, mismatch
             left_out[place[asked]] += 1
     full = np.broadcast_to(n - 1 - left_out, (k, n))
     least = full if mismatches is None else np.minimum(full, mismatches)
+    if mismatches is not None and (others[wanted] > mismatches).any():
+        raise RefusedError(
+            f"{where}: holds {int(others[wanted].max())} mismatched items beside one matched item of the form "
+            f"{table.form!r}, but result.json says that {mismatches} were drawn"
+        )
     if (others[wanted] < least[wanted]).any():
         raise RefusedError(
             f"{where}: lacks mismatched items of the form {table.form!r}: {int(others[wanted].min())} beside one "

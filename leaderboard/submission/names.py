@@ -14,7 +14,11 @@ from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, sh
 
 if TYPE_CHECKING:
     from groundbench.leaderboard.submission.card import Card
+    from groundbench.results.risk_card import QuestionsRecord
+    from groundbench.results.run import ModelRecord
 
+LONGEST_NAME = 120
+MOST_NAMES = 100
 IGNORABLE = (
     (0x00AD, 0x00AD),
     (0x034F, 0x034F),
@@ -106,6 +110,39 @@ def skeleton(text: str) -> str:
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     letters = "".join(ALIKE.get(c, c) for c in folded if c.isalnum() and not unicodedata.combining(c))
     return letters.replace("rn", "m").replace("vv", "w")
+
+
+def check_model_names(model: ModelRecord, where: str) -> None:
+    """Check the names that a result or card gives its model: pages sort and colour by them.
+
+    Raises:
+        RefusedError: one could be taken for another, or is overlong.
+    """
+    for field in ("name", "family", "architecture", "dtype", "fingerprint"):
+        text = getattr(model, field)
+        if len(text) > LONGEST_NAME:
+            raise RefusedError(
+                f"{where}: field 'model.{field}' has {len(text):,} characters; expected at most {LONGEST_NAME}"
+            )
+        if text and check_name_text(text, where, f"model.{field}") != text:
+            raise RefusedError(f"{where}: field 'model.{field}': {shorten(text)} is not in its plain form (NFKC)")
+
+
+def check_question_names(questions: QuestionsRecord, where: str) -> None:
+    """Check the names that a risk card gives its questions: they head a table of the board.
+
+    Raises:
+        RefusedError: one could be taken for another, is overlong, or there are very many.
+    """
+    for field in ("sets", "kinds", "forms"):
+        names = getattr(questions, field)
+        if len(names) > MOST_NAMES or any(len(n) > LONGEST_NAME for n in names):
+            raise RefusedError(
+                f"{where}: field 'questions.{field}' has {len(names):,} names, the longest of "
+                f"{max(map(len, names)):,} characters; expected at most {MOST_NAMES}, of {LONGEST_NAME}"
+            )
+        for name in names:
+            check_name_text(name, where, f"questions.{field}")
 
 
 def name_fault(slug: str, card: Card, own: Collection[str], submitter: str) -> str | None:

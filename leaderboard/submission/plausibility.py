@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from groundbench.leaderboard.submission.bounds import interval_faults, is_near
 from groundbench.leaderboard.submission.form_views import FormView, form_views
+from groundbench.leaderboard.submission.plausibility_causal import causal_faults
 from groundbench.leaderboard.submission.plausibility_gain import gain_faults
 from groundbench.leaderboard.submission.plausibility_images import image_faults
 from groundbench.leaderboard.submission.plausibility_ladder import ladder_faults
@@ -26,6 +27,10 @@ from groundbench.results.run import (
 
 THRESHOLD = 0.30
 """The share of saliency that the headline count asks of a head (protocol §10)."""
+
+MOST_HEADS = 50_000
+"""Heads of a model, and the number of its last layer: the largest models have a third as many."""
+MOST_PARAMETERS = 10**14
 
 FORM = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 """A form's name is part of an address on the site."""
@@ -42,17 +47,21 @@ def _faults(result: Result) -> Faults:
     yield from _testbed(result.testbed)
     if not result.model.fingerprint:
         yield "the weights have no fingerprint"
+    if (result.model.parameters or 0) > MOST_PARAMETERS:
+        yield f"model.parameters is {result.model.parameters:,}; no model has more than {MOST_PARAMETERS:,}"
     if result.model.step is not None and result.model.step < 0:
         yield f"model.step is {result.model.step}; a training step is 0 or more"
     names = [f.env_form for f in result.forms]
     if len(set(names)) != len(names):
         yield "forms names a form twice"
+    sizes = _heads_by_layer(result.model)
+    yield from _size(sizes)
     for i, view in enumerate(form_views(result)):
         if not FORM.fullmatch(view.env_form):
             yield f"a form is called {view.env_form[:40]!a}; expected up to 40 letters, digits, '_' and '-'"
             return
-        yield from _part("" if i == 0 else f"forms[{view.env_form}].", result.model, view)
-    sizes = _heads_by_layer(result.model)
+        yield from _part("" if i == 0 else f"forms[{view.env_form}].", sizes, view)
+    yield from _causal(result, sizes)
     yield from _images(result)
     for name in ("n_nouns", "n_items", "excluded"):
         if getattr(result.testbed, name) != getattr(result.headline, name):
@@ -87,21 +96,40 @@ def _testbed(testbed: TestbedRecord) -> Faults:
         yield f"the testbed has {testbed.n_items} items for {testbed.n_nouns} nouns"
 
 
-def _part(where: str, model: ModelRecord, view: FormView) -> Faults:
+def _size(sizes: Counter[int]) -> Faults:
+    """Yield a model larger than any: a page draws each of its heads."""
+    if sum(sizes.values()) > MOST_HEADS or max(sizes, default=0) > MOST_HEADS:
+        yield f"the model has {sum(sizes.values())} heads in layers up to {max(sizes)}; expected {MOST_HEADS:,} at most"
+
+
+def _causal(result: Result, sizes: Counter[int]) -> Faults:
+    names = [r.env_form for r in result.causal]
+    if len(set(names)) != len(names):
+        yield "causal names a form twice"
+    views = {v.env_form: v for v in form_views(result)}
+    for i, record in enumerate(result.causal):
+        yield from (f"causal[{i}].{f}" for f in causal_faults(record, sizes, views))
+
+
+def _part(where: str, sizes: Counter[int], view: FormView) -> Faults:
     """Yield one form's measurements."""
     heads, ablations = view.heads, view.ablations
     if view.gain is not None:
         yield from (f"{where}{f}" for f in gain_faults(view.gain, view.n_nouns))
-    if not model.mixers and (heads or ablations):
+    if not sizes and (heads or ablations):
         yield f"{where}heads were measured on a model that lists no mixers"
     for i, record in enumerate(heads):
-        yield from (f"{where}heads[{i}].{f}" for f in _heads(record, model, view.n_items or 0))
+        yield from (f"{where}heads[{i}].{f}" for f in _heads(record, sizes, view.n_items or 0))
     if heads and not math.isclose(heads[0].threshold, THRESHOLD):
         yield f"{where}heads[0].threshold is {heads[0].threshold:g}; the board's headline asks for {THRESHOLD:g}"
     if ablations and (ablations[0].selection, ablations[0].control) != ("crossfit", "layer"):
         yield f"{where}ablations[0] is {ablations[0].selection}/{ablations[0].control}; the headline is crossfit/layer"
+    stray = next((x.layer for lens in view.lens for x in lens.layers if sizes and x.layer > max(sizes)), None)
+    if stray is not None:
+        yield f"{where}lens names the layer {stray}, which the model does not have"
+    total = sum(sizes.values())
     for i, cut in enumerate(ablations):
-        yield from (f"{where}ablations[{i}].{f}" for f in _ablation(cut, model, view.gain))
+        yield from (f"{where}ablations[{i}].{f}" for f in _ablation(cut, total, view.gain))
 
 
 def _heads_by_layer(model: ModelRecord) -> Counter[int]:
@@ -112,8 +140,7 @@ def _heads_by_layer(model: ModelRecord) -> Counter[int]:
     return sizes
 
 
-def _heads(h: HeadsRecord, model: ModelRecord, n_items: int) -> Faults:
-    sizes = _heads_by_layer(model)
+def _heads(h: HeadsRecord, sizes: Counter[int], n_items: int) -> Faults:
     total = sum(sizes.values())
     for name in ("mean_count", "ci_low", "ci_high", "null_count", "even_count", "untrained_count"):
         value = getattr(h, name)
@@ -123,6 +150,10 @@ def _heads(h: HeadsRecord, model: ModelRecord, n_items: int) -> Faults:
     yield from interval_faults("mean_count", h.mean_count, h.ci_low, h.ci_high)
     if h.mean_layer is not None and sizes and not min(sizes) <= h.mean_layer <= max(sizes):
         yield f"mean_layer is {h.mean_layer:g}; the model's layers go from {min(sizes)} to {max(sizes)}"
+    yield from interval_faults("mean_layer", h.mean_layer, h.mean_layer_ci_low, h.mean_layer_ci_high)
+    stray = next((s for s in h.stability if not (0 <= s.threshold <= 1 and 0 <= s.mean_count <= total + 1e-9)), None)
+    if stray is not None:
+        yield f"stability has {stray.mean_count:g} of {total} heads at the threshold {stray.threshold:g}"
     seen = {(x.layer, x.head) for x in h.by_head}
     if len(seen) != len(h.by_head):
         yield "by_head names a head twice"
@@ -152,8 +183,7 @@ def _sampling_slack(gain: GainRecord, nouns: Sequence[str]) -> float:
     return (gain.ci_high - gain.ci_low) / 2 * math.sqrt(max(1.0, len(gain.by_noun) / len(nouns)))
 
 
-def _ablation(a: AblationRecord, model: ModelRecord, gain: GainRecord | None) -> Faults:
-    total = sum(m.n_heads for m in model.mixers)
+def _ablation(a: AblationRecord, total: int, gain: GainRecord | None) -> Faults:
     if a.n_heads is not None and not 0 <= a.n_heads <= total:
         yield f"n_heads is {a.n_heads:g}; the model has {total} heads"
     if None not in (a.gain_removed, a.gain_original, a.gain_ablated) and a.gain_original:

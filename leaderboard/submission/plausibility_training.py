@@ -5,9 +5,13 @@ from __future__ import annotations
 from groundbench.leaderboard.submission.strict_json_yaml import shorten
 from groundbench.results.trajectory import Trajectory
 
+MOST_CHECKPOINTS = 500
+
 
 def trajectory_fault(trajectory: Trajectory) -> str | None:
     """Return the first thing that parts the checkpoints, as a clause; None if they can be of one run."""
+    if len(trajectory.points) > MOST_CHECKPOINTS:
+        return f"points has {len(trajectory.points):,} checkpoints; expected at most {MOST_CHECKPOINTS}"
     first = trajectory.points[0].result
     for i, point in enumerate(trajectory.points):
         model, bed = point.result.model, point.result.testbed
@@ -24,7 +28,7 @@ def trajectory_fault(trajectory: Trajectory) -> str | None:
                     f"points[{i}].result.testbed.{name} is {shorten(str(getattr(bed, name)))}, unlike the first point's"
                 )
     prints = [p.result.model.fingerprint for p in trajectory.points]
-    twice = next((i for i, p in enumerate(prints) if p in prints[:i]), None)
+    twice = next((i for i, p in enumerate(prints) if prints.index(p) < i), None)
     if twice is not None:
         return f"points[{twice}] has the weights of an earlier point: a run's checkpoints differ"
     return None

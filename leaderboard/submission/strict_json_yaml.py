@@ -35,6 +35,7 @@ class Limits:
 
 RESULT = Limits(bytes=8 << 20, values=600_000)
 TRAJECTORY = Limits(bytes=16 << 20, values=1_000_000)
+RISK_CARD = Limits(bytes=4 << 20, values=120_000)
 CARD = Limits(bytes=16 << 10, depth=4, values=200)
 
 

@@ -4,42 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from groundbench.leaderboard.submission.items_parquet import MOST_NATS
+from groundbench.leaderboard.submission.ranges import FREE, SIGNED_WHOLE, number_fault
 from groundbench.leaderboard.submission.strict_json_yaml import RefusedError, shorten
 
-NATS = {
-    "mean",
-    "ci_low",
-    "ci_high",
-    "ci_nouns_low",
-    "ci_nouns_high",
-    "matched",
-    "mismatched",
-    "gain",
-    "same_category",
-    "same_category_ci_low",
-    "same_category_ci_high",
-    "per_frame_sd",
-    "probe_gap",
-    "ideal",
-    "detectable",
-    "original",
-    "ablated",
-    "control_mean",
-    "control_draws",
-    "gain_original",
-    "gain_ablated",
-    "gain_control",
-    "gain_control_draws",
-    "gain_swapped",
-    "train_loss",
-    "heldout_loss",
-}
-NOT_NATS = {"heads_for_half", "recovered", "lost", "transfer", "same_answer", "same_category"}
-"""Intervals of the measure `causal` that count heads or are shares of the gain."""
 LARGEST = 1 << 53
 """Whole numbers that JSON readers keep exactly."""
 
+NUMBERS = frozenset({int, float, list})
 LEAVES = frozenset({str, float, bool, type(None)})
 
 
@@ -51,17 +22,19 @@ def check_types(written: Any, parsed: Any, where: str) -> None:
 
     Raises:
         RefusedError: a place holds another JSON type than the schema's, a whole number too large to be kept exactly, or
-            a surprisal or gain beyond every vocabulary.
+            a number out of its range (see `ranges`).
     """
     todo: list[tuple[Any, Any, str]] = [(written, parsed, "")]
     while todo:
         a, b, at = todo.pop()
         if isinstance(a, dict) and isinstance(b, dict):
+            names = at.split(".")
+            bounded, parent = not FREE & set(names), names[-1]
             for key, value in a.items():
                 if key in b and not _same_leaf(value, b[key]):
                     todo.append((value, b[key], f"{at}.{key}" if at else str(key)))
-                if key in NATS and at.rpartition(".")[2] not in NOT_NATS:
-                    _check_nats(value, f"{at}.{key}" if at else str(key), where)
+                if bounded and type(value) in NUMBERS:
+                    _check_number(str(key), parent, at, value, where)
         elif isinstance(a, list) and isinstance(b, list):
             pairs = enumerate(zip(a, b, strict=False))
             todo += [(x, y, f"{at}.{i}") for i, (x, y) in pairs if not _same_leaf(x, y)]
@@ -69,8 +42,24 @@ def check_types(written: Any, parsed: Any, where: str) -> None:
             raise RefusedError(
                 f"{where}: field {shorten(at)}: found {shorten(str(a))} as {_kind(a)}, expected {_kind(b)}"
             )
-        elif isinstance(a, int) and abs(a) > LARGEST:
-            raise RefusedError(f"{where}: field {shorten(at)}: {a} is too large a whole number")
+        elif isinstance(a, int):
+            _check_whole(a, b, at, where)
+
+
+def _check_number(key: str, parent: str, at: str, value: Any, where: str) -> None:
+    for v in value if isinstance(value, list) else (value,):
+        fault = number_fault(key, parent, v) if type(v) in (int, float) else None
+        if fault is not None:
+            raise RefusedError(f"{where}: field {shorten(f'{at}.{key}' if at else key)}: {fault}")
+
+
+def _check_whole(written: int, parsed: Any, at: str, where: str) -> None:
+    """Refuse whole numbers that JSON readers do not keep, and negative counts."""
+    if abs(written) > LARGEST:
+        raise RefusedError(f"{where}: field {shorten(at)}: {written} is too large a whole number")
+    names = at.split(".")
+    if written < 0 and type(parsed) is int and not FREE & set(names) and not SIGNED_WHOLE & set(names[-2:]):
+        raise RefusedError(f"{where}: field {shorten(at)}: {written}; a count or a place is never negative")
 
 
 def _same_leaf(a: Any, b: Any) -> bool:
@@ -84,9 +73,3 @@ def _kind(value: Any) -> str:
     if isinstance(value, int | float):
         return "a number"
     return "null" if value is None else "text" if isinstance(value, str) else "a list or mapping"
-
-
-def _check_nats(value: Any, at: str, where: str) -> None:
-    for v in value if isinstance(value, list) else (value,):
-        if isinstance(v, int | float) and abs(v) > MOST_NATS:
-            raise RefusedError(f"{where}: field {shorten(at)}: {v:g} nats; no vocabulary gives more than {MOST_NATS:g}")

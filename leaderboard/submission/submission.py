@@ -17,6 +17,7 @@ from groundbench.leaderboard.submission.card import Card, read_card
 from groundbench.leaderboard.submission.files import CARD_FILE, RUN_FILES, read_bytes, survey
 from groundbench.leaderboard.submission.form_views import form_views
 from groundbench.leaderboard.submission.items_parquet import Cells, cells_of, read_tables
+from groundbench.leaderboard.submission.names import check_model_names, check_question_names
 from groundbench.leaderboard.submission.plausibility import implausible
 from groundbench.leaderboard.submission.plausibility_card import card_fault
 from groundbench.leaderboard.submission.plausibility_ladder import ladder_item_faults
@@ -25,6 +26,7 @@ from groundbench.leaderboard.submission.reference import ReferencesOf, TestbedRe
 from groundbench.leaderboard.submission.strict_json_yaml import (
     CARD,
     RESULT,
+    RISK_CARD,
     TRAJECTORY,
     Limits,
     RefusedError,
@@ -38,6 +40,8 @@ from groundbench.results.run import Result, TestbedRecord
 from groundbench.results.trajectory import Trajectory
 
 M = TypeVar("M", bound=BaseModel)
+MOST_VALUES = 1_500_000
+"""Values in all of a submission's JSON files: ten times those of a whole ladder with causes."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +93,28 @@ def read_submission(folder: Path, references: ReferencesOf) -> Submission:
     card = read_card(read_bytes(folder / CARD_FILE, CARD.bytes, f"{slug}/{CARD_FILE}"), f"{slug}/{CARD_FILE}")
     if not files:
         raise RefusedError(f"{slug}: holds no run; expected a folder with a result.json or a trajectory.json")
+    _check_amount(folder, files)
     runs = tuple(_read_run(folder / name, f"{slug}/{name}", found, references) for name, found in files.items())
     return Submission(slug, card, runs)
+
+
+def _check_amount(folder: Path, files: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse a submission whose files are each small enough, but take too long together."""
+    n = 0
+    for run, names in files.items():
+        for name in names:
+            if name.endswith(".json"):
+                n += read_bytes(folder / run / name, RUN_FILES[name], f"{folder.name}/{run}/{name}").count(b",")
+    if n > MOST_VALUES:
+        raise RefusedError(f"{folder.name}: its runs hold {n:,} values together; expected at most {MOST_VALUES:,}")
 
 
 def _read_run(folder: Path, where: str, files: tuple[str, ...], references: ReferencesOf) -> Run:
     risk = None
     if "card.json" in files:
-        risk = _read_model(folder / "card.json", f"{where}/card.json", RiskCard, RESULT)
+        risk = _read_model(folder / "card.json", f"{where}/card.json", RiskCard, RISK_CARD)
+        check_model_names(risk.model, f"{where}/card.json")
+        check_question_names(risk.questions, f"{where}/card.json")
         fault = card_fault(risk)
         if fault is not None:
             raise RefusedError(f"{where}/card.json: {fault}")
@@ -119,6 +137,7 @@ def _read_run(folder: Path, where: str, files: tuple[str, ...], references: Refe
     else:
         results = (_read_model(folder / "result.json", f"{where}/result.json", Result, RESULT),)
     for result in results:
+        check_model_names(result.model, where)
         bed = _check(result, where, references)
     if risk is not None and risk.model.fingerprint != results[-1].model.fingerprint:
         raise RefusedError(f"{where}/card.json: is of other weights than the result beside it")
@@ -140,6 +159,9 @@ def _check(result: Result, where: str, references: ReferencesOf) -> TestbedRefer
     limit = result.protocol.get("limit")
     if limit is not None:
         raise RefusedError(f"{at}: was limited to {shorten(str(limit))} nouns; the board takes whole testbeds only")
+    drawn = result.protocol.get("mismatches")
+    if drawn not in (None, "all") and (not isinstance(drawn, int) or isinstance(drawn, bool) or drawn < 1):
+        raise RefusedError(f"{at}: protocol.mismatches is {shorten(str(drawn))}; expected all, or a number from 1")
     fault = implausible(result) or next(testbed_faults(result, bed), None)
     if fault is not None:
         raise RefusedError(f"{at}: {fault}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from groundbench.api.surprisal_table import SurprisalTable
+from groundbench.measures.causal.curve import areas, heads_for_half
 from groundbench.measures.gain.measure import gain_items, noun_means
 from groundbench.results.causal import (
     Agreement,
@@ -368,7 +369,10 @@ def fake_causal(form: str, *, recovered: float | None, others: tuple[str, ...] =
             CurvePointRecord(k=n, f=min(1.0, scale * n / 14), ci_low=min(0.9, scale * n / 20), ci_high=1.0)
             for n in (1, 3, 14, 270)
         )
-        return CurveRecord(ranking=ranking, points=points, cpr=0.9, cmd=0.1, heads_for_half=share(7.0))
+        sizes, f = np.array([p.k for p in points]), np.array([p.f for p in points])
+        cpr, cmd = areas(sizes / (layers * per_layer), f)
+        half = heads_for_half(sizes, f)
+        return CurveRecord(ranking=ranking, points=points, cpr=cpr, cmd=cmd, heads_for_half=share(half))
 
     return CausalRecord(
         env_form=form,

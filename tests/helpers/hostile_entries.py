@@ -167,6 +167,47 @@ def _sum(value: float) -> Callable[[pa.ChunkedArray], Any]:
     return lambda column: np.where(np.arange(len(column)) == 7, value, column.to_numpy())
 
 
+def _cast(column: str, kind: pa.DataType) -> Spoil:
+    return _items(lambda t: t.set_column(t.column_names.index(column), column, t[column].cast(kind)))
+
+
+def _extension(table: pa.Table) -> pa.Table:
+    values = pa.ExtensionArray.from_storage(pa.json_(), table["env"].cast(pa.string()).combine_chunks())
+    return table.set_column(table.column_names.index("env"), "env", values)
+
+
+def _not_utf_8(table: pa.Table) -> pa.Table:
+    raw = pa.array([b"\xff\xfe"] * len(table))
+    values = pa.StringArray.from_buffers(len(table), raw.buffers()[1], raw.buffers()[2])
+    return table.set_column(table.column_names.index("env"), "env", values)
+
+
+def _footer_lies(folder: Path) -> None:
+    """Say in a Parquet file that its footer has two gigabytes."""
+    path = folder / "run" / "items.parquet"
+    raw = bytearray(path.read_bytes())
+    raw[-8:-4] = (2**31 - 1).to_bytes(4, "little")
+    path.write_bytes(raw)
+
+
+def _flip(path: Path) -> None:
+    """Change a byte of a Parquet file in every hundred."""
+    raw = bytearray(path.read_bytes())
+    raw[100:-8:100] = bytes(255 - b for b in raw[100:-8:100])
+    path.write_bytes(raw)
+
+
+def _very_many_checkpoints(document: dict[str, Any]) -> None:
+    point = document["points"][-1]
+    small = point["result"] | {"forms": [point["result"]["forms"][0] | {"heads": [], "ablations": [], "lens": []}]}
+    small["forms"][0]["gain"] = small["copy_corrected"] = small["cooccurrence"] = small["model"]["step"] = None
+    small["model"]["mixers"] = []
+    document["points"] = [
+        point | {"step": i, "result": small | {"model": small["model"] | {"fingerprint": f"sha256:{i}"}}}
+        for i in range(600)
+    ]
+
+
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{c}: &{c} [{','.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -247,7 +288,19 @@ KINDS: dict[str, Spoil] = {
     "rows-twice": _items(lambda t: pa.concat_tables([t, t])),
     "column-more": _items(lambda t: t.append_column("script", pa.array([RAW] * len(t)))),
     "no-rows": _items(lambda t: t.slice(0, 0)),
+    "half-precision": _cast("surprisal", pa.float16()),
+    "whole-numbers": _column("surprisal", lambda c: [1] * len(c)),
+    "truth-values": _column("surprisal", lambda c: [True] * len(c)),
+    "decimal-numbers": _column("surprisal", lambda c: pa.array([1] * len(c)).cast(pa.decimal128(20, 0))),
+    "extension-type": _items(_extension),
+    "not-utf-8": _items(_not_utf_8),
+    "another-alphabet": _column("env", lambda c: [x.replace("a", "\u0430") for x in c.to_pylist()]),
+    "upper-case-column": _items(lambda t: t.rename_columns([c.replace("form", "FORM") for c in t.column_names])),
+    "bytes-changed": lambda f: _flip(f / "run" / "items.parquet"),
+    "footer-lies": _footer_lies,
+    "very-many-row-groups": _items(lambda t: pa.concat_tables([t] * 70), row_group_size=1),
     # trainings and cards
+    "very-many-checkpoints": _trajectory(_very_many_checkpoints),
     "long-training": _trajectory(_long_run),
     "steps-backwards": _trajectory(_back_and_forth),
     "two-models": _trajectory(_another_model),

@@ -20,7 +20,7 @@ from groundbench.results.run import (
 from groundbench.results.trajectory import Trajectory, TrajectoryPoint
 from groundbench.studies.paper.measure import Measured
 from groundbench.studies.paper.runs import Run
-from helpers.fake_results import fake_result
+from helpers.fake_results import fake_causal, fake_result
 
 STEPS = (0, 1000, 2000, 4000)
 LAYERS = 8
@@ -40,6 +40,7 @@ GROUNDS: Numbers = {
     "lens": (0.5, 0.6, 0.8, 0.9),
     "ratio": (None, 1.5, 2.0, 2.5),
     "swap": (None, -0.2, -0.6, -0.9),
+    "few": (None, 0.2, 0.5, 0.9),
 }
 """A model of which every claim holds: a number for each of the steps."""
 
@@ -134,9 +135,10 @@ def _result(name: str, seed: int, layers: int, n: Mapping[str, Any]) -> Result:
         kind="tuned", layers=tuple(LensLayer(layer=k, matched=1.0, gain=g) for k, g in by_layer.items() if k >= 1)
     )
     seen = _image(n["ratio"], n["swap"])
+    causal = () if n["few"] is None else (fake_causal("word", recovered=n["few"]),)
     measured = base.with_headline(gain=gain, heads=(heads,), ablations=ablations, lens=(lens,), image=seen)
     cooccurrence = CooccurrenceRecord(regressions=(regression,), gain_variance=1.0)
-    return measured.model_copy(update={"model": model, "cooccurrence": cooccurrence})
+    return measured.model_copy(update={"model": model, "cooccurrence": cooccurrence, "causal": causal})
 
 
 def _image(ratio: float | None, swap: float | None) -> ImageRecord | None:

@@ -83,3 +83,26 @@ def test_a_submission_of_both_files_is_read_and_answers_alone_are_not(screened: 
     shutil.copy(screened / "card.json", run)
     found = _read_run(run, "mine/own", ("answers.parquet", "card.json"), lambda *_: None)  # type: ignore[arg-type,return-value]
     assert found.risk is not None
+
+
+def columns_of_very_many(table: pa.Table) -> pa.Table:
+    return pa.table({**{n: table[n] for n in table.column_names}, **{f"x{i}": table["wrong"] for i in range(600)}})
+
+
+def a_column_twice(table: pa.Table) -> pa.Table:
+    return pa.Table.from_arrays([*table.columns, table["wrong"]], names=[*table.column_names, "wrong"])
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (columns_of_very_many, {}, "more columns or row groups than answers have"),
+        (lambda t: pa.concat_tables([t] * 20), {"row_group_size": 1}, "more columns or row groups than answers have"),
+        (a_column_twice, {}, "the column 'wrong' stands there twice"),
+    ],
+)
+def test_answers_of_another_shape_are_refused(screened: Path, change, options, message) -> None:  # type: ignore[no-untyped-def]
+    sink = pa.BufferOutputStream()
+    pq.write_table(change(pq.read_table(screened / "answers.parquet")), sink, **options)
+    with pytest.raises(RefusedError, match=message):
+        check_answers(sink.getvalue().to_pybytes(), "mine/answers.parquet", RiskCard.load(screened))

@@ -280,7 +280,7 @@ def test_two_models_compare_with_their_paired_difference(browser, site, width, d
     )
     assert cells[0] == "Synthetic m08"
     assert float(cells[1]) == pytest.approx(difference, abs=0.005)
-    low, high = (float(v.replace("\u2212", "-")) for v in cells[2].strip("[]").split(", "))
+    low, high = (float(v.replace("\u2212", "-")) for v in cells[2].split("\u00a0to\u00a0"))
     assert low < difference < high
     above = sum(x.gain > y.gain for x, y in zip(a.by_noun, b.by_noun, strict=True))
     assert cells[3:] == [str(above), "30"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from helpers.pages import Page, assert_inert
-from helpers.submissions import CARD, board_at, reference, references, write_submission
+from helpers.submissions import CARD, board_at, edit, reference, references, write_submission
 
 from groundbench.leaderboard import RefusedError, Submission, build_site, read_submission
+from groundbench.leaderboard.site.publish import Publisher
+from groundbench.leaderboard.submission import plausibility
 from groundbench.leaderboard.submission.items_parquet import MOST_ROWS, read_tables
 
 EVIL = "</title></script><script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}${1}`javascript:alert(1)"
@@ -161,3 +164,55 @@ def test_one_hostile_submission_does_not_keep_the_others_off_the_board(tmp_path)
     refused = build_site(board, tmp_path / "site")
     assert len(refused) == 5
     assert_inert(tmp_path / "site")
+
+
+def test_files_that_are_small_each_are_limited_together(tmp_path, monkeypatch):
+    monkeypatch.setattr("groundbench.leaderboard.submission.submission.MOST_VALUES", 5_000)
+    folder = write_submission(tmp_path, "mine", 1, n_nouns=4)
+    read_submission(folder, references)
+    for i in range(9):
+        shutil.copytree(folder / "run", folder / f"run-{i}")
+    with pytest.raises(RefusedError, match=r"^mine: its runs hold [0-9,]+ values together; expected at most 5,000$"):
+        read_submission(folder, references)
+
+
+def test_a_page_of_very_many_rows_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("groundbench.leaderboard.site.publish.MOST_OF_A_PAGE", 20_000)
+    board = board_at(tmp_path)
+    write_submission(board.entries, "mine", 1, n_nouns=4)
+    (tmp_path / "site").mkdir()
+    with pytest.raises(RefusedError, match="its page would have"):
+        Publisher(board, tmp_path / "site")(board.entries / "mine")
+    assert list((tmp_path / "site").iterdir()) == []
+
+
+@pytest.mark.parametrize("field", ["measured", "released"])
+def test_a_day_to_come_is_refused(tmp_path, field):
+    folder = write_submission(tmp_path, "mine", 1, n_nouns=4)
+    with (folder / "card.yaml").open("a") as card:
+        card.write(f"{field}: 2099-01-01\n")
+    with pytest.raises(RefusedError, match="is a day to come"):
+        read_submission(folder, references)
+
+
+@pytest.mark.parametrize(("layer", "n_heads"), [(1, 2**53), (2**50, 1), (1, 10**6)])
+def test_a_model_of_more_heads_than_a_page_can_draw_is_refused(tmp_path, layer, n_heads):
+    folder = write_submission(tmp_path, "mine", 1, n_nouns=4)
+    edit(folder, "model.mixers.0.layer", layer)
+    edit(folder, "model.mixers.0.n_heads", n_heads)
+    with pytest.raises(RefusedError, match="expected 50,000 at most"):
+        read_submission(folder, references)
+
+
+def test_the_heads_of_a_model_are_counted_once_however_many_records_it_has(tmp_path, monkeypatch):
+    folder = write_submission(tmp_path, "mine", 1, n_nouns=4)
+    document = json.loads((folder / "run" / "result.json").read_text())
+    cut = {"selection": "crossfit", "control": "layer", "mode": "zero", "positions": "all", "n_draws": 1}
+    document["forms"][0]["ablations"] = [cut] * 500
+    document["forms"][0]["heads"] *= 50
+    (folder / "run" / "result.json").write_text(json.dumps(document))
+    counted = []
+    original = plausibility._heads_by_layer
+    monkeypatch.setattr(plausibility, "_heads_by_layer", lambda model: counted.append(1) or original(model))
+    read_submission(folder, references)
+    assert len(counted) == 1

@@ -61,12 +61,12 @@ def test_the_best_model_is_answered_for_by_its_own_screening(tmp_path, card, sai
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c["errors"][0]["error"].update(value=-0.2), "a share is between 0 and 1"),
+        (lambda c: c["errors"][0]["error"].update(value=-0.2), "a share lies between 0 and 1"),
         (lambda c: c["errors"][0]["error"].update(low=0.31), "outside its own interval"),
         (lambda c: c["errors"][0]["error"].update(n=10**6), "of 1000000 answers, but there are 200 questions"),
         (lambda c: c["errors"][0].update(kind="colour"), "errors[0] is not over all questions"),
-        (lambda c: c["errors"][0].update(chance=1.5), "a share is between 0 and 1"),
-        (lambda c: c["signals"][0]["auroc_within"].update(value=1.2), "a share is between 0 and 1"),
+        (lambda c: c["errors"][0].update(chance=1.5), "a share lies between 0 and 1"),
+        (lambda c: c["signals"][0]["auroc_within"].update(value=1.2), "a share lies between 0 and 1"),
         (lambda c: c["questions"].update(n_groups=300), "of 200 questions"),
         (lambda c: c["model"].update(fingerprint=""), "no fingerprint"),
     ],

@@ -152,11 +152,11 @@ def test_a_commit_that_looks_like_a_number_stays_text():
 def test_a_head_counts_interval_may_reach_past_zero_but_not_far() -> None:
     from helpers.fake_results import fake_result
 
-    from groundbench.leaderboard.submission.plausibility import _heads
+    from groundbench.leaderboard.submission.plausibility import _heads, _heads_by_layer
 
     result = fake_result(0)
     total = sum(m.n_heads for m in result.model.mixers)
     count, items = result.heads[0], result.testbed.n_items
-    assert not list(_heads(count.model_copy(update={"ci_low": -1e-3}), result.model, items))
+    assert not list(_heads(count.model_copy(update={"ci_low": -1e-3}), _heads_by_layer(result.model), items))
     for far in ({"ci_low": -2.0 * total}, {"ci_high": 3.0 * total}, {"mean_count": -1e-3}):
-        assert list(_heads(count.model_copy(update=far), result.model, items))
+        assert list(_heads(count.model_copy(update=far), _heads_by_layer(result.model), items))

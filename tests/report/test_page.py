@@ -119,7 +119,8 @@ def together() -> str:
 def test_the_gain_with_its_interval_comes_first(full):
     gain = fake_result(1).gain
     text = Reader(full).text
-    said = text.index(f"gain of {gain.mean:.2f} nats (95\u202f% interval {gain.ci_low:.2f} to {gain.ci_high:.2f}")
+    ends = f"{gain.ci_low:.2f}\u00a0to\u00a0{gain.ci_high:.2f}"
+    said = text.index(f"gain of {gain.mean:.2f} nats (95\u202f% interval {ends}")
     assert said < text.index("Noun by noun")
 
 
@@ -347,7 +348,7 @@ def test_a_trajectory_shows_the_lens_by_layer_and_every_regression_with_its_inte
     for r in last.regressions:
         title = f"Adjusted R²: {names[r.statistic]}, {names[r.window]}"
         assert "band c1" in lines_of(chart_named(together, title), "band")
-        found = f"{r.r2_adjusted:.2f} [{r.ci_low:.2f}, {r.ci_high:.2f}]".replace("-", "\u2212")
+        found = f"{r.r2_adjusted:.2f} [{r.ci_low:.2f},\u00a0{r.ci_high:.2f}]".replace("-", "\u2212")
         assert found in Reader(together).text
 
 

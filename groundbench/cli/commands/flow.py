@@ -81,7 +81,7 @@ def _page(maps: FlowMaps, version: str, environment: EnvironmentRecord) -> FlowP
     return FlowPage(
         title=f"Where “{target}” comes from",
         about=f"{maps.model} · {maps.testbed} {version} · shown as {maps.form}",
-        sentence=f"Shown {maps.noun!r}, the model gives its word a surprisal of {maps.surprisal:.2f} nats."
+        sentence=f"Shown “{maps.noun}”, the model gives its word a surprisal of {maps.surprisal:.2f} nats."
         + (of_images if maps.has_images else ""),
         tokens=maps.tokens,
         shown=frozenset(maps.shown),

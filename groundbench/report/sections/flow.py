@@ -62,7 +62,7 @@ def flow_section(page: FlowPage) -> Section:
     figures = tuple(_figure(page, layer, width) for layer in page.layers)
     lead = (
         "A square is what flows into the token of its row from the token of its column; the last row is the place of "
-        "the prediction. All layers have one scale of colour. The noun's own tokens are set bold, and what flows from "
+        "the prediction. All layers have one scale of colour. The noun’s own tokens are set bold, and what flows from "
         "them to the prediction is framed."
     )
     return Section("flow", "Flow, layer by layer", lead, figures, (_sums(page),), columns=columns)
@@ -88,7 +88,7 @@ def _figure(page: FlowPage, layer: Layer, width: int) -> Figure:
     )
     title = f"Layer {layer.number}"
     chart = flow_map(page, layer.flow, width, title, summary)
-    return Figure(title, (chart,), _last_row(page, layer), summary, wide=width == WIDE)
+    return Figure(title, (chart,), _last_row(page, layer), summary, wide=width == WIDE, scrolls=width == WIDE)
 
 
 def _token_name(page: FlowPage, position: int) -> str:

@@ -116,5 +116,7 @@ def factor(nats: float) -> str:
 
 
 def on_one_line(page: str) -> str:
-    """Return a page in which no browser breaks a number: narrow spaces that do not break, before % too."""
-    return re.sub(r"(?<=\d)(?: (?=%)|\u2009(?=\d))", "\u202f", page)
+    """Return a page in which no browser breaks a number or an interval: spaces within them do not break."""
+    page = re.sub(r"(?<=\d)(?: (?=%)|\u2009(?=\d))", "\u202f", page)
+    page = re.sub(r"(?<=[\d%]) to (?=[−-]?\d)", "\u00a0to\u00a0", page)
+    return re.sub(r"(\[[−-]?[\d.]+), (?=[−-]?[\d.]+\])", "\\1,\u00a0", page)

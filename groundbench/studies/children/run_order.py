@@ -17,7 +17,7 @@ from groundbench.measures.gain.measure import item_gains
 from groundbench.report.charts.scatter import Dot, ScatterAxes, scatter_chart
 from groundbench.report.elements import Figure, Table
 from groundbench.results.items import read_items
-from groundbench.results.text.numbers import count, interval, number
+from groundbench.results.text.numbers import count, interval, number, with_interval
 from groundbench.results.trajectory import Trajectory
 from groundbench.stats.bootstrap import N_RESAMPLES, Estimate
 from groundbench.studies.children.ages import production_ages
@@ -129,9 +129,10 @@ def order_sentence(run: RunOrder) -> str:
     whose = f"{run.name}{' (the null)' if run.shuffled else ''}"
     if age.value is None:
         return f"{whose}: {run.order.nouns} of {len(run.nouns)} nouns ground, too few for an order."
-    told = _direction(age, "earlier", "later")
-    held = "" if partial.value is None else f"; with frequency held constant {_with_ends(partial)}"
-    return f"{whose}: {told} ({_with_ends(age)}{held}; {run.order.nouns} of {len(run.nouns)} nouns ground)."
+    told = f"{_direction(age, 'earlier', 'later')} ({_with_ends(age)})"
+    if partial.value is not None:
+        told += f"; with frequency held constant, {_direction(partial, 'earlier', 'later')} ({_with_ends(partial)})"
+    return f"{whose}: {told}; {run.order.nouns} of {len(run.nouns)} nouns ground."
 
 
 def orders_text(runs: Sequence[RunOrder]) -> str:
@@ -211,5 +212,4 @@ def _direction(found: Estimate, above: str, below: str) -> str:
 
 
 def _with_ends(found: Estimate) -> str:
-    ends = interval(found.ci_low, found.ci_high)
-    return f"{number(found.value)}{'' if ends is None else f' {ends}'}"
+    return with_interval(found.value, found.ci_low, found.ci_high) or "not measured"

@@ -200,6 +200,21 @@ def _item_ablation_harms(measured: Measured) -> tuple[Verdict, str]:
     return (_by_tests(more, records, with_draws=False) if few else verdict_at(more)), why
 
 
+def _few_heads(measured: Measured) -> tuple[Verdict, str]:
+    last = ev.last_with(measured, ev.carried)
+    found = ev.interval_at(measured, ev.recovered_beyond_random, last)
+    if last is None or found is None:
+        none = f"at step {last} not every seed has a gain that heads could recover"
+        return "not testable", "no heads were interchanged" if last is None else none
+    records = [r for p in ev.points_at(measured, last) if (r := ev.carried(p)) and r.headline]
+    sizes = " or ".join(map(str, sorted({r.headline.k for r in records if r.headline})))
+    why = (
+        f"at step {last} {sizes} of {records[0].n_heads} heads recover {ev.text(found)} of the gain more than random "
+        f"ones{ev.over_nouns(measured)}"
+    )
+    return verdict_at(found), why
+
+
 def _gap_grows(measured: Measured) -> tuple[Verdict, str]:
     read = ev.harm("instance")
     last = ev.last_with(measured, ev.has_ablation("instance"))
@@ -333,6 +348,15 @@ CRITERIA = (
         "seeds above 0 (of fewer than three seeds: more of both, with the gain's clustered p and its p against the "
         "draws at most 0.05 in each; not reproduced: less of one)",
         _ablation_harms,
+        of_gain=True,
+    ),
+    Criterion(
+        "few-heads",
+        "A few heads, ranked by contrast, carry the gain, and as many random ones do not",
+        "ours, beside the paper's (protocol §15): the share of the gain that heads ranked on other nouns and frames "
+        "recover when they are interchanged, beyond the mean of layer-matched random sets, has its interval over "
+        "seeds above 0 (of fewer than three seeds: over nouns)",
+        _few_heads,
         of_gain=True,
     ),
     Criterion(

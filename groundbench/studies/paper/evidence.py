@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from groundbench.results.causal import CausalRecord
 from groundbench.results.run import AblationRecord, HeadsRecord
 from groundbench.results.text.numbers import number, p_value, with_interval
 from groundbench.results.trajectory import TrajectoryPoint
@@ -170,6 +171,22 @@ def points_at(measured: Measured, step: int) -> list[TrajectoryPoint]:
 def heads(point: TrajectoryPoint) -> HeadsRecord | None:
     """Return the headline's record of heads."""
     return point.result.heads[0] if point.result.heads else None
+
+
+def carried(point: TrajectoryPoint) -> CausalRecord | None:
+    """Return the headline form's record of causes; None where it was not measured."""
+    return point.result.causal[0] if point.result.causal else None
+
+
+def recovered_beyond_random(point: TrajectoryPoint) -> Estimate | None:
+    """Return the share of the gain that the first heads by contrast recover beyond as many random ones, over nouns."""
+    record = carried(point)
+    head = record.headline if record else None
+    if record is None or head is None or head.recovered.value is None or head.random_mean is None:
+        return None
+    random = head.random_mean
+    low, high = (None if e is None else e - random for e in (head.recovered.ci_low, head.recovered.ci_high))
+    return Estimate(head.recovered.value - random, low, high, record.pairs.n_nouns)
 
 
 def middle(layers: int) -> range:

@@ -37,6 +37,7 @@ SHOWN: Mapping[str, Shown] = {
     "middle": Shown("part of the detections in the middle half of the layers", f"^{NUMBER} of the detections"),
     "ablation-item": Shown("surprisal added beyond random heads (nats)", f"adds {NUMBER} nats more", "ablation-item"),
     "ablation": Shown("surprisal added beyond random heads (nats)", f"adds {NUMBER} nats more", "ablation"),
+    "few-heads": Shown("share of the gain recovered beyond random heads", f"recover {NUMBER} of the gain more"),
     "ablation-grows": Shown("growth of the gap (nats)", f": {NUMBER} more", "ablation-item-gain"),
     "gather": Shown("part of the gain lost beyond random heads", f"takes {NUMBER} of the gain more"),
     "lens": Shown("part of the gain's rise in the middle half of the layers", f"^{NUMBER} of the gain's rise", "lens"),

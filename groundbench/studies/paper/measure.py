@@ -19,6 +19,7 @@ from groundbench.util.progress import Progress
 from groundbench.util.workers import worker_pool
 
 OPTIONS = TrajectoryOptions(
+    measures=("gain", "heads", "causal", "ablation", "lens", "image"),
     points=8,
     costly_points=3,
     mismatches=10,

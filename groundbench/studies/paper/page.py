@@ -12,8 +12,8 @@ from groundbench.report.markdown import table as as_markdown
 from groundbench.report.pages import render_seeds
 from groundbench.studies.children.run_order import TITLE as ORDER_TITLE
 from groundbench.studies.children.run_order import RunOrder, order_figures, order_table, orders_text
+from groundbench.studies.paper import cause_tables, image_page, paper_tables, tables
 from groundbench.studies.paper import findings as read
-from groundbench.studies.paper import image_page, paper_tables, tables
 from groundbench.studies.paper import published_numbers as paper
 from groundbench.studies.paper.figures import Drawn
 from groundbench.studies.paper.measure import Measured
@@ -80,6 +80,8 @@ class Study:
             paper_tables.heads_table(main),
             paper_tables.paper_table(main),
             tables.crossfit_table(main),
+            cause_tables.carriers_table(main),
+            cause_tables.knockout_table(main),
             paper_tables.regression_table(own),
             paper_tables.lens_table(main),
             tables.lstm_table(self.measured),

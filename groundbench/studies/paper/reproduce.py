@@ -57,7 +57,7 @@ def reproduce(
         unfinished: measure existing trainings that ended early as far as they came; the report says how far.
         override: other values of every preset that is trained, by dotted key.
         vocabulary: words kept of the corpus in place of the size's.
-        docs: the Markdown file to write; its plots go to `images/reproduction` beside it.
+        docs: the Markdown file to write; its plots go to `images/NAME` beside it, by the file's name.
         options: what is measured of a model with heads.
         jobs: seeds trained and measured side by side; as many as there are cores by default. A script that calls this
             with several jobs needs `if __name__ == "__main__":`.
@@ -158,8 +158,8 @@ def _write(study: page.Study, out: Path, docs: Path) -> None:
     write_text(out / PAGE, page.html(study))
     claims = [asdict(c) for c in (*study.claims, *study.claims_on_images)]
     write_text(out / VERDICTS, json.dumps(claims, indent=1) + "\n")
-    images = docs.parent / "images" / "reproduction"
+    images = docs.parent / "images" / docs.stem
     figures = write_figures(study.measured, images) if study.measured else {}
     figures[page.CHILDREN] = write_order_figures(study.orders, images)
     figures[page.IMAGES] = write_image_figures(study.image_runs, images)
-    write_text(docs, page.markdown(study, figures, "images/reproduction"))
+    write_text(docs, page.markdown(study, figures, f"images/{docs.stem}"))

@@ -15,6 +15,8 @@ from groundbench.api.evidence_record import (
     EvidenceRecord,
     end_of_prompt,
     evidence_group,
+    fill_template,
+    template_fault,
     text_around,
 )
 from groundbench.api.testbed import ImageSource
@@ -99,8 +101,11 @@ def _text_around(
 ) -> tuple[str, str, str]:
     """Return the text before and after the evidence, and the join, of a verbatim prompt or of the template."""
     if image is not None:
-        asked = prompt or (template or IMAGE_TEMPLATE).replace("{question}", question)
-        return end_of_prompt("", asked)
+        template = template or IMAGE_TEMPLATE
+        fault = None if prompt else template_fault(template, slots=(0,))
+        if fault is not None:
+            raise FaultyError(f"the template {fault}")
+        return end_of_prompt("", prompt or fill_template(template, question=question))
     if prompt is None:
         try:
             before, after = text_around(template or TEMPLATE, question)
@@ -279,7 +284,9 @@ def label_of(raw: Row, spans: tuple[tuple[int, int], ...] | None) -> bool | None
     said: dict[str, bool] = {}
     for name in (*LABELS_TRUE, *LABELS_FALSE):
         if raw.get(name) not in (None, ""):
-            said[name] = _truth_value(raw[name], name) is (name in LABELS_FALSE)
+            word = str(raw[name]).strip().casefold()  # `grounded: supported` says the same as `label: supported`
+            is_label = word in RIGHT or word in WRONG
+            said[name] = word in WRONG if is_label else _truth_value(raw[name], name) is (name in LABELS_FALSE)
     if raw.get("label") not in (None, ""):
         said["label"] = _label(raw["label"])
     if spans is not None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from groundbench.api.errors import BadInputError
-from groundbench.api.evidence_record import MODES, SLOTS, EvidenceRecord, Mode, RecordFault, RecordSet, text_around
+from groundbench.api.evidence_record import MODES, EvidenceRecord, Mode, RecordFault, RecordSet, template_fault
 from groundbench.tasks.questions.records.build import build
 from groundbench.tasks.questions.records.field_names import (
     CANONICAL,
     LABELS_FALSE,
     LABELS_TRUE,
+    OURS,
     Names,
     recognise,
 )
@@ -77,7 +78,9 @@ def load_records(path: str | Path, options: ReadOptions | None = None) -> Record
     """
     path, options = Path(path).expanduser(), options or ReadOptions()
     if options.template is not None:
-        text_around(options.template, "")  # one sentence for the option, not one for each record
+        fault = template_fault(options.template, slots=(0, 1))  # one sentence for the option, not one for each record
+        if fault is not None:
+            raise BadInputError(f"the template {fault}")
     if path.suffix.lower() in (".yaml", ".yml"):
         files, options = _read_index(path, options)
     else:
@@ -114,9 +117,12 @@ def _read(
         return
     names, every = found.names()
     shape = None if options.fields else set_of(options.public_set, names, path)
-    tool = _given_names(path, options.fields, every) if options.fields else None
-    if shape is None and tool is None:
-        tool = recognise(names, every)
+    tool = None
+    if shape is None:
+        given = frozenset(options.fields.values())
+        tool = recognise(names - given, every - given)
+        if options.fields:
+            tool = _given_names(path, options.fields, every, tool)
         _require_fields(path, every, tool)
     told = shape.name if shape is not None else tool.tool if tool is not None else ""
     notes.append(f"{path.name}: read as {MODES_OF.get(told, told)}")
@@ -150,7 +156,8 @@ def rename_fields(row: Row, tool: Names) -> Row:
     The file's own canonical and label fields are kept where the tool maps none to them.
     """
     taken = set(tool.fields.values())
-    raw = {name: row[name] for name in (*CANONICAL, *LABELS) if name in row and name not in taken}
+    own = (name for name in (*CANONICAL, *LABELS) if name in row and name not in taken and name not in tool.fields)
+    raw = {name: row[name] for name in own}
     if tool.tool == "groundbench":
         raw = {name: row[name] for name in (*CANONICAL, *LABELS) if name in row}
     for theirs, ours in tool.fields.items():
@@ -159,7 +166,8 @@ def rename_fields(row: Row, tool: Names) -> Row:
     return _lettucedetect(raw) if tool.tool == "lettucedetect" else raw
 
 
-def _given_names(path: Path, fields: Mapping[str, str], names: frozenset[str]) -> Names:
+def _given_names(path: Path, fields: Mapping[str, str], names: frozenset[str], others: Names) -> Names:
+    """Return the names that were given, and for all else those of `others`, which were recognised."""
     known = (*CANONICAL, *LABELS)
     for ours, theirs in fields.items():
         if ours not in known:
@@ -168,7 +176,8 @@ def _given_names(path: Path, fields: Mapping[str, str], names: frozenset[str]) -
             raise BadInputError(
                 f"{path}: no field {theirs!r}, which fields gives for {ours}; found {_join_names(names)}"
             )
-    return Names("fields:", (), {theirs: ours for ours, theirs in fields.items()})
+    kept = {} if others is OURS else {t: o for t, o in others.fields.items() if o not in fields}
+    return Names("fields:", (), {**kept, **{theirs: ours for ours, theirs in fields.items()}})
 
 
 def _join_names(names: frozenset[str]) -> str:
@@ -272,8 +281,9 @@ def _fields(node: Marked) -> dict[str, str]:
 
 def _template(node: Marked) -> str:
     text = node.text()
-    if text.count(SLOTS[0]) != 1:
-        raise node.error(f"template has {text.count(SLOTS[0])} slots {SLOTS[0]}, expected exactly one")
+    fault = template_fault(text, slots=(0, 1))
+    if fault is not None:
+        raise node.error(f"template {fault}")
     return text
 
 

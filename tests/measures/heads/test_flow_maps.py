@@ -105,7 +105,7 @@ def test_all_layers_of_the_page_have_one_scale_and_the_edge_is_framed() -> None:
     assert sorted(cells(first).values()) == [0.062, 0.125, 0.25, 1.0]
     assert sorted(cells(second).values()) == [0.016, 0.031, 0.062, 0.25]
     assert cells(empty) == {}
-    assert all("0 to 4 in all layers" in "".join(m.itertext()) for m in (first, second, empty))
+    assert all("0\u00a0to\u00a04 in all layers" in "".join(m.itertext()) for m in (first, second, empty))
     (frame,) = [e for e in first.iter() if e.get("class") == "pick"]
     assert cells(first)[float(frame.get("x")), float(frame.get("y"))] == 1.0
     shown = [e for e in first.iter() if e.get("class") == "tick shown"]

@@ -33,6 +33,7 @@ def test_all_claims_about_a_model_hold_where_they_were_planted() -> None:
             "middle",
             "ablation-item",
             "ablation",
+            "few-heads",
             "ablation-grows",
             "gather",
             "lens",
@@ -58,6 +59,9 @@ def test_all_claims_about_a_model_hold_where_they_were_planted() -> None:
         ("ablation-item", "harm", (None, None, None, None), "not testable"),
         ("ablation", "lost", (None, 0.1, 0.0, -0.3), OUT),
         ("ablation", "harm", (None, None, None, None), "not testable"),
+        ("few-heads", "few", (None, 0.2, 0.1, -0.3), OUT),
+        ("few-heads", "few", (None, 0.2, 0.5, 0.03), "not testable"),  # as far as random heads, within the interval
+        ("few-heads", "few", (None, None, None, None), "not testable"),
         ("ablation-grows", "harm", (None, 0.5, 0.4, 0.3), OUT),
         ("gather", "gather", (None, 0.0, 0.1, 0.4), OUT),
         ("lens", "lens", (0.5, 0.5, 0.4, 0.2), OUT),
@@ -82,6 +86,7 @@ def test_of_a_model_without_a_gain_nothing_is_said_of_what_carries_it(seeds: int
     found = verdicts(planted(seeds=seeds, gain=(0.0, 0.0, 0.0, 0.01)))
     assert found["emerges"].verdict == emerges  # of one seed up to 0.29 is within the interval, of three up to 0.06
     carried = {"cooccurrence", "heads-rise", "middle", "ablation-item", "ablation", "ablation-grows", "gather", "lens"}
+    carried |= {"few-heads"}
     assert {
         i for i in carried if found[i].verdict == "not testable" and "no gain is shown" in found[i].because
     } == carried
@@ -135,7 +140,7 @@ def test_an_end_that_decides_is_never_written_as_zero(gain: Series, said: str) -
 
 
 def test_with_one_seed_only_what_has_an_interval_over_nouns_is_decided() -> None:
-    over_nouns = {"emerges", "grows", "heads-rise", "ablation-item", "ablation", "gather"}
+    over_nouns = {"emerges", "grows", "heads-rise", "ablation-item", "ablation", "few-heads", "gather"}
     found = {i: c.verdict for i, c in verdicts(planted(seeds=1)).items()}
     assert {i for i, v in found.items() if v == "reproduced"} == over_nouns
     assert {v for i, v in found.items() if i not in over_nouns} == {"not testable"}

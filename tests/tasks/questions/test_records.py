@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from groundbench.api.errors import BadInputError
 from groundbench.api.evidence_record import EvidenceRecord, evidence_group
@@ -163,12 +164,34 @@ def test_a_broken_array_keeps_the_records_before_the_break(tmp_path: Path) -> No
 
 def test_a_template_or_field_names_that_do_not_fit_are_said_once(tmp_path: Path) -> None:
     path = lines(tmp_path, *[GOOD] * 3)
-    for template in ("{question}", "{evidence} {evidence}", "{evidence} {question} {question}"):
+    for template in ("{evidence} {evidence}", "{evidence} {question} {question}", "{context}", "{evidence} {frage}"):
         with pytest.raises(BadInputError, match="the template has") as said:
             load_records(path, ReadOptions(template=template))
         assert "line" not in str(said.value)
+    with pytest.raises(BadInputError, match=r"line 1: the template has 0 slots \{evidence\}, expected exactly one"):
+        load_records(path, ReadOptions(template="{question}"))  # of images it would be right
     with pytest.raises(BadInputError, match=r"no field 'frage', which fields gives for question; found .*question"):
         load_records(path, ReadOptions(fields={"question": "frage"}))
+
+
+def test_braces_of_a_prompt_that_are_no_slots_are_text(tmp_path: Path) -> None:
+    path = lines(tmp_path, GOOD)
+    template = 'Reply {"say": {"it": 1}} and {{name}}. {evidence} {question}'
+    (record,) = load_records(path, ReadOptions(template=template)).records
+    assert record.prompt().text.startswith('Reply {"say": {"it": 1}} and {name}. ')
+    with pytest.raises(BadInputError, match=r"the slot \{name\}, expected only .* written \{\{name\}\}"):
+        load_records(path, ReadOptions(template=template.replace("{{name}}", "{name}")))
+
+
+def test_fields_name_what_they_name_and_the_rest_stays_recognised(tmp_path: Path) -> None:
+    row = {"input": "Who?", "context": ["It was Ann."], "output": "Ann", "grounded": "supported", "ok": "wrong"}
+    path = lines(tmp_path, row)
+    (record,) = load_records(path).records
+    assert (record.question, record.evidence, record.answer, record.wrong) == ("Who?", "It was Ann.", "Ann", False)
+    for label, wrong in (("grounded", False), ("ok", True)):
+        rows = {k: v for k, v in row.items() if k in ("input", "context", "output", label)}
+        (record,) = load_records(lines(tmp_path, rows), ReadOptions(fields={"label": label})).records
+        assert (record.question, record.evidence, record.answer, record.wrong) == ("Who?", "It was Ann.", "Ann", wrong)
 
 
 def test_a_file_without_the_fields_says_which_and_how_to_name_them(tmp_path: Path) -> None:
@@ -351,3 +374,14 @@ def test_no_bytes_whatever_crash_a_reader(tmp_path: Path, data: bytes, suffix: s
     path.write_bytes(data)
     said = refusal(path, ReadOptions(keep_going=True))
     assert said is None or str(path) in said
+
+
+def test_a_template_of_images_has_no_place_for_text(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    path = lines(tmp_path, {"question": "What?", "image": "a.png", "candidates": ["yes", "no"], "truth": "no"})
+    (record,) = load_records(path, ReadOptions(template="Look. {question} Say:")).records
+    assert record.prompt().text.endswith("Look. What? Say:")
+    with pytest.raises(
+        BadInputError, match=r"the template has 1 slots \{evidence\}, expected none: the evidence is an"
+    ):
+        load_records(path, ReadOptions(template="{evidence} {question}"))
