@@ -173,14 +173,14 @@ def heads(point: TrajectoryPoint) -> HeadsRecord | None:
     return point.result.heads[0] if point.result.heads else None
 
 
-def carried(point: TrajectoryPoint) -> CausalRecord | None:
+def causes_of(point: TrajectoryPoint) -> CausalRecord | None:
     """Return the headline form's record of causes; None where it was not measured."""
     return point.result.causal[0] if point.result.causal else None
 
 
 def recovered_beyond_random(point: TrajectoryPoint) -> Estimate | None:
     """Return the share of the gain that the first heads by contrast recover beyond as many random ones, over nouns."""
-    record = carried(point)
+    record = causes_of(point)
     head = record.headline if record else None
     if record is None or head is None or head.recovered.value is None or head.random_mean is None:
         return None

@@ -206,7 +206,8 @@ def _measurement_note(study: Study) -> str:
     left += "".join(f" {early_end_note(m)}" for m in study.every if m.run.stopped)
     return (
         f"{len(points)} checkpoints were measured in {seconds / 3600:.1f} hours, with one thread each where several "
-        f"ran side by side{sample}.{_unknown(protocol)}{left} Minutes of training are those that the logs' speed gives."
+        f"ran side by side{sample}.{_unknown_note(protocol)}{left} Minutes of training are those that the "
+        "logs' speed gives."
     )
 
 
@@ -226,7 +227,7 @@ def _environment_note(study: Study) -> str:
     return f"Versions: {'; or '.join(versions)}; device {', '.join(devices)}; commit {', '.join(commits)}."
 
 
-def _unknown(protocol: Mapping[str, Any]) -> str:
+def _unknown_note(protocol: Mapping[str, Any]) -> str:
     """Count context words the models do not know; nothing where all are known, or it was not counted."""
     rows = [row for row in (protocol.get("unknown_words") or {}).values() if row["words"]]
     return "".join(
