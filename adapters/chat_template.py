@@ -59,7 +59,7 @@ def chat_opening(templated: Templated, name: str, images: int | None = None, dat
 
 
 def date_in_template(templated: Templated, name: str, images: int | None = None) -> str | None:
-    """Return the date that stands in what the template renders, as in `2024-07-26`; None where it asks for none."""
+    """Return the date that the template writes, as `2024-07-26`; None where it writes none."""
     other = chat_opening(templated, name, images, DATE.replace(year=DATE.year - 7, month=2, day=3))
     return None if chat_opening(templated, name, images) == other else f"{DATE:%Y-%m-%d}"
 

@@ -184,7 +184,7 @@ class HFCausal:
         return [row.after(0) for row in rows], None
 
     def cache_options(self, prefix: Prefix | None, batch: int) -> dict[str, Any]:
-        """Return the options of a call of `batch` rows that goes on from a prefix, or keeps no cache."""
+        """Return the options of a call of `batch` rows that continue a prefix, or keep no cache."""
         if prefix is not None:
             return {self._cache_name: cast(CachedPrefix, prefix).for_batch(batch), "use_cache": True}
         return {"use_cache": False} if self.has_cache else {}
@@ -527,7 +527,7 @@ def in_memory_name(made: Any) -> str:
 
 
 def _own_tokenizer(model: Any, name: str) -> PreTrainedTokenizerFast:
-    """Return the tokenizer that stands where the model was loaded from."""
+    """Return the tokenizer in the place that the model was loaded from."""
     where = getattr(model.config, "_name_or_path", "")
     if not where:
         raise BadInputError(f"{name}: a model alone has no tokenizer; give the pair (model, tokenizer)")

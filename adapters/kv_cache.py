@@ -1,4 +1,4 @@
-"""A shared prefix' key/value (or state-space) cache, copied for each batch that goes on from it."""
+"""A shared prefix' key/value (or state-space) cache, copied for each batch that continues it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CachedPrefix:
 
 @dataclass(frozen=True)
 class UncachedPrefix:
-    """A prefix that keeps no cache: what goes on from it is run whole, since its rows hold all of their tokens.
+    """A prefix without a cache: rows that continue it are run whole, since they hold all of their tokens.
 
     Of prompts that are longer than the cache was seen to serve (see `groundbench.adapters.length_checks`).
     """

@@ -33,7 +33,7 @@ class TextInputs:
         self.device = input_device(model)
 
     def encoder(self, name: str, bos: BosPolicy, chat: bool) -> PromptEncoder:
-        """Return the encoder of the model's prompts; `name` stands in its messages."""
+        """Return the encoder of the model's prompts; its messages give `name`."""
         return PromptEncoder(self.tokenizer, max_length(self.model), name, bos, chat, embeddings(self.model))
 
     def of(self, rows: Sequence[Encoded]) -> dict[str, Any]:

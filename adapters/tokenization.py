@@ -27,7 +27,7 @@ class NotApartError(BadInputError):
 
 @dataclass(frozen=True)
 class Rendered:
-    """A prompt as the text that is tokenized, and for each segment the characters it stands on."""
+    """A prompt as the text that is tokenized, and each segment's characters in it."""
 
     text: str
     spans: tuple[tuple[int, int], ...]

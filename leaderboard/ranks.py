@@ -90,7 +90,7 @@ def _method(tested: int, others: int) -> Method:
 
 
 def _by_interval(contenders: Sequence[Contender]) -> npt.NDArray[np.bool_]:
-    """Return [i, j]: i's interval lies above j's. A model without an interval stands for its gain alone."""
+    """Return [i, j]: i's interval is above j's; without an interval a model's gain is taken."""
     low = np.array([c.gain if c.low is None else c.low for c in contenders])
     high = np.array([c.gain if c.high is None else c.high for c in contenders])
     return low[:, None] > high[None, :]

@@ -105,7 +105,7 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class RiskRow:
-    """A screening on the board."""
+    """A screening on the board; `checked`: it is the board's own, or came with its answers, which give its numbers."""
 
     id: str
     slug: str
@@ -116,6 +116,7 @@ class RiskRow:
     family: str
     parameters: int
     card: RiskCard
+    checked: bool = False
 
 
 def result_rows(s: Submission, own: bool) -> list[ResultRow]:
@@ -140,6 +141,7 @@ def risk_rows(s: Submission, own: bool) -> list[RiskRow]:
                     m.family,
                     m.parameters or 0,
                     run.risk,
+                    own or "answers.parquet" in run.files,
                 )
             )
     return out

@@ -128,7 +128,7 @@ def attach(model: PreTrainedModel, inputs: Mapping[str, Any] | None = None) -> H
 
 
 def probe_ids(model: PreTrainedModel, length: int = 7) -> Tensor:
-    """Return a short prompt of ordinary token ids, [1, length]: none that stands for an image, a pad or an end."""
+    """Return a short prompt of ordinary token ids, [1, length], without image, pad and end tokens."""
     text = model.config.get_text_config()
     named = {**vars(model.config), **vars(text)}.items()
     special = {v for k, v in named if k.endswith(("_token_id", "_token_index")) and isinstance(v, int)}

@@ -24,9 +24,10 @@ class Site:
 
 
 class Session:
-    """One `active` block: which edit is applied and whether traces are kept; `start` tokens stand in a cache already,
-    and calls begin at `layer`. An edit of the last position changes the `tail` last ones. A `standing` session may hold
-    others.
+    """One `active` block: the edit that is applied, and whether traces are kept.
+
+    `start` tokens are in a cache already, and calls begin at `layer`. An edit of the last position changes the `tail`
+    last ones. A `standing` session may hold others.
 
     Calls are matched to sites by their order in the forward pass, so that a module that is called in several layers
     (Zamba2's shared attention) has a site in each. While discovering, `sites` grows instead.
@@ -164,7 +165,7 @@ def as_graph_root(output: Tensor, trace: bool) -> Tensor:
 
 
 def combine_edits(outer: HeadEdit | None, inner: HeadEdit | None) -> HeadEdit | None:
-    """Combine two edits, of which the outer one replaces nothing: its heads are scaled under the inner one.
+    """Combine two edits: the outer one, which replaces nothing, scales its heads under the inner one.
 
     Raises:
         BadInputError: both change heads, and the outer one replaces outputs or is not for all positions.

@@ -108,7 +108,7 @@ def network_allowed() -> bool:
 
 
 def resolve(asked: HubId) -> str:
-    """Return the commit (40 hex digits) that a revision stands for.
+    """Return the commit (40 hex digits) of a revision.
 
     Raises:
         BadInputError: no such repository or revision, or neither the hub nor the cache can be asked.
@@ -228,7 +228,7 @@ def _listing(repo: str, commit: str) -> frozenset[str] | None:
 
 
 def _require_whole_texts(snapshot: Snapshot) -> None:
-    """Refuse a cache of which nobody can tell that it holds the tokenizer whole.
+    """Refuse a cache that may hold only a part of the tokenizer.
 
     It was filled file by file by other programs: each file must be there or be known not to exist.
     """

@@ -59,7 +59,7 @@ class LoadOptions:
     trust_remote_code: bool = False
 
     def resolved_device(self) -> str:
-        """Return the device that `auto` stands for."""
+        """Return the device, `auto` resolved."""
         if self.device != "auto":
             return self.device
         if not torch.cuda.is_available():

@@ -115,7 +115,7 @@ def _refuse_hub_options(model: str, what: str, revision: str | None, subfolder: 
 
 
 def _in_folder(name: str, folder: Path, names: Iterable[str], snapshot: hub.Snapshot | None) -> Source:
-    """Return the model of a folder with these files, of which a snapshot's weights are still on the hub."""
+    """Return the model of a folder with these files; a snapshot's weights may still be on the hub."""
     there = frozenset(names)
     if hub.ADAPTER_CONFIG in there:
         return _with_adapter(name, folder, there, snapshot)
@@ -127,7 +127,7 @@ def _in_folder(name: str, folder: Path, names: Iterable[str], snapshot: hub.Snap
 
 
 def _with_adapter(name: str, folder: Path, names: frozenset[str], snapshot: hub.Snapshot | None) -> Source:
-    """Return an adapter's base, which stands beside it or is named by its config, with the adapter on top."""
+    """Return an adapter on top of its base, which is beside it or named by its config."""
     adapter = read_adapter(folder, name)
     if snapshot is not None:
         hub.fetch_weights(snapshot, hub.weight_names(names, folder, hub.ADAPTER_WEIGHTS))

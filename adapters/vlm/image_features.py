@@ -43,7 +43,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Patched:
-    """The key of an image of which some tokens' features (from 0) are taken from a donor of the same layout.
+    """The key of an image with some tokens' features (from 0) taken from a donor of the same layout.
 
     As text it names the image, a hash of the tokens and the donor: run directories keep that.
     """

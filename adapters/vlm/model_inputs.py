@@ -80,7 +80,7 @@ class ImageTextInputs(TextInputs):
         return inputs | bidirectional.types(self.family, rows, self.placeholder, self.device)
 
     def _new_features(self, row: Encoded) -> Tensor:
-        """Return [n, d] what stands at the placeholders among the row's new tokens."""
+        """Return [n, d] the features for the placeholders among the row's new tokens."""
         wanted = row.ids[row.start :].count(self.placeholder)
         if not wanted:
             return torch.empty(0, 0)

@@ -215,7 +215,7 @@ def runs(positions: list[int]) -> tuple[tuple[int, int], ...]:
 
 
 def _grid(grid: ImageGrid, placed: Sequence[int], image: int) -> ImageGrid | None:
-    """Return an image's grid among a row's tokens; None where its patches lie otherwise.
+    """Return an image's grid among a row's tokens; None where its patches are not in a grid's order.
 
     Other tokens may end each of its rows. `placed`: the positions of the image's own tokens in the row.
     """

@@ -555,7 +555,7 @@ class FeedForwardReadable(Protocol):
 
 @runtime_checkable
 class PrefixReadable(Protocol):
-    """An adapter that shows the hidden states of a prefix' own pass (§16): what goes on from it has a short graph."""
+    """An adapter that returns the hidden states of a prefix' own pass (§16), so that a later pass has a short graph."""
 
     def prefill_with_hidden(self, rows: Sequence[Encoded], hidden: Sequence[int]) -> tuple[Prefix, dict[int, Tensor]]:
         """Return `Adapter.prefill`, and by layer [B, T, d] the hidden states of its pass."""

@@ -143,7 +143,7 @@ def _content(prompt: Prompt) -> tuple[str, ...]:
 
 
 def evidence_group(evidence: str) -> str:
-    """Return the default group of a record: a hash of its evidence, so that one document never stands in two splits."""
+    """Return the default group of a record: a hash of its evidence, so that one document is never in two splits."""
     return hashlib.sha256(" ".join(evidence.split()).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 

@@ -61,7 +61,7 @@ def complete_run(incomplete: str) -> list[str]:
 
 
 def _holds_run(folder: Path, depth: int = DEEPEST) -> bool:
-    """Return True if a run lies in a folder, at most three folders down."""
+    """Return True if a folder holds a run, at most three folders down."""
     if any((folder / name).is_file() for name in RUNS):
         return True
     try:

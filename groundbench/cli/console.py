@@ -218,7 +218,7 @@ def _escape_as_json(error: UnicodeError) -> tuple[str, int]:
 
 
 def nats(value: float | None, digits: int = 3) -> str:
-    """Return a number of nats; unmeasured is said, never 0."""
+    """Return a number of nats, or `not measured`; never 0 for it."""
     return "not measured" if value is None else f"{value:z.{digits}f}"  # no negative zero
 
 
@@ -228,7 +228,7 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Return a p-value; one that could not be tested is said."""
+    """Return a p-value, or that it could not be tested."""
     return written_p(p) or "not testable"
 
 

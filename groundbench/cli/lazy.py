@@ -16,7 +16,7 @@ from groundbench.cli.help_page import tidy
 
 
 class Command(NamedTuple):
-    """One command: its line in the help, the panel it stands in, and whether a second call goes on with a first."""
+    """One command: its line in the help, its panel, and whether a second call resumes a first."""
 
     help: str
     panel: str

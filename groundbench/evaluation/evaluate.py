@@ -337,7 +337,9 @@ def _result(
         copy_corrected=copy_corrected([m.table for m in measured]),
         ladder_score=_ladder_score(testbed, ladder_forms, options.seed),
         failures=tuple(dict.fromkeys(f for r in ladder_forms for f in r.failures)),
-        protocol=_protocol(adapter, testbed, options) | _null_controls(adapter, testbed) | _unknown(adapter, measured),
+        protocol=_protocol(adapter, testbed, options)
+        | _null_controls(adapter, testbed)
+        | _count_unknown(adapter, measured),
         environment=environment_record(adapter.info.device, (options.seed,), round(seconds, 2)),
     )
 
@@ -396,7 +398,7 @@ def _protocol(adapter: Adapter, testbed: Testbed, options: Options) -> dict[str,
     return found | protocol_record(options, adapter.info)
 
 
-def _unknown(adapter: Adapter, measured: Sequence[Measured]) -> dict[str, JsonValue]:
+def _count_unknown(adapter: Adapter, measured: Sequence[Measured]) -> dict[str, JsonValue]:
     """Return the prompt words of each form that the tokenizer does not know (§4); nothing where it knows all."""
     found = {m.record.env_form: unknown_record(adapter.info, m.contexts) for m in measured}
     counted: dict[str, JsonValue] = {name: u.model_dump() for name, u in found.items() if u is not None}

@@ -116,7 +116,7 @@ def seed_mean(values: Sequence[float | None]) -> SeedMean | None:
 
 
 def over_some_seeds(found: SeedMean | None, kept: Sequence[bool]) -> SeedMean | None:
-    """Return the same number over some of the seeds only; `kept` stands in the order of the seeds."""
+    """Return the same number over some of the seeds only; `kept` is in the order of the seeds."""
     return None if found is None else seed_mean([v if k else None for v, k in zip(found.values, kept, strict=True)])
 
 

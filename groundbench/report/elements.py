@@ -20,7 +20,7 @@ class Table:
     text: frozenset[int] = frozenset({0})
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a row of another length than the head: its numbers would stand under wrong names."""
+        """Raise ValueError for a row of another length than the head: its numbers would be under wrong names."""
         for row in self.rows:
             if len(row) != len(self.head):
                 raise ValueError(f"{self.caption}: {len(row)} cells under {len(self.head)} heads")

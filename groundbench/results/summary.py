@@ -16,7 +16,7 @@ UNMEASURED = "-"
 
 
 class Summary(NamedTuple):
-    """A sentence, a title, and a table whose first column is text and the others numbers; notes stand below it."""
+    """A sentence, a title, and a table whose first column is text and the others numbers, with notes below it."""
 
     sentence: str
     title: str

@@ -25,7 +25,7 @@ from groundbench.api.testbed import Prompt
 from groundbench.measures.heads.saliency_flow import gradients
 from groundbench.measures.heads.spans import patch_positions
 from groundbench.screening.answer_pass import AnswerPass, evidence_positions, run_answer
-from groundbench.screening.distributions import contrasted, divergence, embedding_distance
+from groundbench.screening.distributions import contrastive_decoding, divergence, embedding_distance
 from groundbench.screening.information_rate import Lens, LensSums
 from groundbench.screening.lens_entropy import middle_layers
 from groundbench.screening.prompt_length import CUT_EVIDENCE, encode_fitting, require_possible_length
@@ -180,7 +180,7 @@ def read_answer(adapter: Adapter, given: GivenAnswer, wanted: Wanted | None = No
     with torch.no_grad():
         if wanted.lens:
             found |= _lens(adapter, passed, given, log_p)
-        found |= _compared(adapter, given, log_p, wanted)
+        found |= _read_comparisons(adapter, given, log_p, wanted)
     size = np.array([len(given.row), len(evidence_positions(given.row)), n], np.int64)
     entropy = -(log_p.exp() * log_p).sum(-1)
     arrays = {k: _array(v) for k, v in found.items()}
@@ -213,7 +213,7 @@ def _by_prefixes(adapter: Adapter, given: GivenAnswer, wanted: Wanted) -> Readin
     _finite(log_p, given, adapter.info.name)
     picked = -log_p[torch.arange(len(given.target)), torch.tensor(given.target)]
     size = np.array([len(given.row), len(evidence_positions(given.row)), len(given.target)], np.int64)
-    compared = {k: _array(v) for k, v in _compared(adapter, given, log_p, wanted).items()}
+    compared = {k: _array(v) for k, v in _read_comparisons(adapter, given, log_p, wanted).items()}
     return Reading(size, _array(picked), _array(-(log_p.exp() * log_p).sum(-1)), **compared)
 
 
@@ -228,7 +228,7 @@ def _distributions(adapter: Adapter, row: Encoded, target: Sequence[int]) -> Ten
     return torch.cat([adapter.forward([r]).logits for r in rows]).float().log_softmax(-1)
 
 
-def _compared(adapter: Adapter, given: GivenAnswer, log_p: Tensor, wanted: Wanted) -> dict[str, Tensor]:
+def _read_comparisons(adapter: Adapter, given: GivenAnswer, log_p: Tensor, wanted: Wanted) -> dict[str, Tensor]:
     """Read the answer after the prompts without evidence and with other evidence."""
     at = torch.arange(len(given.target)), torch.tensor(given.target, device=log_p.device)
     found: dict[str, Tensor] = {}
@@ -236,7 +236,7 @@ def _compared(adapter: Adapter, given: GivenAnswer, log_p: Tensor, wanted: Wante
         blank = _distributions(adapter, given.without, given.target)
         _finite(blank, given, adapter.info.name)
         found["without"] = -blank[at]
-        found["contrast"] = -contrasted(log_p, blank)[at]
+        found["contrast"] = -contrastive_decoding(log_p, blank)[at]
     if given.other is not None and wanted.other:
         lent = _distributions(adapter, given.other, given.target)
         _finite(lent, given, adapter.info.name)

@@ -95,7 +95,7 @@ class Asked:
         """Return the tokens of one of a question's candidates."""
         return self.read[question].shown.answers[answer]
 
-    def compared(self, question: int) -> tuple[Encoded | None, Encoded | None]:
+    def comparison_rows(self, question: int) -> tuple[Encoded | None, Encoded | None]:
         """Return a question's prompt without evidence, and the first with other evidence; None where there is none."""
         read = self.read[question]
         return (
@@ -105,7 +105,7 @@ class Asked:
 
     def only(self, chosen: Ints, *, others: bool = False) -> Asked:
         """Return some of the questions; with their own prompts only unless `others` are wanted too."""
-        return _asked([self.read[q] if others else self.read[q].alone() for q in chosen.tolist()])
+        return _make_asked([self.read[q] if others else self.read[q].alone() for q in chosen.tolist()])
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Answers:
     @property
     def probabilities(self) -> Floats:
         """[questions, A] the candidates' probabilities, normalised over the candidates; NaN where there is none."""
-        return normalised(self.shown)
+        return normalise(self.shown)
 
 
 def right_answers(questions: Sequence[Question], width: int) -> Bools:
@@ -171,7 +171,7 @@ def wrong_answers(given: Ints, right: Bools) -> Bools:
     return wrong
 
 
-def normalised(surprisal: Floats) -> Floats:
+def normalise(surprisal: Floats) -> Floats:
     """Turn surprisals in nats into probabilities over the last axis; NaN stays NaN."""
     if surprisal.size == 0:
         return surprisal
@@ -199,7 +199,7 @@ def read_questions(adapter: Adapter, questions: Sequence[Question], *, others: b
     prompts = [list(_prompts(q, others)) for q in questions]
     flat = [p for own in prompts for p in own]
     owner = [i for i, own in enumerate(prompts) for _ in own]
-    encoded, faults = _encoded(adapter, flat, owner)
+    encoded, faults = _encode_prompts(adapter, flat, owner)
     found: list[ReadQuestion] = []
     at = 0
     for i, (question, own) in enumerate(zip(questions, prompts, strict=True)):
@@ -223,7 +223,7 @@ def read_questions(adapter: Adapter, questions: Sequence[Question], *, others: b
     by_id = {q.id: len(q.choices) for q in questions}
     unreadable = {r.question.id: by_id[r.question.id] - len(r.question.choices) for r in found}
     short = {id_: n for id_, n in unreadable.items() if n}
-    return replace(_asked(found), left_out=left_out, failures=failures, unreadable=short)
+    return replace(_make_asked(found), left_out=left_out, failures=failures, unreadable=short)
 
 
 def _with_candidates(
@@ -271,15 +271,15 @@ def ask(
     return Answers(asked.questions, shown, without, mismatched)
 
 
-def _asked(found: Sequence[ReadQuestion]) -> Asked:
+def _make_asked(found: Sequence[ReadQuestion]) -> Asked:
     prompts = [p for read in found for p in read.prompts]
-    targets = _shared([p.answers for p in prompts], [read.question.kind for read in found for _ in read.prompts])
+    targets = _share_targets([p.answers for p in prompts], [read.question.kind for read in found for _ in read.prompts])
     groups = [_opening(p.prompt) for p in prompts]
     contexts = of_prompts([p.prompt for p in prompts], [p.row for p in prompts], targets, groups)
     return Asked(tuple(found), contexts)
 
 
-def _shared(answers: Sequence[Targets], kinds: Sequence[str]) -> list[Targets]:
+def _share_targets(answers: Sequence[Targets], kinds: Sequence[str]) -> list[Targets]:
     """Share continuations: the candidates of all questions of a kind where these are few, or not many more
     than each question's own; else its own.
 
@@ -305,7 +305,7 @@ def _prompts(question: Question, others: bool) -> Iterable[Prompt]:
         yield from question.mismatched
 
 
-def _encoded(
+def _encode_prompts(
     adapter: Adapter, prompts: Sequence[Prompt], owner: Sequence[int]
 ) -> tuple[list[Encoded | None], dict[int, str]]:
     """Return every prompt encoded; for questions with one that cannot be (their number), why."""

@@ -100,16 +100,16 @@ def true_gap(raw: float, predicted: Floats, bins: int = BINS) -> float:
     weight = np.array([len(x) for x in parts]) / len(predicted)
     spread = np.maximum([float((x * (1 - x)).sum()) ** 0.5 / len(x) for x in parts], 1e-12)
 
-    def expected(g: float) -> float:
+    def expected_gap(g: float) -> float:
         z = g / spread
         each = spread * (2 / np.pi) ** 0.5 * np.exp(-(z**2) / 2) + g * (1 - 2 * special.ndtr(-z))
         return float(weight @ each)
 
-    if raw <= expected(0.0):
+    if raw <= expected_gap(0.0):
         return 0.0
-    if expected(raw) <= raw:  # equal but for rounding, where chance adds nothing
+    if expected_gap(raw) <= raw:  # equal but for rounding, where chance adds nothing
         return raw
-    return float(optimize.brentq(lambda g: expected(g) - raw, 0.0, raw))
+    return float(optimize.brentq(lambda g: expected_gap(g) - raw, 0.0, raw))
 
 
 def ece_high(predicted: Floats, error: Bools, group: Ints, seed: int = 0, bins: int = BINS) -> float | None:

@@ -20,7 +20,7 @@ def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     return ((left + right) / 2).clamp_min(0.0)
 
 
-def contrasted(log_p: Tensor, log_blank: Tensor) -> Tensor:
+def contrastive_decoding(log_p: Tensor, log_blank: Tensor) -> Tensor:
     """Return [T, V] log-probabilities of contrastive decoding against blank evidence (Leng et al. 2024; strength 1)."""
     return ((1 + CONTRAST) * log_p - CONTRAST * log_blank).log_softmax(-1)
 

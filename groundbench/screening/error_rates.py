@@ -20,7 +20,7 @@ Ints = npt.NDArray[np.int64]
 YES, NO = "yes", "no"
 
 
-def estimated(found: Estimate) -> Estimated:
+def as_estimated(found: Estimate) -> Estimated:
     """Return an estimate in the form that a card records."""
     return Estimated(value=found.value, low=found.ci_low, high=found.ci_high, n=found.n)
 
@@ -49,13 +49,13 @@ def _error_record(
     return ErrorRecord(
         kind=kind,
         form=form,
-        error=estimated(rate(wrong, group)),
+        error=as_estimated(rate(wrong, group)),
         n_groups=len(np.unique(group)),
         chance=float(np.mean([1 - len(q.rights) / len(q.choices) for q in questions])),
         constant=1 - max(right.values()) / len(questions),
-        yes=estimated(rate(said[binary], group[binary])) if binary.any() else None,
+        yes=as_estimated(rate(said[binary], group[binary])) if binary.any() else None,
         yes_true=float(should[binary].mean()) if binary.any() else None,
-        usual=estimated(rate(follows[usual], group[usual])) if usual.any() else None,
+        usual=as_estimated(rate(follows[usual], group[usual])) if usual.any() else None,
     )
 
 
@@ -74,8 +74,8 @@ def truth_gains(answers: Answers, seed: int) -> tuple[TruthGain, ...]:
     group = group_numbers([q.group for q in answers.questions])
     without, mismatched = gains(answers, answers.truth)
     found = [
-        TruthGain(against="without", gain=estimated(grouped_mean(without, group, seed))),
-        TruthGain(against="mismatched", gain=estimated(grouped_mean(mismatched, group, seed))),
+        TruthGain(against="without", gain=as_estimated(grouped_mean(without, group, seed))),
+        TruthGain(against="mismatched", gain=as_estimated(grouped_mean(mismatched, group, seed))),
     ]
     return tuple(g for g in found if g.gain.n)
 

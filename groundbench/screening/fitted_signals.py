@@ -80,7 +80,7 @@ def lookback_features(reading: Reading) -> Floats | None:
 def lookback(readings: Sequence[Reading | None], error: Bools, group: Ints, splits: Splits) -> list[Floats | None]:
     """Compute [answers] each a [T] risk: the log-odds of an error by ridge-logistic regression on the ratios."""
     features = [None if r is None else lookback_features(r) for r in readings]
-    return _scored(features, error, group, splits)
+    return _score_held_out(features, error, group, splits)
 
 
 def redeep(readings: Sequence[Reading | None], error: Bools, group: Ints, splits: Splits) -> list[Floats | None]:
@@ -100,7 +100,7 @@ def redeep(readings: Sequence[Reading | None], error: Bools, group: Ints, splits
         external = reading.external[:, heads].astype(np.float64).sum(1)
         return np.stack([external, reading.parametric[:, layers].astype(np.float64).sum(1)], 1)
 
-    return _scored([features(r) for r in readings], error, group, splits)
+    return _score_held_out([features(r) for r in readings], error, group, splits)
 
 
 def _chosen_parts(readings: Sequence[Reading | None], error: Bools, detect: Ints) -> tuple[Ints, Ints] | None:
@@ -124,11 +124,13 @@ def _has_parts(reading: Reading | None) -> bool:
     return reading is not None and reading.external is not None and reading.parametric is not None
 
 
-def _scored(features: Sequence[Floats | None], error: Bools, group: Ints, splits: Splits) -> list[Floats | None]:
+def _score_held_out(
+    features: Sequence[Floats | None], error: Bools, group: Ints, splits: Splits
+) -> list[Floats | None]:
     """Return each answer's tokens scored by a model that has not seen its group; None where nothing could be fitted."""
     found: list[Floats | None] = [None] * len(features)
     means = [None if f is None else np.nanmean(f, axis=0) for f in features]
-    whole = _fitted(means, error, splits.fit)
+    whole = _fit(means, error, splits.fit)
     for part, model in [(splits.test, whole), *_folds(means, error, group, splits.fit)]:
         for i in part.tolist():
             own = features[i]
@@ -143,10 +145,10 @@ def _folds(
     groups = np.unique(group[fit])
     fold_of = {int(g): k % FOLDS for k, g in enumerate(groups)}
     fold = np.array([fold_of[int(g)] for g in group[fit]], dtype=np.int64)
-    return [(fit[fold == k], _fitted(means, error, fit[fold != k])) for k in range(FOLDS)]
+    return [(fit[fold == k], _fit(means, error, fit[fold != k])) for k in range(FOLDS)]
 
 
-def _fitted(means: Sequence[Floats | None], error: Bools, part: Ints) -> RidgeLogistic | None:
+def _fit(means: Sequence[Floats | None], error: Bools, part: Ints) -> RidgeLogistic | None:
     known = [(means[i], error[i]) for i in part.tolist() if means[i] is not None]
     wrong = np.array([e for _, e in known], dtype=bool)
     if min(wrong.sum(), (~wrong).sum()) < FEWEST_EACH:

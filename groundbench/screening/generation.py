@@ -18,7 +18,7 @@ from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine.batching import group_alike
 from groundbench.results.risk_card import GenerationRecord
 from groundbench.screening.answering import Answers, Asked, wrong_answers
-from groundbench.screening.error_rates import YES, estimated
+from groundbench.screening.error_rates import YES, as_estimated
 from groundbench.stats.grouped import group_numbers, rate
 
 Ints = npt.NDArray[np.int64]
@@ -56,10 +56,10 @@ def generate(
     return GenerationRecord(
         n=len(said),
         tokens=tokens,
-        unparseable=estimated(rate(~readable, group)),
-        error=estimated(rate(wrong_answers(said, answers.right), group)),
-        yes=estimated(rate(yes[binary], group[binary])) if binary.any() else None,
-        agreement=estimated(rate((said == answers.given)[readable], group[readable])),
+        unparseable=as_estimated(rate(~readable, group)),
+        error=as_estimated(rate(wrong_answers(said, answers.right), group)),
+        yes=as_estimated(rate(yes[binary], group[binary])) if binary.any() else None,
+        agreement=as_estimated(rate((said == answers.given)[readable], group[readable])),
         examples=tuple(unread),
     )
 

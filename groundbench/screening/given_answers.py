@@ -119,10 +119,10 @@ def read_set(
     advance: Callable[[int], None] | None = None,
 ) -> list[Reading]:
     """Measure every answer; what a run directory holds is not measured again."""
-    return [_kept(adapter, given, wanted, store, advance) for given in answers]
+    return [_load_or_read(adapter, given, wanted, store, advance) for given in answers]
 
 
-def _kept(
+def _load_or_read(
     adapter: Adapter,
     given: GivenAnswer,
     wanted: Wanted,

@@ -80,10 +80,10 @@ def watch(
     key = hashlib.sha256(json.dumps([[i.label, i.target] for i in items] + [seed]).encode()).hexdigest()[:16]
     path = None if store is None else store.directory / "parts" / stage / f"{key}.npz"
 
-    def kept() -> HeadSaliency | None:
+    def load_kept() -> HeadSaliency | None:
         return HeadSaliency.load(path) if path is not None and path.exists() else None
 
-    done = distributed.current().from_first(kept)
+    done = distributed.current().from_first(load_kept)
     if done is not None:
         if advance is not None:
             advance(len(items))

@@ -133,7 +133,9 @@ class Run:
         return [s for s in self.options.chosen if s.needs == need]
 
 
-def answered(adapter: Adapter, chosen: Sequence[Question], options: ScreenOptions, store: RunStore | None) -> Run:
+def answer_questions(
+    adapter: Adapter, chosen: Sequence[Question], options: ScreenOptions, store: RunStore | None
+) -> Run:
     """Ask and answer the questions, and split them. For the errors see `read_questions` and `ask`."""
     carriers = carriers_of(adapter.info, options)  # a run of another model is refused before anything is asked
     asked = read_questions(adapter, chosen, others=options.compares)
@@ -171,7 +173,7 @@ def _of_given_answers(run: Run) -> dict[str, Floats]:
     answers = []
     for q, (question, number) in enumerate(zip(run.asked.questions, run.answers.given.tolist(), strict=True)):
         row, target = run.asked.row(q), run.asked.answer(q, number)
-        answers.append(GivenAnswer(f"question {question.id}", row, target, *run.asked.compared(q)))
+        answers.append(GivenAnswer(f"question {question.id}", row, target, *run.asked.comparison_rows(q)))
     info = run.adapter.info
     none = np.zeros(info.n_heads, dtype=bool)
     induction = induction_heads(run.adapter, run.options.seed) if any(s.name == "sink" for s in signals) else none
@@ -195,19 +197,19 @@ def _heads(run: Run) -> tuple[HeadsUsed | None, dict[str, Floats]]:
         return None, {}
     info = run.adapter.info
     if "hooks" not in info.capabilities:
-        return None, _unmeasured(run, [*wanted, *told], f"{info.name}: {info.why_not('hooks')}")
-    heads = _used(run) if wanted or run.options.strengthen is not None else None
+        return None, _note_unmeasured(run, [*wanted, *told], f"{info.name}: {info.why_not('hooks')}")
+    heads = _heads_used(run) if wanted or run.options.strengthen is not None else None
     if heads is not None and not heads.heads:
-        _unmeasured(run, wanted, f"no head was detected in half of {heads.n_items} questions")
+        _note_unmeasured(run, wanted, f"no head was detected in half of {heads.n_items} questions")
     sets: dict[Literal["heads", "carriers"], HeadsUsed] = {}
     if wanted and heads is not None and heads.heads:
         sets["heads"] = heads
     if told and run.carriers is not None:
         sets["carriers"] = run.carriers
-    return heads, _watched(run, sets) if sets else {}
+    return heads, _watch_heads(run, sets) if sets else {}
 
 
-def _watched(run: Run, sets: Mapping[Literal["heads", "carriers"], HeadsUsed]) -> dict[str, Floats]:
+def _watch_heads(run: Run, sets: Mapping[Literal["heads", "carriers"], HeadsUsed]) -> dict[str, Floats]:
     """Return the risks that sets of heads tell, by one pass for each question; NaN where questions detect heads."""
     scored = run.splits.scored
     with run.bar("watching heads", len(scored)) as bar:
@@ -222,7 +224,7 @@ def _watched(run: Run, sets: Mapping[Literal["heads", "carriers"], HeadsUsed]) -
     return risks
 
 
-def _used(run: Run) -> HeadsUsed:
+def _heads_used(run: Run) -> HeadsUsed:
     """Return the heads that were named, or those detected in the split `detect`."""
     info, part = run.adapter.info, run.splits.detect
     if run.options.heads:
@@ -236,7 +238,7 @@ def _used(run: Run) -> HeadsUsed:
     return detect(saliency, [run.asked.questions[q].kind for q in part])
 
 
-def _unmeasured(run: Run, names: Sequence[str], why: str) -> dict[str, Floats]:
+def _note_unmeasured(run: Run, names: Sequence[str], why: str) -> dict[str, Floats]:
     run.missing |= dict.fromkeys(names, why)
     if names:
         run.failures.append(Failure(where="heads", reason=why))
@@ -260,7 +262,7 @@ def _lens(run: Run) -> Floats:
     return found
 
 
-def generated(run: Run) -> GenerationRecord | None:
+def measure_generation(run: Run) -> GenerationRecord | None:
     """Generate answers greedily; None where they were not asked for, or the adapter cannot show text."""
     if not run.options.generate:
         return None
@@ -273,14 +275,14 @@ def generated(run: Run) -> GenerationRecord | None:
         return None
 
 
-def strengthened(run: Run, heads: HeadsUsed | None) -> StrengthenRecord | None:
+def measure_strengthened(run: Run, heads: HeadsUsed | None) -> StrengthenRecord | None:
     """Measure with the detected heads strengthened; None if not asked for, or nothing can be strengthened or tested."""
     wanted = run.options.strengthen
     found = () if heads is None else heads.heads
-    return None if wanted is None else _multiplied(run, found, wanted, "strengthen", "no head was detected")
+    return None if wanted is None else _measure_multiplied(run, found, wanted, "strengthen", "no head was detected")
 
 
-def weakened(run: Run) -> StrengthenRecord | None:
+def measure_weakened(run: Run) -> StrengthenRecord | None:
     """Measure with the heads that raise wrong answers weakened; None if not asked for, or impossible.
 
     They are chosen on wrongly answered questions of the split `fit`, as many as the measure `causal` exchanges.
@@ -308,10 +310,10 @@ def weakened(run: Run) -> StrengthenRecord | None:
                 for of in (run.answers.given, run.answers.truth)
             )
         heads = raising_heads(given, truth, headline_size(info.n_heads))
-    return _multiplied(run, heads, wanted, "weaken", "no head raises wrong answers, or none is wrong")
+    return _measure_multiplied(run, heads, wanted, "weaken", "no head raises wrong answers, or none is wrong")
 
 
-def _multiplied(
+def _measure_multiplied(
     run: Run, heads: Sequence[Head], wanted: StrengthenOptions, name: str, nothing: str
 ) -> StrengthenRecord | None:
     empty = not len(run.splits.fit) or not len(run.splits.test)

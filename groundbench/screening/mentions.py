@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from groundbench.api.question import MENTION
 from groundbench.results.risk_card import MentionRecord
-from groundbench.screening.answering import Answers, normalised
-from groundbench.screening.error_rates import estimated
+from groundbench.screening.answering import Answers, normalise
+from groundbench.screening.error_rates import as_estimated
 from groundbench.stats.grouped import group_numbers, grouped_mean, rate
 
 Floats = npt.NDArray[np.float64]
@@ -36,13 +36,13 @@ def mention_record(answers: Answers, unreadable: Mapping[str, int], seed: int) -
     counted = ~np.isnan(others)
     n = counted.sum(1)
     mismatched = np.divide(np.nansum(others, 1), n, out=np.full(len(at), np.nan), where=n > 0)
-    compared = [estimated(grouped_mean(x, group, seed)) for x in (without, mismatched, mismatched - absent)]
+    compared = [as_estimated(grouped_mean(x, group, seed)) for x in (without, mismatched, mismatched - absent)]
     return MentionRecord(
-        absent=estimated(grouped_mean(absent, group, seed)),
+        absent=as_estimated(grouped_mean(absent, group, seed)),
         without=compared[0] if compared[0].n else None,
         mismatched=compared[1] if compared[1].n else None,
         lowered=compared[2] if compared[2].n else None,
-        any_absent=estimated(rate(any_absent(answers.shown[at], right), group)),
+        any_absent=as_estimated(rate(any_absent(answers.shown[at], right), group)),
         named=NAMED,
         chance=float(np.mean(1 - there / candidates)),
         candidates=float(candidates.mean()),
@@ -53,7 +53,7 @@ def mention_record(answers: Answers, unreadable: Mapping[str, int], seed: int) -
 
 def absent_mass(surprisal: Floats, right: Bools) -> Floats:
     """Sum [...] the probability of all wrong candidates, from surprisals [..., A] in nats; NaN unmeasured."""
-    p = normalised(surprisal)
+    p = normalise(surprisal)
     measured = ~np.isnan(p).all(-1)
     mass: Floats = np.where(measured, np.nansum(np.where(right, 0.0, p), -1), np.nan)
     return mass

@@ -97,7 +97,7 @@ def judge(card: RiskCard, policy: Policy | None) -> Verdict:
     """Judge a card; without a policy (or with an empty one) nothing is checked and `passed` is None."""
     if policy is None or policy.empty:
         return Verdict()
-    checks = tuple(_closed(check, card, policy.max_unasked) for check in _checks(card, policy))
+    checks = tuple(_fail_if_missing(check, card, policy.max_unasked) for check in _checks(card, policy))
     return Verdict(
         policy={**policy.model_dump(mode="json", exclude_defaults=True), "max_unasked": policy.max_unasked},
         checks=checks,
@@ -105,7 +105,7 @@ def judge(card: RiskCard, policy: Policy | None) -> Verdict:
     )
 
 
-def _closed(check: Check, card: RiskCard, most: float) -> Check:
+def _fail_if_missing(check: Check, card: RiskCard, most: float) -> Check:
     """Return the check; not met where more than `most` of the questions that it is about are missing from it."""
     if check.name == "min_questions":  # counts what was answered, and is no rate
         return check
@@ -115,7 +115,7 @@ def _closed(check: Check, card: RiskCard, most: float) -> Check:
         return check
     why = f"{n} of {of} {what}, more than the share of {most:g} that max_unasked allows"
     if check.passed:
-        return _unmeasured(check.name, check.wanted, why)
+        return _unmeasured_check(check.name, check.wanted, why)
     return check.model_copy(update={"reason": f"{check.reason}; moreover {why}"})
 
 
@@ -145,7 +145,7 @@ def _missing(card: RiskCard, name: str) -> Iterator[tuple[str, int, int]]:
         yield f"questions were not asked {_AGAINST[part]}", every - n, every
     elif field in ("min_auroc", "max_ece", "operating_point"):
         point = card.operating if field == "operating_point" else None
-        signal = _calibrated(card) if point is None else card.signal(point.signal)
+        signal = _calibrated_signal(card) if point is None else card.signal(point.signal)
         scored = q.splits["fit"] + q.splits["test"]
         if signal is not None:
             yield f"questions have no value of the signal {signal.name}", scored - signal.n, scored
@@ -163,7 +163,7 @@ def _checks(card: RiskCard, policy: Policy) -> Iterator[Check]:
         name = f"max_risk_by_kind.{kind}"
         record = next((e for e in card.errors if e.kind == kind and e.form is None), None)
         if record is None:
-            yield _unmeasured(name, f"≤ {most:g}", _why_none(card, kind))
+            yield _unmeasured_check(name, f"≤ {most:g}", _why_none(card, kind))
         else:
             yield _errors(name, record, most, policy.sure)
     if policy.max_usual is not None:
@@ -189,7 +189,7 @@ def _of_signals(card: RiskCard, policy: Policy) -> Iterator[Check]:
         point = card.operating
         if point is None or point.coverage is None or point.threshold is None:
             why = "no risk signal was measured" if point is None else point.why
-            yield _unmeasured("operating_point", text, why)
+            yield _unmeasured_check("operating_point", text, why)
         else:
             found = f"{_number(point.error)} errors at {_number(point.coverage)} kept"
             met = point.met and not (policy.sure and _unsure(point.error, wanted.max_risk, point.coverage, wanted))
@@ -212,14 +212,16 @@ def _errors(name: str, record: ErrorRecord, most: float, sure: bool) -> Check:
 
 def _usual(overall: ErrorRecord, most: float, sure: bool) -> Check:
     if overall.usual is None:
-        return _unmeasured("max_usual", f"≤ {most:g}", "no question's evidence contradicts the usual")
+        return _unmeasured_check("max_usual", f"≤ {most:g}", "no question's evidence contradicts the usual")
     reason = f"{_number(overall.usual)} of {overall.usual.n} such questions were answered with the usual"
     return _most("max_usual", overall.usual, most, sure, reason)
 
 
 def _absent(found: MentionRecord | None, most: float, sure: bool) -> Check:
     if found is None:
-        return _unmeasured("max_absent", f"≤ {most:g}", "no question is of the kind mention, or none could be asked")
+        return _unmeasured_check(
+            "max_absent", f"≤ {most:g}", "no question is of the kind mention, or none could be asked"
+        )
     reason = f"what is named next is not there with a probability of {_number(found.absent)}"
     return _most("max_absent", found.absent, most, sure, reason)
 
@@ -227,10 +229,10 @@ def _absent(found: MentionRecord | None, most: float, sure: bool) -> Check:
 def _yes(overall: ErrorRecord, most: float, sure: bool) -> Check:
     wanted = f"≤ {most:g}"
     if overall.yes is None or overall.yes.value is None or overall.yes_true is None:
-        return _unmeasured("max_yes_bias", wanted, "no question is answered with yes or no")
+        return _unmeasured_check("max_yes_bias", wanted, "no question is answered with yes or no")
     ends = (overall.yes.low, overall.yes.high) if sure else (overall.yes.value,)
     if any(e is None for e in ends):
-        return _unmeasured("max_yes_bias", wanted, "the share of yes has no interval with one group")
+        return _unmeasured_check("max_yes_bias", wanted, "the share of yes has no interval with one group")
     bias = max(abs(e - overall.yes_true) for e in ends if e is not None)
     reason = f"yes is the answer to {_number(overall.yes)} of the questions and should be to {overall.yes_true:.3f}"
     return _check("max_yes_bias", wanted, f"{bias:.3f}", bias <= most, reason)
@@ -245,7 +247,7 @@ def _gains(card: RiskCard, least: float, sure: bool) -> Iterator[Check]:
         value = None if gain is None else gain.low if sure else gain.value
         if gain is None or value is None:
             none = f"no question was asked {_AGAINST[against]}"
-            yield _unmeasured(name, wanted, none if gain is None else "the gain has no interval with one group")
+            yield _unmeasured_check(name, wanted, none if gain is None else "the gain has no interval with one group")
             continue
         than = "without it" if against == "without" else "on other evidence"
         reason = f"the evidence makes the true answer {_number(gain)} nats less surprising than {than}"
@@ -262,24 +264,24 @@ def _auroc(card: RiskCard, best: SignalRecord | None, least: float, sure: bool) 
         none = f"all {card.questions.n} answers are right: there is no error to predict"
         return _check("min_auroc", f"≥ {least:g}", "no error", True, none)
     if best is None or found is None or value is None:
-        return _unmeasured("min_auroc", f"≥ {least:g}", _why_no_auroc(card))
+        return _unmeasured_check("min_auroc", f"≥ {least:g}", _why_no_auroc(card))
     return _check("min_auroc", f"≥ {least:g}", f"{value:.3f}", value >= least, f"{best.name} predicts errors best")
 
 
-def _calibrated(card: RiskCard) -> SignalRecord | None:
+def _calibrated_signal(card: RiskCard) -> SignalRecord | None:
     """Return the signal whose risk must be calibrated: the best one, or the first where none is best."""
     best = None if card.predictors.best is None else card.signal(card.predictors.best)
     return best or next((s for s in card.signals if s.calibration), None)
 
 
 def _ece(card: RiskCard, most: float, sure: bool) -> Check:
-    signal = _calibrated(card)
+    signal = _calibrated_signal(card)
     if signal is None or not signal.calibration:
-        return _unmeasured("max_ece", f"≤ {most:g}", _why_no_auroc(card))
+        return _unmeasured_check("max_ece", f"≤ {most:g}", _why_no_auroc(card))
     first = signal.calibration[0]
     value = first.ece_high if sure else first.ece
     if value is None:
-        return _unmeasured("max_ece", f"≤ {most:g}", "its interval needs more than one group in the test split")
+        return _unmeasured_check("max_ece", f"≤ {most:g}", "its interval needs more than one group in the test split")
     reason = f"the {first.method} risk from {signal.name}"
     return _check("max_ece", f"≤ {most:g}", f"{value:.3f}", value <= most, reason)
 
@@ -308,7 +310,7 @@ def _most(name: str, found: Estimated, most: float, sure: bool, reason: str) -> 
     if value is None:
         unknown = "the answers have no labels" if found.n else "no question"
         sure_why = "there is no interval with one group"
-        return _unmeasured(name, f"≤ {most:g}", unknown if found.value is None else sure_why)
+        return _unmeasured_check(name, f"≤ {most:g}", unknown if found.value is None else sure_why)
     return _check(name, f"≤ {most:g}", f"{value:.3f}", value <= most, reason)
 
 
@@ -316,7 +318,7 @@ def _check(name: str, wanted: str, found: str, passed: bool, reason: str) -> Che
     return Check(name=name, wanted=wanted, found=found, measured=True, passed=passed, reason=reason)
 
 
-def _unmeasured(name: str, wanted: str, why: str) -> Check:
+def _unmeasured_check(name: str, wanted: str, why: str) -> Check:
     return Check(name=name, wanted=wanted, found=None, measured=False, passed=False, reason=f"not measured: {why}")
 
 

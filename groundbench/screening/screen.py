@@ -42,11 +42,11 @@ from groundbench.screening.measure import (
     Floats,
     Run,
     ScreenOptions,
-    answered,
-    generated,
+    answer_questions,
+    measure_generation,
+    measure_strengthened,
+    measure_weakened,
     risks_of,
-    strengthened,
-    weakened,
 )
 from groundbench.screening.mentions import mention_record
 from groundbench.screening.policy import judge
@@ -103,14 +103,14 @@ def screen(
         return given_answers_of(adapter, found, options, folder, force, opened)
     if found is not None:
         options = replace(options, own_records=True)
-        asked_for, refused = fitting(adapter, record_questions(found))
+        asked_for, refused = keep_fitting(adapter, record_questions(found))
         names: tuple[str, ...] = (found.name,)
     else:
         names, asked_for = question_sets(adapter, questions)
         refused = ()
     chosen = sample(asked_for, options.limit, options.seed)
     store = store_of(adapter, digest(chosen), options, folder, force)
-    run = answered(adapter, chosen, options, store)
+    run = answer_questions(adapter, chosen, options, store)
     run.failures += refused
     card, risks = _card(run, names, digest(chosen), len(asked_for), started)
     card = card.model_copy(update={"opened": opened})
@@ -157,7 +157,7 @@ def refuse_unknown(questions: Sequence[str | Question]) -> None:
             load_questions(name)
 
 
-def fitting(adapter: Adapter, questions: Sequence[Question]) -> tuple[tuple[Question, ...], tuple[Failure, ...]]:
+def keep_fitting(adapter: Adapter, questions: Sequence[Question]) -> tuple[tuple[Question, ...], tuple[Failure, ...]]:
     """Keep the questions that fit the model's context, with reasons for others; comparisons may be left out."""
     encode_longest(adapter, (p for q in questions for p in (q.prompt, *q.mismatched)))
     kept: list[Question] = []
@@ -255,7 +255,7 @@ def dry_run(
     options = replace(options, own_records=True)
     if found.mode == "A":
         return plan_screening(
-            adapter, sample(fitting(adapter, record_questions(found))[0], options.limit, options.seed), options
+            adapter, sample(keep_fitting(adapter, record_questions(found))[0], options.limit, options.seed), options
         )
     return plan_answers(adapter, found, options)
 
@@ -301,9 +301,9 @@ def _card(
         signals=records,
         predictors=found,
         operating=operating_of(scored, options.policy, best),
-        generation=generated(run),
-        strengthen=strengthened(run, heads),
-        weaken=weakened(run),
+        generation=measure_generation(run),
+        strengthen=measure_strengthened(run, heads),
+        weaken=measure_weakened(run),
         failures=tuple(run.failures),
         protocol=_protocol(run),
         environment=environment_record(adapter.info.device, (options.seed,), round(time.perf_counter() - started, 2)),

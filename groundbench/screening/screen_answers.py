@@ -30,7 +30,7 @@ from groundbench.results.risk_card_answers import Estimated, RecordsRecord
 from groundbench.results.run import Failure
 from groundbench.screening.answer_reading import Reading
 from groundbench.screening.answer_signals import Watched
-from groundbench.screening.error_rates import estimated
+from groundbench.screening.error_rates import as_estimated
 from groundbench.screening.given_answers import (
     AnswerRisks,
     GivenSet,
@@ -100,7 +100,7 @@ def screen_answers(
     card = RiskCard(
         model=model_record(adapter.info),
         **judged.parts(found, given, chosen, options),
-        gains=gains_of(_gained(readings), known, group, options.seed),
+        gains=gains_of(_evidence_gains(readings), known, group, options.seed),
         heads=heads,
         carriers=carriers,
         worst=worst_answers(
@@ -263,7 +263,7 @@ def _errors(given: GivenSet, error: Bools | None, group: npt.NDArray[np.int64]) 
     return tuple(
         ErrorRecord(
             kind=kind,
-            error=estimated(rate(error[at], group[at])),
+            error=as_estimated(rate(error[at], group[at])),
             n_groups=len(np.unique(group[at])),
             chance=None,
             constant=None,
@@ -272,7 +272,7 @@ def _errors(given: GivenSet, error: Bools | None, group: npt.NDArray[np.int64]) 
     )
 
 
-def _gained(readings: Sequence[Reading]) -> dict[str, list[float | None]]:
+def _evidence_gains(readings: Sequence[Reading]) -> dict[str, list[float | None]]:
     """Return what the evidence adds to each answer's log-probability, against no and against other evidence."""
     found: dict[str, list[float | None]] = {"without": [], "mismatched": []}
     for reading in readings:
@@ -292,7 +292,7 @@ def gains_of(
         known = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
         gain = grouped_mean(known[right], group[right], seed)
         if gain.n:
-            found.append(TruthGain.model_validate({"against": against, "gain": estimated(gain)}))
+            found.append(TruthGain.model_validate({"against": against, "gain": as_estimated(gain)}))
     return tuple(found)
 
 

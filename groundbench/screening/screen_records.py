@@ -32,9 +32,9 @@ def given_answers_of(
     opened: OpenedRecord | None,
 ) -> RiskCard:
     """Return a screening of given answers, with its files."""
-    calibrated_by = _calibrating(options, adapter.info.name, adapter.info.fingerprint)
+    calibrated_by = _calibrating_card(options, adapter.info.name, adapter.info.fingerprint)
     store = store_of(adapter, found.digest(), options, out, force)
-    return _written(screen_answers(adapter, found, options, store, calibrated_by=calibrated_by), out, opened)
+    return _write_screening(screen_answers(adapter, found, options, store, calibrated_by=calibrated_by), out, opened)
 
 
 def records_for(scorer: TextScorer, found: RecordSet | None) -> RecordSet:
@@ -59,13 +59,13 @@ def texts_of(
     The card does not keep what the model was opened from: the arguments may hold a key to the server.
     """
     info = scorer.info
-    calibrated_by = _calibrating(options, info.name, info.fingerprint)
+    calibrated_by = _calibrating_card(options, info.name, info.fingerprint)
     key = {"model": info.name, "weights": info.fingerprint, "questions": found.digest(), "limit": options.limit}
     store = _made_store(out, force, {**key, "seed": options.seed, "groundbench": __version__})
-    return _written(screen_texts(scorer, found, options, store, calibrated_by=calibrated_by), out, None)
+    return _write_screening(screen_texts(scorer, found, options, store, calibrated_by=calibrated_by), out, None)
 
 
-def _calibrating(options: ScreenOptions, name: str, fingerprint: str) -> RiskCard | None:
+def _calibrating_card(options: ScreenOptions, name: str, fingerprint: str) -> RiskCard | None:
     """Return the card whose fits are used; raises BadInputError where it is of another model."""
     said = options.records.calibrate
     card = None if said is None else RiskCard.load(said)
@@ -74,7 +74,7 @@ def _calibrating(options: ScreenOptions, name: str, fingerprint: str) -> RiskCar
     return card
 
 
-def _written(made: AnswerScreen, out: Path | None, opened: OpenedRecord | None) -> RiskCard:
+def _write_screening(made: AnswerScreen, out: Path | None, opened: OpenedRecord | None) -> RiskCard:
     """Write a screening of given answers and return its card."""
     made = replace(made, card=made.card.model_copy(update={"opened": opened}))
     if out is not None and distributed.current().first:

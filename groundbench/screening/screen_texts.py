@@ -63,7 +63,7 @@ def screen_texts(
         answers = []
         for first in range(0, len(texts), PART):
             part = slice(first, first + PART)
-            answers += _asked(scorer, texts[part], sizes[part], store)
+            answers += _ask_texts(scorer, texts[part], sizes[part], store)
             bar.advance(len(texts[part]))
     signals, splits = options.signals_of(records=True), split(given.records, options.seed)
     risks = risks_of_sums(signals, answers, scorer.info.backend)
@@ -129,7 +129,7 @@ def _readable(
         except BadInputError as error:
             made.refused.append((record, Failure(where=record.where, reason=str(error))))
             continue
-        without, other = (_compared(scorer, record, p) for p in (record.prompt(""), found.other_prompt(record)))
+        without, other = (_comparison_text(scorer, record, p) for p in (record.prompt(""), found.other_prompt(record)))
         made.records.append(record)
         made.token_labels.append(None)
         made.counts.append(None if size is None else size.answer)
@@ -148,7 +148,7 @@ def _text(record: EvidenceRecord, prompt: Prompt | None) -> ScoredText | None:
     return ScoredText(prompt.text, prompt.join + (record.answer or ""), record.where)
 
 
-def _compared(scorer: TextScorer, record: EvidenceRecord, prompt: Prompt | None) -> ScoredText | None:
+def _comparison_text(scorer: TextScorer, record: EvidenceRecord, prompt: Prompt | None) -> ScoredText | None:
     """Return the answer behind another prompt; None where that does not fit: the comparison alone is unmeasured."""
     text = _text(record, prompt)
     try:
@@ -159,12 +159,12 @@ def _compared(scorer: TextScorer, record: EvidenceRecord, prompt: Prompt | None)
     return text
 
 
-def _asked(
+def _ask_texts(
     scorer: TextScorer, texts: Sequence[Texts], sizes: Sequence[TextSize | None], store: RunStore | None
 ) -> list[SummedAnswer]:
     """Return the sums of some records; what a run directory holds is not asked again."""
     asked = [t for own in texts for t in own if t is not None]
-    known = {t: _kept(store, t) for t in asked}
+    known = {t: _load_kept(store, t) for t in asked}
     missing = [t for t in dict.fromkeys(asked) if known[t] is None]
     for text, value in zip(missing, scorer.log_probabilities(missing) if missing else (), strict=True):
         known[text] = value
@@ -191,7 +191,7 @@ def _path(store: RunStore | None, text: ScoredText) -> Path | None:
     return store.directory / "parts" / "texts" / f"{key}.json"
 
 
-def _kept(store: RunStore | None, text: ScoredText) -> float | None:
+def _load_kept(store: RunStore | None, text: ScoredText) -> float | None:
     path = _path(store, text)
     if path is None or not path.exists():
         return None

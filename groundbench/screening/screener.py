@@ -175,7 +175,7 @@ class Screener:
         self._require(chosen, live)
         with self._lock:
             values = self._values({s.family for s in chosen}, live)
-        found = tuple(self._scored(s, values[s.name]) for s in chosen if s.name in values)
+        found = tuple(self._signal_risk(s, values[s.name]) for s in chosen if s.name in values)
         ranked = sorted(found, key=lambda s: self.order.index(s.name) if s.name in self.order else len(self.order))
         return AnswerRisk(ranked[0].risk, ranked[0].name, found)
 
@@ -201,7 +201,7 @@ class Screener:
                 be measured.
         """
         shown = prompt if isinstance(prompt, Prompt) else with_evidence(prompt, evidence)
-        given = self._given(shown, answer, other)
+        given = self._given_answer(shown, answer, other)
         chosen = [s for s in choose(tuple(signals), records=True) if s.name in FUNCTIONS]
         with self._lock:
             reading = read_answer(self.adapter, given, wanted_for(chosen))
@@ -213,7 +213,7 @@ class Screener:
             values = FUNCTIONS[signal.name](reading, watched)
             value = float("nan") if values is None else aggregate(values)[0]
             if not np.isnan(value):
-                found.append(self._scored(signal, value))
+                found.append(self._signal_risk(signal, value))
         if not found:
             raise BadInputError(f"none of {', '.join(s.name for s in chosen)} could be measured for this answer")
         ranked = sorted(found, key=lambda s: self.order.index(s.name) if s.name in self.order else len(self.order))
@@ -261,21 +261,23 @@ class Screener:
             BadInputError: `every` is below 1, or the model's tokens cannot be read as text.
         """
 
-        def judged(answer: str) -> AnswerRisk:
+        def judge_answer(answer: str) -> AnswerRisk:
             return self.risk_of_answer(prompt, answer, evidence=evidence, other=other, signals=signals)
 
         if not isinstance(self.adapter, Readable):
             raise BadInputError(f"{self.adapter.info.name}: its adapter does not show tokens as text")
-        return GenerationWatch(judged, self.adapter, every, stop_above)
+        return GenerationWatch(judge_answer, self.adapter, every, stop_above)
 
-    def _given(self, shown: Prompt, answer: str, other: str | None) -> GivenAnswer:
+    def _given_answer(self, shown: Prompt, answer: str, other: str | None) -> GivenAnswer:
         require_possible_length(self.adapter, shown)
         (target,) = self.adapter.encode_targets([answer], shown)
         row = encode_fitting(self.adapter, shown, len(target))
         lent = None if other is None else _in_its_place(shown, EnvSegment(other))
-        return GivenAnswer("the answer", row, target, self._encoded(_in_its_place(shown, None)), self._encoded(lent))
+        return GivenAnswer(
+            "the answer", row, target, self._encode_prompt(_in_its_place(shown, None)), self._encode_prompt(lent)
+        )
 
-    def _encoded(self, prompt: Prompt | None) -> Encoded | None:
+    def _encode_prompt(self, prompt: Prompt | None) -> Encoded | None:
         return self.adapter.encode([prompt])[0] if prompt is not None and prompt.segments else None
 
     def _induction_heads(self, chosen: Sequence[Signal]) -> npt.NDArray[np.bool_]:
@@ -329,7 +331,7 @@ class Screener:
         blank = rows[1:2] if live.without else np.full((1, rows.shape[1]), np.nan)
         return Answers((), rows[:1], blank, rows[None, len(rows) - len(live.mismatched) :])
 
-    def _scored(self, signal: Signal, value: float) -> SignalRisk:
+    def _signal_risk(self, signal: Signal, value: float) -> SignalRisk:
         fit = self.calibration.get(signal.name)
         risk = None if fit is None else float(predict(fit, np.array([value]))[0])
         return SignalRisk(signal.name, value, risk, signal.cost)

@@ -29,7 +29,7 @@ from groundbench.results.risk_card import (
 from groundbench.results.risk_card_answers import ThresholdRow
 from groundbench.results.text.numbers import percent
 from groundbench.screening.calibration import calibration, ece_high, fit_isotonic, fit_logistic, predict
-from groundbench.screening.error_rates import estimated
+from groundbench.screening.error_rates import as_estimated
 from groundbench.screening.policy import Policy, WantedPoint
 from groundbench.screening.signals import Signal
 from groundbench.screening.splits import Splits
@@ -65,13 +65,13 @@ class Scored:
     splits: Splits
     seed: int
 
-    def known(self, name: str, part: Ints) -> Ints:
+    def where_measured(self, name: str, part: Ints) -> Ints:
         """Return the questions of a part in which a signal was measured."""
         return part[~np.isnan(self.risks[name][part])]
 
     def on(self, name: str, part: Ints) -> tuple[Floats, Bools, Ints]:
         """Return a signal's risks, the errors and the groups of a part, where measured."""
-        at = self.known(name, part)
+        at = self.where_measured(name, part)
         return self.risks[name][at], self.error[at], self.group[at]
 
 
@@ -89,30 +89,32 @@ def _record(scored: Scored, signal: Signal, missing: str | None) -> SignalRecord
     told = {n: getattr(signal, n) for n in ("name", "role", "description", "cost", "source", "formula")}
     base = SignalRecord.model_validate(told)
     part = scored.splits.test if signal.fitted else scored.splits.scored
-    if missing is None and not len(scored.known(signal.name, part)):
+    if missing is None and not len(scored.where_measured(signal.name, part)):
         missing = f"no question of the splits fit and test has what it needs ({signal.needs})"
     if missing is not None:
         return base.model_copy(update={"missing": missing})
     risk, error, group = scored.on(signal.name, part)
-    at = scored.known(signal.name, part)
+    at = scored.where_measured(signal.name, part)
     fit, fit_error, _ = scored.on(signal.name, scored.splits.fit)
     test, test_error, test_group = scored.on(signal.name, scored.splits.test)
     quality = ranking_quality(risk, error, group, scored.seed)
     return base.model_copy(
         update={
             "n": len(risk),
-            "auroc": estimated(quality.auroc),
-            "auroc_within": estimated(auroc_estimate(risk, error, group, scored.seed, stratum=scored.stratum[at])),
+            "auroc": as_estimated(quality.auroc),
+            "auroc_within": as_estimated(auroc_estimate(risk, error, group, scored.seed, stratum=scored.stratum[at])),
             "by_kind": _by_kind(scored, risk, at),
             "p": auroc_p(risk, error, group),
             "p_within": auroc_p(risk, error, group, stratum=scored.stratum[at]),
             "auroc_fit": auroc(fit, fit_error) if len(fit) else None,
-            "auroc_test": estimated(auroc_estimate(test, test_error, test_group, scored.seed)) if len(test) else None,
-            "aurc": estimated(quality.aurc),
-            "auprc": estimated(quality.auprc),
-            "prr": estimated(quality.prr),
+            "auroc_test": as_estimated(auroc_estimate(test, test_error, test_group, scored.seed))
+            if len(test)
+            else None,
+            "aurc": as_estimated(quality.aurc),
+            "auprc": as_estimated(quality.auprc),
+            "prr": as_estimated(quality.prr),
             "curve": _curve(quality.curve),
-            "calibration": _calibrated((fit, fit_error), (test, test_error, test_group), scored.seed),
+            "calibration": _calibrate((fit, fit_error), (test, test_error, test_group), scored.seed),
         }
     )
 
@@ -127,11 +129,11 @@ def _by_kind(scored: Scored, risk: Floats, at: Ints) -> tuple[KindAuroc, ...]:
     for kind in dict.fromkeys(scored.kinds[at].tolist()):
         own = scored.kinds[at] == kind
         estimate = auroc_estimate(risk[own], scored.error[at][own], scored.group[at][own], scored.seed)
-        found.append(KindAuroc(kind=kind, auroc=estimated(estimate)))
+        found.append(KindAuroc(kind=kind, auroc=as_estimated(estimate)))
     return tuple(k for k in found if k.auroc.value is not None)
 
 
-def _calibrated(
+def _calibrate(
     on_fit: tuple[Floats, Bools], on_test: tuple[Floats, Bools, Ints], seed: int
 ) -> tuple[CalibrationRecord, ...]:
     """Return both methods, from risks and errors of the fit split, and risks, errors and groups of the test split."""
@@ -168,7 +170,7 @@ def predictors(scored: Scored, records: Sequence[SignalRecord]) -> Predictors:
     best = _best([r for r in records if r.name in both])
     heads = _best([r for r in records if r.name.startswith("heads-")])
     compared = dict.fromkeys(n for n in (best_signal, heads) if n is not None)
-    comparisons = [_compared(scored, one, best_baseline) for one in compared if best_baseline is not None]
+    comparisons = [_compare(scored, one, best_baseline) for one in compared if best_baseline is not None]
     return Predictors(
         best=best,
         best_signal=best_signal,
@@ -188,14 +190,16 @@ def _above(auroc: Estimated | None, p_holm: float | None) -> bool:
     return auroc is not None and auroc.low is not None and auroc.low > 0.5 and p_holm is not None and p_holm < ALPHA
 
 
-def _compared(scored: Scored, one: str, other: str) -> Comparison | None:
-    at = np.intersect1d(scored.known(one, scored.splits.test), scored.known(other, scored.splits.test))
+def _compare(scored: Scored, one: str, other: str) -> Comparison | None:
+    at = np.intersect1d(
+        scored.where_measured(one, scored.splits.test), scored.where_measured(other, scored.splits.test)
+    )
     if not len(at):
         return None
     a, b, error, group = scored.risks[one][at], scored.risks[other][at], scored.error[at], scored.group[at]
     gap = auroc_gap(a, b, error, group, scored.seed)
     within = auroc_gap(a, b, error, group, scored.seed, stratum=scored.stratum[at])
-    return Comparison(one=one, other=other, gap=estimated(gap), within=estimated(within))
+    return Comparison(one=one, other=other, gap=as_estimated(gap), within=as_estimated(within))
 
 
 def operating_of(scored: Scored, policy: Policy | None, best: str | None) -> OperatingPoint | None:
@@ -258,8 +262,8 @@ def operating_point(scored: Scored, signal: str, max_risk: float, min_coverage: 
             "threshold": threshold,
             "fit_coverage": fit_coverage,
             "fit_error": fit_error,
-            "coverage": estimated(coverage),
-            "error": estimated(found),
+            "coverage": as_estimated(coverage),
+            "error": as_estimated(found),
             "met": not (low or high),
             "why": f"on the test split {' and '.join(reasons)}",
         }

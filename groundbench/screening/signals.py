@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from groundbench.api.errors import BadInputError
 from groundbench.results.risk_card import Role
-from groundbench.screening.answering import Answers, normalised
+from groundbench.screening.answering import Answers, normalise
 from groundbench.screening.heads import Activity
 from groundbench.util.suggestions import did_you_mean
 
@@ -263,7 +263,7 @@ def behaviour(answers: Answers, given: npt.NDArray[np.int64]) -> dict[str, Float
     at = np.arange(len(given))
     p = answers.probabilities
     blank, other = gains(answers, given)
-    contrast = normalised((1 + CONTRAST) * answers.shown - CONTRAST * answers.without)
+    contrast = normalise((1 + CONTRAST) * answers.shown - CONTRAST * answers.without)
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.nansum(np.where(p > 0, p * np.log(p), 0.0), axis=1)
     return {

@@ -43,7 +43,7 @@ class Splits:
 
 def split(questions: Sequence[Grouped], seed: int) -> Splits:
     """Split by seed; a group (a scene, an image) is never parted. The order of the questions changes nothing."""
-    order = _shuffled(questions, seed)
+    order = _shuffle_groups(questions, seed)
     cuts = round(DETECT * len(order)), round((DETECT + FIT) * len(order))
     place = {name: int(i >= cuts[0]) + int(i >= cuts[1]) for i, name in enumerate(order)}
     where = np.array([place[q.group] for q in questions])
@@ -54,11 +54,11 @@ def sample(questions: Sequence[T], limit: int | None, seed: int) -> tuple[T, ...
     """Sample at most `limit` questions: whole groups in a seeded order, and of the last one as many as fit."""
     if limit is None:
         return tuple(questions)
-    rank = {name: i for i, name in enumerate(_shuffled(questions, seed))}
+    rank = {name: i for i, name in enumerate(_shuffle_groups(questions, seed))}
     chosen = sorted(range(len(questions)), key=lambda i: (rank[questions[i].group], questions[i].id))[:limit]
     return tuple(questions[i] for i in chosen)
 
 
-def _shuffled(questions: Sequence[Grouped], seed: int) -> list[str]:
+def _shuffle_groups(questions: Sequence[Grouped], seed: int) -> list[str]:
     names = sorted({q.group for q in questions})
     return [names[i] for i in np.random.default_rng([seed, 8]).permutation(len(names))]

@@ -23,7 +23,7 @@ from groundbench.measures.ablation.head_edits import EditStyle, constant_edit
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.results.risk_card import StrengthenRecord, StrengthRecord
 from groundbench.screening.answering import Answers, Asked, ask
-from groundbench.screening.error_rates import estimated
+from groundbench.screening.error_rates import as_estimated
 from groundbench.screening.heads import Head, mask_of
 from groundbench.screening.perplexity import UnreadableTextError, perplexity, read_text, text_rows
 from groundbench.screening.splits import Splits
@@ -110,15 +110,15 @@ def strengthen(
             factor=f, error=float(subject.errors(splits.fit, edit, f"fit-{f:g}").mean()), perplexity=cost(edit)
         )
         for f in options.factors
-        for edit in (scaled(chosen, f),)
+        for edit in (scale_heads(chosen, f),)
     )
     best = min(tried, key=lambda t: (t.error, abs(t.factor - 1)))
-    edit = scaled(chosen, best.factor)
+    edit = scale_heads(chosen, best.factor)
     before = answers.errors[splits.test]
     after = subject.errors(splits.test, edit, f"test-{best.factor:g}")
     group = group_numbers([asked.questions[i].group for i in splits.test])
     sets = random_sets(adapter, chosen, options.draws, seed)
-    edits = [scaled(s, best.factor) for s in sets]
+    edits = [scale_heads(s, best.factor) for s in sets]
     drawn = [float(subject.errors(splits.test, e, f"random-{best.factor:g}-{i}").mean()) for i, e in enumerate(edits)]
     costs = [cost(e) for e in edits]
     few = f"there are only {len(sets)} different sets of other heads" if len(sets) < options.draws else None
@@ -126,9 +126,9 @@ def strengthen(
         factor=best.factor,
         n_heads=int(chosen.sum()),
         tried=tried,
-        before=estimated(rate(before, group)),
-        after=estimated(rate(after, group)),
-        change=estimated(grouped_mean(after.astype(float) - before, group, seed)),
+        before=as_estimated(rate(before, group)),
+        after=as_estimated(rate(after, group)),
+        change=as_estimated(grouped_mean(after.astype(float) - before, group, seed)),
         random=tuple(drawn),
         p_rank=set_rank_p(-float(after.mean()), [-d for d in drawn], "layer", [chosen], layers_of(adapter)),
         perplexity_before=cost(None),
@@ -157,7 +157,7 @@ def _mark(edit: HeadEdit) -> str:
     return hashlib.sha256(edit.scale.cpu().double().numpy().tobytes()).hexdigest()[:12]
 
 
-def scaled(chosen: Bools, factor: float) -> HeadEdit:
+def scale_heads(chosen: Bools, factor: float) -> HeadEdit:
     """Scale these heads' outputs at every position."""
     return constant_edit(chosen, EditStyle("scale", factor=factor))
 

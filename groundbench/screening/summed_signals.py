@@ -81,7 +81,7 @@ def risks_of_sums(signals: Sequence[Signal], answers: Sequence[SummedAnswer], ba
         values = [None if measure is None else measure(a) for a in answers]
         found.risks[signal.name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
         if measure is None:
-            found.missing[signal.name] = f"{backend} gives sums of log-probabilities only: no {_needed(signal)}"
+            found.missing[signal.name] = f"{backend} gives sums of log-probabilities only: no {_need_of(signal)}"
         elif all(v is None for v in values):
             shown = any(a.size is not None for a in answers)
             found.missing[signal.name] = (
@@ -90,7 +90,7 @@ def risks_of_sums(signals: Sequence[Signal], answers: Sequence[SummedAnswer], ba
     return found
 
 
-def _needed(signal: Signal) -> str:
+def _need_of(signal: Signal) -> str:
     if signal.needs == "heads" or signal.name in ("lookback", "redeep", "sink", "rauq", "svar"):
         return "attention"
     if signal.needs == "hidden" or signal.name in ("ipr", "internal-confidence", "glsim"):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from groundbench.results.risk_card import SignalRecord
 from groundbench.results.risk_card_answers import AggregateRecord, TokenQuality
-from groundbench.screening.error_rates import estimated
+from groundbench.screening.error_rates import as_estimated
 from groundbench.screening.fitted_signals import FITTED
 from groundbench.screening.given_answers import AnswerRisks, GivenSet
 from groundbench.screening.signal_quality import Scored
@@ -34,7 +34,7 @@ def answer_extras(
             part = scored.splits.test if record.name in FITTED else scored.splits.scored
             at = part[~np.isnan(values[part])]
             auroc = auroc_estimate(values[at], scored.error[at], scored.group[at], scored.seed)
-            made.append(AggregateRecord.model_validate({"how": how, "auroc": estimated(auroc)}))
+            made.append(AggregateRecord.model_validate({"how": how, "auroc": as_estimated(auroc)}))
         tokens = _on_spans(record.name, scored, risks, given)
         found.append(record.model_copy(update={"aggregates": tuple(made), "tokens": tokens}))
     return tuple(found)
@@ -60,5 +60,5 @@ def _on_spans(name: str, scored: Scored, risks: AnswerRisks, given: GivenSet) ->
     risk, error, groups = risk[known], error[known], groups[known]
     quality = ranking_quality(risk, error, groups, scored.seed)
     return TokenQuality(
-        n=len(risk), wrong=int(error.sum()), auroc=estimated(quality.auroc), auprc=estimated(quality.auprc)
+        n=len(risk), wrong=int(error.sum()), auroc=as_estimated(quality.auroc), auprc=as_estimated(quality.auprc)
     )

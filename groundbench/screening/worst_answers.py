@@ -77,13 +77,13 @@ def worst_questions(
     if signal is None or signal not in risks:
         return ()
     values, part = risks[signal], run.splits.test
-    watched = _watched(adapter, card)
+    watched = _find_watched(adapter, card)
     worst = []
     for i in _one_by_one(adapter, riskiest(values, part)):
         question, number = run.answers.questions[i], int(run.answers.given[i])
         answer = question.choices[number]
         record = replace(records[question.id], answer=answer)
-        given = GivenAnswer(record.where, run.asked.row(i), run.asked.answer(i, number), *run.asked.compared(i))
+        given = GivenAnswer(record.where, run.asked.row(i), run.asked.answer(i, number), *run.asked.comparison_rows(i))
         shades = _shades(adapter, given, signal, watched)
         wrong = bool(run.answers.errors[i])
         probability = probability_of(card.signals, signal, float(values[i]))
@@ -137,7 +137,7 @@ def plain_answer(record: EvidenceRecord, risk: float, probability: float | None,
     )
 
 
-def _watched(adapter: Adapter, card: RiskCard) -> Watched:
+def _find_watched(adapter: Adapter, card: RiskCard) -> Watched:
     info = adapter.info
     mask = mask_of(info, () if card.heads is None else card.heads.heads)
     return Watched(info, mask, np.zeros(info.n_heads, dtype=bool))

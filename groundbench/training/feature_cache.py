@@ -87,7 +87,7 @@ class ImageFeatureCache:
         self._map = None
 
     def rows(self, images: Sequence[ImageSource]) -> npt.NDArray[np.int64]:
-        """Return [n] where the images' arrays stand. Raises KeyError for one that `fill` was never given."""
+        """Return [n] the rows of the images' arrays. Raises KeyError for one that `fill` was never given."""
         return np.array([self._row[_key(p)] for p in images], dtype=np.int64)
 
     def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

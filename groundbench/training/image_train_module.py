@@ -183,7 +183,7 @@ class ImageTrainModule:
         return rows
 
     def _features(self, numbers: Sequence[int], device: torch.device) -> tuple[ImageFeatureCache, dict[int, int]]:
-        """Return the cache, filled, and where each image stands in it."""
+        """Return the filled cache, and the row of each image in it."""
         processor = self._processor.image_processor
         about: dict[str, object] = {"preprocessing": processor.to_dict()}
         encode, side = self._pixels, self._options.pixels

@@ -24,7 +24,7 @@ Dot = tuple[ResultRow, float | None, float | None, float | None]
 
 @dataclass(frozen=True)
 class Reference:
-    """A horizontal line to read the score against; without a value it stands in the table only, with the reason.
+    """A horizontal line to read the score against; without a value it is in the table only, with the reason.
 
     `slug`: the entry that was measured, if it is one of the board's.
     """

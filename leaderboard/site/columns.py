@@ -24,7 +24,7 @@ class Place:
     """A row's rank, or why it has none.
 
     Attributes:
-        again: another entry of the same weights, which stands before it.
+        again: another entry of the same weights, which comes before it.
         disputed: another entry of the same weights that measured otherwise.
         aside: what parts it from the tab's other results, among which its rank means nothing, e.g. another form.
     """

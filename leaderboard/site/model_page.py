@@ -1,4 +1,4 @@
-"""A submission's page: its card, and for each run where it stands, the evidence, training and downloads."""
+"""A submission's page: its card, and for each run its rank, the evidence, training and downloads."""
 
 from __future__ import annotations
 

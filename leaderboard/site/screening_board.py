@@ -25,7 +25,8 @@ HEAD = (
     (
         "Errors",
         "How often the likeliest answer is wrong, with its 95 % interval over scenes or images; nothing where the "
-        "answers were given with the records, since their errors are not the model’s",
+        "answers were given with the records, since their errors are not the model’s. Cards of others that came "
+        "without their answers could not be checked, and stand last",
     ),
     (
         "Guessing",
@@ -40,7 +41,7 @@ HEAD = (
 
 
 def screening_tables(rows: Sequence[RiskRow]) -> list[tuple[str, tuple[ScreenRow, ...]]]:
-    """Return the cards by question set and its hash, fewest errors first.
+    """Return the cards by question set and its hash, fewest errors first; those without their answers come last.
 
     Only the same questions stand in one table.
     """
@@ -62,9 +63,9 @@ def answers_given(card: RiskCard) -> bool:
     return card.records is not None and card.records.mode == "B"
 
 
-def _order(row: RiskRow) -> tuple[float, str]:
+def _order(row: RiskRow) -> tuple[bool, float, str]:
     error = overall(row.card)
-    return (error.value if error and error.value is not None else 2.0), row.id
+    return not row.checked, (error.value if error and error.value is not None else 2.0), row.id
 
 
 def rate(value: float | None) -> str | None:
@@ -81,7 +82,8 @@ def _table_row(row: RiskRow) -> ScreenRow:
         e = whole.error
         low, high = (None if v is None else 100 * v for v in (e.low, e.high))
         ends = interval(low, high, 0)
-        error = Value(rate(e.value), e.value, f"{ends}\u202f%" if ends else "")
+        told = (f"{ends}\u202f%" if ends else "", "" if row.checked else "answers not submitted")
+        error = Value(rate(e.value), e.value, " · ".join(t for t in told if t))
         if answers_given(card):
             error = Value(None, None, f"answers given, {rate(e.value)} wrong")
         constant = rate(whole.constant)

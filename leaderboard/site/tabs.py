@@ -141,7 +141,7 @@ def _place_group(members: list[ResultRow], out: dict[str, Place]) -> None:
 
 
 def beyond_copying(row: ResultRow) -> bool:
-    """Return True if a ladder score comes with its items and its interval lies above 0: only then is there a rank."""
+    """Return True if a ladder score has its items and an interval above 0, without which there is no rank."""
     s = row.ladder
     return not row.n_failed and row.ladder_items is not None and s is not None and s.ci_low is not None and s.ci_low > 0
 

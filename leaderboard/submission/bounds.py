@@ -14,7 +14,7 @@ def is_near(a: float, b: float, tolerance: float = 0.0) -> bool:
 
 
 def interval_faults(name: str, value: float | None, low: float | None, high: float | None) -> Iterator[str]:
-    """Yield a fault where a value lies outside its own interval."""
+    """Yield a fault where a value is outside its own interval."""
     if (low is None) != (high is None):
         yield f"{name}: one end of its interval is missing"
     if value is None or low is None or high is None:

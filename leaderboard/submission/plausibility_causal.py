@@ -99,10 +99,10 @@ def _curve(curve: CurveRecord, n_heads: int) -> Faults:
             yield f"heads_for_half is {end:g}, of {n_heads} heads"
     yield from _ends("heads_for_half", half)
     if curve.ranking != "random":  # there the numbers are means over orders, each with points of its own
-        yield from _derived(curve, n_heads)
+        yield from _curve_faults(curve, n_heads)
 
 
-def _derived(curve: CurveRecord, n_heads: int) -> Faults:
+def _curve_faults(curve: CurveRecord, n_heads: int) -> Faults:
     """Yield numbers of a curve that its points do not give."""
     known = [(p.k, p.f) for p in curve.points if p.f is not None]
     sizes = np.array([k for k, _ in known], dtype=np.int64)

@@ -63,7 +63,7 @@ def _check_whole(written: int, parsed: Any, at: str, where: str) -> None:
 
 
 def _same_leaf(a: Any, b: Any) -> bool:
-    """Return True for two values that need no look: most of a document, so that it is told without a call more."""
+    """Return True for two leaves of one type, which need no further check: most values of a document are such."""
     return type(a) is type(b) and type(a) in LEAVES
 
 

@@ -14,7 +14,7 @@ _TOKEN = re.compile(r"[()|\[\]]|[^\s()|\[\]]+")
 
 
 def expand(pattern: str, macros: Mapping[str, str]) -> list[Words]:
-    """Return every sentence of a pattern, as tuples of words; `$name` stands for the text of that macro.
+    """Return every sentence of a pattern, as tuples of words; `$name` is replaced by the text of that macro.
 
     Raises:
         BadInputError: brackets do not match, or a macro is unknown.
@@ -28,7 +28,7 @@ def expand(pattern: str, macros: Mapping[str, str]) -> list[Words]:
 
 
 def contains(sentence: Words, wording: Words, classes: Mapping[str, Words]) -> bool:
-    """Return True if a sentence can be worded so that `wording` stands in it; `@name` takes any word of its class."""
+    """Return True if `wording` is part of a wording of the sentence; `@name` takes any word of its class."""
     n = len(wording)
     return any(
         all(_matches(sentence[i + k], wording[k], classes) for k in range(n)) for i in range(len(sentence) - n + 1)

@@ -146,7 +146,7 @@ class ImportedCorpus:
         return gather(np.asarray(tokens), segments[:-1][source], lengths), offsets([lengths])[utterances]
 
     def _shuffle_env(self, segments: Ids) -> Ids:
-        """Return [S] which segment stands at each place: ENV from another transcript of the same split, LAN its own.
+        """Return [S] the segment for each place: ENV from another transcript of the same split, LAN its own.
 
         In a held-out split of which one transcript has more than half, ENV comes from another place of the split.
         """

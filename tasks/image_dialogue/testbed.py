@@ -23,7 +23,7 @@ GRID = 16
 
 @dataclass(frozen=True)
 class SceneFrame:
-    """A shared frame: the place of the noun's object, what stands beside it, and what is said."""
+    """A shared frame: the place of the noun's object, the other objects, and the dialogue."""
 
     id: str
     seen: str

@@ -282,7 +282,7 @@ def _used_photos(items: Iterable[Item]) -> set[int]:
 
 
 def _boxes_are_as_stored(told: tuple[int, int], stored: tuple[int, int], upright: tuple[int, int], name: str) -> bool:
-    """Return True if boxes are told in the image as stored; where both shapes fit (a square), as COCO does.
+    """Return True if boxes are those of the image as stored; where both shapes fit (a square), as COCO does.
 
     Raises:
         FaultError: neither shape is that of the annotation.

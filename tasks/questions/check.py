@@ -83,7 +83,7 @@ def _evidence(q: Question) -> list[str]:
 
 
 def _question_alone(prompt: Prompt) -> str:
-    """Return the question alone: the words that stand around its evidence."""
+    """Return the question alone: the words around its evidence."""
     return " ".join(" ".join(s.text for s in prompt.segments if isinstance(s, TextSegment)).split())
 
 

@@ -132,7 +132,7 @@ def _photo(picture: Annotated, min_area: float) -> Photo:
 
 
 def _distinct(found: Iterator[tuple[About, About]], pairs: int) -> list[About]:
-    """Return the first pairs of which no question was asked before."""
+    """Return the first pairs that no question was about before."""
     made: list[About] = []
     seen: set[tuple[str, str, tuple[str, ...]]] = set()
     for pair in found:

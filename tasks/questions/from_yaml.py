@@ -1,4 +1,4 @@
-"""A question set written in a YAML file: which set it is, of which files, with which options."""
+"""A question set written in a YAML file: the set's name, its files, and its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""image-scenes: questions about drawn scenes, of which everything is known (`groundbench.tasks.image_dialogue`).
+"""image-scenes: questions about drawn scenes with known contents (`groundbench.tasks.image_dialogue`).
 
 Scenes come in pairs that differ in one object, and what is asked is true of one of them: neither the question nor the
 rest of the image tells the answer. Questions are worded as in the dialogues that our own vision-language models are

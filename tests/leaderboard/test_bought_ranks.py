@@ -153,3 +153,16 @@ def test_question_sets_bear_few_plain_names(tmp_path, names, said):
     (folder / "run" / "card.json").write_text(json.dumps(card))
     with pytest.raises(RefusedError, match=said):
         read_submission(folder, references)
+
+
+def test_a_screening_without_its_answers_stands_behind_the_boards_own(tmp_path):
+    fill(tmp_path, good0=5.0, some1=3.0)
+    for slug, error in (("good0", 0.3), ("some1", 0.01)):
+        (tmp_path / "entries" / slug / "scenes").mkdir()
+        card = made_up_card(error=error, fingerprint=f"sha256:{slug}")
+        (tmp_path / "entries" / slug / "scenes" / "card.json").write_text(card.model_dump_json())
+    ranks(tmp_path, own="good0")
+    page = (tmp_path / "site" / "index.html").read_text()
+    table = page[page.index("scenes · 200 questions") :]
+    assert table.index("Synthetic good0") < table.index("Synthetic some1")
+    assert table.count("answers not submitted") == 1

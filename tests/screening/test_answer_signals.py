@@ -15,7 +15,7 @@ from groundbench.api.adapter import Encoded
 from groundbench.screening.answer_pass import run_answer
 from groundbench.screening.answer_reading import GivenAnswer, Reading, Wanted, mlp_layers, read_answer
 from groundbench.screening.answer_signals import FUNCTIONS, Watched, aggregate, rauq, sink
-from groundbench.screening.distributions import contrasted, divergence, embedding_distance
+from groundbench.screening.distributions import contrastive_decoding, divergence, embedding_distance
 from groundbench.screening.fitted_signals import RidgeLogistic, lookback, lookback_features, redeep
 from groundbench.screening.induction import induction_scores
 from groundbench.screening.information_rate import Lens, LensSums
@@ -173,7 +173,7 @@ def test_distances_of_equal_and_disjoint_distributions() -> None:
     assert float(embedding_distance(one, two, lambda ids: vectors[list(ids)])) == pytest.approx(2.0, rel=1e-4)
     three = torch.tensor([[0.0, 0.0, 1.0, 0.0]]).clamp_min(1e-12).log()  # another token in the same direction
     assert float(embedding_distance(one, three, lambda ids: vectors[list(ids)])) == pytest.approx(0.0, abs=1e-4)
-    torch.testing.assert_close(contrasted(one, one), one, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(contrastive_decoding(one, one), one, rtol=1e-4, atol=1e-4)
 
 
 def test_the_distance_of_embeddings_is_the_kernels_own_sum_token_by_token() -> None:

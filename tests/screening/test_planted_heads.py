@@ -21,7 +21,7 @@ from groundbench.results.risk_card import RiskCard
 from groundbench.screening.answering import ask, read_questions
 from groundbench.screening.heads import detect, mask_of
 from groundbench.screening.screen import ScreenOptions
-from groundbench.screening.strengthening import StrengthenOptions, random_sets, scaled
+from groundbench.screening.strengthening import StrengthenOptions, random_sets, scale_heads
 
 Questions = tuple[Question, ...]
 
@@ -117,10 +117,10 @@ def test_a_strength_of_one_changes_nothing_and_of_nearly_none_takes_the_answers_
     asked = read_questions(planted, naming, others=False)
     chosen = mask_of(planted.info, [(2, 1)])
     plain = ask(planted, asked)
-    same = ask(planted, asked, edit=scaled(chosen, 1.0))
+    same = ask(planted, asked, edit=scale_heads(chosen, 1.0))
     assert_same(same.shown, plain.shown)
     seen = np.array([q.kind == "seen" for q in naming])
-    gone = ask(planted, asked, edit=HeadEdit(scaled(chosen, 1e-6).scale))
+    gone = ask(planted, asked, edit=HeadEdit(scale_heads(chosen, 1e-6).scale))
     assert plain.errors[seen].mean() == 0.0
     assert gone.errors[seen].mean() > 0.3
 

@@ -74,7 +74,7 @@ def _requirements() -> list[Requirement]:
 
 
 def _of_extra(requirement: Requirement, extra: str) -> bool:
-    """Return True if a requirement belongs to an extra; "" stands for none."""
+    """Return True if a requirement belongs to an extra; "" is for no extra."""
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 

@@ -253,7 +253,7 @@ def _fields(said: list[str] | None) -> dict[str, str]:
 
 
 def _policy(path: Path | None, max_risk: float | None, min_gain: float | None) -> Policy | None:
-    """Return the policy of a file, with what stands on the command line in its place."""
+    """Return the policy of a file; options of the command line replace its values."""
     from pydantic import ValidationError
 
     from groundbench.screening.policy import Policy

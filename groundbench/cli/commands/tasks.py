@@ -211,7 +211,7 @@ def validate(
     from groundbench.tasks.validation import find_faults
 
     bed = load_testbed(name)
-    unknown = None if vocabulary is None else _unknown(bed, vocabulary)
+    unknown = None if vocabulary is None else _unknown_words(bed, vocabulary)
     faults = find_faults(bed)
     if as_json:
         found = [f._asdict() for f in faults]
@@ -231,8 +231,8 @@ def validate(
             console.show_table(("word", "prompts"), [(w, str(n)) for w, n in unknown.items()], right=("prompts",))
 
 
-def _unknown(bed: Bed, vocabulary: Path) -> dict[str, int]:
-    """Return words of the default form that a vocabulary lacks, most frequent first, with the prompts they stand in."""
+def _unknown_words(bed: Bed, vocabulary: Path) -> dict[str, int]:
+    """Count the prompts of the default form that hold each word a vocabulary lacks, most frequent first."""
     from groundbench.tasks.written_contexts_check import read_vocabulary, unknown_words
 
     return dict(unknown_words(bed, bed.form(bed.default_form), read_vocabulary(vocabulary)).most_common())

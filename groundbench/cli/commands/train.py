@@ -228,7 +228,7 @@ def train(
 
 
 def _recipe(name: str, vision: str | None) -> Preset:
-    """Return the preset, or the one that stands in for it where no image encoder is given: that is said."""
+    """Return the preset, or the one that replaces it where no image encoder is given, and print a note."""
     from groundbench.training.presets import load_preset
 
     preset = load_preset(name)

@@ -49,7 +49,7 @@ class Interchange:
         return self.receiver.ids, self.donor.ids, images, self.targets
 
     def with_first_targets(self, n: int) -> Interchange:
-        """Return the same interchange, of which the first n targets are asked for."""
+        """Return the same interchange with its first n targets only."""
         return replace(self, targets=self.targets[:n])
 
     def start(self, prefixes: bool) -> int:

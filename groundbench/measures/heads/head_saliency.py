@@ -80,7 +80,7 @@ class HeadSaliency:
 
     @property
     def denominators(self) -> tuple[Denominator, ...]:
-        """The denominators of which shares can be taken."""
+        """The denominators that shares can be of."""
         return ("row",) if self.total_sum is None else ("row", "total")
 
     @property

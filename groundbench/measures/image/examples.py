@@ -140,7 +140,7 @@ def _patches(flow: Floats, grid: ImageGrid) -> Floats:
 
 
 def _on_fine_grid(flow: Floats, grid: ImageGrid) -> Floats:
-    """Return [FINE, FINE] over the whole image: each cell has its part of the patch that its centre lies in."""
+    """Return [FINE, FINE] over the whole image: each cell has its part of the patch around its centre."""
     left, top, right, bottom = grid.region
     centre = (np.arange(FINE) + 0.5) / FINE
     across = np.floor((centre - left) / (right - left) * grid.columns).astype(int)

@@ -143,7 +143,7 @@ def _pairs(contexts: FormContexts, items: int, mismatches: int, seed: int) -> It
 
 
 def _same_patches(a: Encoded, b: Encoded) -> bool:
-    """Return True if the patches of two rows stand in the same places."""
+    """Return True if the patches of two rows have the same places."""
     return bool(a.grids) and a.grids == b.grids and len(a) == len(b)
 
 

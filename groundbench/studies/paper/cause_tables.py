@@ -30,13 +30,13 @@ def carriers_table(runs: Sequence[Measured]) -> Table:
                 m.run.name,
                 seed,
                 count(step),
-                _said(record.pairs.gain),
+                _with_ends(record.pairs.gain),
                 f"{head.k} of {record.n_heads}",
-                _said(head.recovered),
+                _with_ends(head.recovered),
                 number(head.random_mean),
                 p_value(head.p_draws),
-                _said(head.lost),
-                None if curve is None else _said(curve.heads_for_half, 1),
+                _with_ends(head.lost),
+                None if curve is None else _with_ends(curve.heads_for_half, 1),
                 *(number(first_layer_mean(record, by, head.k), 1) for by in ("contrast", "share")),
                 str(m.run.layers),
             )
@@ -78,7 +78,7 @@ def knockout_table(runs: Sequence[Measured]) -> Table:
                         count(step),
                         words,
                         f"{most.first_layer}-{most.last_layer} of {m.run.layers}",
-                        _said(most.lost),
+                        _with_ends(most.lost),
                     )
                 )
     head = ("Model", "Seed", "Step", "Edges cut", "Layers", "Lost")
@@ -96,10 +96,10 @@ def first_layer_mean(record: CausalRecord, by: Literal["contrast", "share"], k: 
 def _last(runs: Sequence[Measured]) -> Iterator[tuple[Measured, str, int, CausalRecord]]:
     """Yield, of each seed, the record of the last checkpoint at which cause was measured in any seed."""
     for m in runs:
-        step = ev.last_with(m, ev.carried)
+        step = ev.last_with(m, ev.causes_of)
         for folder, trajectory in zip(m.run.seeds, m.trajectories, strict=True):
             for point in trajectory.points:
-                record = ev.carried(point)
+                record = ev.causes_of(point)
                 if point.step == step and record is not None:
                     yield m, folder.name.removeprefix("seed-"), point.step, record
 
@@ -108,5 +108,5 @@ def _loss(record: KnockoutRecord) -> float:
     return record.lost.value if record.lost.value is not None else float("-inf")
 
 
-def _said(found: Interval, decimals: int = 2) -> str | None:
+def _with_ends(found: Interval, decimals: int = 2) -> str | None:
     return with_interval(found.value, found.ci_low, found.ci_high, decimals)

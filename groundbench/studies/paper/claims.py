@@ -201,12 +201,12 @@ def _item_ablation_harms(measured: Measured) -> tuple[Verdict, str]:
 
 
 def _few_heads(measured: Measured) -> tuple[Verdict, str]:
-    last = ev.last_with(measured, ev.carried)
+    last = ev.last_with(measured, ev.causes_of)
     found = ev.interval_at(measured, ev.recovered_beyond_random, last)
     if last is None or found is None:
         none = f"at step {last} not every seed has a gain that heads could recover"
         return "not testable", "no heads were interchanged" if last is None else none
-    records = [r for p in ev.points_at(measured, last) if (r := ev.carried(p)) and r.headline]
+    records = [r for p in ev.points_at(measured, last) if (r := ev.causes_of(p)) and r.headline]
     sizes = " or ".join(map(str, sorted({r.headline.k for r in records if r.headline})))
     why = (
         f"at step {last} {sizes} of {records[0].n_heads} heads recover {ev.text(found)} of the gain more than random "

@@ -143,7 +143,7 @@ def count_excess(measured: Measured, step: int) -> Estimate:
 
 
 def _difference(record: HeadsRecord, mean: float | None, low: float | None, high: float | None) -> Estimate:
-    """Return a count's distance from another's, with the ends that lie farthest apart."""
+    """Return the difference of two counts, with the widest interval that their ends allow."""
     if None in (record.mean_count, record.ci_low, record.ci_high, mean, low, high):
         return Estimate(None, None, None, 0)
     values = [record.mean_count, record.ci_low, record.ci_high, mean, high, low]
@@ -173,14 +173,14 @@ def heads(point: TrajectoryPoint) -> HeadsRecord | None:
     return point.result.heads[0] if point.result.heads else None
 
 
-def carried(point: TrajectoryPoint) -> CausalRecord | None:
+def causes_of(point: TrajectoryPoint) -> CausalRecord | None:
     """Return the headline form's record of causes; None where it was not measured."""
     return point.result.causal[0] if point.result.causal else None
 
 
 def recovered_beyond_random(point: TrajectoryPoint) -> Estimate | None:
     """Return the share of the gain that the first heads by contrast recover beyond as many random ones, over nouns."""
-    record = carried(point)
+    record = causes_of(point)
     head = record.headline if record else None
     if record is None or head is None or head.recovered.value is None or head.random_mean is None:
         return None

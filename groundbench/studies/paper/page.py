@@ -179,7 +179,7 @@ def _of_text(study: Study, figures: dict[str, list[Drawn]], images: str) -> list
 
 
 def _images(found: Sequence[Drawn], folder: str) -> list[str]:
-    """Return the plots in order; those with a caption of their own stand alone above it."""
+    """Return the plots in order; one with a caption of its own is a paragraph of its own."""
     parts, row = [], []
     for title, file, caption in found:
         row.append(f"![{title}]({folder}/{file})")
@@ -206,7 +206,8 @@ def _measurement_note(study: Study) -> str:
     left += "".join(f" {early_end_note(m)}" for m in study.every if m.run.stopped)
     return (
         f"{len(points)} checkpoints were measured in {seconds / 3600:.1f} hours, with one thread each where several "
-        f"ran side by side{sample}.{_unknown(protocol)}{left} Minutes of training are those that the logs' speed gives."
+        f"ran side by side{sample}.{_unknown_note(protocol)}{left} Minutes of training are those that the "
+        "logs' speed gives."
     )
 
 
@@ -226,7 +227,7 @@ def _environment_note(study: Study) -> str:
     return f"Versions: {'; or '.join(versions)}; device {', '.join(devices)}; commit {', '.join(commits)}."
 
 
-def _unknown(protocol: Mapping[str, Any]) -> str:
+def _unknown_note(protocol: Mapping[str, Any]) -> str:
     """Count context words the models do not know; nothing where all are known, or it was not counted."""
     rows = [row for row in (protocol.get("unknown_words") or {}).values() if row["words"]]
     return "".join(

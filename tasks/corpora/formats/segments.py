@@ -1,4 +1,4 @@
-"""From transcripts to marked words: which tiers are ENV, and in what order things stand (protocol §2.1)."""
+"""From transcripts to marked words: which tiers are ENV, and in what order they come (protocol §2.1)."""
 
 from __future__ import annotations
 

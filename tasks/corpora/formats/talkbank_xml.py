@@ -1,4 +1,4 @@
-"""Reads TalkBank XML: each `<u>` is written back as the CHAT main line it stands for, so that one cleaner reads both.
+"""Read TalkBank XML: each `<u>` is written back as its CHAT main line, so that one cleaner reads both.
 
 The reader takes no document type and no entity of the file's own: a file that declares one is refused, so none can
 grow in memory.

@@ -12,7 +12,7 @@ ORIGIN = frozenset((PID, TRANSCRIBER))
 
 
 class Turn(NamedTuple):
-    """One utterance as it stands in the file.
+    """One utterance as it is in the file.
 
     Attributes:
         line: where it begins, from 1.

@@ -118,7 +118,7 @@ class Merged:
         return None
 
     def _relatives(self, coded: Coded) -> list[int]:
-        """Transcripts kept that must stand in the same split."""
+        """Return the kept transcripts that must be in the same split."""
         same = self.readings.same_identifier(coded.origin.get(PID, ""))
         found = {*self.readings.alike(coded.sketch), *(() if same is None else (same,))}
         return [kept for reading in sorted(found) if (kept := self._kept[reading]) is not None]
