@@ -135,7 +135,7 @@ def _load_or_read(
     if path is not None and path.exists():
         found = Reading.load(path)
     else:
-        found = read_answer(adapter, given, wanted)
+        found = read_answer(adapter, given, wanted).copy()
         if path is not None and distributed.current().first:
             found.save(path)
     if advance is not None:
