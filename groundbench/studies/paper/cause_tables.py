@@ -68,9 +68,8 @@ def knockout_table(runs: Sequence[Measured]) -> Table:
     rows = []
     for m, seed, step, record in _last(runs):
         for path, words in PATHS.items():
-            found = [k for k in record.knockout if k.step == path and k.heads == "all" and k.lost.value is not None]
-            if found:
-                most = max(found, key=_loss)
+            most = costliest_cut(record, path)
+            if most is not None:
                 rows.append(
                     (
                         m.run.name,
@@ -93,6 +92,14 @@ def first_layer_mean(record: CausalRecord, by: Literal["contrast", "share"], k: 
     return sum(s.layer for s in first) / k if len(first) == k else None
 
 
+def costliest_cut(record: CausalRecord, path: Literal["direct", "read", "write"]) -> KnockoutRecord | None:
+    """Return the window of layers in which cutting the edges of one path, in all heads, loses most; None if not cut."""
+    found = [
+        (lost, k) for k in record.knockout if (k.step, k.heads) == (path, "all") and (lost := k.lost.value) is not None
+    ]
+    return max(found, key=lambda pair: pair[0])[1] if found else None
+
+
 def _last(runs: Sequence[Measured]) -> Iterator[tuple[Measured, str, int, CausalRecord]]:
     """Yield, of each seed, the record of the last checkpoint at which cause was measured in any seed."""
     for m in runs:
@@ -102,10 +109,6 @@ def _last(runs: Sequence[Measured]) -> Iterator[tuple[Measured, str, int, Causal
                 record = ev.causes_of(point)
                 if point.step == step and record is not None:
                     yield m, folder.name.removeprefix("seed-"), point.step, record
-
-
-def _loss(record: KnockoutRecord) -> float:
-    return record.lost.value if record.lost.value is not None else float("-inf")
 
 
 def _with_ends(found: Interval, decimals: int = 2) -> str | None:
