@@ -22,7 +22,7 @@ from groundbench.cli.failures import DONE, FAULT, INTERRUPTED, explain
 from groundbench.cli.help_examples import examples
 from groundbench.cli.help_page import tidy
 from groundbench.cli.lazy import Command, LazyGroup
-from groundbench.util.workers import keep_freed_memory, wait_passively
+from groundbench.util.workers import keep_freed_memory, multiply_reproducibly, wait_passively
 
 MEASURE, SHARE, MODELS_AND_DATA, SETUP = "Measure", "Share", "Models and testbeds", "This installation"
 
@@ -119,6 +119,7 @@ def main(args: Sequence[str] | None = None) -> int:
         os.environ.setdefault("TQDM_DISABLE", "1")  # transformers' bars would fill a log
     keep_freed_memory()
     wait_passively()
+    multiply_reproducibly()
     session = Session()
     program = tidy(get_command(app))
     try:

@@ -133,6 +133,15 @@ class RunOptions:
             rich_help_panel=CAUSE,
         ),
     ] = None
+    causal_control_pairs: Annotated[
+        str | None,
+        typer.Option(
+            help="Measure the controls of the same answer and the same category in this many pairs each, or in all.",
+            show_default="all up to 30 M parameters, else 80",
+            metavar="N|all",
+            rich_help_panel=CAUSE,
+        ),
+    ] = None
     causal_exact_pairs: Annotated[
         str | None,
         typer.Option(
@@ -252,6 +261,7 @@ class RunOptions:
                 frames=number_or_all("--causal-frames", self.causal_frames),
                 scores=split(self.causal_scores) or None,  # type: ignore[arg-type]  # checked there
                 random_pairs=number_or_all("--causal-random-pairs", self.causal_random_pairs),
+                control_pairs=number_or_all("--causal-control-pairs", self.causal_control_pairs),
                 exact_pairs=number_or_all("--causal-exact-pairs", self.causal_exact_pairs),
                 knockout_pairs=number_or_all("--causal-knockout-pairs", self.causal_knockout_pairs),
                 same_pairs=self.causal_same_pairs,

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from groundbench.api.adapter import Encoded
+from groundbench.api.adapter import Adapter, Encoded, Prefix
 from groundbench.engine.contexts import Context, Contexts, TargetSet
 
 Key = tuple[int, Encoded, tuple[int, TargetSet | None]]
@@ -159,6 +159,22 @@ def group_alike(keys: Sequence[tuple[int, ...]], most: Callable[[tuple[int, ...]
         size = max(1, most(key))
         found += [members[a : a + size] for a in range(0, len(members), size)]
     return found
+
+
+def prefill_once(adapter: Adapter, rows: Sequence[Encoded]) -> Prefix:
+    """Return the prefix of rows of one length; equal rows, such as one frame's beginning, are run once."""
+    distinct: list[Encoded] = []
+    places: dict[tuple[int, ...], list[int]] = {}
+    chosen = []
+    for row in rows:
+        alike = places.setdefault(row.ids, [])
+        place = next((k for k in alike if distinct[k] == row), len(distinct))
+        if place == len(distinct):
+            distinct.append(row)
+            alike.append(place)
+        chosen.append(place)
+    prefix = adapter.prefill(distinct)
+    return prefix if len(distinct) == len(rows) else prefix.select(chosen)
 
 
 def common_prefix(rows: Sequence[Encoded]) -> int:

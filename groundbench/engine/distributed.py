@@ -4,8 +4,9 @@ Each process loads the model. The batches of a measurement are dealt out in turn
 of all of them: whatever is computed from numbers is then the same everywhere, and only the first process writes the
 result and prints. A batch is what it is in a single process, so the numbers are too.
 
-Spread: scoring (so every ablation too), saliency, single-head sweeps, lens readings. The first process alone: training
-a lens, while the others wait. Each process for itself: the means and samples that replace a head's output.
+Spread: scoring (so every ablation too), saliency, single-head sweeps, interchanges, lens readings, given answers. The
+first process alone: training a lens, while the others wait. Each process for itself: the means and samples that replace
+a head's output.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ CAUSAL_SCORES: tuple[tuple[Score, ...], tuple[Score, ...]] = (SCORES, ("share", 
 """A ranking by `exact` costs a pass for every head, as much as all the rest of the measure on a model of 270 heads."""
 RANDOM_PAIRS: tuple[Literal["all"], int] = ("all", 20)
 """Pairs on which random sets and orders are interchanged: half of the passes that heads ranked otherwise need."""
+CONTROL_PAIRS: tuple[Literal["all"], int] = ("all", 80)
 KNOCKOUT_PAIRS = (64, 16)
 WINDOWS = (16, 8)
 HEAD_ITEMS: tuple[Literal["all"], int] = ("all", 200)
@@ -126,6 +127,7 @@ def resolve_causal(options: CausalOptions, info: ModelInfo) -> CausalOptions:
         frames=options.frames or CAUSAL_FRAMES[not small],
         draws=options.draws or CAUSAL_DRAWS[not small],
         random_pairs=options.random_pairs or RANDOM_PAIRS[not small],
+        control_pairs=options.control_pairs or CONTROL_PAIRS[not small],
         same_pairs=small if options.same_pairs is None else options.same_pairs,
         exact_pairs=options.exact_pairs or SWEPT_ITEMS[not small],
         knockout_pairs=options.knockout_pairs or KNOCKOUT_PAIRS[not small],

@@ -219,8 +219,9 @@ def _causal(p: Planned) -> list[Step]:
     kinds, draws, orders = options.rankings, require_value(options.draws, "draws"), options.random_orders
     pairs = _pairs(p)
     sizes, rest = len(curve_sizes(n)), p.after_beginning
-    swept, random, knocked = (
-        min(pairs, options.most(name) or pairs) for name in ("exact_pairs", "random_pairs", "knockout_pairs")
+    swept, random, knocked, controls = (
+        min(pairs, options.most(name) or pairs)
+        for name in ("exact_pairs", "random_pairs", "knockout_pairs", "control_pairs")
     )
     same = len(set_sizes(n)) if options.same_pairs else 1
     ranked = 2 * (len(set_sizes(n)) + len(kinds) - 1 + same) + sizes * (len(kinds) + bool(options.same_pairs))
@@ -237,6 +238,7 @@ def _causal(p: Planned) -> list[Step]:
         p.step("causal", f"{draws} random draws, {random} pairs", 2 * draws * random, RANKED * DONORS * rest),
         p.step("causal", f"{orders} random orders, {random} pairs", orders * sizes * random, ORDERED * DONORS * rest),
     ]
+    steps.append(p.step("causal", f"controls of the same answer and category, {controls} pairs", 7 * controls, rest))
     if options.knockout:
         windows, short = require_value(options.windows, "windows"), 1 / p.length
         weight = (1 + rest * windows + short * (2 * windows + 1)) / (3 * windows + 2)

@@ -28,8 +28,8 @@ class PairRecord(Record):
 
     Attributes:
         n_left_out: items without another noun's prompt of equal length; they are in no number here.
-        n_same_category: pairs whose two nouns are of one category; n_exact: pairs on which every head was interchanged
-            alone.
+        n_same_category: pairs of two nouns of one category that were measured; n_exact: pairs on which every head was
+            interchanged alone.
         clean, corrupt: mean surprisal (nats) of the noun's first token when it, or the other noun, is shown; gain:
             corrupt - clean, with a bootstrap over nouns.
     """

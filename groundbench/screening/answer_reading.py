@@ -33,7 +33,7 @@ from groundbench.util.atomic_files import write_npz
 
 Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
-LENS_ROWS = 192
+LENS_ROWS = 768
 """States that are unembedded at once: fewer read the unembedding more often than the processor multiplies with it."""
 GLSIM_GLOBAL, GLSIM_PATCHES = 0.6, 32
 """GLSim's weight of the global similarity, and how many image positions its local one takes."""

@@ -118,17 +118,16 @@ def read_set(
     store: RunStore | None,
     advance: Callable[[int], None] | None = None,
 ) -> list[Reading]:
-    """Measure every answer; what a run directory holds is not measured again."""
-    return [_load_or_read(adapter, given, wanted, store, advance) for given in answers]
+    """Measure every answer, each in one of the processes; what a run directory holds is not measured again."""
+    alone = [[given] for given in answers]
+
+    def read_one(_: int, batch: list[GivenAnswer]) -> Reading:
+        return _load_or_read(adapter, batch[0], wanted, store)
+
+    return distributed.current().map_batches(alone, read_one, advance=advance)
 
 
-def _load_or_read(
-    adapter: Adapter,
-    given: GivenAnswer,
-    wanted: Wanted,
-    store: RunStore | None,
-    advance: Callable[[int], None] | None,
-) -> Reading:
+def _load_or_read(adapter: Adapter, given: GivenAnswer, wanted: Wanted, store: RunStore | None) -> Reading:
     rows = [None if r is None else (r.ids, r.env, r.images) for r in (given.row, given.without, given.other)]
     key = hashlib.sha256(repr((rows, given.target, wanted)).encode()).hexdigest()[:20]
     path = None if store is None else store.directory / "parts" / "readings" / f"{key}.npz"
@@ -136,10 +135,8 @@ def _load_or_read(
         found = Reading.load(path)
     else:
         found = read_answer(adapter, given, wanted).copy()
-        if path is not None and distributed.current().first:
+        if path is not None:  # of several processes each keeps its own answers
             found.save(path)
-    if advance is not None:
-        advance(1)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, Readable
 from groundbench.api.errors import BadInputError
 from groundbench.api.evidence_record import EvidenceRecord, RecordSet
+from groundbench.engine import distributed
 from groundbench.results.risk_card import RiskCard, SignalRecord
 from groundbench.results.risk_card_answers import WorstAnswer
 from groundbench.screening.answer_reading import GivenAnswer, Wanted, encode_answer, read_answer
@@ -47,23 +48,24 @@ def worst_answers(
     values = risks.risks[signal]
     part = splits.test if labelled and len(splits.test) else np.arange(len(values))
     source = records if labelled else (() if calibrated_by is None else calibrated_by.signals)
-    found = []
-    for i in _one_by_one(adapter, riskiest(values, part)):
+
+    def show(i: int) -> WorstAnswer:
         record = given.records[i]
         own = risks.tokens.get(signal, [None] * len(values))[i]
         shades = () if own is None else tuple(_finite(v) for v in own.tolist())
         wrong = record.wrong if labelled else None
         probability = probability_of(source, signal, float(values[i]))
-        found.append(_worst(adapter, record, given.answers[i], float(values[i]), probability, shades, wrong))
-    return tuple(found)
+        return _worst(adapter, record, given.answers[i], float(values[i]), probability, shades, wrong)
+
+    return _one_by_one(adapter, riskiest(values, part), show)
 
 
-def _one_by_one(adapter: Adapter, chosen: Sequence[int]) -> Iterator[int]:
-    """Yield the chosen answers and show how far it is: each costs a pass for every sentence of its evidence."""
+def _one_by_one(adapter: Adapter, chosen: Sequence[int], show: Callable[[int], WorstAnswer]) -> tuple[WorstAnswer, ...]:
+    """Show the chosen answers, and how far it is: each costs a pass for every sentence of its evidence."""
+    alone = [[i] for i in chosen]
     with Progress(f"{adapter.info.name}: leaving out sentences of the riskiest", len(chosen)) as bar:
-        for i in chosen:
-            yield i
-            bar.advance()
+        team = distributed.current()
+        return tuple(team.map_batches(alone, lambda _, batch: show(batch[0]), advance=bar.advance))
 
 
 def worst_questions(
@@ -78,8 +80,8 @@ def worst_questions(
         return ()
     values, part = risks[signal], run.splits.test
     watched = _find_watched(adapter, card)
-    worst = []
-    for i in _one_by_one(adapter, riskiest(values, part)):
+
+    def show(i: int) -> WorstAnswer:
         question, number = run.answers.questions[i], int(run.answers.given[i])
         answer = question.choices[number]
         record = replace(records[question.id], answer=answer)
@@ -87,8 +89,9 @@ def worst_questions(
         shades = _shades(adapter, given, signal, watched)
         wrong = bool(run.answers.errors[i])
         probability = probability_of(card.signals, signal, float(values[i]))
-        worst.append(_worst(adapter, record, given, float(values[i]), probability, shades, wrong))
-    return tuple(worst)
+        return _worst(adapter, record, given, float(values[i]), probability, shades, wrong)
+
+    return _one_by_one(adapter, riskiest(values, part), show)
 
 
 def riskiest(values: Floats, part: npt.NDArray[np.int64] | None = None) -> list[int]:

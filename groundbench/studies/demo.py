@@ -29,7 +29,7 @@ from groundbench.training import train
 from groundbench.training.presets import load_preset
 from groundbench.util.atomic_files import write_text
 from groundbench.util.progress import Progress
-from groundbench.util.workers import worker_pool
+from groundbench.util.workers import usable_cores, worker_pool
 
 TESTBED = "childworld"
 PAGE = "report.html"
@@ -113,7 +113,7 @@ def demo(
         if first is not None:
             first(run.assemble(partly=True), folder / PAGE)
 
-    carry_out(runs, max(1, jobs or os.cpu_count() or 1), write_first_page)
+    carry_out(runs, max(1, jobs or usable_cores()), write_first_page)
     for run in runs:
         run.assemble()
     write_text(folder / PAGE, page_of(folder))

@@ -36,6 +36,13 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)) and bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
 
 
+def usable_cores() -> int:
+    """Return the processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 SPINS = 2000
 """Turns for which a thread that waits for others looks whether they are done, before it sleeps: about 0.1 ms."""
 OF_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
@@ -52,6 +59,18 @@ def wait_passively() -> bool:
         return False
     os.environ["GOMP_SPINCOUNT"] = str(SPINS)
     os.environ["KMP_BLOCKTIME"] = "0"
+    return True
+
+
+def multiply_reproducibly() -> bool:
+    """Ask the Intel math library for its reproducible mode: one order of sums whatever is free; False where settled.
+
+    Its threads' shares are then fixed, which on two cores of another maker also makes products of 24 to 150 rows, as
+    prompts have, a quarter to a half faster. Programs call it before torch is imported, never an import.
+    """
+    if "torch" in sys.modules or "MKL_CBWR" in os.environ:
+        return False
+    os.environ["MKL_CBWR"] = "AUTO"
     return True
 
 

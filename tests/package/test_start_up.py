@@ -60,6 +60,18 @@ def test_nothing_unneeded_is_imported(model: Path, tmp_path: Path, words: tuple[
         assert not {"torch", "transformers", "numpy"} & set(loaded)
 
 
+def test_the_program_settles_the_order_of_sums_and_the_user_can_say_otherwise() -> None:
+    code = (
+        "import os; from groundbench.util.workers import multiply_reproducibly as m;"
+        "print(m(), os.environ.get('MKL_CBWR'), m())"
+    )
+    for more, said in (({}, "True AUTO False"), ({"MKL_CBWR": "COMPATIBLE"}, "False COMPATIBLE False")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PATH": "/usr/bin"} | more
+        )
+        assert done.stdout.strip() == said
+
+
 def test_the_program_settles_how_threads_wait_and_the_user_can_say_otherwise() -> None:
     """Before torch is imported, and never over what the environment says."""
     code = (

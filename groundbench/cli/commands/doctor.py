@@ -21,6 +21,7 @@ from groundbench.cli import console
 from groundbench.cli.help_examples import examples
 from groundbench.cli.options import AsJson
 from groundbench.util.cache_folder import cache_folder, entries
+from groundbench.util.workers import usable_cores
 
 EPILOG = examples(
     ("is everything here?", "groundbench doctor"), ("for a bug report", "groundbench doctor --json > doctor.json")
@@ -123,9 +124,8 @@ def _compute_checks() -> Iterator[Check]:
         yield Check("compute", "mps", "Apple GPU")
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         yield Check("compute", "accelerator", "none: everything runs on the CPU", "absent")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     omp = os.environ.get("OMP_NUM_THREADS", "not set")
-    yield Check("compute", "threads", f"{torch.get_num_threads()} of {cores} cores (OMP_NUM_THREADS {omp})")
+    yield Check("compute", "threads", f"{torch.get_num_threads()} of {usable_cores()} cores (OMP_NUM_THREADS {omp})")
     yield Check("compute", "memory", _memory())
 
 

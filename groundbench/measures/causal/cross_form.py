@@ -17,7 +17,7 @@ from torch import Tensor
 
 from groundbench.api.adapter import HeadEdit
 from groundbench.engine.batch_runner import in_halves
-from groundbench.engine.batching import MIN_PREFIX, group_alike
+from groundbench.engine.batching import MIN_PREFIX, group_alike, prefill_once
 from groundbench.engine.run_directory import Array, load_or_make
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.edge_knockout import Asked
@@ -118,7 +118,7 @@ def _patch_and_score(
         found = np.full((len(part), len(donors)), np.nan, dtype=np.float32)
         length = len(asked[part[0]].row)
         start = length - 1 if cached and length > MIN_PREFIX else 0
-        prefix = adapter.prefill([asked[i].row.upto(start) for i in part]) if start else None
+        prefix = prefill_once(adapter, [asked[i].row.upto(start) for i in part]) if start else None
         for number, donor in enumerate(donors):
             own = [(k, i) for k, i in enumerate(part) if names[i] in donor.place]
             if not own:

@@ -19,7 +19,7 @@ import torch
 from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
 from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
-from groundbench.engine.batching import MIN_PREFIX, group_alike
+from groundbench.engine.batching import MIN_PREFIX, group_alike, prefill_once
 from groundbench.engine.subject import require_value
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.setting import Setting
@@ -101,7 +101,7 @@ def _start(adapter: Adapter, row: Encoded, last_only: bool) -> int:
 def _run(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], start: int, batch_tokens: int) -> Floats:
     rows = [a.row.after(start) for a in asked]
     n, length = len(rows), len(rows[0])
-    prefix = adapter.prefill([a.row.upto(start) for a in asked]) if start else None
+    prefix = prefill_once(adapter, [a.row.upto(start) for a in asked]) if start else None
 
     def under(part: Sequence[Cut]) -> Floats:
         """Return [cuts, prompts] surprisal."""

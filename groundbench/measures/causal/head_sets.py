@@ -213,18 +213,16 @@ def _same_answer(setting: Setting, lists: Sequence[Bools], table: Surprisals) ->
     kept: list[int] = []
     values: list[float] = []
     for number, cell in enumerate(setting.cells):
-        interchanges, own = [], []
+        able: list[tuple[int, Interchange]] = []
         for i, pair in enumerate(cell.pairs, start=setting.parts[number].start):
             same = np.flatnonzero((contexts.env == pair.noun) & (contexts.frame != pair.frame))
             length = len(contexts[pair.corrupt].row)
             alike = [c for c in same.tolist() if len(contexts[c].row) == length]
             if alike:
-                one = setting.interchange(pair)
-                interchanges.append(
-                    Interchange(one.receiver, contexts[int(rng.choice(alike))].row, one.targets[:1], one.where)
-                )
-                own.append(i)
-        if interchanges:
+                one, donor = setting.interchange(pair), contexts[int(rng.choice(alike))].row
+                able.append((i, Interchange(one.receiver, donor, one.targets[:1], one.where)))
+        if able:
+            own, interchanges = zip(*setting.controls(able, number), strict=True)
             values += setting.surprisals(f"same-answer-{number}", interchanges, lists[number][None])[:, 0, 0].tolist()
             kept += own
     if not kept:
@@ -243,11 +241,12 @@ def _same_category(setting: Setting, lists: Sequence[Bools], table: Surprisals) 
         if not cell.same_category:
             continue
         chosen = np.stack([np.zeros_like(lists[number]), lists[number]])
-        into = [setting.interchange(p).with_first_targets(1) for p in cell.same_category]
+        alike = setting.controls(cell.same_category, number)
+        into = [setting.interchange(p).with_first_targets(1) for p in alike]
         values = setting.surprisals(f"same-category-{number}", into, chosen)[..., 0]
         place = {p.clean: i for i, p in enumerate(cell.pairs, start=setting.parts[number].start)}
-        best = table.clean[[place[p.clean] for p in cell.same_category]]
-        noun += [p.noun for p in cell.same_category]
+        best = table.clean[[place[p.clean] for p in alike]]
+        noun += [p.noun for p in alike]
         above += (values[:, 0] - values[:, 1]).tolist()
         below += (values[:, 0] - best).tolist()
     if not noun:
@@ -264,7 +263,7 @@ def pair_record(setting: Setting, scores: Scores, table: Surprisals) -> PairReco
         n_nouns=len(np.unique(setting.noun)),
         n_frames=len({p.frame for p in setting.pairs}),
         n_left_out=sum(c.left_out for c in setting.cells),
-        n_same_category=sum(len(c.same_category) for c in setting.cells),
+        n_same_category=sum(len(setting.controls(c.same_category, k)) for k, c in enumerate(setting.cells)),
         n_exact=0 if exact is None else int((~np.isnan(exact).all(1)).sum()),
         clean=float(by_noun(setting.noun, table.clean).mean()),
         corrupt=float(by_noun(setting.noun, table.corrupt).mean()),

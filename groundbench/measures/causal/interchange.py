@@ -20,7 +20,7 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, Forward, HeadEdit, Prefix, StartsAtLayer
 from groundbench.api.errors import NonFiniteLogitsError
 from groundbench.engine import distributed
-from groundbench.engine.batching import MAX_LOGITS, common_prefix, group_alike
+from groundbench.engine.batching import MAX_LOGITS, common_prefix, group_alike, prefill_once
 from groundbench.engine.run_directory import Array, Stage, load_or_make
 from groundbench.util.resource_errors import is_out_of_memory
 
@@ -214,7 +214,7 @@ class _Group:
     ) -> _Group:
         """Run the prompts untouched, and with every head interchanged where sets start from that."""
         start = interchanges[0].start("prefix" in adapter.info.capabilities)
-        prefix = adapter.prefill([s.receiver.upto(start) for s in interchanges]) if start else None
+        prefix = prefill_once(adapter, [s.receiver.upto(start) for s in interchanges]) if start else None
         prompts = {
             False: [s.receiver.after(start) for s in interchanges],
             True: [s.donor.after(start) for s in interchanges],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from groundbench.api.errors import BadInputError
 from groundbench.engine.subject import require_value
@@ -17,6 +17,7 @@ CURVE_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SET_SIZES = (1, 3, 5, 10, 17, 30)
 """Heads that change places, by the headline's ranking."""
 Most = int | Literal["all"] | None
+Sample = Literal["nouns", "frames", "random_pairs", "control_pairs", "exact_pairs", "knockout_pairs"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class CausalOptions:
         draws: layer-matched random sets beside the headline's set.
         random_orders: random rankings of the curve's band.
         random_pairs: most pairs, a seeded sample, on which random sets and orders are interchanged, or `all`.
+        control_pairs: most pairs, a seeded sample, in which the headline's heads come from a donor of the same answer,
+            and most of one category, or `all`.
         same_pairs: also measure every size of set, and the curve, of heads ranked on the pairs they are interchanged in
             (otherwise the headline's size alone), to say how much that flatters.
         exact_pairs: most pairs on which every head is interchanged alone, or `all`.
@@ -47,6 +50,7 @@ class CausalOptions:
     draws: int | None = None
     random_orders: int = 5
     random_pairs: Most = None
+    control_pairs: Most = None
     same_pairs: bool | None = None
     exact_pairs: Most = None
     points: int = 5
@@ -64,9 +68,8 @@ class CausalOptions:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise BadInputError(f"causal option {name} is {value}; expected at least {low}")
-        lowest = {"nouns": 2 * MIN_NOUNS, "frames": 1, "exact_pairs": 1, "random_pairs": 1, "knockout_pairs": 1}
-        for name, low in lowest.items():
-            value = getattr(self, name)
+        for name in get_args(Sample):
+            value, low = getattr(self, name), 2 * MIN_NOUNS if name == "nouns" else 1
             if isinstance(value, int) and value < low:
                 raise BadInputError(f"causal option {name} is {value}; expected at least {low} or all")
 
@@ -75,7 +78,7 @@ class CausalOptions:
         """The scores asked for, once they are resolved."""
         return require_value(self.scores, "scores")
 
-    def most(self, name: Literal["nouns", "frames", "exact_pairs", "random_pairs", "knockout_pairs"]) -> int | None:
+    def most(self, name: Sample) -> int | None:
         """Return the size of a sample; None for all."""
         value: Most = require_value(getattr(self, name), name)
         return value if isinstance(value, int) else None

@@ -19,7 +19,7 @@ from groundbench.api.adapter import Adapter, EmbeddingInput, Encoded, Forward, P
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
-from groundbench.engine.batching import group_alike
+from groundbench.engine.batching import group_alike, prefill_once
 from groundbench.engine.run_directory import Array, Stage, load_or_make
 from groundbench.measures.causal.interchange import Interchange, interchange_heads
 from groundbench.measures.heads.saliency import rows_can_be_cached
@@ -98,7 +98,7 @@ def _batches(adapter: Adapter, interchanges: Sequence[Interchange], batch_tokens
 
 def _contrast(adapter: Adapter, interchanges: Sequence[Interchange], points: int) -> Floats:
     start = interchanges[0].start(rows_can_be_cached(adapter))
-    prefix = adapter.prefill([s.receiver.upto(start) for s in interchanges]) if start else None
+    prefix = prefill_once(adapter, [s.receiver.upto(start) for s in interchanges]) if start else None
     corrupt = [s.receiver.after(start) for s in interchanges]
     clean = [s.donor.after(start) for s in interchanges]
     entering = [0] if points else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from groundbench.util.progress import Progress
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,13 @@ class Setting:
             stage=self.stage(name, *told, self.subject.batch_tokens),
             advance=self.subject.advance,
         )
+
+    def controls(self, members: Sequence[T], number: int) -> list[T]:
+        """Return the members of one cell in which controls are measured: a seeded sample, in order."""
+        most = self.options.most("control_pairs")
+        n = len(members) if most is None else max(1, most // len(self.parts))
+        rng = np.random.default_rng([self.subject.seed, number, 119])
+        return [members[k] for k in np.sort(rng.permutation(len(members))[:n]).tolist()]
 
     def sample(self, most: int | None, *seed: int) -> Ints:
         """Return the places of a seeded sample of the pairs, about as many of each cell; all for None."""

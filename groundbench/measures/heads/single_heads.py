@@ -27,6 +27,7 @@ from groundbench.api.adapter import (
 from groundbench.api.errors import UnsupportedModelError
 from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
+from groundbench.engine.batching import prefill_once
 from groundbench.engine.scoring import DEFAULT_BATCH_TOKENS
 from groundbench.measures.heads.saliency import SaliencyItem
 
@@ -117,7 +118,7 @@ def _prefill(adapter: Adapter, rows: Sequence[Encoded], positions: Positions) ->
     if not cached or any(m.kind != "attention" for m in adapter.info.mixers):
         return list(rows), None
     start = len(rows[0]) - 1
-    return [r.after(start) for r in rows], adapter.prefill([r.upto(start) for r in rows])
+    return [r.after(start) for r in rows], prefill_once(adapter, [r.upto(start) for r in rows])
 
 
 def _one_head_each(adapter: Adapter, mixer: Mixer, start: int, rows: int, positions: Positions) -> HeadEdit:

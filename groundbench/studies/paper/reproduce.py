@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from groundbench.studies.paper.training_plan import SEEDS, SizeName, plan_parts,
 from groundbench.tasks.corpora import load_manifest, select_nouns
 from groundbench.tasks.corpora.noun_selection import AT_LEAST
 from groundbench.util.atomic_files import write_text
+from groundbench.util.workers import usable_cores
 
 VERDICTS = "verdicts.json"
 PAGE = "report.html"
@@ -68,7 +68,7 @@ def reproduce(
         BadInputError: neither corpus nor images, no finished run, a run trained on another corpus, or an unknown
             name.
     """
-    out, jobs = Path(out), max(1, jobs or os.cpu_count() or 1)
+    out, jobs = Path(out), max(1, jobs or usable_cores())
     if corpus is None and images is None:
         raise BadInputError("nothing to measure; expected an imported corpus, or trainings of models that see images")
     if (override or vocabulary) and (corpus is None or runs is not None):

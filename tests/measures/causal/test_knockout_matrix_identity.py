@@ -33,6 +33,7 @@ OPTIONS = CausalOptions(
     exact_pairs=4,
     random_orders=1,
     random_pairs="all",
+    control_pairs="all",
     same_pairs=True,
     knockout_pairs=64,
     windows=16,

@@ -29,6 +29,7 @@ ALL = CausalOptions(
     frames="all",
     draws=4,
     random_pairs="all",
+    control_pairs="all",
     same_pairs=True,
     exact_pairs="all",
     knockout_pairs="all",

@@ -26,6 +26,7 @@ OPTIONS = CausalOptions(
     frames=1,
     draws=9,
     random_pairs="all",
+    control_pairs="all",
     same_pairs=True,
     exact_pairs=8,
     random_orders=3,

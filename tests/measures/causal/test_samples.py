@@ -56,6 +56,23 @@ def test_a_sample_for_random_sets_changes_no_ranked_set(subject: Subject) -> Non
     assert whole.headline.n_random_pairs == whole.pairs.n
 
 
+def test_a_sample_for_controls_changes_nothing_else_and_says_its_size(subject: Subject) -> None:
+    info = subject.adapter.info
+    whole, brief = (
+        measure(subject, resolve_causal(replace(BRIEF, frames="all", random_pairs="all", control_pairs=most), info))
+        for most in ("all", 8)
+    )
+    assert whole.headline is not None
+    assert brief.headline is not None
+    # two of each of four cells; in two cells no other frame has a prompt of the same length
+    assert (brief.pairs.n_same_category, brief.headline.n_same_answer) == (8, 4)
+    assert (whole.pairs.n_same_category, whole.headline.n_same_answer) == (48, 24)
+    assert brief.headline.same_answer.value is not None
+    unchanged = {"same_answer", "same_category", "n_same_answer"}
+    assert brief.headline.model_dump(exclude=unchanged) == whole.headline.model_dump(exclude=unchanged)
+    assert brief.curves == whole.curves
+
+
 def test_only_the_headline_is_measured_on_its_own_pairs_where_not_asked(subject: Subject) -> None:
     record = measure(subject, resolve_causal(replace(BRIEF, same_pairs=False), subject.adapter.info))
     assert sum(not i.crossfit for i in record.interchange) == 1
