@@ -217,7 +217,7 @@ def _array(values: Tensor) -> Floats32:
 @torch.no_grad()
 def _by_prefixes(adapter: Adapter, given: GivenAnswer, wanted: Wanted) -> Reading:
     """Return the same without hidden states: one pass for each token, and nothing of layers or heads."""
-    log_p = _distributions(adapter, given.row, given.target)
+    (log_p,) = _distributions(adapter, [given.row], given.target)
     _finite(log_p, given, adapter.info.name)
     picked = -log_p[torch.arange(len(given.target)), torch.tensor(given.target)]
     size = np.array([len(given.row), len(evidence_positions(given.row)), len(given.target)], np.int64)
@@ -226,28 +226,36 @@ def _by_prefixes(adapter: Adapter, given: GivenAnswer, wanted: Wanted) -> Readin
 
 
 @torch.no_grad()
-def _distributions(adapter: Adapter, row: Encoded, target: Sequence[int]) -> Tensor:
-    """Return [T, V] log-probabilities that the answer's tokens are drawn from, after one prompt."""
+def _distributions(adapter: Adapter, rows: Sequence[Encoded], target: Sequence[int]) -> list[Tensor]:
+    """Return for each prompt [T, V] log-probabilities that the answer's tokens are drawn from after it."""
+    if not rows:
+        return []
     if "hidden" in adapter.info.capabilities:
-        last = adapter.info.n_layers
-        out = adapter.forward([_with_answer(row, target)], hidden=(last,))
-        return adapter.unembed(out.hidden[last][0, -len(target) - 1 : -1], normed=False).float().log_softmax(-1)
-    rows = [replace(row, ids=(*row.ids, *target[:k])) for k in range(len(target))]
-    return torch.cat([adapter.forward([r]).logits for r in rows]).float().log_softmax(-1)
+        last, states = adapter.info.n_layers, []
+        for row in rows:
+            out = adapter.forward([_with_answer(row, target)], hidden=(last,))
+            states.append(out.hidden[last][0, -len(target) - 1 : -1])
+        # unembedded together: the unembedding is read once
+        logits = adapter.unembed(torch.cat(states), normed=False).float()
+    else:
+        parts = [replace(row, ids=(*row.ids, *target[:k])) for row in rows for k in range(len(target))]
+        logits = torch.cat([adapter.forward([part]).logits for part in parts]).float()
+    return list(torch.split(logits.log_softmax(-1), len(target)))
 
 
 def _read_comparisons(adapter: Adapter, given: GivenAnswer, log_p: Tensor, wanted: Wanted) -> dict[str, Tensor]:
     """Read the answer after the prompts without evidence and with other evidence."""
     at = torch.arange(len(given.target)), torch.tensor(given.target, device=log_p.device)
     found: dict[str, Tensor] = {}
-    if given.without is not None and wanted.without:
-        blank = _distributions(adapter, given.without, given.target)
-        _finite(blank, given, adapter.info.name)
+    asked = {"without": given.without if wanted.without else None, "other": given.other if wanted.other else None}
+    rows = {name: row for name, row in asked.items() if row is not None}
+    read = dict(zip(rows, _distributions(adapter, list(rows.values()), given.target), strict=True))
+    for distribution in read.values():
+        _finite(distribution, given, adapter.info.name)
+    if (blank := read.get("without")) is not None:
         found["without"] = -blank[at]
         found["contrast"] = -contrastive_decoding(log_p, blank)[at]
-    if given.other is not None and wanted.other:
-        lent = _distributions(adapter, given.other, given.target)
-        _finite(lent, given, adapter.info.name)
+    if (lent := read.get("other")) is not None:
         found["other"] = -lent[at]
         found["divergence"] = divergence(log_p, lent)
         if isinstance(adapter, Embedded):
@@ -268,7 +276,8 @@ def _lens(adapter: Adapter, passed: AnswerPass, given: GivenAnswer, log_p: Tenso
     def rows(states: Tensor) -> Tensor:
         return states[0, -n - 1 : -1].detach()
 
-    step = max(1, LENS_ROWS // (2 * n))
+    per_layer = 1 + len(parts) / info.n_layers
+    step = max(1, round(LENS_ROWS / (per_layer * n)))
     for first in range(1, info.n_layers + 1, step):
         layers = range(first, min(first + step, info.n_layers + 1))
         before = [k for k in layers if k in parts]
