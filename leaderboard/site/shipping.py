@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from groundbench.leaderboard.rows import ResultRow, RiskRow
 from groundbench.leaderboard.site.screening_board import answers_given, overall, rate
 from groundbench.leaderboard.site.tabs import Tab
+from groundbench.results.risk_card import RiskCard
 
 QUESTION = "May you ship it?"
 CAUTION = "Being grounded is not being right: run groundbench screen on your own questions."
@@ -54,13 +55,18 @@ def _rate_of(risk: RiskRow) -> str:
     card = risk.card
     error = overall(card)
     value = error.value if error else None
-    allowed = (card.verdict.policy or {}).get("max_risk")
-    known = isinstance(allowed, int | float) and not isinstance(allowed, bool) and 0 <= allowed <= 1
-    if known and value is not None and (card.verdict.passed or value > allowed):
-        aside = f" ({rate(float(allowed))} were allowed)"
+    allowed = _allowed(card)
+    if allowed is not None and value is not None and (card.verdict.passed or value > allowed):
+        aside = f" ({rate(allowed)} were allowed)"
     else:
         aside = " (its card says what was not met)" if card.verdict.passed is False else ""
     return f"{rate(value) or 'an unknown share of'} wrong answers on {', '.join(card.questions.sets)}{aside}"
+
+
+def _allowed(card: RiskCard) -> float | None:
+    """Return the error rate that a card's policy allows."""
+    found = (card.verdict.policy or {}).get("max_risk")
+    return float(found) if isinstance(found, int | float) and 0 <= found <= 1 else None
 
 
 def _another(tab: Tab, risks: Sequence[RiskRow]) -> str:

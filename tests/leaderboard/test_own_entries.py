@@ -196,14 +196,15 @@ def test_a_run_of_some_measures_names_them_and_a_screening_stands_beside_it(scri
         opened = OpenedRecord(model=str(tmp_path / "model.gguf"))
         screened.model_copy(update={"opened": opened}).save(tmp_path / "screened" / "card.json")
         for _ in range(2):
-            assert (
-                script.main(["--entry", "smollm2-rag", "--run", str(tmp_path / "screened"), "--board", str(board)]) == 0
-            )
+            for name in ("smollm2-rag", "smollm2-memotrap"):
+                assert script.main(["--entry", name, "--run", str(tmp_path / "screened"), "--board", str(board)]) == 0
     (entry,) = open_board(board, installed_references).read()
-    assert [r.name for r in entry.runs] == ["ladder", "rag"]
+    assert [r.name for r in entry.runs] == ["ladder", "memotrap", "rag"]
     assert str(tmp_path) not in (board / "entries" / "smollm2" / "rag" / "card.json").read_text()
     assert entry.card.notes.split("Measured with: ")[1] == (
         "groundbench run MODEL --testbed ladder --measure gain --out OUT; "
         "groundbench screen MODEL --questions docs/examples/rag.jsonl "
-        "--carriers leaderboard/entries/smollm2/ladder --out OUT"
+        "--carriers leaderboard/entries/smollm2/ladder --out OUT; "
+        "groundbench screen MODEL --questions memotrap-1-proverb-ending.csv --limit 200 "
+        "--carriers leaderboard/entries/smollm2/ladder --max-risk 0.15 --out OUT"
     )
