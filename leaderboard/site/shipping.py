@@ -55,7 +55,7 @@ def _rate_of(risk: RiskRow) -> str:
     card = risk.card
     error = overall(card)
     value = error.value if error else None
-    allowed = _allowed(card)
+    allowed = _risk_limit(card)
     if allowed is not None and value is not None and (card.verdict.passed or value > allowed):
         aside = f" ({rate(allowed)} were allowed)"
     else:
@@ -63,7 +63,7 @@ def _rate_of(risk: RiskRow) -> str:
     return f"{rate(value) or 'an unknown share of'} wrong answers on {', '.join(card.questions.sets)}{aside}"
 
 
-def _allowed(card: RiskCard) -> float | None:
+def _risk_limit(card: RiskCard) -> float | None:
     """Return the error rate that a card's policy allows."""
     found = (card.verdict.policy or {}).get("max_risk")
     return float(found) if isinstance(found, int | float) and 0 <= found <= 1 else None
