@@ -202,11 +202,44 @@ def add_run(board: Board, run: Path, card: Path, slug: str, run_name: str | None
         shutil.rmtree(staged.parent, ignore_errors=True)
 
 
+RECORD_PLACE = re.compile(r"(?P<folder>.*[/\\])[^/\\]+, (?:line|record|row) \d+", re.S)
+SAYING = ("worst", "failures", "records")
+"""The parts of a card in which records are named by file and line."""
+
+
 def _strip_place(path: Path) -> None:
-    """Take out of a risk card the place its model was opened from: a path of the submitter's own machine."""
+    """Take the submitter's own paths out of a risk card: where its model was opened from, its records' folders."""
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        _strip_paths(path, json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):
         return  # there is none, or it is refused when it is read
-    if isinstance(document, dict) and document.get("opened") is not None:
-        write_text(path, json.dumps({**document, "opened": None}, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def _strip_paths(path: Path, document: object) -> None:
+    if not isinstance(document, dict):
+        return
+    said = [s for part in SAYING for s in _strings(document.get(part))]
+    folders = sorted({m["folder"] for s in said if (m := RECORD_PLACE.fullmatch(s))}, key=len, reverse=True)
+    parts = {part: _without(document[part], folders) for part in SAYING if part in document}
+    changed = document | parts | ({"opened": None} if document.get("opened") is not None else {})
+    if changed != document:
+        write_text(path, json.dumps(changed, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for v in value.values() if isinstance(value, dict) else value:
+            yield from _strings(v)
+
+
+def _without(value: object, folders: Sequence[str]) -> object:
+    """Return a value of JSON in whose texts no folder is named."""
+    if isinstance(value, str):
+        for folder in folders:
+            value = value.replace(folder, "")
+        return value
+    if isinstance(value, dict):
+        return {k: _without(v, folders) for k, v in value.items()}
+    return [_without(v, folders) for v in value] if isinstance(value, list) else value

@@ -25,7 +25,8 @@ from groundbench.leaderboard.site.columns import Column, Place, Value
 from groundbench.leaderboard.site.compare_data import choice
 from groundbench.leaderboard.site.model_page import mark
 from groundbench.leaderboard.site.publish import Publisher, render, script
-from groundbench.leaderboard.site.screening_board import HEAD, answers_given, overall, rate, screening_tables
+from groundbench.leaderboard.site.screening_board import HEAD, screening_tables
+from groundbench.leaderboard.site.shipping import may_it_ship
 from groundbench.leaderboard.site.tabs import Tab, answer, tabs_of
 from groundbench.leaderboard.submission.isolated import read_isolated
 from groundbench.leaderboard.submission.strict_json_yaml import RefusedError
@@ -126,6 +127,7 @@ def _assets(out: Path) -> None:
     found = THEMES.search(style)
     looks = {} if found is None else found.groupdict()
     chosen = "".join(f':root[data-theme="{k}"] {{ color-scheme: {k}; {v} }}\n' for k, v in looks.items())
+    chosen = f"@media screen {{\n{chosen}}}\n"  # paper is white, whichever look was chosen
     write_text(out / "assets" / "site.css", style + (HERE / "site.css").read_text(encoding="utf-8") + chosen)
     for name in ("board.js", "compare.js", "theme.js"):
         write_text(out / "assets" / name, (HERE / name).read_text(encoding="utf-8"))
@@ -141,7 +143,7 @@ def _index(board: Board, tabs: Sequence[Tab], risks: Sequence[RiskRow]) -> dict[
         "number": number,
         "screening": screening_tables(risks),
         "screening_head": HEAD,
-        "ship": _ship(tabs, risks),
+        "ship": may_it_ship(tabs[0] if tabs else None, risks),
     }
 
 
@@ -203,50 +205,6 @@ def _reference(e: ResultRow, t: Tab) -> Reference:
     value, low, high = score_of(t, e)
     why = "" if value is not None else "word not told from 0" if t.ladder else "no gain measured"
     return Reference(value, e.model, e.slug, why, interval(low, high) or "")
-
-
-def _ship(tabs: Sequence[Tab], risks: Sequence[RiskRow]) -> str:
-    """May the best model be shipped? Only a screening can say."""
-    t = tabs[0] if tabs else None
-    best = (
-        next((e for e in t.rows if (p := t.places[e.id]).rank and p.rank.rank == 1 and not p.aside), None)
-        if t
-        else None
-    )
-    cards = [r for r in risks if best is not None and _speaks_for(r, best)]
-    lead = "May you ship it? Being grounded is not being right."
-    if best is None:
-        return f"{lead} The screening table says how often a model’s answers contradict what it was shown."
-    if not cards:
-        return f"{lead} {best.model} was not screened here. {_best_passed(t, risks)}"
-    said = []
-    for r in cards:
-        if answers_given(r.card):
-            continue
-        error, passed = overall(r.card), r.card.verdict.passed
-        verdict = "no policy was given" if passed is None else "its policy was met" if passed else "its policy failed"
-        value = rate(error.value) if error else None
-        said.append(f"{value or 'unknown'} wrong answers on {', '.join(r.card.questions.sets)}, {verdict}")
-    if not said:
-        return (
-            f"{lead} No answer yet: {best.model} was screened on given answers only, so whether its own are right is "
-            "not known. Run groundbench screen on your questions."
-        )
-    return f"{lead} {best.model}: {'; '.join(said)}."
-
-
-def _speaks_for(risk: RiskRow, row: ResultRow) -> bool:
-    """Return True for a screening of a row's weights by the board itself or by who submitted the row."""
-    return risk.fingerprint == row.fingerprint and (risk.own or risk.slug == row.slug)
-
-
-def _best_passed(t: Tab | None, risks: Sequence[RiskRow]) -> str:
-    """Name the best grounded of the models whose policy was met; ask for a screening where there is none."""
-    met = [r for r in risks if r.card.verdict.passed]
-    found = next((e for e in (t.rows if t else ()) if any(_speaks_for(r, e) for r in met)), None)
-    if found is None:
-        return "No answer yet: run groundbench screen on your questions."
-    return f"Of the models whose policy was met, {found.model} is grounded best."
 
 
 def _table_data(out: Path, tabs: Sequence[Tab], nulls: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ class ScreenRow:
 
 HEAD = (
     ("Model", "The submitter’s name for it, and who submitted it"),
-    ("Size", "Parameters"),
+    ("Verdict", "Whether the card’s policy was met; without a policy there is no verdict"),
     (
         "Errors",
         "How often the likeliest answer is wrong, with its 95 % interval over scenes or images; nothing where the "
@@ -36,7 +36,7 @@ HEAD = (
         "Best signal",
         "The signal that best tells wrong answers from right ones within kinds of question (AUROC)",
     ),
-    ("Verdict", "Whether the card’s policy was met; without a policy there is no verdict"),
+    ("Size", "Parameters"),
 )
 
 
@@ -92,11 +92,11 @@ def _table_row(row: RiskRow) -> ScreenRow:
     said = Value(None, None, "no policy") if verdict is None else Value("passed" if verdict else "failed", str(verdict))
     cells = (
         Value(row.model, row.model.lower(), row.submitter),
-        Value(parameters(row.parameters), row.parameters),
+        said,
         error,
         guess,
         _signal(card),
-        said,
+        Value(parameters(row.parameters), row.parameters),
     )
     return ScreenRow(row, cells)
 

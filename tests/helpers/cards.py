@@ -26,6 +26,7 @@ def made_up_card(
     fingerprint: str = "sha256:x",
     passed: bool | None = None,
     mode: Literal["A", "B", "C"] | None = None,
+    max_risk: float | None = None,
 ) -> RiskCard:
     """A card on 200 questions about 100 scenes, with one signal."""
     rate = Estimated(value=error, low=max(0.0, error - 0.06), high=min(1.0, error + 0.07), n=200)
@@ -52,7 +53,7 @@ def made_up_card(
                 name="gain", role="signal", description="d", cost="1 forward", auroc=auroc, auroc_within=auroc
             ),
         ),
-        verdict=Verdict(passed=passed),
+        verdict=Verdict(passed=passed, policy=None if max_risk is None else {"max_risk": max_risk}),
         records=None if mode is None else RecordsRecord(mode=mode, read=200),
         environment=EnvironmentRecord(versions={}, device="cpu"),
     )

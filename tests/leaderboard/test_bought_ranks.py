@@ -114,7 +114,7 @@ def test_nobody_else_screens_the_best_model(tmp_path, by, heard):
     (folder / "scenes" / "card.json").write_text(card.model_dump_json())
     ranks(tmp_path)
     page = (tmp_path / "site" / "index.html").read_text()
-    assert ("its policy was met" in page) is heard
+    assert ("By its submitter’s screening, yes" in page) is heard
     assert ("was not screened here" in page) is not heard
 
 

@@ -251,6 +251,8 @@ def test_paper_shows_the_table_and_no_controls(browser, site):
     shown = "return [...document.querySelectorAll(arguments[0])].filter(e => e.offsetParent).length"
     assert browser.execute_script(shown, "table.board tbody tr[id]") == 14
     assert browser.execute_script(shown, ".controls, .tabs, #theme, .why, .pick") == 0
+    paper = "document.documentElement.dataset.theme = 'dark'; return getComputedStyle(document.body).backgroundColor"
+    assert browser.execute_script(paper) == "rgb(255, 255, 255)"
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 

@@ -46,7 +46,7 @@ def test_the_first_screen_answers_who_is_best_and_whether_to_ship(site):
     text = Page((site / "index.html").read_text()).text
     assert "Best grounded: Grounded (ladder score 0.3" in text
     assert "ahead of all 2 others" in text
-    assert "Grounded was not screened here. No answer yet: run groundbench screen" in text
+    assert "May you ship it? No answer yet: Grounded was not screened here." in text
     assert_inert(site)
 
 

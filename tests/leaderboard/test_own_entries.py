@@ -18,7 +18,7 @@ from groundbench.leaderboard.submission.files import check_name
 from groundbench.leaderboard.submission.reference import installed_references
 from groundbench.results.items import item_forms, read_items
 from groundbench.results.risk_card import OpenedRecord
-from groundbench.results.run import Result
+from groundbench.results.run import Failure, Result
 from groundbench.results.trajectory import Trajectory
 
 
@@ -194,16 +194,20 @@ def test_a_run_of_some_measures_names_them_and_a_screening_stands_beside_it(scri
             assert script.main(["--entry", "smollm2", "--run", str(folder), "--board", str(board)]) == 0
         screened = made_up_card(fingerprint=document.model.fingerprint)
         opened = OpenedRecord(model=str(tmp_path / "model.gguf"))
-        screened.model_copy(update={"opened": opened}).save(tmp_path / "screened" / "card.json")
+        faulty = Failure(where=f"{tmp_path}/my.jsonl, line 3", reason=f"{tmp_path}/my.jsonl: not JSON")
+        screened.model_copy(update={"opened": opened, "failures": (faulty,)}).save(tmp_path / "screened" / "card.json")
         for _ in range(2):
-            assert (
-                script.main(["--entry", "smollm2-rag", "--run", str(tmp_path / "screened"), "--board", str(board)]) == 0
-            )
+            for name in ("smollm2-rag", "smollm2-memotrap"):
+                assert script.main(["--entry", name, "--run", str(tmp_path / "screened"), "--board", str(board)]) == 0
     (entry,) = open_board(board, installed_references).read()
-    assert [r.name for r in entry.runs] == ["ladder", "rag"]
-    assert str(tmp_path) not in (board / "entries" / "smollm2" / "rag" / "card.json").read_text()
+    assert [r.name for r in entry.runs] == ["ladder", "memotrap", "rag"]
+    packed = (board / "entries" / "smollm2" / "rag" / "card.json").read_text()
+    assert str(tmp_path) not in packed
+    assert '"my.jsonl, line 3"' in packed
     assert entry.card.notes.split("Measured with: ")[1] == (
         "groundbench run MODEL --testbed ladder --measure gain --out OUT; "
         "groundbench screen MODEL --questions docs/examples/rag.jsonl "
-        "--carriers leaderboard/entries/smollm2/ladder --out OUT"
+        "--carriers leaderboard/entries/smollm2/ladder --out OUT; "
+        "groundbench screen MODEL --questions memotrap-1-proverb-ending.csv --limit 200 "
+        "--carriers leaderboard/entries/smollm2/ladder --max-risk 0.15 --out OUT"
     )

@@ -45,9 +45,24 @@ def test_cards_of_the_same_questions_stand_in_one_table_fewest_errors_first(tmp_
 @pytest.mark.parametrize(
     ("card", "said"),
     [
-        ({"error": 0.2, "passed": True}, "20\u202f% wrong answers on scenes, its policy was met"),
-        ({"error": 0.2, "passed": False}, "its policy failed"),
-        ({"error": 0.2}, "no policy was given"),
+        (
+            {"error": 0.2, "passed": True},
+            "By its submitter’s screening, yes: Mine met its policy, with 20\u202f% wrong",
+        ),
+        (
+            {"error": 0.2, "passed": False},
+            "No: Mine failed its screening, with 20\u202f% wrong answers on",
+        ),
+        (
+            {"error": 0.2, "passed": False, "max_risk": 0.15},
+            "with 20\u202f% wrong answers on scenes (15\u202f% were allowed)",
+        ),
+        ({"error": 0.1, "passed": False, "max_risk": 0.15}, "scenes (its card says what was not met)"),
+        ({"error": 0.2, "passed": False, "max_risk": 7}, "scenes (its card says what was not met)"),
+        (
+            {"error": 0.2},
+            "depends on what you allow: Mine gave 20\u202f% wrong answers on scenes, and no",
+        ),
         ({"error": 0.2, "mode": "B"}, "was screened on given answers only"),
     ],
 )
