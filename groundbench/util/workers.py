@@ -65,8 +65,8 @@ def wait_passively() -> bool:
 def multiply_reproducibly() -> bool:
     """Ask the Intel math library for its reproducible mode: one order of sums whatever is free; False where settled.
 
-    Its threads' shares are then fixed, which on two cores of another maker also makes products of 24 to 150 rows, as
-    prompts have, a quarter to a half faster. Programs call it before torch is imported, never an import.
+    Its threads' shares are then fixed, which also made products of 24 to 150 rows, as prompts have, up to a third
+    shorter on two cores of another maker. Programs call it before torch is imported, never an import.
     """
     if "torch" in sys.modules or "MKL_CBWR" in os.environ:
         return False
