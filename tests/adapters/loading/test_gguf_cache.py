@@ -12,6 +12,7 @@ import torch
 pytest.importorskip("gguf")
 
 from helpers.tiny_gguf import write_gguf
+from helpers.tolerances import DEPTH, nats
 
 from groundbench.adapters.loading import gguf_cache
 from groundbench.adapters.loading import load as loading
@@ -210,7 +211,10 @@ def test_results_are_the_same_with_and_without_the_cache(file: Path, monkeypatch
     plain = evaluate(without_cache(file, monkeypatch), "ladder", **asked)
     kept = [evaluate(str(file), "ladder", **asked) for _ in range(2)]
     for found in kept:
-        assert found.gain == plain.gain
+        # weights in a file's memory and in memory of their own are not aligned alike, so sums can round differently
+        size = max(plain.gain.matched, plain.gain.mismatched)
+        assert found.gain.mean == nats(plain.gain.mean, size, depth=4 * DEPTH)
+        assert found.gain.matched == nats(plain.gain.matched, depth=4 * DEPTH)
         a, b = (json.loads(r.model_dump_json()) for r in (found, plain))
         assert a["model"] == b["model"]
     assert np.isfinite(plain.gain.mean)
