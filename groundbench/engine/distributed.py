@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from groundbench.api.errors import BadInputError, GroundbenchError
 
 T = TypeVar("T")
+V = TypeVar("V")
 B = TypeVar("B", bound=Sized)
 
 # What torchrun and accelerate set, then what the MPI launchers do.
@@ -89,6 +90,12 @@ class Processes:
 
         parts = self.gather(own)
         return [parts[number % self.count][number] for number in range(len(batches))]
+
+    def map_each(
+        self, items: Sequence[V], run: Callable[[V], T], *, advance: Callable[[int], None] | None = None
+    ) -> list[T]:
+        """Run `run(item)` of every item, each a batch of its own; see `map_batches`."""
+        return self.map_batches([[item] for item in items], lambda _, batch: run(batch[0]), advance=advance)
 
     def from_first(self, compute: Callable[[], T]) -> T:
         """Return the result of `compute` in the first process; the others wait for it and get the same."""

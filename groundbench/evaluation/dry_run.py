@@ -237,8 +237,8 @@ def _causal(p: Planned) -> list[Step]:
         p.step("causal", f"{ranked} sets of ranked heads", ranked * pairs, RANKED * DONORS * rest),
         p.step("causal", f"{draws} random draws, {random} pairs", 2 * draws * random, RANKED * DONORS * rest),
         p.step("causal", f"{orders} random orders, {random} pairs", orders * sizes * random, ORDERED * DONORS * rest),
+        p.step("causal", f"controls of the same answer and category, {controls} pairs", 7 * controls, rest),
     ]
-    steps.append(p.step("causal", f"controls of the same answer and category, {controls} pairs", 7 * controls, rest))
     if options.knockout:
         windows, short = require_value(options.windows, "windows"), 1 / p.length
         weight = (1 + rest * windows + short * (2 * windows + 1)) / (3 * windows + 2)

@@ -238,7 +238,7 @@ def _distributions(adapter: Adapter, rows: Sequence[Encoded], target: Sequence[i
         # unembedded together: the unembedding is read once
         logits = adapter.unembed(torch.cat(states), normed=False).float()
     else:
-        parts = [replace(row, ids=(*row.ids, *target[:k])) for row in rows for k in range(len(target))]
+        parts = [_with_answer(row, target[:k]) for row in rows for k in range(len(target))]
         logits = torch.cat([adapter.forward([part]).logits for part in parts]).float()
     return list(torch.split(logits.log_softmax(-1), len(target)))
 

@@ -119,12 +119,9 @@ def read_set(
     advance: Callable[[int], None] | None = None,
 ) -> list[Reading]:
     """Measure every answer, each in one of the processes; what a run directory holds is not measured again."""
-    alone = [[given] for given in answers]
-
-    def read_one(_: int, batch: list[GivenAnswer]) -> Reading:
-        return _load_or_read(adapter, batch[0], wanted, store)
-
-    return distributed.current().map_batches(alone, read_one, advance=advance)
+    return distributed.current().map_each(
+        answers, lambda given: _load_or_read(adapter, given, wanted, store), advance=advance
+    )
 
 
 def _load_or_read(adapter: Adapter, given: GivenAnswer, wanted: Wanted, store: RunStore | None) -> Reading:

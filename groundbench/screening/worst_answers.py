@@ -62,10 +62,8 @@ def worst_answers(
 
 def _one_by_one(adapter: Adapter, chosen: Sequence[int], show: Callable[[int], WorstAnswer]) -> tuple[WorstAnswer, ...]:
     """Show the chosen answers, and how far it is: each costs a pass for every sentence of its evidence."""
-    alone = [[i] for i in chosen]
     with Progress(f"{adapter.info.name}: leaving out sentences of the riskiest", len(chosen)) as bar:
-        team = distributed.current()
-        return tuple(team.map_batches(alone, lambda _, batch: show(batch[0]), advance=bar.advance))
+        return tuple(distributed.current().map_each(chosen, show, advance=bar.advance))
 
 
 def worst_questions(

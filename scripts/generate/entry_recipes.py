@@ -1,4 +1,4 @@
-"""How every entry of the board is measured: recipes, each a command, for scripts/generate/leaderboard."""
+"""Recipes of the board's entries, for scripts/generate/leaderboard: the command that measures each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL, OUT = "MODEL", "OUT"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an entry is measured: a command, in which OUT is its run folder and MODEL the weights.
+    """A way to measure an entry: a command, in which OUT is its run folder and MODEL the weights.
 
     `measures` is what the run may have measured; `within` the run's folder in OUT; `entry` the entry that it is a run
     of, by default that of the recipe's name. A reference is a model that the others are read against.

@@ -89,20 +89,20 @@ class Setting:
 
     def controls(self, members: Sequence[T], number: int) -> list[T]:
         """Return the members of one cell in which controls are measured: a seeded sample, in order."""
-        most = self.options.most("control_pairs")
-        n = len(members) if most is None else max(1, most // len(self.parts))
-        rng = np.random.default_rng([self.subject.seed, number, 119])
-        return [members[k] for k in np.sort(rng.permutation(len(members))[:n]).tolist()]
+        return self._draw(members, self.options.most("control_pairs"), number, 119)
 
     def sample(self, most: int | None, *seed: int) -> Ints:
         """Return the places of a seeded sample of the pairs, about as many of each cell; all for None."""
         chosen: list[int] = []
         for number, part in enumerate(self.parts):
-            members = np.arange(part.start, part.stop)
-            n = len(members) if most is None else max(1, most // len(self.parts))
-            rng = np.random.default_rng([self.subject.seed, number, *seed])
-            chosen += np.sort(rng.permutation(members)[:n]).tolist()
+            chosen += self._draw(range(part.start, part.stop), most, number, *seed)
         return np.array(chosen)
+
+    def _draw(self, members: Sequence[T], most: int | None, number: int, *seed: int) -> list[T]:
+        """Return a seeded sample of one cell's members, in order: its part of so many; all for None."""
+        n = len(members) if most is None else max(1, most // len(self.parts))
+        rng = np.random.default_rng([self.subject.seed, number, *seed])
+        return [members[k] for k in np.sort(rng.permutation(len(members))[:n]).tolist()]
 
 
 @dataclass
