@@ -93,12 +93,12 @@ def test_the_token_budget_reaches_every_pass(
 
         return call
 
+    asked = {"measures": (name,), "batch_tokens": 1, "limit": 8 if name == "causal" else 4}
+    asked |= OPTIONS | {"ablation": AblationOptions(draws=1)}
+    evaluate(adapter, bed, **asked)  # what the model can do is tried on first use, in batches of its own
     for method in ("forward", "prefill"):
         monkeypatch.setattr(adapter, method, spied(getattr(adapter, method)))
-    limit = 8 if name == "causal" else 4
-    evaluate(
-        adapter, bed, measures=(name,), batch_tokens=1, limit=limit, **OPTIONS | {"ablation": AblationOptions(draws=1)}
-    )
+    evaluate(adapter, bed, **asked)
     assert wide
     assert max(wide) == (2 if name == "causal" else 1)  # a donor and its receiver run side by side
 
