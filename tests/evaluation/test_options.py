@@ -93,7 +93,7 @@ def test_the_token_budget_reaches_every_pass(
 
         return call
 
-    asked = {"measures": (name,), "batch_tokens": 1, "limit": 8 if name == "causal" else 4}
+    asked: dict[str, Any] = {"measures": (name,), "batch_tokens": 1, "limit": 8 if name == "causal" else 4}
     asked |= OPTIONS | {"ablation": AblationOptions(draws=1)}
     evaluate(adapter, bed, **asked)  # what the model can do is tried on first use, in batches of its own
     for method in ("forward", "prefill"):
