@@ -331,11 +331,13 @@ class HFCausal:
             out = self.forward(rows, prefix=prefix, hidden=hidden, trace=trace)
         return out, added
 
-    def prefill_with_hidden(self, rows: Sequence[Encoded], hidden: Sequence[int]) -> tuple[Prefix, dict[int, Tensor]]:
+    def prefill_with_hidden(
+        self, rows: Sequence[Encoded], hidden: Sequence[int], prefix: Prefix | None = None
+    ) -> tuple[Prefix, dict[int, Tensor]]:
         """Return a prefix and the hidden states of its pass; see `PrefixReadable`."""
         with model_structure.catch_residuals(self.model, hidden) as states:
-            prefix = self.prefill(rows)
-        return prefix, states
+            made = self.prefill(rows, prefix=prefix)
+        return made, states
 
     def untrained(self, seed: int) -> HFCausal:
         """Return the same architecture with random weights (transformers' own initialisation).

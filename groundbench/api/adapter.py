@@ -557,6 +557,11 @@ class FeedForwardReadable(Protocol):
 class PrefixReadable(Protocol):
     """An adapter that returns the hidden states of a prefix' own pass (§16), so that a later pass has a short graph."""
 
-    def prefill_with_hidden(self, rows: Sequence[Encoded], hidden: Sequence[int]) -> tuple[Prefix, dict[int, Tensor]]:
-        """Return `Adapter.prefill`, and by layer [B, T, d] the hidden states of its pass."""
+    def prefill_with_hidden(
+        self, rows: Sequence[Encoded], hidden: Sequence[int], prefix: Prefix | None = None
+    ) -> tuple[Prefix, dict[int, Tensor]]:
+        """Return `Adapter.prefill`, and by layer [B, T, d] the hidden states of its pass.
+
+        With `prefix`, of each row's tokens after `row.start`, or of all where the rows had to be run whole.
+        """
         ...

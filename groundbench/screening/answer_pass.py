@@ -13,6 +13,7 @@ from torch import Tensor
 
 from groundbench.api.adapter import Adapter, Encoded, FeedForwardReadable, Forward, Prefix, PrefixReadable
 from groundbench.measures.heads.spans import patch_positions
+from groundbench.screening.shared_beginnings import SharedBeginnings
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,14 @@ def evidence_positions(row: Encoded) -> list[int]:
 
 
 def run_answer(
-    adapter: Adapter, row: Encoded, target: tuple[int, ...], layers: tuple[int, ...], *, trace: bool, mlp: bool
+    adapter: Adapter,
+    row: Encoded,
+    target: tuple[int, ...],
+    layers: tuple[int, ...],
+    *,
+    trace: bool,
+    mlp: bool,
+    shared: SharedBeginnings | None = None,
 ) -> AnswerPass:
     """Run a prompt with its answer.
 
@@ -46,9 +54,10 @@ def run_answer(
         row: the prompt; target: the answer's tokens.
         layers: whose hidden states are kept; the last layer among them.
         trace: keep head traces, with a graph; mlp: keep what feed-forward parts add, where the adapter shows it.
+        shared: what prompts begin with in common, of a traced pass.
     """
     full = replace(row, ids=(*row.ids, *target))
-    found = _behind_a_prefix(adapter, row, full, layers, mlp) if trace else None
+    found = _behind_a_prefix(adapter, row, full, layers, mlp, shared or SharedBeginnings()) if trace else None
     if found is not None:
         return found
     out, added = _forward(adapter, full, layers, trace, mlp)
@@ -70,17 +79,34 @@ def _states(last: Tensor, row: Encoded) -> Tensor | None:
 
 
 def _behind_a_prefix(
-    adapter: Adapter, row: Encoded, full: Encoded, layers: tuple[int, ...], mlp: bool
+    adapter: Adapter, row: Encoded, full: Encoded, layers: tuple[int, ...], mlp: bool, shared: SharedBeginnings
 ) -> AnswerPass | None:
-    """Return the same in two passes, of which the second has a graph; None where the model cannot."""
+    """Return the same in two passes, of which the second has a graph; None where the model cannot.
+
+    The first goes on from what the prompt begins with in common with others.
+    """
     info, skipped = adapter.info, len(row) - 1
     serves = isinstance(adapter, PrefixReadable) and len(full) <= info.longest_cached
     if not serves or skipped < 1 or row.images or any(m.kind != "attention" for m in info.mixers):
         return None
-    assert isinstance(adapter, PrefixReadable)
-    prefix, states = adapter.prefill_with_hidden([full.upto(skipped)], layers[-1:])
+    prefix, first = _prefill(adapter, row, skipped, shared)
     out, added = _forward(adapter, full.after(skipped), layers, True, mlp, prefix)
     last = out.hidden[layers[-1]]
     if last.shape[1] != len(full) - skipped or any(t.values.shape[2] != len(full) for t in out.traces):
         return None  # it was run whole after all, or a window's cache has dropped the first keys
-    return AnswerPass(out, skipped, _states(torch.cat([states[layers[-1]], last.detach()], 1), row), added)
+    return AnswerPass(out, skipped, _states(torch.cat([first, last.detach()], 1), row), added)
+
+
+def _prefill(adapter: Adapter, row: Encoded, length: int, shared: SharedBeginnings) -> tuple[Prefix, Tensor]:
+    """Return the cache of a prompt's first tokens, and [1, length, d] the last layer's states at them."""
+    assert isinstance(adapter, PrefixReadable)
+    last, begun = adapter.info.n_layers, shared.begin(adapter, row)
+    if begun is not None and begun.prefix.length == length:
+        return begun.prefix, begun.states
+    whole = row.upto(length)
+    if begun is None:
+        prefix, states = adapter.prefill_with_hidden([whole], (last,))
+        return prefix, states[last]
+    prefix, states = adapter.prefill_with_hidden([whole.after(begun.prefix.length)], (last,), begun.prefix)
+    rest = states[last]
+    return prefix, rest if rest.shape[1] == length else torch.cat([begun.states, rest], 1)

@@ -29,6 +29,7 @@ from groundbench.screening.distributions import contrastive_decoding, divergence
 from groundbench.screening.information_rate import Lens, LensSums
 from groundbench.screening.lens_entropy import middle_layers
 from groundbench.screening.prompt_length import CUT_EVIDENCE, encode_fitting, require_possible_length
+from groundbench.screening.shared_beginnings import SharedBeginnings
 from groundbench.util.atomic_files import write_npz
 
 Floats = npt.NDArray[np.float64]
@@ -52,6 +53,11 @@ class GivenAnswer:
     target: tuple[int, ...]
     without: Encoded | None = None
     other: Encoded | None = None
+
+    @property
+    def prompts(self) -> tuple[Encoded, ...]:
+        """The prompts it is read after."""
+        return tuple(p for p in (self.row, self.without, self.other) if p is not None)
 
 
 @dataclass(frozen=True)
@@ -159,20 +165,25 @@ def encode_answer(adapter: Adapter, record: EvidenceRecord, other: Prompt | None
     return GivenAnswer(record.where, row, target, blank, lent)
 
 
-def read_answer(adapter: Adapter, given: GivenAnswer, wanted: Wanted | None = None) -> Reading:
+def read_answer(
+    adapter: Adapter, given: GivenAnswer, wanted: Wanted | None = None, shared: SharedBeginnings | None = None
+) -> Reading:
     """Measure one answer.
+
+    Args:
+        shared: what its prompts begin with in common with those of other answers; such a beginning is run once.
 
     Raises:
         NonFiniteLogitsError: names the record.
     """
-    wanted = wanted or Wanted()
+    wanted, shared = wanted or Wanted(), shared or SharedBeginnings()
     info, n = adapter.info, len(given.target)
     if "hidden" not in info.capabilities:
         return _by_prefixes(adapter, given, wanted)
     layers = _layers(adapter, wanted)
     heads = wanted.heads and "hooks" in info.capabilities
     mlp = heads and wanted.mlp and wanted.lens
-    passed = run_answer(adapter, given.row, given.target, layers, trace=heads, mlp=mlp)
+    passed = run_answer(adapter, given.row, given.target, layers, trace=heads, mlp=mlp, shared=shared)
     out = passed.out
     found: dict[str, Any] = {}
     with torch.set_grad_enabled(heads and wanted.gradients):  # also where the caller has switched graphs off
@@ -188,7 +199,7 @@ def read_answer(adapter: Adapter, given: GivenAnswer, wanted: Wanted | None = No
     with torch.no_grad():
         if wanted.lens:
             found |= _lens(adapter, passed, given, log_p)
-        found |= _read_comparisons(adapter, given, log_p, wanted)
+        found |= _read_comparisons(adapter, given, log_p, wanted, shared)
     size = np.array([len(given.row), len(evidence_positions(given.row)), n], np.int64)
     entropy = -(log_p.exp() * log_p).sum(-1)
     arrays = {k: _array(v) for k, v in found.items()}
@@ -217,23 +228,28 @@ def _array(values: Tensor) -> Floats32:
 @torch.no_grad()
 def _by_prefixes(adapter: Adapter, given: GivenAnswer, wanted: Wanted) -> Reading:
     """Return the same without hidden states: one pass for each token, and nothing of layers or heads."""
-    (log_p,) = _distributions(adapter, [given.row], given.target)
+    (log_p,) = _distributions(adapter, [given.row], given.target, SharedBeginnings())
     _finite(log_p, given, adapter.info.name)
     picked = -log_p[torch.arange(len(given.target)), torch.tensor(given.target)]
     size = np.array([len(given.row), len(evidence_positions(given.row)), len(given.target)], np.int64)
-    compared = {k: _array(v) for k, v in _read_comparisons(adapter, given, log_p, wanted).items()}
+    compared = {k: _array(v) for k, v in _read_comparisons(adapter, given, log_p, wanted, SharedBeginnings()).items()}
     return Reading(size, _array(picked), _array(-(log_p.exp() * log_p).sum(-1)), **compared)
 
 
 @torch.no_grad()
-def _distributions(adapter: Adapter, rows: Sequence[Encoded], target: Sequence[int]) -> list[Tensor]:
+def _distributions(
+    adapter: Adapter, rows: Sequence[Encoded], target: Sequence[int], shared: SharedBeginnings
+) -> list[Tensor]:
     """Return for each prompt [T, V] log-probabilities that the answer's tokens are drawn from after it."""
     if not rows:
         return []
     if "hidden" in adapter.info.capabilities:
         last, states = adapter.info.n_layers, []
         for row in rows:
-            out = adapter.forward([_with_answer(row, target)], hidden=(last,))
+            full = _with_answer(row, target)
+            begun = shared.begin(adapter, row) if len(full) <= adapter.info.longest_cached else None
+            prefix, start = (None, 0) if begun is None else (begun.prefix, begun.prefix.length)
+            out = adapter.forward([full.after(start)], prefix=prefix, hidden=(last,))
             states.append(out.hidden[last][0, -len(target) - 1 : -1])
         # unembedded together: the unembedding is read once
         logits = adapter.unembed(torch.cat(states), normed=False).float()
@@ -243,13 +259,15 @@ def _distributions(adapter: Adapter, rows: Sequence[Encoded], target: Sequence[i
     return list(torch.split(logits.log_softmax(-1), len(target)))
 
 
-def _read_comparisons(adapter: Adapter, given: GivenAnswer, log_p: Tensor, wanted: Wanted) -> dict[str, Tensor]:
+def _read_comparisons(
+    adapter: Adapter, given: GivenAnswer, log_p: Tensor, wanted: Wanted, shared: SharedBeginnings
+) -> dict[str, Tensor]:
     """Read the answer after the prompts without evidence and with other evidence."""
     at = torch.arange(len(given.target)), torch.tensor(given.target, device=log_p.device)
     found: dict[str, Tensor] = {}
     asked = {"without": given.without if wanted.without else None, "other": given.other if wanted.other else None}
     rows = {name: row for name, row in asked.items() if row is not None}
-    read = dict(zip(rows, _distributions(adapter, list(rows.values()), given.target), strict=True))
+    read = dict(zip(rows, _distributions(adapter, list(rows.values()), given.target, shared), strict=True))
     for distribution in read.values():
         _finite(distribution, given, adapter.info.name)
     if (blank := read.get("without")) is not None:

@@ -19,6 +19,7 @@ from groundbench.screening.answer_reading import GivenAnswer, Reading, Wanted, e
 from groundbench.screening.answer_signals import FUNCTIONS, Watched, aggregate
 from groundbench.screening.fitted_signals import FITTED
 from groundbench.screening.prompt_length import encode_longest
+from groundbench.screening.shared_beginnings import SharedBeginnings, in_order
 from groundbench.screening.signals import Signal
 from groundbench.screening.splits import Splits
 from groundbench.screening.token_places import token_places, tokens_in
@@ -26,6 +27,8 @@ from groundbench.screening.token_places import token_places, tokens_in
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+TOGETHER = 4
+"""Answers that one of several processes reads in a row: neighbours have beginnings in common."""
 HOW = ("mean", "worst", "window")
 WATCHING = ("heads-share", "heads-support", "heads-attention")
 OF_CARRIERS = ("carriers-share", "carriers-support", "carriers-attention")
@@ -119,19 +122,29 @@ def read_set(
     advance: Callable[[int], None] | None = None,
 ) -> list[Reading]:
     """Measure every answer, each in one of the processes; what a run directory holds is not measured again."""
-    return distributed.current().map_each(
-        answers, lambda given: _load_or_read(adapter, given, wanted, store), advance=advance
-    )
+    shared = SharedBeginnings.of(adapter, (row for given in answers for row in given.prompts))
+    places = in_order([[shared.key(row) for row in given.prompts] for given in answers])
+    processes = distributed.current()
+    size = 1 if processes.count == 1 else TOGETHER
+    batches = [places[a : a + size] for a in range(0, len(places), size)]
+
+    def read(_: int, batch: list[int]) -> list[Reading]:
+        return [_load_or_read(adapter, answers[i], wanted, store, shared) for i in batch]
+
+    found = [r for batch in processes.map_batches(batches, read, advance=advance) for r in batch]
+    return [found[k] for k in np.argsort(places)]
 
 
-def _load_or_read(adapter: Adapter, given: GivenAnswer, wanted: Wanted, store: RunStore | None) -> Reading:
+def _load_or_read(
+    adapter: Adapter, given: GivenAnswer, wanted: Wanted, store: RunStore | None, shared: SharedBeginnings
+) -> Reading:
     rows = [None if r is None else (r.ids, r.env, r.images) for r in (given.row, given.without, given.other)]
     key = hashlib.sha256(repr((rows, given.target, wanted)).encode()).hexdigest()[:20]
     path = None if store is None else store.directory / "parts" / "readings" / f"{key}.npz"
     if path is not None and path.exists():
         found = Reading.load(path)
     else:
-        found = read_answer(adapter, given, wanted).copy()
+        found = read_answer(adapter, given, wanted, shared).copy()
         if path is not None:  # of several processes each keeps its own answers
             found.save(path)
     return found
