@@ -81,13 +81,21 @@ class RunOptions:
     draws: Annotated[
         int | None,
         typer.Option(
-            help="Number of random head sets to compare with.",
+            help="Most random head sets to compare with; those that are cut stop at 20 once the verdict is settled.",
             min=1,
             show_default="99 up to 30 M parameters, else 20",
             metavar="N",
             rich_help_panel=CAUSE,
         ),
     ] = None
+    every_draw: Annotated[
+        bool,
+        typer.Option(
+            "--every-draw",
+            help="Cut all of the random head sets, also after the verdict is settled.",
+            rich_help_panel=CAUSE,
+        ),
+    ] = False
     ablation_nouns: Annotated[
         str | None,
         typer.Option(
@@ -253,6 +261,7 @@ class RunOptions:
                 selections=(self.selection,) if self.selection else None,
                 controls=split(self.control) or None,  # type: ignore[arg-type]  # checked there
                 draws=self.draws,
+                every_draw=self.every_draw,
                 nouns=number_or_all("--ablation-nouns", self.ablation_nouns),
                 edit=EditStyle(self.edit, self.positions, self.factor),
             ),

@@ -165,6 +165,7 @@ def protocol_record(options: Options, info: ModelInfo) -> dict[str, JsonValue]:
             "selections": list(cut.selections or ()),
             "controls": list(cut.controls or ()),
             "draws": cut.draws,
+            "every_draw": cut.every_draw,
             "instance_draws": min(cut.draws or 0, cut.instance_draws),
             "ablation_nouns": cut.nouns,
             "gather": cut.gather,

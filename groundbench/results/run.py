@@ -195,7 +195,8 @@ class AblationRecord(Record):
             controls edited (mean over draws; `control_draws` are the draws).
         gain_*: the gain in the same conditions; `gain_removed` = 1 - gain_ablated / gain_original.
         factor: of the mode `scale`; null for the others.
-        n_draws: different control sets; fewer than were asked for where there are no more (the note says so).
+        n_draws: different control sets; fewer than were asked for where there are no more, or where these settle the
+            verdict (the note says so).
         p_surprisal: of the selection `instance` alone, the same test of the matched surprisal (as published); a model
             that grounds nothing can pass it, so `p_cluster` is of the gain.
         p_cluster: paired test of ablated against the mean control, clustered by noun and frame: whether these two

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from groundbench.measures.ablation.control_heads import set_rank_p
+from groundbench.measures.ablation.control_heads import FEW, draws_suffice, set_beyond_draws_p, set_rank_p
 
 DESIGNS = {
     "4 x 4 heads, one in each of 4 cells": (4, 4, 1, 4, 99),
@@ -15,23 +17,54 @@ DESIGNS = {
 """Layers, heads in each, heads in a set, cells with sets of their own, draws."""
 
 
-def rank_p_values(design: str, experiments: int, *, heavy_tails: bool, seed: int = 0) -> np.ndarray:
-    """[experiments] p_rank of random sets, where each head's effect adds up; NaN where none is given."""
+@dataclass(frozen=True)
+class Experiment:
+    """The harm of a random set and of the different control sets beside it, in the order in which they are drawn."""
+
+    harm: float
+    drawn: np.ndarray
+    lists: list[np.ndarray]
+    layer: np.ndarray
+
+    def p_values(self, made: int | None = None) -> tuple[float, float]:
+        """p_rank and p_draws of the first `made` draws; NaN where none is given."""
+        given = self.harm, self.drawn[:made], "layer", self.lists, self.layer
+        rank, beyond = set_rank_p(*given), set_beyond_draws_p(*given)
+        return (np.nan if rank is None else rank), (np.nan if beyond is None else beyond)
+
+    def made(self) -> int:
+        """How many draws are made before they settle the verdict."""
+        most = len(self.drawn)
+        for n in range(FEW, most):
+            if draws_suffice(self.harm, self.drawn[:n].tolist(), most, "layer", self.lists, self.layer):
+                return n
+        return most
+
+
+def experiments_of(
+    design: str, experiments: int, *, heavy_tails: bool, seed: int = 0, planted: float = 0.0
+) -> list[Experiment]:
+    """Random sets, where each head's effect adds up and `planted` is added to that of the set."""
     layers, heads, size, cells, draws = DESIGNS[design]
     rng = np.random.default_rng([seed, len(design), heavy_tails])
     layer = np.repeat(np.arange(layers), heads)
-    found = np.full(experiments, np.nan)
-    for run in range(experiments):
+    found = []
+    for _ in range(experiments):
         shape = (layers, heads)
         effect = rng.standard_t(3, size=shape) if heavy_tails else rng.standard_normal(shape)
         lists = [np.isin(np.arange(layers * heads), rng.permutation(layers * heads)[:size]) for _ in range(cells)]
-        harm, drawn = 0.0, np.zeros(draws)
+        harm, drawn = planted, np.zeros(draws)
         for chosen in lists:
             harm += float(effect.ravel()[chosen].sum())
             for row, taken in zip(effect, chosen.reshape(shape), strict=True):
                 free, k = row[~taken], min(int(taken.sum()), int((~taken).sum()))
                 drawn += free[rng.random((draws, len(free))).argsort(axis=1)[:, :k]].sum(axis=1)
-        different = np.unique(drawn.round(10))  # a control draws no set twice
-        p = set_rank_p(harm, different, "layer", lists, layer)
-        found[run] = np.nan if p is None else p
+        _, first = np.unique(drawn.round(10), return_index=True)  # a control draws no set twice
+        found.append(Experiment(harm, drawn[np.sort(first)], lists, layer))
     return found
+
+
+def rank_p_values(design: str, experiments: int, *, heavy_tails: bool, seed: int = 0) -> np.ndarray:
+    """[experiments] p_rank of random sets; NaN where none is given."""
+    made = experiments_of(design, experiments, heavy_tails=heavy_tails, seed=seed)
+    return np.array([e.p_values()[0] for e in made])

@@ -13,6 +13,9 @@ from groundbench.stats.significance import beyond_draws_p, rank_p
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+LEVEL, FEW, FAR = 0.05, 20, 1e-3
+"""The verdict's level; the fewest control draws it rests on (protocol §11); the p_draws at which it is settled sooner
+than all draws are made. A bound so far below the level leaves the level as it is (Haybittle 1971, Peto et al. 1976)."""
 PATIENCE = 1_000
 """After so many draws in a row that came before, a control has no others."""
 
@@ -92,6 +95,30 @@ def set_rank_p(
     None without draws, and where the heads leave a draw no choice: nothing is told by a rank among equal sets.
     """
     return rank_p(harm, draws, ratio=set_variance(kind, _distinct_sets(lists), layer)[0])
+
+
+def draws_suffice(
+    harm: float, draws: Sequence[float], most: int, kind: Control, lists: Sequence[Bools], layer: Ints
+) -> bool:
+    """Return True when the control draws made so far, at least 20, settle what all `most` of them would say.
+
+    Either so many draws are as harmful as the detected set that its rank cannot come below 5 % any more, however
+    harmless the rest are, or none is and the set stands beyond their spread with p < 0.001. Ranks and p of the draws
+    made hold their level: `tests/measures/ablation/test_sequential_draws.py`.
+
+    Args:
+        harm: of the detected set, the larger the more harmful; `draws`: of the control draws so far.
+    """
+    if not FEW <= len(draws) < most:
+        return False
+    rank = set_rank_p(harm, draws, kind, lists, layer)
+    if rank is None:
+        return False
+    as_harmful = round(rank * (1 + len(draws))) - 1
+    if (1 + as_harmful) / (1 + most) > LEVEL:
+        return True
+    beyond = set_beyond_draws_p(harm, draws, kind, lists, layer)
+    return as_harmful == 0 and beyond is not None and beyond < FAR
 
 
 def _distinct_sets(lists: Sequence[Bools]) -> list[Bools]:

@@ -19,9 +19,11 @@ from groundbench.engine.contexts import FormContexts, Ints, of_frames
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject, require_value
 from groundbench.measures.ablation.control_heads import (
+    FEW,
     different_draws,
     draw_control,
     draw_for_cells,
+    draws_suffice,
     set_beyond_draws_p,
     set_rank_p,
 )
@@ -45,7 +47,7 @@ from groundbench.stats.significance import clustered_ratio, clustered_test
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 STRONGEST = "no head gathers in half of the items: the one with the largest mean share was cut"
-FEW, LEAST_P = 20, 1e-3
+LEAST_P = 1e-3
 """From fewer control draws than this no smaller p_draws is given: its t test holds at 5 %, but its tail is unknown."""
 
 
@@ -175,24 +177,33 @@ def _record_against(
     options: AblationOptions,
 ) -> AblationRecord:
     wanted, seed = options.draws_of(control), tables.subject.seed
-    draws, borrowed = control_draws(control, lists, tables.cells, tables.saliency, wanted, seed)
-    drawn = [gain_items(tables.under(sets)) for sets in draws]
-    gains = [mean(noun_means(g.gain)) for g in drawn]
+    draws, _ = control_draws(control, lists, tables.cells, tables.saliency, wanted, seed)
+    ablated, layer = mean(noun_means(cut.gain)), tables.saliency.head_layer.astype(np.int64)
+    drawn: list[GainItems] = []
+    known: list[float] = []
+    for sets in draws:
+        drawn.append(gain_items(tables.under(sets)))
+        gain = mean(noun_means(drawn[-1].gain))
+        known += [] if gain is None else [gain]
+        if options.every_draw or ablated is None:
+            continue
+        if draws_suffice(-ablated, [-g for g in known], len(draws), control, lists, layer):
+            break
+    _, borrowed = control_draws(control, lists, tables.cells, tables.saliency, len(drawn), seed)
     surprisals = [mean(g.matched) for g in drawn]
     control_items = np.mean([g.gain for g in drawn], axis=0)
-    ablated = mean(noun_means(cut.gain))
     removed = clustered_ratio(items.gain - cut.gain, items.gain, nested=items.nested)
-    known = [g for g in gains if g is not None]
     paired = clustered_test(cut.gain - control_items, nested=items.nested).p
-    layer = tables.saliency.head_layer.astype(np.int64)
     apart = None if ablated is None else set_beyond_draws_p(ablated, known, control, lists, layer)
     rank = None
     if ablated is not None and wanted > 1:
         rank = set_rank_p(-ablated, [-g for g in known], control, lists, layer)
-    few = None if len(draws) == wanted else f"there are only {len(draws)} different control sets"
+    notes = [] if len(draws) == wanted else [f"there are only {len(draws)} different control sets"]
+    if len(drawn) < len(draws):
+        notes.append(f"{len(drawn)} of {len(draws)} control draws were made: they settle the verdict")
     if apart is not None and len(known) < FEW:
         apart = max(apart, LEAST_P)
-        few = "; ".join(n for n in (few, f"p_draws rests on {len(known)} draws: none below {LEAST_P:g} is given") if n)
+        notes.append(f"p_draws rests on {len(known)} draws: none below {LEAST_P:g} is given")
     return base.model_copy(
         update={
             "control": control,
@@ -202,13 +213,13 @@ def _record_against(
             "control_mean": _mean_of(surprisals),
             "control_draws": tuple(s for s in surprisals if s is not None),
             "gain_ablated": ablated,
-            "gain_control": _mean_of(gains),
+            "gain_control": _mean_of(known),
             "gain_control_draws": tuple(known),
             **flat("gain_removed", removed),
             "p_cluster": paired,
             "p_draws": apart,
             "p_rank": rank,
-            "note": "; ".join(n for n in (base.note, few) if n) or None,
+            "note": "; ".join(n for n in (base.note, *notes) if n) or None,
         }
     )
 

@@ -23,7 +23,8 @@ class AblationOptions:
     Attributes:
         selections: `crossfit` (the headline) and `instance` (the paper's, selection-biased).
         controls: which control sets; the first is the headline's.
-        draws: control draws of each random control (saliency-matched has one, without chance).
+        draws: most control draws of each random control (saliency-matched has one, without chance).
+        every_draw: make all of them, also where 20 or more have settled the verdict.
         instance_draws: at most so many of the `instance` selection.
         nouns: cross-fitted heads are cut on a seeded sample of this many nouns, each in one half of the shared frames,
             or on `all` items.
@@ -35,6 +36,7 @@ class AblationOptions:
     selections: tuple[Selection, ...] | None = None
     controls: tuple[Control, ...] | None = None
     draws: int | None = None
+    every_draw: bool = False
     instance_draws: int = 20
     nouns: int | Literal["all"] | None = None
     gather: bool = False
