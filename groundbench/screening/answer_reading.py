@@ -192,9 +192,7 @@ def read_answer(
         _finite(log_p, given, info.name)
         picked = -log_p[torch.arange(n), torch.tensor(given.target, device=log_p.device)]
         if heads:
-            found |= _heads(passed, picked, given, wanted)
-    if heads and passed.evidence is not None:
-        found["external"] = _external(passed, given, info.n_layers)
+            found |= _heads(passed, picked, given, wanted, info.n_layers)
     log_p = log_p.detach()
     with torch.no_grad():
         if wanted.lens:
@@ -294,19 +292,24 @@ def _lens(adapter: Adapter, passed: AnswerPass, given: GivenAnswer, log_p: Tenso
     def rows(states: Tensor) -> Tensor:
         return states[0, -n - 1 : -1].detach()
 
-    per_layer = 1 + len(parts) / info.n_layers
-    step = max(1, round(LENS_ROWS / (per_layer * n)))
+    step = max(1, round(LENS_ROWS / ((1 + len(parts) / info.n_layers) * n)))
     for first in range(1, info.n_layers + 1, step):
         layers = range(first, min(first + step, info.n_layers + 1))
         before = [k for k in layers if k in parts]
-        stacked = [rows(out.hidden[k]) for k in layers] + [rows(out.hidden[k]) - rows(added[k]) for k in before]
-        unembedded = adapter.unembed(torch.cat(stacked), normed=False).float()
-        lenses = [Lens.of(z) for z in unembedded.view(len(stacked), n, -1).unbind(0)]
-        for layer, lens in zip(layers, lenses, strict=False):
+        inner = [k for k in layers if k < info.n_layers]  # the last layer's lens is what the model says
+        stacked = [rows(out.hidden[k]) for k in inner] + [rows(out.hidden[k]) - rows(added[k]) for k in before]
+        lenses: list[Lens] = []
+        if stacked:
+            unembedded = adapter.unembed(torch.cat(stacked), normed=False).float()
+            lenses = [Lens.of(z) for z in unembedded.view(len(stacked), n, -1).unbind(0)]
+        at = dict(zip(inner, lenses, strict=False))
+        if info.n_layers in layers:
+            at[info.n_layers] = Lens.of(log_p)
+        for layer, lens in at.items():
             sums.add(layer, lens)
             if layer in middle:
                 entropy += lens.entropy / len(middle)
-        changed += [lens.divergence(lenses[k - first]) for k, lens in zip(before, lenses[len(layers) :], strict=True)]
+        changed += [lens.divergence(at[k]) for k, lens in zip(before, lenses[len(inner) :], strict=True)]
     found = {"lens_entropy": entropy, "rate": sums.rate()}
     if changed:
         found["parametric"] = torch.stack(changed, 1)
@@ -336,7 +339,7 @@ def mlp_layers(n_layers: int) -> tuple[int, ...]:
     return tuple(sorted({int(k) for k in np.linspace(1, n_layers, min(MLP_LAYERS, n_layers)).round()}))
 
 
-def _heads(passed: AnswerPass, picked: Tensor, given: GivenAnswer, wanted: Wanted) -> dict[str, Tensor]:
+def _heads(passed: AnswerPass, picked: Tensor, given: GivenAnswer, wanted: Wanted, last: int) -> dict[str, Tensor]:
     """Read each head's attention in each predicting position, and its saliency of the answer's surprisal."""
     traces = passed.out.traces
     grads: list[Tensor | None] = [None] * len(traces)
@@ -346,16 +349,23 @@ def _heads(passed: AnswerPass, picked: Tensor, given: GivenAnswer, wanted: Wante
     length = prompt + n
     evidence = torch.zeros(length)
     evidence[evidence_positions(given.row)] = 1.0
+    states = _LastStates.of(passed, given, last)
     columns: dict[str, list[Tensor]] = {}
     for trace, gradient in zip(traces, grads, strict=True):
-        for name, values in _one_mixer(trace, gradient, evidence, prompt, n, passed.skipped).items():
+        for name, values in _one_mixer(trace, gradient, evidence, states, prompt, n, passed.skipped).items():
             columns.setdefault(name, []).append(values)
     return {name: torch.cat(values, 1) for name, values in columns.items()}
 
 
 @torch.no_grad()
 def _one_mixer(
-    trace: Trace, gradient: Tensor | None, evidence: Tensor, prompt: int, n: int, skipped: int
+    trace: Trace,
+    gradient: Tensor | None,
+    evidence: Tensor,
+    states: _LastStates | None,
+    prompt: int,
+    n: int,
+    skipped: int,
 ) -> dict[str, Tensor]:
     """Return [T, heads] of one mixer; the row holds `prompt` tokens of the prompt, then the answer's.
 
@@ -373,6 +383,8 @@ def _one_mixer(
         "first": weights[:, :, 0].T,
         "previous": before.T,
     }
+    if states is not None:
+        found["external"] = states.external(rows[:, 1:])
     if gradient is not None:
         values = trace.values[0].float()[:, :length]
         flow = weights * (gradient[0, :, first : first + n].float() @ values.transpose(1, 2))
@@ -384,21 +396,32 @@ def _one_mixer(
     return found
 
 
-@torch.no_grad()
-def _external(passed: AnswerPass, given: GivenAnswer, last: int) -> Tensor:
-    """Return [T, H] ReDeEP's external-context score of every head."""
-    assert passed.evidence is not None
-    positions, n = evidence_positions(given.row), len(given.target)
-    length = len(given.row) + n
-    own, shown = passed.out.hidden[last][0, -n:].detach().float(), passed.evidence.float()
-    own = own / own.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    most = max(1, round(TOP_SHARE * len(positions)))
-    columns = []
-    for trace in passed.out.traces:
-        rows = slice(length - n - passed.skipped, length - passed.skipped)
-        weights = trace.weights(rows, length)[0][:, :, positions]
-        top = weights.topk(most, dim=-1).indices  # [h, T, most]
-        mean = torch.zeros_like(weights, dtype=shown.dtype).scatter_(-1, top, 1 / most) @ shown
-        mean = mean / mean.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-        columns.append((mean * own).sum(-1).T)
-    return torch.cat(columns, 1)
+@dataclass(frozen=True)
+class _LastStates:
+    """Last states, before the final norm: `own` [T, d] of the answer's tokens, each of length 1; `evidence` [E, d]."""
+
+    own: Tensor
+    evidence: Tensor
+    positions: list[int]
+
+    @classmethod
+    def of(cls, passed: AnswerPass, given: GivenAnswer, last: int) -> _LastStates | None:
+        """Return them; None without evidence."""
+        if passed.evidence is None:
+            return None
+        own = passed.out.hidden[last][0, -len(given.target) :].detach().float()
+        return cls(_unit(own), passed.evidence.float(), evidence_positions(given.row))
+
+    def external(self, rows: Tensor) -> Tensor:
+        """Return [T, heads] ReDeEP's external-context score, of the attention [heads, T, keys] from every token."""
+        most = max(1, round(TOP_SHARE * len(self.positions)))
+        weights = rows[:, :, self.positions]
+        top = weights.topk(most, dim=-1).indices  # [heads, T, most]
+        mean = torch.zeros_like(weights).scatter_(-1, top, 1 / most) @ self.evidence
+        found: Tensor = (_unit(mean) * self.own).sum(-1).T
+        return found
+
+
+def _unit(states: Tensor) -> Tensor:
+    found: Tensor = states / states.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    return found
