@@ -22,6 +22,7 @@ from groundbench.api.errors import GroundbenchError
 from groundbench.evaluation.trajectory import TrajectoryOptions, measure_checkpoint, trajectory
 from groundbench.leaderboard import add_run, build_site, open_board
 from groundbench.leaderboard.submission.reference import installed_references
+from groundbench.measures.ablation.options import AblationOptions
 from groundbench.measures.causal.options import CausalOptions
 from groundbench.report.from_directory import page_of
 from groundbench.results.trajectory import Trajectory
@@ -36,6 +37,8 @@ PAGE = "report.html"
 MEASURES = ("gain", "heads", "causal", "ablation", "lens")
 CAUSES = CausalOptions(scores=("share", "contrast", "exact"), nouns=20, frames=2)
 """Forty pairs: enough where one head carries all of a gain of six nats."""
+CUTS = AblationOptions(selections=("crossfit",))
+"""Heads detected in an item and cut in the same one, as published, cost more than all else that is measured here."""
 STEPS = 1500
 """Five seeds passed 3 nats by step 1,250, the slowest at 3.75; this leaves it room."""
 
@@ -140,7 +143,11 @@ class Run:
     def options(self) -> TrajectoryOptions:
         """The checkpoints that are measured, and with what."""
         return TrajectoryOptions(
-            steps=self.points, costly_steps=self._steps(self.part.costly), measures=MEASURES, causal=CAUSES
+            steps=self.points,
+            costly_steps=self._steps(self.part.costly),
+            measures=MEASURES,
+            causal=CAUSES,
+            ablation=CUTS,
         )
 
     @property
