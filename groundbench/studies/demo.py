@@ -96,8 +96,9 @@ def demo(
     Args:
         out: the folder of everything: checkpoints under `training`, a folder for each part and seed, the page.
         steps: training steps of each model.
-        jobs: models trained side by side, one thread each, with one more process that measures; as many as there are
-            cores by default. With one, nothing runs side by side.
+        jobs: models trained side by side, one thread each, with one more process that measures; by default one more
+            than there are cores, so that no core waits while the last of them trains. With one, nothing runs side by
+            side.
             A script that calls this needs `if __name__ == "__main__":`.
         first: told the first trajectory (two checkpoints) and the page that shows it, while the rest goes on.
 
@@ -116,7 +117,8 @@ def demo(
         if first is not None:
             first(run.assemble(partly=True), folder / PAGE)
 
-    carry_out(runs, max(1, jobs or usable_cores()), write_first_page)
+    cores = usable_cores()
+    carry_out(runs, jobs or (cores + 1 if cores > 1 else 1), write_first_page)
     for run in runs:
         run.assemble()
     write_text(folder / PAGE, page_of(folder))
