@@ -27,7 +27,9 @@ def demo(
     steps: Annotated[int, typer.Option(help="Training steps of each model.", min=1, metavar="N")] = 1500,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Models trained and measured side by side.", min=1, show_default="one more than the cores", metavar="N"),
+        typer.Option(
+            help="Models trained and measured side by side.", min=1, show_default="one more than the cores", metavar="N"
+        ),
     ] = None,
     explain: Explain = False,
 ) -> None:
