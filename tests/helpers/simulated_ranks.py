@@ -33,7 +33,7 @@ class Experiment:
         return (np.nan if rank is None else rank), (np.nan if beyond is None else beyond)
 
     def made(self) -> int:
-        """How many draws are made before they settle the verdict."""
+        """Count the draws that are made before they settle the verdict."""
         most = len(self.drawn)
         for n in range(FEW, most):
             if draws_suffice(self.harm, self.drawn[:n].tolist(), most, "layer", self.lists, self.layer):
