@@ -156,7 +156,8 @@ class Recorder:
         return (output, *state) if state else output
 
     def _trace(self, heads: Tensor, inputs: tuple[Tensor, ...], options: dict[str, Any]) -> SSDTrace:
-        mixer, index = self._running  # type: ignore[misc]
+        assert self._running is not None  # `_enter` has set it for this call
+        mixer, index = self._running
         x, dt, a, b, c = (t.detach().float() for t in inputs)
         bias, skip = options.get("dt_bias"), options.get("D")
         if bias is not None:

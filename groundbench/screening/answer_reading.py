@@ -179,7 +179,7 @@ def read_answer(
     wanted, shared = wanted or Wanted(), shared or SharedBeginnings()
     info, n = adapter.info, len(given.target)
     if "hidden" not in info.capabilities:
-        return _by_prefixes(adapter, given, wanted)
+        return _by_prefixes(adapter, given, wanted, shared)
     layers = _layers(adapter, wanted)
     heads = wanted.heads and "hooks" in info.capabilities
     mlp = heads and wanted.mlp and wanted.lens
@@ -224,13 +224,13 @@ def _array(values: Tensor) -> Floats32:
 
 
 @torch.no_grad()
-def _by_prefixes(adapter: Adapter, given: GivenAnswer, wanted: Wanted) -> Reading:
+def _by_prefixes(adapter: Adapter, given: GivenAnswer, wanted: Wanted, shared: SharedBeginnings) -> Reading:
     """Return the same without hidden states: one pass for each token, and nothing of layers or heads."""
-    (log_p,) = _distributions(adapter, [given.row], given.target, SharedBeginnings())
+    (log_p,) = _distributions(adapter, [given.row], given.target, shared)
     _finite(log_p, given, adapter.info.name)
     picked = -log_p[torch.arange(len(given.target)), torch.tensor(given.target)]
     size = np.array([len(given.row), len(evidence_positions(given.row)), len(given.target)], np.int64)
-    compared = {k: _array(v) for k, v in _read_comparisons(adapter, given, log_p, wanted, SharedBeginnings()).items()}
+    compared = {k: _array(v) for k, v in _read_comparisons(adapter, given, log_p, wanted, shared).items()}
     return Reading(size, _array(picked), _array(-(log_p.exp() * log_p).sum(-1)), **compared)
 
 

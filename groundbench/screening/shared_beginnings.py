@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, Prefix, PrefixReadable
 from groundbench.engine.batching import common_prefix
 
+K = TypeVar("K")
+V = TypeVar("V")
 MIN_SHARED = 32
 """Tokens: running fewer apart takes longer, since every pass reads all of the weights, than running them again."""
 MOST_KEPT = 4
@@ -60,16 +63,22 @@ class SharedBeginnings:
         key = self.key(row)
         if not key or not isinstance(adapter, PrefixReadable):
             return None
-        found = self._kept.pop(key, None)
+        found = self._kept.get(key)
         if found is None:
             last = adapter.info.n_layers
             with torch.no_grad():
                 prefix, states = adapter.prefill_with_hidden([row.upto(len(key))], (last,))
             found = Beginning(prefix, states[last])
-        self._kept[key] = found
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
+        _keep(self._kept, key, found)
         return found
+
+
+def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:
+    """Put a beginning last, and drop those that were not used for longest."""
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > MOST_KEPT:
+        kept.popitem(last=False)
 
 
 def _shared_lengths(rows: Sequence[Encoded]) -> dict[Encoded, int]:
@@ -109,8 +118,5 @@ def in_order(keys: Sequence[Sequence[tuple[int, ...]]]) -> list[int]:
         for key in dict.fromkeys(keys[item]):
             if key:
                 del by_key[key][item]
-                kept.pop(key, None)
-                kept[key] = None
-        while len(kept) > MOST_KEPT:
-            kept.popitem(last=False)
+                _keep(kept, key, None)
     return found

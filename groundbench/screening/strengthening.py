@@ -176,4 +176,4 @@ def random_sets(adapter: Adapter, chosen: Bools, draws: int, seed: int) -> list[
         picked, borrowed = draw_control("layer", chosen, layer, none, np.random.default_rng([seed, n]))
         return [picked], borrowed
 
-    return [picked for (picked,) in different_draws(draw, draws)[0] if picked.any()]
+    return [picked for (picked,), _ in different_draws(draw, draws) if picked.any()]

@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from groundbench.api.adapter import Adapter
-from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.contexts import FormContexts, build_contexts
 from groundbench.engine.scoring import score
-from groundbench.engine.subject import Subject, require_value
+from groundbench.engine.subject import Subject
 from groundbench.evaluation.defaults import resolve_ablation, resolve_heads
 from groundbench.integrations.lm_eval.documents import select
 from groundbench.measures.ablation.crossfit import (
     CellTables,
-    control_draws,
     crossfit_lists,
+    cut_controls,
+    mean,
     within_cells,
 )
 from groundbench.measures.ablation.options import AblationOptions
-from groundbench.measures.gain.measure import GainItems, gain_items
+from groundbench.measures.gain.measure import GainItems, gain_items, noun_means
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.heads import detect_heads, headline_rule
 from groundbench.measures.heads.measure import read_saliency
@@ -91,9 +91,9 @@ def _ablation(subject: Subject, saliency: HeadSaliency, options: AblationOptions
         return {}
     tables = CellTables(subject, saliency, cells, options.edit)
     before = gain_items(within_cells(subject.table, cells))
-    controls, _ = control_draws("layer", lists, cells, saliency, require_value(options.draws, "draws"), subject.seed)
-    cut = _differences(before, [tables.under(lists)])
-    control = _differences(before, [tables.under(sets) for sets in controls])
+    after = gain_items(tables.under(lists))
+    cut = _differences(before, [after])
+    control = _differences(before, cut_controls("layer", lists, tables, options, mean(noun_means(after.gain))).items)
     return {
         "ablation_surprisal_delta": cut[0],
         "ablation_gain_delta": cut[1],
@@ -102,8 +102,7 @@ def _ablation(subject: Subject, saliency: HeadSaliency, options: AblationOptions
     }
 
 
-def _differences(before: GainItems, tables: list[SurprisalTable]) -> tuple[Items, Items]:
-    """Compute the mean over tables of the matched surprisal and of the gain, minus those before."""
-    after = [gain_items(t) for t in tables]
+def _differences(before: GainItems, after: list[GainItems]) -> tuple[Items, Items]:
+    """Compute the mean over draws of the matched surprisal and of the gain, minus those before."""
     surprisal = np.mean([a.matched for a in after], axis=0) - before.matched
     return surprisal, np.mean([a.gain for a in after], axis=0) - before.gain

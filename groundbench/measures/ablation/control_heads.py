@@ -58,8 +58,8 @@ def draw_for_cells(lists: Sequence[Bools], draw: Callable[[int, int], tuple[Bool
     return [made[m.tobytes()][0] for m in lists], sum(b for _, b in made.values())
 
 
-def different_draws(draw: Callable[[int], tuple[list[Bools], int]], draws: int) -> tuple[list[list[Bools]], int]:
-    """Draw up to `draws` different control sets; also returns how many heads were borrowed in all.
+def different_draws(draw: Callable[[int], tuple[list[Bools], int]], draws: int) -> list[tuple[list[Bools], int]]:
+    """Draw up to `draws` different control sets, each with how many of its heads were borrowed.
 
     A draw that came before is drawn again: where there are fewer different ones than asked for (one head of a layer of
     four has three), each comes once, so that a rank among them is not made small by counting the same set often.
@@ -67,16 +67,15 @@ def different_draws(draw: Callable[[int], tuple[list[Bools], int]], draws: int) 
     Args:
         draw: the sets of all cells and the heads borrowed (see `draw_for_cells`), given the number of the attempt.
     """
-    found: dict[bytes, list[Bools]] = {}
-    borrowed = repeats = n = 0
+    found: dict[bytes, tuple[list[Bools], int]] = {}
+    repeats = n = 0
     while len(found) < draws and repeats < PATIENCE:
         sets, lent = draw(n)
         key = b"".join(chosen.tobytes() for chosen in sets)
         repeats = repeats + 1 if key in found else 0
-        borrowed += 0 if key in found else lent
-        found.setdefault(key, sets)
+        found.setdefault(key, (sets, lent))
         n += 1
-    return list(found.values()), borrowed
+    return list(found.values())
 
 
 def set_beyond_draws_p(

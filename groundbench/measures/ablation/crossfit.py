@@ -160,11 +160,42 @@ def control_lists(
     return draw_for_cells(lists, draw)
 
 
-def control_draws(
-    control: Control, lists: Sequence[Bools], cells: Sequence[Cell], saliency: HeadSaliency, draws: int, seed: int
-) -> tuple[list[list[Bools]], int]:
-    """Draw up to `draws` different control sets (see `control_lists`); also returns how many heads were borrowed."""
-    return different_draws(lambda n: control_lists(control, lists, cells, saliency, seed * 10_007 + n), draws)
+@dataclass(frozen=True)
+class Controls:
+    """The items and the gain (nats, where measured) under each control draw made, of `different` that there are."""
+
+    items: list[GainItems]
+    gains: list[float]
+    borrowed: int
+    different: int
+
+
+def cut_controls(
+    control: Control, lists: Sequence[Bools], tables: CellTables, options: AblationOptions, ablated: float | None
+) -> Controls:
+    """Cut different control sets (see `control_lists`), up to the options' draws or until they settle the verdict.
+
+    Args:
+        ablated: the gain (nats) under the detected heads' cut, by which a verdict is settled.
+    """
+    saliency, seed = tables.saliency, tables.subject.seed * 10_007
+    draws = different_draws(
+        lambda n: control_lists(control, lists, tables.cells, saliency, seed + n), options.draws_of(control)
+    )
+    layer = saliency.head_layer.astype(np.int64)
+    items: list[GainItems] = []
+    gains: list[float] = []
+    borrowed = 0
+    for sets, lent in draws:
+        items.append(gain_items(tables.under(sets)))
+        borrowed += lent
+        gain = mean(noun_means(items[-1].gain))
+        gains += [] if gain is None else [gain]
+        if options.every_draw or ablated is None:
+            continue
+        if draws_suffice(-ablated, [-g for g in gains], len(draws), control, lists, layer):
+            break
+    return Controls(items, gains, borrowed, len(draws))
 
 
 def _record_against(
@@ -176,20 +207,9 @@ def _record_against(
     lists: list[Bools],
     options: AblationOptions,
 ) -> AblationRecord:
-    wanted, seed = options.draws_of(control), tables.subject.seed
-    draws, _ = control_draws(control, lists, tables.cells, tables.saliency, wanted, seed)
-    ablated, layer = mean(noun_means(cut.gain)), tables.saliency.head_layer.astype(np.int64)
-    drawn: list[GainItems] = []
-    known: list[float] = []
-    for sets in draws:
-        drawn.append(gain_items(tables.under(sets)))
-        gain = mean(noun_means(drawn[-1].gain))
-        known += [] if gain is None else [gain]
-        if options.every_draw or ablated is None:
-            continue
-        if draws_suffice(-ablated, [-g for g in known], len(draws), control, lists, layer):
-            break
-    _, borrowed = control_draws(control, lists, tables.cells, tables.saliency, len(drawn), seed)
+    wanted, ablated = options.draws_of(control), mean(noun_means(cut.gain))
+    made, layer = cut_controls(control, lists, tables, options, ablated), tables.saliency.head_layer.astype(np.int64)
+    drawn, known = made.items, made.gains
     surprisals = [mean(g.matched) for g in drawn]
     control_items = np.mean([g.gain for g in drawn], axis=0)
     removed = clustered_ratio(items.gain - cut.gain, items.gain, nested=items.nested)
@@ -198,9 +218,9 @@ def _record_against(
     rank = None
     if ablated is not None and wanted > 1:
         rank = set_rank_p(-ablated, [-g for g in known], control, lists, layer)
-    notes = [] if len(draws) == wanted else [f"there are only {len(draws)} different control sets"]
-    if len(drawn) < len(draws):
-        notes.append(f"{len(drawn)} of {len(draws)} control draws were made: they settle the verdict")
+    notes = [] if made.different == wanted else [f"there are only {made.different} different control sets"]
+    if len(drawn) < made.different:
+        notes.append(f"{len(drawn)} of {made.different} control draws were made: they settle the verdict")
     if apart is not None and len(known) < FEW:
         apart = max(apart, LEAST_P)
         notes.append(f"p_draws rests on {len(known)} draws: none below {LEAST_P:g} is given")
@@ -208,7 +228,7 @@ def _record_against(
         update={
             "control": control,
             "n_draws": len(drawn),
-            "n_borrowed": borrowed,
+            "n_borrowed": made.borrowed,
             "ablated": mean(cut.matched),
             "control_mean": _mean_of(surprisals),
             "control_draws": tuple(s for s in surprisals if s is not None),

@@ -32,7 +32,8 @@ def layer_matched_draws(lists: Sequence[Bools], layer: Ints, draws: int, seed: i
 
         return draw_for_cells(lists, of_cell)
 
-    return different_draws(draw, draws)
+    found = different_draws(draw, draws)
+    return [sets for sets, _ in found], sum(borrowed for _, borrowed in found)
 
 
 def against_draws(

@@ -7,7 +7,7 @@ import pytest
 from helpers.simulated_levels import recorded
 from helpers.simulated_ranks import DESIGNS, Experiment, experiments_of
 
-from groundbench.measures.ablation.control_heads import FEW, draws_suffice
+from groundbench.measures.ablation.control_heads import FAR, FEW, draws_suffice
 
 LAYER = np.repeat(np.arange(4), 12)
 CHOSEN = np.isin(np.arange(48), [3, 17, 30])
@@ -46,8 +46,9 @@ def test_the_verdict_by_rank_is_the_one_of_all_draws_where_draws_stop_for_want_o
     stopped = [(e, e.made()) for e in made]
     none = [e.p_values() for e, n in stopped if n < len(e.drawn) and e.p_values(n)[0] > 0.05]
     assert np.mean([rank > 0.04 for rank, _ in none] or [1.0]) > 0.97
-    beyond = [e.p_values() for e, n in stopped if n < len(e.drawn) and e.p_values(n)[1] < 1e-3]
+    beyond = [e.p_values() for e, n in stopped if n < len(e.drawn) and e.p_values(n)[1] < FAR]
     assert np.mean([apart < 0.05 for _, apart in beyond] or [1.0]) == 1.0
+    assert none or beyond
 
 
 def levels(made: list[Experiment]) -> tuple[np.ndarray, np.ndarray, float]:
@@ -76,6 +77,6 @@ def test_stopping_keeps_the_level_of_both_tests(design: str, heavy_tails: bool) 
 def test_an_effect_is_found_with_a_fifth_of_the_draws_and_none_is_with_a_third() -> None:
     rank, beyond, draws = levels(experiments_of(MANY, 200, heavy_tails=False, planted=20.0))
     assert (rank <= 0.05).all()
-    assert (beyond < 1e-3).all()
+    assert (beyond < FAR).all()
     assert draws == FEW
     assert levels(experiments_of(MANY, 200, heavy_tails=False))[2] < 99 / 2
