@@ -83,6 +83,7 @@ class HFCausal:
         self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
         self.has_cache = self._cache_name in parameters
         self._keeps_logits = "logits_to_keep" in parameters
+        self._skips_logits = model_structure.can_skip_logits(model)
         self.reach = Reach(find_lengths(model))
         self._trying = True
         self._after_head: model_structure.AfterHead | None = None
@@ -201,13 +202,18 @@ class HFCausal:
         self, rows: Sequence[Encoded], edit: HeadEdit | None = None, prefix: Prefix | None = None
     ) -> CachedPrefix | UncachedPrefix:
         """Run rows of one length without a graph and keep their cache; none where it is not known to serve."""
+        return self._prefill(rows, edit, prefix)
+
+    def _prefill(
+        self, rows: Sequence[Encoded], edit: HeadEdit | None, prefix: Prefix | None, last: int = 1
+    ) -> CachedPrefix | UncachedPrefix:
         if not self._may_cache(prefix, len(rows[0])):
             whole = self.forward([row.after(0) for row in rows], edit=edit)
             return UncachedPrefix(len(rows[0]), len(rows), whole.logits)
         more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
         with torch.no_grad(), self._with_hooks(edit, prefix):
-            out = self.call(self.inputs.of(rows), use_cache=True, **more)
-        return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), out.logits[:, -1].float())
+            out = self.call(self.inputs.of(rows), last, use_cache=True, **more)
+        return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), _last_logits(out))
 
     def forward(
         self,
@@ -223,12 +229,29 @@ class HFCausal:
         Rows for which the cache is not known to serve are run whole, and hidden states and traces are then of all
         their tokens.
         """
+        return self._forward(rows, prefix, edit, hidden, trace)
+
+    def _forward(
+        self,
+        rows: Sequence[Encoded],
+        prefix: Prefix | None,
+        edit: HeadEdit | None,
+        hidden: Sequence[int],
+        trace: bool,
+        last: int = 1,
+    ) -> Forward:
         rows, prefix = self._cached_or_whole(rows, prefix, trace)
         inputs, more = self.inputs.of(rows), self.cache_options(prefix, len(rows))
         with torch.set_grad_enabled(trace), self._with_hooks(edit, prefix, trace) as hooked:
-            states, out = self._with_hidden(inputs, hidden, more)
+            states, out = self._with_hidden(inputs, hidden, more, last)
         traces = tuple(hooked.traces) if hooked is not None and trace else ()
-        return Forward(out.logits[:, -1].float(), states, traces)
+        return Forward(_last_logits(out), states, traces)
+
+    def hidden_states(
+        self, rows: Sequence[Encoded], hidden: Sequence[int], *, prefix: Prefix | None = None
+    ) -> dict[int, Tensor]:
+        """Return the hidden states of a pass whose logits nobody reads; see `HiddenReadable`."""
+        return self._forward(rows, prefix, None, hidden, False, last=0).hidden
 
     def continuation_logits(
         self, rows: Sequence[Encoded], prefix: Prefix | None, paths: Sequence[tuple[int, ...]], edit: HeadEdit | None
@@ -271,9 +294,23 @@ class HFCausal:
             last = self.model.config.get_text_config().num_hidden_layers
             with torch.no_grad():
                 out = self.forward([probe_row(self.vocab_size)], hidden=[last])
-                raw = model_structure.unembed(self.model, out.hidden[last][:, -1], normed=False)
-            self._after_head = model_structure.after_head(self.model, raw, out.logits, self.tolerance)
+            self._after_head = self.learn_after_head(out.hidden[last][:, -1], out.logits)
         return self._after_head(model_structure.unembed(self.model, hidden, normed=normed))
+
+    def learn_after_head(self, last: Tensor, logits: Tensor) -> model_structure.AfterHead:
+        """Find what makes the model's logits of its unembedding's, unless that is known.
+
+        Args:
+            last: [B, d] residuals before the final norm; logits: [B, V] of the same pass.
+
+        Raises:
+            UnsupportedModelError: no factor and soft cap of its config give its logits.
+        """
+        if self._after_head is None:
+            with torch.no_grad():
+                raw = model_structure.unembed(self.model, last, normed=False)
+            self._after_head = model_structure.after_head(self.model, raw, logits, self.tolerance)
+        return self._after_head
 
     def start_at_layer(
         self, rows: Sequence[Encoded], residual: Tensor, layer: int, *, prefix: Prefix | None, edit: HeadEdit | None
@@ -328,7 +365,7 @@ class HFCausal:
     ) -> tuple[Forward, dict[int, Tensor]]:
         """Return a forward pass, and what each layer's feed-forward part adds; see `FeedForwardReadable`."""
         with caught_feed_forward(list(model_structure.layer_list(self.model) or ())) as added:
-            out = self.forward(rows, prefix=prefix, hidden=hidden, trace=trace)
+            out = self._forward(rows, prefix, None, hidden, trace, last=0)
         return out, added
 
     def prefill_with_hidden(
@@ -336,7 +373,7 @@ class HFCausal:
     ) -> tuple[Prefix, dict[int, Tensor]]:
         """Return a prefix and the hidden states of its pass; see `PrefixReadable`."""
         with model_structure.catch_residuals(self.model, hidden) as states:
-            made = self.prefill(rows, prefix=prefix)
+            made = self._prefill(rows, None, prefix, last=0)
         return made, states
 
     def untrained(self, seed: int) -> HFCausal:
@@ -401,7 +438,8 @@ class HFCausal:
     def call(self, inputs: dict[str, Any], last: int = 1, **more: Any) -> Any:
         """Return the model's output; `last`: how many positions' logits are wanted at least, from the end."""
         if self._keeps_logits:
-            more["logits_to_keep"] = last
+            none = last == 0 and self._skips_logits
+            more["logits_to_keep"] = torch.empty(0, dtype=torch.long, device=self.device) if none else max(1, last)
         out = self.model(**inputs, return_dict=True, **more)
         model_structure.logits_of(out, self.model)
         return out
@@ -413,16 +451,16 @@ class HFCausal:
         return cast(Tensor, self.model(input_ids=ids, return_dict=True, **more).logits)
 
     def _with_hidden(
-        self, inputs: dict[str, Any], layers: Sequence[int], more: dict[str, Any]
+        self, inputs: dict[str, Any], layers: Sequence[int], more: dict[str, Any], last: int = 1
     ) -> tuple[dict[int, Tensor], Any]:
-        """Return residuals by layer: the next layer's input, for the last layer the final norm's.
+        """Return residuals by layer: the next layer's input, for the last layer the final norm's; and `call`'s output.
 
         Caught by hooks: families disagree on what their `hidden_states` begin with and whether the last is normed.
         """
         if not layers:
-            return {}, self.call(inputs, **more)
+            return {}, self.call(inputs, last, **more)
         with model_structure.catch_residuals(self.model, layers) as states:
-            out = self.call(inputs, **more)
+            out = self.call(inputs, last, **more)
         return states, out
 
     @property
@@ -491,6 +529,12 @@ def open_causal(
             notes=notes,
             training=training_of(source),
         )
+
+
+def _last_logits(out: Any) -> Tensor:
+    """Return [B, V] fp32 logits of the last position; [B, 0] of a pass without logits."""
+    logits = cast(Tensor, out.logits)
+    return logits[:, -1].float() if logits.shape[1] else logits.new_empty(len(logits), 0)
 
 
 def object_of(spec: str) -> Any:

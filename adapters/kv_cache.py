@@ -14,7 +14,7 @@ from transformers.cache_utils import Cache
 
 @dataclass(frozen=True)
 class CachedPrefix:
-    """A prefix of `length` tokens for `rows` rows; `logits` [rows, V] fp32 at its last position."""
+    """A prefix of `length` tokens for `rows` rows; `logits` [rows, V] fp32 at its last position, or [rows, 0]."""
 
     cache: Cache
     length: int

@@ -26,6 +26,8 @@ NO_LENGTH = re.compile(r"pattern|layers?$|group|prob|head|every|router|expert")
 """Names under which configs keep the lengths at which attention, scan or positions change, and which hold no length."""
 AFTER = 5
 """Tokens by which a try goes beyond a length: more than one, so that what is dropped matters."""
+STEP = 32
+"""The longest prompt's length is tried rounded up to a multiple, so that one a little longer needs no new try."""
 EAGER = 2_000_000_000
 EAGER_TOKENS = 512
 """Most parameters x tokens, and tokens, of what is tried on opening; longer ones are tried when a prompt comes near."""
@@ -114,6 +116,8 @@ def measure_reach(adapter: HFCausal, longest: int, reach: Reach, of_config: bool
     lost: dict[Capability, str] = {}
     for length, named in _rows_to_try(reach, longest, adapter.encoder.max_length, of_config):
         rows = _rows(adapter.model, length)
+        if named is None:  # no length at which anything is known to change: fewer rows
+            rows = [rows[0], rows[-1]]
         cuts = [length // 2] if named is None else [n for n in (named - 2, named + 2) if 0 < n < length - 1]
         held = reach.tried if named is None else named - 1
         if reach.prefix == LONGEST and "prefix" not in adapter.lacks:
@@ -132,6 +136,8 @@ def measure_reach(adapter: HFCausal, longest: int, reach: Reach, of_config: bool
 def _rows_to_try(reach: Reach, longest: int, limit: int, of_config: bool) -> list[tuple[int, int | None]]:
     """Return the rows to try: (tokens, the named length that they go past, or None for the longest prompt)."""
     wanted = min(longest + AFTER, limit)
+    if not of_config:
+        wanted = min(-(-wanted // STEP) * STEP, limit)
     named = [n for n in reach.named if reach.passed < n < min(wanted, limit)]
     stations: list[tuple[int, int | None]] = [
         (min(length, limit), n) for n in named for length in (n + AFTER, *([2 * n + AFTER] if n < SHORT else []))

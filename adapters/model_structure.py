@@ -205,6 +205,23 @@ def accepting_options(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
+def can_skip_logits(model: PreTrainedModel) -> bool:
+    """Return True for a class of transformers that takes the positions whose logits are wanted as a tensor: also none.
+
+    A quantized unembedding may not take no rows.
+    """
+    wanted = inspect.signature(type(model).forward).parameters.get("logits_to_keep")
+    takes = wanted is not None and "Tensor" in str(wanted.annotation)
+    return takes and type(model).__module__.startswith("transformers.") and type(_head(model)) is nn.Linear
+
+
+def _head(model: PreTrainedModel) -> object:
+    try:
+        return model.get_output_embeddings()
+    except (AttributeError, NotImplementedError):
+        return None
+
+
 def logits_of(out: Any, model: PreTrainedModel) -> Tensor:
     """Return the logits [batch, tokens, vocabulary] of a call. Raises UnsupportedModelError without any."""
     logits = getattr(out, "logits", None)

@@ -8,6 +8,7 @@ are, change no other head.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,14 @@ from groundbench.api.adapter import HeadEdit
 if TYPE_CHECKING:
     from groundbench.adapters.hooks.head_hooks import HeadHooks
     from groundbench.adapters.hooks.session import Site
+
+class _ReachedError(Exception):
+    """Ends a pass of which nothing more is needed."""
+
+
+def _stop(*_: Any) -> None:
+    raise _ReachedError
+
 
 TOLERANCE_FP32, TOLERANCE_HALF = 1e-5, 2e-2
 
@@ -62,7 +71,9 @@ def _projection_input(
     hooks: HeadHooks, call: Callable[[], Any], site: Site, edit: HeadEdit, width: int
 ) -> Tensor | None:
     """Return [B, T, width]: the input of the output projection in the module's first call, the last matrix it calls."""
-    with catch_inputs(site.module, width) as seen, torch.no_grad(), hooks.active(edit):
-        call()
+    with catch_inputs(site.module, width) as seen, torch.no_grad(), hooks.active(edit), suppress(_ReachedError):
+        with ExitStack() as stack:
+            stack.callback(site.module.register_forward_hook(_stop).remove)
+            call()
     rows = [x for _, x in seen if x.ndim == 3]
     return rows[-1] if rows else None

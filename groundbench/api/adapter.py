@@ -548,8 +548,19 @@ class FeedForwardReadable(Protocol):
     ) -> tuple[Forward, dict[int, Tensor]]:
         """Return a pass as `Adapter.forward`, and by layer (from 1) [B, T, d], what the feed-forward part added.
 
-        Layers whose feed-forward part is not found are left out.
+        Layers whose feed-forward part is not found are left out. The logits may be empty, [B, 0].
         """
+        ...
+
+
+@runtime_checkable
+class HiddenReadable(Protocol):
+    """An adapter whose passes can leave out the unembedding (§16), which reads a large matrix for one row."""
+
+    def hidden_states(
+        self, rows: Sequence[Encoded], hidden: Sequence[int], *, prefix: Prefix | None = None
+    ) -> dict[int, Tensor]:
+        """Return the hidden states of `Adapter.forward`, by layer [B, T, d], without a graph."""
         ...
 
 
@@ -560,7 +571,7 @@ class PrefixReadable(Protocol):
     def prefill_with_hidden(
         self, rows: Sequence[Encoded], hidden: Sequence[int], prefix: Prefix | None = None
     ) -> tuple[Prefix, dict[int, Tensor]]:
-        """Return `Adapter.prefill`, and by layer [B, T, d] the hidden states of its pass.
+        """Return `Adapter.prefill`, whose logits may be empty, and by layer [B, T, d] the hidden states of its pass.
 
         With `prefix`, of each row's tokens after `row.start`, or of all where the rows had to be run whole.
         """

@@ -136,7 +136,7 @@ class RunOptions:
         str | None,
         typer.Option(
             help="Interchange random sets and orders of heads on this many pairs, drawn by the seed, or on all.",
-            show_default="all up to 30 M parameters, else 20",
+            show_default="all up to 30 M parameters, else 10",
             metavar="N|all",
             rich_help_panel=CAUSE,
         ),
@@ -145,7 +145,7 @@ class RunOptions:
         str | None,
         typer.Option(
             help="Measure the controls of the same answer and the same category in this many pairs each, or in all.",
-            show_default="all up to 30 M parameters, else 80",
+            show_default="all up to 30 M parameters, else 20",
             metavar="N|all",
             rich_help_panel=CAUSE,
         ),
@@ -164,6 +164,15 @@ class RunOptions:
         typer.Option(
             help="Cut edges between tokens in this many pairs, or in all.",
             show_default="64 up to 30 M parameters, else 16",
+            metavar="N|all",
+            rich_help_panel=CAUSE,
+        ),
+    ] = None
+    causal_matrix_pairs: Annotated[
+        str | None,
+        typer.Option(
+            help="Put the heads' outputs of every other form into this many pairs of a form, or into all.",
+            show_default="all up to 30 M parameters, else 20",
             metavar="N|all",
             rich_help_panel=CAUSE,
         ),
@@ -273,6 +282,7 @@ class RunOptions:
                 control_pairs=number_or_all("--causal-control-pairs", self.causal_control_pairs),
                 exact_pairs=number_or_all("--causal-exact-pairs", self.causal_exact_pairs),
                 knockout_pairs=number_or_all("--causal-knockout-pairs", self.causal_knockout_pairs),
+                matrix_pairs=number_or_all("--causal-matrix-pairs", self.causal_matrix_pairs),
                 same_pairs=self.causal_same_pairs,
                 draws=None if self.draws is None else max(2, self.draws),
             ),

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, Embedded, Encoded, Forward, Trace
+from groundbench.api.adapter import Adapter, Embedded, Encoded, Forward, HiddenReadable, Trace
 from groundbench.api.errors import BadInputError, NonFiniteLogitsError
 from groundbench.api.evidence_record import EvidenceRecord
 from groundbench.api.testbed import Prompt
@@ -247,8 +247,12 @@ def _distributions(
             full = _with_answer(row, target)
             begun = shared.begin(adapter, row) if len(full) <= adapter.info.longest_cached else None
             prefix, start = (None, 0) if begun is None else (begun.prefix, begun.prefix.length)
-            out = adapter.forward([full.after(start)], prefix=prefix, hidden=(last,))
-            states.append(out.hidden[last][0, -len(target) - 1 : -1])
+            rest = [full.after(start)]
+            if isinstance(adapter, HiddenReadable):
+                found = adapter.hidden_states(rest, (last,), prefix=prefix)
+            else:
+                found = adapter.forward(rest, prefix=prefix, hidden=(last,)).hidden
+            states.append(found[last][0, -len(target) - 1 : -1])
         # unembedded together: the unembedding is read once
         logits = adapter.unembed(torch.cat(states), normed=False).float()
     else:

@@ -3,7 +3,8 @@
 `direct` cuts prediction position <- ENV form; in two steps, `write` cuts later tokens <- ENV form and `read` cuts
 prediction position <- those later tokens. In the headline's heads, and in all heads of sliding windows of layers. Cuts
 are made in both prompts of a pair, and lost is 1 - gain under the cut / gain. Edges into the prediction position change
-its own row only, so that one token is run on the cached prompt.
+its own row only, so that one token is run on the cached prompt. Passes start from a saved residual at the first layer
+with a cut.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit
+from groundbench.api.adapter import Adapter, EdgeCut, Encoded, HeadEdit, StartsAtLayer
 from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
 from groundbench.engine.batching import MIN_PREFIX, group_alike, prefill_once
 from groundbench.engine.subject import require_value
 from groundbench.measures.causal.curve import ratio
+from groundbench.measures.causal.interchange import can_restart, share_passes
 from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.saliency_flow import finite_loss
 from groundbench.results.causal import KnockoutRecord
@@ -100,26 +102,36 @@ def _start(adapter: Adapter, row: Encoded, last_only: bool) -> int:
 
 def _run(adapter: Adapter, asked: Sequence[Asked], cuts: Sequence[Cut], start: int, batch_tokens: int) -> Floats:
     rows = [a.row.after(start) for a in asked]
-    n, length = len(rows), len(rows[0])
+    n, length, info = len(rows), len(rows[0]), adapter.info
     prefix = prefill_once(adapter, [a.row.upto(start) for a in asked]) if start else None
+    layer_of = np.array([layer for layer, _ in info.head_index])
+    first = [int(layer_of[c.heads].min(initial=info.n_layers)) for c in cuts]
+    entering: dict[int, torch.Tensor] = {}
+    if can_restart(adapter):  # nothing changes below the first layer with a cut
+        entering = adapter.forward(rows, prefix=prefix, hidden=sorted({layer - 1 for layer in first})).hidden
 
-    def under(part: Sequence[Cut]) -> Floats:
+    def under(part: Sequence[int]) -> Floats:
         """Return [cuts, prompts] surprisal."""
-        ends = [[_ends(item.row, cut.step) for item in asked] for cut in part]
+        ends = [[_ends(item.row, cuts[k].step) for item in asked] for k in part]
         queries = torch.stack([q for own in ends for q, _ in own])
         keys = torch.stack([k for own in ends for _, k in own])
-        heads = torch.tensor(np.repeat(np.array([c.heads for c in part]), n, axis=0))
-        edit = HeadEdit(torch.ones(1, adapter.info.n_heads), cut=EdgeCut(heads, queries, keys))
+        heads = torch.tensor(np.repeat(np.array([cuts[k].heads for k in part]), n, axis=0))
+        edit = HeadEdit(torch.ones(1, info.n_heads), cut=EdgeCut(heads, queries, keys))
         cached = None if prefix is None else prefix.select(list(range(n)) * len(part))
-        logits = adapter.forward(rows * len(part), prefix=cached, edit=edit).logits
+        if entering and isinstance(adapter, StartsAtLayer):
+            layer = min(first[k] for k in part)
+            residual = entering[layer - 1].repeat(len(part), 1, 1)
+            logits = adapter.start_at_layer(rows * len(part), residual, layer, prefix=cached, edit=edit)
+        else:
+            logits = adapter.forward(rows * len(part), prefix=cached, edit=edit).logits
         loss = finite_loss(logits, [a.target for a in asked] * len(part), lambda i: asked[i % n].where)
         return loss.view(len(part), n).double().cpu().numpy()
 
     width = max(1, batch_tokens // (n * max(1, length - start)))
-    columns: list[Floats] = []
-    for a in range(0, len(cuts), width):
-        columns += in_halves(under, cuts[a : a + width], name=lambda _: asked[0].where)
-    return np.asarray(np.concatenate(columns).T, np.float64)
+    found = np.full((n, len(cuts)), np.nan)
+    for group in share_passes(first if entering else [1] * len(cuts), info.n_layers, width):
+        found[:, group] = np.concatenate(in_halves(under, group, name=lambda _: asked[0].where)).T
+    return found
 
 
 def _ends(row: Encoded, step: Step) -> tuple[torch.Tensor, torch.Tensor]:

@@ -141,7 +141,7 @@ class _Planned:
         return self.base[1]
 
 
-def _restarts(adapter: Adapter) -> bool:
+def can_restart(adapter: Adapter) -> bool:
     """Return True if a pass can start from a saved residual."""
     return isinstance(adapter, StartsAtLayer) and {"start_at_layer", "hidden"} <= adapter.info.capabilities
 
@@ -151,7 +151,7 @@ def _plan(adapter: Adapter, sets: Bools, back: Bools) -> list[_Planned]:
     layer = np.array([layer for layer, _ in adapter.info.head_index])
     found = []
     for number, (chosen, other) in enumerate(zip(sets, back.tolist(), strict=True)):
-        everything, first = _start(layer, chosen) if _restarts(adapter) else (False, 1 if chosen.any() else None)
+        everything, first = _start(layer, chosen) if can_restart(adapter) else (False, 1 if chosen.any() else None)
         found.append(_Planned(number, chosen, (everything, other), first))
     return found
 
@@ -222,7 +222,7 @@ class _Group:
         kinds: list[Base] = [(False, False), (False, True)]
         kinds += sorted({p.base for p in plan if p.base[0]})
         group = cls(adapter, tuple(interchanges), prefix, prompts, tuple(kinds), None)
-        restarts = _restarts(adapter)
+        restarts = can_restart(adapter)
         if not restarts and all(p.layer is not None for p in plan):
             return group
         layers = sorted({p.layer - 1 for p in plan if p.layer is not None}) if restarts else []
@@ -292,7 +292,7 @@ class _Group:
         edit = HeadEdit(scale, donors=torch.cat([torch.arange(n) + n * block for block in blocks]))
         batch = [row for back in (*givers, *(p.back for p in part)) for row in self.prompts[back]]
         cached, skipped = self._prefix_for(len(blocks)), n * len(givers)
-        if self.passed is None or not _restarts(self.adapter):
+        if self.passed is None or not can_restart(self.adapter):
             return self.adapter.forward(batch, prefix=cached, edit=edit).logits[skipped:]
         assert isinstance(self.adapter, StartsAtLayer)
         layer = min(p.layer for p in part if p.layer is not None)

@@ -17,7 +17,7 @@ CURVE_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SET_SIZES = (1, 3, 5, 10, 17, 30)
 """Heads that change places, by the headline's ranking."""
 Most = int | Literal["all"] | None
-Sample = Literal["nouns", "frames", "random_pairs", "control_pairs", "exact_pairs", "knockout_pairs"]
+Sample = Literal["nouns", "frames", "random_pairs", "control_pairs", "exact_pairs", "knockout_pairs", "matrix_pairs"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class CausalOptions:
         points: points between the two prompts over which `contrast-ig` averages its gradient.
         knockout: also cut the edges from the ENV form to the prediction, in heads and in windows of layers.
         knockout_pairs: most pairs in which edges are cut, a seeded sample, or `all`.
+        matrix_pairs: most pairs, a seeded sample, in which the headline's heads come from each other form, or `all`.
         windows: most windows of layers in which edges are cut.
         identity: also say what each head does on random tokens.
     """
@@ -56,6 +57,7 @@ class CausalOptions:
     points: int = 5
     knockout: bool = True
     knockout_pairs: Most = None
+    matrix_pairs: Most = None
     windows: int | None = None
     identity: bool = True
 

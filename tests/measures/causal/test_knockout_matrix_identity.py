@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.planted import PlantedTestbed, state_space
 from helpers.planted_circuits import CIRCUITS
-from helpers.tiny_models import tiny_adapter
+from helpers.tiny_backends import english
+from helpers.tiny_models import random_items, tiny, tiny_adapter
+from helpers.tolerances import tolerance
 
-from groundbench.adapters.huggingface import open_causal
+from groundbench.adapters.huggingface import HFCausal, open_causal
 from groundbench.api.adapter import Encoded, Forward
 from groundbench.engine.contexts import build_contexts
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject
-from groundbench.measures.causal.cross_form import cross_form
-from groundbench.measures.causal.edge_knockout import windows
+from groundbench.measures.causal.cross_form import LastOutputs, cross_form
+from groundbench.measures.causal.edge_knockout import STEPS, Asked, Cut, knock_out, windows
 from groundbench.measures.causal.head_identity import head_identity
 from groundbench.measures.causal.measure import CausalRun, run_causal
 from groundbench.measures.causal.options import CausalOptions
+from groundbench.registry import load_testbed
 
 OPTIONS = CausalOptions(
     scores=("contrast",),
@@ -36,6 +41,7 @@ OPTIONS = CausalOptions(
     control_pairs="all",
     same_pairs=True,
     knockout_pairs=64,
+    matrix_pairs="all",
     windows=16,
 )
 
@@ -81,6 +87,31 @@ def test_a_state_space_head_loses_its_edge(tmp_path: Path) -> None:
     assert _lost(run, "direct", 2) == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize("family", ["llama", "mistral", "gpt2", "mamba2"])
+def test_cuts_that_start_at_their_layer_are_those_of_whole_passes(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = tiny_adapter(family)
+    info = adapter.info
+    layer = np.array([layer for layer, _ in info.head_index])
+    asked = [Asked(item.row, item.target[0], "") for item in random_items(3, length=12)]
+    heads = [layer == last for last in range(1, info.n_layers + 1)] + [layer >= 1, np.arange(len(layer)) == 2]
+    cuts = [Cut(step, chosen) for step in STEPS for chosen in heads]
+    entered: list[int] = []
+    start = adapter.start_at_layer
+
+    def spy(rows: Any, residual: Any, at: int, **more: Any) -> torch.Tensor:
+        entered.append(at)
+        return start(rows, residual, at, **more)
+
+    monkeypatch.setattr(adapter, "start_at_layer", spy)
+    found = knock_out(adapter, asked, cuts, 64)
+    assert info.n_layers in entered
+    adapter.info = replace(info, capabilities=info.capabilities - {"start_at_layer"})
+    entered.clear()
+    whole = knock_out(adapter, asked, cuts, 64)
+    assert not entered
+    np.testing.assert_allclose(found, whole, atol=tolerance(whole))
+
+
 def test_windows_are_a_quarter_of_the_depth_and_few() -> None:
     assert windows([1, 2, 3, 4], 16) == [(1, 1), (2, 2), (3, 3), (4, 4)]
     many = windows(list(range(1, 31)), 16)
@@ -98,6 +129,33 @@ def test_a_head_that_carries_the_noun_transfers_between_forms(tmp_path: Path) ->
             assert cell.recovered.value == pytest.approx(1, abs=1e-3)
             assert cell.n_pairs == run.record.pairs.n
     assert cross_form([run])[0].matrix == ()
+
+
+def test_a_matrix_on_a_sample_of_the_pairs_says_how_many(tmp_path: Path) -> None:
+    run = _run(CIRCUITS["copy"](tmp_path).folder)
+    setting = replace(run.setting, options=replace(OPTIONS, matrix_pairs=8))
+    for record in cross_form([replace(run, setting=setting)] * 2):
+        for cell in record.matrix:
+            assert cell.n_pairs == 8 < run.record.pairs.n
+            assert cell.recovered.value == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("family", ["llama", "mamba2", "mistral"])
+def test_outputs_behind_a_shared_beginning_are_those_of_whole_prompts(family: str) -> None:
+    tokenizer = english()
+    testbed = load_testbed("ladder")
+    model = tiny(family, vocab_size=len(tokenizer), max_position_embeddings=256)
+    adapter = HFCausal(model, tokenizer, name=family)
+    contexts = build_contexts(adapter, testbed, testbed.form("gloss"))
+    subject = Subject(adapter, contexts, score(adapter, contexts))
+    donor = LastOutputs(SimpleNamespace(setting=SimpleNamespace(subject=subject)))  # type: ignore[arg-type]
+    some = [0, 3, len(contexts) - 1, len(contexts) // 2]
+    starts = donor._starts(some)
+    assert all(starts.values()) == (family != "mamba2")
+    for k, found in enumerate(donor.of(some)):
+        for j, context in enumerate(some):
+            whole = adapter.forward([contexts[context].row], trace=True).traces[k].site.detach()[:, :, -1]
+            assert torch.allclose(found[j, 0], whole[0], atol=1e-5 * float(whole.abs().max()))
 
 
 def test_a_matrix_is_kept_in_the_run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
