@@ -290,12 +290,19 @@ class HFCausal:
 
     def unembed(self, hidden: Tensor, *, normed: bool) -> Tensor:
         """Return logits [..., V] of hidden states [..., d]."""
+        return self._known_after_head()(model_structure.unembed(self.model, hidden, normed=normed))
+
+    def unembed_tokens(self, hidden: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return logits [..., ids] of hidden states [..., d]; see `SomeTokensUnembeddable`."""
+        return self._known_after_head()(model_structure.unembed(self.model, hidden, normed=False, tokens=ids))
+
+    def _known_after_head(self) -> model_structure.AfterHead:
         if self._after_head is None:
             last = self.model.config.get_text_config().num_hidden_layers
             with torch.no_grad():
                 out = self.forward([probe_row(self.vocab_size)], hidden=[last])
             self._after_head = self.learn_after_head(out.hidden[last][:, -1], out.logits)
-        return self._after_head(model_structure.unembed(self.model, hidden, normed=normed))
+        return self._after_head
 
     def learn_after_head(self, last: Tensor, logits: Tensor) -> model_structure.AfterHead:
         """Find what makes the model's logits of its unembedding's, unless that is known.

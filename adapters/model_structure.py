@@ -163,8 +163,14 @@ def _number(config: Any, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def unembed(model: PreTrainedModel, hidden: Tensor, *, normed: bool) -> Tensor:
-    """Return the unembedding's output for hidden states, through the final norm unless `normed`; see `after_head`."""
+def unembed(
+    model: PreTrainedModel, hidden: Tensor, *, normed: bool, tokens: Sequence[int] | None = None
+) -> Tensor:
+    """Return the unembedding's output for hidden states, through the final norm unless `normed`; see `after_head`.
+
+    Args:
+        tokens: ids of the columns that are wanted; all by default.
+    """
     norm = final_norm(model)
     if not normed and norm is not None:
         hidden = norm(hidden)
@@ -173,8 +179,12 @@ def unembed(model: PreTrainedModel, hidden: Tensor, *, normed: bool) -> Tensor:
         raise UnsupportedModelError(f"{model.config.model_type}: its unembedding was not found")
     if head.weight.is_floating_point():  # some norms give fp32
         hidden = hidden.to(head.weight.dtype)
+    if tokens is not None and type(head) is nn.Linear:
+        index = torch.tensor(list(tokens), device=head.weight.device)
+        bias = None if head.bias is None else head.bias[index]
+        return nn.functional.linear(hidden, head.weight[index], bias)
     logits: Tensor = head(hidden)
-    return logits
+    return logits if tokens is None else logits[..., list(tokens)]
 
 
 OPTIONS = ("return_dict", "use_cache", "logits_to_keep")

@@ -500,6 +500,15 @@ class EmbeddingWritable(Protocol):
 
 
 @runtime_checkable
+class SomeTokensUnembeddable(Protocol):
+    """An adapter that unembeds for some tokens of the vocabulary alone, at their part of the cost."""
+
+    def unembed_tokens(self, hidden: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return [..., ids], the columns of `Adapter.unembed` (before the final norm) that belong to these tokens."""
+        ...
+
+
+@runtime_checkable
 class Editable(Protocol):
     """An adapter that can hold an edit of heads over every call of its model (`groundbench.ablate`)."""
 

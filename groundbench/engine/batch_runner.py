@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Prefix
 from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
 from groundbench.engine import distributed
-from groundbench.engine.batching import Batch, Plan
+from groundbench.engine.batching import Batch, Plan, beginnings
 from groundbench.engine.contexts import Contexts
 from groundbench.engine.run_directory import Array, Stage
 from groundbench.util.resource_errors import is_out_of_memory
@@ -54,7 +54,7 @@ Fault = Callable[[Part, Tensor, int], str]
 
 @dataclass
 class BatchRunner:
-    """Runs a plan's batches; remembers the last shared prefix.
+    """Runs a plan's batches; remembers the prefixes of the last batch, and those of other batches that are as long.
 
     Attributes:
         read: what is read of a batch.
@@ -70,7 +70,8 @@ class BatchRunner:
     stage: Stage | None = None
     edit: HeadEdit | None = None
     fault: Fault | None = None
-    _shared: tuple[Encoded, Prefix] | None = field(default=None, repr=False)
+    _shared: tuple[dict[Encoded, int], Prefix] | None = field(default=None, repr=False)
+    _halved: bool = field(default=False, repr=False)
 
     def run(self, advance: Advance | None = None, *, size: Callable[[Batch], int] = len) -> dict[int, Array]:
         """Read every distinct context, by its index; several processes share the batches.
@@ -100,7 +101,7 @@ class BatchRunner:
             lambda contexts: self._run_contexts(contexts, batch.start),
             batch.contexts,
             name=self._prompt_name,
-            halved=None if stage is None else partial(stage.note_halving, number),
+            halved=partial(self._note_halving, number),
         )
         done = np.concatenate(parts)
         if stage is not None:
@@ -109,11 +110,11 @@ class BatchRunner:
 
     @torch.no_grad()
     def _run_contexts(self, contexts: Sequence[int], start: int) -> Array:
-        first = self.contexts[contexts[0]].row
+        rows = [self.contexts[i].row for i in contexts]
         part = Part(
             tuple(contexts),
-            [self.contexts[i].row.after(start) for i in contexts],
-            self._prefix(first.upto(start)),
+            [row.after(start) for row in rows],
+            self._prefix([row.upto(start) for row in rows]) if start else None,
             None if self.edit is None else self.edit.pick(tuple(contexts)),
         )
         values = self.read(part)
@@ -132,13 +133,32 @@ class BatchRunner:
             f"(dtype {self.adapter.info.dtype}); try --dtype float32 or bfloat16"
         )
 
-    def _prefix(self, row: Encoded) -> Prefix | None:
-        if not row.ids:
-            return None
-        if self._shared is None or row != self._shared[0]:
+    def _note_halving(self, number: int, size: int) -> None:
+        self._halved = True
+        if self.stage is not None:
+            self.stage.note_halving(number, size)
+
+    def _prefix(self, rows: Sequence[Encoded]) -> Prefix:
+        """Return the prefix that rows go on from: one for all, or one for each."""
+        if self._shared is None or not all(row in self._shared[0] for row in rows):
+            distinct = self._beginnings_with(rows)
             everywhere = self.edit is not None and self.edit.positions == "all"
-            self._shared = row, self.adapter.prefill([row], self.edit if everywhere else None)
-        return self._shared[1]
+            self._shared = None  # its memory is free for the next
+            prefix = self.adapter.prefill(distinct, self.edit if everywhere else None)
+            self._shared = {row: k for k, row in enumerate(distinct)}, prefix
+        place, prefix = self._shared
+        return prefix if len(place) == 1 else prefix.select([place[row] for row in rows])
+
+    def _beginnings_with(self, rows: Sequence[Encoded]) -> list[Encoded]:
+        """Return prefixes to run together: those of all batches as long as these where they fit into one batch."""
+        own, start = list(dict.fromkeys(rows)), len(rows[0])
+        every = self._beginnings[start]
+        together = not self._halved and not own[0].images and len(every) * start <= self.plan.budget
+        return every if together else own
+
+    @cached_property
+    def _beginnings(self) -> dict[int, list[Encoded]]:
+        return beginnings(self.contexts, self.plan.batches)
 
 
 def in_halves(

@@ -1,7 +1,8 @@
 """The batch plan: which contexts run together. A function of the prompts and the options alone.
 
 Contexts of one length share a batch, so nothing is padded. Contexts that begin alike share the key/value cache
-of their common prefix where that saves a quarter of the tokens; contexts of one image share the image's.
+of their common prefix where that saves a quarter of the tokens; contexts of one image share the image's. Prefixes of
+one length, as those of several frames, serve one batch together: small batches read all weights for few tokens.
 """
 
 from __future__ import annotations
@@ -11,22 +12,25 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from groundbench.api.adapter import Adapter, Encoded, Prefix
 from groundbench.engine.contexts import Context, Contexts, TargetSet
 
-Key = tuple[int, Encoded, tuple[int, TargetSet | None]]
+Key = tuple[int, int, Encoded, tuple[int, TargetSet | None]]
 Groups = Mapping[Key, list[int]]
 MAX_LOGITS = 1 << 25
 MIN_PREFIX = 8
 MIN_SAVING = 0.25
+MIN_SAVED = 64
+"""Tokens: fewer take less time than a pass more, which reads all weights."""
 MAX_CACHED = 4
 """Of image contexts, the cached tokens of a batch: this many times its budget."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Contexts (indices) of one length, after a shared prefix of `start` tokens, each with as many targets.
+    """Contexts (indices) of one length, after prefixes of `start` tokens, each with as many targets.
 
     Where a target has several tokens, all contexts of the batch have the same targets.
     """
@@ -70,20 +74,30 @@ def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, cached: int) 
     starts = [start if _end(contexts[i]) <= cached else 0 for i, start in enumerate(starts)]
     for i in contexts.distinct.tolist():
         row, start = contexts[i].row, starts[i]
-        groups[len(row), row.upto(start), _shared_targets(contexts[i].targets)].append(i)
+        image = row.upto(start) if row.images else Encoded(())
+        groups[len(row), start, image, _shared_targets(contexts[i].targets)].append(i)
     batches: list[Batch] = []
-    tokens, last = 0, Encoded(())
-    for (length, prefix, _), members in _in_order(groups):
-        rows = _rows(length, len(prefix), contexts[members[0]].row, budget, vocab_size)
-        batches += [Batch(tuple(members[a : a + rows]), len(prefix)) for a in range(0, len(members), rows)]
-        tokens += (length - len(prefix)) * len(members) + (0 if prefix == last else len(prefix))
-        last = prefix
+    for (length, start, _, _), members in _in_order(groups):
+        rows = _rows(length, start, contexts[members[0]].row, budget, vocab_size)
+        batches += [Batch(tuple(members[a : a + rows]), start) for a in range(0, len(members), rows)]
+    tokens = sum((len(contexts[b.contexts[0]].row) - b.start) * len(b) for b in batches)
+    tokens += sum(start * len(rows) for start, rows in beginnings(contexts, batches).items())
     number: dict[TargetSet, int] = {}
     for c in contexts:
         number.setdefault(c.targets, len(number))
     ids = [[b.start, [_plan_entry(contexts[i].row, number[contexts[i].targets]) for i in b.contexts]] for b in batches]
     digest = hashlib.sha256(json.dumps([ids, [t.tokens for t in number], budget]).encode()).hexdigest()[:16]
     return Plan(tuple(batches), tokens, budget, digest)
+
+
+def beginnings(contexts: Contexts, batches: Sequence[Batch]) -> dict[int, list[Encoded]]:
+    """Return by length the different prefixes of all batches."""
+    found: dict[int, dict[Encoded, None]] = {}
+    for batch in batches:
+        if batch.start:
+            own = (contexts[i].row.upto(batch.start) for i in batch.contexts)
+            found.setdefault(batch.start, {}).update(dict.fromkeys(own))
+    return {start: list(rows) for start, rows in found.items()}
 
 
 def _end(context: Context) -> int:
@@ -93,18 +107,18 @@ def _end(context: Context) -> int:
 
 
 def _in_order(groups: Groups) -> list[tuple[Key, list[int]]]:
-    """Order contexts: longest first; those of one image's prefix together, since one prefix at a time is kept."""
-    longest: dict[Encoded, int] = {}
-    first: dict[Encoded, int] = {}
-    for (length, prefix, _), members in groups.items():
-        longest[prefix] = max(length, longest.get(prefix, 0))
-        first[prefix] = min(members[0], first.get(prefix, members[0]))
+    """Order contexts: longest first; those with prefixes of one length, or of one image, follow each other."""
+    kinds = {key: (key[1], key[2]) for key in groups}
+    longest: dict[tuple[int, Encoded], int] = {}
+    first: dict[tuple[int, Encoded], int] = {}
+    for key, members in groups.items():
+        kind = kinds[key]
+        longest[kind] = max(key[0], longest.get(kind, 0))
+        first[kind] = min(members[0], first.get(kind, members[0]))
 
     def place(item: tuple[Key, list[int]]) -> tuple[int, int, int, int, int]:
-        (length, prefix, _), members = item
-        if prefix.images:
-            return -longest[prefix], -len(prefix), first[prefix], -length, members[0]
-        return -length, -len(prefix), members[0], 0, 0
+        kind, (length, *_), members = kinds[item[0]], item[0], item[1]
+        return -longest[kind], -kind[0], first[kind], -length, members[0]
 
     return sorted(groups.items(), key=place)
 
@@ -162,7 +176,10 @@ def group_alike(keys: Sequence[tuple[int, ...]], most: Callable[[tuple[int, ...]
 
 
 def prefill_once(adapter: Adapter, rows: Sequence[Encoded]) -> Prefix:
-    """Return the prefix of rows of one length; equal rows, such as one frame's beginning, are run once."""
+    """Return the prefix of rows of one length; equal rows, such as one frame's beginning, are run once.
+
+    What many of the rows begin with is run first, and once, where that saves more tokens than a second pass costs.
+    """
     distinct: list[Encoded] = []
     places: dict[tuple[int, ...], list[int]] = {}
     chosen = []
@@ -173,8 +190,25 @@ def prefill_once(adapter: Adapter, rows: Sequence[Encoded]) -> Prefix:
             distinct.append(row)
             alike.append(place)
         chosen.append(place)
-    prefix = adapter.prefill(distinct)
+    start = _worthwhile_start(distinct)
+    if start:
+        begun = prefill_once(adapter, [row.upto(start) for row in distinct])
+        prefix = adapter.prefill([row.after(start) for row in distinct], prefix=begun)
+    else:
+        prefix = adapter.prefill(distinct)
     return prefix if len(distinct) == len(rows) else prefix.select(chosen)
+
+
+def _worthwhile_start(rows: Sequence[Encoded]) -> int:
+    """Return the length up to which most tokens of rows are the same as another row's; 0 where they are too few."""
+    if any(row.images for row in rows):
+        start = common_prefix(rows)
+        return start if start >= MIN_PREFIX and start * (len(rows) - 1) >= MIN_SAVED else 0
+    order = sorted(rows, key=lambda row: row.ids)
+    shared = [common_prefix(pair) for pair in pairwise(order)]
+    saved = {start: start * sum(other >= start for other in shared) for start in set(shared) if start >= MIN_PREFIX}
+    best = max(saved, key=lambda start: (saved[start], start), default=0)
+    return best if best and saved[best] >= MIN_SAVED else 0
 
 
 def common_prefix(rows: Sequence[Encoded]) -> int:

@@ -23,6 +23,7 @@ from groundbench.evaluation.defaults import check_swap_rings, choose_forms, choo
 from groundbench.evaluation.form_contexts import form_contexts
 from groundbench.evaluation.measures import MEASURES, measures_of_form
 from groundbench.evaluation.options import Options
+from groundbench.measures.ablation.control_heads import FEW
 from groundbench.measures.ablation.folds import make_cells
 from groundbench.measures.ablation.instance import GAIN_DRAWS
 from groundbench.measures.ablation.instance import MISMATCHES as INSTANCE_MISMATCHES
@@ -113,7 +114,7 @@ def dry_run(
         per_token = seconds_per_token(adapter, [contexts[i].row for i in first.contexts[:16]])
         width = sum(2 * m.n_heads * m.d_head for m in adapter.info.mixers) * 4
         names = measures_of_form(options.measures or (), form, adapter.info)
-        planned = Planned(adapter, contexts, options, per_token, plan.tokens, "heads" in names)
+        planned = Planned(adapter, contexts, options, per_token, plan.tokens, "heads" in names, len(forms))
         out.append(
             DryRun(
                 form=form.name,
@@ -141,6 +142,7 @@ class Planned:
     per_token: float
     scoring_tokens: int
     heads_read: bool
+    n_forms: int
 
     @property
     def n_items(self) -> int:
@@ -204,7 +206,9 @@ def _ablation(p: Planned) -> list[Step]:
             steps.append(p.step("ablation", f"crossfit, detected heads ({rules} definitions)", rules * n))
             for k, control in enumerate(controls):
                 sets = cut.draws_of(control) * (rules if k == 0 else 1)
-                steps.append(p.step("ablation", f"crossfit, {control} control: {sets} draws", sets * n))
+                sure = cut.every_draw or cut.draws_of(control) <= FEW
+                most = "" if sure else "up to "  # fewer where they settle the verdict
+                steps.append(p.step("ablation", f"crossfit, {control} control: {most}{sets} draws", sets * n))
         else:
             draws = min(require_value(cut.draws, "draws"), cut.instance_draws)
             pairs = p.n_items * (1 + min(INSTANCE_MISMATCHES, len(p.contexts.nouns) - 1))
@@ -243,6 +247,10 @@ def _causal(p: Planned) -> list[Step]:
         windows, short = require_value(options.windows, "windows"), 1 / p.length
         weight = (1 + rest * windows + short * (2 * windows + 1)) / (3 * windows + 2)
         steps.append(p.step("causal", f"edges cut, {knocked} pairs", 2 * knocked * (3 * windows + 2), weight))
+    if p.n_forms > 1:
+        crossed = min(pairs, options.most("matrix_pairs") or pairs)
+        what = f"heads' outputs from {p.n_forms} forms, {crossed} pairs"
+        steps.append(p.step("causal", what, crossed * p.n_forms, rest + 1 / p.length))
     return steps
 
 

@@ -34,7 +34,9 @@ def test_what_a_family_does_after_its_head(family):
     out = adapter.forward([i.row for i in random_items(3)], hidden=[last])
     with torch.no_grad():
         found = adapter.unembed(out.hidden[last][:, -1], normed=False)
+        some = adapter.unembed_tokens(out.hidden[last][:, -1], [5, 0, 9])
     assert (found - out.logits).abs().max() < 1e-5 * out.logits.abs().max()
+    assert (some - found[:, [5, 0, 9]]).abs().max() < 1e-5 * found.abs().max()
     assert adapter._after_head is not None
     assert adapter._after_head.factor == pytest.approx(wanted.factor)
     assert adapter._after_head.cap == wanted.cap

@@ -191,6 +191,8 @@ def test_a_dry_run_counts_the_measures_draws_and_controls_of_the_same_call(
     lines = what(draws=5, controls=("layer",), selections=("crossfit",))
     assert lines == ["crossfit, detected heads (2 definitions)", "crossfit, layer control: 10 draws"]
     assert any("uniform control: 7 draws" in line for line in what(draws=7))
+    assert any("uniform control: up to 30 draws" in line for line in what(draws=30))
+    assert any("uniform control: 30 draws" in line for line in what(draws=30, every_draw=True))
     (gain,) = dry_run(adapter, bed, options=Options(measures=("gain",)))
     assert [(s.measure, s.passes) for s in gain.steps] == [("gain", gain.contexts)]
     assert set(COSTS) <= set(MEASURES)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from groundbench.api.adapter import Adapter, EmbeddingWritable
+from groundbench.api.adapter import Adapter, EmbeddingWritable, SomeTokensUnembeddable
 
 Floats = npt.NDArray[np.float64]
 TOKENS = 100
@@ -34,6 +34,9 @@ def ov_copy(adapter: Adapter, *, seed: int = 0) -> Floats | None:
             found += [float("nan")] * mixer.n_heads
             continue
         for of_head in writes:  # one head at a time: logits of a large vocabulary are large
-            logits = adapter.unembed(of_head, normed=False)[:, columns]
+            if isinstance(adapter, SomeTokensUnembeddable):
+                logits = adapter.unembed_tokens(of_head, ids)
+            else:
+                logits = adapter.unembed(of_head, normed=False)[:, columns]
             found.append(float((logits.argmax(-1) == truth).double().mean()))
     return np.array(found)

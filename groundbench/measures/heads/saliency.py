@@ -15,7 +15,7 @@ from groundbench.api.adapter import Adapter, Encoded, Forward, Prefix, Trace
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.engine import distributed
 from groundbench.engine.batch_runner import in_halves
-from groundbench.engine.batching import MIN_PREFIX, common_prefix, group_alike
+from groundbench.engine.batching import group_alike, prefill_once
 from groundbench.engine.contexts import FormContexts, matched_prompts
 from groundbench.measures.heads.head_saliency import HeadSaliency
 from groundbench.measures.heads.saliency_flow import finite_loss, flow_matrix, gradients, row_flow, total_flow
@@ -244,12 +244,7 @@ def _prefix(adapter: Adapter, rows: Sequence[Encoded], options: SaliencyOptions)
     length = len(rows[0])
     if options.denominator != "row" or length < 2 or not rows_can_be_cached(adapter):
         return None, 0
-    before = [r.upto(length - 1) for r in rows]
-    shared = common_prefix(before) if len(rows) > 1 else 0
-    if shared < MIN_PREFIX:
-        return adapter.prefill(before), length - 1
-    start = adapter.prefill([before[0].upto(shared)])
-    return adapter.prefill([r.after(shared) for r in before], prefix=start), length - 1
+    return prefill_once(adapter, [r.upto(length - 1) for r in rows]), length - 1
 
 
 def rows_can_be_cached(adapter: Adapter) -> bool:
