@@ -152,7 +152,7 @@ class BatchRunner:
     def _beginnings_with(self, rows: Sequence[Encoded]) -> list[Encoded]:
         """Return prefixes to run together: those of all batches as long as these where they fit into one batch."""
         own, start = list(dict.fromkeys(rows)), len(rows[0])
-        every = self._beginnings[start]
+        every = [row for row in self._beginnings[start] if not row.images]
         together = not self._halved and not own[0].images and len(every) * start <= self.plan.budget
         return every if together else own
 

@@ -24,7 +24,7 @@ from groundbench.measures.causal.edge_knockout import Asked
 from groundbench.measures.causal.measure import CausalRun
 from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.saliency_flow import finite_loss
-from groundbench.results.causal import CausalRecord, MatrixCell
+from groundbench.results.causal import CausalRecord, Interval, MatrixCell
 from groundbench.util.progress import Progress
 
 
@@ -52,19 +52,26 @@ class LastOutputs:
         return None if place is None else self.run.setting.subject.contexts[place].row.ids
 
     def of(self, wanted: Sequence[int]) -> list[Tensor]:
-        """Return for each mixer [wanted, 1, H, D] of these contexts."""
+        """Return for each mixer [wanted, 1, H, D] of these contexts; nothing of none."""
         adapter, rows = self.run.setting.subject.adapter, self.run.setting.subject.contexts.rows
         budget = self.run.setting.subject.batch_tokens
         new = [i for i in dict.fromkeys(wanted) if i not in self._kept]
         starts = self._starts(new)
-        for part in group_alike([(len(rows[i]), starts[i]) for i in new], lambda key: budget // key[0]):
-            own, start = [rows[new[k]] for k in part], starts[new[part[0]]]
+
+        def read(members: Sequence[int]) -> None:
+            own, start = [rows[i] for i in members], starts[members[0]]
             prefix = prefill_once(adapter, [r.upto(start) for r in own]) if start else None
             traces = adapter.forward([r.after(start) for r in own], prefix=prefix, trace=True).traces
             sites = [t.site.detach()[:, :, -1:].transpose(1, 2).cpu() for t in traces]
-            for j, k in enumerate(part):
-                self._kept[new[k]] = [s[j : j + 1] for s in sites]
+            for j, i in enumerate(members):
+                self._kept[i] = [s[j : j + 1] for s in sites]
+
+        for part in group_alike([(len(rows[i]), starts[i]) for i in new], lambda key: budget // key[0]):
+            in_halves(read, [new[k] for k in part], name=self._where)
         return [torch.cat(parts) for parts in zip(*(self._kept[i] for i in wanted), strict=True)]
+
+    def _where(self, context: int) -> str:
+        return self.run.setting.subject.contexts[context].prompt.where
 
     def _starts(self, some: Sequence[int]) -> dict[int, int]:
         """Return by context the tokens that all of its frame begin with, which are run once; 0 where that saves little.
@@ -91,9 +98,13 @@ def _goes_on_from_cache(adapter: Adapter) -> bool:
 def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...]:
     """Return one receiver's cells; its prompts are read once, whatever the number of donor forms.
 
-    What a cell of the cross-fit gave is kept in the run directory.
+    What a cell of the cross-fit gave is kept in the run directory. Where the form has no gain, nothing is measured.
     """
     setting, contexts = run.setting, run.setting.subject.contexts
+    if run.record.headline is None or run.record.headline.recovered.value is None:
+        k = int(run.lists[0].sum())
+        empty = MatrixCell(donor_form="", k=k, n_pairs=0, recovered=Interval())
+        return tuple(empty.model_copy(update={"donor_form": d.run.record.env_form}) for d in donors)
     patched = np.full((len(setting.noun), len(donors)), np.nan)
     name = f"{setting.subject.adapter.info.name}: heads of {run.record.env_form} from other forms"
     sample, pairs = setting.sample(setting.options.most("matrix_pairs"), 141), setting.pairs
@@ -141,26 +152,28 @@ def _patch_and_score(
     cached = _goes_on_from_cache(adapter)
     scale = torch.tensor(np.where(chosen, 0.0, 1.0), dtype=torch.float32)[None]
 
+    for donor in donors:  # in large batches, before they are asked for row by row
+        donor.of([donor.place[name] for name in names if name in donor.place])
+
     def run(part: Sequence[int]) -> Array:
         found = np.full((len(part), len(donors)), np.nan, dtype=np.float32)
         length = len(asked[part[0]].row)
         start = length - 1 if cached and length > MIN_PREFIX else 0
         prefix = prefill_once(adapter, [asked[i].row.upto(start) for i in part]) if start else None
-        for number, donor in enumerate(donors):
-            own = [(k, i) for k, i in enumerate(part) if names[i] in donor.place]
-            if not own:
-                continue
-            outputs = donor.of([donor.place[names[i]] for _, i in own])
-            edit = HeadEdit(scale, tuple(outputs), "last")
-            here = None if prefix is None else prefix.select([k for k, _ in own])
-            logits = adapter.forward([asked[i].row.after(start) for _, i in own], prefix=here, edit=edit).logits
-            members = [asked[i] for _, i in own]
-            loss = finite_loss(logits, [a.target for a in members], [a.where for a in members].__getitem__)
-            found[[k for k, _ in own], number] = loss.double().cpu().numpy()
+        known = [(k, d) for d, donor in enumerate(donors) for k, i in enumerate(part) if names[i] in donor.place]
+        if not known:
+            return found
+        given = [donors[d].of([donors[d].place[names[part[k]]]]) for k, d in known]
+        edit = HeadEdit(scale, tuple(torch.cat(parts) for parts in zip(*given, strict=True)), "last")
+        here = None if prefix is None else prefix.select([k for k, _ in known])
+        members = [asked[part[k]] for k, _ in known]
+        logits = adapter.forward([a.row.after(start) for a in members], prefix=here, edit=edit).logits
+        loss = finite_loss(logits, [a.target for a in members], [a.where for a in members].__getitem__)
+        found[tuple(zip(*known, strict=True))] = loss.double().cpu().numpy()
         return found
 
     found = np.full((len(asked), len(donors)), np.nan, dtype=np.float32)
-    for part in group_alike([(len(a.row),) for a in asked], lambda key: budget // key[0]):
+    for part in group_alike([(len(a.row),) for a in asked], lambda key: budget // (key[0] * len(donors))):
         found[part] = np.concatenate(list(in_halves(run, part, name=lambda i: asked[i].where)))
         advance(len(part))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +77,7 @@ class _Job:
     lists: list[Bools]
     recovered: int
     lost: int
+    headline: bool = False
     draws: tuple[tuple[int, int], ...] = ()
     borrowed: int = 0
 
@@ -84,16 +85,20 @@ class _Job:
 def interchange_sets(
     setting: Setting, scores: Scores, kinds: Sequence[Score]
 ) -> tuple[tuple[InterchangeRecord, ...], tuple[CurveRecord, ...], Surprisals]:
-    """Return every set and every curve: one pass over the pairs for both directions."""
+    """Return every set and every curve: one pass over the pairs for both directions.
+
+    Where the pairs' gain cannot be told from 0 there are no shares of it: nothing is interchanged, and every share is
+    None.
+    """
     subject, options = setting.subject, setting.options
     n_heads, n_cells = subject.adapter.info.n_heads, len(setting.cells)
     sample = setting.sample(options.most("random_pairs"), 85)
-    none, every = np.zeros(n_heads, dtype=bool), np.ones(n_heads, dtype=bool)
-    to_corrupt, to_clean = Sets(), Sets()
-    for sets in (to_corrupt, to_clean):
-        sets.add([none] * n_cells)
-    to_clean.add([every] * n_cells)
+    to_corrupt, to_clean = _reference_sets(setting)
+    untouched = Surprisals(*interchange_both(setting, to_corrupt, to_clean, sample, name="untouched"))
     jobs = _jobs(setting, scores, kinds, to_corrupt, to_clean)
+    if ratio(setting.noun, untouched.gain, untouched.gain, subject.seed).value is None:
+        return tuple(_unmeasured(setting, job) for job in jobs), (), untouched
+    jobs[0] = _with_draws(setting, jobs[0], to_corrupt, to_clean)
     sizes = np.array(curve_sizes(n_heads))
     curves: list[tuple[Ranking, bool, list[int]]] = []
     for score in kinds:
@@ -132,6 +137,16 @@ def interchange_sets(
     return interchange, (*ranked, band), table
 
 
+def _reference_sets(setting: Setting) -> tuple[Sets, Sets]:
+    """Return the sets of each direction that others are compared with: `NONE`, and into the clean prompt `EVERY`."""
+    n_heads, n_cells = setting.subject.adapter.info.n_heads, len(setting.cells)
+    to_corrupt, to_clean = Sets(), Sets()
+    for sets in (to_corrupt, to_clean):
+        sets.add([np.zeros(n_heads, dtype=bool)] * n_cells)
+    to_clean.add([np.ones(n_heads, dtype=bool)] * n_cells)
+    return to_corrupt, to_clean
+
+
 def _jobs(setting: Setting, scores: Scores, kinds: Sequence[Score], to_corrupt: Sets, to_clean: Sets) -> list[_Job]:
     """Return the headline first, then its ranking's other sizes, the other rankings, and what is not cross-fitted."""
     n_heads = setting.subject.adapter.info.n_heads
@@ -143,51 +158,60 @@ def _jobs(setting: Setting, scores: Scores, kinds: Sequence[Score], to_corrupt: 
     jobs = []
     for number, (score, k, crossfit) in enumerate(wanted):
         lists = top_heads(scores, setting, score, k, crossfit=crossfit)
-        draws: list[list[Bools]] = []
-        borrowed = 0
-        if number == 0:
-            n = require_value(setting.options.draws, "draws")
-            draws, borrowed = layer_matched_draws(lists, setting.layer, n, setting.subject.seed)
-        jobs.append(
-            _Job(
-                score,
-                k,
-                crossfit,
-                lists,
-                to_corrupt.add(lists),
-                to_clean.add(lists),
-                tuple((to_corrupt.add(d, of_sample=True), to_clean.add(d, of_sample=True)) for d in draws),
-                borrowed,
-            )
-        )
+        columns = to_corrupt.add(lists), to_clean.add(lists)
+        jobs.append(_Job(score, k, crossfit, lists, *columns, headline=number == 0))
     return jobs
+
+
+def _with_draws(setting: Setting, job: _Job, to_corrupt: Sets, to_clean: Sets) -> _Job:
+    """Return the headline's job with random sets of the same layers, for a sample of the pairs."""
+    n = require_value(setting.options.draws, "draws")
+    drawn, borrowed = layer_matched_draws(job.lists, setting.layer, n, setting.subject.seed)
+    columns = tuple((to_corrupt.add(d, of_sample=True), to_clean.add(d, of_sample=True)) for d in drawn)
+    return replace(job, draws=columns, borrowed=borrowed)
+
+
+def _unmeasured(setting: Setting, job: _Job) -> InterchangeRecord:
+    """Return the record of a set of which nothing was measured: there is no gain of which it could have a share."""
+    return InterchangeRecord(
+        ranking=job.ranking,
+        k=job.k,
+        crossfit=job.crossfit,
+        headline=job.headline,
+        recovered=Interval(),
+        lost=Interval(),
+        heads=places(setting, np.all(job.lists, axis=0)),
+    )
 
 
 def _interchange_record(setting: Setting, job: _Job, table: Surprisals, sample: Ints) -> InterchangeRecord:
     """Return a set's record; random sets, and the set that they are compared with, are of the sample of pairs."""
-    noun, seed, every = setting.noun, setting.subject.seed, np.arange(len(setting.noun))
+    noun, seed = setting.noun, setting.subject.seed
 
-    def recovered_part(column: int, own: Ints = every) -> Interval:
-        return ratio(noun[own], (table.corrupt - table.into_corrupt[:, column, 0])[own], table.gain[own], seed)
+    def recovered(column: int) -> Floats:
+        return table.corrupt - table.into_corrupt[:, column, 0]
 
-    def lost_part(column: int, own: Ints = every) -> Interval:
-        return ratio(noun[own], (table.into_clean[:, column, 0] - table.clean)[own], table.gain[own], seed)
+    def lost(column: int) -> Floats:
+        return table.into_clean[:, column, 0] - table.clean
+
+    def of_sample(above: Floats) -> float:
+        """Divide what is measured on the sample by the gain of all pairs, which differs from 0."""
+        return float(by_noun(noun[sample], above[sample]).mean() / by_noun(noun, table.gain).mean())
 
     moved = table.other_clean - table.into_clean[:, job.lost, 1]
     record = InterchangeRecord(
         ranking=job.ranking,
         k=job.k,
         crossfit=job.crossfit,
-        recovered=recovered_part(job.recovered),
-        lost=lost_part(job.lost),
+        recovered=ratio(noun, recovered(job.recovered), table.gain, seed),
+        lost=ratio(noun, lost(job.lost), table.gain, seed),
         transfer=ratio(noun, moved, table.other_clean - table.other_corrupt, seed),
         heads=places(setting, np.all(job.lists, axis=0)),
     )
     if not job.draws:
         return record
-    drawn = [(recovered_part(a, sample).value, lost_part(b, sample).value) for a, b in job.draws]
-    there, away = ([v for v in column if v is not None] for column in zip(*drawn, strict=True))
-    beyond, rank = against_draws(recovered_part(job.recovered, sample).value, there, job.lists, setting.layer)
+    there, away = [of_sample(recovered(a)) for a, _ in job.draws], [of_sample(lost(b)) for _, b in job.draws]
+    beyond, rank = against_draws(of_sample(recovered(job.recovered)), there, job.lists, setting.layer)
     same, n_same = _same_answer(setting, job.lists, table)
     return record.model_copy(
         update={
@@ -254,16 +278,21 @@ def _same_category(setting: Setting, lists: Sequence[Bools], table: Surprisals) 
     return ratio(np.array(noun), np.array(above), np.array(below), setting.subject.seed)
 
 
-def pair_record(setting: Setting, scores: Scores, table: Surprisals) -> PairRecord:
-    """Count the pairs and average their surprisals, in nats."""
+def pair_record(setting: Setting, scores: Scores, table: Surprisals, *, shares: bool) -> PairRecord:
+    """Count the pairs and average their surprisals, in nats.
+
+    Args:
+        shares: shares of the gain were measured.
+    """
     gain = bootstrap_mean(by_noun(setting.noun, table.gain), seed=setting.subject.seed)
     exact = scores.of_pairs.get("exact")
+    alike = sum(len(setting.controls(c.same_category, k)) for k, c in enumerate(setting.cells))
     return PairRecord(
         n=len(setting.noun),
         n_nouns=len(np.unique(setting.noun)),
         n_frames=len({p.frame for p in setting.pairs}),
         n_left_out=sum(c.left_out for c in setting.cells),
-        n_same_category=sum(len(setting.controls(c.same_category, k)) for k, c in enumerate(setting.cells)),
+        n_same_category=alike if shares else 0,
         n_exact=0 if exact is None else int((~np.isnan(exact).all(1)).sum()),
         clean=float(by_noun(setting.noun, table.clean).mean()),
         corrupt=float(by_noun(setting.noun, table.corrupt).mean()),

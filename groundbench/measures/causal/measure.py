@@ -70,7 +70,10 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
     lists = top_heads(scores, setting, "contrast", headline_size(info.n_heads))
     notes = [] if len(kinds) == len(options.rankings) else [_note_unscored(options, kinds)]
     knockout: tuple[KnockoutRecord, ...] = ()
-    if options.knockout:
+    shares = interchange[0].recovered.value is not None
+    if not shares:
+        notes.append("the gain of the pairs cannot be told from 0: no shares of it were measured")
+    elif options.knockout:
         try:
             knockout = knockout_records(setting, lists, table.gain)
         except UnsupportedModelError as error:
@@ -78,7 +81,7 @@ def run_causal(subject: Subject, options: CausalOptions, saliency: HeadSaliency 
     record = CausalRecord(
         env_form=subject.contexts.form.name,
         n_heads=info.n_heads,
-        pairs=pair_record(setting, scores, table),
+        pairs=pair_record(setting, scores, table, shares=shares),
         scores=score_records(setting, scores, zero_each_head(setting, scores, table.clean, table.gain)),
         agreement=agreement(setting, scores, kinds),
         opposed=opposed_heads(setting, scores, table.gain),

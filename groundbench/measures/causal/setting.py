@@ -127,11 +127,14 @@ class Sets:
         return [k for k, only in enumerate(self.of_sample) if sampled or not only]
 
 
-def interchange_both(setting: Setting, to_corrupt: Sets, to_clean: Sets, sample: Ints) -> tuple[Floats, Floats]:
+def interchange_both(
+    setting: Setting, to_corrupt: Sets, to_clean: Sets, sample: Ints, *, name: str = "sets"
+) -> tuple[Floats, Floats]:
     """Return [pairs, asked, 2] surprisal of v and u under the sets of each direction; u's is NaN where it is not asked.
 
     Args:
         sample: places of the pairs in which sets of a sample are interchanged; in others they are NaN.
+        name: by which finished groups are kept.
     """
     both = (to_corrupt, to_clean)
     found = tuple(np.full((len(setting.noun), len(sets.asked), 2), np.nan) for sets in both)
@@ -139,7 +142,7 @@ def interchange_both(setting: Setting, to_corrupt: Sets, to_clean: Sets, sample:
     for number, part in enumerate(setting.parts):
         members = np.arange(part.start, part.stop)
         inside = np.isin(members, sample)
-        for name, own, sampled in (("sample", members[inside], True), ("rest", members[~inside], False)):
+        for kind, own, sampled in (("sample", members[inside], True), ("rest", members[~inside], False)):
             columns = [sets.columns(sampled=sampled) for sets in both]
             if not own.size:
                 continue
@@ -150,7 +153,7 @@ def interchange_both(setting: Setting, to_corrupt: Sets, to_clean: Sets, sample:
                 where.append(inverse.reshape(-1))
             back = np.repeat([False, True], [len(d) for d in distinct])
             interchanges = [setting.interchange(pairs[i]) for i in own.tolist()]
-            values = setting.surprisals(f"sets-{number}-{name}", interchanges, np.concatenate(distinct), back)
+            values = setting.surprisals(f"{name}-{number}-{kind}", interchanges, np.concatenate(distinct), back)
             into_corrupt, into_clean = values[:, ~back][:, where[0]], values[:, back][:, where[1]]
             rows, asked = own[:, None], [np.array(c) for c in columns]
             found[0][rows, asked[0], 0] = into_corrupt[..., 0]

@@ -142,7 +142,7 @@ def test_a_blind_model_recovers_nothing(contexts: FormContexts, adapter: HFCausa
 def test_random_weights_have_no_headline_beyond_random_sets(contexts: FormContexts, adapter: HFCausal) -> None:
     """Their gain cannot be told from 0, so that there is nothing to recover: shares and tests are null, never a hit."""
     table = score(adapter, contexts)
-    options = replace(ALL, scores=("contrast",), frames=1, draws=19, random_orders=1, knockout=False)
+    options = replace(ALL, scores=("contrast",), frames=1, draws=19, random_orders=1, knockout=True)
     for seed in range(3):
         record = measure(Subject(adapter, contexts, table, seed=seed), options)
         gain, headline = record.pairs.gain, record.headline
@@ -150,7 +150,9 @@ def test_random_weights_have_no_headline_beyond_random_sets(contexts: FormContex
         assert gain.ci_high is not None
         assert gain.ci_low <= 0 <= gain.ci_high
         assert headline is not None
-        assert headline.n_draws == 19
+        assert (headline.n_draws, headline.random_recovered, record.curves, record.knockout) == (0, (), (), ())
+        assert record.note is not None
+        assert "cannot be told from 0" in record.note
         for share in (headline.recovered, headline.lost, headline.same_answer):
             assert share.value is None
         assert (headline.p_rank, headline.p_draws) == (None, None)

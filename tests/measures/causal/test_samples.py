@@ -14,13 +14,17 @@ from groundbench.engine.contexts import build_contexts, matched_prompts
 from groundbench.engine.scoring import score
 from groundbench.engine.subject import Subject
 from groundbench.evaluation.defaults import resolve_causal, resolve_heads
+from groundbench.measures.causal import head_sets
+from groundbench.measures.causal.curve import by_noun, ratio
 from groundbench.measures.causal.head_ranking import score_heads
+from groundbench.measures.causal.head_sets import NONE, Surprisals, _interchange_record, _Job
 from groundbench.measures.causal.measure import measure
 from groundbench.measures.causal.options import CausalOptions
 from groundbench.measures.causal.setting import Setting
 from groundbench.measures.heads.heads import headline_rule, shares
 from groundbench.measures.heads.measure import read_saliency
 from groundbench.measures.heads.options import HeadOptions
+from groundbench.results.causal import Interval
 
 BRIEF = CausalOptions(scores=("contrast",), frames=1, draws=3, random_orders=2, knockout=False)
 
@@ -54,6 +58,30 @@ def test_a_sample_for_random_sets_changes_no_ranked_set(subject: Subject) -> Non
     assert all(p.f is not None for c in brief.curves for p in c.points)
     assert whole.headline is not None
     assert whole.headline.n_random_pairs == whole.pairs.n
+
+
+def test_random_sets_on_few_pairs_are_shares_of_the_gain_of_all(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample's own gain may be too small to divide by: here it cannot be told from 0, that of all pairs can."""
+    setting = Setting.of(subject, resolve_causal(replace(BRIEF, random_pairs=4), subject.adapter.info))
+    sample = setting.sample(4, 85)
+    n = len(setting.noun)
+    gain = np.where(np.isin(np.arange(n), sample[:2]), -1.0, 1.0)
+    table = Surprisals(np.zeros((n, 4, 2)), np.zeros((n, 4, 2)))
+    table.into_corrupt[:, NONE, 0] = gain  # clean prompts have the surprisal 0
+    table.into_corrupt[:, 2, 0] = gain / 2  # two random sets: a half of the gain, and nothing of it
+    table.into_corrupt[:, 3, 0] = gain
+    none = np.zeros(subject.adapter.info.n_heads, dtype=bool)
+    job = _Job("contrast", 1, True, [none] * len(setting.cells), 1, 1, True, ((2, 2), (3, 3)))
+    for name in ("_same_answer", "_same_category"):
+        monkeypatch.setattr(head_sets, name, lambda *_: Interval())
+    monkeypatch.setattr(head_sets, "_same_answer", lambda *_: (Interval(), 0))
+    record = _interchange_record(setting, job, table, sample)
+    whole = by_noun(setting.noun, gain).mean()
+    half = by_noun(setting.noun[sample], gain[sample] / 2).mean() / whole
+    assert ratio(setting.noun[sample], gain[sample], gain[sample], 0).value is None
+    assert record.random_recovered == pytest.approx((half, 0.0))
 
 
 def test_a_sample_for_controls_changes_nothing_else_and_says_its_size(subject: Subject) -> None:
