@@ -136,7 +136,7 @@ class RunOptions:
         str | None,
         typer.Option(
             help="Interchange random sets and orders of heads on this many pairs, drawn by the seed, or on all.",
-            show_default="all up to 30 M parameters, else 16",
+            show_default="all up to 30 M parameters, else 12",
             metavar="N|all",
             rich_help_panel=CAUSE,
         ),

@@ -36,7 +36,7 @@ CAUSAL_FRAMES = (2, 1)
 CAUSAL_DRAWS = (50, 20)
 CAUSAL_SCORES: tuple[tuple[Score, ...], tuple[Score, ...]] = (SCORES, ("share", "contrast"))
 """A ranking by `exact` costs a pass for every head, as much as all the rest of the measure on a model of 270 heads."""
-RANDOM_PAIRS: tuple[Literal["all"], int] = ("all", 16)
+RANDOM_PAIRS: tuple[Literal["all"], int] = ("all", 12)
 """Pairs on which random sets and orders are interchanged: they need three times the passes of ranked heads. A rank
 among random sets is as valid on few pairs, since the ranked set is read on the same ones."""
 CONTROL_PAIRS: tuple[Literal["all"], int] = ("all", 20)
@@ -120,7 +120,7 @@ def resolve_ablation(options: AblationOptions, info: ModelInfo) -> AblationOptio
 def resolve_causal(options: CausalOptions, info: ModelInfo) -> CausalOptions:
     """Return every score, all nouns in two frames of each half, 50 draws and 64 swept pairs for small models (§15).
 
-    For others the scores `share` and `contrast`, 40 nouns in one frame of each half, 20 draws and 5 random orders on 16
+    For others the scores `share` and `contrast`, 40 nouns in one frame of each half, 20 draws and 5 random orders on 12
     of the pairs, edges cut in 16 pairs and 8 windows of layers, and other forms' outputs in 20 pairs; heads ranked on
     the pairs they are interchanged in at the headline's size alone.
     """

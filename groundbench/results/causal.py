@@ -87,7 +87,8 @@ class InterchangeRecord(Record):
         same_answer: recovered when the donor shows the same noun in another frame of equal length.
         same_category: recovered over pairs of one category.
         random_recovered, random_lost: layer-matched random sets of equal size, one value for each of `n_draws` draws,
-            over a seeded sample of `n_random_pairs` pairs (null in older results: of all).
+            over a seeded sample of `n_random_pairs` pairs (null in older results: of all), of the gain of all pairs.
+            Empty, as every share is null, where that gain cannot be told from 0.
         p_draws: two-sided, of `recovered` over the same pairs against the spread of the draws; p_rank: its rank among
             them.
     """
