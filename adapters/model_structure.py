@@ -163,9 +163,7 @@ def _number(config: Any, name: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def unembed(
-    model: PreTrainedModel, hidden: Tensor, *, normed: bool, tokens: Sequence[int] | None = None
-) -> Tensor:
+def unembed(model: PreTrainedModel, hidden: Tensor, *, normed: bool, tokens: Sequence[int] | None = None) -> Tensor:
     """Return the unembedding's output for hidden states, through the final norm unless `normed`; see `after_head`.
 
     Args:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from groundbench.adapters.hooks.head_hooks import HeadHooks
     from groundbench.adapters.hooks.session import Site
 
+
 class _ReachedError(Exception):
     """Ends a pass of which nothing more is needed."""
 
@@ -71,9 +72,11 @@ def _projection_input(
     hooks: HeadHooks, call: Callable[[], Any], site: Site, edit: HeadEdit, width: int
 ) -> Tensor | None:
     """Return [B, T, width]: the input of the output projection in the module's first call, the last matrix it calls."""
-    with catch_inputs(site.module, width) as seen, torch.no_grad(), hooks.active(edit), suppress(_ReachedError):
-        with ExitStack() as stack:
-            stack.callback(site.module.register_forward_hook(_stop).remove)
-            call()
+    with ExitStack() as stack:
+        seen = stack.enter_context(catch_inputs(site.module, width))
+        stack.callback(site.module.register_forward_hook(_stop).remove)
+        for block in (torch.no_grad(), hooks.active(edit), suppress(_ReachedError)):
+            stack.enter_context(block)
+        call()
     rows = [x for _, x in seen if x.ndim == 3]
     return rows[-1] if rows else None
