@@ -78,7 +78,7 @@ class HFCausal:
         self.tokenizer = tokenizer
         self.inputs = inputs or TextInputs(self.model, tokenizer)
         self.device = model_structure.input_device(model)
-        _shorten_chunks(model, self.device)
+        model_structure.shorten_chunks(model, self.device)
         parameters = inspect.signature(type(model).forward).parameters
         self._cache_name = "cache_params" if "cache_params" in parameters else "past_key_values"
         self.has_cache = self._cache_name in parameters
@@ -213,7 +213,7 @@ class HFCausal:
         more = {} if prefix is None else {self._cache_name: cast(CachedPrefix, prefix).for_batch(len(rows))}
         with torch.no_grad(), self._with_hooks(edit, prefix):
             out = self.call(self.inputs.of(rows), last, use_cache=True, **more)
-        return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), _last_logits(out))
+        return CachedPrefix(out[self._cache_name], len(rows[0]), len(rows), model_structure.last_logits(out))
 
     def forward(
         self,
@@ -245,7 +245,7 @@ class HFCausal:
         with torch.set_grad_enabled(trace), self._with_hooks(edit, prefix, trace) as hooked:
             states, out = self._with_hidden(inputs, hidden, more, last)
         traces = tuple(hooked.traces) if hooked is not None and trace else ()
-        return Forward(_last_logits(out), states, traces)
+        return Forward(model_structure.last_logits(out), states, traces)
 
     def hidden_states(
         self, rows: Sequence[Encoded], hidden: Sequence[int], *, prefix: Prefix | None = None
@@ -538,12 +538,6 @@ def open_causal(
         )
 
 
-def _last_logits(out: Any) -> Tensor:
-    """Return [B, V] fp32 logits of the last position; [B, 0] of a pass without logits."""
-    logits = cast(Tensor, out.logits)
-    return logits[:, -1].float() if logits.shape[1] else logits.new_empty(len(logits), 0)
-
-
 def object_of(spec: str) -> Any:
     """Return what `module:object` names, called if it makes something; see `import_object` for the errors."""
     return import_object(spec, call_if=lambda found: not hasattr(found, "info"))
@@ -600,15 +594,3 @@ def training_of(source: Source) -> dict[str, Any]:
         "checkpoint": readable(source.path.name),
         "folder": str(source.path),
     }
-
-
-CPU_CHUNK = 32
-
-
-def _shorten_chunks(model: PreTrainedModel, device: torch.device) -> None:
-    """Shorten the chunks of state-space scans on the CPU, which pads every prompt to a whole one."""
-    if device.type != "cpu":
-        return
-    for module in model.modules():
-        if isinstance(getattr(module, "chunk_size", None), int):
-            module.chunk_size = min(module.chunk_size, CPU_CHUNK)

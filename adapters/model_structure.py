@@ -239,3 +239,21 @@ def logits_of(out: Any, model: PreTrainedModel) -> Tensor:
             "with logits [batch, tokens, vocabulary]"
         )
     return logits
+
+
+def last_logits(out: Any) -> Tensor:
+    """Return [B, V] fp32 logits of the last position; [B, 0] of a pass without logits."""
+    logits: Tensor = out.logits
+    return logits[:, -1].float() if logits.shape[1] else logits.new_empty(len(logits), 0)
+
+
+CPU_CHUNK = 32
+
+
+def shorten_chunks(model: PreTrainedModel, device: torch.device) -> None:
+    """Shorten the chunks of state-space scans on the CPU, which pads every prompt to a whole one."""
+    if device.type != "cpu":
+        return
+    for module in model.modules():
+        if isinstance(getattr(module, "chunk_size", None), int):
+            module.chunk_size = min(module.chunk_size, CPU_CHUNK)

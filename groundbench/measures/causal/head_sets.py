@@ -97,7 +97,7 @@ def interchange_sets(
     untouched = Surprisals(*interchange_both(setting, to_corrupt, to_clean, sample, name="untouched"))
     jobs = _jobs(setting, scores, kinds, to_corrupt, to_clean)
     if ratio(setting.noun, untouched.gain, untouched.gain, subject.seed).value is None:
-        return tuple(_unmeasured(setting, job) for job in jobs), (), untouched
+        return tuple(_empty_record(setting, job) for job in jobs), (), untouched
     jobs[0] = _with_draws(setting, jobs[0], to_corrupt, to_clean)
     sizes = np.array(curve_sizes(n_heads))
     curves: list[tuple[Ranking, bool, list[int]]] = []
@@ -171,7 +171,7 @@ def _with_draws(setting: Setting, job: _Job, to_corrupt: Sets, to_clean: Sets) -
     return replace(job, draws=columns, borrowed=borrowed)
 
 
-def _unmeasured(setting: Setting, job: _Job) -> InterchangeRecord:
+def _empty_record(setting: Setting, job: _Job) -> InterchangeRecord:
     """Return the record of a set of which nothing was measured: there is no gain of which it could have a share."""
     return InterchangeRecord(
         ranking=job.ranking,
@@ -188,10 +188,12 @@ def _interchange_record(setting: Setting, job: _Job, table: Surprisals, sample: 
     """Return a set's record; random sets, and the set that they are compared with, are of the sample of pairs."""
     noun, seed = setting.noun, setting.subject.seed
 
-    def recovered(column: int) -> Floats:
+    def measure_recovery(column: int) -> Floats:
+        """Return [pairs] nats won back where the set comes from the clean run."""
         return table.corrupt - table.into_corrupt[:, column, 0]
 
-    def lost(column: int) -> Floats:
+    def measure_loss(column: int) -> Floats:
+        """Return [pairs] nats lost where the set comes from the corrupt run."""
         return table.into_clean[:, column, 0] - table.clean
 
     def of_sample(above: Floats) -> float:
@@ -203,15 +205,18 @@ def _interchange_record(setting: Setting, job: _Job, table: Surprisals, sample: 
         ranking=job.ranking,
         k=job.k,
         crossfit=job.crossfit,
-        recovered=ratio(noun, recovered(job.recovered), table.gain, seed),
-        lost=ratio(noun, lost(job.lost), table.gain, seed),
+        recovered=ratio(noun, measure_recovery(job.recovered), table.gain, seed),
+        lost=ratio(noun, measure_loss(job.lost), table.gain, seed),
         transfer=ratio(noun, moved, table.other_clean - table.other_corrupt, seed),
         heads=places(setting, np.all(job.lists, axis=0)),
     )
     if not job.draws:
         return record
-    there, away = [of_sample(recovered(a)) for a, _ in job.draws], [of_sample(lost(b)) for _, b in job.draws]
-    beyond, rank = against_draws(of_sample(recovered(job.recovered)), there, job.lists, setting.layer)
+    there, away = (
+        [of_sample(measure_recovery(a)) for a, _ in job.draws],
+        [of_sample(measure_loss(b)) for _, b in job.draws],
+    )
+    beyond, rank = against_draws(of_sample(measure_recovery(job.recovered)), there, job.lists, setting.layer)
     same, n_same = _same_answer(setting, job.lists, table)
     return record.model_copy(
         update={
