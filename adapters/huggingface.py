@@ -301,7 +301,7 @@ class HFCausal:
             last = self.model.config.get_text_config().num_hidden_layers
             with torch.no_grad():
                 out = self.forward([probe_row(self.vocab_size)], hidden=[last])
-            self._after_head = self.learn_after_head(out.hidden[last][:, -1], out.logits)
+            return self.learn_after_head(out.hidden[last][:, -1], out.logits)
         return self._after_head
 
     def learn_after_head(self, last: Tensor, logits: Tensor) -> model_structure.AfterHead:

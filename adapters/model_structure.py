@@ -220,14 +220,8 @@ def can_skip_logits(model: PreTrainedModel) -> bool:
     """
     wanted = inspect.signature(type(model).forward).parameters.get("logits_to_keep")
     takes = wanted is not None and "Tensor" in str(wanted.annotation)
-    return takes and type(model).__module__.startswith("transformers.") and type(_head(model)) is nn.Linear
-
-
-def _head(model: PreTrainedModel) -> object:
-    try:
-        return model.get_output_embeddings()
-    except (AttributeError, NotImplementedError):
-        return None
+    theirs = type(model).__module__.startswith("transformers.")
+    return takes and theirs and type(model.get_output_embeddings()) is nn.Linear
 
 
 def logits_of(out: Any, model: PreTrainedModel) -> Tensor:

@@ -2,9 +2,8 @@
 
 An entry is keyed by everything that decides it: the file's digest, the dtype, the libraries that convert, and this
 module's `CONVERSION`. It is written beside its place, opened again and compared with what the file gave (config,
-tokenizer, every weight, bit for bit), and only then moved there. Before it is read its files are compared with what was
-written: by size and time of change, which are read at once, and by digest where these differ. An entry that is not as
-it was written is converted again.
+tokenizer, every weight, bit for bit), and only then moved there. Before it is read its files are compared with the
+digests that were taken of them; one that differs is converted again.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 from groundbench.adapters.loading.fingerprint import identity_of
 from groundbench.adapters.loading.source import Source
 from groundbench.api.errors import GroundbenchError
-from groundbench.util.atomic_files import write_text
 from groundbench.util.cache_folder import ABOUT, UNFINISHED, cache_folder
 from groundbench.util.checksums import sha256_of
 from groundbench.util.notices import tell_once
@@ -125,7 +123,6 @@ def _write_entry(
             tell_once(f"{file.name} is converted each time it is opened: {differs} does not survive being saved")
             return None
         about = {**key, "of": str(file), "made": time.time(), "notes": list(whole.notes), "files": _files(temporary)}
-        about["stamps"] = _stamps(temporary)
         with (temporary / ABOUT).open("w", encoding="utf-8") as out:
             json.dump(about, out, indent=1)
             out.flush()
@@ -154,14 +151,9 @@ def _read_entry(folder: Path) -> Converted | None:
     """Return an entry whose files are as they were written; None for any other."""
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        digests = about["files"]
-        stamps = _stamps(folder)
-        known = about.get("stamps") == stamps
-        if not known and digests != _files(folder):
+        if about["files"] != _files(folder):
             return None
         with suppress(OSError):  # a cache that is only read
-            if not known:
-                write_text(folder / ABOUT, json.dumps({**about, "stamps": stamps}, indent=1))
             os.utime(folder / ABOUT)  # the last use, for `groundbench cache list`
         return Converted(folder, tuple(map(str, about["notes"])))
     except (OSError, ValueError, KeyError, TypeError):
@@ -170,12 +162,6 @@ def _read_entry(folder: Path) -> Converted | None:
 
 def _files(folder: Path) -> dict[str, str]:
     return {p.name: sha256_of(p) for p in sorted(folder.iterdir()) if p.name != ABOUT}
-
-
-def _stamps(folder: Path) -> dict[str, list[int]]:
-    """Return each file's size and time of its last change (ns)."""
-    stats = {p.name: p.stat() for p in sorted(folder.iterdir()) if p.name != ABOUT}
-    return {name: [found.st_size, found.st_mtime_ns] for name, found in stats.items()}
 
 
 def difference(one: Whole, other: Whole) -> str | None:

@@ -15,14 +15,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from groundbench.api.adapter import Adapter, HeadEdit
+from groundbench.api.adapter import HeadEdit
 from groundbench.engine.batch_runner import in_halves
-from groundbench.engine.batching import MIN_PREFIX, common_prefix, group_alike, prefill_once
+from groundbench.engine.batching import MIN_PREFIX, group_alike, prefill_once
 from groundbench.engine.run_directory import Array, load_or_make
 from groundbench.measures.causal.curve import ratio
 from groundbench.measures.causal.edge_knockout import Asked
 from groundbench.measures.causal.measure import CausalRun
 from groundbench.measures.causal.setting import Setting
+from groundbench.measures.heads.saliency import rows_can_be_cached
 from groundbench.measures.heads.saliency_flow import finite_loss
 from groundbench.results.causal import CausalRecord, Interval, MatrixCell
 from groundbench.util.progress import Progress
@@ -56,43 +57,23 @@ class LastOutputs:
         adapter, rows = self.run.setting.subject.adapter, self.run.setting.subject.contexts.rows
         budget = self.run.setting.subject.batch_tokens
         new = [i for i in dict.fromkeys(wanted) if i not in self._kept]
-        starts = self._starts(new)
+        cached = rows_can_be_cached(adapter)
 
         def read(members: Sequence[int]) -> None:
-            own, start = [rows[i] for i in members], starts[members[0]]
+            own = [rows[i] for i in members]
+            start = len(own[0]) - 1 if cached and len(own[0]) > MIN_PREFIX else 0
             prefix = prefill_once(adapter, [r.upto(start) for r in own]) if start else None
             traces = adapter.forward([r.after(start) for r in own], prefix=prefix, trace=True).traces
             sites = [t.site.detach()[:, :, -1:].transpose(1, 2).cpu() for t in traces]
             for j, i in enumerate(members):
                 self._kept[i] = [s[j : j + 1] for s in sites]
 
-        for part in group_alike([(len(rows[i]), starts[i]) for i in new], lambda key: budget // key[0]):
+        for part in group_alike([(len(rows[i]),) for i in new], lambda key: budget // key[0]):
             in_halves(read, [new[k] for k in part], name=self._where)
         return [torch.cat(parts) for parts in zip(*(self._kept[i] for i in wanted), strict=True)]
 
     def _where(self, context: int) -> str:
         return self.run.setting.subject.contexts[context].prompt.where
-
-    def _starts(self, some: Sequence[int]) -> dict[int, int]:
-        """Return by context the tokens that all of its frame begin with, which are run once; 0 where that saves little.
-
-        They are those of every context of the frame: which others are read with it changes no number.
-        """
-        contexts = self.run.setting.subject.contexts
-        found = dict.fromkeys(some, 0)
-        if not _goes_on_from_cache(self.run.setting.subject.adapter):
-            return found
-        for frame in {int(contexts.frame[i]) for i in some}:
-            alike = [contexts[i].row for i in np.flatnonzero(contexts.frame == frame).tolist()]
-            shared = common_prefix(alike)
-            if len(alike) > 1 and shared >= MIN_PREFIX:
-                found |= {i: shared for i in some if contexts.frame[i] == frame}
-        return found
-
-
-def _goes_on_from_cache(adapter: Adapter) -> bool:
-    """Return True if head outputs at the last position may be read behind a cached beginning: no scan carries them."""
-    return "prefix" in adapter.info.capabilities and all(m.kind == "attention" for m in adapter.info.mixers)
 
 
 def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...]:
@@ -149,7 +130,7 @@ def _patch_and_score(
         names: each row's frame and noun; NaN where a donor form lacks them.
     """
     adapter, budget = setting.subject.adapter, setting.subject.batch_tokens
-    cached = _goes_on_from_cache(adapter)
+    cached = "prefix" in adapter.info.capabilities and all(m.kind == "attention" for m in adapter.info.mixers)
     scale = torch.tensor(np.where(chosen, 0.0, 1.0), dtype=torch.float32)[None]
 
     for donor in donors:  # in large batches, before they are asked for row by row

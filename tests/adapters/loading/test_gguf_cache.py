@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -136,17 +135,6 @@ def test_a_broken_entry_is_converted_again(file: Path, reads: list[str], damage:
     assert all(torch.equal(whole[name], again[name]) for name in whole)
     open_model(str(file))
     assert len(reads) == 2
-
-
-def test_an_entry_with_other_times_is_known_by_its_digests(file: Path, reads: list[str], monkeypatch) -> None:
-    open_model(str(file))
-    for path in _entry().iterdir():
-        if path.name != "about.json":
-            os.utime(path, ns=(1, 1))
-    open_model(str(file))
-    monkeypatch.setattr(gguf_cache, "_files", lambda _: pytest.fail("the new times were not kept"))
-    open_model(str(file))
-    assert len(reads) == 1
 
 
 def test_what_a_killed_process_left_is_never_opened(file: Path, reads: list[str], monkeypatch) -> None:
