@@ -281,8 +281,7 @@ def failing_on(adapter: HFCausal, rows: Sequence[Encoded], without: Collection[s
     if "hidden" not in without:
         found["hidden"] = no_lens(adapter, rows)
     if "start_at_layer" not in without:
-        # that a residual belongs to its row was seen on few tokens
-        found["start_at_layer"] = check_start_at_layer(adapter, cached="prefix" not in without, rows=rows[:1])
+        found["start_at_layer"] = check_start_at_layer(adapter, cached="prefix" not in without, rows=rows)
     if "hooks" not in without:
         found["hooks"] = adapter.check_hooks(rows[:1])
     return {name: why for name, why in found.items() if why is not None}
