@@ -19,6 +19,8 @@ Offsets = list[tuple[int, int]]
 BosPolicy = Literal["auto", "yes", "no"]
 RARE = "\U00012000"
 """A cuneiform sign: in no vocabulary of words, while a tokenizer that goes down to bytes writes it."""
+MOST_JOINS = 20_000
+"""Words after the ends of prompts that are remembered: those of some hundred frames, which other forms share."""
 
 
 class NotApartError(BadInputError):
@@ -64,8 +66,7 @@ class PromptEncoder:
         self.embeddings = embeddings
         self.name = name
         self.bos, self.chat = bos, chat
-        self._joins: dict[tuple[str, str], tuple[int, ...]] = {}
-        self._not_apart: dict[tuple[str, str], str] = {}
+        self._joins: dict[str, dict[str, tuple[int, ...] | str]] = {}
         if bos not in get_args(BosPolicy):
             raise BadInputError(f"{name}: bos is {bos!r}, expected {' or '.join(get_args(BosPolicy))}")
         if bos == "yes" and tokenizer.bos_token_id is None:
@@ -211,15 +212,21 @@ class PromptEncoder:
             UnencodableError: the tokenizer merges across the join (text and tokens are shown), or does not know a word.
         """
         tail = after.text[-48:] + after.join
-        missing = [w for w in dict.fromkeys(words) if (tail, w) not in self._joins]
+        if tail not in self._joins and sum(map(len, self._joins.values())) + len(words) > MOST_JOINS:
+            self._joins.clear()
+        known = self._joins.setdefault(tail, {})
+        missing = [w for w in dict.fromkeys(words) if w not in known]
         if missing:
-            self._join(missing, after, tail)
-        faults = {i: self._not_apart[tail, w] for i, w in enumerate(words) if (tail, w) in self._not_apart}
+            known.update(self._join(missing, after))
+        found = [known[w] for w in words]
+        faults = {i: why for i, why in enumerate(found) if isinstance(why, str)}
         if faults:
             raise UnencodableError(faults)
-        return [self._joins[tail, w] for w in words]
+        return [ids for ids in found if not isinstance(ids, str)]
 
-    def _join(self, words: list[str], after: Prompt, tail: str) -> None:
+    def _join(self, words: list[str], after: Prompt) -> dict[str, tuple[int, ...] | str]:
+        """Return the tokens of each word after a prompt, or the fault."""
+        joins: dict[str, tuple[int, ...] | str] = {}
         text = self.opening + after.text
         texts = [text, *(text + after.join + w for w in words)]
         context, *joined = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)[
@@ -229,18 +236,19 @@ class PromptEncoder:
             target = tuple(ids[len(context) :])
             if ids[: len(context)] != context or not target:
                 shown = self.tokenizer.convert_ids_to_tokens(ids[max(0, len(context) - 2) :])
-                self._not_apart[tail, word] = (
+                joins[word] = (
                     f"{after.where}: the tokenizer merges the context's end {after.text[-12:]!r} with the target "
                     f"{word!r} (tokens {shown}); a target must begin a token of its own"
                 )
             elif self.tokenizer.unk_token_id is not None and self.tokenizer.unk_token_id in target:
-                self._not_apart[tail, word] = (
+                joins[word] = (
                     f"{after.where}: the target {word!r} is unknown to {self.name}'s tokenizer; "
                     "does the testbed fit the model?"
                 )
             else:
                 self._require_known(target, f"{after.where}: the target {word!r}")
-                self._joins[tail, word] = target
+                joins[word] = target
+        return joins
 
 
 def put_first(tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ contexts (saliency) halves its batches by `in_halves`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TypeVar
@@ -46,6 +47,70 @@ class Part:
     edit: HeadEdit | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KeptArray:
+    """An array in a block: a place and a shape, no array object of its own until it is asked for."""
+
+    block: Array
+    start: int
+    shape: tuple[int, ...]
+
+    def array(self) -> Array:
+        """Return the array, a view into the block."""
+        return self.block[self.start : self.start + math.prod(self.shape)].reshape(self.shape)
+
+    def __reduce__(self) -> tuple[type[KeptArray], tuple[Array, int, tuple[int, ...]]]:
+        return KeptArray, (self.array().ravel(), 0, self.shape)  # to another process without the rest of the block
+
+
+class Kept:
+    """Finished batches copied into one block, made for all of them with the first.
+
+    Whatever is allocated between the buffers of two passes and stays leaves holes into which no later buffer fits: the
+    memory of a long run would grow with its batches, not with its numbers.
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self._left = n_rows
+        self._block: Array = np.empty(0, dtype=np.float32)
+        self._used = 0
+
+    def copy(self, array: Array) -> KeptArray:
+        """Copy an array [rows, ...] into the block, or into a new one for all rows left."""
+        if array.size > len(self._block) - self._used:
+            width = array.size // max(1, len(array))
+            self._block, self._used = np.empty(max(array.size, width * self._left), dtype=np.float32), 0
+        start = self._used
+        self._left -= len(array)
+        self._used += array.size
+        self._block[start : self._used] = array.ravel()
+        return KeptArray(self._block, start, array.shape)
+
+
+class ByContext(Mapping[int, Array]):
+    """The numbers read of each distinct context, by its index; they stay in the arrays of the batches."""
+
+    def __init__(self, batches: Sequence[Batch], arrays: Sequence[KeptArray]) -> None:
+        self._batches, self._arrays = batches, arrays
+        last = max((max(b.contexts) for b in batches), default=-1)
+        self._batch, self._row = (np.full(last + 1, -1, dtype=np.int32) for _ in range(2))
+        for k, batch in enumerate(batches):
+            self._batch[list(batch.contexts)] = k
+            self._row[list(batch.contexts)] = np.arange(len(batch))
+
+    def __getitem__(self, context: int) -> Array:
+        if not 0 <= context < len(self._batch) or self._batch[context] < 0:
+            raise KeyError(context)
+        found: Array = self._arrays[self._batch[context]].array()[self._row[context]]
+        return found
+
+    def __iter__(self) -> Iterator[int]:
+        return (i for batch in self._batches for i in batch.contexts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._batches))
+
+
 Read = Callable[[Part], Tensor]
 """Reads a part: numbers [rows, ...] of each of its contexts."""
 Fault = Callable[[Part, Tensor, int], str]
@@ -73,7 +138,7 @@ class BatchRunner:
     _shared: tuple[dict[Encoded, int], Prefix] | None = field(default=None, repr=False)
     _halved: bool = field(default=False, repr=False)
 
-    def run(self, advance: Advance | None = None, *, size: Callable[[Batch], int] = len) -> dict[int, Array]:
+    def run(self, advance: Advance | None = None, *, size: Callable[[Batch], int] = len) -> ByContext:
         """Read every distinct context, by its index; several processes share the batches.
 
         Args:
@@ -85,12 +150,13 @@ class BatchRunner:
             GroundbenchError: one context alone does not fit into memory.
         """
         batches = self.plan.batches
-        arrays = distributed.current().map_batches(batches, self._load_or_run, size=size, advance=advance)
-        return {
-            i: a
-            for batch, array in zip(batches, arrays, strict=True)
-            for i, a in zip(batch.contexts, array, strict=True)
-        }
+        kept = Kept(sum(map(len, batches)))
+
+        def run(number: int, batch: Batch) -> KeptArray:
+            return kept.copy(self._load_or_run(number, batch))
+
+        arrays = distributed.current().map_batches(batches, run, size=size, advance=advance)
+        return ByContext(batches, arrays)
 
     def _load_or_run(self, number: int, batch: Batch) -> Array:
         stage = self.stage
@@ -110,7 +176,7 @@ class BatchRunner:
 
     @torch.no_grad()
     def _run_contexts(self, contexts: Sequence[int], start: int) -> Array:
-        rows = [self.contexts[i].row for i in contexts]
+        rows = [self.contexts.rows[i] for i in contexts]
         part = Part(
             tuple(contexts),
             [row.after(start) for row in rows],
@@ -125,7 +191,7 @@ class BatchRunner:
         return values.cpu().numpy().astype(np.float32)
 
     def _prompt_name(self, context: int) -> str:
-        return self.contexts[context].prompt.where
+        return self.contexts.prompts[context].where
 
     def _not_finite(self, part: Part, values: Tensor, row: int) -> str:
         return (

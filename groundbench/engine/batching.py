@@ -14,12 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from groundbench.api.adapter import Adapter, Encoded, Prefix
-from groundbench.engine.contexts import Context, Contexts, TargetSet
+from groundbench.engine.contexts import Contexts, Ints, TargetSet
 
 Key = tuple[int, int, Encoded, tuple[int, TargetSet | None]]
 Groups = Mapping[Key, list[int]]
 MAX_LOGITS = 1 << 25
+NO_IMAGE = Encoded(())
 MIN_PREFIX = 8
 MIN_SAVING = 0.25
 MIN_SAVED = 64
@@ -70,24 +73,38 @@ def make_plan(contexts: Contexts, *, budget: int, vocab_size: int, cached: int) 
         cached: the longest row, with a target of several tokens behind it, that can go on from a shared prefix.
     """
     groups: dict[Key, list[int]] = defaultdict(list)
-    starts = _prefix_lengths(contexts) if cached else [0] * len(contexts)
-    starts = [start if _end(contexts[i]) <= cached else 0 for i, start in enumerate(starts)]
+    starts = _prefix_lengths(contexts) if cached else np.zeros(len(contexts), dtype=np.int64)
+    longest = np.array([t.longest for t in contexts.target_sets], dtype=np.int64)
+    ends = contexts.lengths + (longest * (longest > 1))[contexts.target_set]
+    starts = np.where(ends <= cached, starts, 0)
+    shared = [_shared_targets(t) for t in contexts.target_sets]
     for i in contexts.distinct.tolist():
-        row, start = contexts[i].row, starts[i]
-        image = row.upto(start) if row.images else Encoded(())
-        groups[len(row), start, image, _shared_targets(contexts[i].targets)].append(i)
+        start = int(starts[i])
+        image = contexts.rows[i].upto(start) if contexts.with_images[i] else NO_IMAGE
+        groups[int(contexts.lengths[i]), start, image, shared[contexts.target_set[i]]].append(i)
     batches: list[Batch] = []
     for (length, start, _, _), members in _in_order(groups):
-        rows = _rows(length, start, contexts[members[0]].row, budget, vocab_size)
+        rows = _rows(length, start, contexts.rows[members[0]], budget, vocab_size)
         batches += [Batch(tuple(members[a : a + rows]), start) for a in range(0, len(members), rows)]
-    tokens = sum((len(contexts[b.contexts[0]].row) - b.start) * len(b) for b in batches)
+    tokens = sum((int(contexts.lengths[b.contexts[0]]) - b.start) * len(b) for b in batches)
     tokens += sum(start * len(rows) for start, rows in beginnings(contexts, batches).items())
-    number: dict[TargetSet, int] = {}
-    for c in contexts:
-        number.setdefault(c.targets, len(number))
-    ids = [[b.start, [_plan_entry(contexts[i].row, number[contexts[i].targets]) for i in b.contexts]] for b in batches]
-    digest = hashlib.sha256(json.dumps([ids, [t.tokens for t in number], budget]).encode()).hexdigest()[:16]
+    digest = _digest(contexts, batches, budget)
     return Plan(tuple(batches), tokens, budget, digest)
+
+
+def _digest(contexts: Contexts, batches: Sequence[Batch], budget: int) -> str:
+    """Hash the tokens, images and targets of every batch, and the budget, one batch after the other (16 digits)."""
+    number: dict[TargetSet, int] = {}
+    first_use = np.unique(contexts.target_set, return_index=True)[1]
+    for k in contexts.target_set[np.sort(first_use)].tolist():
+        number.setdefault(contexts.target_sets[k], len(number))
+    numbers = [number.get(t, -1) for t in contexts.target_sets]
+    found = hashlib.sha256(b"[[")
+    for k, batch in enumerate(batches):
+        entries = [_plan_entry(contexts.rows[i], numbers[contexts.target_set[i]]) for i in batch.contexts]
+        found.update((", " * (k > 0) + json.dumps([batch.start, entries])).encode())
+    found.update(f"], {json.dumps([t.tokens for t in number])}, {json.dumps(budget)}]".encode())
+    return found.hexdigest()[:16]
 
 
 def beginnings(contexts: Contexts, batches: Sequence[Batch]) -> dict[int, list[Encoded]]:
@@ -95,15 +112,9 @@ def beginnings(contexts: Contexts, batches: Sequence[Batch]) -> dict[int, list[E
     found: dict[int, dict[Encoded, None]] = {}
     for batch in batches:
         if batch.start:
-            own = (contexts[i].row.upto(batch.start) for i in batch.contexts)
+            own = (contexts.rows[i].upto(batch.start) for i in batch.contexts)
             found.setdefault(batch.start, {}).update(dict.fromkeys(own))
     return {start: list(rows) for start, rows in found.items()}
-
-
-def _end(context: Context) -> int:
-    """Return tokens of a context, and of its longest target where that has several."""
-    longest = context.targets.longest
-    return len(context.row) + (longest if longest > 1 else 0)
 
 
 def _in_order(groups: Groups) -> list[tuple[Key, list[int]]]:
@@ -141,22 +152,22 @@ def _shared_targets(targets: TargetSet) -> tuple[int, TargetSet | None]:
     return len(targets), targets if targets.longest > 1 else None
 
 
-def _prefix_lengths(contexts: Contexts) -> list[int]:
-    """Return for each context the length of the prefix that it shares, or 0 where that saves little.
+def _prefix_lengths(contexts: Contexts) -> Ints:
+    """Return [n] for each context the length of the prefix that it shares, or 0 where that saves little.
 
     It is shared by the contexts of a group, or by those of the same images, whatever their group.
     """
     together: dict[object, list[int]] = defaultdict(list)
     for i in contexts.distinct.tolist():
-        together[contexts[i].row.images or contexts[i].group].append(i)
-    starts = [0] * len(contexts)
+        images = contexts.rows[i].images if contexts.with_images[i] else ()
+        together[images or int(contexts.group[i])].append(i)
+    starts = np.zeros(len(contexts), dtype=np.int64)
     for members in together.values():
-        rows = [contexts[i].row for i in members]
+        rows = [contexts.rows[i] for i in members]
         shared = common_prefix(rows)
         mean = sum(map(len, rows)) / len(rows)
         if len(rows) > 1 and shared >= MIN_PREFIX and shared >= MIN_SAVING * mean:
-            for i in members:
-                starts[i] = shared
+            starts[members] = shared
     return starts
 
 

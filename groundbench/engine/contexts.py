@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,14 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, Encoded, ModelInfo
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.testbed import EnvForm, Frame, Noun, Prompt, Testbed, TextSegment
+from groundbench.engine.encoded_rows import EncodedRows, Selection, first_equal_rows, row_lengths, rows_with_images
 from groundbench.util.collection import collection_paused
 
 Ints = npt.NDArray[np.int64]
 Targets = tuple[tuple[int, ...], ...]
 T = TypeVar("T")
+BLOCK = 1024
+"""Prompts that are encoded together: tokenizers keep many times what a prompt is, and let it go after the block."""
 
 
 @dataclass(frozen=True)
@@ -98,36 +101,57 @@ class FormContext(Context):
 
 @dataclass(frozen=True, eq=False)
 class Contexts:
-    """Contexts in order, as the engine runs them.
+    """Contexts in order, as the engine runs them: columns, of which a context is made when it is asked for.
 
     Attributes:
+        prompts: [n] the prompts.
+        rows: [n] the same, encoded.
+        target_sets: the different sets of targets.
+        target_set: [n] the number of each context's set.
+        group: [n] the number of each context's group.
         merged: equal contexts (rows and targets) are run once; False where each is run under a head edit of its own.
     """
 
-    items: tuple[Context, ...]
+    prompts: Sequence[Prompt]
+    rows: Sequence[Encoded]
+    target_sets: tuple[TargetSet, ...]
+    target_set: Ints
+    group: Ints
     merged: bool = True
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.rows)
 
     def __getitem__(self, index: int) -> Context:
-        return self.items[index]
+        return Context(self.prompts[index], self.rows[index], self.targets(index), int(self.group[index]))
 
     def __iter__(self) -> Iterator[Context]:
-        return iter(self.items)
+        return map(self.__getitem__, range(len(self)))
+
+    def targets(self, index: int) -> TargetSet:
+        """Return the targets of a context."""
+        return self.target_sets[int(self.target_set[index])]
 
     @cached_property
-    def rows(self) -> tuple[Encoded, ...]:
-        """[n] the encoded prompts."""
-        return tuple(c.row for c in self.items)
+    def lengths(self) -> Ints:
+        """[n] the tokens of each prompt."""
+        return row_lengths(self.rows)
+
+    @cached_property
+    def with_images(self) -> npt.NDArray[np.bool_]:
+        """[n] True for each prompt that holds an image."""
+        return rows_with_images(self.rows)
 
     @cached_property
     def unique(self) -> Ints:
         """[n] the index of the context that is run for each: of equal ones the first."""
         if not self.merged:
             return np.arange(len(self))
-        first: dict[tuple[Encoded, TargetSet], int] = {}
-        return np.array([first.setdefault((c.row, c.targets), i) for i, c in enumerate(self.items)], dtype=np.int64)
+        number: dict[TargetSet, int] = {}
+        equal_sets = np.array([number.setdefault(t, len(number)) for t in self.target_sets], dtype=np.int64)
+        code: Ints = first_equal_rows(self.rows) * len(self.target_sets) + equal_sets[self.target_set]
+        _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+        return first[inverse].astype(np.int64)
 
     @cached_property
     def distinct(self) -> Ints:
@@ -140,13 +164,14 @@ class FormContexts(Contexts):
     """The prompts of one form, and the nouns that are asked for after each.
 
     Attributes:
+        env: [n] the index of the noun shown in each context; its `group` is the index of its frame.
         frame_nouns: [frames] the index of the noun that a frame is about; -1 where all nouns share it.
         keep: [frame, env, target] what the table holds (a sample of mismatches, or all but what is no mismatch); None:
             all.
         left_out: nouns that the model's tokenizer does not set apart in this form, with the reason.
     """
 
-    items: tuple[FormContext, ...]
+    env: Ints
     form: EnvForm
     nouns: tuple[Noun, ...]
     frames: tuple[Frame, ...]
@@ -155,25 +180,60 @@ class FormContexts(Contexts):
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, index: int) -> FormContext:
-        return self.items[index]
+        frame, env = int(self.group[index]), int(self.env[index])
+        return FormContext(self.prompts[index], self.rows[index], self.targets(index), frame, env)
 
     def __iter__(self) -> Iterator[FormContext]:
-        return iter(self.items)
+        return map(self.__getitem__, range(len(self)))
 
-    @cached_property
+    @property
     def frame(self) -> Ints:
         """[n] the index of each context's frame."""
-        return np.array([c.group for c in self.items], dtype=np.int64)
-
-    @cached_property
-    def env(self) -> Ints:
-        """[n] the index of the noun shown in each context."""
-        return np.array([c.env for c in self.items], dtype=np.int64)
+        return self.group
 
     @cached_property
     def place(self) -> dict[tuple[int, int], int]:
         """The context of each frame and noun shown (indices)."""
-        return {(c.group, c.env): i for i, c in enumerate(self.items)}
+        return {where: i for i, where in enumerate(zip(self.frame.tolist(), self.env.tolist(), strict=True))}
+
+    def pick(self, index: Ints) -> FormContexts:
+        """Return the contexts with these indices, in this order; frames and nouns keep their numbers."""
+        return replace(
+            self,
+            prompts=Selection(self.prompts, index),
+            rows=Selection(self.rows, index),
+            target_set=self.target_set[index],
+            group=self.group[index],
+            env=self.env[index],
+        )
+
+
+@dataclass(frozen=True)
+class FormPrompts(Sequence[Prompt]):
+    """The prompts of a form, each made when it is asked for.
+
+    Attributes:
+        frame, env: [n] the indices of each prompt's frame and of the noun shown in it.
+    """
+
+    testbed: Testbed
+    form: EnvForm
+    frames: tuple[Frame, ...]
+    nouns: tuple[Noun, ...]
+    frame: Ints
+    env: Ints
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @overload
+    def __getitem__(self, index: int) -> Prompt: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Prompt]: ...
+    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self.testbed.prompt(self.frames[self.frame[index]], self.nouns[self.env[index]], self.form)
 
 
 class EmptyFormError(BadInputError):
@@ -229,25 +289,23 @@ def _contexts(
     """Return the contexts of these nouns; what cannot be encoded is an UnencodableError by their indices."""
     index = {n.word: i for i, n in enumerate(chosen)}
     frames = tuple(f for f in testbed.frames(form) if f.noun is None or f.noun in index)
-    own = np.array([-1 if f.noun is None else index[f.noun] for f in frames])
+    own = np.array([-1 if f.noun is None else index[f.noun] for f in frames], dtype=np.int64)
     keep = _table_mask(testbed, form, chosen, own, mismatches, seed)
-    pairs = [
-        (f, u)
-        for f in range(len(frames))
-        for u in range(len(chosen))
-        if keep is None or own[f] < 0 or keep[f, u, own[f]]
-    ]
-    prompts = [testbed.prompt(frames[f], chosen[u], form) for f, u in pairs]
-    rows = _by_noun(lambda: adapter.encode(prompts), lambda i: pairs[i][1])
+    shown = np.ones((len(frames), len(chosen)), dtype=bool)
+    if keep is not None and (own >= 0).any():
+        per_noun = np.flatnonzero(own >= 0)
+        shown[per_noun] = keep[per_noun, :, own[per_noun]]
+    frame, env = (axis.astype(np.int64) for axis in np.nonzero(shown))
+    prompts = FormPrompts(testbed, form, frames, chosen, frame, env)
     words = [testbed.target_in(n, form) for n in chosen]
-    asked = [tuple(range(len(chosen))) if noun < 0 else (noun,) for noun in own.tolist()]
-    cache: dict[object, TargetSet] = {}
-    targets = [_targets(adapter, p, words, asked[f], cache) for (f, _), p in zip(pairs, prompts, strict=True)]
+    rows, sets, target_set = _encode(adapter, prompts, words, own.tolist())
     contexts = FormContexts(
-        items=tuple(
-            FormContext(prompt, row, after, f, u)
-            for (f, u), prompt, row, after in zip(pairs, prompts, rows, targets, strict=True)
-        ),
+        prompts=prompts,
+        rows=rows,
+        target_sets=sets,
+        target_set=target_set,
+        group=frame,
+        env=env,
         form=form,
         nouns=chosen,
         frames=frames,
@@ -258,17 +316,75 @@ def _contexts(
     return contexts
 
 
+def _encode(
+    adapter: Adapter, prompts: FormPrompts, words: Sequence[str], own: Sequence[int]
+) -> tuple[EncodedRows, tuple[TargetSet, ...], Ints]:
+    """Return the rows of prompts, the sets of targets, and the number of each prompt's set; a block at a time.
+
+    Args:
+        words: the target of each noun.
+        own: the noun (index) that each frame is about and asks for; -1 where it asks for all.
+
+    Raises:
+        UnencodableError: with the faults of all prompts, by noun; of targets, with those after one prompt.
+    """
+    rows, numbers = EncodedRows(), np.zeros(len(prompts), dtype=np.int64)
+    sets: dict[tuple[TargetSet, tuple[int, ...]], int] = {}
+    known: dict[tuple[tuple[str, str], int], int] = {}
+    every = tuple(range(len(words)))
+    faults: dict[int, str] = {}
+    apart: UnencodableError | None = None
+    if len(prompts) > BLOCK:  # an adapter tries its abilities at each length that is longer than all before
+        adapter.encode(_longest(prompts))
+    for start in range(0, len(prompts), BLOCK):
+        block = prompts[start : start + BLOCK]
+        try:
+            rows.extend(
+                _by_noun(partial(adapter.encode, block), prompts.env[start : start + BLOCK].tolist().__getitem__)
+            )
+        except UnencodableError as error:
+            faults = error.faults | faults
+            continue
+        if faults or apart is not None:
+            continue
+        try:
+            for k, prompt in enumerate(block, start):
+                noun = own[prompts.frame[k]]
+                key = _ending(prompt), noun
+                if key not in known:
+                    nouns = every if noun < 0 else (noun,)
+                    made = _targets(adapter, prompt, words, nouns)
+                    known[key] = sets.setdefault((made, nouns), len(sets))
+                numbers[k] = known[key]
+        except UnencodableError as error:
+            apart = error
+    if faults:
+        raise UnencodableError(faults)
+    if apart is not None:
+        raise apart
+    return rows, tuple(found for found, _ in sets), numbers
+
+
+def _longest(prompts: FormPrompts) -> list[Prompt]:
+    """Return the prompts of the frame with the longest text, seen with the first noun that is shown in each."""
+    first = np.unique(prompts.frame, return_index=True)[1].tolist()
+    frame = prompts.frame[max(first, key=lambda i: len(prompts[i].text))]
+    return [prompts[i] for i in np.flatnonzero(prompts.frame == frame).tolist()]
+
+
 def require_room(info: ModelInfo, contexts: Contexts) -> None:
     """Raise BadInputError where a context and all tokens of a target are longer than the model's context.
 
     Asked of every model: some crash beyond it, those with rotary positions would read on and give other numbers.
     """
-    for c in contexts:
-        if len(c.row) + c.targets.longest > info.max_length:
-            raise BadInputError(
-                f"{c.prompt.where}: {len(c.row)} tokens and {c.targets.longest} of the longest target do not fit "
-                f"{info.name}'s context of {info.max_length:,}; nothing is truncated, since ENV could be lost"
-            )
+    longest = np.array([t.longest for t in contexts.target_sets], dtype=np.int64)[contexts.target_set]
+    too_long = np.flatnonzero(contexts.lengths + longest > info.max_length)
+    if too_long.size:
+        i = int(too_long[0])
+        raise BadInputError(
+            f"{contexts.prompts[i].where}: {contexts.lengths[i]} tokens and {longest[i]} of the longest target do not "
+            f"fit {info.name}'s context of {info.max_length:,}; nothing is truncated, since ENV could be lost"
+        )
 
 
 def of_prompts(
@@ -280,11 +396,16 @@ def of_prompts(
         groups: a name of what each prompt belongs to; those of one group begin alike and may share a cache. All by
             default.
     """
-    sets = {after: TargetSet(after) for after in dict.fromkeys(targets)}
     names = [""] * len(prompts) if groups is None else groups
-    number = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    parts = zip(prompts, rows, targets, names, strict=True)
-    return Contexts(tuple(Context(prompt, row, sets[after], number[name]) for prompt, row, after, name in parts))
+    set_of = {after: i for i, after in enumerate(dict.fromkeys(targets))}
+    group_of = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return Contexts(
+        prompts=tuple(prompts),
+        rows=tuple(rows),
+        target_sets=tuple(TargetSet(after) for after in set_of),
+        target_set=np.array([set_of[t] for t in targets], dtype=np.int64),
+        group=np.array([group_of[n] for n in names], dtype=np.int64),
+    )
 
 
 def matched_prompts(contexts: FormContexts) -> tuple[Ints, Ints]:
@@ -299,25 +420,20 @@ def of_frames(contexts: FormContexts, frames: Ints, nouns: Ints | None = None) -
     kept = np.isin(contexts.frame, frames)
     if nouns is not None:
         kept &= np.isin(contexts.env, nouns)
-    items = tuple(contexts[i] for i in np.flatnonzero(kept).tolist())
-    if nouns is not None:
-        fewer: dict[tuple[TargetSet, tuple[int, ...]], TargetSet] = {}
-        wanted = set(nouns.tolist())
-        for c in items:
-            key = c.targets, c.targets.nouns
-            if key not in fewer:
-                fewer[key] = c.targets.only(wanted)
-        items = tuple(replace(c, targets=fewer[c.targets, c.targets.nouns]) for c in items)
-    return replace(contexts, items=items, merged=True)
+    part = replace(contexts.pick(np.flatnonzero(kept)), merged=True)
+    if nouns is None:
+        return part
+    wanted = set(nouns.tolist())
+    return replace(part, target_sets=tuple(t.only(wanted) for t in part.target_sets))
 
 
 def of_pairs(contexts: FormContexts, index: Ints, target: Ints) -> FormContexts:
     """Return one context for each pair (context index, target noun), with that target only; a pair is never merged."""
-    items = []
-    for i, noun in zip(index.tolist(), target.tolist(), strict=True):
-        c = contexts[i]
-        items.append(replace(c, targets=TargetSet((c.targets.of_noun(noun),), (noun,))))
-    return replace(contexts, items=tuple(items), merged=False, keep=None)
+    sets: dict[tuple[int, int], int] = {}
+    pairs = zip(contexts.target_set[index].tolist(), target.tolist(), strict=True)
+    number = np.array([sets.setdefault(pair, len(sets)) for pair in pairs], dtype=np.int64)
+    single = tuple(TargetSet((contexts.target_sets[own].of_noun(noun),), (noun,)) for own, noun in sets)
+    return replace(contexts.pick(index), target_sets=single, target_set=number, merged=False, keep=None)
 
 
 def _table_mask(
@@ -349,17 +465,16 @@ def _sampled_mask(own: Ints, n_nouns: int, mismatches: int, seed: int) -> npt.ND
     return keep
 
 
-def _targets(
-    adapter: Adapter, prompt: Prompt, words: Sequence[str], nouns: tuple[int, ...], cache: dict[object, TargetSet]
-) -> TargetSet:
-    """Encode the words of some nouns after a prompt; contexts that end in the same text share them."""
+def _ending(prompt: Prompt) -> tuple[str, str]:
+    """Return the end of a prompt; what is encoded after prompts with the same end is the same."""
     last = prompt.segments[-1]
-    key = last.text if isinstance(last, TextSegment) else prompt.text, prompt.join, nouns
-    if key not in cache:
-        tokens = _by_noun(lambda: adapter.encode_targets([words[v] for v in nouns], prompt), lambda i: nouns[i])
-        made = TargetSet(tuple(tokens), nouns)
-        cache[key] = cache.setdefault((made, nouns), made)
-    return cache[key]
+    return last.text if isinstance(last, TextSegment) else prompt.text, prompt.join
+
+
+def _targets(adapter: Adapter, prompt: Prompt, words: Sequence[str], nouns: tuple[int, ...]) -> TargetSet:
+    """Encode the words of some nouns after a prompt."""
+    tokens = _by_noun(lambda: adapter.encode_targets([words[v] for v in nouns], prompt), lambda i: nouns[i])
+    return TargetSet(tuple(tokens), nouns)
 
 
 def _by_noun(encode: Callable[[], Sequence[T]], noun: Callable[[int], int]) -> Sequence[T]:
@@ -387,6 +502,11 @@ def sample_mismatches(targets: Ints, n_nouns: int, m: int, seed: int) -> Ints:
     """
     if not 1 <= m < n_nouns:
         raise ValueError(f"cannot draw {m} mismatches among {n_nouns - 1} other nouns")
-    keys = np.random.default_rng(seed).random((len(targets), n_nouns - 1))
-    others = np.sort(np.argpartition(keys, m - 1, axis=1)[:, :m], axis=1)
-    return (others + (others >= np.asarray(targets)[:, None])).astype(np.int64)
+    rng = np.random.default_rng(seed)
+    found = np.empty((len(targets), m), dtype=np.int64)
+    for start in range(0, len(targets), BLOCK):  # drawn in the same order as all at once
+        own = np.asarray(targets)[start : start + BLOCK, None]
+        keys = rng.random((len(own), n_nouns - 1))
+        others = np.sort(np.argpartition(keys, m - 1, axis=1)[:, :m], axis=1)
+        found[start : start + BLOCK] = others + (others >= own)
+    return found

@@ -57,15 +57,14 @@ def unknown_record(info: ModelInfo, contexts: FormContexts) -> UnknownWords | No
     """Count a form's prompt words that the tokenizer does not know; None where it knows every word."""
     if info.unknown is None:
         return None
-    rows = [contexts[i].row for i in matched_prompts(contexts)[0]]
-    found = [row.ids.count(info.unknown) for row in rows]
-    image_tokens = sum(b - a for row in rows for a, b in row.image_spans)
-    return UnknownWords(
-        prompts=sum(map(bool, found)),
-        of_prompts=len(rows),
-        words=sum(found),
-        of_words=sum(map(len, rows)) - image_tokens,
-    )
+    index = matched_prompts(contexts)[0].tolist()
+    prompts = words = of_words = 0
+    for row in (contexts.rows[i] for i in index):
+        found = row.ids.count(info.unknown)
+        prompts += found > 0
+        words += found
+        of_words += len(row) - sum(b - a for a, b in row.image_spans)
+    return UnknownWords(prompts=prompts, of_prompts=len(index), words=words, of_words=of_words)
 
 
 def environment_record(device: str, seeds: tuple[int, ...], seconds: float | None) -> EnvironmentRecord:

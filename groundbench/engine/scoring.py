@@ -6,9 +6,10 @@ the cached context. Surprisals are -log P(target | context) in nats, softmax in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Prefix
 from groundbench.api.surprisal_table import SurprisalTable
 from groundbench.engine.batch_runner import Advance, BatchRunner, Part
 from groundbench.engine.batching import MAX_LOGITS, Plan, make_plan
-from groundbench.engine.contexts import Contexts, FormContexts, Targets, require_room
+from groundbench.engine.contexts import BLOCK, Contexts, FormContexts, Ints, Targets, require_room
 from groundbench.engine.run_directory import Array, RunStore
 
 DEFAULT_BATCH_TOKENS = 8192
@@ -48,7 +49,7 @@ def surprisals(
     store: RunStore | None = None,
     stage: str = "scores",
     advance: Advance | None = None,
-) -> dict[int, Array]:
+) -> Mapping[int, Array]:
     """Return [targets] surprisal of every target (nats), by distinct context.
 
     Args:
@@ -71,15 +72,19 @@ def surprisals(
     return runner.run(advance)
 
 
-def table_of(contexts: FormContexts, values: dict[int, Array]) -> SurprisalTable:
+def table_of(contexts: FormContexts, values: Mapping[int, Array]) -> SurprisalTable:
     """Return the table of surprisals [targets] of every distinct context."""
-    sizes = [len(c.targets) for c in contexts]
-    frame, env = np.repeat(contexts.frame, sizes), np.repeat(contexts.env, sizes)
-    target = np.concatenate([c.targets.noun_index for c in contexts])
-    surprisal = np.concatenate([values[int(u)] for u in contexts.unique]).astype(np.float64)
-    if contexts.keep is not None:
-        kept = contexts.keep[frame, env, target]
-        frame, env, target, surprisal = frame[kept], env[kept], target[kept], surprisal[kept]
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(contexts), BLOCK)]
+    n_rows = sum(len(_rows_of(contexts, block)[0]) for block in blocks)
+    frame, env, target = (np.empty(n_rows, dtype=np.int64) for _ in range(3))
+    surprisal = np.empty(n_rows)
+    end = 0
+    for block in blocks:
+        rows = _rows_of(contexts, block)
+        own = slice(end, end := end + len(rows[0]))
+        frame[own], env[own], target[own], kept = rows
+        found = np.concatenate([values[u] for u in contexts.unique[block].tolist()])
+        surprisal[own] = found if kept is None else found[kept]
     return SurprisalTable(
         form=contexts.form.name,
         frame_kind="shared" if (contexts.frame_nouns < 0).all() else "per-noun",
@@ -94,10 +99,22 @@ def table_of(contexts: FormContexts, values: dict[int, Array]) -> SurprisalTable
     )
 
 
+def _rows_of(contexts: FormContexts, part: slice) -> tuple[Ints, Ints, Ints, npt.NDArray[np.bool_] | None]:
+    """Return frame, env and target of the table's rows of some contexts; and which of all targets these are."""
+    targets = [contexts.target_sets[k].noun_index for k in contexts.target_set[part].tolist()]
+    sizes = list(map(len, targets))
+    frame, env = np.repeat(contexts.frame[part], sizes), np.repeat(contexts.env[part], sizes)
+    target = np.concatenate(targets)
+    if contexts.keep is None:
+        return frame, env, target, None
+    kept = contexts.keep[frame, env, target]
+    return frame[kept], env[kept], target[kept], kept
+
+
 @torch.no_grad()
 def read_surprisals(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
     """Return [rows, targets] the surprisal (nats) of every target of a part's contexts."""
-    asked = contexts[part.contexts[0]].targets
+    asked = contexts.targets(part.contexts[0])
     targets, several = asked.tokens, asked.longest > 1
     if several and is_run_whole(adapter, part.rows[0], targets):
         logs = [p.sum(1) for p, _ in whole_texts(adapter, part.rows, targets, part.edit)]
@@ -151,8 +168,8 @@ def whole_texts(
 
 def first_tokens(contexts: Contexts, some: Sequence[int]) -> Tensor:
     """Return [rows, targets] the id of each target's first token; [1, targets] where rows share targets."""
-    targets = [contexts[i].targets for i in some]
-    if all(t == targets[0] for t in targets):
+    targets = [contexts.targets(i) for i in some]
+    if all(t is targets[0] or t == targets[0] for t in targets):
         targets = targets[:1]
     return torch.tensor([[t[0] for t in own.tokens] for own in targets])
 

@@ -152,7 +152,7 @@ class Planned:
     @property
     def length(self) -> float:
         """Mean tokens of a context."""
-        return float(np.mean([len(self.contexts[i].row) for i in self.contexts.distinct]))
+        return float(np.mean(self.contexts.lengths[self.contexts.distinct]))
 
     @property
     def after_beginning(self) -> float:

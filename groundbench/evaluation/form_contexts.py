@@ -51,7 +51,7 @@ def refuse_split_marks(adapter: Adapter, testbed: Testbed, contexts: FormContext
     """
     form = contexts.form
     marked = [n for n in contexts.nouns if testbed.target_in(n, form) != n.word]
-    if testbed.natural_language or not marked or all(c.targets.longest == 1 for c in contexts):
+    if testbed.natural_language or not marked or all(t.longest == 1 for t in contexts.target_sets):
         return
     plain = [f.name for f in testbed.forms if testbed.target_in(marked[0], f) == marked[0].word]
     hint = (

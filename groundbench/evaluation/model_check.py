@@ -68,7 +68,7 @@ def _behaviour(adapter: Adapter, contexts: FormContexts, row: Encoded, logits: t
 
 def _prompts(adapter: Adapter, contexts: FormContexts, row: Encoded) -> str:
     """Return how the testbed's prompts and words fit the model, from its tokenizer and its context alone."""
-    targets = {target for c in contexts for target in c.targets.tokens}
+    targets = {target for own in contexts.target_sets for target in own.tokens}
     several = sum(len(target) > 1 for target in targets)
     limit = adapter.info.max_length
     detail = (

@@ -66,7 +66,7 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
     detected = hooked and not options.heads and (watched or strong is not None)
     multiplied = [m for m in (strong, options.weaken) if m is not None]
     passes = sum(len(m.factors) * len(splits.fit) + (1 + m.draws) * len(splits.test) for m in multiplied)
-    length = sum(map(len, asked.contexts.rows)) / max(1, len(asked.contexts))
+    length = float(asked.contexts.lengths.sum()) / max(1, len(asked.contexts))
     traced = len(splits.detect) * detected + len(splits.scored) * watched
     return ScreenPlan(
         questions=len(asked.questions),

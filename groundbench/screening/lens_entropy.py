@@ -62,7 +62,7 @@ def lens_entropy(
     parts = None if store is None else store.stage(stage, {**plan.summary(), "layers": list(layers)})
 
     def fault(part: Part, values: Tensor, row: int) -> str:
-        where = contexts[part.contexts[row]].prompt.where
+        where = contexts.prompts[part.contexts[row]].where
         return f"{where}: the logit lens of {adapter.info.name} gives NaN or infinite logits"
 
     runner = BatchRunner(

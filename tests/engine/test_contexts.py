@@ -55,8 +55,17 @@ def test_sets_of_the_same_tokens_are_equal_whatever_their_nouns() -> None:
 def test_equal_contexts_run_once_and_nothing_rests_on_which_objects_they_are(
     adapter: HFCausal, contexts: FormContexts
 ) -> None:
-    others = replace(contexts, items=tuple(replace(c, targets=copied(c.targets)) for c in contexts))
-    twice = replace(contexts, items=(*contexts, *others))
+    others = replace(contexts, target_sets=tuple(map(copied, contexts.target_sets)))
+    n = len(contexts)
+    twice = contexts.pick(np.tile(np.arange(n), 2))
+    sets = len(contexts.target_sets)
+    of_copies = np.repeat([0, sets], n)
+    twice = replace(
+        twice,
+        rows=tuple(replace(row) for row in twice.rows),
+        target_sets=(*contexts.target_sets, *others.target_sets),
+        target_set=twice.target_set + of_copies,
+    )
     assert (twice.unique == np.tile(contexts.unique, 2)).all()
     assert dry_plan(adapter, others) == dry_plan(adapter, contexts)
     assert (score(adapter, others).surprisal == score(adapter, contexts).surprisal).all()

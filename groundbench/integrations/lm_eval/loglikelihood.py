@@ -97,7 +97,7 @@ def _not_finite(adapter: Adapter, pairs: Sequence[Pair], places: list[list[int]]
 def _read(adapter: Adapter, contexts: Contexts, part: Part) -> Tensor:
     """Return [rows, targets]: log-probabilities, and whether every token of the target is the most probable one."""
     rows, prefix = part.rows, part.prefix
-    asked = contexts[part.contexts[0]].targets
+    asked = contexts.targets(part.contexts[0])
     targets, several, state = asked.tokens, asked.longest > 1, None
     if several and is_run_whole(adapter, rows[0], targets):
         found = list(whole_texts(adapter, rows, targets, None))

@@ -5,7 +5,7 @@ Each context runs once; every lens, layer and target is read from that pass. The
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,7 +93,7 @@ def read_lenses(
     return tuple(_reading(contexts, read, k, (*layers, info.n_layers)) for k in range(len(lenses)))
 
 
-def _reading(contexts: FormContexts, read: dict[int, Array], lens: int, layers: tuple[int, ...]) -> LensReading:
+def _reading(contexts: FormContexts, read: Mapping[int, Array], lens: int, layers: tuple[int, ...]) -> LensReading:
     tables = tuple(
         table_of(contexts, {i: values[lens, at, :-1] for i, values in read.items()}) for at in range(len(layers))
     )
@@ -145,7 +145,7 @@ class _Reader:
         finite = torch.isfinite(values[row]).all(-1).all(0)
         layer = (*self.layers, self.adapter.info.n_layers)[int((~finite).nonzero()[0])]
         return (
-            f"{self.contexts[part.contexts[row]].prompt.where}: the lens of {self.adapter.info.name} gives NaN "
+            f"{self.contexts.prompts[part.contexts[row]].where}: the lens of {self.adapter.info.name} gives NaN "
             f"or infinite logits at layer {layer}; try --dtype float32"
         )
 

@@ -86,8 +86,7 @@ def test_a_sample_of_nouns_and_frames(contexts: FormContexts) -> None:
 
 def with_ids(contexts: FormContexts, ids: Callable[[FormContext], Iterable[int]]) -> FormContexts:
     """Return the contexts with other token ids in their prompts."""
-    changed = (replace(c, row=replace(c.row, ids=tuple(ids(c)))) for c in contexts)
-    return replace(contexts, items=tuple(changed))
+    return replace(contexts, rows=tuple(replace(c.row, ids=tuple(ids(c))) for c in contexts))
 
 
 def _lengthened(contexts: FormContexts, kept: set[int]) -> FormContexts:

@@ -140,7 +140,7 @@ def with_token(targets: TargetSet, token: int) -> TargetSet:
 def test_the_first_token_of_longer_targets_is_read():
     adapter = tiny_adapter("gpt2")
     contexts = contexts_of(adapter)
-    longer = replace(contexts, items=tuple(replace(c, targets=with_token(c.targets, 5)) for c in contexts))
+    longer = replace(contexts, target_sets=tuple(with_token(t, 5) for t in contexts.target_sets))
     short, long = (read_lens(adapter, c, None, (1,)) for c in (contexts, longer))
     for a, b in zip(short.tables, long.tables, strict=True):
         np.testing.assert_array_equal(a.surprisal, b.surprisal)
