@@ -5,7 +5,7 @@ A capability is never taken from a family's name: it is what the model was seen 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
@@ -244,13 +244,16 @@ def no_lens(adapter: HFCausal, rows: Sequence[Encoded] = ()) -> str | None:
 
 
 @_failures_as_reasons
-def check_start_at_layer(adapter: HFCausal, *, cached: bool, rows: Sequence[Encoded] = ()) -> str | None:
+def check_start_at_layer(
+    adapter: HFCausal, *, cached: bool, whole: bool = True, rows: Sequence[Encoded] = ()
+) -> str | None:
     """Return None if the forward pass can start at a saved residual (first, second, last layer); else the reason.
 
     Different rows are tried together, and one of them twice: a residual must belong to its row.
 
     Args:
-        cached: also with all tokens but the last in a cache.
+        cached: with all tokens but the last in a cache.
+        whole: with no token in a cache.
     """
     last = adapter.model.config.get_text_config().num_hidden_layers
     layers = sorted({1, min(2, last), last})
@@ -259,7 +262,7 @@ def check_start_at_layer(adapter: HFCausal, *, cached: bool, rows: Sequence[Enco
         rows = [row, Encoded(row.ids[1:] + row.ids[:1])]
     again = [*range(len(rows)), len(rows) - 1]
     length = len(rows[0])
-    for start in (0, length - 1) if cached else (0,):
+    for start in (*([0] if whole else []), *([length - 1] if cached else [])):
         new = [row.after(start) for row in rows]
         prefix = adapter.prefill([row.upto(start) for row in rows]) if start else None
         out = adapter.forward(new, prefix=prefix, hidden=[layer - 1 for layer in layers])
@@ -273,18 +276,6 @@ def check_start_at_layer(adapter: HFCausal, *, cached: bool, rows: Sequence[Enco
             if not gap <= adapter.tolerance:
                 return f"going on from the residual before layer {layer} changes the logits by {gap:.0e} of the largest"
     return None
-
-
-def failing_on(adapter: HFCausal, rows: Sequence[Encoded], without: Collection[str]) -> dict[Capability, str]:
-    """Return the model's capabilities that fail on some rows, with the reasons."""
-    found: dict[Capability, str | None] = {}
-    if "hidden" not in without:
-        found["hidden"] = no_lens(adapter, rows)
-    if "start_at_layer" not in without:
-        found["start_at_layer"] = check_start_at_layer(adapter, cached="prefix" not in without, rows=rows)
-    if "hooks" not in without:
-        found["hooks"] = adapter.check_hooks(rows[:1])
-    return {name: why for name, why in found.items() if why is not None}
 
 
 def relative(found: Tensor, wanted: Tensor) -> float:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import torch
@@ -39,7 +38,7 @@ from groundbench.adapters.loading.fingerprint import (
     tokenizer_fingerprint,
     weights_fingerprint,
 )
-from groundbench.adapters.loading.source import Source, locate, names_object, readable
+from groundbench.adapters.loading.source import Source, locate, names_object, training_of
 from groundbench.adapters.loading.users_files import FORWARD, MADE, opening
 from groundbench.adapters.model_inputs import TextInputs
 from groundbench.adapters.start_at_layer_hook import entering_at, layers_are_packed
@@ -47,6 +46,7 @@ from groundbench.adapters.tokenization import BosPolicy
 from groundbench.api.adapter import Adapter, Capability, Encoded, Forward, HeadEdit, ModelInfo, Prefix
 from groundbench.api.errors import BadInputError, UnsupportedModelError
 from groundbench.api.testbed import Prompt
+from groundbench.api.trials import Each, run_each
 from groundbench.util.users_code import import_object
 
 if TYPE_CHECKING:
@@ -138,17 +138,18 @@ class HFCausal:
         reach = self.reach.cached
         return {"cached_up_to": None if reach == LONGEST else reach, "cached_why": self.reach.why or ""}
 
-    def _try_longer(self, longest: int, of_config: bool = False) -> bool:
+    def _try_longer(self, longest: int, of_config: bool = False, each: Each = run_each) -> bool:
         """Try on rows of up to `longest` tokens what was tried on few; whether anything was.
 
         Args:
             of_config: only lengths that the config names, not `longest` itself.
+            each: runs the trials of one length.
         """
         if not is_further(self.reach, longest, of_config):
             return False
         self._trying = True
         try:
-            lost = measure_reach(self, longest, self.reach, of_config)
+            lost = measure_reach(self, longest, self.reach, of_config, each)
         finally:
             self._trying = not self._opened
         self.lacks |= lost
@@ -159,11 +160,19 @@ class HFCausal:
 
         Where prompts are longer than what was tried, the model's abilities are tried at their length.
         """
+        return self.encode_and_try(prompts, run_each)
+
+    def encode_and_try(self, prompts: Sequence[Prompt], each: Each) -> list[Encoded]:
+        """Encode prompts, with the trials run by `each`; see `api.trials.TriedAtLength`."""
         rows = self.encoder.encode(prompts)
-        if self._opened and self._try_longer(max(map(len, rows), default=0)):
+        if self._opened and self._try_longer(max(map(len, rows), default=0), each=each):
             able = self.info.capabilities - self.lacks.keys()
             self.info = replace(self.info, capabilities=able, lacks=tuple(self.lacks.items()), **self._cache_reach())
         return rows
+
+    def trial_findings(self) -> object:
+        """Return what was found of lengths so far; see `api.trials.TriedAtLength`."""
+        return asdict(self.reach), sorted(self.lacks)
 
     def check_hooks(self, rows: Sequence[Encoded]) -> str | None:
         """Return None if the heads of these rows can be read; else the reason."""
@@ -579,18 +588,3 @@ def _own_tokenizer(model: Any, name: str) -> PreTrainedTokenizerFast:
     if not where:
         raise BadInputError(f"{name}: a model alone has no tokenizer; give the pair (model, tokenizer)")
     return loading.load_tokenizer(locate(where), False)
-
-
-def training_of(source: Source) -> dict[str, Any]:
-    """Step and seed of one of our own checkpoints."""
-    if source.path is None or not (source.path / "training.json").is_file():
-        return {}
-    with opening(source, "training.json"):
-        state = json.loads((source.path / "training.json").read_text(encoding="utf-8"))
-        dict(state)
-    return {
-        "step": state.get("step"),
-        "seed": state.get("seed"),
-        "checkpoint": readable(source.path.name),
-        "folder": str(source.path),
-    }

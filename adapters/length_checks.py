@@ -8,13 +8,15 @@ than what was tried, or for which a try failed, are run whole: slower, and right
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from groundbench.adapters import capability_checks
 from groundbench.adapters.hooks.head_hooks import probe_ids
 from groundbench.api.adapter import Capability, Encoded
+from groundbench.api.trials import Each, Trial, run_each
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,6 +36,8 @@ EAGER_TOKENS = 512
 SHORT = 64
 """Lengths below this are also tried at twice their size."""
 LONGEST = 1 << 20
+RESTART: Capability = "start_at_layer"
+BEHIND_CACHE = "start_behind_cache"
 
 
 def find_lengths(model: PreTrainedModel) -> tuple[int, ...]:
@@ -104,11 +108,14 @@ def is_further(reach: Reach, longest: int, of_config: bool = False) -> bool:
     return near or (not of_config and longest > reach.tried)
 
 
-def measure_reach(adapter: HFCausal, longest: int, reach: Reach, of_config: bool = False) -> dict[Capability, str]:
+def measure_reach(
+    adapter: HFCausal, longest: int, reach: Reach, of_config: bool = False, each: Each = run_each
+) -> dict[Capability, str]:
     """Try everything up to rows of `longest` tokens and keep in `reach` how far it held.
 
     Args:
         of_config: only lengths that the config names, not `longest` itself.
+        each: runs the trials of one length.
 
     Returns:
         The capabilities that fail beyond some length, with the reason.
@@ -120,17 +127,51 @@ def measure_reach(adapter: HFCausal, longest: int, reach: Reach, of_config: bool
             rows = [rows[0], rows[-1]]
         cuts = [length // 2] if named is None else [n for n in (named - 2, named + 2) if 0 < n < length - 1]
         held = reach.tried if named is None else named - 1
-        if reach.prefix == LONGEST and "prefix" not in adapter.lacks:
-            reach.why = capability_checks.no_prefix(adapter, rows, (*cuts, length - 1))
+        trials = _trials(adapter, rows, (*cuts, length - 1), reach, adapter.lacks.keys() | lost.keys())
+        found = {trial.ability: why for trial, why in zip(trials, each(trials), strict=True)}
+        failed = {ability for ability, why in found.items() if why is not None}
+        if "prefix" in found:
+            reach.why = found["prefix"]
             reach.prefix = LONGEST if reach.why is None else held
-        lacks = adapter.lacks.keys() | lost.keys() | ({"prefix"} if reach.prefix < LONGEST else set())
-        for capability, why in capability_checks.failing_on(adapter, rows, lacks).items():
-            lost[capability] = f"in rows of more than {held} tokens {why}"
-        if reach.trace == LONGEST and not {"prefix", "hooks"} & (lacks | lost.keys()):
-            reach.trace = LONGEST if capability_checks.no_rows_on_a_cache(adapter, rows[-1]) is None else held
+        for trial in trials:
+            why = None if trial.on & failed else found[trial.ability]
+            if why is None or trial.ability == "prefix":
+                continue
+            if trial.ability == "trace":
+                reach.trace = held
+            else:
+                capability = cast(Capability, RESTART if trial.ability == BEHIND_CACHE else trial.ability)
+                lost.setdefault(capability, f"in rows of more than {held} tokens {why}")
         reach.tried = max(reach.tried, length)
         reach.passed = reach.passed if named is None else max(reach.passed, named)
     return lost
+
+
+def _trials(
+    adapter: HFCausal, rows: Sequence[Encoded], cuts: Sequence[int], reach: Reach, lacks: Collection[str]
+) -> list[Trial]:
+    """Return the trials on some rows, without those of abilities that the model lacks."""
+    n, cached = len(rows), reach.prefix == LONGEST and "prefix" not in lacks
+    on_cache = frozenset({"prefix"})
+    trials = []
+    if cached:
+        trials.append(Trial("prefix", lambda: capability_checks.no_prefix(adapter, rows, cuts), 3.5 * n))
+    if "hidden" not in lacks:
+        trials.append(Trial("hidden", lambda: capability_checks.no_lens(adapter, rows), n))
+    if RESTART not in lacks:
+        whole, behind = (
+            partial(capability_checks.check_start_at_layer, adapter, cached=c, whole=not c, rows=rows)
+            for c in (False, True)
+        )
+        trials.append(Trial(RESTART, whole, 4 * n))
+        if cached:
+            trials.append(Trial(BEHIND_CACHE, behind, n, on_cache | {RESTART}))
+    if "hooks" not in lacks:
+        trials.append(Trial("hooks", lambda: adapter.check_hooks(rows[:1]), 4))
+        if cached and reach.trace == LONGEST:
+            alone = partial(capability_checks.no_rows_on_a_cache, adapter, rows[-1])
+            trials.append(Trial("trace", alone, 5, on_cache | {"hooks"}))
+    return trials
 
 
 def _rows_to_try(reach: Reach, longest: int, limit: int, of_config: bool) -> list[tuple[int, int | None]]:

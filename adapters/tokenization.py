@@ -67,6 +67,7 @@ class PromptEncoder:
         self.name = name
         self.bos, self.chat = bos, chat
         self._joins: dict[str, dict[str, tuple[int, ...] | str]] = {}
+        self._n_joins = 0
         if bos not in get_args(BosPolicy):
             raise BadInputError(f"{name}: bos is {bos!r}, expected {' or '.join(get_args(BosPolicy))}")
         if bos == "yes" and tokenizer.bos_token_id is None:
@@ -212,17 +213,22 @@ class PromptEncoder:
             UnencodableError: the tokenizer merges across the join (text and tokens are shown), or does not know a word.
         """
         tail = after.text[-48:] + after.join
-        if tail not in self._joins and sum(map(len, self._joins.values())) + len(words) > MOST_JOINS:
-            self._joins.clear()
-        known = self._joins.setdefault(tail, {})
+        known = self._joins.get(tail, {})
         missing = [w for w in dict.fromkeys(words) if w not in known]
         if missing:
-            known.update(self._join(missing, after))
+            known = known | self._join(missing, after)
+            self._remember(tail, known, len(missing))
         found = [known[w] for w in words]
         faults = {i: why for i, why in enumerate(found) if isinstance(why, str)}
         if faults:
             raise UnencodableError(faults)
         return [ids for ids in found if not isinstance(ids, str)]
+
+    def _remember(self, tail: str, joins: dict[str, tuple[int, ...] | str], more: int) -> None:
+        if self._n_joins + more > MOST_JOINS:
+            self._joins, self._n_joins = {}, 0
+        self._joins[tail] = joins
+        self._n_joins += more
 
     def _join(self, words: list[str], after: Prompt) -> dict[str, tuple[int, ...] | str]:
         """Return the tokens of each word after a prompt, or the fault."""

@@ -12,11 +12,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from groundbench.adapters import model_structure
 from groundbench.adapters.hooks.discovery import candidates
-from groundbench.adapters.huggingface import training_of
 from groundbench.adapters.loading import hub, native_mamba, quantization
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading.fingerprint import weight_files
-from groundbench.adapters.loading.source import Source, locate, names_object
+from groundbench.adapters.loading.source import Source, locate, names_object, training_of
 from groundbench.adapters.loading.users_files import opening
 from groundbench.adapters.model_inputs import embeddings, max_length
 from groundbench.adapters.tokenization import BosPolicy, PromptEncoder

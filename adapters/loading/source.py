@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import json
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from groundbench.adapters.loading import hub, users_files
 from groundbench.adapters.loading.peft_adapters import PeftAdapter, read_adapter
@@ -209,3 +211,18 @@ def readable(name: str) -> str:
     Bytes that are not UTF-8 become replacement signs.
     """
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def training_of(source: Source) -> dict[str, Any]:
+    """Step and seed of one of our own checkpoints."""
+    if source.path is None or not (source.path / "training.json").is_file():
+        return {}
+    with users_files.opening(source, "training.json"):
+        state = json.loads((source.path / "training.json").read_text(encoding="utf-8"))
+        dict(state)
+    return {
+        "step": state.get("step"),
+        "seed": state.get("seed"),
+        "checkpoint": readable(source.path.name),
+        "folder": str(source.path),
+    }

@@ -6,11 +6,11 @@ from typing import Any
 
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from groundbench.adapters.huggingface import in_memory_name, is_model, object_of, training_of
+from groundbench.adapters.huggingface import in_memory_name, is_model, object_of
 from groundbench.adapters.loading import load as loading
 from groundbench.adapters.loading import quantization
 from groundbench.adapters.loading.fingerprint import weights_fingerprint
-from groundbench.adapters.loading.source import Source, locate, names_object
+from groundbench.adapters.loading.source import Source, locate, names_object, training_of
 from groundbench.adapters.loading.users_files import FORWARD, MADE, opening, with_opening
 from groundbench.adapters.tokenization import BosPolicy
 from groundbench.adapters.vlm.adapter import VisionLanguage

@@ -20,7 +20,7 @@ from torch import Tensor
 from groundbench.api.adapter import Adapter, Encoded, HeadEdit, Prefix
 from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
 from groundbench.engine import distributed
-from groundbench.engine.batching import Batch, Plan, beginnings
+from groundbench.engine.batching import MIN_SAVED, Batch, Plan, beginnings
 from groundbench.engine.contexts import Contexts
 from groundbench.engine.run_directory import Array, Stage
 from groundbench.util.resource_errors import is_out_of_memory
@@ -155,8 +155,15 @@ class BatchRunner:
         def run(number: int, batch: Batch) -> KeptArray:
             return kept.copy(self._load_or_run(number, batch))
 
-        arrays = distributed.current().map_batches(batches, run, size=size, advance=advance)
+        arrays = distributed.current().map_batches(batches, run, size=size, cost=self._cost, advance=advance)
         return ByContext(batches, arrays)
+
+    def _cost(self, batch: Batch) -> float:
+        """Return the tokens that a batch runs: those of its rows, and of longer targets behind each."""
+        first = batch.contexts[0]
+        targets = self.contexts.targets(first)
+        behind = sum(map(len, targets.tokens)) - len(targets) if targets.longest > 1 else 0
+        return len(batch) * (int(self.contexts.lengths[first]) - batch.start + behind) + MIN_SAVED
 
     def _load_or_run(self, number: int, batch: Batch) -> Array:
         stage = self.stage

@@ -7,6 +7,7 @@ of a testbed: every noun shown in every frame, with the nouns that are asked for
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TypeVar, overload
@@ -17,7 +18,9 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, Encoded, ModelInfo
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.testbed import EnvForm, Frame, Noun, Prompt, Testbed, TextSegment
+from groundbench.engine import distributed
 from groundbench.engine.encoded_rows import EncodedRows, Selection, first_equal_rows, row_lengths, rows_with_images
+from groundbench.engine.trials import try_longest
 from groundbench.util.collection import collection_paused
 
 Ints = npt.NDArray[np.int64]
@@ -334,8 +337,9 @@ def _encode(
     every = tuple(range(len(words)))
     faults: dict[int, str] = {}
     apart: UnencodableError | None = None
-    if len(prompts) > BLOCK:  # an adapter tries its abilities at each length that is longer than all before
-        adapter.encode(_longest(prompts))
+    if len(prompts) > BLOCK or distributed.current().count > 1:
+        with suppress(UnencodableError):  # told below, with those of all other prompts
+            try_longest(adapter, _longest(prompts))
     for start in range(0, len(prompts), BLOCK):
         block = prompts[start : start + BLOCK]
         try:

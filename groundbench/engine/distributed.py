@@ -1,12 +1,12 @@
 """Several processes that measure one model together, as `accelerate launch` and `torchrun` start them.
 
-Each process loads the model. The batches of a measurement are dealt out in turn, and every process gathers the numbers
-of all of them: whatever is computed from numbers is then the same everywhere, and only the first process writes the
-result and prints. A batch is what it is in a single process, so the numbers are too.
+Each process loads the model. The batches of a measurement are dealt out by their cost, and every process gathers the
+numbers of all of them: whatever is computed from numbers is then the same everywhere, and only the first process writes
+the result and prints. A batch is what it is in a single process, so the numbers are too.
 
-Spread: scoring (so every ablation too), saliency, single-head sweeps, interchanges, lens readings, given answers. The
-first process alone: training a lens, while the others wait. Each process for itself: the means and samples that replace
-a head's output.
+Spread: scoring (so every ablation too), saliency, single-head sweeps, interchanges, lens readings, given answers, and
+the trials of what a model can at the length of its prompts. The first process alone: training a lens, while the others
+wait. Each process for itself: the means and samples that replace a head's output.
 """
 
 from __future__ import annotations
@@ -71,31 +71,49 @@ class Processes:
         run: Callable[[int, B], T],
         *,
         size: Callable[[B], int] = len,
+        cost: Callable[[B], float] = len,
         advance: Callable[[int], None] | None = None,
     ) -> list[T]:
         """Run `run(number, batch)` of every batch, split over processes; every process returns the full list in order.
 
         Args:
             size: of a batch, in what `advance` counts.
-            advance: told the size of each finished batch, and with it that of the batches dealt out beside it.
+            cost: of a batch, by which the processes get equal shares.
+            advance: told the size of each finished batch, and with it an equal share of what the others have finished.
         """
+        owner = deal([cost(batch) for batch in batches], self.count)
+        numbers = [number for number, rank in enumerate(owner) if rank == self.rank]
+        every, ours = sum(map(size, batches)), sum(size(batches[number]) for number in numbers)
 
         def own() -> dict[int, T]:
-            done = {}
-            for number in range(self.rank, len(batches), self.count):
+            done, finished, told = {}, 0, 0
+            for number in numbers:
                 done[number] = run(number, batches[number])
+                finished += size(batches[number])
                 if advance is not None:
-                    advance(sum(map(size, batches[number - self.rank : number - self.rank + self.count])))
+                    advance(every * finished // max(1, ours) - told)
+                    told = every * finished // max(1, ours)
             return done
 
         parts = self.gather(own)
-        return [parts[number % self.count][number] for number in range(len(batches))]
+        return [parts[rank][number] for number, rank in enumerate(owner)]
 
     def map_each(
-        self, items: Sequence[V], run: Callable[[V], T], *, advance: Callable[[int], None] | None = None
+        self,
+        items: Sequence[V],
+        run: Callable[[V], T],
+        *,
+        cost: Callable[[V], float] = lambda _: 1.0,
+        advance: Callable[[int], None] | None = None,
     ) -> list[T]:
         """Run `run(item)` of every item, each a batch of its own; see `map_batches`."""
-        return self.map_batches([[item] for item in items], lambda _, batch: run(batch[0]), advance=advance)
+        single = [[item] for item in items]
+        return self.map_batches(single, lambda _, batch: run(batch[0]), cost=lambda b: cost(b[0]), advance=advance)
+
+    def agree(self, value: object) -> bool:
+        """Return True if the value is the same in all processes."""
+        values = self.gather(lambda: value)
+        return all(other == values[0] for other in values)
 
     def from_first(self, compute: Callable[[], T]) -> T:
         """Return the result of `compute` in the first process; the others wait for it and get the same."""
@@ -113,6 +131,16 @@ class Processes:
                 f"process {self.rank}: another process ended or cannot be reached: {error}"
             ) from error
         return values
+
+
+def deal(costs: Sequence[float], count: int) -> list[int]:
+    """Return the process of each batch: the dearest first, each to the process that has least to do so far."""
+    owner, load = [0] * len(costs), [0.0] * count
+    for number in sorted(range(len(costs)), key=lambda n: -costs[n]):
+        rank = min(range(count), key=load.__getitem__)
+        owner[number] = rank
+        load[rank] += costs[number]
+    return owner
 
 
 ALONE = Processes()

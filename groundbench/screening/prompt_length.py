@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from groundbench.api.adapter import Adapter, Encoded
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import Prompt
+from groundbench.engine.trials import try_longest
 
 CHARACTERS_A_TOKEN = 32
 """A text of more characters than this for each token of the context cannot fit, and is not even tokenized."""
@@ -46,7 +47,7 @@ def encode_longest(adapter: Adapter, prompts: Iterable[Prompt]) -> None:
     """
     for prompt in sorted(prompts, key=lambda p: -len(p.text)):
         try:
-            adapter.encode([prompt])
+            try_longest(adapter, [prompt])
         except BadInputError:
             continue
         return

@@ -12,6 +12,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
+from groundbench.adapters import tokenization
 from groundbench.adapters.tokenization import PromptEncoder
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import EnvSegment, Frame, Noun, Prompt, TextSegment, text_prompt
@@ -81,6 +82,15 @@ def test_targets_do_not_depend_on_what_was_asked_before():
     alone = PromptEncoder(TOKENIZER, 4096, "letters").targets(["duck", "cat"], one)
     ENCODER.targets(["cat", "book"], one)
     assert ENCODER.targets(["duck", "cat"], one) == alone
+
+
+def test_few_joins_are_remembered_and_targets_are_the_same_without(monkeypatch):
+    ends = [prompt(f"see the {{env}} and {end}", "dog") for end in ("the", "a", "one", "the")]
+    expected = [PromptEncoder(TOKENIZER, 4096, "letters").targets(["duck", "cat"], p) for p in ends]
+    monkeypatch.setattr(tokenization, "MOST_JOINS", 4)
+    encoder = PromptEncoder(TOKENIZER, 4096, "letters")
+    assert [encoder.targets(["duck", "cat"], p) for p in ends] == expected
+    assert sum(map(len, encoder._joins.values())) <= 4
 
 
 def beginning_with(*first: str) -> PreTrainedTokenizerFast:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +18,8 @@ from helpers.tolerances import tolerance
 
 from groundbench.api.adapter import Encoded
 from groundbench.api.errors import GroundbenchError, NonFiniteLogitsError
-from groundbench.engine.batch_runner import in_halves
+from groundbench.engine.batch_runner import ByContext, Kept, in_halves
+from groundbench.engine.batching import Batch, make_plan
 from groundbench.engine.contexts import matched_prompts
 from groundbench.engine.run_directory import RunStore
 from groundbench.engine.scoring import surprisals
@@ -164,3 +168,39 @@ def test_a_prefix_is_computed_once_for_the_batches_that_share_it(monkeypatch: py
     made.clear()
     surprisals(adapter, contexts, batch_tokens=4)
     assert made == []
+
+
+def test_finished_batches_stand_in_one_block_and_travel_without_it():
+    kept = Kept(n_rows=1000)
+    arrays = [np.arange(k, k + 6, dtype=np.float32).reshape(2, 3) for k in range(5)]
+    copies = [kept.copy(array) for array in arrays]
+    assert len({id(c.block) for c in copies}) == 1
+    for array, copied in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(copied.array(), array)
+        sent = pickle.dumps(copied)
+        assert len(sent) < 1000 < copied.block.nbytes
+        np.testing.assert_array_equal(pickle.loads(sent).array(), array)
+    wide = np.ones((2, 5000), dtype=np.float32)
+    np.testing.assert_array_equal(kept.copy(wide).array(), wide)
+
+
+def test_numbers_by_context_are_those_of_its_batch():
+    batches = [Batch((4, 1), 0), Batch((0,), 0)]
+    kept = Kept(3)
+    found = ByContext(
+        batches, [kept.copy(np.array([[1.0], [2.0]], np.float32)), kept.copy(np.array([[3.0]], np.float32))]
+    )
+    assert {i: float(v[0]) for i, v in found.items()} == {4: 1.0, 1: 2.0, 0: 3.0}
+    assert len(found) == 3
+    for absent in (2, 3, 5, -1):
+        assert absent not in found
+
+
+def test_a_plan_is_known_by_all_that_its_batches_hold():
+    adapter = tiny_adapter("gpt2")
+    contexts = contexts_of(adapter)
+    plan = make_plan(contexts, budget=64, vocab_size=adapter.info.vocab_size, cached=0)
+    number = {t: k for k, t in enumerate(dict.fromkeys(contexts.targets(i) for i in range(len(contexts))))}
+    whole = [[b.start, [[contexts.rows[i].ids, number[contexts.targets(i)]] for i in b.contexts]] for b in plan.batches]
+    text = json.dumps([whole, [t.tokens for t in number], 64])
+    assert plan.digest == hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from groundbench.api.errors import BadInputError
 from groundbench.cli import main
@@ -133,6 +135,24 @@ BatchRunner._load_or_run = told
     assert result_of(tmp_path / "two") == result_of(one)
 
 
+def test_processes_share_the_trials_at_a_longer_length(model: Path, tmp_path: Path) -> None:
+    counted = """
+from groundbench.adapters import length_checks
+made = length_checks.Trial
+def telling(ability, run, *more):
+    def say():
+        print("trial", ability, file=sys.stderr)
+        return run()
+    return made(ability, say, *more)
+length_checks.Trial = telling
+"""
+    first, second = pair(model, tmp_path / "two", counted)
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    tried = [[x for x in said.splitlines() if x.startswith("trial ")] for _, _, said in (first, second)]
+    assert all(tried)
+    assert len(tried[0]) + len(tried[1]) == len({*tried[0], *tried[1]}) == 6
+
+
 @pytest.mark.slow
 def test_an_error_in_one_process_ends_both_with_its_sentence(model: Path, tmp_path: Path) -> None:
     broken = """
@@ -157,6 +177,24 @@ def test_without_a_launcher_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -
     batches, counted = ["ab", "c", "def"], []
     assert ALONE.map_batches(batches, lambda n, b: (n, b), advance=counted.append) == [(0, "ab"), (1, "c"), (2, "def")]
     assert counted == [2, 1, 3]
+
+
+@given(st.lists(st.floats(0, 100), max_size=20), st.integers(1, 5))
+def test_every_batch_has_one_process_and_none_does_much_more_than_it_must(costs: list[float], count: int) -> None:
+    owner = distributed.deal(costs, count)
+    load = [sum(c for c, rank in zip(costs, owner, strict=True) if rank == k) for k in range(count)]
+    assert sum(load) == pytest.approx(sum(costs))
+    assert max(load) <= sum(costs) / count + max(costs, default=0) + 1e-9
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_progress_ends_at_the_whole_however_the_batches_are_dealt(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    team = distributed.Processes(rank, 2)
+    monkeypatch.setattr(team.__class__, "gather", lambda _, own: [own()] * 2)
+    told: list[int] = []
+    with pytest.raises(KeyError):  # this process' share stands for both
+        team.map_batches(["aaaa", "bbb", "cc", "d"], lambda n, _: n, advance=told.append)
+    assert sum(told) == 10
 
 
 @pytest.mark.parametrize(

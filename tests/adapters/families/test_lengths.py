@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from groundbench.adapters.huggingface import HFCausal
 from groundbench.adapters.length_checks import find_lengths
 from groundbench.api.adapter import Encoded, HeadEdit
 from groundbench.api.testbed import Prompt, TextSegment
+from groundbench.api.trials import Trial
 from groundbench.engine.contexts import of_prompts
 from groundbench.engine.scoring import surprisals
 from groundbench.measures.heads.saliency import SaliencyOptions, measure_saliency
@@ -237,3 +239,47 @@ def test_a_longer_prompt_than_any_before_is_tried_at_its_length(opened):
     adapter.encode([Prompt("f", "x", "word", (TextSegment(" ".join(["w3"] * 40)),))])
     assert adapter.reach.tried >= 40
     assert adapter.info.cached_up_to is None
+
+
+def longer(adapter: HFCausal, failing: dict[str, str]) -> list[str]:
+    """Encode a prompt of 40 tokens where some trials fail; returns the abilities that were tried."""
+    tried = []
+
+    def each(trials: Sequence[Trial]) -> list[str | None]:
+        tried.extend(t.ability for t in trials)
+        return [failing.get(t.ability) for t in trials]
+
+    adapter.encode_and_try([Prompt("f", "x", "word", (TextSegment(" ".join(["w3"] * 40)),))], each)
+    return tried
+
+
+def test_a_trial_says_nothing_where_what_it_relies_on_fails():
+    adapter = HFCausal(tiny("llama"), word_tokenizer(), name="llama")
+    held = adapter.reach.tried
+    why = "differs"
+    assert set(longer(adapter, dict.fromkeys(("prefix", "start_behind_cache", "trace"), why))) == {
+        *("prefix", "hidden", "start_at_layer", "start_behind_cache", "hooks", "trace")
+    }
+    assert adapter.info.cached_up_to == held
+    assert adapter.info.cached_why == why
+    assert {"hidden", "hooks", "start_at_layer"} <= adapter.info.capabilities
+
+
+@pytest.mark.parametrize("ability", ["hidden", "hooks", "start_at_layer", "start_behind_cache"])
+def test_a_capability_that_fails_at_a_length_is_lost_with_the_reason(ability):
+    adapter = HFCausal(tiny("llama"), word_tokenizer(), name="llama")
+    lost = "start_at_layer" if ability == "start_behind_cache" else ability
+    before = adapter.trial_findings()
+    longer(adapter, {ability: "differs"})
+    assert lost not in adapter.info.capabilities
+    assert adapter.info.why_not(lost).endswith("tokens differs")
+    assert adapter.info.cached_up_to is None
+    assert adapter.trial_findings() != before
+
+
+def test_the_prediction_row_is_read_whole_beyond_a_length_at_which_its_trial_fails():
+    adapter = HFCausal(tiny("llama"), word_tokenizer(), name="llama")
+    held = adapter.reach.tried
+    longer(adapter, {"trace": "differs"})
+    assert adapter.reach.traced == held < adapter.reach.cached
+    assert "hooks" in adapter.info.capabilities

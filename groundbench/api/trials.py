@@ -1,0 +1,49 @@
+"""Trials of what a model can at the length of its prompts; several processes may share them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from groundbench.api.adapter import Encoded
+from groundbench.api.testbed import Prompt
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of an ability at a length.
+
+    Attributes:
+        ability: a capability, or a part of one that is tried by itself.
+        run: returns None, or the reason against.
+        cost: the work it takes, in rows of full length.
+        on: the abilities that it relies on: where one of them fails at this length, the trial says nothing.
+    """
+
+    ability: str
+    run: Callable[[], str | None]
+    cost: float
+    on: frozenset[str] = frozenset()
+
+
+Each = Callable[[Sequence[Trial]], list[str | None]]
+"""Runs trials and returns their findings, in order."""
+
+
+def run_each(trials: Sequence[Trial]) -> list[str | None]:
+    """Run all trials in this process."""
+    return [trial.run() for trial in trials]
+
+
+@runtime_checkable
+class TriedAtLength(Protocol):
+    """An adapter that tries its abilities at the length of its prompts."""
+
+    def trial_findings(self) -> object:
+        """Return what was found so far, to be compared: processes share trials where all have found the same."""
+        ...
+
+    def encode_and_try(self, prompts: Sequence[Prompt], each: Each) -> list[Encoded]:
+        """Encode prompts as `Adapter.encode` does, with its trials run by `each`."""
+        ...
