@@ -52,11 +52,15 @@ class Processes:
         """
         if self.count == 1:
             return [compute()]
+        global _apart
         own: Exception | None = None
+        _apart = True
         try:
             outcome: Any = (True, compute())
         except Exception as error:
             own, outcome = error, (False, _portable_error(error, self.rank))
+        finally:
+            _apart = False
         outcomes = self._gather(outcome)
         if own is not None:
             raise own
@@ -145,6 +149,12 @@ def deal(costs: Sequence[float], count: int) -> list[int]:
 
 ALONE = Processes()
 _current = ALONE
+_apart = False
+
+
+def is_apart() -> bool:
+    """Return True inside what this process computes for itself: there it cannot wait for the others."""
+    return _apart
 
 
 def current() -> Processes:

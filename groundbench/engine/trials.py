@@ -19,11 +19,12 @@ def try_longest(adapter: Adapter, prompts: Sequence[Prompt]) -> None:
         BadInputError: as `Adapter.encode` does.
     """
     team = distributed.current()
-    if team.count == 1 or not isinstance(adapter, TriedAtLength) or not team.agree(adapter.trial_findings()):
-        adapter.encode(prompts)
-        return
 
     def each(trials: Sequence[Trial]) -> list[str | None]:
         return team.map_each(trials, lambda trial: trial.run(), cost=lambda trial: trial.cost)
 
-    adapter.encode_and_try(prompts, each)
+    together = team.count > 1 and not distributed.is_apart()
+    if together and isinstance(adapter, TriedAtLength) and team.agree(adapter.trial_findings()):
+        adapter.encode_and_try(prompts, each)
+    else:
+        adapter.encode(prompts)

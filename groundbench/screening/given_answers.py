@@ -131,7 +131,10 @@ def read_set(
     def read(_: int, batch: list[int]) -> list[Reading]:
         return [_load_or_read(adapter, answers[i], wanted, store, shared) for i in batch]
 
-    found = [r for batch in processes.map_batches(batches, read, advance=advance) for r in batch]
+    def tokens(batch: list[int]) -> int:
+        return sum(len(row) for i in batch for row in answers[i].prompts)
+
+    found = [r for batch in processes.map_batches(batches, read, cost=tokens, advance=advance) for r in batch]
     return [found[k] for k in np.argsort(places)]
 
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundbench.api.errors import BadInputError
-from groundbench.cli import main
 from groundbench.engine import distributed
 from groundbench.engine.distributed import ALONE
+from groundbench.engine.trials import try_longest
 
 HERE = Path(__file__).parent
 PROGRAM = (sys.executable, "-m", "groundbench")
@@ -130,8 +130,8 @@ BatchRunner._load_or_run = told
     assert ran[0]
     assert ran[1]
     assert not ran[0] & ran[1]
-    one = tmp_path / "one"
-    assert main(words(model, one, "gain")) == 0
+    one = tmp_path / "one"  # in a process of its own: as many threads, so the same sums
+    subprocess.run([*PROGRAM, *words(model, one, "gain")], env=environment(), capture_output=True, check=True)
     assert result_of(tmp_path / "two") == result_of(one)
 
 
@@ -168,6 +168,29 @@ if os.environ["RANK"] == "1":
     assert "groundbench: frame 'f1': the model returned NaN\n" in first[2]
     assert "groundbench (process 1): frame 'f1': the model returned NaN\n" in second[2]
     assert not (tmp_path / "result.json").exists()
+
+
+def test_what_one_process_computes_for_itself_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tried:
+        """An adapter whose findings nobody may ask for."""
+
+        encoded = 0
+
+        def encode(self, prompts: object) -> None:
+            self.encoded += 1
+
+        encode_and_try = trial_findings = None
+
+    team = distributed.Processes(0, 2)
+    monkeypatch.setattr(distributed, "_current", team)
+    monkeypatch.setattr(team.__class__, "_gather", lambda _, value: [value] * 2)
+    adapter = Tried()
+    assert team.gather(lambda: (distributed.is_apart(), try_longest(adapter, [])))[0] == (True, None)
+    assert adapter.encoded == 1
+    assert not distributed.is_apart()
+    with pytest.raises(ZeroDivisionError):
+        team.gather(lambda: 1 // 0)
+    assert not distributed.is_apart()
 
 
 def test_without_a_launcher_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
