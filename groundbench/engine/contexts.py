@@ -337,7 +337,7 @@ def _encode(
     every = tuple(range(len(words)))
     faults: dict[int, str] = {}
     apart: UnencodableError | None = None
-    if len(prompts) > BLOCK or distributed.current().count > 1:
+    if len(prompts) > BLOCK or (len(prompts) and distributed.current().count > 1):
         with suppress(UnencodableError):  # told below, with those of all other prompts
             try_longest(adapter, _longest(prompts))
     for start in range(0, len(prompts), BLOCK):

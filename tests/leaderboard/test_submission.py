@@ -68,6 +68,7 @@ def test_a_trajectory_is_a_run(tmp_path):
         ("gain.matched", -0.5, "a surprisal is never negative"),
         ("gain.by_category.0.n_nouns", 90, "counts 90 nouns"),
         ("testbed.hash", "0" * 16, "testbed.hash is '0000000000000000'"),
+        ("testbed.hash", "0" * 16, "are those of one import of the same transcripts"),
         ("testbed.name", "mine", "is not one of this board's"),
         ("testbed.n_nouns", 12, "gain.by_noun has 100 nouns, the testbed 12"),
         ("heads.0.mean_count", 17.0, "the model has 16 heads"),
