@@ -178,8 +178,8 @@ def _testbed(bed: TestbedRecord, where: str, references: ReferencesOf) -> Testbe
     if bed.hash not in accepted:
         raise RefusedError(
             f"{where}: testbed.hash is {shorten(bed.hash)}, but {bed.name} {bed.version} has "
-            f"{', '.join(sorted(accepted)[:3])}; expected the same nouns and prompts, which in a corpus are those of one "
-            "import of the same transcripts"
+            f"{', '.join(sorted(accepted)[:3])}; expected the same nouns and prompts, which of a corpus are those of "
+            "one import of the same transcripts"
         )
     return accepted[bed.hash]
 
