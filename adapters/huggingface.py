@@ -160,15 +160,19 @@ class HFCausal:
 
         Where prompts are longer than what was tried, the model's abilities are tried at their length.
         """
-        return self.encode_and_try(prompts, run_each)
+        rows = self.encode_untried(prompts)
+        self.try_at(max(map(len, rows), default=0))
+        return rows
 
-    def encode_and_try(self, prompts: Sequence[Prompt], each: Each) -> list[Encoded]:
-        """Encode prompts, with the trials run by `each`; see `api.trials.TriedAtLength`."""
-        rows = self.encoder.encode(prompts)
-        if self._opened and self._try_longer(max(map(len, rows), default=0), each=each):
+    def encode_untried(self, prompts: Sequence[Prompt]) -> list[Encoded]:
+        """Encode prompts without trials; see `api.trials.TriedAtLength`."""
+        return self.encoder.encode(prompts)
+
+    def try_at(self, length: int, each: Each = run_each) -> None:
+        """Try the model's abilities on rows of so many tokens, where none as long was tried."""
+        if self._opened and self._try_longer(length, each=each):
             able = self.info.capabilities - self.lacks.keys()
             self.info = replace(self.info, capabilities=able, lacks=tuple(self.lacks.items()), **self._cache_reach())
-        return rows
 
     def trial_findings(self) -> object:
         """Return what was found of lengths so far; see `api.trials.TriedAtLength`."""

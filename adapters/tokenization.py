@@ -20,7 +20,7 @@ BosPolicy = Literal["auto", "yes", "no"]
 RARE = "\U00012000"
 """A cuneiform sign: in no vocabulary of words, while a tokenizer that goes down to bytes writes it."""
 MOST_JOINS = 20_000
-"""Words after the ends of prompts that are remembered: those of some hundred frames, which other forms share."""
+"""Words behind ends of prompts that are remembered at once: those of some hundred frames, which other forms share."""
 
 
 class NotApartError(BadInputError):
@@ -216,19 +216,18 @@ class PromptEncoder:
         known = self._joins.get(tail, {})
         missing = [w for w in dict.fromkeys(words) if w not in known]
         if missing:
-            known = known | self._join(missing, after)
-            self._remember(tail, known, len(missing))
+            new = self._join(missing, after)
+            if self._n_joins + len(new) > MOST_JOINS:
+                new |= {w: known[w] for w in words if w in known}
+                self._joins, self._n_joins = {}, 0
+            known = self._joins.setdefault(tail, {})
+            known.update(new)
+            self._n_joins += len(new)
         found = [known[w] for w in words]
         faults = {i: why for i, why in enumerate(found) if isinstance(why, str)}
         if faults:
             raise UnencodableError(faults)
         return [ids for ids in found if not isinstance(ids, str)]
-
-    def _remember(self, tail: str, joins: dict[str, tuple[int, ...] | str], more: int) -> None:
-        if self._n_joins + more > MOST_JOINS:
-            self._joins, self._n_joins = {}, 0
-        self._joins[tail] = joins
-        self._n_joins += more
 
     def _join(self, words: list[str], after: Prompt) -> dict[str, tuple[int, ...] | str]:
         """Return the tokens of each word after a prompt, or the fault."""

@@ -32,18 +32,29 @@ Each = Callable[[Sequence[Trial]], list[str | None]]
 
 
 def run_each(trials: Sequence[Trial]) -> list[str | None]:
-    """Run all trials in this process."""
-    return [trial.run() for trial in trials]
+    """Run all trials in this process; of those that rely on what failed there is no finding."""
+    failed: set[str] = set()
+    findings = []
+    for trial in trials:
+        why = None if trial.on & failed else trial.run()
+        findings.append(why)
+        if why is not None:
+            failed.add(trial.ability)
+    return findings
 
 
 @runtime_checkable
 class TriedAtLength(Protocol):
-    """An adapter that tries its abilities at the length of its prompts."""
+    """An adapter that tries its abilities at the length of its prompts: `encode` is `encode_untried`, then `try_at`."""
+
+    def encode_untried(self, prompts: Sequence[Prompt]) -> list[Encoded]:
+        """Encode prompts as `Adapter.encode` does, without a trial."""
+        ...
 
     def trial_findings(self) -> object:
         """Return what was found so far, to be compared: processes share trials where all have found the same."""
         ...
 
-    def encode_and_try(self, prompts: Sequence[Prompt], each: Each) -> list[Encoded]:
-        """Encode prompts as `Adapter.encode` does, with its trials run by `each`."""
+    def try_at(self, length: int, each: Each = run_each) -> None:
+        """Try what the model can on rows of so many tokens, where none as long was tried."""
         ...

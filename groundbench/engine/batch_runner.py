@@ -153,7 +153,10 @@ class BatchRunner:
         kept = Kept(sum(map(len, batches)))
 
         def run(number: int, batch: Batch) -> KeptArray:
-            return kept.copy(self._load_or_run(number, batch))
+            read = self._load_or_run(number, batch)
+            if len(read) != len(batch):
+                raise ValueError(f"batch {number}: {len(read)} rows were read of {len(batch)} contexts")
+            return kept.copy(read)
 
         arrays = distributed.current().map_batches(batches, run, size=size, cost=self._cost, advance=advance)
         return ByContext(batches, arrays)

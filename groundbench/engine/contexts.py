@@ -7,7 +7,6 @@ of a testbed: every noun shown in every frame, with the nouns that are asked for
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TypeVar, overload
@@ -18,9 +17,8 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, Encoded, ModelInfo
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.testbed import EnvForm, Frame, Noun, Prompt, Testbed, TextSegment
-from groundbench.engine import distributed
 from groundbench.engine.encoded_rows import EncodedRows, Selection, first_equal_rows, row_lengths, rows_with_images
-from groundbench.engine.trials import try_longest
+from groundbench.engine.trials import encode_untried, try_at_length
 from groundbench.util.collection import collection_paused
 
 Ints = npt.NDArray[np.int64]
@@ -122,6 +120,12 @@ class Contexts:
     group: Ints
     merged: bool = True
 
+    def __post_init__(self) -> None:
+        lengths = {"prompts": len(self.prompts), "target_set": len(self.target_set), "group": len(self.group)}
+        for name, n in lengths.items():
+            if n != len(self.rows):
+                raise ValueError(f"there are {len(self.rows)} rows, but {name} has {n}")
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -181,6 +185,11 @@ class FormContexts(Contexts):
     frame_nouns: Ints
     keep: npt.NDArray[np.bool_] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.env) != len(self.rows):
+            raise ValueError(f"there are {len(self.rows)} rows, but env has {len(self.env)}")
 
     def __getitem__(self, index: int) -> FormContext:
         frame, env = int(self.group[index]), int(self.env[index])
@@ -337,20 +346,18 @@ def _encode(
     every = tuple(range(len(words)))
     faults: dict[int, str] = {}
     apart: UnencodableError | None = None
-    if len(prompts) > BLOCK or (len(prompts) and distributed.current().count > 1):
-        with suppress(UnencodableError):  # told below, with those of all other prompts
-            try_longest(adapter, _longest(prompts))
     for start in range(0, len(prompts), BLOCK):
         block = prompts[start : start + BLOCK]
         try:
-            rows.extend(
-                _by_noun(partial(adapter.encode, block), prompts.env[start : start + BLOCK].tolist().__getitem__)
-            )
+            env = prompts.env[start : start + BLOCK].tolist()
+            rows.extend(_by_noun(partial(encode_untried, adapter, block), env.__getitem__))
         except UnencodableError as error:
-            faults = error.faults | faults
+            faults |= {noun: why for noun, why in error.faults.items() if noun not in faults}
             continue
         if faults or apart is not None:
             continue
+        if len(rows) != start + len(block):
+            raise ValueError(f"{adapter.info.name} encoded {len(rows) - start} of {len(block)} prompts")
         try:
             for k, prompt in enumerate(block, start):
                 noun = own[prompts.frame[k]]
@@ -366,14 +373,8 @@ def _encode(
         raise UnencodableError(faults)
     if apart is not None:
         raise apart
+    try_at_length(adapter, int(rows.lengths().max(initial=0)))
     return rows, tuple(found for found, _ in sets), numbers
-
-
-def _longest(prompts: FormPrompts) -> list[Prompt]:
-    """Return the prompts of the frame with the longest text, seen with the first noun that is shown in each."""
-    first = np.unique(prompts.frame, return_index=True)[1].tolist()
-    frame = prompts.frame[max(first, key=lambda i: len(prompts[i].text))]
-    return [prompts[i] for i in np.flatnonzero(prompts.frame == frame).tolist()]
 
 
 def require_room(info: ModelInfo, contexts: Contexts) -> None:

@@ -54,13 +54,13 @@ class Processes:
             return [compute()]
         global _apart
         own: Exception | None = None
-        _apart = True
+        around, _apart = _apart, True
         try:
             outcome: Any = (True, compute())
         except Exception as error:
             own, outcome = error, (False, _portable_error(error, self.rank))
         finally:
-            _apart = False
+            _apart = around
         outcomes = self._gather(outcome)
         if own is not None:
             raise own
@@ -153,7 +153,7 @@ _apart = False
 
 
 def is_apart() -> bool:
-    """Return True inside what this process computes for itself: there it cannot wait for the others."""
+    """Return True inside what is gathered, a share of batches too: there this process cannot wait for the others."""
     return _apart
 
 
@@ -217,6 +217,10 @@ def _number(names: tuple[str, ...], default: int) -> int:
 
 def _portable_error(error: Exception, rank: int) -> GroundbenchError:
     """Return an error as the other processes get it: ours as it is, a fault nobody foresaw by its words."""
-    if isinstance(error, GroundbenchError):
-        return type(error)(str(error))
+    for kind in type(error).__mro__:
+        if issubclass(kind, GroundbenchError):
+            try:
+                return kind(str(error))
+            except (TypeError, AttributeError):  # it takes more than a sentence: the kind of error it is of will do
+                continue
     return GroundbenchError(f"process {rank} failed with {type(error).__name__}: {error}")

@@ -25,7 +25,7 @@ def score_items(adapter: Adapter, testbed: Testbed, form: str, items: Sequence[t
     index, target = [], []
     for frame, env, word in items:
         at = contexts.place.get((frames.get(frame, -1), nouns.get(env, -1)))
-        if at is None or nouns.get(word, -1) not in contexts[at].targets.nouns:
+        if at is None or nouns.get(word, -1) not in contexts.targets(at).nouns:
             raise BadInputError(f"testbed {testbed.name!r} has no item {word!r} after {env!r} in frame {frame!r}")
         index.append(at)
         target.append(nouns[word])

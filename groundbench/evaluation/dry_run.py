@@ -111,7 +111,7 @@ def dry_run(
         contexts = form_contexts(adapter, bed, form, options)
         plan = dry_plan(adapter, contexts, options.batch_tokens)
         first = plan.batches[0]
-        per_token = seconds_per_token(adapter, [contexts[i].row for i in first.contexts[:16]])
+        per_token = seconds_per_token(adapter, [contexts.rows[i] for i in first.contexts[:16]])
         width = sum(2 * m.n_heads * m.d_head for m in adapter.info.mixers) * 4
         names = measures_of_form(options.measures or (), form, adapter.info)
         planned = Planned(adapter, contexts, options, per_token, plan.tokens, "heads" in names, len(forms))
@@ -124,7 +124,7 @@ def dry_run(
                 batches=len(plan.batches),
                 tokens=plan.tokens,
                 seconds=per_token * plan.tokens,
-                cache_bytes=width * max(len(b.contexts) * len(contexts[b.contexts[0]].row) for b in plan.batches),
+                cache_bytes=width * max(len(b.contexts) * len(contexts.rows[b.contexts[0]]) for b in plan.batches),
                 steps=tuple(step for name in names for step in _steps(name, planned)),
                 basis=basis(adapter),
             )
@@ -157,7 +157,7 @@ class Planned:
     @property
     def after_beginning(self) -> float:
         """The mean part of a matched prompt from its ENV form on: what differs between the prompts of a pair."""
-        rows = [self.contexts[i].row for i in matched_prompts(self.contexts)[0].tolist()]
+        rows = [self.contexts.rows[i] for i in matched_prompts(self.contexts)[0].tolist()]
         if "prefix" not in self.adapter.info.capabilities:
             return 1.0
         return float(np.mean([1 - min(row.env_positions, default=0) / len(row) for row in rows]))

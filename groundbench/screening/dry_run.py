@@ -58,7 +58,7 @@ def plan_screening(adapter: Adapter, questions: Sequence[Question], options: Scr
     asked = read_questions(adapter, questions, others=options.compares)
     splits = split(asked.questions, options.seed)
     plan = dry_plan(adapter, asked.contexts, options.batch_tokens)
-    rows = [asked.contexts[i].row for i in plan.batches[0].contexts[:TIMED_ROWS]]
+    rows = [asked.contexts.rows[i] for i in plan.batches[0].contexts[:TIMED_ROWS]]
     per_token = seconds_per_token(adapter, rows)
     strong = options.strengthen
     hooked = "hooks" in adapter.info.capabilities

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from groundbench.api.adapter import Adapter, Encoded
 from groundbench.api.errors import BadInputError
 from groundbench.api.testbed import Prompt
-from groundbench.engine.trials import try_longest
+from groundbench.engine.trials import encode_untried, try_at_length
 
 CHARACTERS_A_TOKEN = 32
 """A text of more characters than this for each token of the context cannot fit, and is not even tokenized."""
@@ -47,9 +47,10 @@ def encode_longest(adapter: Adapter, prompts: Iterable[Prompt]) -> None:
     """
     for prompt in sorted(prompts, key=lambda p: -len(p.text)):
         try:
-            try_longest(adapter, [prompt])
+            (row,) = encode_untried(adapter, [prompt])
         except BadInputError:
             continue
+        try_at_length(adapter, len(row))
         return
 
 

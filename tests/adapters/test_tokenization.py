@@ -84,6 +84,11 @@ def test_targets_do_not_depend_on_what_was_asked_before():
     assert ENCODER.targets(["duck", "cat"], one) == alone
 
 
+def expected_of(word, after):
+    (target,) = PromptEncoder(TOKENIZER, 4096, "letters").targets([word], after)
+    return target
+
+
 def test_few_joins_are_remembered_and_targets_are_the_same_without(monkeypatch):
     ends = [prompt(f"see the {{env}} and {end}", "dog") for end in ("the", "a", "one", "the")]
     expected = [PromptEncoder(TOKENIZER, 4096, "letters").targets(["duck", "cat"], p) for p in ends]
@@ -91,6 +96,11 @@ def test_few_joins_are_remembered_and_targets_are_the_same_without(monkeypatch):
     encoder = PromptEncoder(TOKENIZER, 4096, "letters")
     assert [encoder.targets(["duck", "cat"], p) for p in ends] == expected
     assert sum(map(len, encoder._joins.values())) <= 4
+    words = ["duck", "cat", "book", "dog", "cup", "ball"]
+    for word in words:  # one end, and always another word, as answers after one question
+        assert encoder.targets([word], ends[0]) == [expected_of(word, ends[0])]
+        assert sum(map(len, encoder._joins.values())) <= 4
+    assert encoder.targets(words, ends[0]) == [expected_of(word, ends[0]) for word in words]
 
 
 def beginning_with(*first: str) -> PreTrainedTokenizerFast:

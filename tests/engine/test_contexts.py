@@ -10,8 +10,10 @@ from helpers.small_models import Home, tiny_llama
 
 from groundbench.adapters.huggingface import HFCausal
 from groundbench.api.adapter import Encoded
+from groundbench.api.errors import UnencodableError
 from groundbench.api.testbed import Prompt, TextSegment
 from groundbench.engine.contexts import (
+    EmptyFormError,
     FormContexts,
     TargetSet,
     build_contexts,
@@ -78,6 +80,57 @@ def test_contexts_with_other_targets_are_not_merged() -> None:
     assert made.unique.tolist() == [0, 1, 0, 3]
     assert made.distinct.tolist() == [0, 1, 3]
     assert replace(made, merged=False).distinct.tolist() == [0, 1, 2, 3]
+
+
+def test_columns_of_other_lengths_are_refused(contexts: FormContexts) -> None:
+    prompt = Prompt("f", "", "text", (TextSegment("a"),))
+    with pytest.raises(ValueError, match="there are 1 rows, but prompts has 2"):
+        of_prompts([prompt] * 2, [Encoded((1,))], [((2,),)])
+    with pytest.raises(ValueError, match="but env has 1"):
+        replace(contexts, env=contexts.env[:1])
+
+
+def test_blocks_change_nothing(adapter: HFCausal, contexts: FormContexts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("groundbench.engine.contexts.BLOCK", 3)
+    monkeypatch.setattr("groundbench.engine.scoring.BLOCK", 3)
+    parts = build_contexts(adapter, BED, BED.form("word"))
+    assert list(parts) == list(contexts)
+    assert [t.nouns for t in parts.target_sets] == [t.nouns for t in contexts.target_sets]
+    np.testing.assert_array_equal(score(adapter, parts).surprisal, score(adapter, contexts).surprisal)
+    for seed in (0, 1):
+        sampled = build_contexts(adapter, BED, BED.form("word"), mismatches=1, seed=seed).keep
+        monkeypatch.setattr("groundbench.engine.contexts.BLOCK", 1000)
+        np.testing.assert_array_equal(
+            sampled, build_contexts(adapter, BED, BED.form("word"), mismatches=1, seed=seed).keep
+        )
+        monkeypatch.setattr("groundbench.engine.contexts.BLOCK", 3)
+
+
+def test_faults_of_all_blocks_are_told_in_the_order_of_the_prompts(
+    adapter: HFCausal, contexts: FormContexts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("groundbench.engine.contexts.BLOCK", 2)
+    encode, bad = adapter.encoder.encode, [n.word for n in contexts.nouns[1:]]
+
+    def fail(prompts: list[Prompt]) -> list[Encoded]:
+        faults = {i: f"{p.where} is merged" for i, p in enumerate(prompts) if p.env in bad}
+        if faults:
+            raise UnencodableError(faults)
+        return encode(prompts)
+
+    monkeypatch.setattr(adapter.encoder, "encode", fail)
+    with pytest.raises(EmptyFormError, match=rf"1 nouns are left.*{bad[0]}.* is merged") as raised:
+        build_contexts(adapter, BED, BED.form("word"))
+    assert list(raised.value.left_out) == bad
+    first = contexts.frames[0].id
+    assert all(repr(first) in why for why in raised.value.left_out.values())
+
+
+def test_an_adapter_that_loses_a_prompt_is_refused(adapter: HFCausal, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = adapter.encoder.encode
+    monkeypatch.setattr(adapter.encoder, "encode", lambda prompts: encode(prompts)[1:])
+    with pytest.raises(ValueError, match=r"encoded \d+ of \d+ prompts"):
+        build_contexts(adapter, BED, BED.form("word"))
 
 
 def test_parts_keep_the_numbers_of_nouns_and_frames(contexts: FormContexts) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -13,10 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundbench.api.errors import BadInputError
+from groundbench.api import errors
+from groundbench.api.errors import BadInputError, GroundbenchError, UnencodableError
+from groundbench.api.trials import TriedAtLength, run_each
 from groundbench.engine import distributed
+from groundbench.engine.contexts import EmptyFormError
 from groundbench.engine.distributed import ALONE
-from groundbench.engine.trials import try_longest
+from groundbench.engine.trials import try_at_length
 
 HERE = Path(__file__).parent
 PROGRAM = (sys.executable, "-m", "groundbench")
@@ -172,25 +176,62 @@ if os.environ["RANK"] == "1":
 
 def test_what_one_process_computes_for_itself_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     class Tried:
-        """An adapter whose findings nobody may ask for."""
+        """An adapter that remembers how it was tried."""
 
-        encoded = 0
+        tried: tuple[int, object] | None = None
 
-        def encode(self, prompts: object) -> None:
-            self.encoded += 1
+        def encode_untried(self, prompts: object) -> list[object]:
+            return []
 
-        encode_and_try = trial_findings = None
+        def trial_findings(self) -> object:
+            raise AssertionError("the others were asked")
+
+        def try_at(self, length: int, each: object) -> None:
+            self.tried = length, each
 
     team = distributed.Processes(0, 2)
     monkeypatch.setattr(distributed, "_current", team)
     monkeypatch.setattr(team.__class__, "_gather", lambda _, value: [value] * 2)
     adapter = Tried()
-    assert team.gather(lambda: (distributed.is_apart(), try_longest(adapter, [])))[0] == (True, None)
-    assert adapter.encoded == 1
+    assert isinstance(adapter, TriedAtLength)
+    team.gather(lambda: try_at_length(adapter, 40))
+    assert adapter.tried == (40, run_each)
+    with pytest.raises(AssertionError, match="the others were asked"):
+        try_at_length(adapter, 40)
     assert not distributed.is_apart()
     with pytest.raises(ZeroDivisionError):
         team.gather(lambda: 1 // 0)
     assert not distributed.is_apart()
+
+
+ERRORS = [
+    *(
+        e("why")
+        for e in vars(errors).values()
+        if isinstance(e, type) and issubclass(e, GroundbenchError) and e is not UnencodableError
+    ),
+    UnencodableError({3: "why", 4: "another"}),
+    EmptyFormError("why", {"cup": "merged"}),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
+def test_an_error_reaches_the_other_processes_as_what_it_is(
+    error: GroundbenchError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    sent: list[tuple[bool, GroundbenchError]] = []
+    team = distributed.Processes(1, 2)
+    monkeypatch.setattr(team.__class__, "_gather", lambda _, value: sent.append(value) or [value, value])
+    with pytest.raises(type(error)):
+        team.gather(fail)
+    ((works, told),) = sent
+    assert not works
+    assert str(pickle.loads(pickle.dumps(told))) == str(error) == "why"
+    assert isinstance(error, type(told))
+    assert isinstance(told, BadInputError) == isinstance(error, BadInputError)  # the exit code
 
 
 def test_without_a_launcher_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:

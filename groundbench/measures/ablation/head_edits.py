@@ -94,7 +94,7 @@ def resample_edit(chosen: Bools, outputs: Sequence[Tensor]) -> HeadEdit:
 def mean_outputs(adapter: Adapter, contexts: FormContexts, items: Ints, batch_tokens: int) -> list[Tensor]:
     """Compute for each mixer [1, roles, H, D]: each head's mean output at each role over matched prompts."""
     index, _ = matched_prompts(contexts)
-    rows = [contexts[i].row for i in index[items]]
+    rows = [contexts.rows[i] for i in index[items]]
     sums = [torch.zeros(N_ROLES, m.n_heads, m.d_head, dtype=torch.float64) for m in adapter.info.mixers]
     count = torch.zeros(N_ROLES, dtype=torch.float64)
     for _, batch, outputs in _outputs(adapter, rows, batch_tokens):

@@ -50,7 +50,7 @@ class LastOutputs:
     def identity(self, name: tuple[str, str]) -> object:
         """Return what decides a donor's outputs, by frame and noun: its tokens; None where the form lacks it."""
         place = self.place.get(name)
-        return None if place is None else self.run.setting.subject.contexts[place].row.ids
+        return None if place is None else self.run.setting.subject.contexts.rows[place].ids
 
     def of(self, wanted: Sequence[int]) -> list[Tensor]:
         """Return for each mixer [wanted, 1, H, D] of these contexts; nothing of none."""
@@ -73,7 +73,7 @@ class LastOutputs:
         return [torch.cat(parts) for parts in zip(*(self._kept[i] for i in wanted), strict=True)]
 
     def _where(self, context: int) -> str:
-        return self.run.setting.subject.contexts[context].prompt.where
+        return self.run.setting.subject.contexts.prompts[context].where
 
 
 def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...]:
@@ -93,7 +93,7 @@ def _row(run: CausalRun, donors: Sequence[LastOutputs]) -> tuple[MatrixCell, ...
         for number, (part, chosen) in enumerate(zip(setting.parts, run.lists, strict=True)):
             members = sample[(sample >= part.start) & (sample < part.stop)]
             own = [pairs[i] for i in members.tolist()]
-            asked = [Asked(contexts[p.corrupt].row, p.target, contexts[p.corrupt].prompt.where) for p in own]
+            asked = [Asked(contexts.rows[p.corrupt], p.target, contexts.prompts[p.corrupt].where) for p in own]
             names = [(contexts.frames[p.frame].id, contexts.nouns[p.noun].word) for p in own]
             given = [[d.identity(n) for n in names] for d in donors]
             told = [(a.row.ids, a.target) for a in asked], chosen.tobytes(), given

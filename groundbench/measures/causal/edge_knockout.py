@@ -170,7 +170,7 @@ def knockout_records(setting: Setting, lists: Sequence[Bools], gains: Floats) ->
             part = setting.parts[number]
             chosen = sample[(sample >= part.start) & (sample < part.stop)] - part.start
             asked = [
-                Asked(contexts[at].row, cell.pairs[i].target, contexts[at].prompt.where)
+                Asked(contexts.rows[at], cell.pairs[i].target, contexts.prompts[at].where)
                 for i in chosen.tolist()
                 for at in (cell.pairs[i].clean, cell.pairs[i].corrupt)
             ]

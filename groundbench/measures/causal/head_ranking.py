@@ -123,7 +123,7 @@ def zero_each_head(setting: Setting, scores: Scores, clean: Floats, gains: Float
         strong = np.flatnonzero(scores.mean("exact", setting, None) >= STRONG * gain).tolist()
     pairs = setting.pairs
     swept = np.flatnonzero(~np.isnan(scores.of_pairs["exact"]).all(1)).tolist()
-    rows = [contexts[pairs[i].clean].row for i in swept]
+    rows = [contexts.rows[pairs[i].clean] for i in swept]
     budget = setting.subject.batch_tokens
     for head in strong:
         scale = torch.ones(1, adapter.info.n_heads)
@@ -132,7 +132,7 @@ def zero_each_head(setting: Setting, scores: Scores, clean: Floats, gains: Float
         for part in group_alike([(len(row),) for row in rows], lambda key: min(GROUP, budget // key[0])):
             own = [pairs[swept[k]] for k in part]
             logits = adapter.forward([rows[k] for k in part], edit=HeadEdit(scale)).logits
-            names = [contexts[p.clean].prompt.where for p in own]
+            names = [contexts.prompts[p.clean].where for p in own]
             zeroed[part] = finite_loss(logits, [p.target for p in own], names.__getitem__).double().cpu().numpy()
         found[head] = np.mean(zeroed - clean[swept])
     return found

@@ -245,10 +245,9 @@ def _same_answer(setting: Setting, lists: Sequence[Bools], table: Surprisals) ->
         able: list[tuple[int, Interchange]] = []
         for i, pair in enumerate(cell.pairs, start=setting.parts[number].start):
             same = np.flatnonzero((contexts.env == pair.noun) & (contexts.frame != pair.frame))
-            length = len(contexts[pair.corrupt].row)
-            alike = [c for c in same.tolist() if len(contexts[c].row) == length]
-            if alike:
-                one, donor = setting.interchange(pair), contexts[int(rng.choice(alike))].row
+            alike = same[contexts.lengths[same] == contexts.lengths[pair.corrupt]]
+            if alike.size:
+                one, donor = setting.interchange(pair), contexts.rows[int(rng.choice(alike))]
                 able.append((i, Interchange(one.receiver, donor, one.targets[:1], one.where)))
         if able:
             own, interchanges = zip(*setting.controls(able, number), strict=True)

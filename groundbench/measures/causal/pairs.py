@@ -61,7 +61,7 @@ class Items:
 
     def first_token(self, context: int, noun: int) -> int | None:
         """Return the first token of a noun that is asked for after a context, else None."""
-        targets = self.contexts[context].targets
+        targets = self.contexts.targets(context)
         return targets.of_noun(noun)[0] if noun in targets.nouns else None
 
     def mismatches(self, frame: int, noun: int, among: Sequence[int]) -> list[int]:
@@ -71,13 +71,13 @@ class Items:
         if clean is None:
             return []
         own = self.first_token(clean, noun)
-        length = len(self.contexts[clean].row)
+        length = self.contexts.lengths[clean]
         found = []
         for other in among:
             corrupt = self.contexts.place.get((frame, other))
             if corrupt is None or other == noun or (keep is not None and not keep[frame, other, noun]):
                 continue
-            if len(self.contexts[corrupt].row) == length and self.first_token(corrupt, other) != own:
+            if self.contexts.lengths[corrupt] == length and self.first_token(corrupt, other) != own:
                 found.append(other)
         return found
 
@@ -149,7 +149,7 @@ def _explain_no_pair(contexts: FormContexts, cells: Sequence[PairCell]) -> str:
     nearest: tuple[int, int, str] | None = None
     for frame in empty.cell.frames.tolist():
         chosen = np.flatnonzero(contexts.frame == frame)
-        lengths = sorted({len(contexts[i].row) for i in chosen.tolist()})
+        lengths = sorted({*contexts.lengths[chosen].tolist()})
         for a, b in pairwise(lengths):
             if nearest is None or b - a < nearest[1] - nearest[0]:
                 nearest = a, b, contexts.frames[frame].id

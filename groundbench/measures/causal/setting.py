@@ -61,8 +61,8 @@ class Setting:
         """Return the interchange of a pair: corrupt receives from clean; v is asked for, then u where it can be."""
         contexts = self.subject.contexts
         asked = (pair.target,) if pair.other_target is None else (pair.target, pair.other_target)
-        where = contexts[pair.clean].prompt.where
-        return Interchange(contexts[pair.corrupt].row, contexts[pair.clean].row, asked, where)
+        where = contexts.prompts[pair.clean].where
+        return Interchange(contexts.rows[pair.corrupt], contexts.rows[pair.clean], asked, where)
 
     def stage(self, name: str, *decides: object) -> Stage | None:
         """Return the stage that keeps work of one kind; what it holds is dropped when what decides it changes."""

@@ -81,7 +81,7 @@ def _lists(subject: Subject, saliency: HeadSaliency | None) -> MapHeads:
 
 def _shape(contexts: FormContexts) -> dict[str, float | int | None]:
     """Patches of the matched prompts and of their boxes, and the grid that they all have in common."""
-    rows = [contexts[i].row for i in matched_prompts(contexts)[0]]
+    rows = [contexts.rows[i] for i in matched_prompts(contexts)[0]]
     patches = [set(patch_positions(r)) for r in rows]
     if not all(patches):
         return {}

@@ -103,14 +103,14 @@ def measure_swap(
         return None
     mismatches = min(mismatches, len(contexts.nouns) - 1)
     pairs = list(_pairs(contexts, items, mismatches, seed))
-    kept = [p for p in pairs if _same_patches(contexts[p.matched].row, contexts[p.mismatched].row)]
+    kept = [p for p in pairs if _same_patches(contexts.rows[p.matched], contexts.rows[p.mismatched])]
     if not kept:
         return SwapRecord(
             rings=region.rings, whole=region.whole, n_items=0, mismatches=mismatches, n_left_out=len(pairs)
         )
     index = np.array([[p.item, p.matched, p.mismatched, p.target] for p in kept])
     swapped = _gain_after_swap(adapter, contexts, kept, region, batch_tokens, store)
-    rows = [contexts[p.matched].row for p in kept]
+    rows = [contexts.rows[p.matched] for p in kept]
     frames = [contexts.frames[contexts[i].frame].id for i in index[:, 1]]
     nouns = [contexts.nouns[i].word for i in index[:, 3]]
     tables = [items_table(v, nouns, frames) for v in (_gain_before_swap(contexts, table, index), swapped)]
@@ -158,14 +158,14 @@ def _gain_after_swap(
     """Return [pairs] the gain with the patches of the region of the matched image swapped."""
     rows: list[Encoded] = []
     for p in pairs:
-        a, b = contexts[p.matched].row, contexts[p.mismatched].row
+        a, b = contexts.rows[p.matched], contexts.rows[p.mismatched]
         taken = region.positions(a)
         rows += [adapter.patch_images(a, b, taken), adapter.patch_images(b, a, taken)]
     where = [(i, p.target) for p in pairs for i in (p.matched, p.mismatched)]
     single = of_prompts(
-        [contexts[i].prompt for i, _ in where],
+        [contexts.prompts[i] for i, _ in where],
         rows,
-        [(contexts[i].targets.of_noun(v),) for i, v in where],
+        [(contexts.targets(i).of_noun(v),) for i, v in where],
         [str(contexts[i].frame) for i, _ in where],
     )
     stage = f"{region.stage}/{contexts.form.name}"

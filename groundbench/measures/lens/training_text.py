@@ -70,7 +70,7 @@ def lens_folds(
     if not all(map(len, halves)):
         return (), "no tuned lens: cross-fitting it needs two frames"
     folds = tuple(
-        LensFold(f"half-{k}", tuple(contexts[i].row for i in _contexts_of_frames(contexts, halves[1 - k])), halves[k])
+        LensFold(f"half-{k}", tuple(contexts.rows[i] for i in _contexts_of_frames(contexts, halves[1 - k])), halves[k])
         for k in (0, 1)
     )
     return folds, "trained on the testbed's prompts, cross-fitted over halves of the frames"

@@ -15,7 +15,7 @@ from groundbench.adapters.huggingface import HFCausal
 from groundbench.adapters.length_checks import find_lengths
 from groundbench.api.adapter import Encoded, HeadEdit
 from groundbench.api.testbed import Prompt, TextSegment
-from groundbench.api.trials import Trial
+from groundbench.api.trials import Trial, run_each
 from groundbench.engine.contexts import of_prompts
 from groundbench.engine.scoring import surprisals
 from groundbench.measures.heads.saliency import SaliencyOptions, measure_saliency
@@ -242,14 +242,14 @@ def test_a_longer_prompt_than_any_before_is_tried_at_its_length(opened):
 
 
 def longer(adapter: HFCausal, failing: dict[str, str]) -> list[str]:
-    """Encode a prompt of 40 tokens where some trials fail; returns the abilities that were tried."""
+    """Try rows of 40 tokens where some trials fail; returns the abilities that were tried."""
     tried = []
 
     def each(trials: Sequence[Trial]) -> list[str | None]:
         tried.extend(t.ability for t in trials)
         return [failing.get(t.ability) for t in trials]
 
-    adapter.encode_and_try([Prompt("f", "x", "word", (TextSegment(" ".join(["w3"] * 40)),))], each)
+    adapter.try_at(40, each)
     return tried
 
 
@@ -283,3 +283,14 @@ def test_the_prediction_row_is_read_whole_beyond_a_length_at_which_its_trial_fai
     longer(adapter, {"trace": "differs"})
     assert adapter.reach.traced == held < adapter.reach.cached
     assert "hooks" in adapter.info.capabilities
+
+
+def test_what_relies_on_a_failed_trial_is_not_run():
+    ran = []
+
+    def trial(name: str, why: str | None, *on: str) -> Trial:
+        return Trial(name, lambda: (ran.append(name), why)[1], 1, frozenset(on))
+
+    trials = [trial("prefix", "differs"), trial("hooks", None), trial("trace", "fails", "prefix", "hooks")]
+    assert run_each(trials) == ["differs", None, None]
+    assert ran == ["prefix", "hooks"]
