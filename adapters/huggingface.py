@@ -89,7 +89,7 @@ class HFCausal:
         self._after_head: model_structure.AfterHead | None = None
         self._packed: bool | None = None
         self._hooks: HeadHooks | None = None
-        self._opened = False
+        self._opened = self._holding = False
         self._notes = notes
         self.encoder = self.inputs.encoder(name, bos, chat)
         found = check(self)
@@ -156,17 +156,20 @@ class HFCausal:
         return True
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Return token ids and ENV spans; see `PromptEncoder.encode` for the errors.
-
-        Where prompts are longer than what was tried, the model's abilities are tried at their length.
-        """
-        rows = self.encode_untried(prompts)
-        self.try_at(max(map(len, rows), default=0))
+        """Return token ids and ENV spans (errors: `PromptEncoder.encode`); try again what was tried on shorter rows."""
+        rows = self.encoder.encode(prompts)
+        if not self._holding:
+            self.try_at(max(map(len, rows), default=0))
         return rows
 
-    def encode_untried(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Encode prompts without trials; see `api.trials.TriedAtLength`."""
-        return self.encoder.encode(prompts)
+    @contextmanager
+    def hold_trials(self) -> Iterator[None]:
+        """Encode without trials inside the block; see `api.trials.TriedAtLength`."""
+        around, self._holding = self._holding, True
+        try:
+            yield
+        finally:
+            self._holding = around
 
     def try_at(self, length: int, each: Each = run_each) -> None:
         """Try the model's abilities on rows of so many tokens, where none as long was tried."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
-
-from groundbench.api.adapter import Encoded
-from groundbench.api.testbed import Prompt
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,10 @@ def run_each(trials: Sequence[Trial]) -> list[str | None]:
 
 @runtime_checkable
 class TriedAtLength(Protocol):
-    """An adapter that tries its abilities at the length of its prompts: `encode` is `encode_untried`, then `try_at`."""
+    """An adapter that tries its abilities at the length of its prompts: `Adapter.encode` ends in `try_at`."""
 
-    def encode_untried(self, prompts: Sequence[Prompt]) -> list[Encoded]:
-        """Encode prompts as `Adapter.encode` does, without a trial."""
+    def hold_trials(self) -> AbstractContextManager[None]:
+        """Return a block in which `encode` tries nothing; `try_at` follows it, with the longest row."""
         ...
 
     def trial_findings(self) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from groundbench.api.adapter import Adapter, Encoded
 from groundbench.api.testbed import Prompt
@@ -16,7 +17,8 @@ def encode_untried(adapter: Adapter, prompts: Sequence[Prompt]) -> list[Encoded]
     Raises:
         BadInputError: as `Adapter.encode` does.
     """
-    return adapter.encode_untried(prompts) if isinstance(adapter, TriedAtLength) else adapter.encode(prompts)
+    with adapter.hold_trials() if isinstance(adapter, TriedAtLength) else nullcontext():
+        return adapter.encode(prompts)
 
 
 def try_at_length(adapter: Adapter, length: int) -> None:

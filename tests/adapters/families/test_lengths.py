@@ -18,6 +18,7 @@ from groundbench.api.testbed import Prompt, TextSegment
 from groundbench.api.trials import Trial, run_each
 from groundbench.engine.contexts import of_prompts
 from groundbench.engine.scoring import surprisals
+from groundbench.engine.trials import encode_untried, try_at_length
 from groundbench.measures.heads.saliency import SaliencyOptions, measure_saliency
 
 LIMIT = 12
@@ -294,3 +295,21 @@ def test_what_relies_on_a_failed_trial_is_not_run():
     trials = [trial("prefix", "differs"), trial("hooks", None), trial("trace", "fails", "prefix", "hooks")]
     assert run_each(trials) == ["differs", None, None]
     assert ran == ["prefix", "hooks"]
+
+
+def test_trials_are_held_inside_a_block_and_the_encoding_is_that_of_the_adapter():
+    class Doubled(HFCausal):
+        def encode(self, prompts):
+            return [replace(row, ids=row.ids * 2) for row in super().encode(prompts)]
+
+    adapter = Doubled(tiny("llama"), word_tokenizer(), name="llama")
+    held = adapter.reach.tried
+    prompts = [Prompt("f", "x", "word", (TextSegment(" ".join(["w3"] * 40)),))]
+    (row,) = encode_untried(adapter, prompts)
+    assert len(row) == 80
+    assert adapter.reach.tried == held
+    try_at_length(adapter, len(row))
+    assert adapter.reach.tried >= 80
+    before = adapter.reach.tried
+    adapter.encode([replace(prompts[0], segments=prompts[0].segments * 3)])
+    assert adapter.reach.tried > before
