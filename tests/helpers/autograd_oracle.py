@@ -10,9 +10,11 @@ from groundbench.measures.heads.saliency_flow import target_loss
 from helpers.tiny_models import tiny
 
 
-def autograd_flow(family: str, items: list, config: dict[str, Any] | None = None) -> list[torch.Tensor]:
+def autograd_flow(
+    family: str, items: list, config: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32
+) -> list[torch.Tensor]:
     """[B, H, T, T] of each layer: attention times its gradient, by plain eager attention."""
-    model = tiny(family, config=config)
+    model = tiny(family, config=config).to(dtype)
     model.config._attn_implementation = "eager"
     ids = torch.tensor([i.row.ids for i in items])
     out = model(input_ids=ids, output_attentions=True, use_cache=False, return_dict=True)

@@ -23,7 +23,7 @@ from groundbench.measures.heads.saliency_flow import gradients, row_flow, target
 from groundbench.measures.heads.single_heads import sweep_heads
 from helpers.autograd_oracle import autograd_flow
 from helpers.lens_testbed import WordTestbed
-from helpers.tiny_models import random_items, tiny_adapter
+from helpers.tiny_models import random_items, tiny, tiny_adapter
 
 COLUMNS = ("behaviour", "cache", "heads", "ablation", "lens", "sweep")
 ROUTES = {"AttentionTrace": "interface", "EagerTrace": "fallback", "SSDTrace": "SSD"}
@@ -125,12 +125,35 @@ def heads_error(adapter: HFCausal, model_type: str, config: dict[str, Any] | Non
     for (trace, gradient), theirs in zip(attention, oracle, strict=True):
         row = theirs[:, :, -1]
         ours = row_flow(trace, gradient, gradient.shape[2] - 1)
-        errors.append(float(((ours - row).abs() / row.abs().amax(-1, keepdim=True)).max()))
+        errors.append(_row_error(ours, row))
     for trace in (t for t in out.traces if t.mixer.kind == "ssd"):
         rebuilt = trace.weights(slice(None)) @ trace.values + trace.skip[:, None, None] * trace.values
         output = trace.output.detach()
         errors.append(float((rebuilt - output).abs().max() / output.abs().max()))
     return max(errors)
+
+
+def heads_rounding(model_type: str, config: dict[str, Any] | None = None) -> float:
+    """How far the oracle of `heads_error` is from itself in doubles: what rounding alone does to such weights."""
+    items = random_items(3)
+    single, double = (autograd_flow(model_type, items, config, dtype) for dtype in (torch.float32, torch.float64))
+    return max(_row_error(a[:, :, -1], b[:, :, -1]) for a, b in zip(single, double, strict=True) if a is not None)
+
+
+def logits_rounding(model_type: str, config: dict[str, Any] | None = None) -> float:
+    """How far the model's logits are from themselves in doubles, of the largest."""
+    ids = torch.tensor([i.row.ids for i in random_items(3)])
+    with torch.no_grad():
+        single, double = (
+            tiny(model_type, config=config).to(dtype)(input_ids=ids, use_cache=False).logits[:, -1].double()
+            for dtype in (torch.float32, torch.float64)
+        )
+    return float((single - double).abs().max() / double.abs().max())
+
+
+def _row_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """The largest difference of a row, of its largest entry."""
+    return float(((ours - theirs).abs() / theirs.abs().amax(-1, keepdim=True)).max())
 
 
 def _returned(model_type: str, items: list[SaliencyItem], config: dict[str, Any] | None) -> list[torch.Tensor]:
