@@ -134,14 +134,14 @@ def heads_error(adapter: HFCausal, model_type: str, config: dict[str, Any] | Non
 
 
 def heads_rounding(model_type: str, config: dict[str, Any] | None = None) -> float:
-    """How far the oracle of `heads_error` is from itself in doubles: what rounding alone does to such weights."""
+    """The distance of the oracle of `heads_error` from itself in doubles: what rounding alone does to such weights."""
     items = random_items(3)
     single, double = (autograd_flow(model_type, items, config, dtype) for dtype in (torch.float32, torch.float64))
     return max(_row_error(a[:, :, -1], b[:, :, -1]) for a, b in zip(single, double, strict=True) if a is not None)
 
 
 def logits_rounding(model_type: str, config: dict[str, Any] | None = None) -> float:
-    """How far the model's logits are from themselves in doubles, of the largest."""
+    """The distance of the model's logits from themselves in doubles, of the largest."""
     ids = torch.tensor([i.row.ids for i in random_items(3)])
     with torch.no_grad():
         single, double = (
