@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TypeVar, overload
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from groundbench.api.adapter import Adapter, Encoded, ModelInfo
 from groundbench.api.errors import BadInputError, UnencodableError
 from groundbench.api.testbed import EnvForm, Frame, Noun, Prompt, Testbed, TextSegment
-from groundbench.engine.encoded_rows import EncodedRows, Selection, first_equal_rows, row_lengths, rows_with_images
+from groundbench.engine.encoded_rows import EncodedRows, Made, Selection, read_column
 from groundbench.engine.trials import encode_untried, try_at_length
 from groundbench.util.collection import collection_paused
 
@@ -120,9 +120,11 @@ class Contexts:
     group: Ints
     merged: bool = True
 
+    COLUMNS: ClassVar[tuple[str, ...]] = ("prompts", "target_set", "group")
+
     def __post_init__(self) -> None:
-        lengths = {"prompts": len(self.prompts), "target_set": len(self.target_set), "group": len(self.group)}
-        for name, n in lengths.items():
+        for name in self.COLUMNS:
+            n = len(getattr(self, name))
             if n != len(self.rows):
                 raise ValueError(f"there are {len(self.rows)} rows, but {name} has {n}")
 
@@ -142,12 +144,12 @@ class Contexts:
     @cached_property
     def lengths(self) -> Ints:
         """[n] the tokens of each prompt."""
-        return row_lengths(self.rows)
+        return read_column(self.rows, EncodedRows.lengths)
 
     @cached_property
     def with_images(self) -> npt.NDArray[np.bool_]:
         """[n] True for each prompt that holds an image."""
-        return rows_with_images(self.rows)
+        return read_column(self.rows, EncodedRows.with_images)
 
     @cached_property
     def unique(self) -> Ints:
@@ -156,7 +158,9 @@ class Contexts:
             return np.arange(len(self))
         number: dict[TargetSet, int] = {}
         equal_sets = np.array([number.setdefault(t, len(number)) for t in self.target_sets], dtype=np.int64)
-        code: Ints = first_equal_rows(self.rows) * len(self.target_sets) + equal_sets[self.target_set]
+        code: Ints = (
+            read_column(self.rows, EncodedRows.first_equal) * len(self.target_sets) + equal_sets[self.target_set]
+        )
         _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
         return first[inverse].astype(np.int64)
 
@@ -186,10 +190,7 @@ class FormContexts(Contexts):
     keep: npt.NDArray[np.bool_] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.env) != len(self.rows):
-            raise ValueError(f"there are {len(self.rows)} rows, but env has {len(self.env)}")
+    COLUMNS: ClassVar[tuple[str, ...]] = (*Contexts.COLUMNS, "env")
 
     def __getitem__(self, index: int) -> FormContext:
         frame, env = int(self.group[index]), int(self.env[index])
@@ -221,7 +222,7 @@ class FormContexts(Contexts):
 
 
 @dataclass(frozen=True)
-class FormPrompts(Sequence[Prompt]):
+class FormPrompts(Made[Prompt]):
     """The prompts of a form, each made when it is asked for.
 
     Attributes:
@@ -238,13 +239,8 @@ class FormPrompts(Sequence[Prompt]):
     def __len__(self) -> int:
         return len(self.frame)
 
-    @overload
-    def __getitem__(self, index: int) -> Prompt: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Prompt]: ...
-    def __getitem__(self, index: int | slice) -> Prompt | list[Prompt]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def make(self, index: int) -> Prompt:
+        """Make a prompt."""
         return self.testbed.prompt(self.frames[self.frame[index]], self.nouns[self.env[index]], self.form)
 
 
@@ -406,7 +402,7 @@ def of_prompts(
     group_of = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return Contexts(
         prompts=tuple(prompts),
-        rows=tuple(rows),
+        rows=EncodedRows(rows),
         target_sets=tuple(TargetSet(after) for after in set_of),
         target_set=np.array([set_of[t] for t in targets], dtype=np.int64),
         group=np.array([group_of[n] for n in names], dtype=np.int64),

@@ -6,8 +6,9 @@ the numbers, and makes a row when it is asked for.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TypeVar, overload
 
@@ -18,9 +19,29 @@ from groundbench.api.adapter import Encoded
 
 Ints = npt.NDArray[np.int64]
 T = TypeVar("T")
+N = TypeVar("N", bound=np.generic)
 
 
-class EncodedRows(Sequence[Encoded]):
+class Made(Sequence[T]):
+    """A sequence whose members are made when they are asked for."""
+
+    @abstractmethod
+    def make(self, index: int) -> T:
+        """Make the member with a number from 0."""
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        numbers = range(len(self))[index]
+        return self.make(numbers) if isinstance(numbers, int) else [self.make(i) for i in numbers]
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self.make, range(len(self)))
+
+
+class EncodedRows(Made[Encoded]):
     """Encoded prompts in order; equal to the rows that were added, and made anew each time.
 
     Rows of images, whose handles are no numbers, are kept as they are.
@@ -46,23 +67,14 @@ class EncodedRows(Sequence[Encoded]):
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> Encoded: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Encoded]: ...
-    def __getitem__(self, index: int | slice) -> Encoded | list[Encoded]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        i = range(len(self))[index]
-        whole = self._whole.get(i)
+    def make(self, index: int) -> Encoded:
+        """Return a row."""
+        whole = self._whole.get(index)
         if whole is not None:
             return whole
-        bounds = self._spans[self._span_ends[i] : self._span_ends[i + 1]].tolist()
+        bounds = self._spans[self._span_ends[index] : self._span_ends[index + 1]].tolist()
         spans = tuple(zip(bounds[::2], bounds[1::2], strict=True))
-        return Encoded(tuple(self._ids[self._ends[i] : self._ends[i + 1]]), spans)
-
-    def __iter__(self) -> Iterator[Encoded]:
-        return map(self.__getitem__, range(len(self)))
+        return Encoded(tuple(self._ids[self._ends[index] : self._ends[index + 1]]), spans)
 
     def lengths(self) -> Ints:
         """Return [n] the tokens of each row."""
@@ -115,7 +127,7 @@ def _first_equal(n: int, columns: Iterable[Ints]) -> Ints:
     return first
 
 
-class Selection(Sequence[T]):
+class Selection(Made[T]):
     """Some members of a sequence by their numbers, in this order; a member may come several times."""
 
     def __init__(self, source: Sequence[T], index: Ints) -> None:
@@ -126,38 +138,13 @@ class Selection(Sequence[T]):
     def __len__(self) -> int:
         return len(self.chosen)
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-    def __getitem__(self, index: int | slice) -> T | list[T]:
-        if isinstance(index, slice):
-            return [self.source[i] for i in self.chosen[index].tolist()]
+    def make(self, index: int) -> T:
+        """Return a member of the source."""
         return self.source[int(self.chosen[index])]
 
-    def __iter__(self) -> Iterator[T]:
-        return map(self.source.__getitem__, self.chosen.tolist())
 
-
-def row_lengths(rows: Sequence[Encoded]) -> Ints:
-    """Return [n] the tokens of each row."""
+def read_column(rows: Sequence[Encoded], read: Callable[[EncodedRows], npt.NDArray[N]]) -> npt.NDArray[N]:
+    """Return [n] what a method of `EncodedRows` gives for each row, also of a selection of them."""
     if isinstance(rows, Selection):
-        return row_lengths(rows.source)[rows.chosen]
-    return rows.lengths() if isinstance(rows, EncodedRows) else np.array([len(row) for row in rows], dtype=np.int64)
-
-
-def rows_with_images(rows: Sequence[Encoded]) -> npt.NDArray[np.bool_]:
-    """Return [n] True for each row that holds an image."""
-    if isinstance(rows, Selection):
-        return rows_with_images(rows.source)[rows.chosen]
-    return rows.with_images() if isinstance(rows, EncodedRows) else np.array([bool(r.images) for r in rows], dtype=bool)
-
-
-def first_equal_rows(rows: Sequence[Encoded]) -> Ints:
-    """Return [n] for each row a number that equal rows have in common, and no others."""
-    if isinstance(rows, Selection):
-        return first_equal_rows(rows.source)[rows.chosen]
-    if isinstance(rows, EncodedRows):
-        return rows.first_equal()
-    seen: dict[Encoded, int] = {}
-    return np.array([seen.setdefault(row, i) for i, row in enumerate(rows)], dtype=np.int64)
+        return read_column(rows.source, read)[rows.chosen]
+    return read(rows if isinstance(rows, EncodedRows) else EncodedRows(rows))

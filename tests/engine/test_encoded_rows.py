@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from groundbench.adapters.huggingface import HFCausal
 from groundbench.api.adapter import Encoded, ImageGrid
 from groundbench.engine.contexts import build_contexts, of_pairs
-from groundbench.engine.encoded_rows import EncodedRows, Selection, first_equal_rows, row_lengths, rows_with_images
+from groundbench.engine.encoded_rows import EncodedRows, Selection, read_column
 from groundbench.engine.scoring import score
 from groundbench.registry import load_testbed
 
@@ -41,14 +41,14 @@ def test_rows_are_those_that_were_added(rows: list[Encoded], cut: int) -> None:
     assert list(kept) == rows
     assert [kept[i] for i in range(-len(rows), 0)] == rows
     assert kept[1:-1] == rows[1:-1]
-    assert row_lengths(kept).tolist() == [len(row) for row in rows]
-    assert rows_with_images(kept).tolist() == [bool(row.images) for row in rows]
+    assert read_column(kept, EncodedRows.lengths).tolist() == [len(row) for row in rows]
+    assert read_column(kept, EncodedRows.with_images).tolist() == [bool(row.images) for row in rows]
 
 
 @given(ROWS)
 def test_equal_rows_have_a_number_in_common_and_others_have_not(rows: list[Encoded]) -> None:
     for kept in (EncodedRows(rows), rows):
-        numbers = first_equal_rows(kept).tolist()
+        numbers = read_column(kept, EncodedRows.first_equal).tolist()
         assert [[a == b for b in rows] for a in rows] == [[m == n for n in numbers] for m in numbers]
 
 
@@ -60,9 +60,9 @@ def test_a_selection_of_a_selection_holds_what_it_names(rows: list[Encoded], dat
     expected = [rows[index[k]] for k in again]
     assert list(chosen) == expected
     assert chosen[:2] == expected[:2]
-    assert row_lengths(chosen).tolist() == [len(row) for row in expected]
-    assert rows_with_images(chosen).tolist() == [bool(row.images) for row in expected]
-    numbers = first_equal_rows(chosen).tolist()
+    assert read_column(chosen, EncodedRows.lengths).tolist() == [len(row) for row in expected]
+    assert read_column(chosen, EncodedRows.with_images).tolist() == [bool(row.images) for row in expected]
+    numbers = read_column(chosen, EncodedRows.first_equal).tolist()
     assert [[a == b for b in expected] for a in expected] == [[m == n for n in numbers] for m in numbers]
 
 
